@@ -1,0 +1,118 @@
+"""Every error that Talkoot raises on purpose. All are `ValueError`s, so one `except` catches them.
+
+TalkootError (ValueError)
+├── PlanError            parts that cannot be combined; raised when the plan is built
+├── NotDistributable     an estimator, or one of its parameters, that no learner fits faithfully
+├── NotInvertible        subtraction was asked of something that only merges
+├── DataError            rows, columns or files that cannot be used
+│   └── SchemaError      nodes whose columns do not agree
+├── NodeError            a node did not finish its round
+│   ├── NodeFailed       it raised; its own traceback comes first
+│   ├── NodeLost         its process died
+│   └── NodeSilent       it gave no sign of life before the deadline
+└── QuorumError          too few nodes arrived for a round to count
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, final
+
+
+class TalkootError(ValueError):
+    """An error that says where it happened, why, and what to do.
+
+    Args:
+        cause: what is wrong, in one sentence.
+        node: the node it happened at, if at one.
+        step: the round or phase, such as ``"round 3"`` or ``"agreeing on a schema"``.
+        column: the column concerned.
+        cure: what the reader can do about it.
+
+    >>> print(DataError("12 rows hold text", node="va", column="age", cure="Encode it first."))
+    node 'va', column 'age': 12 rows hold text. Encode it first.
+    """
+
+    def __init__(
+        self,
+        cause: str,
+        *,
+        node: str | None = None,
+        step: str | None = None,
+        column: str | None = None,
+        cure: str | None = None,
+    ) -> None:
+        self.cause, self.node, self.step, self.column, self.cure = cause, node, step, column, cure
+        super().__init__(self._compose())
+
+    def _compose(self) -> str:
+        named = [
+            f"{label} {value!r}" if label != "step" else str(value)
+            for label, value in (("node", self.node), ("step", self.step), ("column", self.column))
+            if value is not None
+        ]
+        place = f"{', '.join(named)}: " if named else ""
+        stop = "" if self.cause.endswith((".", "?", "!", ":")) else "."
+        return f"{place}{self.cause}" + (f"{stop} {self.cure}" if self.cure else "")
+
+    def at(self, *, node: str | None = None, step: str | None = None) -> TalkootError:
+        """The same error with the node and step filled in where they were unknown."""
+        return type(self)(
+            self.cause,
+            node=self.node or node,
+            step=self.step or step,
+            column=self.column,
+            cure=self.cure,
+        )
+
+    def __reduce__(self) -> Any:
+        fields = {k: getattr(self, k) for k in ("node", "step", "column", "cure")}
+        return partial(type(self), self.cause, **fields), ()
+
+
+@final
+class PlanError(TalkootError):
+    """Parts that cannot be combined, found when the plan is built."""
+
+
+@final
+class NotDistributable(TalkootError):
+    """An estimator or parameter that cannot be distributed faithfully; the cure names the nearest that can."""
+
+
+@final
+class NotInvertible(TalkootError):
+    """A subtraction of something that has no inverse, such as a minimum."""
+
+
+class DataError(TalkootError):
+    """Rows, columns or files that cannot be used."""
+
+
+@final
+class SchemaError(DataError):
+    """Nodes whose columns do not agree."""
+
+
+class NodeError(TalkootError):
+    """A node did not finish its round."""
+
+
+@final
+class NodeFailed(NodeError):
+    """A node raised. The message starts with the traceback of the node itself."""
+
+
+@final
+class NodeLost(NodeError):
+    """The process that hosted a node died, and so did its replacements."""
+
+
+@final
+class NodeSilent(NodeError):
+    """A node gave no sign of life before the deadline."""
+
+
+@final
+class QuorumError(TalkootError):
+    """Too few nodes arrived for a round to count."""

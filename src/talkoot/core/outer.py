@@ -1,0 +1,178 @@
+"""How a merged update is put back into the model: deterministic functions of what they are given.
+
+`Add`, `Nesterov` and `Adam` take models that are mappings of arrays and updates that are differences:
+a node says where it wants the model to go.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, final
+
+from talkoot.core.update import Array, Update
+
+Params = Mapping[str, Array]
+
+
+class Outer(ABC):
+    """The step that turns (model, merged update, state) into the next model and state."""
+
+    def init(self, model: Any) -> Any:
+        """The state before the first round; None for steps without state."""
+        del model
+        return None
+
+    @abstractmethod
+    def apply(self, model: Any, update: Update, state: Any) -> tuple[Any, Any]:
+        """The next model and state; pure."""
+
+    def done(self, state: Any) -> bool:
+        """Whether the step has reached its goal and no further round is needed."""
+        del state
+        return False
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Add(Outer):
+    """model + lr * update: federated averaging when the update is a mean of differences.
+
+    >>> import numpy as np
+    >>> model, _ = Add(lr=0.5).apply({"w": np.array([1.0])}, Update(values={"w": np.array([4.0])}), None)
+    >>> model["w"].tolist()
+    [3.0]
+    """
+
+    lr: float = 1.0
+
+    def apply(self, model: Params, update: Update, state: None) -> tuple[Params, None]:
+        """Add what arrived; a leaf that nobody sent stays."""
+        return {
+            k: v + self.lr * update.values[k] if k in update.values else v for k, v in model.items()
+        }, None
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Accumulate(Outer):
+    """decay * model + update: running sums that forget, for streams. The first update is the model.
+
+    >>> import numpy as np
+    >>> model, _ = Accumulate(0.5).apply({"n": np.array([4.0])}, Update(values={"n": np.array([1.0])}), None)
+    >>> model["n"].tolist()
+    [3.0]
+    """
+
+    decay: float = 1.0
+
+    def apply(self, model: Params, update: Update, state: None) -> tuple[Params, None]:
+        """Decay every sum, then add what arrived."""
+        names = dict.fromkeys((*model, *update.values))
+        return {k: self._sum(model.get(k), update.values.get(k)) for k in names}, None
+
+    def _sum(self, old: Array, new: Array) -> Array:
+        if old is None:
+            return new
+        return self.decay * old if new is None else self.decay * old + new
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Nesterov(Outer):
+    """SGD with Nesterov momentum on the mean difference: the outer step of DiLoCo.
+
+    With g the negated update: v <- momentum v + g; model <- model - lr (g + momentum v), as
+    torch.optim.SGD(nesterov=True). Source: Douillard et al. 2023, arXiv:2311.08105.
+    """
+
+    lr: float = 0.7
+    momentum: float = 0.9
+
+    def init(self, model: Params) -> Params:
+        """A velocity of zero for each parameter."""
+        return {k: v * 0.0 for k, v in model.items()}
+
+    def apply(self, model: Params, update: Update, state: Params) -> tuple[Params, Params]:
+        """One momentum step."""
+        steps = {k: update.values.get(k, v * 0.0) for k, v in model.items()}
+        speed = {k: self.momentum * state[k] + steps[k] for k in model}
+        moved = {k: v + self.lr * (steps[k] + self.momentum * speed[k]) for k, v in model.items()}
+        return moved, speed
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """Adam's running means: of the gradient, of its square, and the number of steps."""
+
+    first: Params
+    second: Params
+    steps: int
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Adam(Outer):
+    """Adam on the mean difference: FedAdam. Sources: arXiv:1412.6980 and, as a server step, arXiv:2003.00295."""
+
+    lr: float = 1e-3
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+
+    def init(self, model: Params) -> Moments:
+        """Moments of zero for each parameter."""
+        zeros = {k: v * 0.0 for k, v in model.items()}
+        return Moments(zeros, zeros, 0)
+
+    def apply(self, model: Params, update: Update, state: Moments) -> tuple[Params, Moments]:
+        """One bias-corrected step."""
+        steps = {k: update.values.get(k, v * 0.0) for k, v in model.items()}
+        n = state.steps + 1
+        first = {k: self.beta1 * state.first[k] + (1 - self.beta1) * g for k, g in steps.items()}
+        second = {k: self.beta2 * state.second[k] + (1 - self.beta2) * g * g for k, g in steps.items()}
+        fair1, fair2 = 1 - self.beta1**n, 1 - self.beta2**n
+        moved = {
+            k: v + self.lr * (first[k] / fair1) / ((second[k] / fair2) ** 0.5 + self.eps)
+            for k, v in model.items()
+        }
+        return moved, Moments(first, second, n)
+
+
+class Solving(Protocol):
+    """A model that is the state of an explicit solver: it knows whether it has arrived."""
+
+    @property
+    def done(self) -> bool:
+        """Whether the answer is final."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Solve(Outer):
+    """The learner's own step: each round evaluates the point that the model asks for.
+
+    Args:
+        step: (model, merged update) -> next model; pure. The model's `done` ends the run.
+    """
+
+    step: Callable[[Any, Update], Solving]
+
+    def init(self, model: Solving) -> bool:
+        """Whether there is anything to solve."""
+        return model.done
+
+    def apply(self, model: Solving, update: Update, state: bool) -> tuple[Solving, bool]:
+        """Take the solver's step."""
+        del state
+        moved = self.step(model, update)
+        return moved, moved.done
+
+    def done(self, state: bool) -> bool:
+        """Whether the solver has arrived."""
+        return state
+
+    def __repr__(self) -> str:
+        return f"Solve({self.step.__qualname__})"

@@ -1,0 +1,112 @@
+"""A plan: what is learned and what happens to every update on its way. A value, checked when built."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from typing import final
+
+from talkoot.core.errors import PlanError
+from talkoot.core.learner import Learner
+from talkoot.core.merge import Merge
+from talkoot.core.outer import Outer
+from talkoot.core.sync import Rounds, Sync
+from talkoot.core.transform import Chain, Transform
+
+
+@final
+@dataclass(frozen=True, init=False, eq=False)
+class Plan:
+    """All that a run does, before any data move.
+
+    Args:
+        learner: what is learned.
+        chain: transforms of every update, in the order in which a node applies them.
+        merge: how updates become one; the learner's own by default.
+        outer: how the merged update is put back; the learner's own by default.
+        sync: when nodes meet; until the learner is done by default.
+        seed: all random numbers of the run follow from it.
+
+    Raises:
+        PlanError: parts that cannot be combined, with the reason.
+
+    Plans with the same text are equal; `digest` is a short name for a text.
+    """
+
+    learner: Learner
+    chain: Chain
+    merge: Merge
+    outer: Outer
+    sync: Sync
+    seed: int
+
+    def __init__(
+        self,
+        learner: Learner,
+        *,
+        chain: Iterable[Transform] = (),
+        merge: Merge | None = None,
+        outer: Outer | None = None,
+        sync: Sync | None = None,
+        seed: int = 0,
+    ) -> None:
+        put = object.__setattr__
+        put(self, "learner", learner)
+        put(self, "chain", chain if isinstance(chain, Chain) else Chain(tuple(chain)))
+        put(self, "merge", merge or learner.merge())
+        put(self, "outer", outer or learner.outer())
+        put(self, "sync", sync or Rounds())
+        put(self, "seed", seed)
+        self._check()
+
+    def _check(self) -> None:
+        if self.merge.needs == "each":
+            for link in self.chain:
+                if not link.readable:
+                    raise PlanError(
+                        f"{self.merge} reads each update by itself; it cannot stand behind {link}",
+                        cure="Take Sum(), or leave the transform out.",
+                    )
+        elif not self.chain.additive:
+            culprit = next(link for link in self.chain if not link.additive)
+            raise PlanError(f"{culprit} does not add, so {self.merge} cannot merge what it encodes")
+        if self.learner.kind == "exact":
+            self._check_exact()
+
+    def _check_exact(self) -> None:
+        name = type(self.learner).__name__
+        for part, own in ((self.merge, self.learner.merge()), (self.outer, self.learner.outer())):
+            if type(part) is not type(own):
+                raise PlanError(
+                    f"{name} is exact: its sums have a meaning only with {own}, not with {part}",
+                    cure="Leave it out, or take a learner that is averaged.",
+                )
+        biased = [link for link in self.chain if link.bias == "biased"]
+        if biased:
+            raise PlanError(f"{name} is exact; {biased[0]} would bias its sums", cure="Leave it out.")
+
+    def lines(self) -> list[str]:
+        """The plan as lines of text, one a part."""
+        chain = " -> ".join(map(repr, self.chain)) or "none"
+        shown = {f.name: getattr(self, f.name) for f in fields(self)} | {"chain": chain}
+        return [f"{name:8} {value}" for name, value in shown.items()]
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Plan) and str(self) == str(other)
+
+    def __hash__(self) -> int:
+        return hash(str(self))
+
+    def diff(self, other: Plan) -> list[str]:
+        """The parts in which two plans differ: lines with - are this one's, with + the other's."""
+        pairs = zip(self.lines(), other.lines(), strict=True)
+        return [line for a, b in pairs if a != b for line in (f"- {a}", f"+ {b}")]
+
+    @property
+    def digest(self) -> str:
+        """Twelve hexadecimal digits that name this plan's text."""
+        return hashlib.sha256(str(self).encode()).hexdigest()[:12]

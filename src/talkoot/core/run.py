@@ -1,0 +1,155 @@
+"""The one loop, and what one node does in a round: the meaning of every plan."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, final
+
+from talkoot.core.context import stream_rng
+from talkoot.core.engine import Engine, Listener, ignore
+from talkoot.core.errors import NodeFailed, QuorumError, TalkootError
+from talkoot.core.plan import Plan
+from talkoot.core.shard import Schema, Shard
+from talkoot.core.sync import Merged, Outcome, Round
+from talkoot.core.update import Update
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class NodeState:
+    """What a node keeps for itself: (learner's, chain's) state now, and before its last round."""
+
+    now: tuple[Any, Any] = (None, None)
+    before: tuple[Any, Any] = (None, None)
+    round: int = -1
+
+
+def work(plan: Plan, model: Any, shard: Shard, state: NodeState, rnd: Round) -> tuple[Update, NodeState]:
+    """One node, one round: work, then encode. Every engine calls this and nothing else."""
+    start = state.before if state.round in rnd.dropped else state.now
+    ctx = rnd.ctx(shard.name, plan.seed)
+    update, local = plan.learner.work(model, start[0], shard, ctx)
+    update, chain = plan.chain.encode(update, start[1], ctx)
+    return update, NodeState(now=(local, chain), before=start, round=rnd.index)
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Run:
+    """A run that has ended.
+
+    Args:
+        plan: what was run.
+        schema: what the nodes agreed on.
+        model: the final model; ``plan.learner.finish(model)`` is the object users want.
+        point: the model at which the last round that counted was evaluated.
+        update: what that round merged, decoded.
+        history: every round.
+    """
+
+    plan: Plan
+    schema: Schema
+    model: Any
+    point: Any
+    update: Update
+    history: tuple[Outcome, ...]
+
+
+def run(
+    plan: Plan,
+    shards: Mapping[str, Shard],
+    engine: Engine,
+    *,
+    schema: Schema,
+    listen: Listener = ignore,
+    model: Any = None,
+) -> Run:
+    """Run a plan to its end.
+
+    Args:
+        plan: what to do.
+        shards: each node's rows by the node's name.
+        engine: where the nodes are.
+        schema: what the nodes agreed on before.
+        listen: hears of every round.
+        model: where to start, instead of the learner's own start.
+
+    Raises:
+        TalkootError: a node failed in a round that needs all of them, or a quorum was missed.
+    """
+    point = model = plan.learner.init(schema, stream_rng(plan.seed, "init")) if model is None else model
+    outer, chain, update = plan.outer.init(model), None, Update()
+    history: list[Outcome] = []
+    with engine.open(plan, shards, listen) as nodes:
+        while not plan.outer.done(outer) and (rnd := plan.sync.next(history)):
+            rnd = replace(rnd, cohort=rnd.choose(tuple(shards), plan.seed))
+            began = time.perf_counter()
+            merged = nodes.round(rnd, model)
+            committed = counts(rnd, merged)
+            if committed:
+                update, chain = plan.chain.decode(merged.update, chain, rnd.ctx("", plan.seed))
+                point = model
+                model, outer = plan.outer.apply(model, update, outer)
+            history.append(_outcome(plan, rnd, merged, model, committed, time.perf_counter() - began))
+            listen("round", _facts(history[-1], merged))
+    return Run(plan, schema, model, point, update, tuple(history))
+
+
+PATIENCE = 3  # rounds in a row that may miss their quorum
+
+
+def counts(rnd: Round, merged: Merged) -> bool:
+    """Whether a round counts. Without a quorum every node of it must arrive, or its error is raised.
+
+    Raises:
+        TalkootError: the first failure, where all nodes are needed.
+        QuorumError: the quorum was missed PATIENCE times in a row.
+    """
+    if rnd.quorum is None and merged.failed:
+        raise next(iter(merged.failed.values()))
+    if rnd.quorum is None or len(merged.arrived) >= rnd.quorum:
+        return True
+    if set(rnd.dropped) >= set(range(rnd.index - PATIENCE + 1, rnd.index)) and rnd.index + 1 >= PATIENCE:
+        missing = "; ".join(f"{node}: {error}" for node, error in merged.failed.items())
+        raise QuorumError(
+            f"{len(merged.arrived)} of {len(rnd.cohort)} nodes arrived and the quorum is {rnd.quorum}, "
+            f"{PATIENCE} rounds in a row ({missing or 'no node failed'})",
+            step=f"round {rnd.index}",
+            cure="Lower the quorum, or ask more nodes.",
+        )
+    return False
+
+
+def _outcome(plan: Plan, rnd: Round, merged: Merged, model: Any, committed: bool, seconds: float) -> Outcome:
+    return Outcome(
+        round=rnd,
+        arrived=merged.arrived,
+        failed={node: str(error) for node, error in merged.failed.items()},
+        committed=committed,
+        metrics=plan.learner.metrics(model),
+        seconds=seconds,
+    )
+
+
+def _facts(outcome: Outcome, merged: Merged) -> dict[str, Any]:
+    return {
+        "round": outcome.round.index,
+        "arrived": list(outcome.arrived),
+        "failed": dict(outcome.failed),
+        "committed": outcome.committed,
+        "metrics": dict(outcome.metrics),
+        "seconds": outcome.seconds,
+        "nodes": dict(merged.seconds),
+    }
+
+
+def explain(error: BaseException, node: str, rnd: Round) -> TalkootError:
+    """An exception of a node's work as an error that names the node and the round, traceback first."""
+    step = f"round {rnd.index}"
+    if isinstance(error, TalkootError):
+        return error.at(node=node, step=step)
+    trace = "".join(traceback.format_exception(error))
+    return NodeFailed(f"{trace}\nThe node raised the error above", node=node, step=step)

@@ -1,0 +1,180 @@
+"""When nodes meet: the rounds of a run."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, final
+
+from talkoot.core.context import Ctx, stream_rng
+from talkoot.core.errors import PlanError, TalkootError
+from talkoot.core.update import Update
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Round:
+    """One meeting of the nodes.
+
+    Args:
+        index: from 0.
+        sample: share of the nodes asked, 0 < sample <= 1.
+        quorum: nodes that must arrive for the round to count; None for all that are asked, in which
+            case the first failure ends the run.
+        deadline: seconds until nodes that have not answered are given up; None for the engine's own.
+        steps: inner steps of a node before it meets the others.
+        seconds: time a node works before it meets the others.
+        cohort: the nodes asked; filled in by the loop.
+        dropped: indices of earlier rounds that did not count, so that nodes forget what they did in them.
+    """
+
+    index: int
+    sample: float = 1.0
+    quorum: int | None = None
+    deadline: float | None = None
+    steps: int | None = None
+    seconds: float | None = None
+    cohort: tuple[str, ...] = ()
+    dropped: tuple[int, ...] = ()
+
+    def choose(self, nodes: Sequence[str], seed: int) -> tuple[str, ...]:
+        """The nodes asked in this round: a function of (seed, index, nodes), in the nodes' order."""
+        count = max(1, round(self.sample * len(nodes))) if nodes else 0
+        if count >= len(nodes):
+            return tuple(nodes)
+        chosen = stream_rng(seed, "cohort", self.index).choice(len(nodes), count, replace=False)
+        return tuple(nodes[i] for i in sorted(chosen))
+
+    def ctx(self, node: str, seed: int) -> Ctx:
+        """The context in which `node` works in this round."""
+        return Ctx(
+            round=self.index, node=node, cohort=self.cohort, seed=seed, steps=self.steps, seconds=self.seconds
+        )
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Merged:
+    """What came of a round.
+
+    Args:
+        update: the merge of all that arrived, still encoded.
+        arrived: nodes whose update is in it.
+        failed: nodes whose update is not, with the reason.
+        seconds: how long each node worked.
+    """
+
+    update: Update
+    arrived: tuple[str, ...]
+    failed: Mapping[str, TalkootError] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """A round as history keeps it: who arrived, who failed and why, whether it counted."""
+
+    round: Round
+    arrived: tuple[str, ...]
+    failed: Mapping[str, str]
+    committed: bool
+    metrics: Mapping[str, float]
+    seconds: float
+
+
+class Sync(ABC):
+    """Says when the nodes meet next."""
+
+    @abstractmethod
+    def next(self, history: Sequence[Outcome]) -> Round | None:
+        """The next round, or None when the run is over."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rounds(Sync):
+    """Rounds one after the other; see `rounds` and `every`."""
+
+    limit: int | None = None
+    sample: float = 1.0
+    quorum: int | None = None
+    deadline: float | None = None
+    steps: int | None = None
+    seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.sample <= 1:
+            raise PlanError(f"sample={self.sample} asks no nodes", cure="Take a share 0 < sample <= 1.")
+        for name in ("limit", "quorum", "deadline", "steps", "seconds"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise PlanError(f"{name}={value} must be positive")
+
+    def next(self, history: Sequence[Outcome]) -> Round | None:
+        """The round after those in history, until the limit."""
+        if self.limit is not None and len(history) >= self.limit:
+            return None
+        given: dict[str, Any] = {
+            k: getattr(self, k) for k in ("sample", "quorum", "deadline", "steps", "seconds")
+        }
+        dropped = tuple(outcome.round.index for outcome in history if not outcome.committed)
+        return Round(index=len(history), dropped=dropped, **given)
+
+
+def rounds(
+    limit: int | None = None,
+    *,
+    sample: float = 1.0,
+    quorum: int | None = None,
+    deadline: float | str | None = None,
+) -> Rounds:
+    """Meet `limit` times, or until the learner has converged.
+
+    Args:
+        limit: number of rounds; None to go on until the outer step is done.
+        sample: share of the nodes asked in each round.
+        quorum: nodes that must arrive for a round to count; None for all.
+        deadline: seconds a round may take, or text such as ``"10m"``.
+
+    Raises:
+        PlanError: a value that makes no sense.
+
+    >>> rounds(200, sample=0.5, quorum=8, deadline="10m").deadline
+    600.0
+    """
+    return Rounds(limit=limit, sample=sample, quorum=quorum, deadline=_seconds(deadline))
+
+
+def every(*, steps: int | None = None, seconds: float | None = None, rounds: int | None = None) -> Rounds:
+    """Meet whenever each node has done `steps` steps, or worked for `seconds`.
+
+    Args:
+        steps: inner steps between two meetings.
+        seconds: time between two meetings.
+        rounds: number of meetings; None to go on until the learner is done.
+
+    >>> every(steps=100).steps
+    100
+    """
+    if (steps is None) == (seconds is None):
+        raise PlanError("every() takes either steps= or seconds=")
+    if steps == 1:
+        warnings.warn(
+            "every(steps=1) averages the differences of one step, which is not averaging gradients",
+            UserWarning,
+            stacklevel=2,
+        )
+    return Rounds(limit=rounds, steps=steps, seconds=seconds)
+
+
+def _seconds(text: float | str | None) -> float | None:
+    if not isinstance(text, str):
+        return text
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh])\s*", text)
+    if match is None:
+        raise PlanError(f"{text!r} is not a time", cure='Write seconds, or text such as "30s", "10m", "2h".')
+    return float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]]

@@ -1,0 +1,1 @@
+"""Shards of rows from files, tables and arrays, and the schema and contract that nodes agree on."""

@@ -1,0 +1,1 @@
+"""Guards: transforms that weigh, protect and shrink updates on their way."""

@@ -1,0 +1,50 @@
+"""Learners: how each kind of model is learned from many nodes.
+
+Every module here lists what it fits in ``FITS``: the estimator's exact class -> a function that makes
+its learner, or refuses a parameter with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+from talkoot.core.errors import NotDistributable
+from talkoot.core.learner import Learner
+
+MODULES = ("preprocess", "quantiles", "gram", "decompose", "bayes", "glm", "compose")
+
+
+def catalogue() -> dict[type, Callable[[Any], Learner]]:
+    """Every estimator class that a learner fits, with the function that makes the learner."""
+    found: dict[type, Callable[[Any], Learner]] = {}
+    for name in MODULES:
+        found.update(import_module(f"talkoot.learners.{name}").FITS)
+    return found
+
+
+def learner_for(estimator: Any) -> Learner:
+    """The learner that fits `estimator`.
+
+    Args:
+        estimator: an unfitted scikit-learn estimator, or a learner, which is returned as it is.
+
+    Raises:
+        NotDistributable: no learner fits it, or one of its parameters; the message names the nearest that can.
+
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> learner_for(StandardScaler()).kind
+    'exact'
+    """
+    if isinstance(estimator, Learner):
+        return estimator
+    make = catalogue().get(type(estimator))
+    if make is None:
+        raise NotDistributable(f"{type(estimator).__name__} cannot be distributed", cure=_nearest(estimator))
+    return make(estimator)
+
+
+def _nearest(estimator: Any) -> str:
+    """The cure for an estimator that no learner fits. (Placeholder until the catalogue is complete.)"""
+    return f"Take one of: {', '.join(sorted(fits.__name__ for fits in catalogue()))}."

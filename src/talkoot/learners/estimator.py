@@ -1,0 +1,75 @@
+"""What learners of scikit-learn estimators share: refusing, checking rows, and putting results in."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+import numpy as np
+from sklearn.base import clone
+
+from talkoot.core.errors import DataError, NotDistributable
+from talkoot.core.shard import Schema
+
+FAR = 100.0  # standard deviations between center and mean from which sums are taken anew
+
+
+def refuse(estimator: Any, parameter: str, reason: str, instead: str) -> NoReturn:
+    """Refuse an estimator's parameter with the reason and the nearest alternative.
+
+    Raises:
+        NotDistributable: always.
+    """
+    name, value = type(estimator).__name__, getattr(estimator, parameter)
+    raise NotDistributable(f"{name}({parameter}={value!r}) cannot be distributed: {reason}", cure=instead)
+
+
+def fitted(estimator: Any, schema: Schema, **attributes: Any) -> Any:
+    """A clone of `estimator` that carries `attributes` and the schema's feature names, as after fit."""
+    made = clone(estimator)
+    made.n_features_in_ = schema.features
+    if schema.names is not None:
+        made.feature_names_in_ = np.array(schema.names, dtype=object)
+    for name, value in attributes.items():
+        setattr(made, name, value)
+    return made
+
+
+def require_finite(X: Any, schema: Schema, estimator: Any) -> None:
+    """Refuse missing and infinite numbers, naming the column.
+
+    Args:
+        X: (rows, features) array or CSR.
+
+    Raises:
+        DataError: some value is not finite.
+    """
+    values = X.data if hasattr(X, "tocsr") else X
+    if np.isfinite(values.sum(dtype=np.float64)) or np.isfinite(values).all():
+        return
+    bad = ~np.isfinite(X.toarray() if hasattr(X, "tocsr") else X)
+    column = int(bad.any(axis=0).argmax())
+    raise DataError(
+        f"{int(bad[:, column].sum())} values are missing (NaN) or infinite, "
+        f"which {type(estimator).__name__} does not accept",
+        column=schema.column(column),
+        cure="Put SimpleImputer() in front in a Pipeline, or clean the column.",
+    )
+
+
+def better_center(
+    count: float, sums: np.ndarray, squares: np.ndarray, center: np.ndarray
+) -> np.ndarray | None:
+    """A center to sum about once more, where the old one was too far off to keep the digits; else None.
+
+    Args:
+        count: total weight of the rows.
+        sums: (features,) sum of x - center.
+        squares: (features,) sum of (x - center)^2.
+        center: (features,) what the sums were taken about.
+    """
+    if count <= 0:
+        return None
+    offset = sums / count
+    variance = np.maximum(squares / count - offset**2, 0.0)
+    far = (np.abs(offset) > FAR * np.sqrt(variance)) & (np.abs(offset) > 1e-9 * np.abs(center))
+    return center + offset if far.any() else None

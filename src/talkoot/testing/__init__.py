@@ -1,0 +1,1 @@
+"""The five laws as Hypothesis property tests, for our parts and for yours."""

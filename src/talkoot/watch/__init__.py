@@ -1,0 +1,1 @@
+"""Watching: the event log of a run and what reads it."""
