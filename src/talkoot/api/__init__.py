@@ -1,0 +1,1 @@
+"""The public verbs. Thin: they build a plan, run it, and hand back a value that can be read."""

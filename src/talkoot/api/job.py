@@ -1,0 +1,71 @@
+"""A job: a plan, the rows as they were given, and where they are worked on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, final
+
+from sklearn.base import is_classifier
+from sklearn.utils import get_tags
+
+from talkoot.core.engine import Engine, Listener, ignore
+from talkoot.core.errors import DataError
+from talkoot.core.learner import Learner
+from talkoot.core.plan import Plan
+from talkoot.core.run import Run, run
+from talkoot.core.shard import Schema, Shard
+from talkoot.data.schema import agree
+from talkoot.data.shards import Shards
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Job:
+    """A plan placed on nodes.
+
+    Args:
+        plan: what is done.
+        shards: the rows as they were given, before the nodes agreed on a schema.
+        engine: where the nodes are.
+        reason: why there.
+    """
+
+    plan: Plan
+    shards: Shards
+    engine: Engine
+    reason: str
+
+    def agree(self, listen: Listener = ignore) -> tuple[Schema, Shards]:
+        """Round 0: what the nodes agree on, and shards that read accordingly.
+
+        Raises:
+            DataError: the estimator needs a target and there is none.
+        """
+        estimator = getattr(self.plan.learner, "estimator", None)
+        labels = estimator is not None and is_classifier(estimator)
+        schema, bound = agree(self.shards, self.engine, labels=labels, listen=listen)
+        _require_target(self.plan.learner, schema)
+        return schema, bound
+
+    def execute(
+        self, schema: Schema, bound: Mapping[str, Shard], listen: Listener = ignore, *, start: Any = None
+    ) -> Run:
+        """Run the plan to its end on shards that are bound to `schema`, from the model `start` if given."""
+        return run(self.plan, bound, self.engine, schema=schema, listen=listen, model=start)
+
+    def without(self, node: str) -> Job:
+        """The same job for the other nodes."""
+        return replace(self, shards=Shards({k: v for k, v in self.shards.items() if k != node}))
+
+
+def _require_target(learner: Learner, schema: Schema) -> None:
+    estimator = getattr(learner, "estimator", None)
+    if estimator is None or not get_tags(estimator).target_tags.required:
+        return
+    if schema.classes is None and schema.target_center is None:
+        columns = f" The columns are {', '.join(schema.names)}." if schema.names else ""
+        raise DataError(
+            f"{type(estimator).__name__} learns from a target and none was given",
+            cure=f'Pass target=, such as target="label".{columns}',
+        )
