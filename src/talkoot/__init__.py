@@ -1,5 +1,64 @@
-"""Talkoot: machine learning where the data and the computers are in many places."""
+"""Talkoot: machine learning where the data and the computers are in many places.
 
-from talkoot.engines.inline import Inline
+``import talkoot as tk`` is the whole public interface. Names are loaded when they are first used, so that
+importing the package, or asking the command line for help, is instant.
+"""
 
-__all__ = ["Inline"]
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from talkoot.core.merge import Gather, Median, Sum, TrimmedMean
+    from talkoot.core.outer import Accumulate, Adam, Add, Nesterov, Solve
+    from talkoot.core.plan import Plan
+    from talkoot.core.sync import every, rounds
+    from talkoot.core.update import Leaf, Update
+    from talkoot.data.shards import Shards, shards
+    from talkoot.engines.inline import Inline
+    from talkoot.guards.weigh import weigh
+
+_HOMES = {
+    "core.merge": ("Gather", "Median", "Sum", "TrimmedMean"),
+    "core.outer": ("Accumulate", "Adam", "Add", "Nesterov", "Solve"),
+    "core.plan": ("Plan",),
+    "core.sync": ("every", "rounds"),
+    "core.update": ("Leaf", "Update"),
+    "data.shards": ("Shards", "shards"),
+    "engines.inline": ("Inline",),
+    "guards.weigh": ("weigh",),
+}
+_HOME = {name: f"talkoot.{module}" for module, names in _HOMES.items() for name in names}
+
+__version__ = "0.1.0"
+__all__ = [
+    "Accumulate",
+    "Adam",
+    "Add",
+    "Gather",
+    "Inline",
+    "Leaf",
+    "Median",
+    "Nesterov",
+    "Plan",
+    "Shards",
+    "Solve",
+    "Sum",
+    "TrimmedMean",
+    "Update",
+    "every",
+    "rounds",
+    "shards",
+    "weigh",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'talkoot' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal, final
+
+import pytest
+
+from talkoot import Add, Median, Nesterov, Plan, Sum, TrimmedMean, rounds, weigh
+from talkoot.core.context import Ctx
+from talkoot.core.errors import PlanError
+from talkoot.core.transform import Stage, Transform
+from talkoot.core.update import Update
+from talkoot.testing.toys import Count, Walk
+
+
+@final
+@dataclass(frozen=True)
+class Sign(Transform):
+    """Signs only: readable one by one, but their sum is not what decode wants."""
+
+    additive: ClassVar[bool] = False
+    readable: ClassVar[bool] = True
+    bias: ClassVar[Literal["exact", "unbiased", "biased"]] = "biased"
+    stage: ClassVar[Stage] = Stage.CODEC
+
+    def encode(self, update: Update, state: None, ctx: Ctx) -> tuple[Update, None]:
+        return update, None
+
+    def decode(self, update: Update, state: None, ctx: Ctx) -> tuple[Update, None]:
+        return update, None
+
+
+@final
+@dataclass(frozen=True)
+class Shift(Transform):
+    """Additive but biased."""
+
+    bias: ClassVar[Literal["exact", "unbiased", "biased"]] = "biased"
+    stage: ClassVar[Stage] = Stage.CLIP
+
+    def encode(self, update: Update, state: None, ctx: Ctx) -> tuple[Update, None]:
+        return update, None
+
+    def decode(self, update: Update, state: None, ctx: Ctx) -> tuple[Update, None]:
+        return update, None
+
+
+def test_median_cannot_stand_behind_a_weight() -> None:
+    with pytest.raises(PlanError, match="reads each update by itself; it cannot stand behind Weigh"):
+        Plan(Walk(), chain=[weigh()], merge=Median())
+
+
+def test_median_may_read_what_stays_readable() -> None:
+    assert Plan(Walk(), chain=[Sign()], merge=Median()).chain.links == (Sign(),)
+
+
+def test_a_sum_refuses_what_does_not_add() -> None:
+    with pytest.raises(PlanError, match="Sign.* does not add"):
+        Plan(Walk(), chain=[Sign()])
+
+
+def test_chains_climb() -> None:
+    with pytest.raises(PlanError, match=r"Shift\(\) cannot stand behind Weigh.*clip -> weigh -> noise"):
+        Plan(Walk(), chain=[weigh(), Shift()])
+    with pytest.raises(PlanError, match="cannot stand behind"):
+        Plan(Walk(), chain=[weigh(), weigh()])
+
+
+@pytest.mark.parametrize("merge", [Median(), TrimmedMean(0.2)])
+def test_exact_learners_want_their_own_merge(merge: Median | TrimmedMean) -> None:
+    with pytest.raises(PlanError, match="Count is exact: its sums have a meaning only with Sum"):
+        Plan(Count(), merge=merge)
+
+
+def test_exact_learners_want_their_own_outer_step_and_no_bias() -> None:
+    with pytest.raises(PlanError, match=r"only with Solve\(Count.step\), not with Nesterov"):
+        Plan(Count(), outer=Nesterov())
+    with pytest.raises(PlanError, match=r"Shift\(\) would bias its sums"):
+        Plan(Count(), chain=[Shift()])
+
+
+def test_trimming_everything_is_refused() -> None:
+    with pytest.raises(PlanError, match="would cut every node"):
+        TrimmedMean(0.5)
+
+
+def test_unknown_weights_are_refused() -> None:
+    with pytest.raises(PlanError, match="weigh.*bytes.*unknown"):
+        weigh("bytes")  # type: ignore[arg-type]
+
+
+def test_a_plan_is_a_value() -> None:
+    a, b = (Plan(Walk(), chain=[weigh()], sync=rounds(3)) for _ in range(2))
+    other = Plan(Walk(), chain=[weigh()], sync=rounds(4))
+    assert a == b
+    assert hash(a) == hash(b)
+    assert a.digest == b.digest != other.digest
+    assert a.diff(b) == []
+    assert [line[0] for line in a.diff(other)] == ["-", "+"]
+    assert "limit=4" in a.diff(other)[1]
+
+
+def test_a_plan_fills_in_what_the_learner_wants() -> None:
+    plan = Plan(Walk())
+    assert (plan.merge, plan.outer) == (Sum(), Add())
+    assert "chain    none" in str(plan)

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, final
+
+import numpy as np
+import pytest
+
+from talkoot import Inline, Plan, rounds, shards, weigh
+from talkoot.core.engine import Engine, Listener, Nodes, ignore
+from talkoot.core.errors import NodeLost, QuorumError, TalkootError
+from talkoot.core.run import NodeState, run, work
+from talkoot.core.shard import Schema, Shard
+from talkoot.core.sync import Merged, Round
+from talkoot.data.schema import agree
+from talkoot.data.shards import Shards
+from talkoot.testing.toys import Count, Walk
+
+ROWS = np.arange(24.0).reshape(12, 2)
+
+
+def setup(nodes: int = 3) -> tuple[Schema, Shards]:
+    return agree(shards(ROWS, nodes=nodes), Inline())
+
+
+@final
+@dataclass
+class Scripted(Engine):
+    """Fails the nodes that the script names in a round; else the reference."""
+
+    script: Sequence[Sequence[str]]
+    states: dict[str, NodeState] = field(default_factory=dict)
+
+    @contextmanager
+    def open(self, plan: Plan, shards: Mapping[str, Shard], listen: Listener = ignore) -> Iterator[Nodes]:
+        yield _ScriptedNodes(self, plan, shards)
+
+
+@final
+@dataclass
+class _ScriptedNodes(Nodes):
+    engine: Scripted
+    plan: Plan
+    shards: Mapping[str, Shard]
+
+    def round(self, rnd: Round, model: Any) -> Merged:
+        failed: dict[str, TalkootError] = {}
+        updates = {}
+        for node in rnd.cohort:
+            state = self.engine.states.get(node, NodeState())
+            if node in self.engine.script[rnd.index]:
+                failed[node] = NodeLost("scripted", node=node, step=f"round {rnd.index}")
+            else:
+                updates[node], self.engine.states[node] = work(
+                    self.plan, model, self.shards[node], state, rnd
+                )
+        return Merged(update=self.plan.merge.merge(updates), arrived=tuple(updates), failed=failed)
+
+
+def test_the_loop_ends_when_the_learner_is_done_and_keeps_the_last_point() -> None:
+    schema, bound = setup()
+    heard: list[str] = []
+    done = run(Plan(Count()), bound, Inline(), schema=schema, listen=lambda event, _: heard.append(event))
+    assert len(done.history) == 1
+    assert done.plan.learner.finish(done.model)["sum"].tolist() == ROWS.sum(axis=0).tolist()
+    assert done.point.found is None
+    assert done.update.values["rows"].tolist() == [12.0]
+    assert "round" in heard
+
+
+def test_walking_halfway_each_round() -> None:
+    schema, bound = setup()
+    done = run(Plan(Walk(), chain=[weigh("rows")], sync=rounds(3)), bound, Inline(), schema=schema)
+    np.testing.assert_allclose(done.model["at"], ROWS.mean(axis=0) * (1 - 0.5**3))
+    assert done.model["rounds"].tolist() == [3.0]
+
+
+def test_without_a_quorum_the_first_failure_ends_the_run_by_name() -> None:
+    schema, bound = setup()
+    with pytest.raises(NodeLost, match="node 'node1', round 1: scripted"):
+        run(Plan(Walk(), sync=rounds(3)), bound, Scripted([[], ["node1"], []]), schema=schema)
+
+
+def test_with_a_quorum_the_others_go_on_and_the_story_is_kept() -> None:
+    schema, bound = setup()
+    plan = Plan(Walk(), chain=[weigh("rows")], sync=rounds(2, quorum=2))
+    done = run(plan, bound, Scripted([["node1"], []]), schema=schema)
+    assert done.history[0].arrived == ("node0", "node2")
+    assert "scripted" in done.history[0].failed["node1"]
+    assert all(outcome.committed for outcome in done.history)
+
+
+def test_a_round_that_misses_its_quorum_leaves_no_trace() -> None:
+    schema, bound = setup()
+    plan = Plan(Walk(), chain=[weigh("rows")], sync=rounds(3, quorum=3))
+    dropped = run(plan, bound, Scripted([[], ["node0"], []]), schema=schema)
+    clean = run(Plan(Walk(), chain=[weigh("rows")], sync=rounds(2)), bound, Scripted([[], []]), schema=schema)
+    assert [outcome.committed for outcome in dropped.history] == [True, False, True]
+    np.testing.assert_array_equal(dropped.model["at"], clean.model["at"])
+    assert dropped.model["rounds"].tolist() == [2.0], "nodes must forget what they did in a dropped round"
+
+
+def test_a_quorum_that_is_never_met_ends_with_the_culprits() -> None:
+    schema, bound = setup()
+    plan = Plan(Walk(), sync=rounds(50, quorum=3))
+    with pytest.raises(
+        QuorumError, match=r"2 of 3 nodes arrived.*3 rounds in a row.*node2.*Lower the quorum"
+    ):
+        run(plan, bound, Scripted([["node2"]] * 50), schema=schema)
+
+
+def test_a_run_can_start_from_an_earlier_model() -> None:
+    schema, bound = setup()
+    plan = Plan(Walk(), chain=[weigh("rows")], sync=rounds(1))
+    first = run(plan, bound, Inline(), schema=schema)
+    second = run(plan, bound, Inline(), schema=schema, model=first.model)
+    np.testing.assert_allclose(second.model["at"], ROWS.mean(axis=0) * 0.75)
