@@ -56,7 +56,12 @@ class Job:
 
     def without(self, node: str) -> Job:
         """The same job for the other nodes."""
-        return replace(self, shards=Shards({k: v for k, v in self.shards.items() if k != node}))
+        return replace(self, shards=without(self.shards, node))
+
+
+def without(shards: Shards, node: str) -> Shards:
+    """The shards of the other nodes."""
+    return Shards({name: shard for name, shard in shards.items() if name != node})
 
 
 def _require_target(learner: Learner, schema: Schema) -> None:

@@ -1,0 +1,100 @@
+"""What adds can be subtracted: a node leaves and takes what its rows said with it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from talkoot.api.job import Job, without
+from talkoot.core.engine import Listener, ignore
+from talkoot.core.errors import DataError
+from talkoot.core.run import Run, counts
+from talkoot.core.shard import Shard
+from talkoot.core.sync import Round
+from talkoot.core.update import Leaf, Update
+from talkoot.data.shards import Shards
+
+if TYPE_CHECKING:
+    from talkoot.api.fit import Fit
+
+WORN = 1e-5  # a difference below this share of the whole has lost five digits of its sixteen
+
+
+def forget(fit: Fit, node: str, listen: Listener = ignore) -> Fit:
+    """A fit that equals one that never saw `node`.
+
+    Where one round of sums decides the answer (`Learner.closed`), the node's rows are summed once more and
+    subtracted: no other node is asked. Else the other nodes fit again, from the present solution where the
+    learner can start there. `Fit.note` says which it was.
+
+    Raises:
+        DataError: there is no such node, or no other.
+        NodeError: a node that was asked did not answer.
+    """
+    began = time.perf_counter()
+    require_node(node, fit.shards)
+    if len(fit.shards) == 1:
+        raise DataError("it is the only node, so nothing would be left", node=node)
+    job = fit.job.without(node)
+    run = subtracted(fit.run, fit.job, fit.shards[node], listen)
+    if run is not None:
+        bound = without(fit.shards, node)
+        note = f"the sums of node {node!r} were subtracted; no other node was asked"
+    else:
+        run, bound, note = _refitted(fit.run, job, node, listen)
+    model = job.plan.learner.finish(run.model)
+    seconds = time.perf_counter() - began
+    return replace(fit, model=model, run=run, job=job, shards=bound, seconds=seconds, note=note)
+
+
+def require_node(node: str, known: Iterable[str]) -> None:
+    """Refuse a name that no node has.
+
+    Raises:
+        DataError: with the nearest names.
+    """
+    names = list(known)
+    if node not in names:
+        near = get_close_matches(str(node), names, n=1)
+        cure = f"Did you mean {near[0]!r}?" if near else f"The nodes are {', '.join(map(repr, names))}."
+        raise DataError(f"there is no node {node!r}", cure=cure)
+
+
+def subtracted(run: Run, job: Job, shard: Shard, listen: Listener = ignore) -> Run | None:
+    """The run with one node's sums taken out of its last round; None where that cannot give the answer."""
+    plan = job.plan
+    sums = all(kind is Leaf.SUM for kind in run.update.kinds.values())
+    heard = [outcome.arrived for outcome in run.history if outcome.committed]
+    if not (plan.learner.closed and sums and heard and shard.name in heard[-1]) or plan.chain.links:
+        return None
+    rnd = Round(index=len(run.history), cohort=(shard.name,))
+    with job.engine.open(plan, {shard.name: shard}, listen) as nodes:
+        merged = nodes.round(rnd, run.point)
+    counts(rnd, merged)
+    rest = run.update - merged.update
+    if _worn(run.update, rest):
+        return None
+    model, outer = plan.outer.apply(run.point, rest, plan.outer.init(run.point))
+    return replace(run, update=rest, model=model) if plan.outer.done(outer) else None
+
+
+def _worn(whole: Update, rest: Update) -> bool:
+    norms = [(np.linalg.norm(rest.values[k]), np.linalg.norm(v)) for k, v in whole.values.items()]
+    return any(0 < left < WORN * before for left, before in norms)
+
+
+def _refitted(run: Run, job: Job, node: str, listen: Listener) -> tuple[Run, Shards, str]:
+    schema, bound = job.agree(listen)
+    warm: Any = getattr(job.plan.learner, "warm", None)
+    start = None if warm is None else warm(run.model, schema)
+    how = "from the start" if start is None else "from the present solution"
+    return (
+        job.execute(schema, bound, listen, start=start),
+        bound,
+        f"the other nodes fitted again without {node!r}, {how}",
+    )
