@@ -1,0 +1,1 @@
+"""The demo: four areas of forest learn together on this machine."""

@@ -1,0 +1,134 @@
+"""What happened in a run, told from its events: the one thing that all views draw."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, final
+
+from talkoot.watch.events import Event
+
+Facts = Mapping[str, Any]
+ONCE = ("log", "schema", "end", "check", "compare", "transfer", "verify")  # told once; the last word counts
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeStory:
+    """What one node is doing.
+
+    Args:
+        name: the node's name.
+        rows: how many it holds, if known.
+        read: rows read so far in the present round.
+        replaced: how often its worker died and was replaced.
+    """
+
+    name: str
+    rows: int | None = None
+    read: int = 0
+    replaced: int = 0
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Story:
+    """A run as its events tell it.
+
+    Args:
+        nodes: every node by its name, in the plan's order.
+        rounds: facts of every round so far.
+        lost: workers that died and were replaced.
+        facts: of events that happen once, by their name: "start", "schema", "end", "verify", ...
+        began: when the run began, in seconds since 1970.
+        turn: when the present round began.
+        now: when the last event happened.
+    """
+
+    nodes: Mapping[str, NodeStory] = field(default_factory=dict)
+    rounds: tuple[Facts, ...] = ()
+    lost: tuple[Facts, ...] = ()
+    facts: Mapping[str, Facts] = field(default_factory=dict)
+    began: float = 0.0
+    turn: float = 0.0
+    now: float = 0.0
+
+    def get(self, event: str) -> Facts:
+        """The facts of an event that happens once; empty if it did not happen."""
+        return self.facts.get(event, {})
+
+    @property
+    def rows(self) -> int | None:
+        """Rows over all nodes, if known."""
+        if "rows" in self.get("schema"):
+            return int(self.get("schema")["rows"])
+        known = [node.rows for node in self.nodes.values() if node.rows is not None]
+        return sum(known) if known and len(known) == len(self.nodes) else None
+
+    @property
+    def metrics(self) -> dict[str, dict[int, float]]:
+        """Every metric that the learner reported: name -> round -> value, without those that are missing."""
+        series: dict[str, dict[int, float]] = {}
+        for facts in self.rounds:
+            for name, value in facts.get("metrics", {}).items():
+                if value is not None:
+                    series.setdefault(name, {})[facts["round"]] = float(value)
+        return series
+
+    def seconds(self, node: str) -> list[float]:
+        """How long `node` worked, for each round that it took part in."""
+        return [facts["nodes"][node] for facts in self.rounds if node in facts.get("nodes", {})]
+
+    def failed(self, node: str) -> dict[int, str]:
+        """Why `node` did not arrive, by round."""
+        return {f["round"]: f["failed"][node] for f in self.rounds if node in f.get("failed", {})}
+
+
+def tell(events: Iterable[Event]) -> Story:
+    """The story of the last run in `events`.
+
+    >>> story = tell([{"t": 1.0, "event": "start", "nodes": ["a"], "rows": {"a": 3}}])
+    >>> story.nodes["a"].rows
+    3
+    """
+    story = Story()
+    for event in events:
+        story = after(story, event)
+    return story
+
+
+def after(story: Story, event: Event) -> Story:
+    """The story once `event` has happened. Events that it does not know change nothing but the time."""
+    name, story = event["event"], replace(story, now=event["t"])
+    facts = {k: v for k, v in event.items() if k not in ("t", "event")}
+    match name:
+        case "start":
+            return _started(story, facts)
+        case "rows":
+            return _changed(story, facts["node"], read=int(facts["rows"]))
+        case "worker":
+            for node in facts.get("nodes", ()):
+                story = _changed(story, node, replaced=_known(story, node).replaced + 1, read=0)
+            return replace(story, lost=(*story.lost, facts))
+        case "round":
+            nodes = {name: replace(node, read=0) for name, node in story.nodes.items()}
+            return replace(story, nodes=nodes, rounds=(*story.rounds, facts), turn=story.now)
+        case _ if name in ONCE:
+            story = replace(story, turn=story.now) if name == "schema" else story
+            return replace(story, facts={**story.facts, name: facts})
+    return story
+
+
+def _started(story: Story, facts: Facts) -> Story:
+    rows = facts.get("rows") or {}
+    nodes = {node: NodeStory(name=node, rows=rows.get(node)) for node in facts.get("nodes", ())}
+    kept = {name: told for name, told in story.facts.items() if name not in ("schema", "end")}
+    return Story(nodes=nodes, facts={**kept, "start": facts}, began=story.now, turn=story.now, now=story.now)
+
+
+def _known(story: Story, node: str) -> NodeStory:
+    return story.nodes.get(node, NodeStory(name=node))
+
+
+def _changed(story: Story, node: str, **change: Any) -> Story:
+    return replace(story, nodes={**story.nodes, node: replace(_known(story, node), **change)})
