@@ -10,6 +10,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from talkoot.core.errors import (
+        DataError,
+        NodeError,
+        NotDistributable,
+        NotInvertible,
+        PlanError,
+        QuorumError,
+        TalkootError,
+    )
     from talkoot.core.merge import Gather, Median, Sum, TrimmedMean
     from talkoot.core.outer import Accumulate, Adam, Add, Nesterov, Solve
     from talkoot.core.plan import Plan
@@ -20,6 +29,15 @@ if TYPE_CHECKING:
     from talkoot.guards.weigh import weigh
 
 _HOMES = {
+    "core.errors": (
+        "DataError",
+        "NodeError",
+        "NotDistributable",
+        "NotInvertible",
+        "PlanError",
+        "QuorumError",
+        "TalkootError",
+    ),
     "core.merge": ("Gather", "Median", "Sum", "TrimmedMean"),
     "core.outer": ("Accumulate", "Adam", "Add", "Nesterov", "Solve"),
     "core.plan": ("Plan",),
@@ -36,15 +54,22 @@ __all__ = [
     "Accumulate",
     "Adam",
     "Add",
+    "DataError",
     "Gather",
     "Inline",
     "Leaf",
     "Median",
     "Nesterov",
+    "NodeError",
+    "NotDistributable",
+    "NotInvertible",
     "Plan",
+    "PlanError",
+    "QuorumError",
     "Shards",
     "Solve",
     "Sum",
+    "TalkootError",
     "TrimmedMean",
     "Update",
     "every",

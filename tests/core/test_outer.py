@@ -1,4 +1,4 @@
-"""Golden numbers: torch 2.13, SGD(lr=.7, momentum=.9, nesterov=True) and Adam(lr=.1) on the gradients below."""
+"""Golden numbers: torch 2.13, SGD(lr=.7, momentum=.9, nesterov=True) and Adam(lr=.1), on these gradients."""
 
 from __future__ import annotations
 

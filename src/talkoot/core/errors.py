@@ -72,21 +72,53 @@ class TalkootError(ValueError):
 
 @final
 class PlanError(TalkootError):
-    """Parts that cannot be combined, found when the plan is built."""
+    """Parts that cannot be combined, found when the plan is built.
+
+    >>> import talkoot as tk
+    >>> tk.TrimmedMean(0.5)
+    Traceback (most recent call last):
+        ...
+    talkoot.core.errors.PlanError: TrimmedMean(cut=0.5) would cut every node. Take 0 <= cut < 0.5.
+    """
 
 
 @final
 class NotDistributable(TalkootError):
-    """An estimator or parameter that cannot be distributed faithfully; the cure names the nearest that can."""
+    """An estimator or parameter that cannot be distributed faithfully; the cure names the nearest that can.
+
+    >>> import numpy as np, talkoot as tk
+    >>> from sklearn.svm import LinearSVC
+    >>> try:
+    ...     tk.fit(LinearSVC(loss="hinge"), np.eye(4), np.array([0, 1, 0, 1]))
+    ... except tk.NotDistributable as error:
+    ...     print(error.cure)
+    Take loss='squared_hinge'.
+    """
 
 
 @final
 class NotInvertible(TalkootError):
-    """A subtraction of something that has no inverse, such as a minimum."""
+    """A subtraction of something that has no inverse, such as a minimum.
+
+    >>> import numpy as np, talkoot as tk
+    >>> low = tk.Update(values={"low": np.zeros(1)}, kinds={"low": tk.Leaf.MIN})
+    >>> low - low
+    Traceback (most recent call last):
+        ...
+    talkoot.core.errors.NotInvertible: low merge by min, which cannot be taken back. Refit without the node.
+    """
 
 
 class DataError(TalkootError):
-    """Rows, columns or files that cannot be used."""
+    """Rows, columns or files that cannot be used.
+
+    >>> import talkoot as tk
+    >>> try:
+    ...     tk.shards("no/such/place/*.parquet")
+    ... except tk.DataError as error:
+    ...     print(type(error).__name__)
+    DataError
+    """
 
 
 @final
@@ -95,7 +127,12 @@ class SchemaError(DataError):
 
 
 class NodeError(TalkootError):
-    """A node did not finish its round."""
+    """A node did not finish its round; which one, when and why is in its fields.
+
+    >>> error = NodeLost("its process was killed (SIGKILL)", node="va", step="round 2")
+    >>> isinstance(error, NodeError), error.node, error.step
+    (True, 'va', 'round 2')
+    """
 
 
 @final
@@ -115,4 +152,8 @@ class NodeSilent(NodeError):
 
 @final
 class QuorumError(TalkootError):
-    """Too few nodes arrived for a round to count."""
+    """Too few nodes arrived for a round to count, several rounds in a row.
+
+    >>> print(QuorumError("1 of 3 nodes arrived and the quorum is 2", step="round 4"))
+    round 4: 1 of 3 nodes arrived and the quorum is 2
+    """

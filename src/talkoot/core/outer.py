@@ -85,6 +85,16 @@ class Nesterov(Outer):
 
     With g the negated update: v <- momentum v + g; model <- model - lr (g + momentum v), as
     torch.optim.SGD(nesterov=True). Source: Douillard et al. 2023, arXiv:2311.08105.
+
+    Args:
+        lr: outer learning rate.
+        momentum: share of the old velocity that is kept.
+
+    >>> import numpy as np
+    >>> outer, model = Nesterov(lr=1.0, momentum=0.5), {"w": np.array([0.0])}
+    >>> model, speed = outer.apply(model, Update(values={"w": np.array([2.0])}), outer.init(model))
+    >>> model["w"].tolist()
+    [3.0]
     """
 
     lr: float = 0.7
@@ -115,7 +125,22 @@ class Moments:
 @final
 @dataclass(frozen=True, slots=True)
 class Adam(Outer):
-    """Adam on the mean difference: FedAdam. Sources: arXiv:1412.6980 and, as a server step, arXiv:2003.00295."""
+    """Adam on the mean difference: FedAdam.
+
+    Sources: Kingma & Ba, arXiv:1412.6980; as a server step, Reddi et al., arXiv:2003.00295.
+
+    Args:
+        lr: outer learning rate.
+        beta1: decay of the running mean.
+        beta2: decay of the running mean square.
+        eps: keeps the division finite.
+
+    >>> import numpy as np
+    >>> outer, model = Adam(lr=0.1), {"w": np.array([0.0])}
+    >>> model, _ = outer.apply(model, Update(values={"w": np.array([4.0])}), outer.init(model))
+    >>> model["w"].round(6).tolist()
+    [0.1]
+    """
 
     lr: float = 1e-3
     beta1: float = 0.9
@@ -156,6 +181,12 @@ class Solve(Outer):
 
     Args:
         step: (model, merged update) -> next model; pure. The model's `done` ends the run.
+
+    >>> import numpy as np
+    >>> from talkoot.testing.toys import Count, Facts
+    >>> model, done = Solve(Count().step).apply(Facts(), Update(values={"rows": np.array([3.0])}), False)
+    >>> model.found["rows"].tolist(), done
+    ([3.0], True)
     """
 
     step: Callable[[Any, Update], Solving]

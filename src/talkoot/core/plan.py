@@ -32,6 +32,20 @@ class Plan:
         PlanError: parts that cannot be combined, with the reason.
 
     Plans with the same text are equal; `digest` is a short name for a text.
+
+    >>> import talkoot as tk
+    >>> from talkoot.testing.toys import Walk
+    >>> print(tk.Plan(Walk(), chain=[tk.weigh("rows")], outer=tk.Nesterov(), sync=tk.rounds(20)))
+    learner  Walk()
+    chain    Weigh(by='rows')
+    merge    Sum()
+    outer    Nesterov(lr=0.7, momentum=0.9)
+    sync     Rounds(limit=20, ...)
+    seed     0
+    >>> tk.Plan(Walk(), chain=[tk.weigh("rows")], merge=tk.Median())
+    Traceback (most recent call last):
+        ...
+    talkoot.core.errors.PlanError: Median() reads each update by itself; it cannot stand behind ...
     """
 
     learner: Learner

@@ -31,7 +31,11 @@ class Sketch(Protocol):
 
 @final
 class Leaf(Enum):
-    """How two values of one name merge."""
+    """How two values of one name merge.
+
+    >>> Leaf.MIN.merge(np.array([1.0, 5.0]), np.array([3.0, 2.0])).tolist()
+    [1.0, 2.0]
+    """
 
     SUM = "sum"
     MIN = "min"

@@ -1,0 +1,125 @@
+"""The house rules that a machine can check."""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import talkoot as tk
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "talkoot"
+FILES = sorted(SOURCE.rglob("*.py"))
+LAYERS = {  # a package may import itself and those of a lower number
+    "core": 0,
+    "learners": 1,
+    "guards": 1,
+    "data": 1,
+    "engines": 2,
+    "watch": 2,
+    "testing": 3,
+    "api": 3,
+    "demo": 4,
+    "cli": 4,
+}
+PICKLES = re.compile(r"\b(pickle|cloudpickle|dill|shelve|marshal)\b|joblib\.load|torch\.load|allow_pickle")
+HEAVY = {"ray", "grpc", "torch", "xgboost", "pandas", "polars", "hypothesis"}
+
+
+def imports(path: Path) -> list[tuple[str, bool]]:
+    """Modules that a file imports, and whether it does so as soon as it is loaded."""
+    tree = ast.parse(path.read_text())
+    late = {
+        id(node)
+        for outer in ast.walk(tree)
+        if isinstance(outer, ast.FunctionDef | ast.If)
+        for node in ast.walk(outer)
+    }
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [(alias.name, id(node) not in late) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.append((node.module, id(node) not in late))
+    return found
+
+
+def layer(module: str) -> str:
+    return module.split(".")[1] if "." in module else ""
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SOURCE)))
+def test_imports_run_one_way(path: Path) -> None:
+    own = path.relative_to(SOURCE).parts[0].removesuffix(".py")
+    for module, _ in imports(path):
+        if module.startswith("talkoot.") and own in LAYERS:
+            other = layer(module)
+            assert other == own or LAYERS[other] < LAYERS[own], f"{own} must not import {module}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SOURCE)))
+def test_nothing_is_unpickled_but_by_the_module_that_serves_our_own_workers(path: Path) -> None:
+    if path != SOURCE / "engines" / "wire.py":
+        code = "\n".join(ast.unparse(node) for node in ast.parse(path.read_text()).body)
+        assert not any(PICKLES.search(name) for name, _ in imports(path)), path
+        assert not re.search(r"(pickle\.loads?|joblib\.load|torch\.load|allow_pickle=True)", code), path
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SOURCE)))
+def test_heavy_libraries_are_imported_late_and_engine_libraries_only_by_engines(path: Path) -> None:
+    own = path.relative_to(SOURCE).parts[0]
+    for module, at_once in imports(path):
+        top = module.split(".")[0]
+        assert not (top in HEAVY and at_once and own != "testing"), f"{path} imports {module} at once"
+        assert not (top in {"ray", "grpc"} and own != "engines"), f"{path} imports {module}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SOURCE)))
+def test_files_stay_readable(path: Path) -> None:
+    text = path.read_text()
+    assert len(text.splitlines()) <= 500
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert (node.end_lineno or 0) - node.lineno < 60, f"{path.name}: {node.name} is too long"
+
+
+def test_the_public_namespace_is_flat_sorted_and_complete() -> None:
+    tree = ast.parse((SOURCE / "__init__.py").read_text())
+    typed = {a.name for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) for a in n.names}
+    assert tk.__all__ == sorted(tk.__all__)
+    assert typed - {"annotations", "import_module", "TYPE_CHECKING", "Any"} == set(tk.__all__)
+    assert set(dir(tk)) == set(tk.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'fitt'"):
+        tk.fitt  # noqa: B018
+
+
+@pytest.mark.parametrize("name", tk.__all__)
+def test_every_public_name_is_documented_with_an_example(name: str) -> None:
+    thing = getattr(tk, name)
+    text = inspect.getdoc(thing) or ""
+    assert ">>>" in text, f"tk.{name} has no example"
+    page = (ROOT / "docs" / "reference.md").read_text()
+    assert f"talkoot.{name}\n" in page, f"tk.{name} has no entry in docs/reference.md"
+    if inspect.isfunction(thing):
+        for argument in inspect.signature(thing).parameters:
+            assert f"{argument}:" in text, f"tk.{name} does not document {argument}"
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    script = (
+        "import sys, talkoot; talkoot.__all__; "
+        "print([m for m in ('numpy','sklearn','torch','ray') if m in sys.modules])"
+    )
+    got = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert got.stdout.strip() == "[]"
+
+
+def test_the_version_is_the_package_version() -> None:
+    assert importlib.metadata.version("talkoot") == tk.__version__
