@@ -2,42 +2,226 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import time
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from talkoot.core.engine import Engine, Listener, ignore
+from talkoot.core.errors import DataError, SchemaError
+from talkoot.core.plan import Plan
+from talkoot.core.run import run
 from talkoot.core.shard import Schema
+from talkoot.data.arrays import ArrayShard
+from talkoot.data.columns import FLOAT32, FLOAT64, NUMBER, TEXT, USABLE, distinct
+from talkoot.data.inventory import Inventory
 from talkoot.data.shards import Shards
+from talkoot.data.source import STEP, Source
+from talkoot.data.tables import as_table
+
+Said = Mapping[str, np.ndarray]
 
 
 def agree(
     shards: Shards, engine: Engine, *, labels: bool = False, listen: Listener = ignore
 ) -> tuple[Schema, Shards]:
-    """Ask every node for its columns; return what they agree on and shards that read accordingly. (Skeleton.)
+    """Ask every node for its columns; return what they agree on and shards that read accordingly.
+
+    The order of columns is that of the first node that has rows. Nodes without rows agree to anything.
 
     Args:
         shards: the nodes' rows.
         engine: where the nodes are.
         labels: the target holds classes, so collect them and hand learners their indices.
         listen: hears of the round.
+
+    Raises:
+        DataError: no rows at all, missing targets, columns that cannot be used, files that cannot be read.
+        SchemaError: nodes whose columns or labels do not agree.
+
+    >>> import talkoot as tk
+    >>> schema, bound = agree(tk.shards(np.eye(2), np.array(["no", "yes"])), tk.Inline(), labels=True)
+    >>> schema.classes.tolist(), next(bound["node0"].blocks()).y.tolist()
+    (['no', 'yes'], [0, 1])
     """
-    blocks = [block for shard in shards.values() for block in shard.blocks()]
-    X = np.concatenate([b.X for b in blocks])
-    ys: Any = None if blocks[0].y is None else np.concatenate([b.y for b in blocks])
-    classes = np.unique(ys) if labels else None
-    schema = Schema(
-        names=None,
-        kinds=("number",) * X.shape[1],
-        dtype=np.result_type(X.dtype, np.float32),
-        rows=len(X),
-        center=X[:1000].mean(axis=0, dtype=np.float64),
-        classes=classes,
-        target_center=None if ys is None or labels else np.atleast_1d(ys.mean()),
+    began = time.perf_counter()
+    plan = Plan(Inventory(labels=labels, target=shards.target))
+    blank = Schema(names=None, kinds=(), dtype=FLOAT64, rows=0, center=np.empty(0))
+    heard = run(plan, shards, engine, schema=blank, listen=_without_rounds(listen))
+    said: Mapping[str, Said] = plan.learner.finish(heard.model)
+    schema = _agreed(said, shards.target, labels)
+    facts = {
+        "rows": schema.rows,
+        "features": schema.features,
+        "names": None if schema.names is None else list(schema.names),
+        "classes": None if schema.classes is None else schema.classes.tolist(),
+        "seconds": time.perf_counter() - began,
+    }
+    listen("schema", facts)
+    return schema, Shards({k: bind(s, schema) for k, s in shards.items()}, target=shards.target)
+
+
+def bind(source: Source, schema: Schema) -> Source:
+    """A source that reads as the schema says."""
+    if TEXT in schema.kinds and isinstance(source, ArrayShard) and source.rows:
+        return as_table(source).bind(schema)
+    return source.bind(schema)
+
+
+def _without_rounds(listen: Listener) -> Listener:
+    def heard(event: str, facts: Mapping[str, Any]) -> None:
+        if event != "round":  # round 0 is no round of the user's plan
+            listen(event, facts)
+
+    return heard
+
+
+def _agreed(said: Mapping[str, Said], target: str | None, labels: bool) -> Schema:
+    if not said:
+        raise DataError("no node has any rows", step=STEP, cure="Look at the paths and filters of the data.")
+    first = next(iter(said))
+    for node in said:
+        _same_columns(said, first, node)
+    names = tuple(said[first]["names"].tolist())
+    if not names:
+        raise DataError("there are no feature columns besides the target and the weights", step=STEP)
+    kinds = _kinds(said, names)
+    sparse = any(bool(s["sparse"][0]) for s in said.values())
+    dtypes = {str(s["dtype"][0]) for s in said.values()} - {""}
+    rows = np.array([int(s["rows"][0]) for s in said.values()])
+    return Schema(
+        names=names if said[first]["named"][0] else None,
+        kinds=kinds,
+        dtype=FLOAT32 if dtypes == {"float32"} else FLOAT64,
+        sparse=sparse,
+        rows=int(rows.sum()),
+        center=np.zeros(len(names)) if sparse else _center(said, names, kinds, rows),
+        target=target,
+        **_target(said, labels, int(rows.sum())),
     )
-    if classes is None:
-        return schema, shards
-    return schema, Shards(
-        {k: replace(s, y=np.searchsorted(classes, s.y)) for k, s in shards.items()}  # type: ignore[type-var]
-    )
+
+
+def _same_columns(said: Mapping[str, Said], first: str, node: str) -> None:
+    """Refuse a node whose columns are not those of the first."""
+    ours, theirs = said[first], said[node]
+    if ours["named"][0] != theirs["named"][0]:
+        bare, other = (first, node) if theirs["named"][0] else (node, first)
+        raise SchemaError(
+            f"the columns have no names here, but they do at {other!r}",
+            node=bare,
+            step=STEP,
+            cure="Give names at all nodes (a table), or at none (an array).",
+        )
+    have, want = theirs["names"].tolist(), ours["names"].tolist()
+    if not ours["named"][0] and len(have) != len(want):
+        raise SchemaError(
+            f"{len(have)} columns here, but {len(want)} at {first!r}",
+            node=node,
+            step=STEP,
+            cure="Give the same columns in the same order at all nodes.",
+        )
+    lacks, extra = [n for n in want if n not in have], [n for n in have if n not in want]
+    if lacks or extra:
+        what = [f"lacks {_listed(lacks)}"] * bool(lacks) + [f"has {_listed(extra)} besides"] * bool(extra)
+        raise SchemaError(
+            f"{' and '.join(what)}, compared with {first!r}",
+            node=node,
+            step=STEP,
+            column=(lacks + extra)[0] if len(lacks + extra) == 1 else None,
+            cure="Rename the columns, or name those that all nodes have with columns=.",
+        )
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(map(repr, names[:5])) + more
+
+
+def _kinds(said: Mapping[str, Said], names: tuple[str, ...]) -> tuple[str, ...]:
+    kinds = {
+        node: dict(zip(s["names"].tolist(), s["kinds"].tolist(), strict=True)) for node, s in said.items()
+    }
+    return tuple(_kind(said, name, {node: k[name] for node, k in kinds.items()}) for name in names)
+
+
+def _kind(said: Mapping[str, Said], name: str, kinds: Mapping[str, str]) -> str:
+    """The kind of one column that all nodes can live with."""
+    odd = next((node for node, kind in kinds.items() if kind not in USABLE), None)
+    if odd is not None:
+        raise DataError(
+            f"it holds {kinds[odd]}, which learners cannot read",
+            node=odd,
+            step=STEP,
+            column=name,
+            cure="Turn it into numbers or text, or leave it out with columns=.",
+        )
+    text = [node for node, kind in kinds.items() if kind == TEXT]
+    number = [node for node, kind in kinds.items() if kind == NUMBER]
+    if text and number:
+        here = said[text[0]]
+        example = str(here["examples"][here["names"].tolist().index(name)])
+        others = _listed(number)
+        raise SchemaError(
+            f"text here (for example {example!r}), but numbers at {others}",
+            node=text[0],
+            step=STEP,
+            column=name,
+            cure="If it stands for a missing value, read it as one; else make the column alike everywhere.",
+        )
+    return TEXT if text else NUMBER
+
+
+def _center(
+    said: Mapping[str, Said], names: tuple[str, ...], kinds: tuple[str, ...], rows: np.ndarray
+) -> np.ndarray:
+    """The nodes' centers, each weighted by its rows; zero for text and where nobody knows."""
+    by_name = [dict(zip(s["names"].tolist(), s["center"], strict=True)) for s in said.values()]
+    centers = np.array([[here[name] for name in names] for here in by_name])
+    known = np.isfinite(centers) & np.array([kind == NUMBER for kind in kinds])
+    weight = known * rows[:, None]
+    total = np.where(known, centers, 0.0) * weight
+    return np.asarray(total.sum(axis=0) / np.maximum(weight.sum(axis=0), 1))
+
+
+def _target(said: Mapping[str, Said], labels: bool, rows: int) -> dict[str, Any]:
+    """The schema's fields about the target."""
+    kinds = {node: str(s["target"][0]) for node, s in said.items()}
+    without = [node for node, kind in kinds.items() if kind == "none"]
+    if without and (labels or len(without) < len(kinds)):
+        raise SchemaError(
+            "there is no target here" + (", but there is at others" if len(without) < len(kinds) else ""),
+            node=without[0],
+            step=STEP,
+            cure="Name the target column with target=, or give (X, y).",
+        )
+    if without:
+        return {}
+    widths = {node: int(s["outputs"][0]) for node, s in said.items()}
+    first = next(iter(widths))
+    odd = next((node for node in widths if widths[node] != widths[first]), None)
+    if odd is not None and not labels:
+        raise SchemaError(
+            f"the target has {widths[odd]} outputs here and {widths[first]} at {first!r} (0: one column)",
+            node=odd,
+            step=STEP,
+        )
+    if labels:
+        return {"classes": _classes(said, kinds)}
+    center = np.sum([s["target_sum"] for s in said.values()], axis=0) / rows
+    return {"target_center": np.atleast_1d(center), "outputs": widths[first]}
+
+
+def _classes(said: Mapping[str, Said], kinds: Mapping[str, str]) -> np.ndarray:
+    text = [node for node, kind in kinds.items() if kind in "OU"]
+    if text and len(text) < len(kinds):
+        other = next(node for node in kinds if node not in text)
+        raise SchemaError(
+            f"the labels are text here (for example {str(said[text[0]]['classes'][0])!r}), "
+            f"but numbers at {other!r}",
+            node=text[0],
+            step=STEP,
+            cure="Name the classes alike at all nodes.",
+        )
+    union = distinct(np.concatenate([s["classes"] for s in said.values()]))
+    return union.astype(object) if "O" in kinds.values() else union

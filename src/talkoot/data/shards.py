@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast, final
 
-import numpy as np
-
-from talkoot.core.shard import Shard
-from talkoot.data.arrays import ArrayShard
+from talkoot.core.errors import DataError
+from talkoot.data.memory import from_memory, groups
+from talkoot.data.roles import Roles
+from talkoot.data.source import Source
 
 
 @final
-class Shards(Mapping[str, Shard]):
-    """The shards of a job by the node's name. (Skeleton.)"""
+class Shards(Mapping[str, Source]):
+    """The rows of every node by the node's name. A description: it travels, and only nodes read rows.
 
-    def __init__(self, shards: Mapping[str, Shard]) -> None:
+    Args:
+        shards: sources by node.
+        target: the name of the target column, if it has one.
+
+    >>> import numpy as np
+    >>> Shards({"a": from_memory("a", np.eye(2), Roles())})
+    Shards(a: 2 rows)
+    """
+
+    def __init__(self, shards: Mapping[str, Source], *, target: str | None = None) -> None:
         self._shards = dict(shards)
+        self.target = target
 
-    def __getitem__(self, node: str) -> Shard:
+    def __getitem__(self, node: str) -> Source:
         return self._shards[node]
 
     def __iter__(self) -> Iterator[str]:
@@ -26,6 +36,39 @@ class Shards(Mapping[str, Shard]):
 
     def __len__(self) -> int:
         return len(self._shards)
+
+    def __repr__(self) -> str:
+        rows = (f"{node}: {'?' if s.rows is None else s.rows} rows" for node, s in self.items())
+        return f"Shards({', '.join(rows)})"
+
+    @property
+    def has_target(self) -> bool:
+        """Whether some node has a target."""
+        return any(source.has_target for source in self.values())
+
+    def deal(self, nodes: int) -> Shards:
+        """The rows of a single source dealt over `nodes` nodes: consecutive, nearly equal parts, in order.
+
+        Args:
+            nodes: number of parts; they are named "node0", "node1", ...
+
+        Raises:
+            DataError: the rows are at several nodes already, or `nodes` is less than one.
+
+        >>> import numpy as np
+        >>> shards(np.eye(5)).deal(2)
+        Shards(node0: 2 rows, node1: 3 rows)
+        """
+        if len(self) != 1:
+            raise DataError(
+                f"the rows are at {len(self)} nodes already and cannot be dealt again",
+                cure="Leave nodes= out.",
+            )
+        if nodes < 1:
+            raise DataError(f"nodes={nodes} leaves no node", cure="Take one or more.")
+        (source,) = self.values()
+        parts = source.deal([f"node{i}" for i in range(nodes)])
+        return Shards({part.name: part for part in parts}, target=self.target)
 
 
 def shards(
@@ -35,23 +78,70 @@ def shards(
     weight: Any = None,
     by: str | None = None,
     nodes: int | None = None,
+    columns: Sequence[Any] | None = None,
 ) -> Shards:
-    """(Skeleton: arrays and dicts of (X, y) only.)"""
+    """The rows of every node.
+
+    Args:
+        data: one of
+
+            - a file, folder, glob or list of files: Parquet, CSV, Arrow IPC or Feather, by path or by an
+              fsspec address such as ``"s3://bucket/claims/*.parquet"``. However many files, they are one
+              node, unless `by` or `nodes` says otherwise; for a node a file, give a dict.
+            - a pandas, polars or pyarrow table, or anything that speaks Arrow's PyCapsule protocol;
+            - an array or a scipy.sparse matrix, (rows, features), with `target` an array;
+            - a tuple (X, y) or (X, y, weights);
+            - a dict of named nodes: ``{"cleveland": any of these, ...}``.
+        target: the target's column name for tables and files; an array for arrays.
+        weight: sample weights, named or given like the target.
+        by: a column whose values name the nodes. It is no feature then.
+        nodes: deal the rows over this many nodes: consecutive, nearly equal parts, the same every time.
+            Files are cut between row groups where that is even enough, else between rows.
+        columns: the features, by name (by position for arrays); all other columns by default. The
+            target is never one.
+
+    Raises:
+        DataError: nothing there, or columns that are not, with the nearest name.
+
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"age": [63, 41, 57], "site": ["va", "lima", "va"], "ill": [1, 0, 1]})
+    >>> shards(table, "ill", by="site")
+    Shards(lima: 1 rows, va: 2 rows)
+    """
     if isinstance(data, Shards):
-        return data
-    if isinstance(data, Mapping):
-        return Shards({k: ArrayShard(name=k, X=v[0], y=v[1]) for k, v in data.items()})
-    count = nodes or 1
-    edges = np.linspace(0, data.shape[0], count + 1).astype(int)
-    parts = [slice(a, b) for a, b in zip(edges, edges[1:], strict=False)]
-    return Shards(
-        {
-            f"node{i}": ArrayShard(
-                name=f"node{i}",
-                X=data[p],
-                y=None if target is None else target[p],
-                w=None if weight is None else weight[p],
+        if not (target is None and weight is None and by is None and nodes is None and columns is None):
+            raise DataError(
+                "the data are shards already", cure="Say target=, by= and nodes= when making them."
             )
-            for i, p in enumerate(parts)
-        }
-    )
+        return data
+    chosen = None if columns is None else tuple([columns] if isinstance(columns, str) else columns)
+    roles = Roles(target=target, weight=weight, by=by, columns=chosen)
+    if by is not None and nodes is not None:
+        raise DataError("by= and nodes= both say where rows belong", cure="Take one of them.")
+    if isinstance(data, Mapping):
+        return _sites(data, roles, nodes)
+    if by is not None:
+        return Shards(groups(data, roles), target=roles.name("target"))
+    whole = Shards({"node0": from_memory("node0", data, roles)}, target=roles.name("target"))
+    return whole if nodes is None else whole.deal(nodes)
+
+
+def _sites(data: Mapping[Any, Any], roles: Roles, nodes: int | None) -> Shards:
+    if not data:
+        raise DataError("the dict of nodes is empty", cure='Give {"name": rows, ...}.')
+    if roles.by is not None or nodes is not None:
+        raise DataError(
+            "by= and nodes= split one source, and a dict names the nodes already", cure="Leave them out."
+        )
+    for role in ("target", "weight"):
+        if getattr(roles, role) is not None and roles.name(role) is None:
+            raise DataError(
+                f"{role}= is one array for several nodes", cure='Give {"name": (X, y, weights), ...}.'
+            )
+    made = {}
+    for node, rows in data.items():
+        try:
+            made[str(node)] = from_memory(str(node), rows, roles)
+        except DataError as error:
+            raise error.at(node=str(node)) from None
+    return Shards(cast("Mapping[str, Source]", made), target=roles.name("target"))

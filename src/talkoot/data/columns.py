@@ -1,0 +1,141 @@
+"""Arrow columns as numpy arrays: numbers as floats with NaN, text as objects with None."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from talkoot.core.errors import DataError
+
+NUMBER, TEXT, EMPTY = "number", "text", "empty"
+USABLE = (NUMBER, TEXT, EMPTY)
+FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+
+
+def kind_of(kind: pa.DataType) -> str:
+    """The kind of an Arrow type: "number", "text", "empty" (nulls only), or the name of one we cannot use.
+
+    >>> kind_of(pa.int8()), kind_of(pa.dictionary(pa.int32(), pa.string())), kind_of(pa.date32())
+    ('number', 'text', 'date32[day]')
+    """
+    types = pa.types
+    if types.is_dictionary(kind):
+        return kind_of(kind.value_type)
+    if types.is_boolean(kind) or types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind):
+        return NUMBER
+    if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
+        return TEXT
+    return EMPTY if types.is_null(kind) else str(kind)
+
+
+def number_dtype(types: Sequence[pa.DataType]) -> np.dtype[Any]:
+    """The dtype for number columns side by side: float32 if all of them are, else float64."""
+    numbers = [kind for kind in types if kind_of(kind) == NUMBER]
+    return FLOAT32 if numbers and all(pa.types.is_float32(kind) for kind in numbers) else FLOAT64
+
+
+def numbers(column: Any, dtype: np.dtype[Any]) -> np.ndarray:
+    """A column of numbers as floats; nulls are NaN.
+
+    Args:
+        column: Arrow array or chunked array, (rows,).
+        dtype: float32 or float64.
+    """
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if pa.types.is_boolean(column.type):
+        column = column.cast(pa.uint8())
+    elif not (pa.types.is_floating(column.type) or pa.types.is_integer(column.type)):
+        column = column.cast(pa.float64())
+    values: np.ndarray = (
+        column.to_numpy() if isinstance(column, pa.ChunkedArray) else column.to_numpy(zero_copy_only=False)
+    )
+    return values.astype(dtype, copy=False)
+
+
+def encoded(column: Any) -> tuple[np.ndarray, np.ndarray]:
+    """A column as codes and levels: ``levels[codes]`` are its values.
+
+    Returns:
+        codes (rows,) int32 and levels (distinct + 1,), the last of them None for codes of -1: nulls.
+    """
+    if not pa.types.is_dictionary(column.type):
+        column = column.dictionary_encode()
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+    if isinstance(column, pa.ChunkedArray):  # combine_chunks keeps a column without rows chunked
+        column = pa.array([], pa.string()).dictionary_encode()
+    codes = column.indices.cast(pa.int32()).fill_null(-1).to_numpy(zero_copy_only=False)
+    levels = np.empty(len(column.dictionary) + 1, dtype=object)
+    levels[:-1] = column.dictionary.to_pylist()
+    return codes, levels
+
+
+def texts(column: Any) -> np.ndarray:
+    """A text column as an object array of str; nulls are None."""
+    if pa.types.is_null(column.type):
+        return np.full(len(column), None, dtype=object)
+    codes, levels = encoded(column)
+    return np.asarray(levels[codes])
+
+
+def matrix(columns: Sequence[Any], rows: int, dtype: np.dtype[Any]) -> np.ndarray:
+    """Number columns side by side, (rows, columns), each of them contiguous."""
+    X = np.empty((rows, len(columns)), dtype=dtype, order="F")
+    for j, column in enumerate(columns):
+        X[:, j] = numbers(column, dtype)
+    return X
+
+
+def target_values(column: Any) -> np.ndarray:
+    """A target column as numpy would have it: ints, bools and floats as they are, text as objects.
+
+    Nulls turn integers and bools into floats with NaN, and text into None.
+
+    Raises:
+        DataError: dates and other types that are no target.
+    """
+    kind = kind_of(column.type)
+    if kind in (TEXT, EMPTY):
+        return texts(column)
+    if kind != NUMBER:
+        raise DataError(
+            f"the target holds {kind}",
+            cure="A target is a column of numbers, booleans or text.",
+        )
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    exact = pa.types.is_integer(column.type) or pa.types.is_boolean(column.type)
+    if exact and not column.null_count:
+        if isinstance(column, pa.ChunkedArray):
+            return np.asarray(column.to_numpy())
+        return np.asarray(column.to_numpy(zero_copy_only=False))
+    return numbers(column, FLOAT64)
+
+
+def to_arrow(values: np.ndarray) -> Any:
+    """A one-dimensional array of numbers, text or objects as an Arrow array; NaN and NA are nulls in objects.
+
+    Raises:
+        DataError: the values are of several kinds.
+    """
+    if values.dtype.kind not in "OUS" and not values.dtype.isnative:
+        values = values.astype(values.dtype.newbyteorder("="))
+    try:
+        return pa.array(values, from_pandas=values.dtype.kind == "O")
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+        raise DataError(
+            f"the values are of several kinds or of one we do not know ({error})",
+            cure="Make them all numbers or all text.",
+        ) from None
+
+
+def distinct(values: np.ndarray) -> np.ndarray:
+    """The sorted distinct values of a one-dimensional array without missing ones. Text is hashed first."""
+    if values.dtype.kind in "biuf":
+        return np.unique(values)
+    return np.array(sorted(pc.unique(to_arrow(values)).to_pylist()), dtype=values.dtype)

@@ -1,0 +1,188 @@
+"""Round 0 as a learner: every node says which columns it has and which labels it saw."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, ClassVar, final
+
+import numpy as np
+
+from talkoot.core.context import Ctx
+from talkoot.core.errors import DataError
+from talkoot.core.learner import Kind, Learner
+from talkoot.core.merge import Gather, Merge
+from talkoot.core.outer import Outer, Solve
+from talkoot.core.shard import Block, Schema, Shard
+from talkoot.core.update import Update
+from talkoot.data.columns import NUMBER, distinct
+from talkoot.data.source import STEP, Layout, Source
+from talkoot.data.targets import is_text, missing, text_target
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Inventories:
+    """What each node that has rows said, by the node's name; None before the round."""
+
+    nodes: Mapping[str, Mapping[str, np.ndarray]] | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether the nodes were asked."""
+        return self.nodes is not None
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Inventory(Learner):
+    """Asks each node for its columns, its number of rows, a center and its labels.
+
+    Args:
+        labels: collect the distinct values of the target; else its mean.
+        target: the target's name, for errors.
+    """
+
+    labels: bool = False
+    target: str | None = None
+    kind: ClassVar[Kind] = "exact"
+
+    def init(self, schema: Schema, rng: np.random.Generator) -> Inventories:
+        """Nothing is known."""
+        return Inventories()
+
+    def work(self, model: Inventories, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
+        """Look at the columns, at the first block of features, and at all targets."""
+        assert isinstance(shard, Source), "round 0 reads sources, not shards that were changed"
+        layout = shard.layout()
+        seen = _Targets(labels=self.labels, column=self.target)
+        for y, w, rows in shard.targets():
+            seen.add(y, w, rows)
+        if not seen.rows:
+            return Update(), None
+        own = layout.schema()
+        first = next(islice(shard.bind(own, target=False).blocks(), 1), None)
+        said = {
+            "rows": np.array([seen.rows]),
+            "names": np.array(layout.names, dtype=str),
+            "kinds": np.array(layout.kinds, dtype=str),
+            "examples": np.array(layout.examples or ("",) * len(layout.names), dtype=str),
+            "named": np.array([layout.named]),
+            "dtype": np.array([layout.dtype.name if NUMBER in layout.kinds else ""]),
+            "sparse": np.array([layout.sparse]),
+            "center": _center(first, layout),
+            **seen.said(),
+        }
+        return Update(values=said, weight=float(seen.rows)), None
+
+    def merge(self) -> Merge:
+        """Kept apart, so that a disagreement can be named."""
+        return Gather()
+
+    def outer(self) -> Outer:
+        """One round."""
+        return Solve(self.step)
+
+    def step(self, model: Inventories, update: Update) -> Inventories:
+        """Sort what was said by node."""
+        return Inventories(Gather.split(update))
+
+    def finish(self, model: Inventories) -> Mapping[str, Mapping[str, np.ndarray]]:
+        """What each node said, by its name."""
+        return model.nodes or {}
+
+
+def _center(first: Block | None, layout: Layout) -> np.ndarray:
+    """(features,) means of a block's number columns; NaN for text and where nothing is finite."""
+    center = np.full(len(layout.names), np.nan)
+    if layout.sparse or first is None:
+        return center
+    if isinstance(first.X, Mapping):
+        means = {k: _mean(v) for k, v in first.X.items() if v.dtype.kind == "f"}
+    else:
+        usable = layout.schema().names or layout.names
+        means = dict(zip(usable, (_mean(column) for column in first.X.T), strict=True))
+    return np.array([means.get(name, np.nan) for name in layout.names], dtype=np.float64)
+
+
+def _mean(column: np.ndarray) -> float:
+    finite = column[np.isfinite(column)]
+    return float(finite.mean(dtype=np.float64)) if len(finite) else np.nan
+
+
+@final
+@dataclass(slots=True)
+class _Targets:
+    """What the targets and weights of a node are, gathered block by block."""
+
+    labels: bool
+    column: str | None
+    rows: int = 0
+    absent: int = 0
+    dtype: str = "none"
+    outputs: int = 0
+    total: Any = 0.0
+    classes: list[np.ndarray] = field(default_factory=list)
+
+    def add(self, y: np.ndarray | None, w: np.ndarray | None, rows: int) -> None:
+        """Look at some rows."""
+        self.rows += rows
+        if w is not None and not np.isfinite(w).all():
+            raise DataError(
+                f"{int((~np.isfinite(w)).sum())} sample weights are missing or infinite",
+                step=STEP,
+                cure="Give every row a number.",
+            )
+        if y is None or not len(y):
+            return
+        self._refuse_missing(y)
+        self.outputs = y.shape[1] if y.ndim == 2 else 0
+        if self.labels:
+            self._add_labels(y)
+        elif is_text(y):
+            raise text_target(str(y[0]), self.column).at(step=STEP)
+        else:
+            self.dtype = "number"
+            self.total = self.total + np.atleast_1d(y.sum(axis=0, dtype=np.float64))
+
+    def _refuse_missing(self, y: np.ndarray) -> None:
+        place: dict[str, Any] = {"column": self.column, "step": STEP}
+        if lost := missing(y):
+            cure = "Leave those rows out, or fill in the target."
+            raise DataError(f"Input y contains NaN: {lost} rows have no target", cure=cure, **place)
+        if y.dtype.kind == "f" and not np.isfinite(y).all():
+            raise DataError(
+                "Input y contains infinity or a value too large for dtype('float64')",
+                cure="Clean the target.",
+                **place,
+            )
+
+    def _add_labels(self, y: np.ndarray) -> None:
+        if y.ndim == 2 and y.shape[1] > 1:
+            raise DataError(
+                f"the target has {y.shape[1]} columns, and a classifier learns one",
+                step=STEP,
+                cure="Fit one classifier for each column.",
+            )
+        fresh = distinct(y.ravel())
+        if fresh.dtype.kind == "f" and (fresh != np.floor(fresh)).any():
+            raise DataError(
+                "Unknown label type: continuous. The target holds numbers that are not whole, such as "
+                f"{fresh[fresh != np.floor(fresh)][0]}, and a classifier learns classes",
+                column=self.column,
+                step=STEP,
+                cure="Fit a regressor, or cut the target into classes.",
+            )
+        self.dtype = y.dtype.str if not is_text(y) else y.dtype.kind
+        self.classes = [distinct(np.concatenate([*self.classes, fresh]))]
+
+    def said(self) -> dict[str, np.ndarray]:
+        """The leaves of the update."""
+        known = {"target": np.array([self.dtype]), "outputs": np.array([self.outputs])}
+        if self.dtype == "none":
+            return known
+        if self.labels:
+            classes = self.classes[0]
+            return known | {"classes": classes.astype(str) if is_text(classes) else classes}
+        return known | {"target_sum": np.asarray(self.total)}

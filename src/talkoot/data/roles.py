@@ -1,0 +1,66 @@
+"""Which columns of a table or file are what: target, weights, node, features."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+
+from talkoot.core.errors import DataError
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Roles:
+    """What a caller of `shards` said about columns.
+
+    Args:
+        target: name of the target column, or the targets themselves for arrays.
+        weight: name of the column of sample weights, or the weights themselves.
+        by: name of the column that says which node a row belongs to.
+        columns: the feature columns, by name (by position for arrays); None for all others.
+    """
+
+    target: Any = None
+    weight: Any = None
+    by: str | None = None
+    columns: tuple[Any, ...] | None = None
+
+    def name(self, role: str) -> str | None:
+        """The column that has a role, where it was given by name."""
+        value = getattr(self, role)
+        if isinstance(value, str) or not np.isscalar(value):
+            return value if isinstance(value, str) else None
+        return str(value)  # pandas numbers columns without names
+
+    def features(self, names: Sequence[str], where: str = "") -> tuple[str, ...]:
+        """The feature columns among `names`, in order.
+
+        Args:
+            names: all columns of the table.
+            where: the file, for errors.
+
+        Raises:
+            DataError: a column that was asked for is not there.
+        """
+        taken = {self.name(role): role for role in ("target", "weight", "by")}
+        asked = {name: f"{role}=" for name, role in taken.items() if name is not None}
+        chosen = tuple(map(str, self.columns)) if self.columns is not None else None
+        for name, role in {**dict.fromkeys(chosen or (), "columns="), **asked}.items():
+            if name not in names:
+                raise unknown(name, names, role, where)
+        return tuple(name for name in (chosen or names) if name not in taken)
+
+
+def unknown(name: str, names: Sequence[str], role: str, where: str = "") -> DataError:
+    """The error for a column that is not there, with the nearest that is."""
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5) or difflib.get_close_matches(
+        name.lower(), names, n=1, cutoff=0.5
+    )
+    shown = ", ".join(map(repr, names[:12])) + (", ..." if len(names) > 12 else "")
+    cure = f"Did you mean {near[0]!r}?" if near else f"The columns are {shown}."
+    place = f" in {where}" if where else ""
+    return DataError(f"{role} names a column that is not there{place}", column=name, cure=cure)

@@ -1,0 +1,99 @@
+"""Targets: what they are, and as learners want them: float64, or indices of classes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from talkoot.core.errors import DataError, SchemaError
+from talkoot.core.shard import Schema
+from talkoot.data.columns import encoded, target_values, to_arrow
+
+
+def as_target(y: Any) -> np.ndarray:
+    """Any array-like as a target: (rows,), or (rows, outputs) of numbers. Objects become what they hold.
+
+    Raises:
+        DataError: more than two dimensions, or values of several kinds.
+    """
+    values: np.ndarray = np.asarray(y)
+    if values.ndim not in (1, 2):
+        raise DataError(
+            f"the target has shape {values.shape}", cure="Give one value a row, or (rows, outputs)."
+        )
+    if values.ndim == 2 and values.dtype.kind not in "biuf":
+        values = np.asarray(values.astype(np.float64) if values.shape[1] != 1 else values.ravel())
+    if values.dtype.kind == "O":
+        return target_values(to_arrow(values))
+    if values.dtype.kind not in "biufU":
+        raise DataError(f"the target holds {values.dtype}", cure="A target holds numbers, booleans or text.")
+    return values
+
+
+def is_text(y: np.ndarray) -> bool:
+    """Whether a target holds text."""
+    return y.dtype.kind in "OU"
+
+
+def missing(y: np.ndarray) -> int:
+    """The number of rows without a target."""
+    if is_text(y):
+        return to_arrow(y).null_count if y.dtype.kind == "O" else 0
+    return 0 if y.dtype.kind != "f" else int(np.isnan(y.reshape(len(y), -1)).any(axis=1).sum())
+
+
+def as_weights(w: Any) -> np.ndarray:
+    """Any array-like as sample weights, (rows,) float64.
+
+    Raises:
+        DataError: not one number a row.
+    """
+    try:
+        values = np.asarray(w, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise DataError("the sample weights are no numbers") from None
+    if values.ndim != 1:
+        raise DataError(f"the sample weights have shape {values.shape}", cure="Give one number a row.")
+    return values
+
+
+def encode(y: np.ndarray | None, schema: Schema) -> np.ndarray | None:
+    """Class indices where the schema has classes, else float64.
+
+    Raises:
+        SchemaError: a label that is none of the classes.
+        DataError: text where numbers are needed.
+    """
+    if y is None:
+        return None
+    if schema.classes is None:
+        if is_text(y):
+            raise text_target(str(y[0]), schema.target)
+        return y.astype(np.float64, copy=False)
+    return _indices(y.ravel(), schema.classes)
+
+
+def _indices(y: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    if not len(y):
+        return np.empty(0, dtype=np.intp)
+    if is_text(y):
+        codes, levels = encoded(to_arrow(y))
+        known = {label: index for index, label in enumerate(classes.tolist())}
+        index: np.ndarray = np.array([known.get(level, -1) for level in levels], dtype=np.intp)[codes]
+    else:
+        index = np.minimum(np.searchsorted(classes, y), len(classes) - 1)
+        index[classes[index] != y] = -1
+    if (index < 0).any():
+        stranger = y[int((index < 0).argmax())]
+        raise SchemaError(f"label {stranger!r} is none of the classes that the nodes agreed on")
+    return index
+
+
+def text_target(example: str, column: str | None) -> DataError:
+    """The error for text where a regressor needs numbers."""
+    return DataError(
+        f"the target holds text (for example {example!r}), and this estimator reads it as numbers",
+        column=column,
+        cure="Fit a classifier, or make it a column of numbers.",
+    )
