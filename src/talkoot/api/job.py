@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, final
 
-from sklearn.base import is_classifier
+from sklearn.base import is_classifier, is_regressor
 from sklearn.utils import get_tags
 
 from talkoot.core.engine import Engine, Listener, ignore
 from talkoot.core.errors import DataError
-from talkoot.core.learner import Learner
 from talkoot.core.plan import Plan
 from talkoot.core.run import Run, run
 from talkoot.core.shard import Schema, Shard
@@ -43,10 +42,11 @@ class Job:
             DataError: the estimator needs a target and there is none.
         """
         estimator = getattr(self.plan.learner, "estimator", None)
-        labels = estimator is not None and is_classifier(estimator)
-        schema, bound = agree(self.shards, self.engine, labels=labels, listen=listen)
-        _require_target(self.plan.learner, schema)
-        return schema, bound
+        if estimator is None:
+            return agree(self.shards, self.engine, listen=listen)
+        if not self.shards.has_target:
+            _require_none(estimator, self.shards)
+        return agree(self.shards, self.engine, labels=is_classifier(estimator), listen=listen)
 
     def execute(
         self, schema: Schema, bound: Mapping[str, Shard], listen: Listener = ignore, *, start: Any = None
@@ -61,16 +61,16 @@ class Job:
 
 def without(shards: Shards, node: str) -> Shards:
     """The shards of the other nodes."""
-    return Shards({name: shard for name, shard in shards.items() if name != node})
+    rest = {name: source for name, source in shards.items() if name != node}
+    return Shards(rest, target=shards.target)
 
 
-def _require_target(learner: Learner, schema: Schema) -> None:
-    estimator = getattr(learner, "estimator", None)
-    if estimator is None or not get_tags(estimator).target_tags.required:
-        return
-    if schema.classes is None and schema.target_center is None:
-        columns = f" The columns are {', '.join(schema.names)}." if schema.names else ""
+def _require_none(estimator: Any, given: Shards) -> None:
+    """Refuse an estimator that learns from a target."""
+    if is_classifier(estimator) or is_regressor(estimator) or get_tags(estimator).target_tags.required:
+        names = next(iter(given.values())).layout()
+        columns = f" The columns are {', '.join(names.names)}." if names.named else ""
         raise DataError(
-            f"{type(estimator).__name__} learns from a target and none was given",
-            cure=f'Pass target=, such as target="label".{columns}',
+            f"{type(estimator).__name__} learns from a target, and there is none",
+            cure=f'Say which with target=, such as target="label".{columns}',
         )

@@ -1,0 +1,177 @@
+"""tk.Distributed: a fit over many nodes with the manners of a scikit-learn estimator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Self, TypeVar, cast, final
+
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone, is_classifier, is_regressor
+from sklearn.compose import ColumnTransformer
+from sklearn.pipeline import FeatureUnion, Pipeline
+from sklearn.utils import Tags, get_tags
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from talkoot.api.fit import fit
+from talkoot.core.engine import Engine
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def _if_inner(name: str) -> Callable[[Method], Method]:
+    """A method that is there only if the estimator has one of that name."""
+
+    def has(self: Distributed) -> bool:
+        getattr(self.__dict__.get("estimator_", self.estimator), name)  # raises its own AttributeError
+        return True
+
+    return cast("Callable[[Method], Method]", available_if(has))
+
+
+@final
+class Distributed(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+    """An estimator whose `fit` deals the rows over nodes; for Pipeline, GridSearchCV and the like.
+
+    After `fit` it has the attributes of the fitted estimator (``coef_``, ``classes_``, ...).
+
+    Args:
+        estimator: an unfitted scikit-learn estimator that a learner fits.
+        on: where the nodes are; chosen for the job and this machine by default.
+        nodes: how many nodes the rows are dealt over; as many as the engine works on at once by default.
+
+    Attributes:
+        estimator_: the fitted estimator, which predicts without Talkoot.
+
+    >>> import numpy as np, talkoot as tk
+    >>> from sklearn.linear_model import Ridge
+    >>> X = np.arange(12.0).reshape(6, 2)
+    >>> model = tk.Distributed(Ridge(), nodes=2).fit(X, X.sum(axis=1))
+    >>> model.coef_.round(3).tolist()
+    [0.993, 0.993]
+    """
+
+    def __init__(self, estimator: Any, *, on: Engine | None = None, nodes: int | None = None) -> None:
+        self.estimator = estimator
+        self.on = on
+        self.nodes = nodes
+
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Fit to rows in memory.
+
+        Args:
+            X: (rows, features) array, CSR matrix or table.
+            y: (rows,) or (rows, outputs) targets.
+            sample_weight: (rows,) weights.
+
+        Raises:
+            ValueError: rows that scikit-learn would refuse, or an estimator that no learner fits.
+        """
+        X, y = self._checked(X, y)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, X, allow_all_zero_weights=False)
+        done = fit(clone(self.estimator), X, y, weight=sample_weight, nodes=self.nodes, on=self.on)
+        self.estimator_ = done.model
+        return self
+
+    def _checked(self, X: Any, y: Any) -> tuple[Any, Any]:
+        tags = get_tags(self.estimator)
+        if isinstance(self.estimator, Pipeline | FeatureUnion | ColumnTransformer) or _mixed(X, tags):
+            validate_data(self, X, skip_check_array=True)  # their parts check what they are given
+            return X, y
+        table = hasattr(X, "columns")
+        kept = X
+        given: dict[str, Any] = {
+            "accept_sparse": "csr" if tags.input_tags.sparse else False,
+            "dtype": ("float64", "float32"),
+            "ensure_all_finite": "allow-nan" if tags.input_tags.allow_nan else True,
+            "ensure_min_samples": 2 if is_classifier(self.estimator) else 1,
+        }
+        if y is None and not tags.target_tags.required:
+            X = validate_data(self, X, **given)
+            return kept if table else X, None
+        many = tags.target_tags.multi_output
+        X, y = validate_data(self, X, y, multi_output=many, y_numeric=is_regressor(self.estimator), **given)
+        if is_classifier(self.estimator):
+            check_classification_targets(y)
+        return kept if table else X, y
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return "estimator_" in self.__dict__
+
+    def __sklearn_tags__(self) -> Tags:
+        return replace(get_tags(self.estimator), array_api_support=False)
+
+    def __getattr__(self, name: str) -> Any:
+        fitted = self.__dict__.get("estimator_")
+        if fitted is not None and name.endswith("_") and not name.startswith("_"):
+            return getattr(fitted, name)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def _fitted(self) -> Any:
+        check_is_fitted(self)
+        return self.estimator_
+
+    @_if_inner("predict")
+    def predict(self, X: Any) -> Any:
+        """The fitted estimator's predictions, (rows,) or (rows, outputs)."""
+        return self._fitted().predict(X)
+
+    @_if_inner("predict_proba")
+    def predict_proba(self, X: Any) -> Any:
+        """Probabilities, (rows, classes)."""
+        return self._fitted().predict_proba(X)
+
+    @_if_inner("predict_log_proba")
+    def predict_log_proba(self, X: Any) -> Any:
+        """Logarithms of the probabilities, (rows, classes)."""
+        return self._fitted().predict_log_proba(X)
+
+    @_if_inner("decision_function")
+    def decision_function(self, X: Any) -> Any:
+        """Decision values, (rows,) or (rows, classes)."""
+        return self._fitted().decision_function(X)
+
+    @_if_inner("transform")
+    def transform(self, X: Any) -> Any:
+        """The transformed rows."""
+        return self._fitted().transform(X)
+
+    @_if_inner("transform")
+    def fit_transform(self, X: Any, y: Any = None, sample_weight: Any = None) -> Any:
+        """Fit, then transform the same rows."""
+        return self.fit(X, y, sample_weight).transform(X)
+
+    @_if_inner("inverse_transform")
+    def inverse_transform(self, X: Any) -> Any:
+        """The rows that transform to `X`."""
+        return self._fitted().inverse_transform(X)
+
+    @_if_inner("score")
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """The fitted estimator's own score on `X` and `y`."""
+        weights = {} if sample_weight is None else {"sample_weight": sample_weight}
+        return float(self._fitted().score(X, y, **weights))
+
+    @_if_inner("score_samples")
+    def score_samples(self, X: Any) -> Any:
+        """Log-likelihoods of the rows, (rows,)."""
+        return self._fitted().score_samples(X)
+
+    @_if_inner("get_feature_names_out")
+    def get_feature_names_out(self, input_features: Any = None) -> Any:
+        """Names of the transformed columns."""
+        return self._fitted().get_feature_names_out(input_features)
+
+    @_if_inner("set_output")
+    def set_output(self, *, transform: str | None = None) -> Self:
+        """What `transform` returns: ``"default"``, ``"pandas"`` or ``"polars"``."""
+        for inner in (self.estimator, self.__dict__.get("estimator_")):
+            if inner is not None:
+                inner.set_output(transform=transform)
+        return self
+
+
+def _mixed(X: Any, tags: Tags) -> bool:
+    return bool(tags.input_tags.categorical or tags.input_tags.string)
