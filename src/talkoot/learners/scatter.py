@@ -1,0 +1,270 @@
+"""Second moments of rows, summed about a center that all nodes share, and few rows that have the same.
+
+Whatever depends on rows only through their mean and X'X can be computed from a handful of synthetic rows with
+the same mean and X'X. So scikit-learn's own estimators do the work: answers, ranks and iterations are theirs.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, final
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.linalg import eigh
+
+from talkoot.core.context import Ctx
+from talkoot.core.errors import DataError
+from talkoot.core.learner import Kind, Learner
+from talkoot.core.outer import Outer, Solve
+from talkoot.core.shard import Block, Schema, Shard
+from talkoot.core.update import Update
+from talkoot.learners.columnwise import require_numbers
+from talkoot.learners.estimator import FAR, better_center
+from talkoot.learners.rows import checked, no_target, require_rows
+
+WIDEST = 16_384  # columns whose products still make a matrix of 2 GiB
+NOISE = 32 * np.finfo(np.float64).eps  # share of the greatest eigenvalue, per column, that is rounding
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class GramModel:
+    """What to sum about, and the answer once it is there.
+
+    Args:
+        schema: what the nodes agreed on.
+        center: (features + outputs,) what sums are taken about.
+        result: the fitted estimator.
+    """
+
+    schema: Schema
+    center: np.ndarray
+    result: Any = None
+
+    @property
+    def done(self) -> bool:
+        """Whether the answer is there."""
+        return self.result is not None
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Moments:
+    """First and second moments of d = features + outputs columns.
+
+    Args:
+        rows: number of rows.
+        weight: sum of their weights.
+        mean: (d,) weighted mean.
+        scatter: (d, d) weighted sum of (z - mean)(z - mean)'.
+    """
+
+    rows: int
+    weight: float
+    mean: np.ndarray
+    scatter: np.ndarray
+
+
+class GramLearner(Learner):
+    """An estimator that reads rows only through their mean and X'X: one round, or two from a poor center.
+
+    Class attributes:
+        targets: the target's columns are summed beside the features'.
+    """
+
+    estimator: Any
+    kind: ClassVar[Kind] = "exact"
+    closed: ClassVar[bool] = True
+    targets: ClassVar[bool] = False
+
+    def init(self, schema: Schema, rng: np.random.Generator) -> GramModel:
+        """Sum about the center that the nodes agreed on."""
+        del rng
+        return GramModel(schema, start(schema, self.estimator, self.targets))
+
+    def work(self, model: GramModel, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
+        """Products of all columns, the target's included, and a column of ones."""
+        del ctx
+        return gram(shard, model.schema, model.center, self.estimator), local
+
+    def outer(self) -> Outer:
+        """Solve from the sums."""
+        return Solve(self.step)
+
+    def step(self, model: GramModel, update: Update) -> GramModel:
+        """The answer, or a better center to sum about once more."""
+        found = moments(update, model.center, self.estimator)
+        center = nearer(update, model.center, sparse=model.schema.sparse)
+        if center is not None:
+            return replace(model, center=center)
+        return replace(model, result=self.solve(found, model.schema))
+
+    @abstractmethod
+    def solve(self, found: Moments, schema: Schema) -> Any:
+        """The fitted estimator."""
+
+    def finish(self, model: GramModel) -> Any:
+        """The fitted estimator."""
+        return model.result
+
+
+def start(schema: Schema, estimator: Any, targets: bool) -> np.ndarray:
+    """The first center, (features + outputs,).
+
+    Raises:
+        DataError: text, no target, or so many columns that their products fill the memory.
+    """
+    require_numbers(schema, estimator)
+    if schema.features > WIDEST:
+        name, gib = type(estimator).__name__, 8 * schema.features**2 / 2**30
+        raise DataError(
+            f"{name} sums the products of {schema.features} columns: {gib:.0f} GiB at every node",
+            cure=f"Keep at most {WIDEST} columns, with VarianceThreshold() or fewer hashed features, say.",
+        )
+    if not targets:
+        return schema.center
+    if schema.target_center is None:
+        raise no_target(estimator)
+    return np.concatenate([schema.center, schema.target_center])
+
+
+def gram(shard: Shard, schema: Schema, center: np.ndarray, estimator: Any) -> Update:
+    """The products Z'Z of z = (x - center, y - center, 1), each row times its weight.
+
+    Returns:
+        "gram": (d + 1, d + 1) float64 where the center has d entries; "rows": (1,).
+    """
+    products, rows = np.zeros((len(center) + 1,) * 2), 0
+    for block in checked(shard, schema, estimator):
+        products += (_sparse if sp.issparse(block.X) else _dense)(block, center)
+        rows += len(block)
+    if not rows:
+        return Update()
+    return Update(values={"gram": products, "rows": np.array([float(rows)])}, weight=float(rows))
+
+
+def _dense(block: Block, center: np.ndarray) -> np.ndarray:
+    p = block.X.shape[1]
+    Z = np.empty((len(block), len(center) + 1))
+    np.subtract(block.X, center[:p], out=Z[:, :p])
+    Z[:, p:] = _beside(block, center[p:])
+    if block.w is not None:
+        Z *= np.sqrt(block.w)[:, None]
+    return np.asarray(Z.T @ Z)
+
+
+def _sparse(block: Block, center: np.ndarray) -> np.ndarray:
+    p = block.X.shape[1]
+    X, Y = shifted(block.X, center[:p]), _beside(block, center[p:])
+    if block.w is not None:
+        root = np.sqrt(block.w)
+        X, Y = sp.diags_array(root) @ X, Y * root[:, None]
+    XY = X.T @ Y
+    return np.block([[(X.T @ X).toarray(), XY], [XY.T, Y.T @ Y]])
+
+
+def _beside(block: Block, center: np.ndarray) -> np.ndarray:
+    Y = np.ones((len(block), len(center) + 1))
+    if len(center) and block.y is not None:
+        Y[:, :-1] = block.y.reshape(len(block), -1) - center
+    return Y
+
+
+def shifted(X: Any, center: np.ndarray) -> Any:
+    """X - center as CSR in float64, where the center is zero for all but a few nearly full columns.
+
+    >>> shifted(sp.csr_array([[5.0, 0.0], [6.0, 2.0]]), np.array([5.0, 0.0])).toarray().tolist()
+    [[0.0, 0.0], [1.0, 2.0]]
+    """
+    X = sp.csr_array(X, dtype=np.float64)
+    moved = np.flatnonzero(center)
+    if not len(moved):
+        return X
+    columns = sp.csr_array((np.ones(len(moved)), (np.arange(len(moved)), moved)), (len(moved), len(center)))
+    full = sp.csr_array(X[:, moved].toarray() - center[moved])
+    return sp.csr_array(X @ sp.diags_array((center == 0).astype(np.float64)) + full @ columns)
+
+
+def moments(update: Update, center: np.ndarray, estimator: Any) -> Moments:
+    """Means and centred products from summed ones.
+
+    Raises:
+        DataError: no node has rows, or all weights are 0.
+    """
+    require_rows(update, estimator)
+    products = update.values["gram"]
+    weight, sums = float(products[-1, -1]), products[-1, :-1]
+    if not weight > 0:
+        raise DataError("all sample weights are 0", cure="Give some rows a weight above 0.")
+    offset = sums / weight
+    scatter = products[:-1, :-1] - np.outer(sums, offset)
+    return Moments(round(float(update.values["rows"][0])), weight, center + offset, scatter)
+
+
+def nearer(update: Update, center: np.ndarray, *, sparse: bool) -> np.ndarray | None:
+    """A better center, where the old one was too far off; of sparse rows only far columns are moved."""
+    products = update.values["gram"]
+    weight, sums, squares = products[-1, -1], products[-1, :-1], np.diagonal(products)[:-1]
+    better = better_center(weight, sums, squares, center)
+    if better is None or not sparse:
+        return better
+    offset = sums / weight
+    spread = np.sqrt(np.maximum(squares / weight - offset**2, 0.0))
+    return np.where(np.abs(offset) > FAR * spread, better, center)
+
+
+def factor(scatter: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows R with R'R = scatter, as few as its rank, and L with R L = 1.
+
+    Columns are scaled alike first, so that a column of small numbers keeps its digits beside one of great
+    numbers. What is left of collinear columns after rounding is dropped.
+
+    Args:
+        scatter: (p, p) symmetric, positive semi-definite.
+
+    Returns:
+        R (rank, p) and L (p, rank), so that L'X'y are targets T with R'T = X'y.
+
+    >>> R, L = factor(np.array([[4.0, 4.0], [4.0, 4.0]]))
+    >>> R.shape, np.allclose(R.T @ R, 4.0), np.allclose(R @ L, 1.0)
+    ((1, 2), True, True)
+    """
+    scale = np.sqrt(np.maximum(np.diagonal(scatter), 0.0))
+    scale[scale == 0] = 1.0
+    values, vectors = eigh(scatter / np.outer(scale, scale))
+    kept = values > max(values[-1], 0.0) * len(values) * NOISE
+    roots, vectors = np.sqrt(values[kept]), vectors[:, kept]
+    return (vectors * roots).T * scale, vectors / roots / scale[:, None]
+
+
+def synthetic(
+    found: Moments, features: int, *, intercept: bool, residual: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Few rows and targets with the same X'X and X'y, about the mean if there is an intercept.
+
+    Args:
+        found: moments of features and targets.
+        features: how many columns are features; the others are targets.
+        intercept: moments about the mean; else about zero.
+        residual: also the same y'y, which iterative solvers read when they decide to stop.
+
+    Returns:
+        X (m, features) and Y (m, outputs).
+    """
+    p, outputs = features, len(found.mean) - features
+    R, L = factor(found.scatter[:p, :p])
+    T = L.T @ found.scatter[:p, p:]
+    X, Y = [R], [T]
+    if not intercept:
+        row = np.sqrt(found.weight) * found.mean[None]
+        X.append(row[:, :p])
+        Y.append(row[:, p:])
+    if residual:
+        left = np.diagonal(found.scatter)[p:] - (T**2).sum(axis=0)
+        X.append(np.zeros((outputs, p)))
+        Y.append(np.diag(np.sqrt(np.maximum(left, 0.0))))
+    if not sum(map(len, X)):
+        return np.zeros((1, p)), np.zeros((1, outputs))
+    return np.vstack(X), np.vstack(Y)
