@@ -1,0 +1,38 @@
+"""One page that needs nothing else: style and frame of a report, light, dark and on paper."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+from talkoot.watch.markup import Child, Safe, join, tag
+
+
+def style(name: str) -> Safe:
+    """A style sheet of this package."""
+    return Safe((files(__package__) / f"{name}.css").read_text())
+
+
+def page(title: str, *parts: Child) -> str:
+    """A whole document, without scripts and without addresses to fetch from."""
+    policy = "default-src 'none'; style-src 'unsafe-inline'"
+    head = join(
+        Safe('<meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'),
+        Safe(f'<meta http-equiv="Content-Security-Policy" content="{policy}">'),
+        tag("title", title),
+        tag("style", style("drawn"), style("page")),
+    )
+    return f"<!doctype html>\n{tag('html', tag('head', head), tag('body', tag('main', *parts)), lang='en')}\n"
+
+
+def section(title: str, *parts: Child) -> Safe:
+    """A part of the page under its heading."""
+    return tag("section", tag("h2", title), *parts)
+
+
+def table(heads: list[str], rows: list[list[Child]], numbers: tuple[int, ...] = ()) -> Safe:
+    """A table whose columns `numbers` are set flush right."""
+
+    def row(name: str, cells: list[Child] | list[str]) -> Safe:
+        return tag("tr", *(tag(name, c, class_="n" if i in numbers else None) for i, c in enumerate(cells)))
+
+    return tag("table", tag("thead", row("th", heads)), tag("tbody", *(row("td", cells) for cells in rows)))

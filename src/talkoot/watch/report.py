@@ -1,0 +1,175 @@
+"""tk.report: a run as one HTML file that opens anywhere, without a network and without scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from talkoot.watch import words
+from talkoot.watch.charts import Stream, curve, flow
+from talkoot.watch.events import Event, plain, read
+from talkoot.watch.findings import agreement, comparison_of, sameness, transfer_of
+from talkoot.watch.markup import Safe, join, tag
+from talkoot.watch.page import page, section
+from talkoot.watch.story import Facts, Story, tell
+
+
+class Told(Protocol):
+    """What can say what it found: a comparison, a data contract, a verification."""
+
+    def facts(self) -> Mapping[str, Any]:
+        """Its findings as plain values."""
+
+
+def report(
+    log: str | Path | Iterable[Event],
+    path: str | Path,
+    *,
+    comparison: Told | None = None,
+    contract: Told | None = None,
+    verification: Told | None = None,
+) -> Path:
+    """Write the report of a run.
+
+    Args:
+        log: an event log's file, the folder of a run, or events.
+        path: where to write the HTML file; its folders are made.
+        comparison: what `compare` returned, if the log does not tell of it.
+        contract: what `check` returned, likewise.
+        verification: what `verify` returned, likewise.
+
+    Returns:
+        The path written to.
+
+    Raises:
+        DataError: the log is no event log.
+
+    >>> import tempfile
+    >>> events = [{"t": 0.0, "event": "start", "nodes": ["a"], "rows": {"a": 5}, "plan": "learner  Mean"}]
+    >>> path = report(events, Path(tempfile.mkdtemp()) / "report.html")
+    >>> "<h1>One model from 1 node</h1>" in path.read_text()
+    True
+    """
+    story = tell(read(log) if isinstance(log, str | Path) else log)
+    found = {"compare": comparison, "check": contract, "verify": verification}
+    given = {name: plain(told.facts()) for name, told in found.items() if told is not None}
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(render(replace(story, facts={**story.facts, **given})), encoding="utf-8")
+    return path
+
+
+def render(story: Story) -> str:
+    """A story as an HTML document; sections of which nothing is known are left out."""
+    title = f"One model from {words.many(len(story.nodes), 'node')}"
+    parts = [
+        _head(story, title),
+        _nodes(story) if story.nodes else None,
+        _rounds(story) if story.rounds else None,
+        _found(story, "compare", comparison_of),
+        _found(story, "transfer", transfer_of),
+        _found(story, "verify", sameness),
+        _found(story, "check", agreement),
+        _plan(story),
+    ]
+    return page(title, *parts)
+
+
+def _found(story: Story, event: str, draw: Any) -> Safe | None:
+    facts = story.get(event)
+    return draw(facts) if facts else None
+
+
+def _head(story: Story, title: str) -> Safe:
+    began = datetime.fromtimestamp(story.began).astimezone() if story.began else None
+    end, error = story.get("end"), story.get("end").get("error")
+    over = tag(
+        "div",
+        tag("span", "Talkoot: a run"),
+        tag("span", f"{began:%-d %B %Y, %H:%M %Z}" if began else ""),
+        class_="over",
+    )
+    stop = None
+    if end and not end.get("ok"):
+        stop = tag(
+            "div", tag("p", tag("span", "It did not finish. ", class_="word bad"), error), class_="stop"
+        )
+    elif not end:
+        stop = tag("div", tag("p", "The log has no end: the run goes on, or was killed."), class_="stop")
+    return join(over, tag("h1", title), tag("p", _lead(story), class_="lead"), stop)
+
+
+def _lead(story: Story) -> str:
+    schema, start, end = story.get("schema"), story.get("start"), story.get("end")
+    rows = "" if story.rows is None else words.many(story.rows, "row")
+    width = f" of {words.many(schema['features'], 'feature')}" if "features" in schema else ""
+    classes = schema.get("classes")
+    kinds = f" in {words.many(len(classes), 'class').replace('classs', 'classes')}" if classes else ""
+    seconds = f" in {words.duration(end['seconds'])}" if "seconds" in end else ""
+    where = f", on {start['engine']}: {start.get('reason', '')}" if "engine" in start else ""
+    took = f"{words.many(len(story.rounds), 'round')}{seconds}{where}".rstrip(": ")
+    return f"{rows}{width}{kinds}. {took}." if rows else f"{took}."
+
+
+def _nodes(story: Story) -> Safe:
+    streams = [
+        Stream(
+            name=node.name,
+            rows=node.rows,
+            seconds=sum(story.seconds(node.name)) if story.seconds(node.name) else None,
+            trouble=_trouble(story, node.name),
+        )
+        for node in story.nodes.values()
+    ]
+    lines = [words.many(story.rows, "row")] if story.rows is not None else []
+    lines.append(words.many(len(story.rounds), "round"))
+    drawn = tag("div", flow(streams, "one model", lines), class_="draw")
+    lost = [tag("li", _lost(facts)) for facts in story.lost]
+    failed = [
+        tag("li", f"{node} did not arrive in round {index}: {cause}")
+        for node in story.nodes
+        for index, cause in story.failed(node).items()
+    ]
+    told = "Rows stay at their node. What a node sends in a round is added to what the others send."
+    return section("The nodes", tag("p", told), drawn, tag("ul", *lost, *failed) if lost or failed else None)
+
+
+def _trouble(story: Story, node: str) -> str:
+    failed = story.failed(node)
+    if failed:
+        return f"did not arrive in {words.many(len(failed), 'round')}"
+    return "its worker was lost and replaced" if story.nodes[node].replaced else ""
+
+
+def _lost(facts: Facts) -> str:
+    nodes = words.listed(list(map(str, facts.get("nodes", []))))
+    return f"Worker {facts.get('worker', '?')}, which hosted {nodes}, was replaced: {facts.get('cause', '?')}"
+
+
+def _rounds(story: Story) -> Safe:
+    curves = [curve(name, series) for name, series in story.metrics.items() if len(series) > 1]
+    spent = [facts["seconds"] for facts in story.rounds if "seconds" in facts]
+    dropped = sum(not facts.get("committed", True) for facts in story.rounds)
+    said = [f"{words.many(len(story.rounds), 'round')}"]
+    if spent:
+        said.append(f", {words.duration(sorted(spent)[len(spent) // 2])} each (median)")
+    said.append(f"; {words.many(dropped, 'round')} missed the quorum and did not count." if dropped else ".")
+    if len(story.rounds) == 1:
+        said = ["One round of sums decides the answer."]
+    return section(
+        "The rounds", tag("p", "".join(said)), tag("div", *curves, class_="pair") if curves else None
+    )
+
+
+def _plan(story: Story) -> Safe | None:
+    start, versions = story.get("start"), story.get("log").get("versions", {})
+    if not start:
+        return None
+    digest = start.get("digest")
+    lead = tag("p", "All that the run did, before any data moved. Its digest is ", tag("code", digest), ".")
+    told = " · ".join(f"{name} {version}" for name, version in versions.items())
+    body = section("The plan", lead if digest else None, tag("pre", start.get("plan", "")))
+    return join(body, tag("footer", told or "Talkoot"))

@@ -1,0 +1,66 @@
+"""Numbers as people read them."""
+
+from __future__ import annotations
+
+import math
+
+
+def count(number: int) -> str:
+    """A whole number with its thousands apart.
+
+    >>> count(11001)
+    '11,001'
+    """
+    return f"{number:,}"
+
+
+def many(number: int, thing: str) -> str:
+    """A number of things.
+
+    >>> many(1, "round"), many(4, "node")
+    ('1 round', '4 nodes')
+    """
+    return f"{count(number)} {thing}{'' if number == 1 else 's'}"
+
+
+def duration(seconds: float) -> str:
+    """A length of time in the unit that fits it.
+
+    >>> [duration(s) for s in (0.00021, 0.0123, 0.84, 12.31, 75, 7300)]
+    ['0.2 ms', '12 ms', '0.84 s', '12.3 s', '1 min 15 s', '2 h 1 min']
+    """
+    if seconds < 0.1:
+        return f"{1e3 * seconds:.{0 if seconds >= 0.001 else 1}f} ms"
+    if seconds < 60:
+        return f"{seconds:.{2 if seconds < 10 else 1}f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def number(value: float) -> str:
+    """Four digits that matter.
+
+    >>> [number(v) for v in (0.69314, 1234567.0, 0.000012, 3.0, 0.0)]
+    ['0.6931', '1.235e+06', '1.2e-05', '3', '0']
+    """
+    return f"{value:.4g}" if math.isfinite(value) else "not finite"
+
+
+def listed(names: list[str]) -> str:
+    """Names in a row.
+
+    >>> listed(["a"]), listed(["a", "b", "c"])
+    ('a', 'a, b and c')
+    """
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else "".join(names)
+
+
+def short(text: str, width: int) -> str:
+    """Text cut to at most `width` characters, with a sign that it was.
+
+    >>> short("Comanche Peak", 9)
+    'Comanche…'
+    """
+    return text if len(text) <= width else text[: width - 1].rstrip() + "…"
