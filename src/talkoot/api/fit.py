@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, final
 
-from talkoot.api.job import Job
-from talkoot.core.engine import Engine, Listener, ignore
-from talkoot.core.errors import PlanError
-from talkoot.core.learner import Learner
+from talkoot.api.forget import forget
+from talkoot.api.job import Job, told
+from talkoot.api.watching import watched
+from talkoot.core.engine import Engine
 from talkoot.core.plan import Plan
 from talkoot.core.run import Run
 from talkoot.core.shard import Schema
@@ -30,8 +30,16 @@ class Fit:
         run: the run behind it: plan, final state, every round.
         job: the plan, the rows as they were given, the engine and the reason for it.
         shards: the rows as the nodes agreed to read them.
-        seconds: wall time from the call to the model.
+        seconds: wall time from round 0 to the model.
         note: how the model came about, where that is not plain.
+        log: the event log of the run, if it was written.
+
+    >>> import numpy as np, talkoot as tk
+    >>> from sklearn.linear_model import Ridge
+    >>> X = np.arange(8.0).reshape(4, 2)
+    >>> fit = tk.fit(Ridge(), {"here": (X[:3], X[:3, 0]), "there": (X[3:], X[3:, 0])})
+    >>> fit.forget("there").note
+    "the sums of node 'there' were subtracted; no other node was asked"
     """
 
     model: Any
@@ -40,6 +48,7 @@ class Fit:
     shards: Shards
     seconds: float
     note: str = ""
+    log: Path | None = None
 
     @property
     def schema(self) -> Schema:
@@ -61,6 +70,22 @@ class Fit:
         """Why there."""
         return self.job.reason
 
+    def forget(self, node: str) -> Fit:
+        """A fit that equals one that never saw `node`.
+
+        Where one round of sums decides the answer, the node's rows are summed once more and subtracted:
+        no other node is asked. Else the other nodes fit again, from the present solution where the learner
+        can start there. The result's `note` says which it was.
+
+        Args:
+            node: the node that leaves and takes its data with it.
+
+        Raises:
+            DataError: there is no such node, or no other.
+            NodeError: a node that was asked did not answer.
+        """
+        return forget(self, node)
+
     def __repr__(self) -> str:
         what = f"{type(self.model).__name__}, {len(self.shards)} nodes, {self.schema.rows} rows"
         return f"<Fit: {what}, {len(self.history)} rounds, {self.seconds:.2f} s on {self.engine!r}>"
@@ -74,30 +99,51 @@ def fit(
     weight: Any = None,
     by: str | None = None,
     nodes: int | None = None,
+    columns: Sequence[Any] | None = None,
     on: Engine | None = None,
     sync: Sync | None = None,
     seed: int = 0,
+    log: str | Path | None = None,
+    progress: bool | None = None,
 ) -> Fit:
     """Fit an estimator to the rows of all nodes, as one machine with all rows would.
 
     Args:
         estimator: an unfitted scikit-learn estimator, or a learner.
-        data: the rows; see `shards`.
-        target: the target column, or an array of targets.
+        data: files, tables, arrays, or a dict of named nodes; see `shards`.
+        target: the target's column, or an array of targets.
         weight: the column of sample weights, or an array.
-        by: the column whose values name the nodes.
-        nodes: deal the rows over that many nodes.
-        on: where the nodes are; chosen for the job and this machine by default.
-        sync: when nodes meet; until the learner is done by default.
+        by: a column whose values name the nodes.
+        nodes: deal the rows of one source over that many nodes; as many as the engine works on at once
+            by default.
+        columns: the feature columns; all others by default.
+        on: where the nodes are, such as ``tk.Local(2)``; chosen for the job and this machine by default.
+        sync: when the nodes meet, such as ``tk.rounds(50, deadline="10m")``; until the learner is done
+            by default.
         seed: all random numbers follow from it.
+        log: where to write the event log of the run.
+        progress: show the run in the terminal; by default if there is one and it takes over a second.
+
+    Returns:
+        A `Fit`; its `model` is the fitted estimator.
 
     Raises:
         NotDistributable: no learner fits the estimator, or one of its parameters.
         DataError: rows, columns or a target that cannot be used.
         NodeError: a node did not finish.
+
+    >>> import numpy as np, talkoot as tk
+    >>> from sklearn.linear_model import LinearRegression
+    >>> X = np.arange(8.0).reshape(4, 2)
+    >>> here, there = (X[:3], X[:3, 0] + 1), (X[3:], X[3:, 0] + 1)
+    >>> fit = tk.fit(LinearRegression(), {"here": here, "there": there})
+    >>> fit.model.predict(X).round(6)
+    array([1., 3., 5., 7.])
     """
     plan = Plan(learner_for(estimator), sync=sync, seed=seed)
-    return run(plan, data, target, weight=weight, by=by, nodes=nodes, on=on)
+    given = shards(data, target, weight=weight, by=by, nodes=nodes, columns=columns)
+    spread = nodes is None and by is None and not isinstance(data, Mapping)
+    return _done(Job.place(plan, given, on, spread=spread), log, progress)
 
 
 def run(
@@ -105,58 +151,39 @@ def run(
     data: Any,
     target: Any = None,
     *,
-    weight: Any = None,
-    by: str | None = None,
-    nodes: int | None = None,
     on: Engine | None = None,
+    log: str | Path | None = None,
+    progress: bool | None = None,
 ) -> Fit:
-    """Run a plan on the rows of all nodes. The arguments are those of `fit`."""
-    began = time.perf_counter()
-    given = shards(data, target, weight=weight, by=by, nodes=nodes)
-    engine, reason = place(plan.learner, given, on)
-    job = Job(plan=plan, shards=given, engine=engine, reason=reason)
-    with _told(job, began) as listen:
-        schema, bound = job.agree(listen)
-        done = job.execute(schema, bound, listen)
-        model = plan.learner.finish(done.model)
-    return Fit(model=model, run=done, job=job, shards=bound, seconds=time.perf_counter() - began)
+    """Run a plan on the rows of all nodes: `fit` with every part of it in the caller's hand.
 
-
-def place(learner: Learner, given: Shards, on: Engine | None) -> tuple[Engine, str]:
-    """The engine to use, and why.
+    Args:
+        plan: what is done.
+        data: what `shards` takes, or what it gives.
+        target: the target's column, or an array of targets.
+        on: where the nodes are; chosen for the job and this machine by default.
+        log: where to write the event log of the run.
+        progress: show the run in the terminal; by default if there is one and it takes over a second.
 
     Raises:
-        PlanError: `on` is no engine.
+        DataError: rows, columns or a target that cannot be used.
+        NodeError: a node did not finish.
+
+    >>> import numpy as np, talkoot as tk
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> plan = tk.Plan(tk.learner_for(StandardScaler()))
+    >>> tk.run(plan, np.array([[1.0], [3.0]])).model.mean_
+    array([2.])
     """
-    if on is None:
-        from talkoot.engines.inline import Inline
-
-        return Inline(), "no choice yet"
-    if not isinstance(on, Engine):
-        raise PlanError(f"on={on!r} is not a place for nodes", cure="Write on=tk.Local(2), for example.")
-    return on, "as asked"
+    given = shards(data, target)
+    return _done(Job.place(plan, given, on, spread=not isinstance(data, Mapping)), log, progress)
 
 
-@contextmanager
-def _told(job: Job, began: float, listen: Listener = ignore) -> Iterator[Listener]:
-    listen(
-        "start",
-        {
-            "plan": str(job.plan),
-            "digest": job.plan.digest,
-            "nodes": list(job.shards),
-            "rows": {},
-            "engine": repr(job.engine),
-            "reason": job.reason,
-        },
-    )
-    try:
-        yield listen
-    except BaseException as error:
-        listen("end", {"seconds": time.perf_counter() - began, "ok": False, "error": _say(error)})
-        raise
-    listen("end", {"seconds": time.perf_counter() - began, "ok": True, "error": None})
-
-
-def _say(error: BaseException) -> str:
-    return "interrupted" if isinstance(error, KeyboardInterrupt) else str(error) or type(error).__name__
+def _done(job: Job, log: str | Path | None, progress: bool | None) -> Fit:
+    began = time.perf_counter()
+    with watched(log, progress) as listen, told(job, listen):
+        schema, bound = job.agree(listen)
+        done = job.execute(schema, bound, listen)
+        model = job.plan.learner.finish(done.model)
+    seconds, path = time.perf_counter() - began, None if log is None else Path(log)
+    return Fit(model=model, run=done, job=job, shards=bound, seconds=seconds, log=path)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, final
 
@@ -10,12 +12,21 @@ from sklearn.base import is_classifier, is_regressor
 from sklearn.utils import get_tags
 
 from talkoot.core.engine import Engine, Listener, ignore
-from talkoot.core.errors import DataError
+from talkoot.core.errors import DataError, PlanError
+from talkoot.core.learner import Learner
 from talkoot.core.plan import Plan
 from talkoot.core.run import Run, run
 from talkoot.core.shard import Schema, Shard
 from talkoot.data.schema import agree
 from talkoot.data.shards import Shards
+
+
+def choose(learner: Learner, given: Shards) -> tuple[Engine, str]:
+    """STAND-IN until engines/choose.py is there."""
+    del learner, given
+    from talkoot.engines.inline import Inline
+
+    return Inline(), "the only one"
 
 
 @final
@@ -34,6 +45,27 @@ class Job:
     shards: Shards
     engine: Engine
     reason: str
+
+    @classmethod
+    def place(cls, plan: Plan, given: Shards, on: Engine | None, *, spread: bool = False) -> Job:
+        """A job on the engine that the caller asked for, or on the one that suits it.
+
+        Args:
+            plan: what is done.
+            given: the rows.
+            on: where; None to choose.
+            spread: deal the rows of a single source over as many nodes as the engine works on at once.
+
+        Raises:
+            PlanError: `on` is no engine.
+        """
+        if on is not None and not isinstance(on, Engine):
+            raise PlanError(f"on={on!r} is no place for nodes", cure="Write on=tk.Local(2), for example.")
+        engine, reason = choose(plan.learner, given) if on is None else (on, "as asked")
+        width = getattr(engine, "workers", getattr(engine, "threads", 1))
+        if spread and len(given) == 1 and width > 1:
+            given = given.deal(width)
+        return cls(plan=plan, shards=given, engine=engine, reason=reason)
 
     def agree(self, listen: Listener = ignore) -> tuple[Schema, Shards]:
         """Round 0: what the nodes agree on, and shards that read accordingly.
@@ -57,6 +89,28 @@ class Job:
     def without(self, node: str) -> Job:
         """The same job for the other nodes."""
         return replace(self, shards=without(self.shards, node))
+
+
+@contextmanager
+def told(job: Job, listen: Listener) -> Iterator[None]:
+    """Tell the start and the end of a run, whatever happens between."""
+    began = time.perf_counter()
+    facts = {
+        "plan": str(job.plan),
+        "digest": job.plan.digest,
+        "nodes": list(job.shards),
+        "rows": {node: source.rows for node, source in job.shards.items()},
+        "engine": repr(job.engine),
+        "reason": job.reason,
+    }
+    listen("start", facts)
+    try:
+        yield
+    except BaseException as error:
+        said = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error) or type(error).__name__
+        listen("end", {"seconds": time.perf_counter() - began, "ok": False, "error": said})
+        raise
+    listen("end", {"seconds": time.perf_counter() - began, "ok": True, "error": None})
 
 
 def without(shards: Shards, node: str) -> Shards:

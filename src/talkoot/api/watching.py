@@ -1,0 +1,81 @@
+"""Who hears of a run: the event log, and a view in the terminal once it is worth looking at."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, final
+
+from talkoot.core.engine import Listener
+from talkoot.watch.events import EventLog, tee
+from talkoot.watch.progress import Progress
+
+PATIENCE = 1.0  # seconds that a run may take before it is shown
+
+
+@contextmanager
+def watched(log: str | Path | None, progress: bool | None) -> Iterator[Listener]:
+    """A listener for one run; on exit the log is closed and the terminal given back.
+
+    Args:
+        log: where to write the event log, if anywhere.
+        progress: show the run from its start, or never; None for a run on a terminal that takes longer
+            than a second.
+    """
+    with ExitStack() as stack:
+        listeners: list[Listener] = []
+        if log is not None:
+            listeners.append(stack.enter_context(EventLog(log)))
+        if progress or (progress is None and sys.stderr.isatty()):
+            view = stack.enter_context(Progress(plain=True))
+            listeners.append(view if progress else stack.enter_context(Late(view)))
+        yield tee(*listeners)
+
+
+@final
+class Late:
+    """A listener that keeps events to itself until `after` seconds have passed, then passes all on.
+
+    >>> heard: list[str] = []
+    >>> with Late(lambda event, facts: heard.append(event), after=60) as late:
+    ...     late("start", {})
+    >>> heard
+    []
+    """
+
+    __slots__ = ("_held", "_listen", "_lock", "_timer")
+
+    def __init__(self, listen: Listener, after: float = PATIENCE) -> None:
+        self._listen = listen
+        self._held: list[tuple[str, Mapping[str, Any]]] | None = []
+        self._lock = threading.Lock()
+        self._timer = threading.Timer(after, self._release)
+        self._timer.daemon = True
+
+    def __call__(self, event: str, facts: Mapping[str, Any]) -> None:
+        """Keep an event, or pass it on."""
+        with self._lock:
+            if self._held is None:
+                self._listen(event, facts)
+            else:
+                self._held.append((event, facts))
+
+    def _release(self) -> None:
+        with self._lock:
+            held, self._held = self._held, None
+            for event, facts in held or ():
+                self._listen(event, facts)
+
+    def __enter__(self) -> Self:
+        self._timer.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._timer.cancel()
+        self._timer.join()
