@@ -1,0 +1,77 @@
+"""Local: nodes on warm worker processes of this machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import final
+
+from talkoot.core.engine import Engine, Listener, Nodes, ignore
+from talkoot.core.errors import PlanError
+from talkoot.core.plan import Plan
+from talkoot.core.shard import Shard
+from talkoot.engines.cargo import Cargo, deal, setting
+from talkoot.engines.crew import Crew, Seat
+from talkoot.engines.machine import cores, share
+from talkoot.engines.pool import POOL
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Local(Engine):
+    """Nodes on worker processes of this machine; each worker hosts any number of nodes.
+
+    Workers come from a fork server, are kept between fits, and end with this process. Rows of arrays lie in
+    shared memory without a name. The cores are shared out between the workers. A worker that dies is
+    replaced and its nodes' round is done again.
+
+    Args:
+        workers: number of processes; never more are used than there are nodes.
+        silence: seconds without a sign of life after which a worker is given up.
+
+    Raises:
+        PlanError: a number that makes no sense, or a system that cannot fork.
+
+    >>> import numpy as np, talkoot as tk
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> X = np.arange(12.0).reshape(6, 2)
+    >>> tk.fit(StandardScaler(), X, nodes=3, on=Local(2)).model.mean_.tolist()
+    [5.0, 6.0]
+    """
+
+    workers: int
+    silence: float = field(default=30.0, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if self.workers < 1 or self.silence <= 0:
+            raise PlanError(f"{self} cannot work", cure="Take at least one worker and a positive silence=.")
+        if not hasattr(os, "fork"):
+            raise PlanError("this system cannot fork processes", cure="Take Inline(threads=...).")
+
+    @contextmanager
+    def open(self, plan: Plan, shards: Mapping[str, Shard], listen: Listener = ignore) -> Iterator[Nodes]:
+        """Place the plan and the shards on workers; give the workers back at the end.
+
+        Raises:
+            PlanError: the plan does not pickle.
+            DataError: a shard does not pickle.
+            NodeLost: no worker can be started.
+        """
+        POOL.warm()
+        cargo = Cargo.pack(plan, shards)
+        hands = deal(cargo.sizes, self.workers)
+        crew = Crew(
+            plan=plan,
+            cargo=cargo,
+            setting=setting(share(cores(), len(hands))),
+            seats=[Seat(number, nodes) for number, nodes in enumerate(hands)],
+            silence=self.silence,
+            listen=listen,
+        )
+        try:
+            crew.equip()
+            yield crew
+        finally:
+            crew.close()
