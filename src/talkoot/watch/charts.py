@@ -66,7 +66,9 @@ def _folded(streams: Sequence[Stream]) -> list[Stream]:
     order = sorted(streams, key=lambda s: (not s.trouble, -(s.rows or 0)))
     rest = order[MOST - 1 :]
     shown = {s.name for s in order[: MOST - 1]}
-    many = Stream(name=f"{len(rest)} more nodes", rows=sum(s.rows or 0 for s in rest), seconds=None)
+    many = Stream(
+        name=f"{words.count(len(rest))} more nodes", rows=sum(s.rows or 0 for s in rest), seconds=None
+    )
     return [*(s for s in streams if s.name in shown), many]
 
 

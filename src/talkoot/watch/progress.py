@@ -57,7 +57,7 @@ class Progress:
     def __call__(self, event: str, facts: Mapping[str, Any]) -> None:
         """Hear of an event."""
         with self._lock:
-            self._story = after(self._story, {**facts, "t": self._clock(), "event": event})
+            self._story = after(self._story, {"t": self._clock(), **facts, "event": event})
         if self._plain:
             for line in lines(self._story, event, facts):
                 self._console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -185,7 +185,7 @@ def _left(story: Story, now: float) -> str:
     read = sum(node.read for node in story.nodes.values())
     if not total or not read or spent < PATIENCE:
         return ""
-    return f"this round ends in about {words.duration(max(0.0, spent * (total - read) / read))}"
+    return f"this round ends in about {words.roughly(spent * (total - read) / read)}"
 
 
 def _lost(facts: Mapping[str, Any]) -> str:

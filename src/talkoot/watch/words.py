@@ -39,6 +39,18 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
+def roughly(seconds: float) -> str:
+    """A guess of a length of time, without digits that nobody believes.
+
+    >>> [roughly(s) for s in (0.4, 8.2, 119, 4000)]
+    ['1 s', '8 s', '2 min', '1 h']
+    """
+    for size, unit in ((3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{round(seconds / size)} {unit}"
+    return f"{max(1, round(seconds))} s"
+
+
 def number(value: float) -> str:
     """Four digits that matter.
 
