@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -14,22 +14,34 @@ from talkoot.core.outer import Outer
 from talkoot.core.shard import Schema, Shard
 from talkoot.core.update import Update
 
-Kind = Literal["exact", "averaged", "bagged"]
+Kind = Literal["exact", "sketched", "averaged", "bagged"]
 
 
 class Learner(ABC):
     """How one kind of model is learned from many nodes. Learners are frozen values without state.
 
-    Class attributes:
-        kind: "exact": the answer of one machine with all rows; "averaged": nodes learn apart and are
+    Class attributes, or properties where they hang on the learner's parts:
+        kind: "exact": the answer of one machine with all rows; "sketched": that answer within an error
+            that the learner states; "averaged": nodes learn apart and are
             averaged; "bagged": the nodes' models are kept side by side.
         closed: one round of sums at the final model decides the answer, so a node can be subtracted.
         threads: `work` spends its time in kernels that release the interpreter lock.
     """
 
-    kind: ClassVar[Kind]
-    closed: ClassVar[bool] = False
-    threads: ClassVar[bool] = True
+    @property
+    @abstractmethod
+    def kind(self) -> Kind:
+        """What the answer is to that of one machine with all rows."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether the sums of the last round decide the answer."""
+        return False
+
+    @property
+    def threads(self) -> bool:
+        """Whether `work` leaves other threads the interpreter."""
+        return True
 
     @abstractmethod
     def init(self, schema: Schema, rng: np.random.Generator) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 from talkoot.core.errors import NotDistributable
 from talkoot.core.learner import Learner
 
-MODULES = ("preprocess", "quantiles", "gram", "decompose", "bayes", "glm", "compose")
+MODULES = ("preprocess", "impute", "encode", "quantiles", "gram", "decompose", "bayes", "glm", "compose")
 
 
 def catalogue() -> dict[type, Callable[[Any], Learner]]:
