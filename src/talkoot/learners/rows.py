@@ -1,4 +1,4 @@
-"""What learners that sum ask of rows: finite numbers, weights that make sense, and enough of them at a time."""
+"""What learners that sum ask of rows: finite numbers, weights that make sense, batches worth a sum."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.utils.validation import has_fit_parameter
 
-from talkoot.core.errors import DataError
+from talkoot.core.errors import DataError, NotDistributable
 from talkoot.core.shard import Block, Schema, Shard
 from talkoot.core.update import Update
 from talkoot.learners.estimator import require_finite
@@ -21,7 +21,7 @@ def checked(shard: Shard, schema: Schema, estimator: Any) -> Iterator[Block]:
     """The shard's blocks that hold rows, each fit to be summed.
 
     Raises:
-        DataError: missing or infinite numbers, or weights that are negative or that the estimator does not take.
+        DataError: missing or infinite numbers, negative weights, or weights that the estimator does not take.
     """
     for block in gathered(shard.blocks()):
         require_finite(block.X, schema, estimator)
@@ -41,7 +41,7 @@ def gathered(blocks: Iterable[Block]) -> Iterator[Block]:
     for block in blocks:
         if not len(block):
             continue
-        if not sp.issparse(block.X):
+        if isinstance(block.X, np.ndarray):
             yield block
             continue
         held.append(block)
@@ -76,6 +76,32 @@ def require_weights(w: np.ndarray | None, estimator: Any) -> None:
     if (w < 0).any():
         cure = "Weights are numbers >= 0; a weight of 0 leaves a row out."
         raise DataError(f"{int((w < 0).sum())} sample weights are negative", cure=cure)
+
+
+def require_valid(estimator: Any) -> None:
+    """Refuse parameters that scikit-learn would refuse, before any row is read.
+
+    Raises:
+        NotDistributable: with scikit-learn's reason.
+
+    >>> from sklearn.linear_model import Ridge
+    >>> require_valid(Ridge(alpha=1.0))
+    """
+    try:
+        estimator._validate_params()
+    except ValueError as error:
+        raise NotDistributable(str(error)) from error
+
+
+def require_dense(schema: Schema, estimator: Any) -> None:
+    """Refuse sparse rows.
+
+    Raises:
+        DataError: the rows are sparse.
+    """
+    if schema.sparse:
+        cure = "Hand in dense rows, or put TruncatedSVD() in front in a Pipeline."
+        raise DataError(f"the rows are sparse, and {type(estimator).__name__} needs dense ones", cure=cure)
 
 
 def require_classes(schema: Schema, estimator: Any) -> np.ndarray:

@@ -1,0 +1,182 @@
+"""Sums within each class, about a center for each class once one for all is too far off."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, final
+
+import numpy as np
+import scipy.sparse as sp
+
+from talkoot.core.context import Ctx
+from talkoot.core.learner import Kind, Learner
+from talkoot.core.outer import Outer, Solve
+from talkoot.core.shard import Block, Schema, Shard
+from talkoot.core.update import Update, total
+from talkoot.learners.columnwise import require_numbers
+from talkoot.learners.estimator import better_center
+from talkoot.learners.rows import checked, require_classes, require_dense, require_rows, require_valid
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class ClassModel:
+    """What to sum about, and the answer once it is there.
+
+    Args:
+        schema: what the nodes agreed on.
+        centers: (1, features) for all classes, or (classes, features).
+        result: the fitted estimator.
+    """
+
+    schema: Schema
+    centers: np.ndarray
+    result: Any = None
+
+    @property
+    def done(self) -> bool:
+        """Whether the answer is there."""
+        return self.result is not None
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class ClassMoments:
+    """Moments of each class that has rows.
+
+    Args:
+        weight: (classes,) sums of weights; numbers of rows without any.
+        center: (1 or classes, features) what sums were taken about.
+        offset: (classes, features) weighted mean - center; 0 for a class of weight 0.
+        squares: (classes, features) weighted sum of (x - mean)^2.
+    """
+
+    weight: np.ndarray
+    center: np.ndarray
+    offset: np.ndarray
+    squares: np.ndarray
+
+    @staticmethod
+    def of(n: np.ndarray, s: np.ndarray, ss: np.ndarray, center: np.ndarray) -> ClassMoments:
+        """From sums about a center."""
+        offset = np.divide(s, n[:, None], out=np.zeros_like(s), where=n[:, None] > 0)
+        return ClassMoments(n, center, offset, np.maximum(ss - offset * s, 0.0))
+
+    @property
+    def mean(self) -> np.ndarray:
+        """(classes, features) weighted mean; 0 for a class of weight 0."""
+        return np.where(self.weight[:, None] > 0, self.center + self.offset, 0.0)
+
+    @property
+    def apart(self) -> np.ndarray:
+        """(classes, features) mean - a point that is the same for all classes, near to them."""
+        return np.asarray(self.center - self.center[0] + self.offset)
+
+    @property
+    def variance(self) -> np.ndarray:
+        """(features,) variance of all rows together, between the classes included."""
+        away = self.apart - self.weight @ self.apart / self.weight.sum()
+        return np.asarray((self.squares.sum(axis=0) + self.weight @ away**2) / self.weight.sum())
+
+
+class ClassLearner(Learner):
+    """A classifier that reads rows through sums within each class: one round, or two from poor centers."""
+
+    estimator: Any
+    kind: ClassVar[Kind] = "exact"
+    closed: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        require_valid(self.estimator)
+
+    def init(self, schema: Schema, rng: np.random.Generator) -> ClassModel:
+        """Sum about the center that the nodes agreed on."""
+        del rng
+        require_numbers(schema, self.estimator)
+        require_dense(schema, self.estimator)
+        require_classes(schema, self.estimator)
+        return ClassModel(schema, schema.center[None])
+
+    def work(self, model: ClassModel, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
+        """Sums within each class."""
+        del ctx
+        blocks = checked(shard, model.schema, self.estimator)
+        return total(self._sums(model, block) for block in blocks), local
+
+    def _sums(self, model: ClassModel, block: Block) -> Update:
+        y = np.asarray(block.y)
+        D = block.X - (model.centers[y] if len(model.centers) > 1 else model.centers)
+        plain = indicator(y, len(require_classes(model.schema, self.estimator)))
+        views = [plain] if block.w is None else [plain @ sp.diags_array(block.w), plain]
+        rows = plain.sum(axis=1)
+        values = {
+            "rows": rows,
+            "n": np.stack([view.sum(axis=1) for view in views]),
+            "s": np.stack([view @ D for view in views]),
+            "ss": np.stack([view @ (D * D) for view in views]),
+        }
+        return Update(values={**values, **self.beside(D, y, rows)}, weight=float(len(block)))
+
+    def beside(self, D: np.ndarray, y: np.ndarray, rows: np.ndarray) -> Mapping[str, np.ndarray]:
+        """Further leaves of a block: nothing, unless a learner needs more.
+
+        Args:
+            D: (rows, features) x - center.
+            y: (rows,) class indices.
+            rows: (classes,) number of rows.
+        """
+        del D, y, rows
+        return {}
+
+    def outer(self) -> Outer:
+        """Solve from the sums."""
+        return Solve(self.step)
+
+    def step(self, model: ClassModel, update: Update) -> ClassModel:
+        """The answer, or better centers to sum about once more. Classes without rows drop out."""
+        require_rows(update, self.estimator)
+        centers = nearer(update, model.centers)
+        if centers is not None:
+            return replace(model, centers=centers)
+        return replace(model, result=self.solve(model, update))
+
+    @abstractmethod
+    def solve(self, model: ClassModel, update: Update) -> Any:
+        """The fitted estimator."""
+
+    def finish(self, model: ClassModel) -> Any:
+        """The fitted estimator."""
+        return model.result
+
+
+def indicator(y: np.ndarray, classes: int) -> Any:
+    """(classes, rows) CSR: a one where the row is of the class.
+
+    >>> indicator(np.array([1, 0, 1]), 2).toarray().tolist()
+    [[0.0, 1.0, 0.0], [1.0, 0.0, 1.0]]
+    """
+    return sp.csr_array((np.ones(len(y)), (y, np.arange(len(y)))), shape=(classes, len(y)))
+
+
+def present(update: Update) -> np.ndarray:
+    """Indices of the classes that have rows."""
+    return np.flatnonzero(update.values["rows"] > 0)
+
+
+def within(update: Update, centers: np.ndarray, *, weighted: bool = True) -> ClassMoments:
+    """Moments of the classes that have rows, with their weights or without."""
+    here = present(update)
+    n, s, ss = (update.values[name][0 if weighted else -1][here] for name in ("n", "s", "ss"))
+    return ClassMoments.of(n, s, ss, centers[here] if len(centers) > 1 else centers)
+
+
+def nearer(update: Update, centers: np.ndarray) -> np.ndarray | None:
+    """A center for each class, where the old one is too far off for some class that has rows."""
+    n, s, ss = (update.values[name][-1] for name in ("n", "s", "ss"))
+    old = np.broadcast_to(centers, s.shape)
+    new = [better_center(*sums) for sums in zip(n, s, ss, old, strict=True)]
+    if all(center is None for center in new):
+        return None
+    return np.asarray(old + ClassMoments.of(n, s, ss, old).offset)
