@@ -67,13 +67,18 @@ class Job:
             given = given.deal(width)
         return cls(plan=plan, shards=given, engine=engine, reason=reason)
 
+    @property
+    def estimator(self) -> Any:
+        """The estimator that the learner fits; None for a learner of something else."""
+        return getattr(self.plan.learner, "estimator", None)
+
     def agree(self, listen: Listener = ignore) -> tuple[Schema, Shards]:
         """Round 0: what the nodes agree on, and shards that read accordingly.
 
         Raises:
             DataError: the estimator needs a target and there is none.
         """
-        estimator = getattr(self.plan.learner, "estimator", None)
+        estimator = self.estimator
         if estimator is None:
             return agree(self.shards, self.engine, listen=listen)
         if not self.shards.has_target:

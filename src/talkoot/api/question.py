@@ -1,0 +1,80 @@
+"""A question to every node: one round whose answers are kept apart, by node."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, final
+
+import numpy as np
+
+from talkoot.core.context import Ctx
+from talkoot.core.engine import Engine, Listener, ignore
+from talkoot.core.learner import Kind, Learner
+from talkoot.core.merge import Gather, Merge
+from talkoot.core.outer import Outer, Solve
+from talkoot.core.plan import Plan
+from talkoot.core.run import run
+from talkoot.core.shard import Schema, Shard
+from talkoot.core.update import Update
+
+Answer = Mapping[str, np.ndarray]
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Answers:
+    """What the nodes said, by their names; None before they were asked."""
+
+    nodes: Mapping[str, Answer] | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether they were asked."""
+        return self.nodes is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Question(Learner):
+    """Something that every node can answer from its own rows with a few numbers."""
+
+    kind: ClassVar[Kind] = "exact"
+
+    @abstractmethod
+    def answer(self, shard: Shard) -> Answer:
+        """On the node: named arrays; the names hold no slash."""
+
+    def init(self, schema: Schema, rng: np.random.Generator) -> Answers:
+        """Nobody was asked yet."""
+        del schema, rng
+        return Answers()
+
+    def work(self, model: Answers, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
+        """The node's answer."""
+        del model, ctx
+        return Update(values=self.answer(shard), weight=1.0), local
+
+    def merge(self) -> Merge:
+        """Answers stay apart."""
+        return Gather()
+
+    def outer(self) -> Outer:
+        """One round."""
+        return Solve(self.step)
+
+    def step(self, model: Answers, update: Update) -> Answers:
+        """Sort the answers by node."""
+        del model
+        return Answers(Gather.split(update))
+
+    def finish(self, model: Answers) -> Any:
+        """The answers."""
+        return model.nodes
+
+    def put(
+        self, shards: Mapping[str, Shard], engine: Engine, schema: Schema, listen: Listener = ignore
+    ) -> Mapping[str, Answer]:
+        """Ask all nodes; return their answers by name."""
+        done = run(Plan(self), shards, engine, schema=schema, listen=listen)
+        return dict(done.model.nodes)
