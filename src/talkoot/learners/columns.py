@@ -1,0 +1,126 @@
+"""Which columns a part of a composition reads, by scikit-learn's own rules."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from difflib import get_close_matches
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from sklearn.compose import ColumnTransformer
+from sklearn.preprocessing import FunctionTransformer
+
+from talkoot.core.errors import DataError, NotDistributable
+from talkoot.core.shard import Schema
+
+STAND_IN = FunctionTransformer(np.atleast_2d)  # says which columns it was handed
+DTYPES = (("float64", object), ("int64", "str"), ("bool", "category"))  # what the columns may have been
+
+
+def picked(schema: Schema, columns: Sequence[int]) -> Schema:
+    """The schema of some of the columns."""
+    names = schema.names
+    return replace(
+        schema,
+        names=None if names is None else tuple(names[i] for i in columns),
+        kinds=tuple(schema.kinds[i] for i in columns),
+        center=schema.center[list(columns)],
+    )
+
+
+def index_row(names: Sequence[str] | None, features: int) -> Any:
+    """A table of one row that says each column's position: Arrow where columns have names, else an array."""
+    row = np.arange(float(features))[np.newaxis]
+    return row if names is None else pa.table(list(row.T), names=list(names))
+
+
+def positions(specs: Sequence[Any], names: Sequence[str] | None, features: int) -> list[tuple[int, ...]]:
+    """The positions that column specifications of a ColumnTransformer stand for.
+
+    Args:
+        specs: names, positions, slices or masks, as ColumnTransformer takes them; no callables.
+        names: the table's column names, if it has any.
+        features: number of columns.
+
+    Raises:
+        DataError: there is no such column.
+
+    >>> positions(["b", ["c", "a"], slice("a", "b"), [-1]], ["a", "b", "c"], 3)
+    [(1,), (2, 0), (0, 1), (2,)]
+    """
+    listed = [[spec] if np.isscalar(spec) else spec for spec in specs]
+    asked = ColumnTransformer([(str(i), STAND_IN, spec) for i, spec in enumerate(listed)])
+    try:
+        row = asked.fit_transform(index_row(names, features))
+    except (ValueError, IndexError, TypeError) as error:
+        raise no_column(error, specs, names, features) from error
+    if not row.size:
+        return [() for _ in specs]
+    return [tuple(row[0, asked.output_indices_[str(i)]].astype(int).tolist()) for i, _ in enumerate(specs)]
+
+
+def no_column(
+    error: Exception, specs: Sequence[Any], names: Sequence[str] | None, features: int
+) -> DataError:
+    """What scikit-learn says of columns that do not exist, with the nearest that do."""
+    if names is None:
+        cure = f"The table has {features} columns without names: say which by position, 0 to {features - 1}."
+        return DataError(str(error), cure=cure)
+    lists = [spec if isinstance(spec, list | tuple) else [spec] for spec in specs]
+    wanted = [name for spec in lists for name in spec if isinstance(name, str) and name not in names]
+    close = [match for name in wanted for match in get_close_matches(name, names, n=1)]
+    cure = f"Did you mean {close[0]!r}?" if close else f"The columns are {', '.join(names)}."
+    return DataError(str(error), column=wanted[0] if wanted else None, cure=cure)
+
+
+def resolved(spec: Any, schema: Schema) -> Any:
+    """A column specification without a callable in it: what the callable picks, such as make_column_selector.
+
+    Raises:
+        NotDistributable: the callable tells apart what the schema does not, such as integers and floats.
+        DataError: the callable cannot be asked.
+    """
+    if not callable(spec):
+        return spec
+    if schema.names is None:
+        return _picks(spec, np.zeros((1, schema.features)), schema)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pandas warns of dtype=object on frames that are not the user's
+        floats, ints, bools = (set(_picks(spec, _frame(schema, *dtypes), schema)) for dtypes in DTYPES)
+    numbers = {i for i, kind in enumerate(schema.kinds) if kind == "number"}
+    if unclear := numbers & ((floats ^ ints) | (bools - floats)):
+        raise NotDistributable(
+            f"{spec} tells kinds of numbers apart, and the nodes agree on numbers and text only",
+            column=schema.column(min(unclear)),
+            cure="List the columns by name.",
+        )
+    return [schema.names[i] for i in sorted(floats | ints | bools)]
+
+
+def _picks(spec: Callable[[Any], Any], table: Any, schema: Schema) -> tuple[int, ...]:
+    try:
+        chosen = spec(table)
+    except Exception as error:
+        raise DataError(
+            f"{spec} cannot pick columns from the table: {error}", cure="List the columns by name."
+        ) from error
+    return positions([chosen], schema.names, schema.features)[0]
+
+
+def _frame(schema: Schema, number: Any, text: Any) -> Any:
+    """A pandas frame of one row with the schema's columns."""
+    try:
+        import pandas as pd
+    except ImportError as error:
+        raise DataError(
+            "a function that picks columns reads a pandas DataFrame, and pandas is not installed",
+            cure="Install pandas, or list the columns by name.",
+        ) from error
+    columns = {
+        name: pd.Series(["" if kind == "text" else 0], dtype=text if kind == "text" else number)
+        for name, kind in zip(schema.names or (), schema.kinds, strict=True)
+    }
+    return pd.DataFrame(columns)

@@ -1,0 +1,109 @@
+"""The forms that rows take between a shard, a scikit-learn transformer and the next learner."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from talkoot.core.shard import Rows, Schema
+
+
+def labels(schema: Schema) -> tuple[str, ...]:
+    """What the columns are called in a block of text and numbers."""
+    return schema.names or tuple(map(str, range(schema.features)))
+
+
+def pick(X: Rows, columns: Sequence[int] | None) -> Rows:
+    """Some of the columns, in that order; all for None.
+
+    >>> pick(np.array([[1.0, 2.0, 3.0]]), [2, 0]).tolist()
+    [[3.0, 1.0]]
+    """
+    if columns is None:
+        return X
+    if isinstance(X, Mapping):
+        names = list(X)
+        return {names[i]: X[names[i]] for i in columns}
+    straight = len(columns) > 0 and list(columns) == list(range(columns[0], columns[0] + len(columns)))
+    return X[:, columns[0] : columns[-1] + 1] if straight else X[:, list(columns)]
+
+
+def matrix(X: Rows) -> Any:
+    """Rows as scikit-learn takes them: CSR, or an array, of objects where a column holds text."""
+    if not isinstance(X, Mapping):
+        return X
+    columns = list(X.values())
+    text = any(column.dtype == object for column in columns)
+    dtype: Any = object if text else np.result_type(*columns)
+    out = np.empty((len(columns[0]), len(columns)), dtype=dtype, order="F")
+    for j, column in enumerate(columns):
+        out[:, j] = column
+    return out
+
+
+def framed(X: Rows, names: Sequence[str] | None) -> Any:
+    """Rows as a pandas frame where they have names and pandas is installed; else as `matrix`.
+
+    For functions of users: on one machine they would be handed a frame.
+    """
+    if names is None or sparse.issparse(X):
+        return matrix(X)
+    try:
+        import pandas as pd
+    except ImportError:
+        return matrix(X)
+    columns = X if isinstance(X, Mapping) else None
+    frame = pd.DataFrame(dict(columns)) if columns is not None else pd.DataFrame(X)
+    return frame.set_axis(list(names), axis=1)
+
+
+def shaped(X: Any, schema: Schema) -> Rows:
+    """Rows as a block of `schema` holds them.
+
+    Args:
+        X: what a transformer put out, or some columns of a block.
+        schema: what the rows are agreed to be.
+    """
+    if "text" not in schema.kinds:
+        if sparse.issparse(X):
+            return X.tocsr().astype(schema.dtype, copy=False)
+        return np.asarray(matrix(X), dtype=schema.dtype)
+    columns = list(X.values()) if isinstance(X, Mapping) else list(np.asarray(X, dtype=object).T)
+    return {
+        name: column if kind == "text" else column.astype(schema.dtype, copy=False)
+        for name, column, kind in zip(labels(schema), columns, schema.kinds, strict=True)
+    }
+
+
+def typical(schema: Schema) -> Rows:
+    """A block of one row: the agreed centers of numbers, empty text, no entries where rows are sparse."""
+    if schema.sparse:
+        return sparse.csr_array((1, schema.features), dtype=schema.dtype)
+    row = schema.center[np.newaxis].astype(object)
+    row[:, np.array([kind == "text" for kind in schema.kinds], dtype=bool)] = ""
+    return shaped(row, schema)
+
+
+def described(out: Any) -> dict[str, Any]:
+    """The fields of a schema that one transformed row tells: kinds, dtype, sparse and center.
+
+    Args:
+        out: (1, features), an array of numbers or objects, or CSR.
+    """
+    wide, features = sparse.issparse(out), out.shape[1]
+    kinds = ["number"] * features
+    if not wide and out.dtype == object:
+        kinds = ["text" if isinstance(value, str) else "number" for value in out[0]]
+    center = np.zeros(features)
+    numbers = np.array([kind == "number" for kind in kinds], dtype=bool)
+    if not wide:
+        center[numbers] = np.nan_to_num(out[0, numbers].astype(np.float64), posinf=0.0, neginf=0.0)
+    return {"kinds": tuple(kinds), "dtype": as_float(out.dtype), "sparse": wide, "center": center}
+
+
+def as_float(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """float32 as it is, anything else as float64."""
+    return dtype if dtype == np.float32 else np.dtype(np.float64)

@@ -1,0 +1,88 @@
+"""Real ColumnTransformers and FeatureUnions from parts that are fitted already."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
+from sklearn.pipeline import FeatureUnion
+
+from talkoot.core.errors import DataError
+from talkoot.core.shard import Schema
+from talkoot.learners.columns import STAND_IN, index_row, no_column, picked, resolved
+from talkoot.learners.flow import is_drop, outgoing
+
+Union = ColumnTransformer | FeatureUnion
+Columns = Mapping[str, tuple[int, ...]]  # the positions of the columns that each part reads
+
+
+def columns_of(union: Union, schema: Schema) -> dict[str, tuple[int, ...]]:
+    """The positions of the columns that each part reads; parts that read none are left out.
+
+    Raises:
+        DataError: a column does not exist, or no part reads any.
+    """
+    if isinstance(union, FeatureUnion):
+        everything = tuple(range(schema.features))
+        return {name: everything for name, part in union.transformer_list if not is_drop(part)}
+    hollow, row = _hollow(union, schema)
+    if not row.size:
+        raise DataError("no part of the ColumnTransformer reads any column")
+    found = {name: row[0, hollow.output_indices_[name]].astype(int) for name, *_ in hollow.transformers_}
+    return {name: tuple(columns.tolist()) for name, columns in found.items() if columns.size}
+
+
+def united(
+    union: Union, schema: Schema, columns: Columns, fitted: Mapping[str, Any], density: float | None
+) -> Union:
+    """A fitted clone of `union`.
+
+    Args:
+        union: what to fit.
+        schema: the rows that come in.
+        columns: what each part reads, as `columns_of` says.
+        fitted: the parts that read columns, fitted.
+        density: the share of entries that are stored, where some part puts out CSR.
+    """
+    made = clone(union)
+    if isinstance(union, FeatureUnion):
+        made.transformer_list = [(name, fitted.get(name, part)) for name, part in union.transformer_list]
+        return made
+    hollow, _ = _hollow(union, schema)
+    own = union.get_params(deep=False)
+    vars(made).update({name: value for name, value in vars(hollow).items() if name not in own})
+    given = {name: part for name, part, _ in union.transformers} | {"remainder": union.remainder}
+    flat = {name: spec for name, _, spec in union.transformers if np.isscalar(spec)}
+    made.transformers_ = [
+        (name, fitted.get(name, given[name]), flat.get(name, spec)) for name, _, spec in hollow.transformers_
+    ]
+    made.sparse_output_ = density is not None and density < union.sparse_threshold
+    widths = {name: outgoing(part, picked(schema, columns[name])).features for name, part in fitted.items()}
+    made.output_indices_ = _slices(list(hollow.output_indices_), [n for n, *_ in made.transformers_], widths)
+    return made
+
+
+def _hollow(union: ColumnTransformer, schema: Schema) -> tuple[ColumnTransformer, Any]:
+    """The same columns, fitted with parts that only say which these are, and the row that they put out."""
+    listed = [
+        (name, "drop" if is_drop(part) else STAND_IN, [spec] if np.isscalar(spec) else resolved(spec, schema))
+        for name, part, spec in union.transformers
+    ]
+    hollow = ColumnTransformer(listed, remainder="drop" if is_drop(union.remainder) else STAND_IN)
+    try:
+        return hollow, hollow.fit_transform(index_row(schema.names, schema.features))
+    except (ValueError, IndexError, TypeError) as error:
+        raise no_column(error, [spec for *_, spec in listed], schema.names, schema.features) from error
+
+
+def _slices(names: list[str], order: list[str], widths: Mapping[str, int]) -> dict[str, slice]:
+    """Where each part's output stands; those without any stand nowhere."""
+    found, at = dict.fromkeys(names, slice(0, 0)), 0
+    for name in order:
+        if name in widths:
+            found[name] = slice(at, at + widths[name])
+            at += widths[name]
+    return found
