@@ -3,33 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any, final
 
 from talkoot.core.shard import Block, Shard
 
 
 @final
-@dataclass(frozen=True, slots=True, eq=False)
 class Counted(Shard):
-    """A shard that calls `read` with the number of rows of each block, before the block is worked on.
+    """A stand-in for a shard that calls `read` with the number of rows of each block, before it is worked on.
 
-    `read` may raise, which ends the node's work between two blocks. All else is the shard's own.
+    `read` may raise, which ends the node's work between two blocks. In all else it is the shard, also for
+    `isinstance`: learners that know a kind of shard must find it.
     """
 
-    shard: Shard
-    read: Callable[[int], None]
+    __slots__ = ("_read", "_shard")
+
+    def __init__(self, shard: Shard, read: Callable[[int], None]) -> None:
+        """Stand in for `shard`."""
+        self._shard = shard
+        self._read = read
+
+    __class__: Any = property(lambda self: type(self._shard))
 
     @property
     def name(self) -> str:
         """The node's name."""
-        return self.shard.name
+        return self._shard.name
 
     def blocks(self) -> Iterator[Block]:
         """The shard's blocks."""
-        for block in self.shard.blocks():
-            self.read(len(block))
+        for block in self._shard.blocks():
+            self._read(len(block))
             yield block
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.shard, name)
+        return getattr(self._shard, name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, final
 
 from talkoot.core.errors import NodeFailed, TalkootError
@@ -17,6 +17,7 @@ from talkoot.core.update import Update
 from talkoot.engines import wire
 from talkoot.engines.board import Board
 from talkoot.engines.counted import Counted
+from talkoot.engines.heap import Heap
 from talkoot.engines.messages import Answer, Ask, Load, Packed, Setting
 
 
@@ -73,21 +74,21 @@ class Desk:
 
     def _together(self, answers: Iterator[Answer]) -> Answer:
         """One answer for all; the first failure ends it, since all are needed."""
-        whole = Answer()
+        assert self.plan is not None
+        parts: list[Answer] = []
+        heap = Heap(self.plan.merge, [])
         for answer in answers:
             if answer.failed:
                 return answer
-            whole = self._join(whole, answer)
-        return whole
-
-    def _join(self, a: Answer, b: Answer) -> Answer:
-        assert self.plan is not None
-        parts = {side.nodes[0]: side.update for side in (a, b) if side.update is not None}
+            for node in answer.nodes:
+                heap.order.append(node)
+                heap.add(node, answer.update or Update())
+            parts.append(replace(answer, update=None))
         return Answer(
-            nodes=a.nodes + b.nodes,
-            update=self.plan.merge.merge(parts),
-            states={**a.states, **b.states},
-            seconds={**a.seconds, **b.seconds},
+            nodes=tuple(node for part in parts for node in part.nodes),
+            update=heap.merged(),
+            states={node: state for part in parts for node, state in part.states.items()},
+            seconds={node: took for part in parts for node, took in part.seconds.items()},
         )
 
     def _node(self, index: int, node: str, rnd: Round, model: Any, board: Board) -> Answer:

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-import os
+import math
 import time
-from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
+from queue import Empty, SimpleQueue
 from typing import Any, final
 
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from talkoot.core.engine import Engine, Listener, Nodes, ignore
-from talkoot.core.errors import NodeSilent, TalkootError
+from talkoot.core.errors import NodeSilent, PlanError, TalkootError
 from talkoot.core.plan import Plan
 from talkoot.core.run import NodeState, explain, work
 from talkoot.core.shard import Shard
 from talkoot.core.sync import Merged, Round
 from talkoot.core.update import Update
+from talkoot.engines.counted import Counted
+from talkoot.engines.heap import Heap
+from talkoot.engines.helpers import Helpers
+from talkoot.engines.machine import limited, share
+
+TICK = 0.25  # seconds between two "rows" events
 
 
 @final
@@ -27,8 +34,12 @@ class Inline(Engine):
     """Nodes in this process.
 
     Args:
-        threads: nodes that work at the same time. Pays where the learner's kernels release the
-            interpreter lock; each thread gets its share of the cores for BLAS and OpenMP.
+        threads: cores that are used in all. So many nodes work at the same time, which pays where the
+            learner's kernels release the interpreter lock; where there are fewer nodes than threads, the
+            rest goes to BLAS and OpenMP within each node.
+
+    Raises:
+        PlanError: less than one thread.
 
     >>> import talkoot as tk
     >>> tk.Inline(threads=2)
@@ -37,62 +48,153 @@ class Inline(Engine):
 
     threads: int = 1
 
+    def __post_init__(self) -> None:
+        if self.threads < 1:
+            raise PlanError(f"{self} cannot work", cure="Take at least one thread.")
+
     @contextmanager
     def open(self, plan: Plan, shards: Mapping[str, Shard], listen: Listener = ignore) -> Iterator[Nodes]:
         """Nothing to place: the nodes are here."""
-        del listen
-        pool = ThreadPoolExecutor(self.threads) if self.threads > 1 else None
-        with threadpool_limits(max(1, (os.cpu_count() or 1) // self.threads)):
+        hands = max(1, min(self.threads, len(shards)))
+        each = share(self.threads, hands)
+        with limited(each) as limits:
+            here = _Here(plan=plan, shards=shards, listen=listen, hands=hands, each=each, limits=limits)
             try:
-                yield _Here(plan, shards, pool)
+                yield here
             finally:
-                if pool is not None:
-                    pool.shutdown(wait=False, cancel_futures=True)
+                here.stop()
 
 
 @final
-@dataclass(slots=True)
-class _Here(Nodes):
-    plan: Plan
-    shards: Mapping[str, Shard]
-    pool: ThreadPoolExecutor | None
-    states: dict[str, NodeState] = field(default_factory=dict)
+class _Stopped(BaseException):
+    """Nobody waits for this work any more; no learner's `except Exception` may hold it up."""
 
-    def round(self, rnd: Round, model: Any) -> Merged:
-        if self.pool is None:
-            answers = {node: self._answer(node, rnd, model) for node in rnd.cohort}
-        else:
-            tasks = {node: self.pool.submit(self._answer, node, rnd, model) for node in rnd.cohort}
-            wait(tasks.values(), timeout=rnd.deadline)
-            answers = {node: _result(task, node, rnd) for node, task in tasks.items()}
-        updates, failed, seconds = {}, {}, {}
-        for node, (said, took) in answers.items():
-            seconds[node] = took
-            if isinstance(said, TalkootError):
-                failed[node] = said
-            else:
-                updates[node], self.states[node] = said
-        return Merged(
-            update=self.plan.merge.merge(updates), arrived=tuple(updates), failed=failed, seconds=seconds
-        )
 
-    def _answer(self, node: str, rnd: Round, model: Any) -> _Answer:
-        began = time.perf_counter()
-        state = self.states.get(node, NodeState())
-        try:
-            said: _Said = work(self.plan, model, self.shards[node], state, rnd)
-        except Exception as error:
-            said = explain(error, node, rnd)
-        return said, time.perf_counter() - began
+@final
+@dataclass(slots=True, eq=False)
+class _Watch:
+    """One round: whether anybody still waits for it, and the rows that each node has read.
+
+    Args:
+        listen: hears of rows.
+        direct: nodes work in the thread that listens, so tell it from there.
+    """
+
+    listen: Listener
+    direct: bool
+    stopped: bool = False
+    rows: dict[str, int] = field(default_factory=dict)
+    told: float = field(default_factory=time.monotonic)
+
+    def read(self, node: str, rows: int) -> None:
+        """At the node, before each block."""
+        if self.stopped:
+            raise _Stopped
+        self.rows[node] = self.rows.get(node, 0) + rows
+        if self.direct:
+            self.tell([node])
+
+    def tell(self, nodes: Iterable[str]) -> None:
+        """How far `nodes` are, a few times a second."""
+        now = time.monotonic()
+        if now - self.told >= TICK:
+            self.told = now
+            for node in nodes:
+                if node in self.rows:
+                    self.listen("rows", {"node": node, "rows": self.rows[node]})
 
 
 _Said = tuple[Update, NodeState] | TalkootError
-_Answer = tuple[_Said, float]
+_Answer = tuple[str, _Said, float]
 
 
-def _result(task: Future[_Answer], node: str, rnd: Round) -> _Answer:
-    if task.done():
-        return task.result()
-    cure = "Raise the deadline, or lower the quorum to go on without it."
-    silent = NodeSilent("gave no answer before the deadline", node=node, step=f"round {rnd.index}", cure=cure)
-    return silent, rnd.deadline or 0.0
+@final
+@dataclass(slots=True, eq=False, kw_only=True)
+class _Here(Nodes):
+    plan: Plan
+    shards: Mapping[str, Shard]
+    listen: Listener
+    hands: int
+    each: int
+    limits: ThreadpoolController
+    helpers: Helpers | None = None
+    states: dict[str, NodeState] = field(default_factory=dict)
+
+    def round(self, rnd: Round, model: Any) -> Merged:
+        alone = self.hands == 1 and rnd.deadline is None
+        watch = _Watch(self.listen, direct=alone)
+        answers = self._in_turn(rnd, model, watch) if alone else self._at_once(rnd, model, watch)
+        heap, failed, seconds = Heap(self.plan.merge, list(rnd.cohort)), {}, {}
+        with closing(answers):
+            for node, said, took in answers:
+                seconds[node] = took
+                if isinstance(said, TalkootError):
+                    failed[node] = said
+                    heap.skip(node)
+                    if rnd.quorum is None:
+                        break
+                else:
+                    update, self.states[node] = said
+                    heap.add(node, update)
+        arrived = tuple(node for node in rnd.cohort if node in seconds and node not in failed)
+        return Merged(update=heap.merged(), arrived=arrived, failed=failed, seconds=seconds)
+
+    def stop(self) -> None:
+        """Let the threads go."""
+        if self.helpers is not None:
+            self.helpers.stop()
+            self.helpers = None
+
+    def _in_turn(self, rnd: Round, model: Any, watch: _Watch) -> Generator[_Answer, None, None]:
+        for node in rnd.cohort:
+            yield self._answer(node, rnd, model, watch)
+
+    def _at_once(self, rnd: Round, model: Any, watch: _Watch) -> Generator[_Answer, None, None]:
+        helpers = self.helpers = self.helpers or Helpers(self.hands, self.limits, self.each)
+        answers: SimpleQueue[_Answer] = SimpleQueue()
+        ends = time.monotonic() + (math.inf if rnd.deadline is None else rnd.deadline)
+        left = dict.fromkeys(rnd.cohort)
+        try:
+            for node in rnd.cohort:
+                helpers.do(partial(self._post, answers, node, rnd, model, watch))
+            while left and (patience := ends - time.monotonic()) > 0:
+                with suppress(Empty):
+                    answer = answers.get(timeout=min(patience, TICK))
+                    del left[answer[0]]
+                    yield answer
+                watch.tell(left)
+        finally:
+            watch.stopped = True
+            if left:  # a thread may hang in one of these: have others for the next round
+                self.stop()
+        for node in left:
+            yield node, _late(node, rnd), rnd.deadline or 0.0
+
+    def _post(self, answers: SimpleQueue[_Answer], node: str, rnd: Round, model: Any, watch: _Watch) -> None:
+        """On a thread: answer, if anybody still waits for it."""
+        if watch.stopped:
+            return
+        try:
+            answers.put(self._answer(node, rnd, model, watch))
+        except _Stopped:
+            pass
+        except BaseException as error:  # such as sys.exit(), which here would end no more than this thread
+            answers.put((node, explain(error, node, rnd), 0.0))
+
+    def _answer(self, node: str, rnd: Round, model: Any, watch: _Watch) -> _Answer:
+        began = time.perf_counter()
+        shard = Counted(self.shards[node], partial(watch.read, node))
+        try:
+            said: _Said = work(self.plan, model, shard, self.states.get(node, NodeState()), rnd)
+        except Exception as error:
+            said = explain(error, node, rnd)
+        return node, said, time.perf_counter() - began
+
+
+def _late(node: str, rnd: Round) -> NodeSilent:
+    return NodeSilent(
+        f"no answer before the deadline of {rnd.deadline:g} s",
+        node=node,
+        step=f"round {rnd.index}",
+        cure="Raise the deadline, or lower the quorum to go on without it.",
+    )

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+
+from threadpoolctl import ThreadpoolController
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -41,3 +46,32 @@ def share(total: int, among: int) -> int:
     (2, 1)
     """
     return max(1, total // max(1, among))
+
+
+_LIMITS = threading.Lock()
+_depth = 0
+_outermost = ExitStack()
+
+
+@contextmanager
+def limited(threads: int) -> Iterator[ThreadpoolController]:
+    """Have BLAS in this process, and OpenMP in this thread, use so many threads.
+
+    BLAS knows one number for the whole process. Where several fits run at the same time it is that of
+    the last to begin, and it is put back when the last of them ends.
+    """
+    global _depth
+    controller = ThreadpoolController()
+    with controller.limit(limits=threads, user_api="openmp"):
+        with _LIMITS:
+            limiter = controller.limit(limits=threads, user_api="blas")
+            if _depth == 0:
+                _outermost.push(limiter)
+            _depth += 1
+        try:
+            yield controller
+        finally:
+            with _LIMITS:
+                _depth -= 1
+                if _depth == 0:
+                    _outermost.close()
