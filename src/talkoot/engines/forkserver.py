@@ -17,6 +17,7 @@ from importlib import import_module
 
 from talkoot import learners
 from talkoot.engines import worker
+from talkoot.engines.machine import libraries
 
 PRELOAD = (
     "pyarrow.parquet",
@@ -43,6 +44,7 @@ def main(descriptor: int, parent: int) -> None:
     for module in PRELOAD:
         with contextlib.suppress(Exception):  # whoever needs it will see why it cannot be imported
             import_module(module)
+    libraries()
     gc.collect()
     gc.freeze()  # so that collections in workers do not touch, and thereby copy, these pages
     with socket.socket(fileno=descriptor) as control:

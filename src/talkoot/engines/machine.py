@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 from threadpoolctl import ThreadpoolController
@@ -48,6 +50,17 @@ def share(total: int, among: int) -> int:
     return max(1, total // max(1, among))
 
 
+@lru_cache(maxsize=1)
+def _libraries(modules: int) -> ThreadpoolController:
+    del modules
+    return ThreadpoolController()
+
+
+def libraries() -> ThreadpoolController:
+    """The BLAS and OpenMP libraries of this process; looked for anew when more modules have been imported."""
+    return _libraries(len(sys.modules))
+
+
 _LIMITS = threading.Lock()
 _depth = 0
 _outermost = ExitStack()
@@ -61,7 +74,7 @@ def limited(threads: int) -> Iterator[ThreadpoolController]:
     the last to begin, and it is put back when the last of them ends.
     """
     global _depth
-    controller = ThreadpoolController()
+    controller = libraries()
     with controller.limit(limits=threads, user_api="openmp"):
         with _LIMITS:
             limiter = controller.limit(limits=threads, user_api="blas")

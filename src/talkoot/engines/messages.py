@@ -9,12 +9,11 @@ from dataclasses import dataclass, field
 from typing import final
 
 import pyarrow as pa
-from threadpoolctl import threadpool_limits
 
 from talkoot.core.errors import TalkootError
 from talkoot.core.run import NodeState
 from talkoot.core.update import Update
-from talkoot.engines.machine import THREAD_VARIABLES
+from talkoot.engines.machine import THREAD_VARIABLES, libraries
 
 CLEAR = "clear"  # the message after which a worker holds nothing
 
@@ -38,7 +37,7 @@ class Setting:
         if dict(os.environ) != wanted:
             os.environ.clear()
             os.environ.update(wanted)
-        threadpool_limits(self.threads)
+        libraries().limit(limits=self.threads)
         pa.set_cpu_count(self.threads)
 
 
