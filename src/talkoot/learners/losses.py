@@ -1,0 +1,281 @@
+"""Losses of linear models, row by row: the value, its slope and its curvature in the raw predictions.
+
+`raw` has one row for each output of the model and one column for each row of the data, so that a class
+or an output is contiguous. The functions keep the dtype of `raw` and may overwrite it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import numpy as np
+
+Curvature = Iterator[tuple[int, int, np.ndarray]]
+
+
+class Loss(ABC):
+    """A loss of raw predictions.
+
+    Class attributes:
+        extras: further outputs that are one number for all rows, such as a log-scale.
+        single: float32 keeps enough digits, because predictions are not in the units of the target.
+    """
+
+    extras: ClassVar[int] = 0
+    single: ClassVar[bool] = True
+
+    @property
+    def outputs(self) -> int:
+        """Number of linear predictors."""
+        return 1
+
+    @abstractmethod
+    def evaluate(self, raw: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The loss of each row, (rows,), and its slope in each raw prediction, (outputs + extras, rows).
+
+        Args:
+            raw: (outputs + extras, rows) raw predictions; overwritten.
+            y: (rows,) targets, or class indices.
+        """
+
+    @abstractmethod
+    def curvature(self, raw: np.ndarray, y: np.ndarray) -> Curvature:
+        """(a, b, second derivative in raw a and raw b, (rows,)) for a <= b; pairs left out are zero.
+
+        None is negative for a = b, none positive else. Where the loss is not convex its absolute value
+        is given, so that it may steer a Newton step.
+        """
+
+    def allows(self, y: np.ndarray) -> bool:
+        """Whether all targets lie where the loss is defined."""
+        del y
+        return True
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Binomial(Loss):
+    """log(1 + exp(raw)) - y raw, for y in {0, 1}: half the binomial deviance with the logit link.
+
+    >>> value, slope = Binomial().evaluate(np.zeros((1, 2)), np.array([0, 1]))
+    >>> value.round(4).tolist(), slope.tolist()
+    ([0.6931, 0.6931], [[0.5, -0.5]])
+    """
+
+    def evaluate(self, raw: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """One exponential a row, of a number that is never positive, so nothing overflows."""
+        z = raw[0]
+        label = y.astype(z.dtype)
+        value = np.maximum(z, 0)
+        value -= label * z
+        positive = z >= 0
+        np.abs(z, out=z)
+        np.negative(z, out=z)
+        np.exp(z, out=z)
+        ratio = z + 1
+        np.copyto(z, 1, where=positive)
+        np.divide(z, ratio, out=z)
+        z -= label
+        np.log(ratio, out=ratio)
+        value += ratio
+        return value, raw
+
+    def curvature(self, raw: np.ndarray, y: np.ndarray) -> Curvature:
+        """The variance p (1 - p)."""
+        small = np.exp(-np.abs(raw[0]))
+        yield 0, 0, small / (1 + small) ** 2
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Multinomial(Loss):
+    """log sum exp(raw) - raw of the row's own class: half the deviance with the symmetric softmax link.
+
+    Args:
+        classes: number of classes.
+    """
+
+    classes: int
+
+    @property
+    def outputs(self) -> int:
+        """One for each class."""
+        return self.classes
+
+    def evaluate(self, raw: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The greatest prediction of a row is taken off before the exponential."""
+        flat = raw.reshape(-1)
+        own = y * raw.shape[1] + np.arange(raw.shape[1])
+        raw -= raw.max(axis=0)
+        value = flat[own]
+        np.exp(raw, out=raw)
+        total = raw.sum(axis=0)
+        raw /= total
+        flat[own] -= 1
+        np.subtract(np.log(total, out=total), value, out=value)
+        return value, raw
+
+    def curvature(self, raw: np.ndarray, y: np.ndarray) -> Curvature:
+        """The covariance: p_a (1 - p_a), and -p_a p_b."""
+        p = np.exp(raw - raw.max(axis=0))
+        p /= p.sum(axis=0)
+        for a in range(self.classes):
+            yield a, a, p[a] * (1 - p[a])
+            for b in range(a + 1, self.classes):
+                yield a, b, -p[a] * p[b]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Tweedie(Loss):
+    """Half the deviance of a Tweedie distribution without terms of y alone.
+
+    Source: Jorgensen, The Theory of Dispersion Models (1997), chapter 4; log link mean = exp(raw).
+
+    Args:
+        power: the variance is mean ** power: 0 normal, 1 Poisson, 2 gamma, 3 inverse Gaussian.
+
+    >>> Tweedie(1).evaluate(np.zeros((1, 1)), np.array([3.0]))[1].tolist()
+    [[-2.0]]
+    """
+
+    power: float
+
+    def evaluate(self, raw: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """mean^(2-p) / (2-p) - y mean^(1-p) / (1-p), with logarithms where an exponent is zero."""
+        z, q = raw[0], self.power
+        y = y.astype(z.dtype, copy=False)
+        rise, fall = np.exp((2 - q) * z), y * np.exp((1 - q) * z)
+        value = (z if q == 2 else rise / (2 - q)) - (y * z if q == 1 else fall / (1 - q))
+        np.subtract(rise, fall, out=z)
+        return value, raw
+
+    def curvature(self, raw: np.ndarray, y: np.ndarray) -> Curvature:
+        """(2-p) mean^(2-p) - (1-p) y mean^(1-p)."""
+        z, q = raw[0], self.power
+        yield 0, 0, np.abs((2 - q) * np.exp((2 - q) * z) - (1 - q) * y * np.exp((1 - q) * z))
+
+    def allows(self, y: np.ndarray) -> bool:
+        """Any target for a normal or extreme stable, none below 0 for counts, none up to 0 for gamma."""
+        return tweedie_allows(self.power, y)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class TweedieIdentity(Loss):
+    """Half the deviance of a Tweedie distribution where the raw prediction is the mean.
+
+    Infinite where the mean is not positive, but for the normal distribution (power 0).
+    """
+
+    power: float
+    single: ClassVar[bool] = False
+
+    def evaluate(self, raw: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The squared error is kept as a square, so that targets far from 0 do not cancel."""
+        z, q = raw[0], self.power
+        y = y.astype(z.dtype, copy=False)
+        if q == 0:
+            z -= y
+            return z * z / 2, raw
+        outside = z <= 0
+        mean = np.where(outside, 1, z)
+        rise = np.log(mean) if q == 2 else mean ** (2 - q) / (2 - q)
+        fall = np.log(mean) if q == 1 else mean ** (1 - q) / (1 - q)
+        value = rise - y * fall
+        np.copyto(value, np.inf, where=outside)
+        np.multiply(mean - y, mean**-q, out=z)
+        return value, raw
+
+    def curvature(self, raw: np.ndarray, y: np.ndarray) -> Curvature:
+        """mean^-p - p (mean - y) mean^(-p-1)."""
+        z, q = raw[0], self.power
+        if q == 0:
+            yield 0, 0, np.ones_like(z)
+            return
+        mean = np.where(z <= 0, 1, z)
+        yield 0, 0, np.abs(mean**-q - q * (mean - y) * mean ** (-q - 1))
+
+    def allows(self, y: np.ndarray) -> bool:
+        """As for the log link."""
+        return tweedie_allows(self.power, y)
+
+
+def tweedie_allows(power: float, y: np.ndarray) -> bool:
+    """Whether a Tweedie distribution of this power can give all of `y`."""
+    if power <= 0 or not len(y):
+        return True
+    return bool(y.min() >= 0 if power < 2 else y.min() > 0)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class SquaredHinge(Loss):
+    """max(0, 1 - s raw)^2 with s = 1 for the row's own class and -1 for others, summed over classes.
+
+    Source: Fan et al., LIBLINEAR, JMLR 9 (2008). Two classes need one output, for the second class.
+    """
+
+    classes: int
+
+    @property
+    def outputs(self) -> int:
+        """One for each class, or one for two."""
+        return 1 if self.classes == 2 else self.classes
+
+    def evaluate(self, raw: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The shortfall 1 - s raw, where there is one, squared; its slope is -2 s times it."""
+        sign = self._signs(raw, y)
+        raw *= sign
+        np.subtract(1, raw, out=raw)
+        np.maximum(raw, 0, out=raw)
+        value = np.einsum("kr,kr->r", raw, raw)
+        raw *= sign
+        raw *= -2
+        return value, raw
+
+    def curvature(self, raw: np.ndarray, y: np.ndarray) -> Curvature:
+        """2 where the margin is short, else 0 (the generalised Hessian)."""
+        short = self._signs(raw, y) * raw < 1
+        for a in range(self.outputs):
+            yield a, a, 2.0 * short[a]
+
+    def _signs(self, raw: np.ndarray, y: np.ndarray) -> np.ndarray:
+        chosen = np.arange(self.classes)[-self.outputs :, None] == y
+        return np.asarray(np.where(chosen, raw.dtype.type(1), raw.dtype.type(-1)))
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Huber(Loss):
+    """Huber's loss with a scale s: s + s H((y - raw) / s), where raw 1 is log s.
+
+    H(u) is u^2 up to epsilon and 2 epsilon |u| - epsilon^2 beyond.
+
+    Source: Huber and Ronchetti, Robust Statistics (2009), concomitant scale; Owen (2007).
+    """
+
+    epsilon: float
+    extras: ClassVar[int] = 1
+    single: ClassVar[bool] = False
+
+    def evaluate(self, raw: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The log-scale keeps the scale positive without bounds."""
+        scale = np.exp(raw[1, 0]) if raw.shape[1] else raw.dtype.type(1)
+        error = raw[0] - y.astype(raw.dtype, copy=False)
+        inner = np.clip(error, -self.epsilon * scale, self.epsilon * scale)
+        value = scale + (2 * error - inner) * inner / scale
+        np.multiply(inner, 2 / scale, out=raw[0])
+        np.subtract(scale, inner * inner / scale, out=raw[1])
+        return value, raw
+
+    def curvature(self, raw: np.ndarray, y: np.ndarray) -> Curvature:
+        """2 / s where a row is no outlier, and a bound for the log-scale; the cross term is left out."""
+        scale = np.exp(raw[1])
+        error = raw[0] - y
+        yield 0, 0, np.where(np.abs(error) <= self.epsilon * scale, 2 / scale, 0)
+        inner = np.clip(error, -self.epsilon * scale, self.epsilon * scale)
+        yield 1, 1, scale + inner * inner / scale
