@@ -179,4 +179,4 @@ def nearer(update: Update, centers: np.ndarray) -> np.ndarray | None:
     new = [better_center(*sums) for sums in zip(n, s, ss, old, strict=True)]
     if all(center is None for center in new):
         return None
-    return np.asarray(old + ClassMoments.of(n, s, ss, old).offset)
+    return np.stack([was if now is None else now for was, now in zip(old, new, strict=True)])

@@ -72,4 +72,6 @@ def better_center(
     offset = sums / count
     variance = np.maximum(squares / count - offset**2, 0.0)
     far = (np.abs(offset) > FAR * np.sqrt(variance)) & (np.abs(offset) > 1e-9 * np.abs(center))
-    return center + offset if far.any() else None
+    better = center + offset
+    better[np.abs(better) < 1e-12 * np.abs(center)] = 0.0  # rounding around 0 would ask for yet another round
+    return better if far.any() else None

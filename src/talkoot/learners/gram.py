@@ -17,9 +17,7 @@ from talkoot.core.shard import Schema
 from talkoot.learners.estimator import refuse
 from talkoot.learners.results import learned, linear, refused
 from talkoot.learners.ridgecv import ridge_cv
-from talkoot.learners.scatter import GramLearner, Moments, synthetic
-
-CLOSED_SOLVERS = ("svd", "cholesky")
+from talkoot.learners.scatter import GramLearner, Moments, synthetic, tall
 
 
 @final
@@ -47,6 +45,10 @@ class Linear(GramLearner):
         X, Y = synthetic(found, schema.features, intercept=intercept, residual=residual)
         if isinstance(inner, ElasticNet):  # it divides its loss by the number of rows
             X, Y = (np.sqrt(len(X) / found.weight) * rows for rows in (X, Y))
+        if isinstance(inner, Ridge) and inner.solver == "cholesky":
+            X, Y = tall(
+                X, Y
+            )  # else scikit-learn solves the dual problem, whose matrix mixes the columns' scales
         try:
             inner.fit(X, Y if schema.outputs else Y[:, 0])
         except ValueError as error:
@@ -64,8 +66,8 @@ def stand_in(estimator: Any) -> Any:
         inner.set_params(n_jobs=None)
     elif isinstance(inner, ElasticNet):
         inner.set_params(precompute=False)
-    elif not inner.positive and inner.solver not in CLOSED_SOLVERS:
-        inner.set_params(solver="cholesky")
+    elif not inner.positive and inner.solver != "svd":
+        inner.set_params(solver="cholesky" if np.min(inner.alpha) > 0 else "svd")
     return inner
 
 

@@ -271,3 +271,9 @@ def synthetic(
     if not sum(map(len, X)):
         return np.zeros((1, p)), np.zeros((1, outputs))
     return np.vstack(X), np.vstack(Y)
+
+
+def tall(X: np.ndarray, Y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The same rows and targets and rows of zeros, so that there are at least as many rows as columns."""
+    short = max(X.shape[1] - len(X), 0)
+    return np.pad(X, ((0, short), (0, 0))), np.pad(Y, ((0, short), (0, 0)))
