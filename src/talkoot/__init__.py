@@ -10,6 +10,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from talkoot.api.compare import compare
+    from talkoot.api.comparison import Comparison
+    from talkoot.api.distributed import Distributed
+    from talkoot.api.fit import Fit, fit, run
+    from talkoot.api.verification import Verification
+    from talkoot.api.verify import verify
     from talkoot.core.errors import (
         DataError,
         NodeError,
@@ -26,9 +32,20 @@ if TYPE_CHECKING:
     from talkoot.core.update import Leaf, Update
     from talkoot.data.shards import Shards, shards
     from talkoot.engines.inline import Inline
+    from talkoot.engines.local import Local
     from talkoot.guards.weigh import weigh
 
 _HOMES = {
+    "api.compare": ("compare",),
+    "api.comparison": ("Comparison",),
+    "api.distributed": ("Distributed",),
+    "api.fit": (
+        "Fit",
+        "fit",
+        "run",
+    ),
+    "api.verification": ("Verification",),
+    "api.verify": ("verify",),
     "core.errors": (
         "DataError",
         "NodeError",
@@ -38,13 +55,34 @@ _HOMES = {
         "QuorumError",
         "TalkootError",
     ),
-    "core.merge": ("Gather", "Median", "Sum", "TrimmedMean"),
-    "core.outer": ("Accumulate", "Adam", "Add", "Nesterov", "Solve"),
+    "core.merge": (
+        "Gather",
+        "Median",
+        "Sum",
+        "TrimmedMean",
+    ),
+    "core.outer": (
+        "Accumulate",
+        "Adam",
+        "Add",
+        "Nesterov",
+        "Solve",
+    ),
     "core.plan": ("Plan",),
-    "core.sync": ("every", "rounds"),
-    "core.update": ("Leaf", "Update"),
-    "data.shards": ("Shards", "shards"),
+    "core.sync": (
+        "every",
+        "rounds",
+    ),
+    "core.update": (
+        "Leaf",
+        "Update",
+    ),
+    "data.shards": (
+        "Shards",
+        "shards",
+    ),
     "engines.inline": ("Inline",),
+    "engines.local": ("Local",),
     "guards.weigh": ("weigh",),
 }
 _HOME = {name: f"talkoot.{module}" for module, names in _HOMES.items() for name in names}
@@ -54,10 +92,14 @@ __all__ = [
     "Accumulate",
     "Adam",
     "Add",
+    "Comparison",
     "DataError",
+    "Distributed",
+    "Fit",
     "Gather",
     "Inline",
     "Leaf",
+    "Local",
     "Median",
     "Nesterov",
     "NodeError",
@@ -72,9 +114,14 @@ __all__ = [
     "TalkootError",
     "TrimmedMean",
     "Update",
+    "Verification",
+    "compare",
     "every",
+    "fit",
     "rounds",
+    "run",
     "shards",
+    "verify",
     "weigh",
 ]
 

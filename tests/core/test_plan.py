@@ -47,16 +47,16 @@ class Shift(Transform):
 
 def test_median_cannot_stand_behind_a_weight() -> None:
     with pytest.raises(PlanError, match="reads each update by itself; it cannot stand behind Weigh"):
-        Plan(Walk(), chain=[weigh()], merge=Median())
+        Plan(Walk(), chain=[weigh()], merge=Median(), sync=rounds(3))
 
 
 def test_median_may_read_what_stays_readable() -> None:
-    assert Plan(Walk(), chain=[Sign()], merge=Median()).chain.links == (Sign(),)
+    assert Plan(Walk(), chain=[Sign()], merge=Median(), sync=rounds(3)).chain.links == (Sign(),)
 
 
 def test_a_sum_refuses_what_does_not_add() -> None:
     with pytest.raises(PlanError, match="Sign.* does not add"):
-        Plan(Walk(), chain=[Sign()])
+        Plan(Walk(), chain=[Sign()], sync=rounds(3))
 
 
 def test_chains_climb() -> None:
@@ -101,6 +101,11 @@ def test_a_plan_is_a_value() -> None:
 
 
 def test_a_plan_fills_in_what_the_learner_wants() -> None:
-    plan = Plan(Walk())
+    plan = Plan(Walk(), sync=rounds(3))
     assert (plan.merge, plan.outer) == (Sum(), Add())
     assert "chain    none" in str(plan)
+
+
+def test_a_run_that_would_never_end_is_refused() -> None:
+    with pytest.raises(PlanError, match=r"Add\(lr=1.0\) never ends by itself.*sync=rounds"):
+        Plan(Walk(), chain=[weigh()])

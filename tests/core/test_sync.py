@@ -12,10 +12,12 @@ NAMES = tuple(f"site{i}" for i in range(10))
 
 
 def past(*committed: bool) -> list[Outcome]:
-    return [
-        Outcome(round=Round(index=i), arrived=(), failed={}, committed=done, metrics={}, seconds=0.0)
-        for i, done in enumerate(committed)
-    ]
+    history: list[Outcome] = []
+    for done in committed:
+        rnd = rounds().next(history)
+        assert rnd is not None
+        history.append(Outcome(round=rnd, arrived=(), failed={}, committed=done, metrics={}, seconds=0.0))
+    return history
 
 
 def test_rounds_end_and_number_themselves() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, final
+from typing import Any, ClassVar, Protocol, final
 
 from talkoot.core.update import Array, Update
 
@@ -17,7 +17,13 @@ Params = Mapping[str, Array]
 
 
 class Outer(ABC):
-    """The step that turns (model, merged update, state) into the next model and state."""
+    """The step that turns (model, merged update, state) into the next model and state.
+
+    Class attributes:
+        ends: the step knows when it has reached its goal; else the sync must set a limit.
+    """
+
+    ends: ClassVar[bool] = False
 
     def init(self, model: Any) -> Any:
         """The state before the first round; None for steps without state."""
@@ -190,6 +196,7 @@ class Solve(Outer):
     """
 
     step: Callable[[Any, Update], Solving]
+    ends: ClassVar[bool] = True
 
     def init(self, model: Solving) -> bool:
         """Whether there is anything to solve."""

@@ -42,7 +42,7 @@ class Plan:
     outer    Nesterov(lr=0.7, momentum=0.9)
     sync     Rounds(limit=20, ...)
     seed     0
-    >>> tk.Plan(Walk(), chain=[tk.weigh("rows")], merge=tk.Median())
+    >>> tk.Plan(Walk(), chain=[tk.weigh("rows")], merge=tk.Median(), sync=tk.rounds(20))
     Traceback (most recent call last):
         ...
     talkoot.core.errors.PlanError: Median() reads each update by itself; it cannot stand behind ...
@@ -87,6 +87,11 @@ class Plan:
             raise PlanError(f"{culprit} does not add, so {self.merge} cannot merge what it encodes")
         if self.learner.kind == "exact":
             self._check_exact()
+        if not (self.outer.ends or self.sync.ends):
+            raise PlanError(
+                f"{self.outer} never ends by itself and the sync has no limit",
+                cure="Set one: sync=rounds(100).",
+            )
 
     def _check_exact(self) -> None:
         name = type(self.learner).__name__

@@ -89,6 +89,11 @@ class Outcome:
 class Sync(ABC):
     """Says when the nodes meet next."""
 
+    @property
+    @abstractmethod
+    def ends(self) -> bool:
+        """Whether the meetings come to an end by themselves."""
+
     @abstractmethod
     def next(self, history: Sequence[Outcome]) -> Round | None:
         """The next round, or None when the run is over."""
@@ -114,6 +119,11 @@ class Rounds(Sync):
             if value is not None and value <= 0:
                 raise PlanError(f"{name}={value} must be positive")
 
+    @property
+    def ends(self) -> bool:
+        """Whether there is a limit."""
+        return self.limit is not None
+
     def next(self, history: Sequence[Outcome]) -> Round | None:
         """The round after those in history, until the limit."""
         if self.limit is not None and len(history) >= self.limit:
@@ -121,8 +131,14 @@ class Rounds(Sync):
         given: dict[str, Any] = {
             k: getattr(self, k) for k in ("sample", "quorum", "deadline", "steps", "seconds")
         }
-        dropped = tuple(outcome.round.index for outcome in history if not outcome.committed)
-        return Round(index=len(history), dropped=dropped, **given)
+        return Round(index=len(history), dropped=_dropped(history), **given)
+
+
+def _dropped(history: Sequence[Outcome]) -> tuple[int, ...]:
+    if not history:
+        return ()
+    last = history[-1]
+    return last.round.dropped if last.committed else (*last.round.dropped, last.round.index)
 
 
 def rounds(

@@ -12,10 +12,12 @@ from talkoot.core.context import Ctx
 from talkoot.core.learner import Learner
 from talkoot.core.plan import Plan
 from talkoot.core.run import Run, run
+from talkoot.core.sync import rounds
 from talkoot.core.update import total
 from talkoot.data.schema import agree
 from talkoot.data.shards import Shards, shards
 from talkoot.engines.inline import Inline
+from talkoot.guards.weigh import weigh
 from talkoot.testing.compare import assert_same
 from talkoot.testing.strategies import deals
 
@@ -68,7 +70,11 @@ def _deal(X: Any, y: np.ndarray | None, deal: list[np.ndarray]) -> Shards:
 
 def _run(learner: Learner, data: Shards, labels: bool) -> Run:
     schema, bound = agree(data, Inline(), labels=labels)
-    return run(Plan(learner), bound, Inline(), schema=schema)
+    return run(_plan(learner), bound, Inline(), schema=schema)
+
+
+def _plan(learner: Learner) -> Plan:
+    return Plan(learner) if learner.outer().ends else Plan(learner, chain=[weigh()], sync=rounds(3))
 
 
 def _result(done: Run) -> Any:
