@@ -24,7 +24,7 @@ class Stream:
     trouble: str = ""
 
 
-def flow(streams: Sequence[Stream], result: str, lines: Sequence[str]) -> Safe:
+def flow(streams: Sequence[Stream], result: str, lines: Sequence[str]) -> svg.Picture:
     """Nodes as bands, as thick as their rows are many, that run into one model.
 
     Args:
@@ -97,7 +97,7 @@ def _stream(stream: Stream, y: float, thick: float, end: float, room: bool) -> S
     )
 
 
-def curve(name: str, series: Mapping[int, float]) -> Safe:
+def curve(name: str, series: Mapping[int, float]) -> svg.Picture:
     """One metric over the rounds, on a logarithmic scale where it falls through orders of magnitude."""
     wide, tall = 430.0, 190.0
     rounds, values = list(series), list(series.values())

@@ -15,7 +15,7 @@ def comparison_of(facts: Facts) -> Safe:
     return section(
         "Does working together pay?",
         tag("p", facts.get("said") or _verdict(nodes)),
-        tag("div", dots(nodes, metric), class_="draw"),
+        tag("div", dots(nodes, metric).draw(), class_="draw"),
     )
 
 
@@ -36,7 +36,7 @@ def transfer_of(facts: Facts) -> Safe:
     return section(
         "Who can predict for whom?",
         tag("p", facts["said"]) if facts.get("said") else None,
-        tag("div", matrix(facts["scores"], facts["metric"]), class_="draw"),
+        tag("div", matrix(facts["scores"], facts["metric"]).draw(), class_="draw"),
     )
 
 

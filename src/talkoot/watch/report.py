@@ -126,7 +126,7 @@ def _nodes(story: Story) -> Safe:
     ]
     lines = [words.many(story.rows, "row")] if story.rows is not None else []
     lines.append(words.many(len(story.rounds), "round"))
-    drawn = tag("div", flow(streams, "one model", lines), class_="draw")
+    drawn = tag("div", flow(streams, "one model", lines).draw(), class_="draw")
     lost = [tag("li", _lost(facts)) for facts in story.lost]
     failed = [
         tag("li", f"{node} did not arrive in round {index}: {cause}")
@@ -150,7 +150,7 @@ def _lost(facts: Facts) -> str:
 
 
 def _rounds(story: Story) -> Safe:
-    curves = [curve(name, series) for name, series in story.metrics.items() if len(series) > 1]
+    curves = [curve(name, series).draw() for name, series in story.metrics.items() if len(series) > 1]
     spent = [facts["seconds"] for facts in story.rounds if "seconds" in facts]
     dropped = sum(not facts.get("committed", True) for facts in story.rounds)
     said = [f"{words.many(len(story.rounds), 'round')}"]

@@ -8,71 +8,78 @@ from talkoot.watch import svg, words
 from talkoot.watch.charts import WIDTH
 from talkoot.watch.markup import Safe, join, tag
 
-Interval = Sequence[float]  # (score, low, high)
-WAYS = ("alone", "together", "pooled")
+Interval = Sequence[float | None]  # (score, low, high); None where it is unknown
+Ways = Mapping[str, Interval]
+WAYS = ("alone", "together", "pooled", "left out")
+MOST = 24  # nodes that are drawn; those whose scores differ least are left out first
+STEP = 17.0  # from one way to the next
 
 
-def dots(scores: Mapping[str, Mapping[str, Interval]], metric: str) -> Safe:
-    """A row for each node: a dot for each way of learning, with its interval as a line.
+def dots(scores: Mapping[str, Ways], metric: str) -> svg.Picture:
+    """For each node a line for each way of learning: its score, its interval, and both in figures.
 
     Args:
-        scores: node -> way -> (score, low, high); nodes without a way lack its dot.
+        scores: node -> way -> (score, low, high); nodes without a way lack its line.
         metric: what the scores are, such as "accuracy".
     """
-    ways = [way for way in WAYS if any(way in found for found in scores.values())]
-    ends = [v for found in scores.values() for way in found.values() for v in way]
+    scores, folded = _telling(scores)
+    ends = [v for ways in scores.values() for known in ways.values() for v in known if v is not None]
     low, high = min(ends), max(ends)
     pad = 0.04 * ((high - low) or 1.0)
-    x = svg.linear(low - pad, high + pad, 170, 590)
-    step, top = 16.0 * len(ways) + 10, 40.0
-    tall = top + step * len(scores)
-    columns = {way: WIDTH - 80.0 * (len(ways) - 1 - i) for i, way in enumerate(ways)}
-    shares = _shares(metric)
+    x = svg.linear(low - pad, high + pad, 170, 580)
+    shares, top = _shares(metric), 34.0
+    rows, y = [], top
+    for name, ways in scores.items():
+        rows.append(_node(name, ways, y, x, shares))
+        y += STEP * len(ways) + 14
+    more = f"and {words.many(folded, 'node')} whose scores differ less"
     return svg.picture(
         WIDTH,
-        tall + 34,
-        f"{metric} of each node, {words.listed(ways)}",
-        *(svg.text(at, 10, way, class_=f"say {way}", anchor="end") for way, at in columns.items()),
+        y + 34,
+        f"{metric} of each node by how the model was learned",
+        svg.text(170, 10, metric, class_="head"),
+        svg.text(WIDTH, 10, "95 % interval", class_="head", anchor="end"),
         *(
-            join(
-                svg.line(x(v), top - 8, x(v), tall, "hair"),
-                svg.text(x(v), tall + 12, tick(v, shares), class_="axis", anchor="middle"),
-            )
+            join(svg.line(x(v), top - 6, x(v), y - 8, "hair"), _tick(x(v), y + 6, v, shares))
             for v in svg.ticks(low, high, 6)
         ),
-        svg.text(170, 10, metric, class_="head"),
-        *(
-            _row(name, found, ways, top + step * i, x, columns, shares)
-            for i, (name, found) in enumerate(scores.items())
-        ),
+        *rows,
+        svg.text(0, y + 22, more, class_="muted") if folded else None,
     )
 
 
-def _row(
-    name: str,
-    found: Mapping[str, Interval],
-    ways: Sequence[str],
-    top: float,
-    x: svg.Scale,
-    columns: Mapping[str, float],
-    shares: bool,
-) -> Safe:
-    middle = top + 8.0 * len(ways)
-    parts = [svg.text(0, middle, tag("title", name), words.short(name, 20), class_="name")]
-    for i, way in enumerate(ways):
-        if way in found:
-            score, low, high = found[way]
-            y = top + 8 + 16.0 * i
-            title = f"{name}, {way}: {said(score, shares)} ({said(low, shares)} to {said(high, shares)})"
-            parts += [
-                svg.line(x(low), y, x(high), y, f"range {way}"),
-                svg.dot(x(score), y, 4.5, f"mark {way}", title),
-                svg.text(columns[way], middle, said(score, shares), class_="figure", anchor="end"),
-            ]
+def _telling(scores: Mapping[str, Ways]) -> tuple[Mapping[str, Ways], int]:
+    """The nodes to draw, in their order, and how many are left out."""
+
+    def spread(node: str) -> float:
+        values = [known[0] for known in scores[node].values() if known[0] is not None]
+        return max(values) - min(values) if values else 0.0
+
+    kept = set(sorted(scores, key=spread, reverse=True)[:MOST])
+    shown = {node: ways for node, ways in scores.items() if node in kept and ways}
+    return shown, len(scores) - len(shown)
+
+
+def _node(name: str, ways: Ways, top: float, x: svg.Scale, shares: bool) -> Safe:
+    middle = top + STEP * len(ways) / 2
+    parts = [svg.text(0, middle, tag("title", name), words.short(name, 22), class_="name")]
+    for i, way in enumerate(way for way in WAYS if way in ways):
+        score, low, high = ways[way]
+        y, kind = top + STEP * (i + 0.5), way.replace(" ", "-")
+        if score is None:
+            continue
+        if low is not None and high is not None:
+            parts.append(svg.line(x(low), y, x(high), y, f"range {kind}"))
+            parts.append(svg.text(WIDTH, y, _between(low, high, shares), class_="figure muted", anchor="end"))
+        parts += [
+            svg.dot(x(score), y, 4.2, f"mark {kind}"),
+            svg.text(612, y, way, class_=f"say {kind}"),
+            svg.text(740, y, said(score, shares), class_="figure", anchor="end"),
+        ]
     return join(*parts)
 
 
-def matrix(scores: Mapping[str, Mapping[str, float]], metric: str, strong: str = "together") -> Safe:
+def matrix(scores: Mapping[str, Mapping[str, float]], metric: str, strong: str = "together") -> svg.Picture:
     """Who predicts for whom: a row for each model, a column for the rows it was tested on.
 
     Args:
@@ -81,8 +88,8 @@ def matrix(scores: Mapping[str, Mapping[str, float]], metric: str, strong: str =
         strong: the row to set apart.
     """
     places = list(next(iter(scores.values())))
-    left, top, step = 180.0, 46.0, 34.0
-    wide = min(130.0, (WIDTH - left) / len(places))
+    left, top, step = 170.0, 46.0, 34.0
+    wide = min(142.0, (WIDTH - left) / len(places))
     values = [v for row in scores.values() for v in row.values()]
     shade = svg.linear(min(values), max(values), 0.04, 0.5)
     rows = []
@@ -125,13 +132,13 @@ def said(score: float, shares: bool) -> str:
     return f"{100 * score:.1f} %" if shares else f"{score:.3f}"
 
 
-def tick(score: float, shares: bool) -> str:
-    """A score on an axis.
+def _between(low: float, high: float, shares: bool) -> str:
+    return f"{100 * low:.1f} to {100 * high:.1f} %" if shares else f"{low:.3f} to {high:.3f}"
 
-    >>> tick(0.7, True), tick(-1.5, False)
-    ('70 %', '-1.5')
-    """
-    return f"{100 * score:.4g} %" if shares else f"{score:.4g}"
+
+def _tick(x: float, y: float, score: float, shares: bool) -> Safe:
+    text = f"{100 * score:.4g} %" if shares else f"{score:.4g}"
+    return svg.text(x, y, text, class_="axis", anchor="middle")
 
 
 def _shares(metric: str) -> bool:

@@ -4,16 +4,51 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import final
 
-from talkoot.watch.markup import Child, Safe, tag
+from talkoot.watch.markup import Child, Safe, join, tag
 
 Scale = Callable[[float], float]
 
 
-def picture(width: float, height: float, label: str, *shapes: Child) -> Safe:
-    """An SVG of `width` x `height` units that scales with its place and reads out as `label`."""
-    size = f"0 0 {width:.0f} {height:.0f}"
-    return tag("svg", *shapes, viewBox=size, role="img", aria_label=label, xmlns="http://www.w3.org/2000/svg")
+@final
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """Shapes on a sheet.
+
+    Args:
+        width: in units; a unit is a pixel until the picture is scaled.
+        height: likewise.
+        label: what it shows, read out to those who do not see it.
+        shapes: markup of the shapes.
+    """
+
+    width: float
+    height: float
+    label: str
+    shapes: Safe
+
+    def draw(self) -> Safe:
+        """An SVG that scales with its place."""
+        size = f"0 0 {self.width:.0f} {self.height:.0f}"
+        return tag(
+            "svg",
+            self.shapes,
+            viewBox=size,
+            role="img",
+            aria_label=self.label,
+            xmlns="http://www.w3.org/2000/svg",
+        )
+
+    def at(self, x: float, y: float) -> Safe:
+        """The shapes as a part of a larger picture."""
+        return tag("g", self.shapes, transform=f"translate({x:.0f} {y:.0f})")
+
+
+def picture(width: float, height: float, label: str, *shapes: Child) -> Picture:
+    """A picture of shapes."""
+    return Picture(width, height, label, join(*shapes))
 
 
 def text(x: float, y: float, *words: Child, class_: str = "", anchor: str = "start") -> Safe:

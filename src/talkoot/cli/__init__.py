@@ -1,0 +1,52 @@
+"""The command line: `talkoot demo | fit | compare | check | verify | report`. Thin over the API."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import TextIO
+
+from talkoot.cli.parser import parser
+
+OK, FOUND, BAD, INTERRUPTED = 0, 1, 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; return its exit code.
+
+    0: done. 1: a check found something, or a verification failed. 2: bad usage or data. 130: Ctrl-C.
+
+    Args:
+        arguments: of the command line; those of this process by default.
+    """
+    options = parser().parse_args(arguments)
+    warnings.showwarning = _warn
+    try:
+        return int(options.run(options))
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of a pipe went away, as head does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    except ValueError as error:
+        from talkoot.core.errors import TalkootError
+
+        if options.debug or not isinstance(error, TalkootError):
+            raise
+        print(f"talkoot: {error}", file=sys.stderr)
+        return BAD
+
+
+def _warn(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    del category, filename, lineno, line
+    print(f"warning: {message}", file=file or sys.stderr)

@@ -1,0 +1,208 @@
+"""What the command line understands. Imports nothing heavy, so that help is instant."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Any, NoReturn, final
+
+import talkoot
+
+Command = Callable[[argparse.Namespace], int]
+
+
+@final
+class Parser(argparse.ArgumentParser):
+    """argparse that names the nearest right option or command."""
+
+    def __init__(self, **settings: Any) -> None:
+        settings.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(allow_abbrev=False, **settings)
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse, or exit with status 2."""
+        found, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            command = getattr(found, "command", None)
+            known = getattr(found, "options", ())
+            near = get_close_matches(unknown[0].split("=")[0], known, n=1)
+            hint = (
+                f"; did you mean {near[0]}?"
+                if near
+                else f". See talkoot {command} --help."
+                if command
+                else ""
+            )
+            self.error(f"unknown argument {unknown[0]}{hint}")
+        return found
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong in one line."""
+        choice = re.search(r"invalid choice: '(.*)' \(choose from (.*)\)", message)
+        if choice:
+            known = re.findall(r"[\w-]+", choice[2])
+            near = get_close_matches(choice[1], known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"take one of {', '.join(known)}."
+            message = f"there is no {choice[1]!r}; {hint}"
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+def late(module: str, name: str) -> Command:
+    """A command that is imported when it runs."""
+
+    def run(options: argparse.Namespace) -> int:
+        command: Command = getattr(import_module(module), name)
+        return command(options)
+
+    return run
+
+
+def parser() -> Parser:
+    """The parser of all commands."""
+    top = Parser(
+        prog="talkoot", description="Learn from rows that are in many places, as if they were in one."
+    )
+    top.add_argument("--version", action="version", version=f"talkoot {talkoot.__version__}")
+    top.set_defaults(debug=False)
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
+    for add in (_demo, _fit, _compare, _check, _verify, _report):
+        made = add(commands)
+        made.add_argument("--debug", action="store_true", help="show the traceback of an error")
+        made.set_defaults(options=[option for action in made._actions for option in action.option_strings])
+    return top
+
+
+def _add(commands: Any, name: str, about: str, example: str) -> Parser:
+    made: Parser = commands.add_parser(
+        name, help=about, description=about, epilog=f"example:\n  {example}", prog=f"talkoot {name}"
+    )
+    made.set_defaults(run=late("talkoot.cli.commands", name))
+    return made
+
+
+def _demo(commands: Any) -> Parser:
+    made = _add(commands, "demo", "Four areas of forest learn together on this machine.", "talkoot demo")
+    made.add_argument(
+        "--out", metavar="FOLDER", help="where to write the log and the report; runs/... by default"
+    )
+    made.add_argument("--picture", metavar="FILE", help="also draw the result as an SVG file")
+    made.add_argument(
+        "--workers", type=_positive, default=4, metavar="N", help="worker processes (default 4)"
+    )
+    made.add_argument("--quiet", action="store_true", help="no live view")
+    return made
+
+
+def _fit(commands: Any) -> Parser:
+    made = _add(
+        commands,
+        "fit",
+        "Fit a scikit-learn estimator to the rows of all nodes.",
+        "talkoot fit StandardScaler LogisticRegression --set C=0.5 \\\n"
+        "      --data 'claims/*.parquet' --target fraud --by region",
+    )
+    _estimator(made)
+    _data(made)
+    _place(made)
+    made.add_argument("--out", metavar="FOLDER", help="where to write the run; runs/TIME-NAME by default")
+    return made
+
+
+def _compare(commands: Any) -> Parser:
+    made = _add(
+        commands,
+        "compare",
+        "Does working together pay? Alone, together and pooled, node by node.",
+        "talkoot compare LogisticRegression --data cleveland=a.csv hungary=b.csv --target ill",
+    )
+    _estimator(made)
+    _data(made)
+    _place(made)
+    made.add_argument(
+        "--folds", type=_positive, default=5, metavar="N", help="parts of each node's rows (default 5)"
+    )
+    made.add_argument("--repeats", type=_positive, default=1, metavar="N", help="how often to deal them anew")
+    made.add_argument("--scoring", metavar="NAME", help="a scorer of scikit-learn, such as roc_auc")
+    made.add_argument("--out", metavar="FOLDER", help="where to write the report; runs/TIME-NAME by default")
+    return made
+
+
+def _check(commands: Any) -> Parser:
+    made = _add(
+        commands,
+        "check",
+        "Do the nodes' data agree? Columns, units, categories, missing values, labels, duplicates.",
+        "talkoot check --data cleveland=a.csv hungary=b.csv --target ill",
+    )
+    _data(made)
+    _place(made)
+    return made
+
+
+def _verify(commands: Any) -> Parser:
+    made = _add(
+        commands,
+        "verify",
+        "Is it the same answer as on one machine? Fits both ways and compares.",
+        "talkoot verify Ridge --data 'claims/*.parquet' --target cost --by region",
+    )
+    _estimator(made)
+    _data(made)
+    _place(made)
+    return made
+
+
+def _report(commands: Any) -> Parser:
+    made = _add(
+        commands,
+        "report",
+        "Write the report of a run as one HTML file.",
+        "talkoot report runs/20260102-030405-fit",
+    )
+    made.add_argument("log", metavar="RUN", help="a run's folder, or its events.jsonl")
+    made.add_argument("--out", metavar="FILE", help="the HTML file; report.html beside the log by default")
+    return made
+
+
+def _estimator(made: Parser) -> None:
+    made.add_argument("estimator", nargs="+", help="scikit-learn class; several make a pipeline")
+    made.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="a parameter of it; may be repeated"
+    )
+
+
+def _data(made: Parser) -> None:
+    group = made.add_argument_group("rows")
+    group.add_argument(
+        "--data",
+        nargs="+",
+        required=True,
+        metavar="PATH",
+        help="files, folders or globs; or NODE=PATH for each node",
+    )
+    group.add_argument("--target", metavar="COLUMN", help="what is to be predicted")
+    group.add_argument("--weight", metavar="COLUMN", help="sample weights")
+    group.add_argument("--by", metavar="COLUMN", help="its values name the nodes")
+    group.add_argument("--nodes", type=_positive, metavar="N", help="deal the rows over N nodes")
+    group.add_argument(
+        "--columns", nargs="+", metavar="COLUMN", help="the features; all other columns by default"
+    )
+
+
+def _place(made: Parser) -> None:
+    group = made.add_argument_group("place")
+    where = group.add_mutually_exclusive_group()
+    where.add_argument("--workers", type=_positive, metavar="N", help="N worker processes on this machine")
+    where.add_argument("--threads", type=_positive, metavar="N", help="N threads of this process")
+    group.add_argument("--seed", type=int, default=0, metavar="N", help="all random numbers follow from it")
+    group.add_argument("--quiet", action="store_true", help="print only what was asked for")
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return number
