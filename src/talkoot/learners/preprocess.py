@@ -137,7 +137,10 @@ class MaxAbs(Columnwise):
 @final
 @dataclass(frozen=True, slots=True)
 class Variance(Columnwise):
-    """VarianceThreshold: variances, and the range that marks constant columns when the threshold is 0."""
+    """VarianceThreshold: variances, and the range that marks constant columns when the threshold is 0.
+
+    Constant columns are dropped with missing values or without; scikit-learn's rounding may keep the former.
+    """
 
     kind: ClassVar[Kind] = "exact"
 
@@ -168,10 +171,10 @@ class Variance(Columnwise):
         variances, threshold = moments.variance, self.estimator.threshold
         low, high = bounds(update, model.schema, self.estimator)
         if threshold == 0:
-            # As scikit-learn: the range is taken where no value is missing, and where it is the smaller.
+            # As scikit-learn: the range where no value is missing and it is the smaller. And where it is 0.
             whole = moments.n == update.values["rows"][0]
             spans = high.astype(np.float64) - low
-            variances = np.where(whole & (spans < variances), spans, variances)
+            variances = np.where(whole & (spans < variances) | (spans == 0), spans, variances)
         if not (variances > threshold).any():
             raise DataError(
                 f"no column varies by more than {threshold} over {int(update.values['rows'][0])} rows",

@@ -115,7 +115,7 @@ class Quantile(Columnwise):
         if count < estimator.n_quantiles:
             warnings.warn(f"n_quantiles is set to {count}: there are no more rows", UserWarning, stacklevel=2)
         references = np.linspace(0, 1, count)
-        quantiles = _quantiles(sketches, references)
+        quantiles = _quantiles(sketches, references * 100 / 100)  # to the bit as scikit-learn: by percent
         if schema.sparse:
             quantiles[:, sketches.counts == 0] = 0.0
         else:
