@@ -10,6 +10,7 @@ from typing import Any, final
 
 from talkoot.api.forget import forget
 from talkoot.api.job import Job, told
+from talkoot.api.value import Value, value
 from talkoot.api.watching import watched
 from talkoot.core.engine import Engine
 from talkoot.core.plan import Plan
@@ -18,6 +19,8 @@ from talkoot.core.shard import Schema
 from talkoot.core.sync import Outcome, Sync
 from talkoot.data.shards import Shards, shards
 from talkoot.learners import learner_for
+from talkoot.watch.events import Event, versions
+from talkoot.watch.report import report
 
 
 @final
@@ -33,6 +36,7 @@ class Fit:
         seconds: wall time from round 0 to the model.
         note: how the model came about, where that is not plain.
         log: the event log of the run, if it was written.
+        events: what happened in the run, as the log tells it.
 
     >>> import numpy as np, talkoot as tk
     >>> from sklearn.linear_model import Ridge
@@ -49,6 +53,7 @@ class Fit:
     seconds: float
     note: str = ""
     log: Path | None = None
+    events: tuple[Event, ...] = ()
 
     @property
     def schema(self) -> Schema:
@@ -85,6 +90,36 @@ class Fit:
             NodeError: a node that was asked did not answer.
         """
         return forget(self, node)
+
+    def value(self, scoring: str | None = None) -> Value:
+        """What each node's data are worth to the others: exact leave-one-node-out.
+
+        For each node: the score of this model minus the score of the model without the node (see
+        `forget`), both on the rows of the other nodes. All models are scored in one round.
+
+        Args:
+            scoring: "accuracy" (the default) or "neg_log_loss" for classifiers, "r2" for regressors.
+
+        Raises:
+            DataError: there is one node only.
+            PlanError: a score that does not add over nodes, or a model that predicts nothing.
+
+        >>> import numpy as np, talkoot as tk
+        >>> from sklearn.linear_model import Ridge
+        >>> X = np.arange(8.0).reshape(8, 1)
+        >>> fit = tk.fit(Ridge(), {"much": (X[:6], X[:6, 0]), "little": (X[6:], X[6:, 0])})
+        >>> [worth.node for worth in fit.value().nodes]
+        ['much', 'little']
+        """
+        return value(self, scoring)
+
+    def report(self, path: str | Path) -> Path:
+        """Write the run as one HTML file that opens without a network.
+
+        Args:
+            path: where; its folders are made.
+        """
+        return report(({"event": "log", "t": 0.0, "versions": versions()}, *self.events), path)
 
     def __repr__(self) -> str:
         what = f"{type(self.model).__name__}, {len(self.shards)} nodes, {self.schema.rows} rows"
@@ -181,9 +216,10 @@ def run(
 
 def _done(job: Job, log: str | Path | None, progress: bool | None) -> Fit:
     began = time.perf_counter()
-    with watched(log, progress) as listen, told(job, listen):
+    heard: list[Event] = []
+    with watched(log, progress, heard) as listen, told(job, listen):
         schema, bound = job.agree(listen)
         done = job.execute(schema, bound, listen)
         model = job.plan.learner.finish(done.model)
     seconds, path = time.perf_counter() - began, None if log is None else Path(log)
-    return Fit(model=model, run=done, job=job, shards=bound, seconds=seconds, log=path)
+    return Fit(model=model, run=done, job=job, shards=bound, seconds=seconds, log=path, events=tuple(heard))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, final
 
 import numpy as np
@@ -40,6 +40,27 @@ class Pool:
         if y is not None and schema.classes is not None:
             y = schema.classes[y]
         return cls(X=framed(_rows(blocks), schema.names), y=y, w=_joined([block.w for block in blocks]))
+
+    def given(self) -> Any:
+        """X, (X, y) or (X, y, w), as `shards` takes them."""
+        if self.y is None and self.w is None:
+            return self.X
+        return (self.X, self.y) if self.w is None else (self.X, self.y, self.w)
+
+    def take(self, rows: slice) -> Pool:
+        """Some of the rows."""
+        X = self.X.iloc[rows] if hasattr(self.X, "iloc") else self.X[rows]
+        y, w = (None if values is None else values[rows] for values in (self.y, self.w))
+        return Pool(X=X, y=y, w=w)
+
+    def double(self) -> Pool:
+        """The same rows with float64 instead of float32."""
+        X = self.X
+        if hasattr(X, "iloc"):
+            X = X.astype({name: np.float64 for name in X.columns if X[name].dtype == np.float32})
+        elif X.dtype == np.float32:
+            X = X.astype(np.float64)
+        return replace(self, X=X)
 
     def fit(self, estimator: Any) -> Any:
         """The estimator fitted by scikit-learn alone."""

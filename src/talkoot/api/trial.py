@@ -9,7 +9,6 @@ from functools import wraps
 from typing import Any, final
 
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import get_scorer
 from sklearn.utils import Tags, get_tags
@@ -17,7 +16,7 @@ from sklearn.utils import Tags, get_tags
 from talkoot.api.folds import Folds, Part
 from talkoot.api.question import Answer, Question
 from talkoot.core.shard import Schema, Shard
-from talkoot.learners.shapes import framed
+from talkoot.learners.flow import head
 
 RESPONSES = ("predict", "predict_proba", "decision_function", "predict_log_proba")
 GROUPS = 20  # parts of a node's rows that the jackknife leaves out, one after the other
@@ -118,7 +117,7 @@ class _Test:
 
     def __init__(self, trial: Trial, part: Part, models: list[Any], *rows: Any) -> None:
         self.scorer = get_scorer(trial.scoring)
-        self.models = [None if model is None else Answered(model, part, trial.schema) for model in models]
+        self.models = [None if model is None else Answered(model, part) for model in models]
         self.y, self.w, self.group = rows
 
     def scores(self, left_out: int | None) -> np.ndarray:
@@ -142,36 +141,34 @@ class _Test:
 
 
 @final
-class Answered(BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+class Answered:
     """A fitted model with its answers on some rows; it is asked about rows by their position.
 
     Scorers ask for the response that they need; it is worked out once, block by block.
     """
 
-    def __init__(self, model: Any, shard: Shard, schema: Schema) -> None:
-        self.model, self.shard, self.schema = model, shard, schema
+    def __init__(self, model: Any, shard: Shard) -> None:
+        self.model, self.shard = model, shard
+        self.way, self.last = head(model)
         self._known: dict[str, np.ndarray] = {}
 
     def __sklearn_tags__(self) -> Tags:
         return get_tags(self.model)
 
-    def __sklearn_is_fitted__(self) -> bool:
-        return True
-
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or "model" not in self.__dict__:
             raise AttributeError(name)
-        found = getattr(self.model, name)
-        return self._recall(name, found) if name in RESPONSES else found
+        if name not in RESPONSES:
+            return getattr(self.model, name)
+        return self._recall(name, getattr(self.last, name))
 
     def _recall(self, name: str, ask: Callable[[Any], np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
         if name not in self._known:
-            names = self.schema.names
-            self._known[name] = np.concatenate([ask(framed(b.X, names)) for b in self.shard.blocks()])
+            self._known[name] = np.concatenate([ask(self.way(b.X)) for b in self.shard.blocks()])
         known = self._known[name]
 
         @wraps(ask)  # scorers read its name
         def recalled(rows: np.ndarray) -> np.ndarray:
-            return known[rows.ravel()]
+            return np.asarray(known[rows.ravel()])
 
         return recalled

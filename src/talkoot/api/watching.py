@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -11,23 +12,29 @@ from types import TracebackType
 from typing import Any, Self, final
 
 from talkoot.core.engine import Listener
-from talkoot.watch.events import EventLog, tee
+from talkoot.watch.events import Event, EventLog, tee
 from talkoot.watch.progress import Progress
 
 PATIENCE = 1.0  # seconds that a run may take before it is shown
 
 
 @contextmanager
-def watched(log: str | Path | None, progress: bool | None) -> Iterator[Listener]:
+def watched(log: str | Path | None, progress: bool | None, heard: list[Event]) -> Iterator[Listener]:
     """A listener for one run; on exit the log is closed and the terminal given back.
 
     Args:
         log: where to write the event log, if anywhere.
         progress: show the run from its start, or never; None for a run on a terminal that takes longer
             than a second.
+        heard: gets every event but the rows that were read.
     """
+
+    def hear(event: str, facts: Mapping[str, Any]) -> None:
+        if event != "rows":
+            heard.append({"t": time.time(), "event": event, **facts})
+
     with ExitStack() as stack:
-        listeners: list[Listener] = []
+        listeners: list[Listener] = [hear]
         if log is not None:
             listeners.append(stack.enter_context(EventLog(log)))
         if progress or (progress is None and sys.stderr.isatty()):

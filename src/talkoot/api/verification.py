@@ -1,0 +1,75 @@
+"""What a verification found, to be read by people and by reports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, final
+
+from talkoot.api.aligned import aligned
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One thing that was compared.
+
+    Args:
+        name: a fitted attribute or a method.
+        apart: layout of the nodes -> largest relative difference.
+        tolerance: the largest that counts as the same.
+    """
+
+    name: str
+    apart: Mapping[str, float]
+    tolerance: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether it is the same on every layout."""
+        return max(self.apart.values()) <= self.tolerance
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification:
+    """Talkoot beside scikit-learn alone, on the same rows; see `verify`.
+
+    Args:
+        estimator: what was fitted on both sides.
+        checks: everything that was compared.
+        notes: what was set or left out to make the comparison fair.
+    """
+
+    estimator: str
+    checks: tuple[Check, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything is the same."""
+        return all(check.ok for check in self.checks)
+
+    def __str__(self) -> str:
+        layouts = list(self.checks[0].apart)
+        heads = ["", *layouts, "allowed", ""]
+        rows = [
+            [
+                check.name,
+                *(f"{check.apart[layout]:.1e}" for layout in layouts),
+                f"{check.tolerance:.0e}",
+                "same" if check.ok else "DIFFERS",
+            ]
+            for check in self.checks
+        ]
+        verdict = "the same as" if self.ok else "NOT the same as"
+        head = f"{self.estimator} over nodes is {verdict} scikit-learn's on all rows; largest differences:"
+        return "\n".join([head, aligned([heads, *rows]), *self.notes])
+
+    def facts(self) -> dict[str, Any]:
+        """What a report shows."""
+        rows = [
+            {"name": c.name, "difference": max(c.apart.values()), "tolerance": c.tolerance, "ok": c.ok}
+            for c in self.checks
+        ]
+        return {"ok": self.ok, "rows": rows, "notes": list(self.notes)}

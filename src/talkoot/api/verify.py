@@ -1,0 +1,166 @@
+"""tk.verify: the same answer as one machine with all rows, shown on the user's own data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone, is_regressor
+from sklearn.linear_model import (
+    GammaRegressor,
+    HuberRegressor,
+    LogisticRegression,
+    PoissonRegressor,
+    TweedieRegressor,
+)
+from sklearn.svm import LinearSVC
+
+from talkoot.api.attributes import apart, learned, up_to_signs
+from talkoot.api.job import Job
+from talkoot.api.pool import LIMIT, Pool, size
+from talkoot.api.verification import Check, Verification
+from talkoot.core.engine import Engine
+from talkoot.core.errors import DataError
+from talkoot.core.plan import Plan
+from talkoot.data.shards import Shards, shards
+from talkoot.learners import learner_for
+from talkoot.watch import words
+
+CLOSED, ITERATED, SINGLE = 1e-9, 1e-6, 5e-7
+TOL, ROUNDS = 1e-10, 10_000  # that solvers are given
+NEWTON = (LogisticRegression, PoissonRegressor, GammaRegressor, TweedieRegressor)
+SHORT = {HuberRegressor: 1e-2, LinearSVC: 1e-5}  # how far scikit-learn itself stops from the optimum
+NARROW = 300  # features up to which Newton's method is quick
+ROWS = 10_000  # that are predicted
+RESPONSES = ("predict", "predict_proba", "decision_function", "transform")
+
+
+def verify(
+    estimator: Any,
+    data: Any,
+    target: Any = None,
+    *,
+    weight: Any = None,
+    by: str | None = None,
+    nodes: Sequence[int] = (1, 2, 3, 7),
+    on: Engine | None = None,
+    seed: int = 0,
+) -> Verification:
+    """Fit by scikit-learn alone on all rows, and over nodes in several layouts; compare what was learned.
+
+    The layouts: the nodes as they are given, if there are several; all rows dealt over so many nodes; and
+    the last of those with one more node that has no rows. A difference is the largest of an array,
+    relative to its largest number. Allowed are 1e-9 where one round of sums decides the answer, 1e-6 where a
+    solver iterates (both sides then stop at ``tol=1e-8``), 5e-7 where results are float32, and the
+    stated rank error where quantiles come from sketches.
+
+    Args:
+        estimator: an unfitted scikit-learn estimator.
+        data: rows that fit this process; see `shards`.
+        target: the target's column, or an array.
+        weight: the column of sample weights, or an array.
+        by: a column whose values name the nodes.
+        nodes: numbers of nodes to deal the rows over.
+        on: where the nodes are; chosen for the job and this machine by default.
+        seed: all random numbers of Talkoot's fits follow from it.
+
+    Returns:
+        A `Verification`: print it, or read its `ok`.
+
+    Raises:
+        DataError: the rows do not fit this process, or cannot be used.
+        NotDistributable: no learner fits the estimator.
+
+    >>> import numpy as np, talkoot as tk
+    >>> from sklearn.linear_model import Ridge
+    >>> X = np.random.default_rng(0).normal(size=(30, 3))
+    >>> found = tk.verify(Ridge(), X, X[:, 0], nodes=(1, 2))
+    >>> found.ok, [check.name for check in found.checks]
+    (True, ['coef_', 'intercept_', 'predict'])
+    """
+    given = shards(data, target, weight=weight, by=by)
+    job = Job.place(Plan(learner_for(estimator), seed=seed), given, on)
+    schema, bound = job.agree()
+    if size(schema) > LIMIT:
+        raise DataError(
+            f"the rows take {size(schema) / 2**30:.1f} GB, and scikit-learn would need them in this process",
+            cure="Verify on a part of the rows.",
+        )
+    tight, set_to = tightened(estimator, schema.features)
+    plan, pool = Plan(learner_for(tight), seed=seed), Pool.of(bound, schema)
+    models = {
+        layout: replace(job, plan=plan, shards=dealt).fitted()
+        for layout, dealt in _layouts(given, pool, nodes).items()
+    }
+    allowed = max(
+        ITERATED if "tol" in set_to else CLOSED,
+        SINGLE if _single(models) else 0.0,
+        *(limit for kind, limit in SHORT.items() if _holds(estimator, kind)),
+    )
+    reference, every = pool.double().fit(tight), slice(None, None, -(-schema.rows // ROWS))
+    checks = tuple(_checks(reference, models, pool.take(every).X, allowed))
+    notes = [f"Both sides were fitted with {set_to}."] if set_to else []
+    if hasattr(reference, "scalings_"):
+        notes.append("The signs of the columns of scalings_ are free; they were turned alike.")
+    return Verification(estimator=type(estimator).__name__, checks=checks, notes=tuple(notes))
+
+
+def tightened(estimator: Any, features: int) -> tuple[Any, str]:
+    """The estimator with solvers that stop late, and what was set.
+
+    Newton's method takes the place of L-BFGS where it may: scikit-learn's L-BFGS stops some 1e-6 from
+    the optimum whatever its tolerance.
+    """
+    params, changes = estimator.get_params(deep=True), dict[str, Any]()
+    for name, tol in params.items():
+        stem, last = name[: -len("tol")], name.split("__")[-1]
+        if last != "tol" or params.get(f"{stem}max_iter") is None:
+            continue
+        changes |= {name: min(tol, TOL), f"{stem}max_iter": max(params[f"{stem}max_iter"], ROUNDS)}
+        owner = params[stem.removesuffix("__")] if stem else estimator
+        if isinstance(owner, NEWTON) and owner.solver == "lbfgs" and features <= NARROW:
+            changes[f"{stem}solver"] = "newton-cholesky"
+    said = ", ".join(f"{name}={value!r}" for name, value in changes.items())
+    return clone(estimator).set_params(**changes), said
+
+
+def _layouts(given: Shards, pool: Pool, nodes: Sequence[int]) -> dict[str, Shards]:
+    whole = given if len(given) == 1 else shards(pool.given())
+    layouts = {"as given": given} if len(given) > 1 else {}
+    layouts |= {words.many(count, "node"): whole.deal(count) for count in nodes}
+    empty = {"empty": shards(pool.take(slice(0)).given())["node0"]}
+    more = Shards({**whole.deal(max(nodes)), **empty}, target=whole.target)
+    return layouts | {f"{max(nodes)} + empty": more}
+
+
+def _checks(reference: Any, models: Mapping[str, Any], X: Any, allowed: float) -> Iterator[Check]:
+    ours = {layout: dict(learned(model)) for layout, model in models.items()}
+    for name, value in learned(reference):
+        far = {layout: _apart(name, found.get(name), value) for layout, found in ours.items()}
+        yield Check(name=name, apart=far, tolerance=allowed)
+    for name in RESPONSES:
+        if hasattr(reference, name):
+            said, what = getattr(reference, name)(X), name
+            if name == "predict" and not is_regressor(reference):
+                what = "label"
+            elif name == "transform" and hasattr(reference, "scalings_"):
+                what = "scalings_"
+            far = {layout: _apart(what, getattr(model, name)(X), said) for layout, model in models.items()}
+            yield Check(name=name, apart=far, tolerance=allowed)
+
+
+def _apart(what: str, ours: Any, theirs: Any) -> float:
+    if what == "label":
+        return float(np.mean(ours != theirs))  # the share of rows with another label
+    return apart(up_to_signs(ours, theirs) if what.endswith("scalings_") else ours, theirs)
+
+
+def _holds(estimator: Any, kind: type) -> bool:
+    return any(isinstance(part, kind) for part in (estimator, *estimator.get_params(deep=True).values()))
+
+
+def _single(models: Mapping[str, Any]) -> bool:
+    values = (value for model in models.values() for _, value in learned(model))
+    return any(getattr(value, "dtype", None) == np.float32 for value in values)
