@@ -10,7 +10,7 @@ from typing import Any, ClassVar, final
 import numpy as np
 
 from talkoot.core.context import Ctx
-from talkoot.core.errors import DataError
+from talkoot.core.errors import DataError, TalkootError
 from talkoot.core.learner import Kind, Learner
 from talkoot.core.merge import Gather, Merge
 from talkoot.core.outer import Outer, Solve
@@ -55,12 +55,18 @@ class Inventory(Learner):
     def work(self, model: Inventories, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
         """Look at the columns, at the first block of features, and at all targets."""
         assert isinstance(shard, Source), "round 0 reads sources, not shards that were changed"
-        layout = shard.layout()
+        try:
+            return self._look(shard), None
+        except TalkootError as error:
+            raise error.at(step=STEP) from error
+
+    def _look(self, shard: Source) -> Update:
         seen = _Targets(labels=self.labels, column=self.target)
         for y, w, rows in shard.targets():
             seen.add(y, w, rows)
         if not seen.rows:
-            return Update(), None
+            return Update()
+        layout = shard.layout()
         own = layout.schema()
         first = next(islice(shard.bind(own, target=False).blocks(), 1), None)
         said = {
@@ -74,7 +80,7 @@ class Inventory(Learner):
             "center": _center(first, layout),
             **seen.said(),
         }
-        return Update(values=said, weight=float(seen.rows)), None
+        return Update(values=said, weight=float(seen.rows))
 
     def merge(self) -> Merge:
         """Kept apart, so that a disagreement can be named."""
@@ -131,7 +137,6 @@ class _Targets:
         if w is not None and not np.isfinite(w).all():
             raise DataError(
                 f"{int((~np.isfinite(w)).sum())} sample weights are missing or infinite",
-                step=STEP,
                 cure="Give every row a number.",
             )
         if y is None or not len(y):
@@ -141,13 +146,13 @@ class _Targets:
         if self.labels:
             self._add_labels(y)
         elif is_text(y):
-            raise text_target(str(y[0]), self.column).at(step=STEP)
+            raise text_target(str(y[0]), self.column)
         else:
             self.dtype = "number"
             self.total = self.total + np.atleast_1d(y.sum(axis=0, dtype=np.float64))
 
     def _refuse_missing(self, y: np.ndarray) -> None:
-        place: dict[str, Any] = {"column": self.column, "step": STEP}
+        place: dict[str, Any] = {"column": self.column}
         if lost := missing(y):
             cure = "Leave those rows out, or fill in the target."
             raise DataError(f"Input y contains NaN: {lost} rows have no target", cure=cure, **place)
@@ -162,7 +167,6 @@ class _Targets:
         if y.ndim == 2 and y.shape[1] > 1:
             raise DataError(
                 f"the target has {y.shape[1]} columns, and a classifier learns one",
-                step=STEP,
                 cure="Fit one classifier for each column.",
             )
         fresh = distinct(y.ravel())
@@ -171,7 +175,6 @@ class _Targets:
                 "Unknown label type: continuous. The target holds numbers that are not whole, such as "
                 f"{fresh[fresh != np.floor(fresh)][0]}, and a classifier learns classes",
                 column=self.column,
-                step=STEP,
                 cure="Fit a regressor, or cut the target into classes.",
             )
         self.dtype = y.dtype.str if not is_text(y) else y.dtype.kind

@@ -11,12 +11,10 @@ from scipy.sparse import csr_array, issparse
 from talkoot.core.errors import DataError
 from talkoot.data.arrays import ArrayShard
 from talkoot.data.columns import encoded, target_values, to_arrow
-from talkoot.data.roles import Roles
+from talkoot.data.roles import Roles, node_names
 from talkoot.data.source import Source
 from talkoot.data.tables import TableShard, as_arrow, from_arrow, is_table
 from talkoot.data.targets import as_target, as_weights
-
-MANY = 10_000  # nodes that by= may make before we think that the column was a mistake
 
 
 def from_memory(name: str, data: Any, roles: Roles) -> ArrayShard | TableShard:
@@ -54,25 +52,6 @@ def groups(data: Any, roles: Roles) -> dict[str, Source]:
     ends = np.searchsorted(codes[order], np.arange(len(names) + 1))
     rows = {name: order[ends[i] : ends[i + 1]] for i, name in enumerate(names)}
     return {name: whole.pick(rows[name], name) for name in sorted(rows)}
-
-
-def node_names(values: list[Any], missing: int, by: str) -> list[str]:
-    """The names of nodes for the values of the column `by`.
-
-    Raises:
-        DataError: values are missing, there are too many, or two look alike.
-    """
-    if missing:
-        cure = "Fill them in, or leave those rows out."
-        raise DataError(f"{missing} rows do not say which node they belong to", column=by, cure=cure)
-    if len(values) > MANY:
-        raise DataError(
-            f"by= would make {len(values)} nodes", column=by, cure="Take a column with few values."
-        )
-    names = [str(int(v)) if isinstance(v, float) and v.is_integer() else str(v) for v in values]
-    if len(set(names)) < len(names):
-        raise DataError("two of its values look alike as names of nodes", column=by, cure="Make it text.")
-    return names
 
 
 def _untupled(data: Any, roles: Roles) -> tuple[Any, Roles]:

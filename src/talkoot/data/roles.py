@@ -11,6 +11,8 @@ import numpy as np
 
 from talkoot.core.errors import DataError
 
+MANY = 10_000  # nodes that by= may make before we think that the column was a mistake
+
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,3 +66,22 @@ def unknown(name: str, names: Sequence[str], role: str, where: str = "") -> Data
     cure = f"Did you mean {near[0]!r}?" if near else f"The columns are {shown}."
     place = f" in {where}" if where else ""
     return DataError(f"{role} names a column that is not there{place}", column=name, cure=cure)
+
+
+def node_names(values: list[Any], missing: int, by: str) -> list[str]:
+    """The names of nodes for the values of the column `by`.
+
+    Raises:
+        DataError: values are missing, there are too many, or two look alike.
+    """
+    if missing:
+        cure = "Fill them in, or leave those rows out."
+        raise DataError(f"{missing} rows do not say which node they belong to", column=by, cure=cure)
+    if len(values) > MANY:
+        raise DataError(
+            f"by= would make {len(values)} nodes", column=by, cure="Take a column with few values."
+        )
+    names = [str(int(v)) if isinstance(v, float) and v.is_integer() else str(v) for v in values]
+    if len(set(names)) < len(names):
+        raise DataError("two of its values look alike as names of nodes", column=by, cure="Make it text.")
+    return names

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from talkoot.core.run import run
 from talkoot.core.shard import Schema
 from talkoot.data.arrays import ArrayShard
 from talkoot.data.columns import FLOAT32, FLOAT64, NUMBER, TEXT, USABLE, distinct
+from talkoot.data.files import FileShard
 from talkoot.data.inventory import Inventory
 from talkoot.data.shards import Shards
 from talkoot.data.source import STEP, Source
@@ -59,11 +61,15 @@ def agree(
         "seconds": time.perf_counter() - began,
     }
     listen("schema", facts)
-    return schema, Shards({k: bind(s, schema) for k, s in shards.items()}, target=shards.target)
+    rows = {node: int(s["rows"][0]) for node, s in said.items()}
+    bound = {node: bind(source, schema, rows.get(node, 0)) for node, source in shards.items()}
+    return schema, Shards(bound, target=shards.target)
 
 
-def bind(source: Source, schema: Schema) -> Source:
-    """A source that reads as the schema says."""
+def bind(source: Source, schema: Schema, rows: int) -> Source:
+    """A source of `rows` rows that reads as the schema says."""
+    if isinstance(source, FileShard):
+        return replace(source.bind(schema), count=rows)
     if TEXT in schema.kinds and isinstance(source, ArrayShard) and source.rows:
         return as_table(source).bind(schema)
     return source.bind(schema)

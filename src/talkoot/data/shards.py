@@ -6,7 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast, final
 
 from talkoot.core.errors import DataError
+from talkoot.data.files import FileShard
 from talkoot.data.memory import from_memory, groups
+from talkoot.data.paths import are_paths, expand
+from talkoot.data.reading import Part
 from talkoot.data.roles import Roles
 from talkoot.data.source import Source
 
@@ -121,9 +124,21 @@ def shards(
     if isinstance(data, Mapping):
         return _sites(data, roles, nodes)
     if by is not None:
-        return Shards(groups(data, roles), target=roles.name("target"))
-    whole = Shards({"node0": from_memory("node0", data, roles)}, target=roles.name("target"))
+        made = _from_files("", data, roles).split() if are_paths(data) else groups(data, roles)
+        return Shards(made, target=roles.name("target"))
+    whole = Shards({"node0": _source("node0", data, roles)}, target=roles.name("target"))
     return whole if nodes is None else whole.deal(nodes)
+
+
+def _source(name: str, data: Any, roles: Roles) -> Source:
+    return _from_files(name, data, roles) if are_paths(data) else from_memory(name, data, roles)
+
+
+def _from_files(name: str, data: Any, roles: Roles) -> FileShard:
+    for role in ("target", "weight"):
+        if getattr(roles, role) is not None and roles.name(role) is None:
+            raise DataError(f"{role}= is an array, and the rows are in files", cure="Name a column.")
+    return FileShard(name=name, parts=tuple(map(Part, expand(data))), roles=roles)
 
 
 def _sites(data: Mapping[Any, Any], roles: Roles, nodes: int | None) -> Shards:
@@ -141,7 +156,7 @@ def _sites(data: Mapping[Any, Any], roles: Roles, nodes: int | None) -> Shards:
     made = {}
     for node, rows in data.items():
         try:
-            made[str(node)] = from_memory(str(node), rows, roles)
+            made[str(node)] = _source(str(node), rows, roles)
         except DataError as error:
             raise error.at(node=str(node)) from None
     return Shards(cast("Mapping[str, Source]", made), target=roles.name("target"))

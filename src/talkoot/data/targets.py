@@ -8,7 +8,7 @@ import numpy as np
 
 from talkoot.core.errors import DataError, SchemaError
 from talkoot.core.shard import Schema
-from talkoot.data.columns import encoded, target_values, to_arrow
+from talkoot.data.columns import NUMBER, TEXT, encoded, target_values, to_arrow
 
 
 def as_target(y: Any) -> np.ndarray:
@@ -88,6 +88,11 @@ def _indices(y: np.ndarray, classes: np.ndarray) -> np.ndarray:
         stranger = y[int((index < 0).argmax())]
         raise SchemaError(f"label {stranger!r} is none of the classes that the nodes agreed on")
     return index
+
+
+def label_kind(classes: np.ndarray | None) -> str:
+    """The kind of column to read a target as, once its classes are known."""
+    return TEXT if classes is not None and is_text(classes) else NUMBER
 
 
 def text_target(example: str, column: str | None) -> DataError:
