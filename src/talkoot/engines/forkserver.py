@@ -13,18 +13,12 @@ import select
 import signal
 import socket
 import struct
+import traceback
 from importlib import import_module
 
-from talkoot import learners
 from talkoot.engines import worker
 from talkoot.engines.machine import libraries
 
-PRELOAD = (
-    "pyarrow.parquet",
-    "pyarrow.dataset",
-    "talkoot.data.schema",
-    *(f"talkoot.learners.{name}" for name in learners.MODULES),
-)
 READY = b"!"
 FORK, REAP = b"f", b"r"
 ASK = struct.Struct("=ci")  # what, and the process it is about
@@ -41,20 +35,30 @@ def main(descriptor: int, parent: int) -> None:
         parent: its process.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for module in PRELOAD:
-        with contextlib.suppress(Exception):  # whoever needs it will see why it cannot be imported
-            import_module(module)
+    _preload()
     libraries()
     gc.collect()
     gc.freeze()  # so that collections in workers do not touch, and thereby copy, these pages
     with socket.socket(fileno=descriptor) as control:
         children: set[int] = set()
         try:
-            control.sendall(READY)
-            _serve(control, parent, children)
+            with contextlib.suppress(ConnectionError):  # the parent is gone, which is how it always ends
+                control.sendall(READY)
+                _serve(control, parent, children)
         finally:
             for child in children:
                 _reap(child)
+
+
+def _preload() -> None:
+    """Import what workers need, or would. Who needs what cannot be imported will see why."""
+    for module in ("pyarrow.parquet", "pyarrow.dataset", "talkoot.data.shards", "talkoot.data.schema"):
+        with contextlib.suppress(Exception):
+            import_module(module)
+    with contextlib.suppress(Exception):
+        from talkoot.learners import catalogue
+
+        catalogue()
 
 
 def _serve(control: socket.socket, parent: int, children: set[int]) -> None:
@@ -83,12 +87,14 @@ def _fork(control: socket.socket, descriptors: list[int]) -> int:
         for descriptor in descriptors:
             os.close(descriptor)
         return child
+    channel, page = descriptors
     status = 1
     try:
         control.close()
-        channel, page = descriptors
         worker.main(channel, page, server)
         status = 0
+    except BaseException:
+        os.write(page, traceback.format_exc().encode())  # its last words
     finally:
         os._exit(status)  # never back into the server's own frames
 

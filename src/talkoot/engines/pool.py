@@ -87,6 +87,8 @@ class Server:
     def stop(self) -> None:
         """End it with all its workers."""
         self._control.close()
+        if not self._ready:  # it would import to the end before it noticed
+            self._process.kill()
         try:
             self._process.wait(REPLY)
         except subprocess.TimeoutExpired:
