@@ -12,6 +12,7 @@ from typing import Any
 
 from talkoot.core.errors import NotDistributable
 from talkoot.core.learner import Learner
+from talkoot.learners.nearest import nearest
 
 MODULES = ("preprocess", "impute", "encode", "quantiles", "gram", "decompose", "bayes", "glm", "compose")
 
@@ -31,7 +32,8 @@ def learner_for(estimator: Any) -> Learner:
         estimator: an unfitted scikit-learn estimator, or a learner, which is returned as it is.
 
     Raises:
-        NotDistributable: no learner fits it, or one of its parameters; the message names the nearest that can.
+        NotDistributable: no learner fits it, or one of its parameters; the message names the nearest that
+            can.
 
     >>> from sklearn.preprocessing import StandardScaler
     >>> learner_for(StandardScaler()).kind
@@ -41,10 +43,7 @@ def learner_for(estimator: Any) -> Learner:
         return estimator
     make = catalogue().get(type(estimator))
     if make is None:
-        raise NotDistributable(f"{type(estimator).__name__} cannot be distributed", cure=_nearest(estimator))
+        raise NotDistributable(
+            f"{type(estimator).__name__} cannot be distributed", cure=nearest(estimator, catalogue())
+        )
     return make(estimator)
-
-
-def _nearest(estimator: Any) -> str:
-    """The cure for an estimator that no learner fits. (Placeholder until the catalogue is complete.)"""
-    return f"Take one of: {', '.join(sorted(fits.__name__ for fits in catalogue()))}."

@@ -7,7 +7,6 @@ travels to the nodes, and that says which schema comes out.
 from __future__ import annotations
 
 import copy
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -18,14 +17,15 @@ import numpy as np
 from scipy import sparse
 from sklearn import get_config
 from sklearn.compose import ColumnTransformer
-from sklearn.impute import SimpleImputer
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from talkoot.core.errors import DataError
 from talkoot.core.shard import Rows, Schema
 from talkoot.learners.columns import picked, positions
-from talkoot.learners.shapes import as_float, described, framed, matrix, pick, typical
+from talkoot.learners.shapes import as_float, described, framed, is_sparse, matrix, pick, typical
+
+NONE = np.array(None, dtype=object)  # compares with each entry of an array
 
 
 class Flow(ABC):
@@ -49,21 +49,21 @@ class Leaf(Flow):
         transformer: what transforms.
         names: columns of the data frame to hand it; None to hand it an array.
         flat: hand it its one column as a one-dimensional array.
-        nan: hand it NaN where text is missing, not None.
+        missing: what to hand it where text is missing.
     """
 
     transformer: Any
     names: tuple[str, ...] | None = None
     flat: bool = False
-    nan: bool = False
+    missing: float | None = np.nan
 
     def __call__(self, X: Rows) -> Any:
         """What it makes of the rows."""
         given = framed(X, self.names)
-        if self.nan and given.dtype == object:
-            given = np.where(np.equal(given, None), np.nan, given)
+        if self.missing is not None and given.dtype == object:
+            given = np.where(given == NONE, self.missing, given)
         out = self.transformer.transform(given[:, 0] if self.flat else given)
-        return out.tocsr() if sparse.issparse(out) else np.asarray(out)
+        return out.tocsr() if is_sparse(out) else np.asarray(out)
 
     def after(self, schema: Schema) -> Schema:
         """Encoders know; others are shown a row of typical values, which an encoder might refuse."""
@@ -125,9 +125,9 @@ class Beside(Flow):
         for columns, part, factor in self.parts:
             out = matrix(part(pick(X, columns)))
             outs.append(out if factor is None else out * factor)
-        if self._wide(map(sparse.issparse, outs)):
+        if self._wide(map(is_sparse, outs)):
             return sparse.hstack([_numbers(out) for out in outs], format="csr")
-        return np.hstack([out.toarray() if sparse.issparse(out) else out for out in outs])
+        return np.hstack([out.toarray() if is_sparse(out) else out for out in outs])
 
     def after(self, schema: Schema) -> Schema:
         """The parts' columns in a row."""
@@ -178,10 +178,8 @@ def flow(fitted: Any, *, flat: bool = False) -> Flow:
         case FunctionTransformer(validate=False):
             names = getattr(fitted, "feature_names_in_", None)
             return Leaf(fitted, names=None if names is None or flat else tuple(names), flat=flat)
-        case SimpleImputer(missing_values=float(marker)) if math.isnan(marker):
-            return Leaf(bare(fitted), nan=True)
         case _:
-            return Leaf(bare(fitted), flat=flat)
+            return Leaf(bare(fitted), flat=flat, missing=_missing(fitted))
 
 
 def _by_columns(fitted: ColumnTransformer) -> Beside:
@@ -202,6 +200,12 @@ def _by_columns(fitted: ColumnTransformer) -> Beside:
 
 def _numbers(out: Any) -> Any:
     return out.astype(np.float64) if out.dtype == object else out
+
+
+def _missing(fitted: Any) -> float | None:
+    """What a transformer takes for missing text: NaN, as pandas has it, unless it has learned None."""
+    learned = any(None in values.tolist() for values in getattr(fitted, "categories_", ()))
+    return None if learned or getattr(fitted, "missing_values", np.nan) is None else np.nan
 
 
 def is_drop(transformer: Any) -> bool:

@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any, final
 
 import numpy as np
-from scipy.sparse import issparse
 from sklearn.compose import ColumnTransformer
 
 from talkoot.core.context import Ctx
@@ -19,7 +18,7 @@ from talkoot.core.update import Update
 from talkoot.learners.columns import picked
 from talkoot.learners.flow import flow, outgoing
 from talkoot.learners.parts import blamed, seen_through, weakest
-from talkoot.learners.shapes import pick
+from talkoot.learners.shapes import is_sparse, pick
 from talkoot.learners.unions import Columns, Union, columns_of, united
 
 APART = "__"  # between a part's name, which cannot hold it, and the name of a leaf
@@ -115,7 +114,7 @@ class Parallel(Learner):
             rows += len(block)
             for columns, way in ways:
                 out = way(pick(block.X, columns))
-                stored += out.nnz if issparse(out) else out.size
+                stored += out.nnz if is_sparse(out) else out.size
                 cells += out.shape[0] * out.shape[1]
         counts = np.array([float(stored)]), np.array([float(cells)])
         return Update(values=dict(zip(("stored", "cells"), counts, strict=True)), weight=float(rows))

@@ -70,7 +70,7 @@ class Serial(Learner):
     >>> from sklearn.preprocessing import StandardScaler
     >>> X = np.arange(20.0).reshape(10, 2)
     >>> tk.fit(make_pipeline(StandardScaler(), Ridge()), X, X[:, 0], nodes=2).model.predict(X[:1]).round(3)
-    array([0.43])
+    array([0.429])
     """
 
     estimator: Pipeline = field(repr=False)

@@ -11,6 +11,11 @@ from scipy import sparse
 from talkoot.core.shard import Rows, Schema
 
 
+def is_sparse(X: Any) -> bool:
+    """Whether rows are kept as a sparse matrix."""
+    return bool(sparse.issparse(X))
+
+
 def labels(schema: Schema) -> tuple[str, ...]:
     """What the columns are called in a block of text and numbers."""
     return schema.names or tuple(map(str, range(schema.features)))
@@ -47,16 +52,15 @@ def matrix(X: Rows) -> Any:
 def framed(X: Rows, names: Sequence[str] | None) -> Any:
     """Rows as a pandas frame where they have names and pandas is installed; else as `matrix`.
 
-    For functions of users: on one machine they would be handed a frame.
+    What a model is handed on one machine. Text that is missing is NaN, as pandas reads it.
     """
-    if names is None or sparse.issparse(X):
+    if names is None or is_sparse(X):
         return matrix(X)
     try:
         import pandas as pd
     except ImportError:
         return matrix(X)
-    columns = X if isinstance(X, Mapping) else None
-    frame = pd.DataFrame(dict(columns)) if columns is not None else pd.DataFrame(X)
+    frame = pd.DataFrame(dict(X)).fillna(np.nan) if isinstance(X, Mapping) else pd.DataFrame(X)
     return frame.set_axis(list(names), axis=1)
 
 
@@ -68,7 +72,7 @@ def shaped(X: Any, schema: Schema) -> Rows:
         schema: what the rows are agreed to be.
     """
     if "text" not in schema.kinds:
-        if sparse.issparse(X):
+        if is_sparse(X):
             return X.tocsr().astype(schema.dtype, copy=False)
         return np.asarray(matrix(X), dtype=schema.dtype)
     columns = list(X.values()) if isinstance(X, Mapping) else list(np.asarray(X, dtype=object).T)
@@ -93,7 +97,7 @@ def described(out: Any) -> dict[str, Any]:
     Args:
         out: (1, features), an array of numbers or objects, or CSR.
     """
-    wide, features = sparse.issparse(out), out.shape[1]
+    wide, features = is_sparse(out), out.shape[1]
     kinds = ["number"] * features
     if not wide and out.dtype == object:
         kinds = ["text" if isinstance(value, str) else "number" for value in out[0]]

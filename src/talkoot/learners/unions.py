@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from sklearn.base import clone
@@ -15,7 +15,7 @@ from talkoot.core.shard import Schema
 from talkoot.learners.columns import STAND_IN, index_row, no_column, picked, resolved
 from talkoot.learners.flow import is_drop, outgoing
 
-Union = ColumnTransformer | FeatureUnion
+Union: TypeAlias = ColumnTransformer | FeatureUnion
 Columns = Mapping[str, tuple[int, ...]]  # the positions of the columns that each part reads
 
 
