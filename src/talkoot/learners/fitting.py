@@ -87,7 +87,7 @@ class Fitting:
         return self.solver.done
 
     def parts(self) -> Parts:
-        """The parameters at the solver's point, intercepts those of the rows as they came."""
+        """The parameters at the solver's point, intercepts those of rows as they came."""
         coef, intercepts, extras = self.point.layout.split(self.solver.point)
         if self.point.center is not None:
             intercepts = intercepts - coef @ self.point.center
@@ -140,3 +140,16 @@ def _inverse(curve: np.ndarray) -> Solution:
     unit[np.diag_indices_from(unit)] = 1 + JITTER
     factor = sla.cho_factor(unit, check_finite=False)
     return lambda rows: scale * sla.cho_solve(factor, (rows * scale).T, check_finite=False).T
+
+
+def pinned(hessian: np.ndarray, layout: Layout, free: np.ndarray) -> np.ndarray:
+    """A Hessian with curvature along what all outputs may share, where it is zero and no step leads.
+
+    Args:
+        hessian: (n, n).
+        layout: the parameters.
+        free: (width,) parameters of an output that bear no penalty.
+    """
+    outputs = layout.outputs
+    curve = np.diag(hessian).reshape(outputs, layout.width).mean(axis=0) * free
+    return hessian + np.kron(np.full((outputs, outputs), 1 / outputs), np.diag(curve))

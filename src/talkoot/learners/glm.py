@@ -26,7 +26,8 @@ from talkoot.core.shard import Schema
 from talkoot.learners.estimator import fitted, refuse
 from talkoot.learners.fitting import Fitting, Problem
 from talkoot.learners.iterative import Iterative
-from talkoot.learners.losses import Binomial, Huber, Loss, Multinomial, SquaredHinge, Tweedie, TweedieIdentity
+from talkoot.learners.kinks import Huber, SquaredHinge
+from talkoot.learners.losses import Binomial, Loss, Multinomial, Tweedie, TweedieIdentity
 from talkoot.learners.objective import Layout, Penalty
 from talkoot.learners.rows import require_valid
 from talkoot.learners.solver import Stop
@@ -96,11 +97,13 @@ class Generalised(Iterative):
         link = getattr(est, "link", "log")
         identity = link == "identity" or (link == "auto" and power <= 0)
         layout = Layout(outputs=1, features=schema.features, intercept=est.fit_intercept)
+        near = mean if est.fit_intercept else 0.0
+        loss = TweedieIdentity(power, near) if identity else Tweedie(power)
         start = np.zeros(layout.size)
         if est.fit_intercept:
-            start[-1] = mean if identity else np.log(mean) if mean > 0 else 0.0
+            start[-1] = mean - loss.origin if identity else np.log(mean) if mean > 0 else 0.0
         return Problem(
-            loss=TweedieIdentity(power) if identity else Tweedie(power),
+            loss=loss,
             layout=layout,
             start=start,
             stop=Stop(tol=est.tol, max_iter=est.max_iter),
@@ -176,11 +179,10 @@ class HuberScale(Iterative):
         """Starts at the target's mean and standard deviation, which a first round sums."""
         est, mean = self.estimator, target_mean(schema, self.estimator)
         layout = Layout(outputs=1, features=schema.features, intercept=est.fit_intercept, extras=1)
-        start = layout.join(np.zeros((1, schema.features)), np.array([mean]), np.zeros(1))
         return Problem(
-            loss=Huber(est.epsilon),
+            loss=Huber(est.epsilon, mean if est.fit_intercept else 0.0),
             layout=layout,
-            start=start,
+            start=np.zeros(layout.size),
             stop=Stop(tol=est.tol, max_iter=est.max_iter),
             penalty=lambda weight, center: Penalty(l2=2 * est.alpha / weight),
             survey="target",

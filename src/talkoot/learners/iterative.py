@@ -19,7 +19,7 @@ from talkoot.core.shard import Block, Mapped, Schema, Shard
 from talkoot.core.update import Update, total
 from talkoot.learners.columnwise import require_numbers
 from talkoot.learners.estimator import require_finite
-from talkoot.learners.fitting import DOUBLE, SINGLE, Fitting, Parts, Problem, precondition, steered
+from talkoot.learners.fitting import DOUBLE, SINGLE, Fitting, Parts, Problem, pinned, precondition, steered
 from talkoot.learners.lbfgs import Lbfgs
 from talkoot.learners.newton import Newton
 from talkoot.learners.passes import Point, evaluate
@@ -77,7 +77,7 @@ class Iterative(Learner):
         old = model.schema
         same = old.names == schema.names and old.features == schema.features
         labels = [() if classes is None else tuple(classes) for classes in (old.classes, schema.classes)]
-        return self._begin(schema, model.parts()) if same and labels[0] == labels[1] else None
+        return self._begin(schema, self._parts(model)) if same and labels[0] == labels[1] else None
 
     def _begin(self, schema: Schema, parts: Parts | None) -> Fitting:
         require_numbers(schema, self.estimator)
@@ -90,7 +90,8 @@ class Iterative(Learner):
             )
         if parts is not None:
             coef, intercepts, extras = parts
-            start = layout.join(coef, intercepts + (0 if center is None else coef @ center), extras)
+            shift = (0.0 if center is None else coef @ center) - problem.loss.origin
+            start = layout.join(coef, intercepts + shift, extras)
         single = schema.dtype == SINGLE and center is not None and problem.stop.tol >= LOOSE
         single = single and problem.loss.single
         point = Point(
@@ -167,6 +168,8 @@ class Iterative(Learner):
         hessian = None
         if problem.newton:
             hessian = values["hessian"] / weight + np.kron(np.eye(layout.outputs), penalty.curvature(layout))
+            if problem.loss.shared:
+                hessian = pinned(hessian, layout, penalty.free(layout))
         return Evaluation(
             value=float(values["loss"].sum()) / weight + penalty.value(layout, x),
             gradient=values["gradient"] / weight + penalty.gradient(layout, x),
@@ -197,7 +200,12 @@ class Iterative(Learner):
                 ConvergenceWarning,
                 stacklevel=2,
             )
-        return self.answer(model, *model.parts())
+        return self.answer(model, *self._parts(model))
+
+    def _parts(self, model: Fitting) -> Parts:
+        """The parameters for rows and targets as they came."""
+        coef, intercepts, extras = model.parts()
+        return coef, intercepts + self.pose(model.schema).loss.origin, extras
 
 
 def _told(model: Fitting, problem: Problem, at: Evaluation) -> Fitting:

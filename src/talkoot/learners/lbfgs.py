@@ -11,7 +11,8 @@ from talkoot.learners.solver import End, Evaluation, Solution, Solver, Stop, gai
 
 MEMORY = 10  # pairs of steps and gradient changes that are kept
 DECREASE, CURVATURE = 1e-4, 0.9  # the two Wolfe constants
-TRIES = 30  # evaluations in one line search
+TRIES = 20  # evaluations in one line search
+BLIND = 3  # the same where the fall that is to be had is below the digits of the objective
 
 
 @final
@@ -53,7 +54,16 @@ class Search:
     @property
     def failed(self) -> bool:
         """Whether the search has given up."""
-        return not self.accepted and self.tries >= TRIES
+        return not self.accepted and self.tries >= (BLIND if self.blind else TRIES)
+
+    @property
+    def blind(self) -> bool:
+        """Whether the objective has too few digits to tell steps apart."""
+        return -self.start.slope <= self._noise
+
+    @property
+    def _noise(self) -> float:
+        return self.digits * max(abs(self.start.value), 1.0)
 
     def told(self, value: float, slope: float) -> Search:
         """The state after the objective and slope at `step` are known."""
@@ -75,8 +85,9 @@ class Search:
             return False
         if at.value <= self.start.value + DECREASE * at.step * self.start.slope:
             return True
-        noise = self.digits * max(abs(self.start.value), 1.0)
-        return at.value <= self.start.value + noise and at.slope <= (2 * DECREASE - 1) * self.start.slope
+        return (
+            at.value <= self.start.value + self._noise and at.slope <= (2 * DECREASE - 1) * self.start.slope
+        )
 
 
 def longer(now: Trial, before: Trial) -> float:
@@ -149,7 +160,7 @@ class Lbfgs(Solver):
         if search.accepted:
             return self._accept(at)
         if search.failed:
-            return self._give_up(at)
+            return self._give_up(at, "flat" if search.blind else "stuck")
         return replace(self, search=search, point=self.base + search.step * self.direction)
 
     def again(self, stop: Stop) -> Lbfgs:
@@ -183,11 +194,11 @@ class Lbfgs(Solver):
         )
         return moved if end else moved._aim(at)
 
-    def _give_up(self, at: Evaluation) -> Lbfgs:
+    def _give_up(self, at: Evaluation, end: End) -> Lbfgs:
         """Forget earlier steps and try once more; without any, stay at the best point."""
-        if not self.pairs:
+        if not self.pairs or end == "flat":
             assert self.base is not None
-            return replace(self, end="stuck", point=self.base)
+            return replace(self, end=end, point=self.base)
         return replace(self, pairs=())._aim(at)
 
     def _aim(self, at: Evaluation) -> Lbfgs:

@@ -22,10 +22,17 @@ class Loss(ABC):
     Class attributes:
         extras: further outputs that are one number for all rows, such as a log-scale.
         single: float32 keeps enough digits, because predictions are not in the units of the target.
+        shared: the same number added to all predictions of a row changes nothing.
     """
 
     extras: ClassVar[int] = 0
     single: ClassVar[bool] = True
+    shared: ClassVar[bool] = False
+
+    @property
+    def origin(self) -> float:
+        """What is taken off targets, where only differences count: raw predictions are of the rest."""
+        return 0.0
 
     @property
     def outputs(self) -> int:
@@ -34,7 +41,7 @@ class Loss(ABC):
 
     @abstractmethod
     def evaluate(self, raw: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The loss of each row, (rows,), and its slope in each raw prediction, (outputs + extras, rows).
+        """The loss, (rows,) or (outputs, rows), and its slope in each prediction, (outputs + extras, rows).
 
         Args:
             raw: (outputs + extras, rows) raw predictions; overwritten.
@@ -48,6 +55,10 @@ class Loss(ABC):
         None is negative for a = b, none positive else. Where the loss is not convex its absolute value
         is given, so that it may steer a Newton step.
         """
+
+    def weights(self, class_weight: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """What rows of these classes weigh: (rows,), or (outputs, rows) where that differs by output."""
+        return class_weight.take(y)
 
     def allows(self, y: np.ndarray) -> bool:
         """Whether all targets lie where the loss is defined."""
@@ -99,6 +110,7 @@ class Multinomial(Loss):
     """
 
     classes: int
+    shared: ClassVar[bool] = True
 
     @property
     def outputs(self) -> int:
@@ -169,17 +181,26 @@ class TweedieIdentity(Loss):
     """Half the deviance of a Tweedie distribution where the raw prediction is the mean.
 
     Infinite where the mean is not positive, but for the normal distribution (power 0).
+
+    Args:
+        power: as for `Tweedie`.
+        near: a number near the targets of a normal distribution, so that they do not cancel.
     """
 
     power: float
+    near: float = 0.0
     single: ClassVar[bool] = False
 
+    @property
+    def origin(self) -> float:
+        """`near` for the normal distribution."""
+        return self.near if self.power == 0 else 0.0
+
     def evaluate(self, raw: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The squared error is kept as a square, so that targets far from 0 do not cancel."""
+        """The squared error is kept as a square."""
         z, q = raw[0], self.power
-        y = y.astype(z.dtype, copy=False)
         if q == 0:
-            z -= y
+            z -= y - self.near
             return z * z / 2, raw
         outside = z <= 0
         mean = np.where(outside, 1, z)
@@ -209,73 +230,3 @@ def tweedie_allows(power: float, y: np.ndarray) -> bool:
     if power <= 0 or not len(y):
         return True
     return bool(y.min() >= 0 if power < 2 else y.min() > 0)
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class SquaredHinge(Loss):
-    """max(0, 1 - s raw)^2 with s = 1 for the row's own class and -1 for others, summed over classes.
-
-    Source: Fan et al., LIBLINEAR, JMLR 9 (2008). Two classes need one output, for the second class.
-    """
-
-    classes: int
-
-    @property
-    def outputs(self) -> int:
-        """One for each class, or one for two."""
-        return 1 if self.classes == 2 else self.classes
-
-    def evaluate(self, raw: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The shortfall 1 - s raw, where there is one, squared; its slope is -2 s times it."""
-        sign = self._signs(raw, y)
-        raw *= sign
-        np.subtract(1, raw, out=raw)
-        np.maximum(raw, 0, out=raw)
-        value = np.einsum("kr,kr->r", raw, raw)
-        raw *= sign
-        raw *= -2
-        return value, raw
-
-    def curvature(self, raw: np.ndarray, y: np.ndarray) -> Curvature:
-        """2 where the margin is short, else 0 (the generalised Hessian)."""
-        short = self._signs(raw, y) * raw < 1
-        for a in range(self.outputs):
-            yield a, a, 2.0 * short[a]
-
-    def _signs(self, raw: np.ndarray, y: np.ndarray) -> np.ndarray:
-        chosen = np.arange(self.classes)[-self.outputs :, None] == y
-        return np.asarray(np.where(chosen, raw.dtype.type(1), raw.dtype.type(-1)))
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Huber(Loss):
-    """Huber's loss with a scale s: s + s H((y - raw) / s), where raw 1 is log s.
-
-    H(u) is u^2 up to epsilon and 2 epsilon |u| - epsilon^2 beyond.
-
-    Source: Huber and Ronchetti, Robust Statistics (2009), concomitant scale; Owen (2007).
-    """
-
-    epsilon: float
-    extras: ClassVar[int] = 1
-    single: ClassVar[bool] = False
-
-    def evaluate(self, raw: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The log-scale keeps the scale positive without bounds."""
-        scale = np.exp(raw[1, 0]) if raw.shape[1] else raw.dtype.type(1)
-        error = raw[0] - y.astype(raw.dtype, copy=False)
-        inner = np.clip(error, -self.epsilon * scale, self.epsilon * scale)
-        value = scale + (2 * error - inner) * inner / scale
-        np.multiply(inner, 2 / scale, out=raw[0])
-        np.subtract(scale, inner * inner / scale, out=raw[1])
-        return value, raw
-
-    def curvature(self, raw: np.ndarray, y: np.ndarray) -> Curvature:
-        """2 / s where a row is no outlier, and a bound for the log-scale; the cross term is left out."""
-        scale = np.exp(raw[1])
-        error = raw[0] - y
-        yield 0, 0, np.where(np.abs(error) <= self.epsilon * scale, 2 / scale, 0)
-        inner = np.clip(error, -self.epsilon * scale, self.epsilon * scale)
-        yield 1, 1, scale + inner * inner / scale

@@ -96,6 +96,12 @@ class Penalty:
             matrix += self.l2 * np.outer(self.anchor, self.anchor)
         return matrix
 
+    def free(self, layout: Layout) -> np.ndarray:
+        """(width,) which parameters of an output bear no penalty."""
+        free = np.full(layout.width, not (self.l1 or self.l2))
+        free[layout.features :] |= self.anchor is None
+        return free
+
     def diagonal(self, layout: Layout) -> np.ndarray:
         """(width,) the diagonal of `curvature`, for widths whose square is too much."""
         diagonal = np.zeros(layout.width)

@@ -14,7 +14,7 @@ from talkoot.core.update import Update
 from talkoot.learners.losses import Loss
 from talkoot.learners.objective import Layout
 
-DENSE = 256  # widest model whose curvature is sampled as a matrix, else as a diagonal
+DENSE = 512  # widest model whose curvature is sampled as a matrix, else as a diagonal
 
 
 @final
@@ -87,14 +87,14 @@ def _block(block: Block, X: Any, loss: Loss, point: Point) -> dict[str, Any]:
     y = block.y.reshape(-1)
     outputs = point.layout.outputs
     raw = _raw(X, point)
-    w = _weights(block, point)
+    w = _weights(block, loss, point)
     curve = _CURVES[point.curve](X, raw, y, w, loss, point)
     value, slope = loss.evaluate(raw, y)
     if w is not None:
         slope *= w
     return {
         "weight": [float(len(block)) if w is None else w.sum(dtype=np.float64)],
-        "loss": [value.sum() if w is None else value @ w],
+        "loss": [value.sum() if w is None else (value * w).sum()],
         "slopes": slope.sum(axis=1),
         "products": slope[:outputs] @ X if isinstance(X, np.ndarray) else (X.T @ slope[:outputs].T).T,
         **curve,
@@ -118,13 +118,13 @@ def _raw(X: Any, point: Point) -> np.ndarray:
     return raw
 
 
-def _weights(block: Block, point: Point) -> np.ndarray | None:
-    """The weight of each row; None where all are 1."""
+def _weights(block: Block, loss: Loss, point: Point) -> np.ndarray | None:
+    """The weight of each row, (1, rows), or (outputs, rows) where outputs differ; None where all are 1."""
     w = block.w
     if point.class_weight is not None and block.y is not None:
-        own = point.class_weight.take(block.y)
+        own = loss.weights(point.class_weight, block.y)
         w = own if w is None else w * own
-    return None if w is None else w.astype(point.dtype, copy=False)
+    return None if w is None else np.atleast_2d(w).astype(point.dtype, copy=False)
 
 
 def _gradient(sums: dict[str, np.ndarray], point: Point) -> dict[str, np.ndarray]:
@@ -150,7 +150,7 @@ def _full_curve(
     layout, Z = point.layout, _design(X, point.layout)
     hessian = np.zeros((layout.outputs, layout.width, layout.outputs, layout.width))
     for a, b, h in loss.curvature(raw, y):
-        part = _sandwich(Z, h if w is None else h * w)
+        part = _sandwich(Z, h if w is None else h * w[a % len(w)])
         hessian[a, :, b] = part
         hessian[b, :, a] = part
     return {"hessian": hessian.reshape(layout.size, layout.size)}
@@ -162,9 +162,10 @@ def _sample_curve(
     """The curvature over every `stride`-th row, in float64, averaged over outputs."""
     layout, pick = point.layout, slice(None, None, point.stride)
     Z = _design(X[pick].astype(np.float64), layout)
-    weight = np.ones(Z.shape[0]) if w is None else w[pick].astype(np.float64)
-    own = [h * weight for a, b, h in loss.curvature(raw[:, pick].astype(np.float64), y[pick]) if a == b]
-    h = sum(own[: layout.outputs], np.zeros(len(weight))) / layout.outputs
+    weight = np.ones((1, Z.shape[0])) if w is None else w[:, pick].astype(np.float64)
+    curvature = loss.curvature(raw[:, pick].astype(np.float64), y[pick])
+    own = [h * weight[a % len(weight)] for a, b, h in curvature if a == b]
+    h = np.sum(own[: layout.outputs], axis=0) / layout.outputs
     if layout.width <= DENSE:
         curve = _sandwich(Z, h)
     else:

@@ -9,7 +9,7 @@ import scipy.linalg as sla
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import enet_path
 
-EPS = float(np.finfo(float).eps)
+NULL = 1e-11  # eigenvalues below this share of the greatest are rounding
 
 
 def newton_step(gradient: np.ndarray, hessian: np.ndarray) -> np.ndarray:
@@ -24,7 +24,7 @@ def newton_step(gradient: np.ndarray, hessian: np.ndarray) -> np.ndarray:
     scaled, target = hessian * scale * scale[:, None], -gradient * scale
     try:
         factor = sla.cho_factor(scaled, check_finite=False)
-        if np.diag(factor[0]).min() > np.sqrt(len(gradient) * EPS):
+        if np.diag(factor[0]).min() > np.sqrt(NULL):
             return np.asarray(scale * sla.cho_solve(factor, target, check_finite=False))
     except sla.LinAlgError:
         pass
@@ -34,7 +34,7 @@ def newton_step(gradient: np.ndarray, hessian: np.ndarray) -> np.ndarray:
 def pseudo_inverse(matrix: np.ndarray) -> np.ndarray:
     """(n, n) the inverse of a symmetric positive semidefinite matrix on its own range."""
     values, vectors = sla.eigh(matrix, check_finite=False)
-    kept = values > len(matrix) * EPS * max(values.max(initial=0.0), 0.0)
+    kept = values > NULL * max(values.max(initial=0.0), 0.0)
     return np.asarray((vectors[:, kept] / values[kept]) @ vectors[:, kept].T)
 
 
@@ -65,7 +65,7 @@ def _lasso(hessian: np.ndarray, target: np.ndarray, l1: np.ndarray, start: np.nd
     """The x that minimises x'Hx/2 - t'x + sum(l1 |x|)."""
     gram, aim = hessian / (l1 * l1[:, None]), target / l1
     values, vectors = sla.eigh(gram, check_finite=False)
-    kept = values > len(gram) * EPS * max(values.max(initial=0.0), 0.0)
+    kept = values > NULL * max(values.max(initial=0.0), 0.0)
     if not kept.any():
         return np.zeros_like(start)
     root = np.sqrt(values[kept])
