@@ -12,6 +12,7 @@ import numpy as np
 
 from talkoot.core.shard import Block, Schema, Shard
 from talkoot.core.update import Leaf, Update
+from talkoot.learners.shapes import labels
 
 Values = Sequence[Any]  # the values of one column: str or float
 
@@ -32,9 +33,12 @@ class Tally:
     missing: np.ndarray
 
     def seen(self, schema: Schema) -> Update:
-        """The leaves rows and missing (SUM), and for each column the values seen (UNION), of one type."""
+        """The leaves rows and missing (SUM), and for each column the values seen (UNION).
+
+        Text goes as objects: arrays of str would give every text the room of the longest.
+        """
         values = {
-            f"seen.{j}": np.array(sorted(counter), dtype=np.str_ if kind == "text" else np.float64)
+            f"seen.{j}": np.array(sorted(counter), dtype=object if kind == "text" else np.float64)
             for j, (counter, kind) in enumerate(zip(self.counts, schema.kinds, strict=True))
         }
         return Update(
@@ -66,11 +70,8 @@ def is_missing(value: Any) -> bool:
 
 def tally(shard: Shard, schema: Schema, check: Callable[[Block], None]) -> Tally | None:
     """Count every value of every column of a node; None without rows. `check` may refuse a block."""
-    rows, counts, missing = (
-        0,
-        tuple(Counter[Any]() for _ in schema.kinds),
-        np.zeros(schema.features, np.int64),
-    )
+    counts = tuple(Counter[Any]() for _ in schema.kinds)
+    rows, missing = 0, np.zeros(schema.features, np.int64)
     for block in shard.blocks():
         check(block)
         rows += len(block)
@@ -102,7 +103,7 @@ def columns_of(X: Any) -> list[np.ndarray]:
 
 def _columns(block: Block, schema: Schema) -> list[np.ndarray]:
     if isinstance(block.X, Mapping):
-        return [block.X[name] for name in schema.names or map(str, range(schema.features))]
+        return [block.X[name] for name in labels(schema)]
     return columns_of(block.X)
 
 
