@@ -41,7 +41,7 @@ def test_before_the_first_round_it_says_what_it_waits_for() -> None:
 def test_within_a_round_it_counts_rows_and_guesses_its_end() -> None:
     text = shown(("start", START), ("schema", SCHEMA), ("rows", {"node": "north", "rows": 1000}), now=3.0)
     assert "1,000 / 4,000 rows" in text
-    assert "1,000 rows" in text
+    assert "  1,000 rows" in text
     assert "this round ends in about 8 s" in text
 
 

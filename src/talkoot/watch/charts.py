@@ -38,7 +38,9 @@ def flow(streams: Sequence[Stream], result: str, lines: Sequence[str]) -> svg.Pi
     thick = [max(1.5, (step - 12) * (s.rows or 0) / most) for s in streams]
     top, tall = 34.0, step * len(streams)
     fan = _fan(thick, top + tall / 2, gap=2.0)
-    heads = [("node", 0, "start"), ("rows", 250, "end"), ("at work", 330, "end")]
+    heads = [("node", 0, "start"), ("rows", 250, "end")]
+    if any(s.seconds is not None for s in streams):
+        heads.append(("at work", 330, "end"))
     room = step > 30  # for a second line below a name
     rows = [_stream(s, top + step * (i + 0.5), thick[i], fan[i], room) for i, s in enumerate(streams)]
     low, high = fan[0] - thick[0] / 2, fan[-1] + thick[-1] / 2
@@ -105,7 +107,7 @@ def curve(name: str, series: Mapping[int, float]) -> svg.Picture:
     steep = low > 0 and high / low > 50
     pad = 0.0 if steep else 0.06 * (high - low)
     scale = svg.logarithmic if steep else svg.linear
-    x = svg.linear(rounds[0], rounds[-1], 58, wide - 64)
+    x = svg.linear(rounds[0], rounds[-1], 58, wide - 70)
     y = scale(low - pad, high + pad, tall - 30, 34)
     points = [(x(r), y(v)) for r, v in series.items()]
     marks = [(r, px, py) for r, (px, py) in zip(rounds, points, strict=True)] if len(points) <= 40 else []
@@ -115,10 +117,10 @@ def curve(name: str, series: Mapping[int, float]) -> svg.Picture:
         tall,
         f"{name} over {len(rounds)} rounds",
         svg.text(0, 10, name, class_="strong"),
-        svg.text(wide - 64, 10, "logarithmic scale", class_="muted small", anchor="end") if steep else None,
+        svg.text(wide - 70, 10, "logarithmic scale", class_="muted small", anchor="end") if steep else None,
         *(
             join(
-                svg.line(58, y(v), wide - 64, y(v), "hair"),
+                svg.line(58, y(v), wide - 70, y(v), "hair"),
                 svg.text(50, y(v), words.number(v), class_="axis", anchor="end"),
             )
             for v in _levels(low, high, steep)

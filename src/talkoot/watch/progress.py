@@ -132,13 +132,13 @@ def view(story: Story, now: float, height: int = 20) -> RenderableType:
 
 def _cells(story: Story, node: NodeStory, most: int, working: bool) -> list[RenderableType]:
     said, style = _standing(story, node, working)
-    rows = node.rows
-    read = node.read if working and node.read else rows or 0
-    full = max(1, round(24 * (rows or 0) / most)) if rows else 1
-    bar = ProgressBar(total=rows or 1, completed=read if rows else 0, width=full, complete_style="cyan")
-    counted = "" if rows is None else f"{words.count(rows)} rows"
-    if working and node.read and rows:
-        counted = f"{words.count(node.read)} / {words.count(rows)} rows"
+    rows = node.rows or 0
+    read = min(node.read, rows) if working else rows
+    full = max(1, round(24 * rows / most))  # as long as the rows are many
+    bar = ProgressBar(total=rows or 1, completed=read, width=full, complete_style="cyan")
+    counted = "" if node.rows is None else words.many(rows, "row")
+    if working and node.read:
+        counted = f"{words.count(node.read)} / {words.many(rows, 'row')}"
     spent = story.seconds(node.name)
     took = words.duration(sum(spent)) if spent else ""
     return [

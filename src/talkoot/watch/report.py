@@ -64,7 +64,7 @@ def report(
 
 def render(story: Story) -> str:
     """A story as an HTML document; sections of which nothing is known are left out."""
-    title = f"One model from {words.many(len(story.nodes), 'node')}"
+    title = _title(story)
     parts = [
         _head(story, title),
         _nodes(story) if story.nodes else None,
@@ -78,14 +78,21 @@ def render(story: Story) -> str:
     return page(title, *parts)
 
 
+def _title(story: Story) -> str:
+    if story.get("compare") and not story.get("start"):
+        return f"Alone or together: {words.many(len(story.get('compare')['nodes']), 'node')}"
+    return f"One model from {words.many(len(story.nodes), 'node')}"
+
+
 def _found(story: Story, event: str, draw: Any) -> Safe | None:
     facts = story.get(event)
     return draw(facts) if facts else None
 
 
 def _head(story: Story, title: str) -> Safe:
-    began = datetime.fromtimestamp(story.began).astimezone() if story.began else None
-    end, error = story.get("end"), story.get("end").get("error")
+    when = story.began or story.now
+    began = datetime.fromtimestamp(when).astimezone() if when else None
+    end, error, ran = story.get("end"), story.get("end").get("error"), bool(story.get("start"))
     over = tag(
         "div",
         tag("span", "Talkoot: a run"),
@@ -97,21 +104,22 @@ def _head(story: Story, title: str) -> Safe:
         stop = tag(
             "div", tag("p", tag("span", "It did not finish. ", class_="word bad"), error), class_="stop"
         )
-    elif not end:
+    elif ran and not end:
         stop = tag("div", tag("p", "The log has no end: the run goes on, or was killed."), class_="stop")
-    return join(over, tag("h1", title), tag("p", _lead(story), class_="lead"), stop)
+    return join(over, tag("h1", title), tag("p", _lead(story), class_="lead") if ran else None, stop)
 
 
 def _lead(story: Story) -> str:
-    schema, start, end = story.get("schema"), story.get("start"), story.get("end")
-    rows = "" if story.rows is None else words.many(story.rows, "row")
-    width = f" of {words.many(schema['features'], 'feature')}" if "features" in schema else ""
-    classes = schema.get("classes")
-    kinds = f" in {words.many(len(classes), 'class').replace('classs', 'classes')}" if classes else ""
-    seconds = f" in {words.duration(end['seconds'])}" if "seconds" in end else ""
-    where = f", on {start['engine']}: {start.get('reason', '')}" if "engine" in start else ""
-    took = f"{words.many(len(story.rounds), 'round')}{seconds}{where}".rstrip(": ")
-    return f"{rows}{width}{kinds}. {took}." if rows else f"{took}."
+    schema, seconds = story.get("schema"), story.get("end").get("seconds")
+    what = []
+    if story.rows is not None:
+        what.append(words.many(story.rows, "row"))
+    if schema.get("features"):
+        width = words.many(schema["features"], "feature")
+        classes = f" and {words.count(len(schema['classes']))} classes" if schema.get("classes") else ""
+        what.append(f"with {width}{classes};")
+    took = "" if seconds is None else f" in {words.duration(seconds)}"
+    return " ".join([*what, f"{words.many(len(story.rounds), 'round')}{took}."])
 
 
 def _nodes(story: Story) -> Safe:
@@ -133,8 +141,16 @@ def _nodes(story: Story) -> Safe:
         for node in story.nodes
         for index, cause in story.failed(node).items()
     ]
-    told = "Rows stay at their node. What a node sends in a round is added to what the others send."
-    return section("The nodes", tag("p", told), drawn, tag("ul", *lost, *failed) if lost or failed else None)
+    told = "Rows stay at their node. What a node sends in a round is merged with what the others send."
+    trouble = tag("ul", *lost, *failed) if lost or failed else None
+    return section("The nodes", tag("p", told, _place(story)), drawn, trouble)
+
+
+def _place(story: Story) -> Safe | None:
+    start = story.get("start")
+    if "engine" not in start:
+        return None
+    return join(" They were on ", tag("code", start["engine"]), f": {start.get('reason') or 'as asked'}.")
 
 
 def _trouble(story: Story, node: str) -> str:

@@ -52,12 +52,14 @@ def roughly(seconds: float) -> str:
 
 
 def number(value: float) -> str:
-    """Four digits that matter.
+    """The digits that matter.
 
     >>> [number(v) for v in (0.69314, 1234567.0, 0.000012, 3.0, 0.0)]
-    ['0.6931', '1.235e+06', '1.2e-05', '3', '0']
+    ['0.6931', '1.2e+06', '1.2e-05', '3', '0']
     """
-    return f"{value:.4g}" if math.isfinite(value) else "not finite"
+    if not math.isfinite(value):
+        return "not finite"
+    return f"{value:.4g}" if value == 0 or 1e-3 <= abs(value) < 1e5 else f"{value:.1e}"
 
 
 def listed(names: list[str]) -> str:

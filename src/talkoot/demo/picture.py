@@ -1,0 +1,44 @@
+"""The demo's result as one picture, for a README."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import talkoot as tk
+from talkoot.watch import svg, words
+from talkoot.watch.charts import WIDTH, Stream, flow
+from talkoot.watch.markup import tag
+from talkoot.watch.page import style
+from talkoot.watch.scores import matrix
+
+PAD = 36.0
+SAID = (
+    "Alone, a model is lost away from home. Together, one model serves all four, and no row leaves its area."
+)
+
+
+def draw(fit: tk.Fit, scores: Mapping[str, Mapping[str, float]]) -> str:
+    """The areas that make one model, and where each model can predict.
+
+    Args:
+        fit: what was learned.
+        scores: learned from -> tested on -> accuracy.
+    """
+    streams = [Stream(name=node, rows=shard.rows, seconds=None) for node, shard in fit.job.shards.items()]
+    said = [words.many(fit.schema.rows, "row"), f"{words.many(len(fit.history), 'round')} of sums"]
+    nodes, cells = flow(streams, "one model", said), matrix(scores, "accuracy")
+    top, between = 96.0, 34.0
+    sheet = svg.picture(
+        WIDTH + 2 * PAD,
+        top + nodes.height + between + cells.height + PAD - 8,
+        "Four areas of forest learn one model: its accuracy in each, beside that of each area's own",
+        tag("style", style("drawn")),
+        tag("rect", width="100%", height="100%", rx=8.0, class_="paper"),
+        svg.text(PAD, 38, "Four areas of one forest, one model", class_="title"),
+        svg.text(
+            PAD, 64, "Rows stay where they are. What an area sends in a round is a sum.", class_="muted"
+        ),
+        nodes.at(PAD, top),
+        cells.at(PAD, top + nodes.height + between),
+    )
+    return sheet.draw() + "\n"

@@ -1,0 +1,92 @@
+"""What the demo says. Every number in it is measured in the run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import talkoot as tk
+from talkoot.api.aligned import aligned
+from talkoot.watch import words
+from talkoot.watch.scores import WAYS, said
+
+SHOWN = ("mean_", "scale_", "coef_", "intercept_", "predict_proba")
+Scores = Mapping[str, Mapping[str, float]]
+
+
+def welcome(workers: int) -> str:
+    """What will happen."""
+    return (
+        "[bold]Four areas of one forest learn a model together, on this machine.[/]\n\n"
+        "Which of seven kinds of forest grows on a cell of 30 x 30 m? Ten numbers are known of it, such as "
+        "elevation and hill shade. Each wilderness area keeps its own cells, 11,001 in all, and sends only "
+        f"sums. Here the areas live in {workers} processes of one machine; elsewhere they may be hospitals, "
+        "banks, or the machines of a cluster.\n[dim]Data: Covertype, Blackard & Dean, CC BY 4.0.[/]"
+    )
+
+
+def table(comparison: tk.Comparison) -> str:
+    """Scores as percentages, in columns; the gain is that of together over alone."""
+    ways = [way for way in WAYS if any(way in row.scores for row in comparison.rows)]
+    lines = [[comparison.metric, *ways, "together - alone"]]
+    for row in comparison.rows:
+        scores = [said(row.scores[way].value, True) if way in row.scores else "-" for way in ways]
+        gain = row.gain
+        points = (
+            "-" if gain is None else f"{_points(gain.value)}  ({_points(gain.low)} to {_points(gain.high)})"
+        )
+        lines.append([row.node, *scores, points])
+    return aligned(lines, right=range(1, len(ways) + 1))
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:+.1f}"
+
+
+def at_home(comparison: tk.Comparison) -> str:
+    """What an area wins or loses on its own cells."""
+    gains = [100 * row.gain.value for row in comparison.rows if row.gain]
+    low, high = min(gains), max(gains)
+    if high < 0:
+        return (
+            f"On its own cells each area does a little better alone, by {-high:.1f} to {-low:.1f} points: "
+            "one shared model has to fit four different forests."
+        )
+    if low > 0:
+        return f"On its own cells each area gains {low:.1f} to {high:.1f} points from the others."
+    return f"On its own cells an area's gain from the others is {low:+.1f} to {high:+.1f} points."
+
+
+def away_from_home(scores: Scores) -> str:
+    """What becomes of a model in another area."""
+    pairs = [(scores[a][b], a, b) for a in scores if a != "together" for b in scores[a] if a != b]
+    worst, model, place = min(pairs)
+    together = scores["together"]
+    return (
+        f"Away from home it is another matter: what {model} learned alone is right for {said(worst, True)} "
+        f"of {place}. The one model of all is right for {said(together[place], True)} there, and for at "
+        f"least {said(min(together.values()), True)} everywhere."
+    )
+
+
+def same(verification: tk.Verification) -> str:
+    """The largest differences from scikit-learn on all rows; the report has those that are left out here."""
+    shown = [check for check in verification.checks if check.name.endswith(SHOWN) or not check.ok]
+    rows = [
+        [
+            check.name,
+            f"{max(check.apart.values()):.0e}",
+            f"{check.tolerance:.0e}",
+            "same" if check.ok else "DIFFERS",
+        ]
+        for check in shown
+    ]
+    verdict = "It is." if verification.ok else "It is NOT."
+    layouts = words.many(len(verification.checks[0].apart), "layout")
+    head = f"{verdict} Largest differences from scikit-learn on all rows, over {layouts}:"
+    return f"{head}\n{aligned([['', 'found', 'allowed', ''], *rows], right=(1, 2))}"
+
+
+def closing(page: Path, seconds: float) -> str:
+    """Where to look now."""
+    return f"\n[bold]All of it, with pictures:[/] {page}\n[dim]{words.duration(seconds)} in all.[/]"
