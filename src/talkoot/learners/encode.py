@@ -35,7 +35,8 @@ class Encoder(Columnwise):
     """OneHotEncoder and OrdinalEncoder, of text and numbers.
 
     One round unites the categories; with `min_frequency` or `max_categories` a second one counts them,
-    without reading the rows again. Missing values are a category: None in text, NaN in numbers, last.
+    without reading the rows again. Missing values are the last category: NaN as in pandas, but None in text
+    of arrays without column names.
 
     >>> import numpy as np
     >>> import talkoot as tk
@@ -146,8 +147,8 @@ class Encoder(Columnwise):
 
 
 def _none(schema: Schema, column: int) -> float | None:
-    """How a column says that a value is missing."""
-    return None if schema.kinds[column] == "text" else np.nan
+    """The category of missing values: NaN, but None in text of arrays. Nodes read both as None."""
+    return None if schema.kinds[column] == "text" and schema.names is None else np.nan
 
 
 def _unknown(values: Values, schema: Schema) -> Any:
