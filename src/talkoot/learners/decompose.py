@@ -139,11 +139,11 @@ class TruncatedComponents(GramLearner):
         """The number of components, as scikit-learn's algorithm bounds it."""
         count, features = int(self.estimator.n_components), schema.features
         arpack = self.estimator.algorithm == "arpack"
-        most = min(rows, features) - 1 if arpack else features
-        if features < 2 or not 1 <= count <= most:
+        most = 0 if features < 2 else min(rows, features) - 1 if arpack else features
+        if not 1 <= count <= most:
             raise DataError(
                 f"TruncatedSVD(n_components={count}) cannot be fitted to {rows} rows of {features} features",
-                cure=f"Take n_components from 1 to {most}." if most > 0 else "Bring two features or more.",
+                cure=f"Take n_components from 1 to {most}." if most else "Bring two features or more.",
             )
         return min(count, rows)
 
