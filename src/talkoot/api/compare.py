@@ -198,7 +198,7 @@ def narrowed(schema: Schema, counts: np.ndarray) -> tuple[Schema, tuple[int, ...
     if schema.classes is None or there.all():
         return replace(schema, rows=rows), None
     if there.sum() == 1:
-        raise DataError(f"all its rows have the label {schema.classes[there][0]!r}")
+        raise DataError(f"all its rows have the label {schema.classes[there].tolist()[0]!r}")
     index = tuple(np.where(there, np.cumsum(there) - 1, -1).tolist())
     return replace(schema, rows=rows, classes=schema.classes[there]), index
 

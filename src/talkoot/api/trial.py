@@ -135,8 +135,8 @@ class _Test:
             try:
                 return float(self.scorer(model, rows[:, np.newaxis], y, **weights))
             except ValueError:
-                if len(np.unique(y)) < len(getattr(model, "classes_", ())):
-                    return np.nan  # such as an area under the curve where one class is missing
+                if set(y.tolist()) != set(np.asarray(getattr(model, "classes_", ())).tolist()):
+                    return np.nan  # such as an area under the curve where a class is missing
                 raise
 
 
