@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from sklearn.compose import ColumnTransformer
 from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.kernel_approximation import RBFSampler
@@ -23,7 +24,7 @@ from talkoot.core.merge import Sum
 from talkoot.core.outer import Solve
 from talkoot.learners import learner_for
 from talkoot.learners.estimator import refuse
-from talkoot.learners.flow import container, is_drop
+from talkoot.learners.flow import container, is_drop, reads_text
 from talkoot.learners.parallel import APART, Parallel
 from talkoot.learners.parts import blamed
 from talkoot.learners.serial import Serial
@@ -57,6 +58,8 @@ def parallel(estimator: Union) -> Parallel:
     if isinstance(estimator, FeatureUnion):
         listed = list(estimator.transformer_list)
     else:
+        for name, part, spec in estimator.transformers:
+            _require_table(name, part, spec)
         listed = [(name, part) for name, part, _ in estimator.transformers]
         listed.append(("remainder", estimator.remainder))
     _require_names([name for name, _ in listed])
@@ -93,6 +96,15 @@ def _part(name: str, estimator: Any, *, last: bool) -> Learner:
                 cure="Fit it alone.",
             )
         return made
+
+
+def _require_table(name: str, part: Any, spec: Any) -> None:
+    """Refuse one column where a table is read, and a table where one column is read."""
+    text = not (part is None or isinstance(part, str)) and reads_text(part)
+    if text and not np.isscalar(spec):
+        raise PlanError(f"{name!r} reads one column of text", cure='Name it without brackets: "column".')
+    if np.isscalar(spec) and not text and not is_drop(part):
+        raise PlanError(f"{name!r} reads a table, not a column", cure=f"Write [{spec!r}], with brackets.")
 
 
 def _require_names(names: Sequence[str]) -> None:

@@ -19,6 +19,7 @@ from sklearn import get_config
 from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils import get_tags
 
 from talkoot.core.errors import DataError
 from talkoot.core.shard import Rows, Schema
@@ -48,21 +49,19 @@ class Leaf(Flow):
     Args:
         transformer: what transforms.
         names: columns of the data frame to hand it; None to hand it an array.
-        flat: hand it its one column as a one-dimensional array.
         missing: what to hand it where text is missing.
     """
 
     transformer: Any
     names: tuple[str, ...] | None = None
-    flat: bool = False
     missing: float | None = np.nan
 
     def __call__(self, X: Rows) -> Any:
         """What it makes of the rows."""
         given = framed(X, self.names)
-        if self.missing is not None and given.dtype == object:
+        if self.missing is not None and isinstance(given, np.ndarray) and given.dtype == object:
             given = np.where(given == NONE, self.missing, given)
-        out = self.transformer.transform(given[:, 0] if self.flat else given)
+        out = self.transformer.transform(given[:, 0] if reads_text(self.transformer) else given)
         return out.tocsr() if is_sparse(out) else np.asarray(out)
 
     def after(self, schema: Schema) -> Schema:
@@ -150,12 +149,11 @@ class Beside(Flow):
         return any(parts) if self.sparse is None else self.sparse
 
 
-def flow(fitted: Any, *, flat: bool = False) -> Flow:
+def flow(fitted: Any) -> Flow:
     """The function of rows that a fitted transformer is.
 
     Args:
         fitted: a fitted transformer, pipeline or union; "passthrough" or None.
-        flat: it takes one column as a one-dimensional array.
 
     >>> from sklearn.preprocessing import StandardScaler
     >>> X = np.array([[1.0], [3.0]])
@@ -177,25 +175,22 @@ def flow(fitted: Any, *, flat: bool = False) -> Flow:
             return Chain()
         case FunctionTransformer(validate=False):
             names = getattr(fitted, "feature_names_in_", None)
-            return Leaf(fitted, names=None if names is None or flat else tuple(names), flat=flat)
+            return Leaf(fitted, names=None if names is None else tuple(names))
         case _:
-            return Leaf(bare(fitted), flat=flat, missing=_missing(fitted))
+            return Leaf(bare(fitted), missing=_missing(fitted))
 
 
 def _by_columns(fitted: ColumnTransformer) -> Beside:
     """The parts that read any columns, wherever these stand in the table."""
-    names, transformers, specs = zip(*fitted.transformers_, strict=True)
-    factors = fitted.transformer_weights or {}
+    specs = [spec for *_, spec in fitted.transformers_]
     where = positions(specs, getattr(fitted, "feature_names_in_", None), fitted.n_features_in_)
-    rows = zip(names, transformers, specs, where, strict=True)
-    return Beside(
-        tuple(
-            (columns, flow(transformer, flat=np.isscalar(spec)), factors.get(name))
-            for name, transformer, spec, columns in rows
-            if columns and not is_drop(transformer)
-        ),
-        sparse=fitted.sparse_output_,
-    )
+    factors = fitted.transformer_weights or {}
+    parts = [
+        (columns, flow(transformer), factors.get(name))
+        for (name, transformer, _), columns in zip(fitted.transformers_, where, strict=True)
+        if columns and not is_drop(transformer)
+    ]
+    return Beside(tuple(parts), sparse=fitted.sparse_output_)
 
 
 def _numbers(out: Any) -> Any:
@@ -206,6 +201,11 @@ def _missing(fitted: Any) -> float | None:
     """What a transformer takes for missing text: NaN, as pandas has it, unless it has learned None."""
     learned = any(None in values.tolist() for values in getattr(fitted, "categories_", ()))
     return None if learned or getattr(fitted, "missing_values", np.nan) is None else np.nan
+
+
+def reads_text(transformer: Any) -> bool:
+    """Whether it takes a sequence of texts in place of a table, as HashingVectorizer does."""
+    return bool(get_tags(transformer).input_tags.string)
 
 
 def is_drop(transformer: Any) -> bool:

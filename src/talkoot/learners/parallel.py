@@ -18,7 +18,7 @@ from talkoot.core.update import Update
 from talkoot.learners.columns import picked
 from talkoot.learners.flow import flow, outgoing
 from talkoot.learners.parts import blamed, seen_through, weakest
-from talkoot.learners.shapes import is_sparse, pick
+from talkoot.learners.shapes import pick
 from talkoot.learners.unions import Columns, Union, columns_of, united
 
 APART = "__"  # between a part's name, which cannot hold it, and the name of a leaf
@@ -107,17 +107,19 @@ class Parallel(Learner):
         return _joined(said), kept
 
     def _counted(self, model: ParallelModel, shard: Shard) -> Update:
-        """The leaves stored and cells: entries that are stored, of those that there are."""
-        ways = [(model.columns[name], flow(part)) for name, part in self._fitted(model).items()]
-        stored = cells = rows = 0
+        """The leaves rows, and stored: entries of the parts that put out CSR."""
+        outputs = self._outputs(model)
+        ways = [
+            (model.columns[name], flow(part))
+            for name, part in self._fitted(model).items()
+            if outputs[name].sparse
+        ]
+        rows = stored = 0
         for block in shard.blocks():
             rows += len(block)
-            for columns, way in ways:
-                out = way(pick(block.X, columns))
-                stored += out.nnz if is_sparse(out) else out.size
-                cells += out.shape[0] * out.shape[1]
-        counts = np.array([float(stored)]), np.array([float(cells)])
-        return Update(values=dict(zip(("stored", "cells"), counts, strict=True)), weight=float(rows))
+            stored += sum(way(pick(block.X, columns)).nnz for columns, way in ways)
+        counts = {"rows": np.array([float(rows)]), "stored": np.array([float(stored)])}
+        return Update(values=counts, weight=float(rows))
 
     def outer(self) -> Outer:
         """Each part's own."""
@@ -126,8 +128,7 @@ class Parallel(Learner):
     def step(self, model: ParallelModel, update: Update) -> ParallelModel:
         """The step of each part that has no answer yet."""
         if all(part.done for part in model.models.values()):
-            stored, cells = (float(update.values[leaf][0]) for leaf in ("stored", "cells"))
-            return replace(model, done=True, density=stored / cells)
+            return replace(model, done=True, density=self._density(model, update))
         moved = dict(model.models)
         for name, part in model.models.items():
             if not part.done:
@@ -139,15 +140,21 @@ class Parallel(Learner):
         """Done when all parts are, unless their entries have to be counted."""
         if not all(part.done for part in model.models.values()):
             return model
-        union = self.estimator
-        asks = isinstance(union, ColumnTransformer) and union.sparse_threshold > 0
-        return replace(model, done=not (asks and self._sparse(model)))
+        asks = isinstance(self.estimator, ColumnTransformer) and self.estimator.sparse_threshold > 0
+        return replace(model, done=not (asks and any(out.sparse for out in self._outputs(model).values())))
 
-    def _sparse(self, model: ParallelModel) -> bool:
-        fitted = self._fitted(model)
-        return any(
-            outgoing(part, picked(model.schema, model.columns[name])).sparse for name, part in fitted.items()
-        )
+    def _density(self, model: ParallelModel, update: Update) -> float:
+        outputs = self._outputs(model).values()
+        full = sum(out.features for out in outputs if not out.sparse)
+        stored = float(update.values["stored"][0] / update.values["rows"][0])
+        return (full + stored) / sum(out.features for out in outputs)
+
+    def _outputs(self, model: ParallelModel) -> dict[str, Schema]:
+        """The schema of what comes out of each part."""
+        return {
+            name: outgoing(part, picked(model.schema, model.columns[name]))
+            for name, part in self._fitted(model).items()
+        }
 
     def _fitted(self, model: ParallelModel) -> dict[str, Any]:
         return {name: self.parts[name].finish(part) for name, part in model.models.items()}

@@ -17,6 +17,7 @@ from talkoot.core.learner import Kind, Learner
 from talkoot.core.outer import Outer, Solve
 from talkoot.core.shard import Schema, Shard
 from talkoot.core.update import Update
+from talkoot.learners.flow import reads_text
 from talkoot.learners.shapes import matrix, typical
 
 BY_WIDTH = (PolynomialFeatures, RBFSampler)  # their fit reads the number of columns and nothing else
@@ -88,6 +89,8 @@ def _fitted(estimator: Any, schema: Schema) -> Any:
     """A clone that has seen one typical row, for its checks of the columns."""
     if estimator is None or isinstance(estimator, str):
         return estimator
+    if reads_text(estimator) and schema.kinds != ("text",):
+        raise DataError(f"{type(estimator).__name__} reads one column of text")
     made = clone(estimator)
     checks = {"check_inverse": False} if getattr(made, "check_inverse", False) else {}
     row = matrix(typical(schema))
