@@ -85,25 +85,25 @@ class Plan:
         elif not self.chain.additive:
             culprit = next(link for link in self.chain if not link.additive)
             raise PlanError(f"{culprit} does not add, so {self.merge} cannot merge what it encodes")
-        if self.learner.kind == "exact":
-            self._check_exact()
+        if self.learner.kind in ("exact", "sketched"):
+            self._check_sums()
         if not (self.outer.ends or self.sync.ends):
             raise PlanError(
                 f"{self.outer} never ends by itself and the sync has no limit",
                 cure="Set one: sync=rounds(100).",
             )
 
-    def _check_exact(self) -> None:
+    def _check_sums(self) -> None:
         name = type(self.learner).__name__
         for part, own in ((self.merge, self.learner.merge()), (self.outer, self.learner.outer())):
             if type(part) is not type(own):
                 raise PlanError(
-                    f"{name} is exact: its sums have a meaning only with {own}, not with {part}",
+                    f"{name} is {self.learner.kind}: its sums have a meaning only with {own}, not with {part}",
                     cure="Leave it out, or take a learner that is averaged.",
                 )
         biased = [link for link in self.chain if link.bias == "biased"]
         if biased:
-            raise PlanError(f"{name} is exact; {biased[0]} would bias its sums", cure="Leave it out.")
+            raise PlanError(f"{name} is {self.learner.kind}; {biased[0]} would bias its sums", cure="Leave it out.")
 
     def lines(self) -> list[str]:
         """The plan as lines of text, one a part."""

@@ -49,8 +49,18 @@ def _learned(estimator: Any) -> dict[str, Any]:
 def _assert_close(a: Any, b: Any, rtol: float, where: str) -> None:
     x, y = (np.asarray(v.toarray() if hasattr(v, "toarray") else v) for v in (a, b))
     assert x.shape == y.shape, f"{where}: shapes {x.shape} != {y.shape}"
+    if x.dtype == object:
+        for index, (one, other) in enumerate(zip(x.ravel(), y.ravel(), strict=True)):
+            assert _both_nan(one, other) or np.ndim(one) or one == other, f"{where}: {one!r} != {other!r}"
+            if np.ndim(one):
+                _assert_close(one, other, rtol, f"{where}[{index}]")
+        return
     if x.dtype.kind not in "fc":
         assert np.array_equal(x, y), f"{where}: {x!r} != {y!r}"
         return
     atol = rtol * float(np.nanmax(np.abs(x), initial=0.0, where=np.isfinite(x)))
     np.testing.assert_allclose(x, y, rtol=rtol, atol=atol, err_msg=where)
+
+
+def _both_nan(a: Any, b: Any) -> bool:
+    return isinstance(a, float) and isinstance(b, float) and np.isnan(a) and np.isnan(b)
