@@ -21,6 +21,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: of the command line; those of this process by default.
     """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments:
+        parser().print_help()
+        return BAD
     options = parser().parse_args(arguments)
     warnings.showwarning = _warn
     try:

@@ -1,0 +1,296 @@
+"""The command line: what it does, what it says of bad usage and bad data, and its exit codes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import Pipeline
+
+import talkoot as tk
+from talkoot.cli import main
+from talkoot.cli.estimators import estimator, rows
+from talkoot.core.errors import DataError, NotDistributable, PlanError
+from talkoot.watch.events import read
+
+COMMANDS = ("demo", "fit", "compare", "check", "verify", "report")
+
+
+@pytest.fixture
+def claims(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with claims.parquet, north.csv and south.csv in it, to work in."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 3))
+    table = pa.table(
+        {
+            "age": X[:, 0],
+            "cost": X[:, 1],
+            "days": X[:, 2],
+            "fraud": (X @ [1.0, -2.0, 0.5] + rng.normal(size=200) > 0).astype(np.int64),
+            "region": np.where(rng.random(200) < 0.5, "north", "south"),
+        }
+    )
+    pq.write_table(table, tmp_path / "claims.parquet")
+    for region in ("north", "south"):
+        part = table.filter(pa.compute.equal(table["region"], region)).drop_columns(["region"])
+        pa.csv.write_csv(part, tmp_path / f"{region}.csv")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def pooled(claims: Path) -> tuple[np.ndarray, np.ndarray]:
+    table = pq.read_table(claims / "claims.parquet")
+    X = np.column_stack([table[name].to_numpy() for name in ("age", "cost", "days")])
+    return X, table["fraud"].to_numpy()
+
+
+def talk(capsys: pytest.CaptureFixture[str], command: str) -> tuple[int, str, str]:
+    """Run a command line; its exit code, output and errors."""
+    try:
+        code = main(command.split())
+    except SystemExit as stop:
+        code = int(stop.code or 0)
+    said = capsys.readouterr()
+    return code, said.out, said.err
+
+
+def test_help_is_instant_and_loads_nothing_heavy() -> None:
+    script = (
+        "import sys\nfrom talkoot.cli import main\ntry: main(['--help'])\n"
+        "except SystemExit: pass\nheavy = {'numpy', 'sklearn', 'rich', 'pyarrow'} & set(sys.modules)\n"
+        "sys.exit(f'loaded {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert all(command in done.stdout for command in COMMANDS)
+
+
+def test_without_a_command_it_lists_them(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = talk(capsys, "")
+    assert code == 2
+    assert all(f"    {command} " in out for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself_with_an_example(
+    capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    code, out, _ = talk(capsys, f"{command} --help")
+    assert code == 0
+    assert f"example:\n  talkoot {command}" in out
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert talk(capsys, "--version")[:2] == (0, f"talkoot {tk.__version__}\n")
+
+
+def test_fit_writes_a_model_a_log_and_a_report(claims: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = (
+        "fit LogisticRegression --set C=0.5 --set tol=1e-8 --data claims.parquet --target fraud --by region"
+    )
+    code, out, err = talk(capsys, f"{command} --threads 1 --out runs/one")
+    assert (code, err) == (0, "")
+    assert "LogisticRegression from 2 nodes, 200 rows" in out
+    model = joblib.load(claims / "runs/one/model.joblib")
+    X, y = pooled(claims)
+    expected = LogisticRegression(C=0.5, tol=1e-8).fit(X, y)
+    assert type(model) is LogisticRegression
+    np.testing.assert_allclose(model.coef_, expected.coef_, rtol=1e-5)
+    assert "<h1>One model from 2 nodes</h1>" in (claims / "runs/one/report.html").read_text()
+    assert [e["event"] for e in read(claims / "runs/one")][-1] == "end"
+
+
+def test_quiet_prints_the_model_and_nothing_else(claims: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = talk(
+        capsys, "fit Ridge --data north=north.csv south=south.csv --target cost --threads 2 --quiet"
+    )
+    assert (code, err) == (0, "")
+    (path,) = out.splitlines()
+    assert path.startswith("runs/")
+    assert isinstance(joblib.load(claims / path), Ridge)
+
+
+def test_several_names_make_a_pipeline(claims: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = "fit StandardScaler Ridge --set alpha=2 --data claims.parquet --target cost"
+    code, out, _ = talk(capsys, f"{command} --columns age days --nodes 3 --threads 1 --quiet")
+    assert code == 0
+    model = joblib.load(claims / out.strip())
+    assert isinstance(model, Pipeline)
+    assert model[-1].alpha == 2
+    assert model[0].feature_names_in_.tolist() == ["age", "days"]
+
+
+def test_compare_prints_scores_and_writes_a_report(claims: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = "compare Ridge --data north=north.csv south=south.csv --target cost --folds 3"
+    code, out, err = talk(capsys, f"{command} --threads 1 --out c")
+    assert (code, err) == (0, "")
+    assert "r2 on held-out rows, 3 folds" in out
+    assert "Does working together pay?" in (claims / "c/report.html").read_text()
+
+
+def test_verify_says_whether_it_is_the_same(claims: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = talk(capsys, "verify Ridge --data claims.parquet --target cost --by region --threads 1")
+    assert code == 0
+    assert "the same as scikit-learn's" in out
+
+
+def test_report_of_a_run(claims: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    talk(capsys, "fit StandardScaler --data claims.parquet --columns age --threads 1 --out r --quiet")
+    (claims / "r/report.html").unlink()
+    code, out, _ = talk(capsys, "report r")
+    assert (code, out) == (0, "r/report.html\n")
+    assert talk(capsys, "report r/events.jsonl --out other.html")[:2] == (0, "other.html\n")
+    assert (claims / "other.html").read_text() == (claims / "r/report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("fti", "talkoot: there is no 'fti'; did you mean fit?"),
+        ("fit Ridge", "talkoot fit: the following arguments are required: --data"),
+        ("fit Ridge --data x --traget y", "unknown argument --traget; did you mean --target?"),
+        ("fit Ridge --data x --workers 0", "argument --workers: 0 is not 1 or more"),
+        ("fit Ridge --data x --workers two", "argument --workers: 'two' is not a whole number"),
+        ("fit Ridge --data x --workers 2 --threads 2", "--threads: not allowed with argument --workers"),
+        ("fit Rigde --data x", "there is no estimator 'Rigde'. Did you mean Ridge?"),
+        ("fit logisticregression --data x", "Did you mean LogisticRegression?"),
+        ("fit Ridge --set aplha=1 --data x", "Ridge has no parameter 'aplha'. Did you mean alpha?"),
+        ("fit Ridge --set alpha --data x", "--set alpha has no value. Write --set name=value"),
+        ("fit RandomForestRegressor --data x", "RandomForestRegressor cannot be distributed"),
+        ("fit Ridge --data nowhere.parquet --target y", "nowhere.parquet"),
+        ("fit Ridge --data a=north.csv south.csv", "--data south.csv has no name, and others have"),
+        ("fit Ridge --data claims.parquet --target cost --by regoin", "Did you mean 'region'?"),
+        ("compare Ridge --data claims.parquet --target cost", "there is one node, so there is nothing to"),
+        ("report nowhere", "cannot read the event log 'nowhere'"),
+        ("report north.csv", "'north.csv' is not an event log: line 1 is no event"),
+    ],
+)
+@pytest.mark.usefixtures("claims")
+def test_bad_usage_is_one_clear_message(capsys: pytest.CaptureFixture[str], command: str, said: str) -> None:
+    code, out, err = talk(capsys, command)
+    assert code == 2
+    assert out == ""
+    assert said in err
+    assert "Traceback" not in err
+    assert len(err.strip().splitlines()) == 1
+    assert not Path("runs").exists()
+
+
+@pytest.mark.usefixtures("claims")
+def test_debug_shows_where_it_was_raised() -> None:
+    with pytest.raises(PlanError, match="no estimator"):
+        main(["fit", "Rigde", "--data", "x", "--debug"])
+
+
+@pytest.mark.parametrize(("target", "said"), [("cost", "region"), ("csot", "Did you mean 'cost'?")])
+@pytest.mark.usefixtures("claims")
+def test_a_run_that_fails_leaves_a_report_of_it(
+    capsys: pytest.CaptureFixture[str], target: str, said: str
+) -> None:
+    code, _, err = talk(capsys, f"fit Ridge --data claims.parquet --target {target} --threads 1 --out broken")
+    assert code == 2
+    assert said in err
+    assert "Traceback" not in err
+    assert "It did not finish." in Path("broken/report.html").read_text()
+
+
+def test_ctrl_c_ends_a_run_with_130_and_no_traceback(claims: Path) -> None:
+    rng = np.random.default_rng(0)
+    table = pa.table({f"c{i}": rng.normal(size=100_000) for i in range(30)} | {"y": rng.normal(size=100_000)})
+    pq.write_table(table, claims / "big.parquet")
+    code = "import sys; from talkoot.cli import main; sys.exit(main())"
+    command = "fit HuberRegressor --set max_iter=100000 --set tol=1e-300 --data big.parquet --target y"
+    words = [*command.split(), "--workers", "2", "--nodes", "2", "--out", "stopped"]
+    with subprocess.Popen([sys.executable, "-c", code, *words], stderr=subprocess.PIPE, text=True) as child:
+        log = claims / "stopped" / "events.jsonl"
+        until = time.monotonic() + 60
+        while time.monotonic() < until and (not log.exists() or "schema" not in log.read_text()):
+            time.sleep(0.05)
+        os.kill(child.pid, signal.SIGINT)
+        assert child.stderr is not None
+        errors = child.stderr.read()
+        assert child.wait(timeout=30) == 130
+    assert errors.strip() == "Interrupted."
+    assert read(log)[-1]["ok"] is False
+
+
+def test_a_closed_pipe_is_no_error(claims: Path) -> None:
+    code = "import sys; from talkoot.cli import main; sys.exit(main())"
+    words = ["verify", "Ridge", "--data", "claims.parquet", "--target", "cost", "--columns", "age"]
+    with subprocess.Popen(
+        [sys.executable, "-c", code, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout is not None
+        assert child.stderr is not None
+        child.stdout.close()
+        assert child.stderr.read() == ""
+        assert child.wait(timeout=60) == 0
+    del claims
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        (["C=0.5"], 0.5),
+        (["logisticregression__C=2"], 2),
+        (["C=1e-3"], 1e-3),
+    ],
+)
+def test_settings_find_their_step(settings: list[str], expected: float) -> None:
+    made = estimator(["StandardScaler", "LogisticRegression"], settings)
+    assert expected == made[-1].C
+
+
+def test_settings_keep_their_type() -> None:
+    made = estimator(
+        ["LogisticRegression"], ["solver=newton-cholesky", "class_weight={0: 1, 1: 2}", "tol=1e-6"]
+    )
+    assert (made.solver, made.class_weight, made.tol) == ("newton-cholesky", {0: 1, 1: 2}, 1e-6)
+
+
+def test_settings_that_several_steps_have_must_be_said_in_full() -> None:
+    with pytest.raises(PlanError, match="standardscaler__copy, simpleimputer__copy"):
+        estimator(["StandardScaler", "SimpleImputer", "Ridge"], ["copy=False"])
+
+
+def test_estimators_that_need_parts_say_how() -> None:
+    with pytest.raises(PlanError, match="needs parts that a command line cannot give"):
+        estimator(["Pipeline"])
+
+
+def test_estimators_that_no_learner_fits_are_told_from_typos() -> None:
+    from talkoot.learners import learner_for
+
+    with pytest.raises(NotDistributable):
+        learner_for(estimator(["RandomForestClassifier"]))
+
+
+@pytest.mark.parametrize(
+    ("items", "expected"),
+    [
+        (["a.csv"], "a.csv"),
+        (["a.csv", "b.csv"], ["a.csv", "b.csv"]),
+        (["north=a.csv"], {"north": "a.csv"}),
+        (["s3://bucket/year=2024/a.parquet"], "s3://bucket/year=2024/a.parquet"),
+        (["data/year=2024/*.parquet"], "data/year=2024/*.parquet"),
+        (["north=data/year=2024/x.csv", "south=y.csv"], {"north": "data/year=2024/x.csv", "south": "y.csv"}),
+    ],
+)
+def test_rows_are_one_source_or_named_nodes(items: list[str], expected: object) -> None:
+    assert rows(items) == expected
+
+
+def test_two_nodes_of_one_name_are_refused() -> None:
+    with pytest.raises(DataError, match="two nodes of --data have the same name"):
+        rows(["a=1.csv", "a=2.csv"])
