@@ -71,7 +71,7 @@ def test_components_equal_scikit_learn_signs_included(estimator: Any, nodes: int
 
 @pytest.mark.parametrize("estimator", PCAS + SVDS, ids=repr)
 def test_columns_near_a_million_with_unit_variance(estimator: Any) -> None:
-    """The reference is "full": covariance_eigh, which scikit-learn takes for many rows, keeps 4 digits here."""
+    """The reference is "full": covariance_eigh, which scikit-learn takes for many rows, keeps 4 digits."""
     far = X + 1e6
     if isinstance(estimator, PCA) and estimator.svd_solver in ("auto", "covariance_eigh"):
         want = pooled(PCA(estimator.n_components, svd_solver="full"), far)

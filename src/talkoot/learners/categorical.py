@@ -15,7 +15,7 @@ from talkoot.core.outer import Outer, Solve
 from talkoot.core.shard import Block, Schema, Shard
 from talkoot.core.update import Leaf, Update, total
 from talkoot.learners.columnwise import require_numbers
-from talkoot.learners.counts import from_counts, refuse_negative
+from talkoot.learners.counts import from_counts, refuse_negative, rehearse
 from talkoot.learners.estimator import fitted
 from talkoot.learners.results import learned
 from talkoot.learners.rows import checked, require_classes, require_dense, require_rows, require_valid
@@ -59,7 +59,7 @@ class CategoricalBayes(Learner):
         del rng
         require_numbers(schema, self.estimator, "Put OrdinalEncoder() in front in a Pipeline.")
         require_dense(schema, self.estimator)
-        require_classes(schema, self.estimator)
+        rehearse(self._column(), len(require_classes(schema, self.estimator)), 1)
         least(self.estimator, schema)
         return CategoryModel(schema)
 
@@ -89,6 +89,11 @@ class CategoricalBayes(Learner):
             return replace(model, sizes=self._sizes(update.values["top"] + 1, model.schema))
         return replace(model, result=self._solve(model.schema, model.sizes, update))
 
+    def _column(self) -> MultinomialNB:
+        """What does the same to the categories of one column."""
+        names = ("alpha", "force_alpha", "fit_prior", "class_prior")
+        return MultinomialNB(**{name: getattr(self.estimator, name) for name in names})
+
     def _sizes(self, seen: np.ndarray, schema: Schema) -> np.ndarray:
         sizes = np.maximum(seen, least(self.estimator, schema))
         if sizes.sum() * len(require_classes(schema, self.estimator)) > MOST:
@@ -105,11 +110,9 @@ class CategoricalBayes(Learner):
         plain = np.split(update.values["counts"][-1].sum(axis=0), starts)
         seen = np.array([np.flatnonzero(counts > 0).max() + 1 for counts in plain])
         kept = np.maximum(seen, least(self.estimator, schema))
-        names = ("alpha", "force_alpha", "fit_prior", "class_prior")
-        column = MultinomialNB(**{name: getattr(self.estimator, name) for name in names})
         each = np.split(update.values["counts"][0][here], starts, axis=1)
         counts = [table[:, :size] for table, size in zip(each, kept, strict=True)]
-        fits = [learned(from_counts(column, update.values["n"][0][here], table)) for table in counts]
+        fits = [learned(from_counts(self._column(), update.values["n"][0][here], table)) for table in counts]
         return fitted(
             self.estimator,
             schema,

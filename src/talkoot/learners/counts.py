@@ -56,13 +56,10 @@ class CountBayes(Learner):
         require_valid(self.estimator)
 
     def init(self, schema: Schema, rng: np.random.Generator) -> CountModel:
-        """Refuse columns and parameters that cannot be used: a trial on counts of one finds them."""
+        """Refuse columns and parameters that cannot be used."""
         del rng
         require_numbers(schema, self.estimator)
-        classes = len(require_classes(schema, self.estimator))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the fit itself warns
-            from_counts(self.estimator, np.ones(classes), np.ones((classes, schema.features)))
+        rehearse(self.estimator, len(require_classes(schema, self.estimator)), schema.features)
         return CountModel(schema)
 
     def work(self, model: CountModel, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
@@ -132,6 +129,17 @@ def from_counts(estimator: Any, n: np.ndarray, counts: np.ndarray) -> Any:
         return inner.fit(means, np.arange(len(n)), sample_weight=n)
     except ValueError as error:
         raise refused(inner, error) from error
+
+
+def rehearse(estimator: Any, classes: int, features: int) -> None:
+    """Fit to counts of one, to find parameters that do not fit the classes or the columns.
+
+    Raises:
+        DataError: scikit-learn refuses, for the reason that it gives.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the fit itself warns
+        from_counts(estimator, np.ones(classes), np.ones((classes, features)))
 
 
 def refuse_negative(X: Any, schema: Schema, estimator: Any) -> None:

@@ -60,5 +60,5 @@ def linear(estimator: Any, schema: Schema, mean: np.ndarray, attributes: dict[st
 
 
 def refused(estimator: Any, error: ValueError) -> DataError:
-    """What scikit-learn has against the merged sums, as an error of ours."""
-    return DataError(f"{type(estimator).__name__} cannot be fitted to the merged sums: {error}")
+    """What scikit-learn has against a fit, as an error of ours."""
+    return DataError(f"{type(estimator).__name__} cannot be fitted: {error}")
