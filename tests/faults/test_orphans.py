@@ -232,6 +232,7 @@ def test_nothing_grows_over_many_fits_good_and_bad() -> None:
             with contextlib.suppress(NodeFailed, NodeLost):
                 run(Plan(learner, sync=Rounds(limit=2)), sites(3, 5000), Local(2), schema=SCHEMA)
 
+    POOL.stop()
     fits(1)
     before = descriptors(), shared_memory(), len(psutil.Process().children(recursive=True))
     fits(3)

@@ -17,6 +17,7 @@ from talkoot.engines.memory import LARGE, Place, Segment, Shelf
 from talkoot.engines.messages import Load, Packed, Setting
 
 SHELF = Shelf()
+os.register_at_fork(after_in_child=SHELF.clear)
 _INSTEAD = "Keep open files, locks and connections out of it, or run on Inline()."
 
 

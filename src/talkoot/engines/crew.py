@@ -30,10 +30,10 @@ class Seat:
     """A place for a worker, with the nodes that are its own."""
 
     number: int
-    nodes: tuple[str, ...]
+    nodes: frozenset[str]
     worker: Worker | None = None
     asked: tuple[str, ...] = ()
-    todo: list[str] = field(default_factory=list)
+    todo: dict[str, None] = field(default_factory=dict)
     beats: int = 0
     quiet: float = 0.0
     deaths: int = 0
@@ -118,14 +118,15 @@ class Crew(Nodes):
     def _equip(self, seat: Seat) -> Worker:
         worker = POOL.lease(self.silence)
         seat.worker = worker
-        message, segments = self.cargo.load(seat.nodes, self.states, self.setting)
+        nodes = [node for node in self.cargo.sizes if node in seat.nodes]
+        message, segments = self.cargo.load(nodes, self.states, self.setting)
         wire.send(worker.sock, message)
         for segment in segments:
             wire.lend(worker.sock, segment)
         return worker
 
     def _ask(self, seat: Seat, nodes: tuple[str, ...], meeting: Meeting) -> None:
-        seat.asked, seat.todo, seat.quiet = nodes, list(nodes), 0.0
+        seat.asked, seat.todo, seat.quiet = nodes, dict.fromkeys(nodes), 0.0
         if not nodes:
             return
         ask = Ask(nodes=nodes, round=meeting.rnd.index, apart=meeting.apart)
@@ -150,7 +151,8 @@ class Crew(Nodes):
             answer = Answer(failed={node: explain(error, node, meeting.rnd) for node in seat.todo})
         meeting.add(answer)
         self.states.update(answer.states)
-        seat.todo = [node for node in seat.todo if node not in answer.nodes and node not in answer.failed]
+        for node in (*answer.nodes, *answer.failed):
+            del seat.todo[node]
         return None
 
     def _check(self, seat: Seat, meeting: Meeting, elapsed: float) -> None:
@@ -167,7 +169,7 @@ class Crew(Nodes):
             self._silent(seat, meeting)
 
     def _end(self, seat: Seat) -> str:
-        worker, seat.worker, seat.todo = seat.worker, None, []
+        worker, seat.worker, seat.todo = seat.worker, None, {}
         return worker.end() if worker is not None else ""
 
     def _mourn(self, seat: Seat, meeting: Meeting) -> None:

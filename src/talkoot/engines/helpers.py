@@ -16,16 +16,16 @@ class Helpers:
 
     Args:
         count: number of threads.
-        limits: what OpenMP is limited through, which is for each thread to do by itself.
+        openmp: what OpenMP is limited through, which is for each thread to do by itself.
         each: threads that OpenMP may use in each of them.
     """
 
-    def __init__(self, count: int, limits: ThreadpoolController, each: int) -> None:
+    def __init__(self, count: int, openmp: ThreadpoolController, each: int) -> None:
         """Start the threads."""
         self._tasks: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._count = count
         for _ in range(count):
-            threading.Thread(target=self._serve, args=(limits, each), daemon=True).start()
+            threading.Thread(target=self._serve, args=(openmp, each), daemon=True).start()
 
     def do(self, task: Callable[[], None]) -> None:
         """Have a task done, which must not raise."""
@@ -36,7 +36,7 @@ class Helpers:
         for _ in range(self._count):
             self._tasks.put(None)
 
-    def _serve(self, limits: ThreadpoolController, each: int) -> None:
-        with limits.limit(limits=each, user_api="openmp"):
+    def _serve(self, openmp: ThreadpoolController, each: int) -> None:
+        with openmp.limit(limits=each):
             while (task := self._tasks.get()) is not None:
                 task()

@@ -57,8 +57,8 @@ class Inline(Engine):
         """Nothing to place: the nodes are here."""
         hands = max(1, min(self.threads, len(shards)))
         each = share(self.threads, hands)
-        with limited(each) as limits:
-            here = _Here(plan=plan, shards=shards, listen=listen, hands=hands, each=each, limits=limits)
+        with limited(each) as openmp:
+            here = _Here(plan=plan, shards=shards, listen=listen, hands=hands, each=each, openmp=openmp)
             try:
                 yield here
             finally:
@@ -116,7 +116,7 @@ class _Here(Nodes):
     listen: Listener
     hands: int
     each: int
-    limits: ThreadpoolController
+    openmp: ThreadpoolController
     helpers: Helpers | None = None
     states: dict[str, NodeState] = field(default_factory=dict)
 
@@ -150,7 +150,7 @@ class _Here(Nodes):
             yield self._answer(node, rnd, model, watch)
 
     def _at_once(self, rnd: Round, model: Any, watch: _Watch) -> Generator[_Answer, None, None]:
-        helpers = self.helpers = self.helpers or Helpers(self.hands, self.limits, self.each)
+        helpers = self.helpers = self.helpers or Helpers(self.hands, self.openmp, self.each)
         answers: SimpleQueue[_Answer] = SimpleQueue()
         ends = time.monotonic() + (math.inf if rnd.deadline is None else rnd.deadline)
         left = dict.fromkeys(rnd.cohort)

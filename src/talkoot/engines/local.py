@@ -66,7 +66,7 @@ class Local(Engine):
             plan=plan,
             cargo=cargo,
             setting=setting(share(cores(), len(hands))),
-            seats=[Seat(number, nodes) for number, nodes in enumerate(hands)],
+            seats=[Seat(number, frozenset(nodes)) for number, nodes in enumerate(hands)],
             silence=self.silence,
             listen=listen,
         )

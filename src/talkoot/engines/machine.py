@@ -68,21 +68,21 @@ _outermost = ExitStack()
 
 @contextmanager
 def limited(threads: int) -> Iterator[ThreadpoolController]:
-    """Have BLAS in this process, and OpenMP in this thread, use so many threads.
+    """Have BLAS in this process, and OpenMP in this thread, use so many threads; gives OpenMP for others.
 
     BLAS knows one number for the whole process. Where several fits run at the same time it is that of
     the last to begin, and it is put back when the last of them ends.
     """
     global _depth
-    controller = libraries()
-    with controller.limit(limits=threads, user_api="openmp"):
+    openmp, blas = (libraries().select(user_api=api) for api in ("openmp", "blas"))
+    with openmp.limit(limits=threads):
         with _LIMITS:
-            limiter = controller.limit(limits=threads, user_api="blas")
+            limiter = blas.limit(limits=threads)
             if _depth == 0:
                 _outermost.push(limiter)
             _depth += 1
         try:
-            yield controller
+            yield openmp
         finally:
             with _LIMITS:
                 _depth -= 1

@@ -119,6 +119,10 @@ class Shelf:
             self._trim()
             return [place for place in found if place is not None]
 
+    def clear(self) -> None:
+        """Forget all, also in a fork of this process, where another thread may have held the lock."""
+        self._places, self._lock = {}, threading.RLock()
+
     @property
     def size(self) -> int:
         """Bytes on the shelf."""

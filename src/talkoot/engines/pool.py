@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import dataclass, field
 from typing import Any, final
 
@@ -21,6 +22,7 @@ from talkoot.engines.machine import THREAD_VARIABLES, cores
 
 START = 60.0  # seconds until a fork server must be ready, and
 REPLY = 10.0  # until it must have forked or ended a worker, or itself
+STILL = 5.0  # without a sign of life from an idle worker, after which it is not used again
 KEEP = 16  # idle workers that are kept in any case
 _SCRIPT = "import sys; sys.path[:] = {path!r}; from talkoot.engines.forkserver import main; main({fd}, {pid})"
 _ENVIRON = dict.fromkeys(THREAD_VARIABLES, "1") | {"JE_ARROW_MALLOC_CONF": "background_thread:false"}
@@ -72,9 +74,8 @@ class Server:
                 self._control.settimeout(REPLY)
                 socket.send_fds(self._control, [ASK.pack(what, child)], descriptors)
                 return int(ANSWER.unpack(wire.exactly(self._control, ANSWER.size))[0])
-            except (
-                BaseException
-            ):  # an answer may still come, and would be taken for that of the next question
+            except BaseException:  # its answer may still come, and would be taken for that to the next
+                self._process.kill()  # its workers go with it
                 self.stop()
                 raise
 
@@ -92,7 +93,7 @@ class Server:
         try:
             self._process.wait(REPLY)
         except subprocess.TimeoutExpired:
-            self._process.kill()  # its workers go with it
+            self._process.kill()
             self._process.wait()
 
     def forget(self) -> None:
@@ -123,10 +124,18 @@ class Worker:
             self.board.close()
             raise
         self.sock.settimeout(timeout)
+        self.rest()
+
+    def rest(self) -> None:
+        """Nobody needs it from now on."""
+        self._rested = time.monotonic(), self.board.beats
 
     @property
     def alive(self) -> bool:
-        """Whether an idle worker can be given work. It has nothing to say, but that it is gone."""
+        """Whether an idle worker can be given work: it beats, and it does not say that it is gone."""
+        since, beats = self._rested
+        if time.monotonic() - since > STILL and self.board.beats == beats:
+            return False
         self.sock.setblocking(False)
         try:
             self.sock.recv(1, socket.MSG_PEEK)
@@ -205,6 +214,7 @@ class Pool:
 
     def give_back(self, worker: Worker) -> None:
         """Take back a worker that has nothing to do; keep it for the next fit."""
+        worker.rest()
         with self._lock:
             self._idle.append(worker)
             spare = [self._idle.pop(0) for _ in range(len(self._idle) - max(KEEP, cores()))]  # the oldest
