@@ -89,6 +89,7 @@ def test_every_command_explains_itself_with_an_example(
     code, out, _ = talk(capsys, f"{command} --help")
     assert code == 0
     assert f"example:\n  talkoot {command}" in out
+    assert max(map(len, out.splitlines())) < 100
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -101,7 +102,7 @@ def test_fit_writes_a_model_a_log_and_a_report(claims: Path, capsys: pytest.Capt
     )
     code, out, err = talk(capsys, f"{command} --threads 1 --out runs/one")
     assert (code, err) == (0, "")
-    assert "LogisticRegression from 2 nodes, 200 rows" in out
+    assert "LogisticRegression: 2 nodes, 200 rows" in out
     model = joblib.load(claims / "runs/one/model.joblib")
     X, y = pooled(claims)
     expected = LogisticRegression(C=0.5, tol=1e-8).fit(X, y)
@@ -187,10 +188,21 @@ def test_bad_usage_is_one_clear_message(capsys: pytest.CaptureFixture[str], comm
     assert not Path("runs").exists()
 
 
-@pytest.mark.usefixtures("claims")
-def test_debug_shows_where_it_was_raised() -> None:
-    with pytest.raises(PlanError, match="no estimator"):
-        main(["fit", "Rigde", "--data", "x", "--debug"])
+def test_debug_shows_where_it_was_raised(capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = talk(capsys, "fit Rigde --data x --debug")
+    assert code == 2
+    assert "Traceback" in err
+    assert err.endswith("Did you mean Ridge?\n")
+
+
+def test_an_error_of_our_own_is_told_from_those_of_users(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("talkoot.cli.commands.write_report", lambda *paths: 1 / 0)
+    code, _, err = talk(capsys, "report x")
+    assert code == 3
+    assert "ZeroDivisionError" in err
+    assert "please report it" in err
 
 
 @pytest.mark.parametrize(("target", "said"), [("cost", "region"), ("csot", "Did you mean 'cost'?")])

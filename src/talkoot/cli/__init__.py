@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 import warnings
 from collections.abc import Sequence
 from typing import TextIO
 
 from talkoot.cli.parser import parser
 
-OK, FOUND, BAD, INTERRUPTED = 0, 1, 2, 130
+OK, BAD, BROKEN, INTERRUPTED = 0, 2, 3, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return its exit code.
 
-    0: done. 1: a check found something, or a verification failed. 2: bad usage or data. 130: Ctrl-C.
+    0: done. 1: a check found errors, or a verification failed. 2: bad usage or data. 3: an error of
+    Talkoot's own, with its traceback. 130: Ctrl-C.
 
     Args:
         arguments: of the command line; those of this process by default.
@@ -35,13 +37,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of a pipe went away, as head does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
-    except ValueError as error:
-        from talkoot.core.errors import TalkootError
+    except Exception as error:
+        return _failed(error, debug=options.debug)
 
-        if options.debug or not isinstance(error, TalkootError):
-            raise
+
+def _failed(error: Exception, debug: bool) -> int:
+    from talkoot.core.errors import TalkootError
+
+    if isinstance(error, TalkootError):
+        if debug:
+            traceback.print_exception(error)
         print(f"talkoot: {error}", file=sys.stderr)
         return BAD
+    traceback.print_exception(error)
+    print("talkoot: this should not happen; please report it with the lines above.", file=sys.stderr)
+    return BROKEN
 
 
 def _warn(

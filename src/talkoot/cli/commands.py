@@ -31,9 +31,8 @@ def demo(options: argparse.Namespace) -> int:
 
 def fit(options: argparse.Namespace) -> int:
     """`talkoot fit`."""
-    name = options.estimator[-1]
     made = estimator(options.estimator, options.set)
-    folder = run_folder(options.out, name)
+    folder = run_folder(options.out, options.estimator[-1])
     log, model = folder / "events.jsonl", folder / "model.joblib"
     try:
         done = tk.fit(
@@ -51,11 +50,11 @@ def fit(options: argparse.Namespace) -> int:
     if options.quiet:
         print(model)
         return DONE
-    rounds = f"{words.many(len(done.history), 'round')} in {words.duration(done.seconds)}"
     size = f"{words.many(len(done.shards), 'node')}, {words.many(done.schema.rows, 'row')}"
-    print(f"{name} from {size}: {rounds}, on {done.engine} ({done.reason})")
-    print(f"model   {model}  (joblib.load it under the same scikit-learn; load only files that you trust)")
-    print(f"report  {page}")
+    rounds = f"{words.many(len(done.history), 'round')} in {words.duration(done.seconds)}"
+    print(f"{' + '.join(options.estimator)}: {size}, {rounds}")
+    print(f"engine  {done.engine}, {done.reason}")
+    print(f"model   {model}\nreport  {page}")
     return DONE
 
 

@@ -75,9 +75,13 @@ def parser() -> Parser:
     return top
 
 
-def _add(commands: Any, name: str, about: str, example: str) -> Parser:
+def _add(commands: Any, name: str, about: str, example: str, more: str = "") -> Parser:
     made: Parser = commands.add_parser(
-        name, help=about, description=about, epilog=f"example:\n  {example}", prog=f"talkoot {name}"
+        name,
+        help=about,
+        description=f"{about}\n{more}".strip(),
+        epilog=f"example:\n  {example}",
+        prog=f"talkoot {name}",
     )
     made.set_defaults(run=late("talkoot.cli.commands", name))
     return made
@@ -103,6 +107,8 @@ def _fit(commands: Any) -> Parser:
         "Fit a scikit-learn estimator to the rows of all nodes.",
         "talkoot fit StandardScaler LogisticRegression --set C=0.5 \\\n"
         "      --data 'claims/*.parquet' --target fraud --by region",
+        "Writes the event log, the report and the fitted estimator, for joblib.load() under the same\n"
+        "scikit-learn. As with every such file: load it only from where you trust.",
     )
     _estimator(made)
     _data(made)
