@@ -100,7 +100,9 @@ def test_a_node_that_cannot_learn_alone_is_shown_as_such() -> None:
     data = sites(LABELS) | {"one": (X[:40], np.full(40, "ill")), "none": (X[:0], LABELS[:0])}
     found = compare(EXACT, data, folds=2, scoring="accuracy")
     assert "alone" not in found["one"].scores
-    assert found["one"].verdict.startswith("one cannot learn alone: all its rows have the label 'ill'; together")
+    assert found["one"].verdict.startswith(
+        "one cannot learn alone: all its rows have the label 'ill'; together"
+    )
     assert found["none"].verdict == "none has no rows"
     assert found["few"].gain is not None
 

@@ -5,18 +5,17 @@ import pickle
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, final
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
 
-import talkoot as tk
-from talkoot.api.fit import Fit, fit, run
+from talkoot.api.fit import fit, run
 from talkoot.api.job import Job, told
 from talkoot.api.watching import Late
 from talkoot.core.errors import DataError, PlanError
@@ -27,7 +26,7 @@ from talkoot.learners import learner_for
 from talkoot.watch.events import read
 
 RNG = np.random.default_rng(0)
-X = RNG.normal(size=(90, 4)) + [0.0, 10.0, -5.0, 2.0]
+X = RNG.normal(size=(90, 4)) + np.array([0.0, 10.0, -5.0, 2.0])
 Y = X @ [1.0, -2.0, 0.5, 3.0] + RNG.normal(size=90)
 SITES = {"a": (X[:20], Y[:20]), "b": (X[20:70], Y[20:70]), "c": (X[70:], Y[70:])}
 TABLE = pd.DataFrame(X, columns=["age", "pressure", "pulse", "dose"]).assign(days=Y)

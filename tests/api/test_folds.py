@@ -34,7 +34,9 @@ labels = st.lists(st.integers(0, 2), min_size=1, max_size=60).map(lambda y: np.a
 
 
 @given(labels, st.integers(2, 6), st.integers(1, 70), st.integers(0, 9))
-def test_every_row_is_held_out_once_whatever_the_blocks(y: np.ndarray, count: int, size: int, seed: int) -> None:
+def test_every_row_is_held_out_once_whatever_the_blocks(
+    y: np.ndarray, count: int, size: int, seed: int
+) -> None:
     folds = Folds(count=count, seed=seed)
     held = [
         [x for b in Part(shard=Cut(y, size), folds=folds, fold=k, held_out=True).blocks() for x in b.X[:, 0]]

@@ -8,11 +8,12 @@ from typing import Any, Self, TypeVar, cast, final
 
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone, is_classifier, is_regressor
 from sklearn.compose import ColumnTransformer
+from sklearn.decomposition import PCA
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.utils import Tags, get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, has_fit_parameter, validate_data
 
 from talkoot.api.fit import fit
 from talkoot.core.engine import Engine
@@ -52,15 +53,20 @@ class Distributed(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]  # s
     [0.993, 0.993]
     """
 
+    __metadata_request__fit = {"sample_weight": None}  # noqa: RUF012  # as if `fit` were a function
+
     def __init__(self, estimator: Any, *, on: Engine | None = None, nodes: int | None = None) -> None:
         self.estimator = estimator
         self.on = on
         self.nodes = nodes
 
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
-        """Fit to rows in memory.
+    @property
+    def fit(self) -> Callable[..., Self]:
+        """Fit to rows in memory: ``fit(X, y=None, sample_weight=None)``.
 
-        Args:
+        It takes sample weights only if the estimator does; scikit-learn asks its signature.
+
+        Args of the function:
             X: (rows, features) array, CSR matrix or table.
             y: (rows,) or (rows, outputs) targets.
             sample_weight: (rows,) weights.
@@ -68,6 +74,12 @@ class Distributed(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]  # s
         Raises:
             ValueError: rows that scikit-learn would refuse, or an estimator that no learner fits.
         """
+        return self._fit_weighted if has_fit_parameter(self.estimator, "sample_weight") else self._fit_plain
+
+    def _fit_plain(self, X: Any, y: Any = None) -> Self:
+        return self._fit_weighted(X, y)
+
+    def _fit_weighted(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         X, y = self._checked(X, y)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X, allow_all_zero_weights=False)
@@ -86,7 +98,7 @@ class Distributed(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]  # s
             "accept_sparse": "csr" if tags.input_tags.sparse else False,
             "dtype": ("float64", "float32"),
             "ensure_all_finite": "allow-nan" if tags.input_tags.allow_nan else True,
-            "ensure_min_samples": 2 if is_classifier(self.estimator) else 1,
+            "ensure_min_samples": 2 if isinstance(self.estimator, PCA) else 1,
         }
         if y is None and not tags.target_tags.required:
             X = validate_data(self, X, **given)
@@ -141,7 +153,8 @@ class Distributed(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]  # s
     @_if_inner("transform")
     def fit_transform(self, X: Any, y: Any = None, sample_weight: Any = None) -> Any:
         """Fit, then transform the same rows."""
-        return self.fit(X, y, sample_weight).transform(X)
+        weights = {} if sample_weight is None else {"sample_weight": sample_weight}
+        return self.fit(X, y, **weights).transform(X)
 
     @_if_inner("inverse_transform")
     def inverse_transform(self, X: Any) -> Any:

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.sparse import csr_array
+from sklearn.compose import make_column_transformer
+from sklearn.decomposition import PCA
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.linear_model import HuberRegressor, Lasso, LogisticRegression, PoissonRegressor, Ridge
+from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, RobustScaler, StandardScaler
+
+from talkoot.api.attributes import apart, learned, up_to_signs
+from talkoot.api.verification import Check, Verification
+from talkoot.api.verify import tightened, verify
+from talkoot.watch.findings import sameness
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(120, 4)) @ RNG.normal(size=(4, 4)) + [0.0, 5.0, -5.0, 2.0]
+NUMBERS = X @ [1.0, -2.0, 0.5, 3.0] + RNG.normal(size=120)
+LABELS = np.digitize(NUMBERS, np.quantile(NUMBERS, [0.3, 0.7])).astype(float)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "y", "allowed"),
+    [
+        (StandardScaler(), None, 1e-9),
+        (PCA(2), None, 1e-9),
+        (Ridge(), NUMBERS, 1e-9),
+        (GaussianNB(), LABELS, 1e-9),
+        (LinearDiscriminantAnalysis(), LABELS, 1e-9),
+        (MinMaxScaler(), None, 1e-9),
+        (RobustScaler(), None, 1e-9),
+        (LogisticRegression(), LABELS, 1e-6),
+        (PoissonRegressor(), np.exp(NUMBERS / 20), 1e-6),
+        (Lasso(0.01), NUMBERS, 1e-6),
+        (HuberRegressor(), NUMBERS, 1e-2),
+        (make_pipeline(StandardScaler(), LogisticRegression()), LABELS, 1e-6),
+    ],
+    ids=lambda v: type(v).__name__,
+)
+def test_it_is_the_same_over_one_two_three_and_seven_nodes(
+    estimator: Any, y: np.ndarray | None, allowed: float
+) -> None:
+    found = verify(estimator, X, y)
+    assert found.ok, str(found)
+    assert list(found.checks[0].apart) == ["1 node", "2 nodes", "3 nodes", "7 nodes", "7 + empty"]
+    assert {check.tolerance for check in found.checks} == {allowed}
+
+
+def test_the_nodes_as_they_are_given_come_first() -> None:
+    found = verify(Ridge(), {"a": (X[:100], NUMBERS[:100]), "b": (X[100:], NUMBERS[100:])}, nodes=[2])
+    assert list(found.checks[0].apart) == ["as given", "2 nodes", "2 + empty"]
+    assert found.ok
+
+
+def test_parts_of_a_composition_are_named() -> None:
+    table = pd.DataFrame(X, columns=list("abcd")).assign(town=np.where(LABELS > 0, "lima", "oslo"))
+    both = make_column_transformer((OneHotEncoder(), ["town"]), (StandardScaler(), ["a", "b"]))
+    found = verify(make_pipeline(both, Ridge()), table.assign(y=NUMBERS), "y", nodes=(2,))
+    assert found.ok, str(found)
+    names = [check.name for check in found.checks]
+    assert "columntransformer.standardscaler.mean_" in names
+    assert "ridge.coef_" in names
+
+
+@pytest.mark.parametrize(
+    "rows", [X.astype(np.float32), csr_array(np.where(X > 5, X, 0))], ids=["single", "csr"]
+)
+def test_single_precision_and_sparse_rows(rows: Any) -> None:
+    found = verify(LogisticRegression(), rows, (LABELS > 0).astype(int), nodes=(1, 3))
+    assert found.ok, str(found)
+
+
+def test_weights_count_on_both_sides() -> None:
+    assert verify(Ridge(), X, NUMBERS, weight=RNG.random(120), nodes=(3,)).ok
+
+
+def test_a_difference_is_found_and_named() -> None:
+    good, bad = (
+        Check(name="coef_", apart={"2 nodes": 1e-12}, tolerance=1e-9),
+        Check(name="mean_", apart={"2 nodes": 1e-12, "7 nodes": 2e-3}, tolerance=1e-9),
+    )
+    found = Verification(estimator="Ridge", checks=(bad, good))
+    assert good.ok
+    assert not found.ok
+    assert "NOT the same" in str(Verification(estimator="Ridge", checks=(bad,)))
+    assert "differs" in str(sameness(found.facts()))
+
+
+def test_solvers_stop_late_on_both_sides() -> None:
+    pipe, said = tightened(make_pipeline(StandardScaler(), LogisticRegression(max_iter=50)), features=4)
+    assert pipe[-1].tol == 1e-10
+    assert pipe[-1].max_iter == 10_000
+    assert pipe[-1].solver == "newton-cholesky"
+    assert "logisticregression__tol=1e-10" in said
+    assert tightened(Ridge(), features=4)[1] == ""
+
+
+def test_how_far_two_values_are_apart() -> None:
+    assert apart(np.array([1.0, np.nan]), np.array([1.0, np.nan])) == 0.0
+    assert apart(np.array([1.0, np.inf]), np.array([1.0, np.nan])) == np.inf
+    assert apart(np.ones(2), np.ones(3)) == np.inf
+    assert apart(np.array(["a"]), np.array(["b"])) == np.inf
+    assert apart(np.array(["a"]), np.array([1.0])) == np.inf
+    assert apart([np.array(["x", np.nan], dtype=object)], [np.array(["x", np.nan], dtype=object)]) == 0.0
+    assert apart(csr_array(np.eye(2)), csr_array(np.eye(2) * 2)) == 0.5
+    assert apart(None, np.ones(2)) == np.inf
+    assert up_to_signs(-np.eye(2), np.eye(2)).tolist() == [[1.0, 0.0], [0.0, 1.0]]
+
+
+def test_effort_is_not_compared() -> None:
+    names = [name for name, _ in learned(LogisticRegression().fit(X, LABELS > 0))]
+    assert names == ["classes_", "coef_", "intercept_", "n_features_in_"]
