@@ -111,7 +111,7 @@ def curve(name: str, series: Mapping[int, float]) -> svg.Picture:
     y = scale(low - pad, high + pad, tall - 30, 34)
     points = [(x(r), y(v)) for r, v in series.items()]
     marks = [(r, px, py) for r, (px, py) in zip(rounds, points, strict=True)] if len(points) <= 40 else []
-    shown = [rounds[0], rounds[-1]]
+    shown, levels = [rounds[0], rounds[-1]], _levels(low, high, steep)
     return svg.picture(
         wide,
         tall,
@@ -121,9 +121,9 @@ def curve(name: str, series: Mapping[int, float]) -> svg.Picture:
         *(
             join(
                 svg.line(58, y(v), wide - 70, y(v), "hair"),
-                svg.text(50, y(v), words.number(v), class_="axis", anchor="end"),
+                svg.text(50, y(v), said, class_="axis", anchor="end"),
             )
-            for v in _levels(low, high, steep)
+            for v, said in zip(levels, words.even(levels), strict=True)
         ),
         svg.polyline(points, "curve"),
         *(svg.dot(px, py, 2.6, "together", f"round {r}: {words.number(series[r])}") for r, px, py in marks),

@@ -39,10 +39,7 @@ def dots(scores: Mapping[str, Ways], metric: str) -> svg.Picture:
         f"{metric} of each node by how the model was learned",
         svg.text(170, 10, metric, class_="head"),
         svg.text(WIDTH, 10, "95 % interval", class_="head", anchor="end"),
-        *(
-            join(svg.line(x(v), top - 6, x(v), y - 8, "hair"), _tick(x(v), y + 6, v, shares))
-            for v in svg.ticks(low, high, 6)
-        ),
+        _axis(low, high, x, top - 6, y + 4, shares),
         *rows,
         svg.text(0, y + 22, more, class_="muted") if folded else None,
     )
@@ -136,9 +133,17 @@ def _between(low: float, high: float, shares: bool) -> str:
     return f"{100 * low:.1f} to {100 * high:.1f} %" if shares else f"{low:.3f} to {high:.3f}"
 
 
-def _tick(x: float, y: float, score: float, shares: bool) -> Safe:
-    text = f"{100 * score:.4g} %" if shares else f"{score:.4g}"
-    return svg.text(x, y, text, class_="axis", anchor="middle")
+def _axis(low: float, high: float, x: svg.Scale, top: float, end: float, shares: bool) -> Safe:
+    """Lines at round scores, labelled below."""
+    levels, unit = svg.ticks(low, high, 6), " %" if shares else ""
+    texts = words.even([100 * v if shares else v for v in levels])
+    return join(
+        *(svg.line(x(v), top, x(v), end - 12, "hair") for v in levels),
+        *(
+            svg.text(x(v), end, said + unit, class_="axis", anchor="middle")
+            for v, said in zip(levels, texts, strict=True)
+        ),
+    )
 
 
 def _shares(metric: str) -> bool:

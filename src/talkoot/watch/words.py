@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 
 def count(number: int) -> str:
@@ -59,7 +60,20 @@ def number(value: float) -> str:
     """
     if not math.isfinite(value):
         return "not finite"
-    return f"{value:.4g}" if value == 0 or 1e-3 <= abs(value) < 1e5 else f"{value:.1e}"
+    return f"{value:.4g}" if value == 0 or 1e-3 <= abs(value) < 1e5 else f"{value:.2g}"
+
+
+def even(numbers: Sequence[float]) -> list[str]:
+    """Numbers of one axis, with as many decimals each as any of them needs.
+
+    >>> even([0.5, 1.0, 1.75]), even([10.0, 20.0])
+    (['0.50', '1.00', '1.75'], ['10', '20'])
+    """
+    if any(value and not 1e-3 <= abs(value) < 1e5 for value in numbers):
+        return [number(value) for value in numbers]
+    texts = [f"{value:.6f}".rstrip("0") for value in numbers]
+    places = max((len(text.partition(".")[2]) for text in texts), default=0)
+    return [f"{value:.{places}f}" for value in numbers]
 
 
 def listed(names: list[str]) -> str:
