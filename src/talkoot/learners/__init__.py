@@ -43,7 +43,6 @@ def learner_for(estimator: Any) -> Learner:
         return estimator
     make = catalogue().get(type(estimator))
     if make is None:
-        raise NotDistributable(
-            f"{type(estimator).__name__} cannot be distributed", cure=nearest(estimator, catalogue())
-        )
+        name = getattr(estimator, "__name__", type(estimator).__name__)
+        raise NotDistributable(f"{name} cannot be distributed", cure=nearest(estimator, catalogue()))
     return make(estimator)

@@ -93,7 +93,7 @@ def resolved(spec: Any, schema: Schema) -> Any:
     numbers = {i for i, kind in enumerate(schema.kinds) if kind == "number"}
     if unclear := numbers & ((floats ^ ints) | (bools - floats)):
         raise NotDistributable(
-            f"{spec} tells kinds of numbers apart, and the nodes agree on numbers and text only",
+            f"{_said(spec)} tells kinds of numbers apart, and the nodes agree on numbers and text only",
             column=schema.column(min(unclear)),
             cure="List the columns by name.",
         )
@@ -105,9 +105,13 @@ def _picks(spec: Callable[[Any], Any], table: Any, schema: Schema) -> tuple[int,
         chosen = spec(table)
     except Exception as error:
         raise DataError(
-            f"{spec} cannot pick columns from the table: {error}", cure="List the columns by name."
+            f"{_said(spec)} cannot pick columns from the table: {error}", cure="List the columns by name."
         ) from error
     return positions([chosen], schema.names, schema.features)[0]
+
+
+def _said(spec: Callable[[Any], Any]) -> str:
+    return f"{getattr(spec, '__name__', type(spec).__name__)}(...)"
 
 
 def _frame(schema: Schema, number: Any, text: Any) -> Any:

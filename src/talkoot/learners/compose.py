@@ -62,8 +62,8 @@ def parallel(estimator: Union) -> Parallel:
             _require_table(name, part, spec)
         listed = [(name, part) for name, part, _ in estimator.transformers]
         listed.append(("remainder", estimator.remainder))
-    _require_names([name for name, _ in listed])
     kept = [(name, part) for name, part in listed if not is_drop(part)]
+    _require_names([name for name, _ in kept])
     parts = {name: _part(name, _whole(part, estimator), last=False) for name, part in kept}
     asked = frozenset(name for name, part in kept if _asks_weights(part))
     return Parallel(estimator, parts, asked or frozenset(parts))
@@ -109,6 +109,8 @@ def _require_table(name: str, part: Any, spec: Any) -> None:
 
 def _require_names(names: Sequence[str]) -> None:
     """Refuse what scikit-learn would refuse, before the run instead of after it."""
+    if not names:
+        raise PlanError("there is nothing to fit in the composition", cure="Give it at least one part.")
     wrong = [name for name in names if names.count(name) > 1 or APART in name]
     if wrong:
         raise PlanError(f"{wrong[0]!r} cannot name a part", cure=f'Names differ and do not hold "{APART}".')
