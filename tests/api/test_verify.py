@@ -12,9 +12,16 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import HuberRegressor, Lasso, LogisticRegression, PoissonRegressor, Ridge
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, RobustScaler, StandardScaler
+from sklearn.preprocessing import (
+    KBinsDiscretizer,
+    MinMaxScaler,
+    OneHotEncoder,
+    QuantileTransformer,
+    RobustScaler,
+    StandardScaler,
+)
 
-from talkoot.api.attributes import apart, learned, up_to_signs
+from talkoot.api.attributes import apart, learned, ranks_apart, up_to_signs
 from talkoot.api.verification import Check, Verification
 from talkoot.api.verify import tightened, verify
 from talkoot.watch.findings import sameness
@@ -50,6 +57,25 @@ def test_it_is_the_same_over_one_two_three_and_seven_nodes(
     assert found.ok, str(found)
     assert list(found.checks[0].apart) == ["1 node", "2 nodes", "3 nodes", "7 nodes", "7 + empty"]
     assert {check.tolerance for check in found.checks} == {allowed}
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [RobustScaler(), QuantileTransformer(), KBinsDiscretizer(quantile_method="averaged_inverted_cdf")],
+    ids=lambda v: type(v).__name__,
+)
+def test_sketched_quantiles_are_held_to_their_rank_error(estimator: Any) -> None:
+    found = verify(estimator, RNG.normal(size=(20_000, 2)), nodes=(1, 3))
+    assert found.ok, str(found)
+    assert [check.tolerance for check in found.checks] == pytest.approx([0.0007], abs=1e-4)
+    assert "ranks" in str(found)
+
+
+def test_ranks_that_are_apart_are_found() -> None:
+    rows = np.arange(100.0)[:, np.newaxis]
+    assert ranks_apart(np.array([49.5]), np.array([49.5]), rows) == 0.0
+    assert ranks_apart(np.array([[10.0], [50.0]]), np.array([[10.0], [60.0]]), rows) == 0.09
+    assert ranks_apart(np.array([1.0]), np.array([1.0, 2.0]), rows) == np.inf
 
 
 def test_the_nodes_as_they_are_given_come_first() -> None:
@@ -115,4 +141,4 @@ def test_how_far_two_values_are_apart() -> None:
 
 def test_effort_is_not_compared() -> None:
     names = [name for name, _ in learned(LogisticRegression().fit(X, LABELS > 0))]
-    assert names == ["classes_", "coef_", "intercept_", "n_features_in_"]
+    assert names == ["classes_", "coef_", "intercept_"]

@@ -206,7 +206,7 @@ def run(
 
     >>> import numpy as np, talkoot as tk
     >>> from sklearn.preprocessing import StandardScaler
-    >>> plan = tk.Plan(tk.learner_for(StandardScaler()))
+    >>> plan = tk.Plan(learner_for(StandardScaler()), sync=tk.rounds(deadline="10m"))
     >>> tk.run(plan, np.array([[1.0], [3.0]])).model.mean_
     array([2.])
     """

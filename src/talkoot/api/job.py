@@ -91,10 +91,6 @@ class Job:
         """Run the plan to its end on shards that are bound to `schema`, from the model `start` if given."""
         return run(self.plan, bound, self.engine, schema=schema, listen=listen, model=start)
 
-    def fitted(self) -> Any:
-        """The fitted object, from round 0 to the end."""
-        return self.plan.learner.finish(self.execute(*self.agree()).model)
-
     def without(self, node: str) -> Job:
         """The same job for the other nodes."""
         return replace(self, shards=without(self.shards, node))

@@ -39,6 +39,12 @@ class Verification:
         estimator: what was fitted on both sides.
         checks: everything that was compared.
         notes: what was set or left out to make the comparison fair.
+
+    >>> check = Check(name="coef_", apart={"2 nodes": 3e-15, "7 nodes": 2e-15}, tolerance=1e-9)
+    >>> print(Verification(estimator="Ridge", checks=(check,)))
+    Ridge over nodes is the same as scikit-learn's on all rows; largest differences:
+           2 nodes  7 nodes  allowed
+    coef_  3.0e-15  2.0e-15    1e-09  same
     """
 
     estimator: str
@@ -64,7 +70,7 @@ class Verification:
         ]
         verdict = "the same as" if self.ok else "NOT the same as"
         head = f"{self.estimator} over nodes is {verdict} scikit-learn's on all rows; largest differences:"
-        return "\n".join([head, aligned([heads, *rows]), *self.notes])
+        return "\n".join([head, aligned([heads, *rows], right=range(1, len(heads) - 1)), *self.notes])
 
     def facts(self) -> dict[str, Any]:
         """What a report shows."""
