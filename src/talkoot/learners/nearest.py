@@ -46,18 +46,20 @@ ADVICE = {  # what to take: instead of what
         ElasticNetCV MultiTaskLasso MultiTaskLassoCV MultiTaskElasticNet MultiTaskElasticNetCV""",
     "Take PCA().": """
         IncrementalPCA FastICA FactorAnalysis KernelPCA SparsePCA MiniBatchSparsePCA DictionaryLearning
-        MiniBatchDictionaryLearning""",
-    "Take TruncatedSVD().": "NMF MiniBatchNMF LatentDirichletAllocation",
+        MiniBatchDictionaryLearning Isomap LocallyLinearEmbedding TSNE""",
+    "Take Ridge() behind PCA().": "PLSRegression PLSCanonical PLSSVD CCA",
+    "Take TruncatedSVD().": """
+        NMF MiniBatchNMF LatentDirichletAllocation GaussianRandomProjection SparseRandomProjection""",
     'Take QuantileTransformer(output_distribution="normal").': "PowerTransformer",
     "Take KBinsDiscretizer() or PolynomialFeatures().": "SplineTransformer",
     "Take SimpleImputer(), perhaps with add_indicator=True.": "KNNImputer IterativeImputer MissingIndicator",
     "Take OneHotEncoder(), with max_categories= for long tails.": "TargetEncoder",
-    "Take HashingVectorizer().": "CountVectorizer TfidfVectorizer",
+    "Take HashingVectorizer().": "CountVectorizer TfidfVectorizer TfidfTransformer DictVectorizer",
     "Leave it out: classifiers take labels as they are, text too.": "LabelEncoder LabelBinarizer",
     "Take VarianceThreshold(), or learn with Lasso().": """
         SelectKBest SelectPercentile SelectFpr SelectFdr SelectFwe GenericUnivariateSelect RFE RFECV
         SelectFromModel SequentialFeatureSelector""",
-    "Take RBFSampler().": "Nystroem",
+    "Take RBFSampler().": "Nystroem SkewedChi2Sampler PolynomialCountSketch",
     "Put tk.Distributed(...) inside it, around the estimator that is searched or combined.": """
         GridSearchCV RandomizedSearchCV HalvingGridSearchCV HalvingRandomSearchCV StackingClassifier
         StackingRegressor VotingClassifier VotingRegressor BaggingClassifier BaggingRegressor
