@@ -226,9 +226,9 @@ def test_parameters_that_do_not_fit_the_rows_are_found_before_any_sum(estimator:
 @pytest.mark.parametrize(
     ("estimator", "rows", "reason"),
     [
-        (MultinomialNB(), -COUNTS, r"node 'a'.*column '\d'.*negative.*MinMaxScaler"),
-        (ComplementNB(), -WIDE, r"node 'a'.*column '\d+'.*negative"),
-        (CategoricalNB(), -COUNTS, "negative.*CategoricalNB"),
+        (MultinomialNB(), -COUNTS, r"node 'a'.*column '\d'.*Negative values.*MinMaxScaler"),
+        (ComplementNB(), -WIDE, r"node 'a'.*column '\d+'.*Negative"),
+        (CategoricalNB(), -COUNTS, "Negative.*CategoricalNB"),
         (CategoricalNB(), COUNTS * 1e9, "codes go up to .*OrdinalEncoder"),
         (CategoricalNB(), WIDE, "the rows are sparse"),
         (GaussianNB(), WIDE, "the rows are sparse"),

@@ -152,7 +152,7 @@ def refuse_negative(X: Any, schema: Schema, estimator: Any) -> None:
         lows = X.min(axis=0)
         column = int(np.argmin(lows if isinstance(lows, np.ndarray) else lows.toarray()))
         raise DataError(
-            f"holds negative numbers, which {type(estimator).__name__} does not accept",
+            f"Negative values in data, which {type(estimator).__name__} does not accept",
             column=schema.column(column),
             cure="Put MinMaxScaler() in front in a Pipeline, or take GaussianNB().",
         )

@@ -142,7 +142,7 @@ class TruncatedComponents(GramLearner):
         most = 0 if features < 2 else min(rows, features) - 1 if arpack else features
         if not 1 <= count <= most:
             raise DataError(
-                f"TruncatedSVD(n_components={count}) cannot be fitted to {rows} rows of {features} features",
+                f"n_components={count} cannot be fitted to n_samples={rows} of n_features={features}",
                 cure=f"Take n_components from 1 to {most}." if most else "Bring two features or more.",
             )
         return min(count, rows)

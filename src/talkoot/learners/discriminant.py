@@ -96,7 +96,9 @@ class Discriminant(ClassLearner):
         schema, here = model.schema, present(update)
         found = self._classes(within(update, model.centers), update, here)
         if found.rows.sum() == len(here):
-            raise DataError("there is one row a class, and LinearDiscriminantAnalysis needs more")
+            raise DataError(
+                f"n_samples={len(here)} is one row a class, and LinearDiscriminantAnalysis needs more"
+            )
         count = components(self.estimator, len(here), schema)
         learned = SOLVERS[self.estimator.solver](found, self.estimator.tol)
         if "explained_variance_ratio_" in learned:
