@@ -27,9 +27,10 @@ LAYERS = {  # a package may import itself and those of a lower number
     "testing": 3,
     "api": 3,
     "demo": 4,
-    "cli": 4,
+    "cli": 5,
 }
-PICKLES = re.compile(r"\b(pickle|cloudpickle|dill|shelve|marshal)\b|joblib\.load|torch\.load|allow_pickle")
+PICKLES = re.compile(r"^(pickle|cloudpickle|dill|shelve|marshal)\b")
+UNPICKLES = re.compile(r"^(pickle|joblib|torch|skops)\.loads?\(|allow_pickle=True")
 HEAVY = {"ray", "grpc", "torch", "xgboost", "pandas", "polars", "hypothesis"}
 
 
@@ -67,9 +68,9 @@ def test_imports_run_one_way(path: Path) -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SOURCE)))
 def test_nothing_is_unpickled_but_by_the_module_that_serves_our_own_workers(path: Path) -> None:
     if path != SOURCE / "engines" / "wire.py":
-        code = "\n".join(ast.unparse(node) for node in ast.parse(path.read_text()).body)
         assert not any(PICKLES.search(name) for name, _ in imports(path)), path
-        assert not re.search(r"(pickle\.loads?|joblib\.load|torch\.load|allow_pickle=True)", code), path
+        calls = [ast.unparse(n) for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call)]
+        assert not any(UNPICKLES.search(call) for call in calls), path
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SOURCE)))
@@ -87,7 +88,8 @@ def test_files_stay_readable(path: Path) -> None:
     assert len(text.splitlines()) <= 500
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            assert (node.end_lineno or 0) - node.lineno < 60, f"{path.name}: {node.name} is too long"
+            first = node.body[1] if ast.get_docstring(node) and len(node.body) > 1 else node.body[0]
+            assert (node.end_lineno or 0) - first.lineno < 40, f"{path.name}: {node.name} is too long"
 
 
 def test_the_public_namespace_is_flat_sorted_and_complete() -> None:

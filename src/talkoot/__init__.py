@@ -10,10 +10,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from talkoot.api.check import check
     from talkoot.api.compare import compare
     from talkoot.api.comparison import Comparison
     from talkoot.api.distributed import Distributed
     from talkoot.api.fit import Fit, fit, run
+    from talkoot.api.value import Value
     from talkoot.api.verification import Verification
     from talkoot.api.verify import verify
     from talkoot.core.errors import (
@@ -30,12 +32,14 @@ if TYPE_CHECKING:
     from talkoot.core.plan import Plan
     from talkoot.core.sync import every, rounds
     from talkoot.core.update import Leaf, Update
+    from talkoot.data.contract import Contract
     from talkoot.data.shards import Shards, shards
     from talkoot.engines.inline import Inline
     from talkoot.engines.local import Local
     from talkoot.guards.weigh import weigh
 
 _HOMES = {
+    "api.check": ("check",),
     "api.compare": ("compare",),
     "api.comparison": ("Comparison",),
     "api.distributed": ("Distributed",),
@@ -44,6 +48,7 @@ _HOMES = {
         "fit",
         "run",
     ),
+    "api.value": ("Value",),
     "api.verification": ("Verification",),
     "api.verify": ("verify",),
     "core.errors": (
@@ -77,6 +82,7 @@ _HOMES = {
         "Leaf",
         "Update",
     ),
+    "data.contract": ("Contract",),
     "data.shards": (
         "Shards",
         "shards",
@@ -93,6 +99,7 @@ __all__ = [
     "Adam",
     "Add",
     "Comparison",
+    "Contract",
     "DataError",
     "Distributed",
     "Fit",
@@ -114,7 +121,9 @@ __all__ = [
     "TalkootError",
     "TrimmedMean",
     "Update",
+    "Value",
     "Verification",
+    "check",
     "compare",
     "every",
     "fit",

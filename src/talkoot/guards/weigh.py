@@ -50,6 +50,12 @@ class Weigh(Transform):
 def weigh(by: Literal["rows", "nodes"] = "rows") -> Weigh:
     """A mean over nodes instead of a sum.
 
+    Args:
+        by: "rows": each node counts by its update's weight; "nodes": each node with rows counts 1.
+
+    Raises:
+        PlanError: `by` is neither.
+
     >>> weigh("rows")
     Weigh(by='rows')
     """
