@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 from rich.console import Console
 from sklearn.base import clone
@@ -14,7 +15,8 @@ from sklearn.preprocessing import StandardScaler
 
 import talkoot as tk
 from talkoot.demo.data import BY, PATH, TARGET, areas
-from talkoot.demo.words import at_home, away_from_home, closing, same, table, welcome
+from talkoot.demo.picture import draw
+from talkoot.demo.words import agreement, at_home, away_from_home, closing, same, table, welcome
 from talkoot.watch.events import EventLog
 from talkoot.watch.report import report
 
@@ -33,32 +35,13 @@ def show(folder: Path, *, workers: int = 4, picture: str | None = None, quiet: b
     Returns:
         Whether the answer was that of one machine.
     """
-    began = time.perf_counter()
-    console = Console(highlight=False)
-    console.width = min(console.width, 100)
-    say = console.print
-    estimator = make_pipeline(StandardScaler(), LogisticRegression(solver="newton-cholesky"))
-    rows, engine, log = tk.shards(PATH, TARGET, by=BY), tk.Local(workers), folder / "events.jsonl"
-    say(welcome(workers))
-
-    say("\n[bold]1  Do their data agree?[/]  tk.check")
-    contract = tk.check(rows, on=engine)
-    say(f"{contract}", markup=False, soft_wrap=True)
-
-    say(f"\n[bold]2  They learn together[/]  tk.fit, {workers} worker processes")
-    fit = tk.fit(estimator, rows, on=engine, log=log, progress=not quiet)
-
-    say("\n[bold]3  Does it pay?[/]  tk.compare, on cells that no model has seen")
-    comparison = tk.compare(estimator, rows, on=engine, folds=4)
-    say(table(comparison), markup=False, soft_wrap=True)
-    scores = transferred(estimator, comparison)
-    home, elsewhere = at_home(comparison), away_from_home(scores)
-    say(f"\n{home} {elsewhere}", markup=False)
-
-    say("\n[bold]4  Is it the answer of one machine?[/]  tk.verify")
-    verification = tk.verify(estimator, rows, on=engine, nodes=(1, 3))
-    say(same(verification), markup=False, soft_wrap=True)
-
+    began, log = time.perf_counter(), folder / "events.jsonl"
+    stage = Stage(_console(), tk.shards(PATH, TARGET, by=BY), tk.Local(workers))
+    stage.console.print(welcome(workers))
+    contract = stage.check()
+    fit = stage.fit(log, quiet)
+    comparison, scores, home, elsewhere = stage.compare()
+    verification = stage.verify()
     with EventLog(log) as told:
         told("check", contract.facts())
         told("compare", {**comparison.facts(), "said": home})
@@ -66,11 +49,60 @@ def show(folder: Path, *, workers: int = 4, picture: str | None = None, quiet: b
         told("verify", verification.facts())
     page = report(log, folder / "report.html")
     if picture:
-        from talkoot.demo.picture import draw
-
         Path(picture).write_text(draw(fit, scores), encoding="utf-8")
-    say(closing(page, time.perf_counter() - began), soft_wrap=True)
+    stage.console.print(closing(page, time.perf_counter() - began), soft_wrap=True)
     return verification.ok
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    console.width = min(console.width, 100)
+    return console
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """The four steps; each says what it does and what it found."""
+
+    console: Console
+    rows: tk.Shards
+    engine: tk.Local
+    estimator: Any = field(
+        default_factory=lambda: make_pipeline(StandardScaler(), LogisticRegression(solver="newton-cholesky"))
+    )
+
+    def check(self) -> tk.Contract:
+        """Whether their data agree."""
+        self.console.print("\n[bold]1  Do their data agree?[/]  tk.check")
+        with self.console.status("counts and sums of each area"):
+            contract = tk.check(self.rows, on=self.engine)
+        self.console.print(agreement(contract))
+        return contract
+
+    def fit(self, log: Path, quiet: bool) -> tk.Fit:
+        """They learn together."""
+        self.console.print(f"\n[bold]2  They learn together[/]  tk.fit, on {self.engine.workers} processes")
+        return tk.fit(self.estimator, self.rows, on=self.engine, log=log, progress=not quiet)
+
+    def compare(self) -> tuple[tk.Comparison, Scores, str, str]:
+        """Whether it pays."""
+        self.console.print("\n[bold]3  Does it pay?[/]  tk.compare, on cells that no model has seen")
+        with self.console.status("each alone, all together, all but one, all on one machine; four folds"):
+            comparison = tk.compare(self.estimator, self.rows, on=self.engine, folds=4)
+            scores = transferred(self.estimator, comparison)
+        home, elsewhere = at_home(comparison), away_from_home(scores)
+        self.console.print(table(comparison), markup=False, soft_wrap=True)
+        self.console.print(f"\n{home} {elsewhere}", markup=False)
+        return comparison, scores, home, elsewhere
+
+    def verify(self) -> tk.Verification:
+        """Whether it is the answer of one machine."""
+        self.console.print("\n[bold]4  Is it the answer of one machine?[/]  tk.verify")
+        with self.console.status("by scikit-learn alone, and over nodes in four ways"):
+            verification = tk.verify(self.estimator, self.rows, on=self.engine, nodes=(1, 3))
+        self.console.print(same(verification), markup=False, soft_wrap=True)
+        return verification
 
 
 def transferred(estimator: Any, comparison: tk.Comparison) -> Scores:

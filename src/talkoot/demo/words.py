@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
 import talkoot as tk
 from talkoot.api.aligned import aligned
 from talkoot.watch import words
@@ -23,6 +27,22 @@ def welcome(workers: int) -> str:
         f"sums. Here the areas live in {workers} processes of one machine; elsewhere they may be hospitals, "
         "banks, or the machines of a cluster.\n[dim]Data: Covertype, Blackard & Dean, CC BY 4.0.[/]"
     )
+
+
+def agreement(contract: tk.Contract) -> RenderableType:
+    """What stands out at each area: of its labels, and of one column; the report has all of it."""
+    grid = Table.grid(padding=(0, 2))
+    told = 0
+    for node in contract.nodes:
+        named = [f for f in contract.findings if f.node == node]
+        kinds = [[f for f in named if f.kind == kind] for kind in ("labels", "shift")]
+        most = [max(found, key=lambda f: f.size) for found in kinds if found]
+        for i, f in enumerate(most):
+            grid.add_row(Text("" if i else node), Text(f"{f.column}: {f.what}"))
+        told += len(most)
+    rest = len(contract.findings) - told
+    more = f"Not quite; {words.many(rest, 'finding')} more in the report." if told else "They do."
+    return Group(grid, Text(more))
 
 
 def table(comparison: tk.Comparison) -> str:
