@@ -90,10 +90,10 @@ class Parallel(Learner):
         self, model: ParallelModel, local: Mapping[str, Any] | None, shard: Shard, ctx: Ctx
     ) -> tuple[Update, Mapping[str, Any]]:
         """What the parts without an answer say; when all have one, how many entries they put out."""
-        kept, said = dict(local or {}), {}
         unsolved = [name for name, part in model.models.items() if not part.done]
         if not unsolved:
-            return self._counted(model, shard), kept
+            return self._counted(model, shard), {}
+        said, kept = {}, {}
         for name in unsolved:
             part, columns = self.parts[name], model.columns[name]
             rows = seen_through(
@@ -103,7 +103,7 @@ class Parallel(Learner):
                 weighted=name in self.weighted,
             )
             with blamed(name, _called(model.schema, columns)):
-                said[name], kept[name] = part.work(model.models[name], kept.get(name), rows, ctx)
+                said[name], kept[name] = part.work(model.models[name], (local or {}).get(name), rows, ctx)
         return _joined(said), kept
 
     def _counted(self, model: ParallelModel, shard: Shard) -> Update:

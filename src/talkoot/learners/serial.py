@@ -16,6 +16,7 @@ from talkoot.core.outer import Outer, Solve
 from talkoot.core.shard import Schema, Shard
 from talkoot.core.update import Update
 from talkoot.learners.flow import Chain, flow, outgoing
+from talkoot.learners.memo import Memo
 from talkoot.learners.parts import blamed, seen_through, weakest
 from talkoot.learners.stateless import Stateless
 
@@ -55,14 +56,32 @@ class SerialModel:
 
 
 @final
+@dataclass(frozen=True, slots=True, eq=False)
+class Kept:
+    """What a node keeps for the present step.
+
+    Args:
+        index: the step's number.
+        own: what the step's learner keeps.
+        memo: the rows that the step sees.
+    """
+
+    index: int
+    own: Any = None
+    memo: Memo = field(default_factory=Memo)
+
+
+@final
 @dataclass(frozen=True, slots=True)
 class Serial(Learner):
     """Pipeline.
 
-    A step is fitted to rows that go through the fitted steps before it, block by block on the nodes.
-    Sample weights reach the last step, as with ``fit(X, y, last__sample_weight=w)``; where some steps were
-    told so by ``set_fit_request(sample_weight=True)``, they reach those and no others. The cache that
+    A step is fitted to rows that go through the fitted steps before it, block by block on the nodes. From a
+    step's second pass on the node keeps what comes out, if it is little. The cache that the pipeline's
     `memory` names is not used.
+
+    Sample weights reach the last step, as with ``fit(X, y, last__sample_weight=w)``; where some steps were
+    told so by ``set_fit_request(sample_weight=True)``, they reach those and no others.
 
     >>> import talkoot as tk
     >>> from sklearn.linear_model import Ridge
@@ -103,16 +122,17 @@ class Serial(Learner):
         )
         return self._advanced(start)
 
-    def work(
-        self, model: SerialModel, local: tuple[int, Any] | None, shard: Shard, ctx: Ctx
-    ) -> tuple[Update, tuple[int, Any]]:
-        """The present step's work on rows that went through the steps before. Each step has its own local."""
-        (name, step), index = self.steps[model.index], model.index
-        own = local[1] if local is not None and local[0] == index else None
-        rows = seen_through(shard, model.way, model.schema, weighted=name in self.weighted)
+    def work(self, model: SerialModel, local: Kept | None, shard: Shard, ctx: Ctx) -> tuple[Update, Kept]:
+        """The present step's work on rows that went through the steps before."""
+        name, step = self.steps[model.index]
+        again = local is not None and local.index == model.index
+        kept = local if local is not None and again else Kept(model.index)
+        rows, memo = seen_through(shard, model.way, model.schema, weighted=name in self.weighted), kept.memo
+        if again and model.way.links:
+            rows, memo = memo.through(rows, len(ctx.cohort))
         with blamed(name, model.columns):
-            update, own = step.work(model.model, own, rows, ctx)
-        return update, (index, own)
+            update, own = step.work(model.model, kept.own, rows, ctx)
+        return update, Kept(model.index, own, memo)
 
     def outer(self) -> Outer:
         """The present step's."""

@@ -1,0 +1,83 @@
+"""What nodes keep of the rows between the passes of a step."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+from composing import SICK, TABLE, X, Y, classic, nodes
+from scipy import sparse
+from sklearn.linear_model import HuberRegressor, LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+import talkoot as tk
+from talkoot.core.context import Ctx
+from talkoot.core.shard import Block
+from talkoot.data.schema import agree
+from talkoot.data.shards import shards
+from talkoot.learners import learner_for, memo
+from talkoot.learners.memo import Held, Memo
+
+
+def passes(limit: int, monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:
+    """How often rows were transformed, and how many rounds there were."""
+    seen = []
+
+    def noted(rows: np.ndarray) -> np.ndarray:
+        seen.append(len(rows))
+        return rows + 1.0
+
+    monkeypatch.setattr(memo, "KEEP", limit)
+    fit = tk.fit(make_pipeline(FunctionTransformer(noted), HuberRegressor()), X, Y, on=tk.Inline())
+    return seen.count(len(X)), len(fit.history)
+
+
+def test_rows_are_transformed_twice_however_many_passes_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    count, rounds = passes(1 << 20, monkeypatch)
+    assert count == 2 < rounds
+
+
+def test_rows_that_are_too_many_are_transformed_in_every_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    count, rounds = passes(X.nbytes - 1, monkeypatch)
+    assert count == rounds + 1  # once in vain
+
+
+def test_the_limit_is_for_all_nodes_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memo, "KEEP", X.nbytes)
+    shard = Held(name="a", held=(Block(X=X),))
+    assert Memo().through(shard, 1)[1].blocks is not None
+    assert Memo().through(shard, 2)[1].over
+
+
+@pytest.mark.parametrize("limit", [0, 1 << 20])
+def test_the_answer_does_not_depend_on_it(limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    estimator = make_pipeline(classic(), LogisticRegression(tol=1e-8))
+    want = tk.fit(estimator, nodes(TABLE, SICK, 3), on=tk.Inline()).model.predict_proba(TABLE)
+    monkeypatch.setattr(memo, "KEEP", limit)
+    got = tk.fit(estimator, nodes(TABLE, SICK, 3), on=tk.Inline()).model.predict_proba(TABLE)
+    np.testing.assert_array_equal(got, want)
+
+
+def test_blocks_count_what_they_hold() -> None:
+    rows = sparse.csr_array(X)
+    stored = rows.data.nbytes + rows.indices.nbytes + rows.indptr.nbytes
+    for block, size in ((Block(X=rows), stored), (Block(X={"a": Y, "b": Y}), 2 * Y.nbytes)):
+        shard = Held(name="a", held=(block,))
+        assert memo._read(shard, size).blocks == (block,)
+        assert memo._read(shard, size - 1).over
+
+
+def test_what_is_kept_does_not_travel() -> None:
+    learner = learner_for(make_pipeline(FunctionTransformer(np.arctan), HuberRegressor()))
+    schema, bound = agree(shards(X, Y), tk.Inline())
+    model = learner.init(schema, np.random.default_rng(0))
+    local = None
+    for _ in range(2):
+        _, local = learner.work(model, local, bound["node0"], Ctx(node="node0", cohort=("node0",)))
+    assert local is not None
+    assert local.memo.blocks is not None
+    again = pickle.loads(pickle.dumps(local))
+    assert again.memo.blocks is None
+    assert len(pickle.dumps(local)) < 1000
