@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from talkoot.watch import svg
 from talkoot.watch.charts import MOST, Stream, curve, flow
-from talkoot.watch.scores import dots, matrix
+from talkoot.watch.scores import dots, matrix, transfer
 
 SVG = "{http://www.w3.org/2000/svg}"
 finite = st.floats(-1e9, 1e9, allow_subnormal=False)
@@ -121,8 +121,15 @@ def test_scores_that_are_no_shares_are_plain_numbers() -> None:
 
 def test_the_matrix_has_a_cell_for_every_pair() -> None:
     scores = {m: {"a": 0.1, "b": 0.9} for m in ("a", "b", "together")}
-    root = parse(matrix(scores, "accuracy"))
+    root = parse(transfer(scores, "accuracy"))
     assert inside(root)
     assert texts(root).count("90.0 %") == 3
     opacities = {float(e.get("fill-opacity", 0)) for e in root.iter(f"{SVG}rect")}
     assert opacities == {0.04, 0.5}
+
+
+def test_cells_that_are_missing_stay_empty_and_great_ones_are_as_dark_as_can_be() -> None:
+    root = parse(matrix({"x": {"a": 0.5, "b": 7.0}, "y": {"b": 1.0}}, ("r", "c"), "{:.1f}".format, full=1.0))
+    shades = [float(e.get("fill-opacity", 0)) for e in root.iter(f"{SVG}rect")]
+    assert shades == pytest.approx([0.27, 0.5, 0.5])
+    assert inside(root)

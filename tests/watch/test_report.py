@@ -134,6 +134,31 @@ def test_sections_of_which_nothing_is_known_are_left_out() -> None:
     assert Outline(render(tell(events()[:2]))).heads == ["One model from 2 nodes", "The nodes", "The plan"]
 
 
+def test_shifts_of_columns_are_a_picture_and_cures_are_said_once() -> None:
+    shift = {
+        "level": "note",
+        "kind": "shift",
+        "node": "north",
+        "column": "age",
+        "size": 0.21,
+        "text": "shifted",
+    }
+    unit = {"level": "error", "kind": "units", "what": "in inches", "cure": "Convert it.", "text": "-"}
+    rows = [shift, {**unit, "node": "north", "column": "a"}, {**unit, "node": "south", "column": "b"}]
+    page = render(tell([*events(), {"t": 2e9, "event": "check", "findings": rows}]))
+    found = Outline(page)
+    assert found.text.count("Convert it.") == 1
+    assert found.text.count("in inches") == 2
+    assert "1 note and 2 errors" in found.text
+    assert "how differently it is distributed at" in found.text
+    assert "0.21" in found.text
+
+
+def test_data_that_agree_are_said_to(tmp_path: Path) -> None:
+    page = report([*events(), {"t": 2e9, "event": "check", "findings": []}], tmp_path / "r.html").read_text()
+    assert "They do: nothing was found." in page
+
+
 def test_a_comparison_without_a_run_is_a_report_too() -> None:
     found = Outline(render(tell([{"t": 2e9, **BESIDE[0]}])))
     assert found.heads == ["Alone or together: 2 nodes", "Does working together pay?"]

@@ -9,7 +9,7 @@ from talkoot.watch import svg, words
 from talkoot.watch.charts import WIDTH, Stream, flow
 from talkoot.watch.markup import tag
 from talkoot.watch.page import style
-from talkoot.watch.scores import matrix
+from talkoot.watch.scores import transfer
 
 PAD = 36.0
 SAID = (
@@ -26,7 +26,7 @@ def draw(fit: tk.Fit, scores: Mapping[str, Mapping[str, float]]) -> str:
     """
     streams = [Stream(name=node, rows=shard.rows, seconds=None) for node, shard in fit.job.shards.items()]
     said = [words.many(fit.schema.rows, "row"), f"{words.many(len(fit.history), 'round')} of sums"]
-    nodes, cells = flow(streams, "one model", said), matrix(scores, "accuracy")
+    nodes, cells = flow(streams, "one model", said), transfer(scores, "accuracy")
     top, between = 96.0, 34.0
     sheet = svg.picture(
         WIDTH + 2 * PAD,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from talkoot.watch import words
-from talkoot.watch.markup import Child, Safe, tag
+from talkoot.watch.markup import Child, Safe, join, tag
 from talkoot.watch.page import section, table
-from talkoot.watch.scores import dots, matrix
+from talkoot.watch.scores import dots, matrix, transfer
 from talkoot.watch.story import Facts
 
 WAYS = (
@@ -59,7 +61,7 @@ def transfer_of(facts: Facts) -> Safe:
     return section(
         "Who can predict for whom?",
         tag("p", facts["said"]) if facts.get("said") else None,
-        tag("div", matrix(facts["scores"], facts["metric"]).draw(), class_="draw"),
+        tag("div", transfer(facts["scores"], facts["metric"]).draw(), class_="draw"),
     )
 
 
@@ -85,21 +87,69 @@ def sameness(facts: Facts) -> Safe:
 
 
 def agreement(facts: Facts) -> Safe:
-    """What the data contract found."""
+    """What the data contract found: what is to be done, and where; shifts of columns as a picture."""
     found = facts["findings"]
+    title, lead = "Do the nodes' data agree?", "Checked before training, from counts and sums: no rows moved."
     if not found:
-        return section("Do the nodes' data agree?", tag("p", "They do: nothing was found."))
-    rows: list[list[Child]] = [
-        [
-            tag("span", row["level"], class_="word" + (" bad" if row["level"] == "error" else "")),
-            row.get("node") or "",
-            row.get("column") or "",
-            row["text"],
-        ]
-        for row in found
-    ]
+        return section(title, tag("p", "They do: nothing was found. ", lead))
+    shifts = [row for row in found if row.get("kind") == "shift"]
+    others = [row for row in found if row.get("kind") != "shift"]
+    levels = Counter(row["level"] for row in found)
+    told = words.listed([words.many(count, level) for level, count in levels.items()])
     return section(
-        "Do the nodes' data agree?",
-        tag("p", "Checked before training, from counts and sums: no rows moved."),
-        table(["", "node", "column", "what was found"], rows),
+        title,
+        tag("p", f"{told}. {lead}"),
+        _findings(others) if others else None,
+        _shifts(shifts) if shifts else None,
     )
+
+
+def _findings(found: list[Facts]) -> Safe:
+    """A table, under each cure what it is for."""
+    groups: dict[str, list[Facts]] = {}
+    for row in found:
+        groups.setdefault(row.get("cure") or "", []).append(row)
+    rows = [
+        line
+        for cure, alike in groups.items()
+        for line in (
+            tag("tr", tag("td", cure, colspan=4, class_="cure")) if cure else None,
+            *(_finding(row) for row in alike),
+        )
+    ]
+    heads = tag("tr", *(tag("th", head) for head in ("", "node", "column", "what was found")))
+    return tag("table", tag("thead", heads), tag("tbody", *rows))
+
+
+def _finding(row: Facts) -> Safe:
+    level = tag("span", row["level"], class_="word bad" if row["level"] == "error" else "word")
+    return tag(
+        "tr",
+        tag("td", level),
+        tag("td", row.get("node") or "", class_="place"),
+        tag("td", row.get("column") or ""),
+        tag("td", row.get("what") or row["text"]),
+    )
+
+
+def _shifts(found: list[Facts]) -> Safe:
+    """How far each column lies apart: the nodes and columns where it is most."""
+    found = sorted(found, key=lambda row: -row["size"])
+    nodes = list(dict.fromkeys(row["node"] for row in found))[:FEW]
+    columns = list(dict.fromkeys(row["column"] for row in found))[: 2 * FEW]
+    sizes = {(row["column"], row["node"]): row["size"] for row in found}
+    cells = {
+        column: {node: sizes[column, node] for node in sorted(nodes) if (column, node) in sizes}
+        for column in columns
+    }
+    drawn = matrix(
+        {column: row for column, row in cells.items() if row},
+        ("column", "how differently it is distributed at"),
+        "{:.2f}".format,
+        full=1.0,
+    )
+    note = (
+        "Population stability index of a node against the others: from 0.1 worth knowing, from 0.25 large. "
+        "Where it is large, the others may not help: compare alone with together."
+    )
+    return join(tag("div", drawn.draw(), class_="draw"), tag("p", note, class_="note"))

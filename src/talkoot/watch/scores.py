@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from talkoot.watch import svg, words
 from talkoot.watch.charts import WIDTH
@@ -76,34 +76,45 @@ def _node(name: str, ways: Ways, top: float, x: svg.Scale, shares: bool) -> Safe
     return join(*parts)
 
 
-def matrix(scores: Mapping[str, Mapping[str, float]], metric: str, strong: str = "together") -> svg.Picture:
-    """Who predicts for whom: a row for each model, a column for the rows it was tested on.
+def matrix(
+    cells: Mapping[str, Mapping[str, float]],
+    heads: tuple[str, str],
+    write: Callable[[float], str],
+    *,
+    full: float | None = None,
+    strong: str = "",
+) -> svg.Picture:
+    """Numbers by row and column, the greater the darker.
 
     Args:
-        scores: model -> tested on -> score.
-        metric: what the scores are.
-        strong: the row to set apart.
+        cells: row -> column -> number; those that are missing stay empty.
+        heads: what the rows are, and what the numbers are and the columns.
+        write: a number as text.
+        full: from which number on a cell is as dark as can be; the greatest by default.
+        strong: a row to set apart.
     """
-    places = list(next(iter(scores.values())))
+    places = list(dict.fromkeys(place for row in cells.values() for place in row))
     left, top, step = 170.0, 46.0, 34.0
     wide = min(142.0, (WIDTH - left) / len(places))
-    values = [v for row in scores.values() for v in row.values()]
-    shade = svg.linear(min(values), max(values), 0.04, 0.5)
+    values = [v for row in cells.values() for v in row.values()]
+    high = max(values) if full is None else full
+    shade = svg.linear(min(0.0, *values) if full else min(values), high, 0.04, 0.5)
     rows = []
-    for i, (model, row) in enumerate(scores.items()):
-        apart = model == strong
+    for i, (name, row) in enumerate(cells.items()):
+        apart = name == strong
         y = top + step * i + (10 if apart else 0)
-        rows.append(svg.text(0, y + 15.5, words.short(model, 22), class_="say together" if apart else "name"))
+        rows.append(svg.text(0, y + 15.5, words.short(name, 22), class_="say together" if apart else "name"))
         rows += [
-            _cell(left + wide * j, y, wide - 3, row[place], shade, _shares(metric))
+            _cell(left + wide * j, y, wide - 3, write(row[place]), shade(min(row[place], high)))
             for j, place in enumerate(places)
+            if place in row
         ]
     return svg.picture(
         WIDTH,
-        top + step * len(scores) + 14,
-        f"{metric} of every model on the rows of every node",
-        svg.text(0, 10, "learned from", class_="head"),
-        svg.text(left, 10, f"{metric} on unseen rows of", class_="head"),
+        top + step * len(cells) + 14,
+        f"{heads[1]}: {words.listed(places)}",
+        svg.text(0, 10, heads[0], class_="head"),
+        svg.text(left, 10, heads[1], class_="head"),
         *(
             svg.text(left + wide * (j + 0.5) - 1.5, 32, words.short(place, 18), anchor="middle")
             for j, place in enumerate(places)
@@ -112,12 +123,24 @@ def matrix(scores: Mapping[str, Mapping[str, float]], metric: str, strong: str =
     )
 
 
-def _cell(x: float, y: float, width: float, score: float, shade: svg.Scale, shares: bool) -> Safe:
+def _cell(x: float, y: float, width: float, text: str, shade: float) -> Safe:
     box = {"x": x, "y": y, "width": width, "height": 31.0, "rx": 2.0}
     return join(
-        tag("rect", class_="cell", fill_opacity=shade(score), **box),
-        svg.text(x + width / 2, y + 15.5, said(score, shares), class_="figure", anchor="middle"),
+        tag("rect", class_="cell", fill_opacity=shade, **box),
+        svg.text(x + width / 2, y + 15.5, text, class_="figure", anchor="middle"),
     )
+
+
+def transfer(scores: Mapping[str, Mapping[str, float]], metric: str) -> svg.Picture:
+    """Who predicts for whom: a row for each model, a column for the rows that it was tested on.
+
+    Args:
+        scores: learned from -> tested on -> score; the row "together" is set apart.
+        metric: what the scores are.
+    """
+    shares = _shares(metric)
+    heads = ("learned from", f"{metric} on unseen rows of")
+    return matrix(scores, heads, lambda score: said(score, shares), strong="together")
 
 
 def said(score: float, shares: bool) -> str:
