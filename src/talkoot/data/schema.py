@@ -19,7 +19,7 @@ from talkoot.data.columns import FLOAT32, FLOAT64, NUMBER, TEXT, USABLE, distinc
 from talkoot.data.files import FileShard
 from talkoot.data.inventory import Inventory
 from talkoot.data.shards import Shards
-from talkoot.data.source import STEP, Source
+from talkoot.data.source import STEP, UNKNOWN, Source
 from talkoot.data.tables import as_table
 
 Said = Mapping[str, np.ndarray]
@@ -49,8 +49,7 @@ def agree(
     """
     began = time.perf_counter()
     plan = Plan(Inventory(labels=labels, target=shards.target))
-    blank = Schema(names=None, kinds=(), dtype=FLOAT64, rows=0, center=np.empty(0))
-    heard = run(plan, shards, engine, schema=blank, listen=_without_rounds(listen))
+    heard = run(plan, shards, engine, schema=UNKNOWN, listen=_without_rounds(listen))
     said: Mapping[str, Said] = plan.learner.finish(heard.model)
     schema = _agreed(said, shards.target, labels)
     facts = {

@@ -52,6 +52,11 @@ class Layout:
         )
 
 
+UNKNOWN = Schema(
+    names=None, kinds=(), dtype=np.dtype(np.float64), rows=0, center=np.empty(0)
+)  # before round 0
+
+
 def wanted(schema: Schema) -> tuple[str, ...]:
     """The columns that a schema asks for, by name or by position as text."""
     return schema.names if schema.names is not None else tuple(map(str, range(schema.features)))

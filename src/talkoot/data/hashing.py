@@ -1,0 +1,95 @@
+"""Rows as salted 64-bit hashes, so that two nodes can find that they hold the same ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import final
+
+import numpy as np
+
+KEEP = 1 << 20  # hashes of a node; of more rows the least hashes stand for all (a bottom-k sample)
+_SHIFTS, _TIMES = (30, 27, 31), (0xBF58476D1CE4E5B9, 0x94D049BB133111EB)  # splitmix64's
+
+
+def hash_rows(columns: Mapping[str, np.ndarray], rows: int, salt: str) -> np.ndarray:
+    """A hash of each row that does not depend on the order of columns or the width of numbers.
+
+    Args:
+        columns: (rows,) floats, or objects of str and None, by name.
+        rows: number of rows.
+        salt: a secret of the run, so that hashes of two runs have nothing to do with each other. Who
+            knows the salt can hash a guess: hashes hide rows from readers of the wire, not from partners.
+
+    Returns:
+        (rows,) uint64.
+
+    >>> a = hash_rows({"age": np.array([63.0, 41.0])}, 2, "salt")
+    >>> b = hash_rows({"age": np.array([41.0], dtype=np.float32)}, 1, "salt")
+    >>> bool(a[1] == b[0]), bool(a[0] == b[0])
+    (True, False)
+    """
+    hashed = np.zeros(rows, np.uint64)
+    for name in sorted(columns):
+        hashed = _mixed(hashed ^ (_values(columns[name], salt) + _word(f"{salt}/{name}")))
+    return hashed
+
+
+def _values(column: np.ndarray, salt: str) -> np.ndarray:
+    if column.dtype.kind in "OU":
+        levels, codes = _levels(column)
+        words: np.ndarray = np.array([_word(f"{salt}:{level}") for level in levels], dtype=np.uint64)
+        return np.asarray(words[codes])
+    numbers = column.astype(np.float64) + 0.0  # -0.0 becomes 0.0
+    numbers[np.isnan(numbers)] = np.nan
+    return _mixed(numbers.view(np.uint64))
+
+
+def _levels(column: np.ndarray) -> tuple[list[str | None], np.ndarray]:
+    known: dict[str | None, int] = {}
+    codes = np.fromiter((known.setdefault(value, len(known)) for value in column), np.intp, len(column))
+    return list(known), codes
+
+
+def _word(text: str) -> np.uint64:
+    return np.uint64(int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little"))
+
+
+def _mixed(words: np.ndarray) -> np.ndarray:
+    """Spread every bit over all others: the finaliser of splitmix64 (Steele, Lea, Flood 2014)."""
+    for shift, times in zip(_SHIFTS, (*_TIMES, 1), strict=True):
+        words = (words ^ (words >> np.uint64(shift))) * np.uint64(times)
+    return np.asarray(words)
+
+
+@final
+@dataclass(slots=True)
+class Sample:
+    """The distinct hashes of a node's rows, or the least of them where they are many."""
+
+    keep: int = KEEP
+    kept: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint64))
+    counts: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    waiting: list[np.ndarray] = field(default_factory=list)
+
+    def add(self, hashes: np.ndarray) -> None:
+        """More rows."""
+        self.waiting.append(hashes)
+        if sum(map(len, self.waiting)) >= self.keep:
+            self.settle()
+
+    def settle(self) -> tuple[np.ndarray, np.ndarray]:
+        """The sorted distinct hashes and how many rows have each, with all rows so far in them."""
+        ones = [np.ones(len(hashes), np.int64) for hashes in self.waiting]
+        every = np.concatenate([self.kept, *self.waiting])
+        order = np.argsort(every, kind="stable")
+        counts = np.concatenate([self.counts, *ones])[order]
+        self.waiting.clear()
+        if len(every):
+            first = np.flatnonzero(np.diff(every[order], prepend=~every[order][:1]))[: self.keep + 1]
+            last = len(every) if len(first) <= self.keep else int(first[-1])
+            first = first[: self.keep]
+            self.kept = every[order][first]
+            self.counts = np.add.reduceat(counts[:last], first)
+        return self.kept, self.counts
