@@ -146,6 +146,19 @@ def test_verify_says_whether_it_is_the_same(claims: Path, capsys: pytest.Capture
     assert "the same as scikit-learn's" in out
 
 
+def test_check_ends_with_one_if_training_would_fail(claims: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = talk(capsys, "check --data north=north.csv south=south.csv --target fraud --threads 1")
+    assert (code, err) == (0, "")
+    assert out.startswith("2 nodes")
+    text = (claims / "south.csv").read_text().splitlines()
+    (claims / "south.csv").write_text(
+        "\n".join([text[0], *(f"old,{line.partition(',')[2]}" for line in text[1:])])
+    )
+    code, out, err = talk(capsys, "check --data north=north.csv south=south.csv --target fraud --threads 1")
+    assert (code, err) == (1, "")
+    assert "south, age" in out
+
+
 def test_report_of_a_run(claims: Path, capsys: pytest.CaptureFixture[str]) -> None:
     talk(capsys, "fit StandardScaler --data claims.parquet --columns age --threads 1 --out r --quiet")
     (claims / "r/report.html").unlink()

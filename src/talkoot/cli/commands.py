@@ -82,7 +82,7 @@ def compare(options: argparse.Namespace) -> int:
 
 def check(options: argparse.Namespace) -> int:
     """`talkoot check`."""
-    found = tk.check(shards(options), on=place(options))
+    found = tk.check(shards(options), keys=options.keys, on=place(options))
     print(found)
     return DONE if found.ok else FOUND
 

@@ -141,10 +141,14 @@ def _check(commands: Any) -> Parser:
         commands,
         "check",
         "Do the nodes' data agree? Columns, units, categories, missing values, labels, duplicates.",
-        "talkoot check --data cleveland=a.csv hungary=b.csv --target ill",
+        "talkoot check --data cleveland=a.csv hungary=b.csv --target ill --keys patient",
+        "Ends with 1 if something was found that makes training fail, or reads one thing as another.",
     )
     _data(made)
     _place(made)
+    made.add_argument(
+        "--keys", nargs="+", metavar="COLUMN", help="tell rows apart, to find those of two nodes"
+    )
     return made
 
 
