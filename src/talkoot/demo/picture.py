@@ -12,9 +12,7 @@ from talkoot.watch.page import style
 from talkoot.watch.scores import transfer
 
 PAD = 36.0
-SAID = (
-    "Alone, a model is lost away from home. Together, one model serves all four, and no row leaves its area."
-)
+SAID = "Alone, a model is lost away from home. Together, one serves all four, and no row leaves its area."
 
 
 def draw(fit: tk.Fit, scores: Mapping[str, Mapping[str, float]]) -> str:
@@ -35,9 +33,7 @@ def draw(fit: tk.Fit, scores: Mapping[str, Mapping[str, float]]) -> str:
         tag("style", style("drawn")),
         tag("rect", width="100%", height="100%", rx=8.0, class_="paper"),
         svg.text(PAD, 38, "Four areas of one forest, one model", class_="title"),
-        svg.text(
-            PAD, 64, "Rows stay where they are. What an area sends in a round is a sum.", class_="muted"
-        ),
+        svg.text(PAD, 64, SAID, class_="muted"),
         nodes.at(PAD, top),
         cells.at(PAD, top + nodes.height + between),
     )

@@ -103,7 +103,9 @@ def matrix(
     for i, (name, row) in enumerate(cells.items()):
         apart = name == strong
         y = top + step * i + (10 if apart else 0)
-        rows.append(svg.text(0, y + 15.5, words.short(name, 22), class_="say together" if apart else "name"))
+        rows.append(
+            svg.text(0, y + 15.5, words.short(name, 22), class_="strong together" if apart else "name")
+        )
         rows += [
             _cell(left + wide * j, y, wide - 3, write(row[place]), shade(min(row[place], high)))
             for j, place in enumerate(places)
