@@ -25,6 +25,7 @@ from sklearn.preprocessing import (
     MinMaxScaler,
     Normalizer,
     OneHotEncoder,
+    OrdinalEncoder,
     PolynomialFeatures,
     StandardScaler,
 )
@@ -47,7 +48,7 @@ TABLE = pd.DataFrame(
 )
 TABLE.loc[RNG.choice(N, 25), "age"] = np.nan
 TABLE.loc[RNG.choice(N, 25), "city"] = None
-SICK = np.where((TABLE.bmi > 25) ^ (TABLE.sex == "f") ^ (RNG.random(N) < 0.2), "yes", "no")
+SICK = np.where((TABLE.bmi + 2 * (TABLE.sex == "f") + RNG.normal(size=N)) > 26, "yes", "no")
 
 
 def classic(imputer: str = "median") -> ColumnTransformer:
@@ -173,6 +174,11 @@ MIXED = [
         ColumnTransformer([("keep", "passthrough", ["sex", "bmi", "city"])]),
         SimpleImputer(strategy="most_frequent"),
         OneHotEncoder(),
+    ),
+    make_pipeline(
+        FunctionTransformer(lambda table: table[["sex", "city"]].replace("oulu", np.nan)),
+        SimpleImputer(strategy="most_frequent"),
+        OrdinalEncoder(),
     ),
     ColumnTransformer([("hash", HashingVectorizer(n_features=16), "sex"), ("n", "passthrough", ["bmi"])]),
     ColumnTransformer(

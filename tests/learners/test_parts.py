@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pandas as pd
 import pytest
 from composing import HOLES, TABLE, X, nodes
 from sklearn.base import BaseEstimator
@@ -87,6 +88,13 @@ BAD_DATA = [
     (make_pipeline(HashingVectorizer(), StandardScaler()), TABLE, "reads one column of text"),
     (make_pipeline(Failing(), StandardScaler()), X, "fails on a row of typical values.*no such rows"),
 ]
+
+
+def test_columns_may_be_called_by_numbers() -> None:
+    rows = pd.DataFrame(HOLES, columns=list("43210"))
+    union = ColumnTransformer([("a", PCA(), ["1"])])
+    with pytest.raises(tk.DataError, match="column '1': in 'a'"):
+        tk.fit(union, rows)
 
 
 @pytest.mark.parametrize(("estimator", "rows", "words"), BAD_DATA, ids=[w[:30] for *_, w in BAD_DATA])

@@ -78,6 +78,14 @@ def test_functions_of_frames_are_handed_frames() -> None:
     np.testing.assert_allclose(got.predict(rows), want.predict(rows), rtol=1e-9)
 
 
+def test_functions_may_have_no_value_at_the_mean() -> None:
+    rows = pd.DataFrame(np.sign(X), columns=list("abcde"))  # of -1 and 1, so the mean is in between
+    function = FunctionTransformer(lambda table: np.sqrt(abs(table) - 0.99))
+    fit = tk.fit(make_pipeline(function, StandardScaler()), rows[["a", "b"]])
+    assert fit.model[1].feature_names_in_.tolist() == ["a", "b"]
+    assert fit.model[1].mean_ == pytest.approx(0.1)
+
+
 @pytest.mark.parametrize("threshold", [0.0, 0.2, 0.29, 0.31, 0.5, 1.0])
 @pytest.mark.parametrize("rest", ["drop", "passthrough"])
 def test_the_output_is_sparse_where_scikit_learn_makes_it_so(threshold: float, rest: str) -> None:

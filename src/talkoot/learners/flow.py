@@ -251,7 +251,8 @@ def _names(fitted: Any, schema: Schema) -> tuple[str, ...] | None:
     if fitted is None or isinstance(fitted, str):
         return schema.names
     if isinstance(fitted, FunctionTransformer) and not fitted.validate and schema.names is not None:
-        out = fitted.transform(framed(typical(schema), schema.names))
+        with np.errstate(all="ignore"):  # the row is made up
+            out = fitted.transform(framed(typical(schema), schema.names))
         return tuple(out.columns) if hasattr(out, "columns") else None
     return None if container(fitted) == "default" else tuple(fitted.get_feature_names_out())
 

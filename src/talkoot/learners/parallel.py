@@ -172,8 +172,9 @@ class Parallel(Learner):
         return united(self.estimator, model.schema, model.columns, self._fitted(model), model.density)
 
 
-def _called(schema: Schema, columns: tuple[int, ...]) -> tuple[str, ...]:
-    return tuple(schema.column(i) for i in columns)
+def _called(schema: Schema, columns: tuple[int, ...]) -> tuple[str, ...] | None:
+    """What a part's columns are called in the whole table, where they have no names."""
+    return None if schema.names is not None else tuple(map(str, columns))
 
 
 def _joined(said: Mapping[str, Update]) -> Update:

@@ -153,7 +153,8 @@ class Serial(Learner):
     def _next(self, model: SerialModel) -> SerialModel:
         """The start of the step after the present one, which has its answer."""
         fitted = self.steps[model.index][1].finish(model.model)
-        schema, columns = outgoing(fitted, model.schema), _columns(fitted, model)
+        schema = outgoing(fitted, model.schema)
+        columns = None if schema.names is not None else _columns(fitted, model)
         index = model.index + 1
         name, step = self.steps[index]
         with blamed(name, columns):

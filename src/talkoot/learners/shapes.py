@@ -75,11 +75,18 @@ def shaped(X: Any, schema: Schema) -> Rows:
         if is_sparse(X):
             return X.tocsr().astype(schema.dtype, copy=False)
         return np.asarray(matrix(X), dtype=schema.dtype)
-    columns = list(X.values()) if isinstance(X, Mapping) else list(np.asarray(X, dtype=object).T)
+    columns = list(X.values()) if isinstance(X, Mapping) else list(_with_none(np.asarray(X, dtype=object)).T)
     return {
         name: column if kind == "text" else column.astype(schema.dtype, copy=False)
         for name, column, kind in zip(labels(schema), columns, schema.kinds, strict=True)
     }
+
+
+def _with_none(X: np.ndarray) -> np.ndarray:
+    """Objects with None wherever there is NaN, which differs from itself."""
+    out = X.copy()
+    out[np.not_equal(X, X)] = None
+    return out
 
 
 def typical(schema: Schema) -> Rows:

@@ -38,6 +38,9 @@ class Ready:
 class Stateless(Learner):
     """Normalizer, Binarizer, FunctionTransformer, PolynomialFeatures and their like: fitted without a round.
 
+    Rows go through them in blocks, so a function of FunctionTransformer has to work row by row. It is handed
+    what it would be on one machine: a pandas frame where columns have names (and pandas is installed).
+
     Args:
         estimator: the unfitted transformer; "passthrough" or None in a composition.
 
