@@ -108,6 +108,19 @@ def test_all_components_of_few_rows_are_orthonormal() -> None:
     assert_allclose(got.explained_variance_, want.explained_variance_, atol=1e-9)
 
 
+@pytest.mark.parametrize("shift", [0.0, 1e6])
+@pytest.mark.parametrize("estimator", [PCA(4, svd_solver="full"), TruncatedSVD(4)], ids=repr)
+def test_a_few_components_of_many_columns(estimator: Any, shift: float) -> None:
+    """Found by iteration; far from zero the first one dwarfs the others, and all are computed after all."""
+    weak = RNG.normal(size=(150, 500)) + 10 * RNG.normal(size=(150, 4)) * [1, 2, 3, 4] @ RNG.normal(
+        size=(4, 500)
+    )
+    got, want = fit(estimator, over(3, weak + shift)), pooled(PCA(4, svd_solver="full"), weak + shift)
+    if isinstance(estimator, TruncatedSVD):
+        want = pooled(TruncatedSVD(4, algorithm="arpack"), weak + shift)
+    assert_fits(got, want, rtol=1e-9)
+
+
 def test_constant_columns_have_no_variance_and_no_warning() -> None:
     got = fit(PCA(2), over(2, np.ones((8, 3))))
     assert_allclose(got.explained_variance_, 0)

@@ -7,10 +7,10 @@ scikit-learn: the greatest entry of each component is positive.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, final
 
 import numpy as np
-from scipy.linalg import svd
 from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.decomposition._pca import _infer_dimension
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
@@ -19,8 +19,9 @@ from sklearn.utils.extmath import svd_flip
 from talkoot.core.errors import DataError
 from talkoot.core.shard import Schema
 from talkoot.learners.discriminant import discriminant
+from talkoot.learners.factor import factor, leading
 from talkoot.learners.results import finished
-from talkoot.learners.scatter import GramLearner, GramModel, Moments, factor
+from talkoot.learners.scatter import GramLearner, GramModel, Moments
 
 
 @final
@@ -44,17 +45,22 @@ class PrincipalComponents(GramLearner):
     def solve(self, found: Moments, schema: Schema) -> PCA:
         """The right singular vectors of the centred rows, those of no variance included."""
         count = wanted(self.estimator, found.rows, schema)
-        _, values, axes = svd(factor(found.scatter)[0])
+        rows, _ = factor(found.scatter, found.scatter[:, :0])
+        values, axes = leading(rows, int(count) if isinstance(count, Integral) else schema.features)
         most = min(found.rows, schema.features)
         width = schema.features if self.estimator.svd_solver == "covariance_eigh" else most
-        values = np.pad(values, (0, schema.features - len(values)))[:width]
-        variance = values**2 / (found.rows - 1)
+        values = values[:width]
+        variance, total = values**2 / (found.rows - 1), np.trace(found.scatter) / (found.rows - 1)
         with np.errstate(invalid="ignore"):  # all columns are constant: no ratio
-            ratio = variance / variance.sum()
+            ratio = variance / total
         if count == "mle":
             count = int(_infer_dimension(variance, found.rows))
         elif 0 < count < 1:
             count = int(np.searchsorted(np.cumsum(ratio), count, side="right")) + 1
+        noise = 0.0
+        if count < most:
+            others = variance[count:]
+            noise = others.mean() if len(others) else (total - variance.sum()) / (width - count)
         _, axes = svd_flip(None, axes[:count], u_based_decision=False)
         return finished(
             self.estimator,
@@ -64,7 +70,7 @@ class PrincipalComponents(GramLearner):
             explained_variance_=variance[:count],
             explained_variance_ratio_=ratio[:count],
             singular_values_=values[:count],
-            noise_variance_=variance[count:].mean() if count < most else 0.0,
+            noise_variance_=noise,
             n_components_=count,
             n_samples_=found.rows,
         )
@@ -118,9 +124,8 @@ class TruncatedComponents(GramLearner):
     def solve(self, found: Moments, schema: Schema) -> TruncatedSVD:
         """The right singular vectors of the centred rows and one row that stands for the mean."""
         count = self._count(found.rows, schema)
-        centred, _ = factor(found.scatter)
-        _, values, axes = svd(np.vstack([centred, np.sqrt(found.weight) * found.mean]))
-        values = np.pad(values, (0, schema.features))[:count]
+        centred, _ = factor(found.scatter, found.scatter[:, :0])
+        values, axes = leading(np.vstack([centred, np.sqrt(found.weight) * found.mean]), count)
         _, axes = svd_flip(None, axes[:count], u_based_decision=False)
         variance = ((centred @ axes.T) ** 2).sum(axis=0) / found.rows
         total = np.trace(found.scatter) / found.rows
@@ -130,7 +135,7 @@ class TruncatedComponents(GramLearner):
             self.estimator,
             schema,
             components_=axes,
-            singular_values_=values,
+            singular_values_=values[:count],
             explained_variance_=variance,
             explained_variance_ratio_=ratio,
         )

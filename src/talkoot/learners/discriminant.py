@@ -21,9 +21,9 @@ from talkoot.core.shard import Schema
 from talkoot.core.update import Update
 from talkoot.learners.classwise import ClassLearner, ClassModel, ClassMoments, present, within
 from talkoot.learners.estimator import refuse
+from talkoot.learners.factor import factor
 from talkoot.learners.results import finished
 from talkoot.learners.rows import require_classes
-from talkoot.learners.scatter import factor
 
 FLAT = 8 * np.finfo(np.float64).eps  # spread over mean of a column in which only rounding varies
 
@@ -169,7 +169,8 @@ def by_svd(found: Classes, tol: float) -> dict[str, Any]:
     std = np.sqrt(np.maximum(np.diagonal(found.scatter), 0.0) / total)
     varies = std > FLAT * np.abs(found.means).max(axis=0)
     std = np.where(varies, std, 1.0)
-    rows, _ = factor(found.scatter * np.outer(varies, varies))
+    scatter = found.scatter * np.outer(varies, varies)
+    rows, _ = factor(scatter, scatter[:, :0])
     _, values, axes = svd(rows / std / np.sqrt(total), full_matrices=False)
     rank = int((values > tol).sum())
     if not rank:

@@ -1,8 +1,4 @@
-"""Second moments of rows, summed about a center that all nodes share, and few rows that have the same.
-
-Whatever depends on rows only through their mean and X'X can be computed from a handful of synthetic rows with
-the same mean and X'X. So scikit-learn's own estimators do the work: answers, ranks and iterations are theirs.
-"""
+"""Second moments of rows, summed about a center that all nodes share."""
 
 from __future__ import annotations
 
@@ -12,7 +8,6 @@ from typing import Any, ClassVar, final
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.linalg import eigh
 
 from talkoot.core.context import Ctx
 from talkoot.core.errors import DataError
@@ -25,7 +20,7 @@ from talkoot.learners.estimator import FAR, better_center
 from talkoot.learners.rows import checked, no_target, require_rows, require_valid
 
 WIDEST = 16_384  # columns whose products still make a matrix of 2 GiB
-NOISE = 32 * np.finfo(np.float64).eps  # share of the greatest eigenvalue, per column, that is rounding
+SLAB = 1 << 22  # entries of a sparse product that are made dense at a time
 
 
 @final
@@ -141,31 +136,37 @@ def gram(shard: Shard, schema: Schema, center: np.ndarray, estimator: Any) -> Up
     """
     products, rows = np.zeros((len(center) + 1,) * 2), 0
     for block in checked(shard, schema, estimator):
-        products += (_sparse if sp.issparse(block.X) else _dense)(block, center)
+        (_add_sparse if sp.issparse(block.X) else _add_dense)(products, block, center)
         rows += len(block)
     if not rows:
         return Update()
     return Update(values={"gram": products, "rows": np.array([float(rows)])}, weight=float(rows))
 
 
-def _dense(block: Block, center: np.ndarray) -> np.ndarray:
+def _add_dense(products: np.ndarray, block: Block, center: np.ndarray) -> None:
     p = block.X.shape[1]
     Z = np.empty((len(block), len(center) + 1))
     np.subtract(block.X, center[:p], out=Z[:, :p])
     Z[:, p:] = _beside(block, center[p:])
     if block.w is not None:
         Z *= np.sqrt(block.w)[:, None]
-    return np.asarray(Z.T @ Z)
+    products += Z.T @ Z
 
 
-def _sparse(block: Block, center: np.ndarray) -> np.ndarray:
+def _add_sparse(products: np.ndarray, block: Block, center: np.ndarray) -> None:
     p = block.X.shape[1]
     X, Y = shifted(block.X, center[:p]), _beside(block, center[p:])
     if block.w is not None:
         root = np.sqrt(block.w)
         X, Y = sp.diags_array(root) @ X, Y * root[:, None]
-    XY = X.T @ Y
-    return np.block([[(X.T @ X).toarray(), XY], [XY.T, Y.T @ Y]])
+    turned = sp.csr_array(X.T)
+    step = max(1, SLAB // p)
+    for at in range(0, p, step):  # the product of two sparse matrices is nearly full
+        products[at : min(at + step, p), :p] += (turned[at : at + step] @ X).toarray()
+    XY = turned @ Y
+    products[:p, p:] += XY
+    products[p:, :p] += XY.T
+    products[p:, p:] += Y.T @ Y
 
 
 def _beside(block: Block, center: np.ndarray) -> np.ndarray:
@@ -216,64 +217,3 @@ def nearer(update: Update, center: np.ndarray, *, sparse: bool) -> np.ndarray | 
     offset = sums / weight
     spread = np.sqrt(np.maximum(squares / weight - offset**2, 0.0))
     return np.where(np.abs(offset) > FAR * spread, better, center)
-
-
-def factor(scatter: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rows R with R'R = scatter, as few as its rank, and L with R L = 1.
-
-    Columns are scaled alike first, so that a column of small numbers keeps its digits beside one of great
-    numbers. What is left of collinear columns after rounding is dropped.
-
-    Args:
-        scatter: (p, p) symmetric, positive semi-definite.
-
-    Returns:
-        R (rank, p) and L (p, rank), so that L'X'y are targets T with R'T = X'y.
-
-    >>> R, L = factor(np.array([[4.0, 4.0], [4.0, 4.0]]))
-    >>> R.shape, np.allclose(R.T @ R, 4.0), np.allclose(R @ L, 1.0)
-    ((1, 2), True, True)
-    """
-    scale = np.sqrt(np.maximum(np.diagonal(scatter), 0.0))
-    scale[scale == 0] = 1.0
-    values, vectors = eigh(scatter / np.outer(scale, scale))
-    kept = values > max(values[-1], 0.0) * len(values) * NOISE
-    roots, vectors = np.sqrt(values[kept]), vectors[:, kept]
-    return (vectors * roots).T * scale, vectors / roots / scale[:, None]
-
-
-def synthetic(
-    found: Moments, features: int, *, intercept: bool, residual: bool
-) -> tuple[np.ndarray, np.ndarray]:
-    """Few rows and targets with the same X'X and X'y, about the mean if there is an intercept.
-
-    Args:
-        found: moments of features and targets.
-        features: how many columns are features; the others are targets.
-        intercept: moments about the mean; else about zero.
-        residual: also the same y'y, which iterative solvers read when they decide to stop.
-
-    Returns:
-        X (m, features) and Y (m, outputs).
-    """
-    p, outputs = features, len(found.mean) - features
-    R, L = factor(found.scatter[:p, :p])
-    T = L.T @ found.scatter[:p, p:]
-    X, Y = [R], [T]
-    if not intercept:
-        row = np.sqrt(found.weight) * found.mean[None]
-        X.append(row[:, :p])
-        Y.append(row[:, p:])
-    if residual:
-        left = np.diagonal(found.scatter)[p:] - (T**2).sum(axis=0)
-        X.append(np.zeros((outputs, p)))
-        Y.append(np.diag(np.sqrt(np.maximum(left, 0.0))))
-    if not sum(map(len, X)):
-        return np.zeros((1, p)), np.zeros((1, outputs))
-    return np.vstack(X), np.vstack(Y)
-
-
-def tall(X: np.ndarray, Y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The same rows and targets and rows of zeros, so that there are at least as many rows as columns."""
-    short = max(X.shape[1] - len(X), 0)
-    return np.pad(X, ((0, short), (0, 0))), np.pad(Y, ((0, short), (0, 0)))
