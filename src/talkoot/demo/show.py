@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, final
 
@@ -16,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 import talkoot as tk
 from talkoot.demo.data import BY, PATH, TARGET, areas
 from talkoot.demo.picture import draw
-from talkoot.demo.words import agreement, at_home, away_from_home, closing, same, table, welcome
+from talkoot.demo.words import agreement, at_home, away_from_home, closing, learned, same, table, welcome
 from talkoot.watch.events import EventLog
 from talkoot.watch.report import report
 
@@ -43,7 +44,7 @@ def show(folder: Path, *, workers: int = 4, picture: str | None = None, quiet: b
     comparison, scores, home, elsewhere = stage.compare()
     verification = stage.verify()
     with EventLog(log) as told:
-        told("check", contract.facts())
+        told("check", {"findings": [{"level": f.severity, **asdict(f)} for f in contract.findings]})
         told("compare", {**comparison.facts(), "said": home})
         told("transfer", {"metric": comparison.metric, "scores": scores, "said": elsewhere})
         told("verify", verification.facts())
@@ -83,7 +84,11 @@ class Stage:
     def fit(self, log: Path, quiet: bool) -> tk.Fit:
         """They learn together."""
         self.console.print(f"\n[bold]2  They learn together[/]  tk.fit, on {self.engine.workers} processes")
-        return tk.fit(self.estimator, self.rows, on=self.engine, log=log, progress=not quiet)
+        view = sys.stderr.isatty() and not quiet
+        fit = tk.fit(self.estimator, self.rows, on=self.engine, log=log, progress=view)
+        if not view:
+            self.console.print(learned(fit))
+        return fit
 
     def compare(self) -> tuple[tk.Comparison, Scores, str, str]:
         """Whether it pays."""

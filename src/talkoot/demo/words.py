@@ -45,6 +45,14 @@ def agreement(contract: tk.Contract) -> RenderableType:
     return Group(grid, Text(more))
 
 
+def learned(fit: tk.Fit) -> str:
+    """What the live view would have shown at its end."""
+    rounds = f"{words.many(len(fit.history), 'round')} in {words.duration(fit.seconds)}"
+    return (
+        f"{words.many(len(fit.shards), 'area')}, {words.many(fit.schema.rows, 'cell')}, one model: {rounds}"
+    )
+
+
 def table(comparison: tk.Comparison) -> str:
     """Scores as percentages, in columns; the gain is that of together over alone."""
     ways = [way for way in WAYS if any(way in row.scores for row in comparison.rows)]
