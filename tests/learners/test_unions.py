@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from composing import MIXED, TABLE, WIDE, X, dense, nodes, pooled
 from scipy import sparse
+from sklearn import config_context
 from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.impute import SimpleImputer
@@ -16,6 +17,7 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import (
     FunctionTransformer,
+    MinMaxScaler,
     Normalizer,
     OneHotEncoder,
     StandardScaler,
@@ -65,6 +67,18 @@ def test_frames_come_out_where_they_were_asked_for() -> None:
     pd.testing.assert_frame_equal(got[:-1].transform(TABLE), want[:-1].transform(TABLE))
     assert got[-1].feature_names_in_.tolist() == ["age", "bmi", "sex_f", "sex_m"]
     np.testing.assert_allclose(got.predict(TABLE), want.predict(TABLE))
+
+
+def test_frames_may_be_asked_for_everywhere() -> None:
+    rows = pd.DataFrame(X, columns=list("abcde"))
+    union = ColumnTransformer(
+        [("unit", MinMaxScaler(), ["a", "b"])], remainder="passthrough", verbose_feature_names_out=False
+    )
+    estimator = make_pipeline(StandardScaler(), union, Ridge())
+    with config_context(transform_output="pandas"):
+        got, want = tk.fit(estimator, nodes(rows, X[:, 0], 2)).model, pooled(estimator, rows, X[:, 0])
+        assert got[-1].feature_names_in_.tolist() == want[-1].feature_names_in_.tolist()
+        np.testing.assert_allclose(got.predict(rows), want.predict(rows))
 
 
 def test_functions_of_frames_are_handed_frames() -> None:

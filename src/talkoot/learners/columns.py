@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from sklearn import config_context
 from sklearn.compose import ColumnTransformer
 from sklearn.preprocessing import FunctionTransformer
 
@@ -53,16 +54,29 @@ def positions(specs: Sequence[Any], names: Sequence[str] | None, features: int) 
     """
     listed = [[spec] if np.isscalar(spec) else spec for spec in specs]
     asked = ColumnTransformer([(str(i), STAND_IN, spec) for i, spec in enumerate(listed)])
+    found = read_by(asked, names, features)
+    return [found.get(str(i), ()) for i, _ in enumerate(specs)]
+
+
+def read_by(
+    union: ColumnTransformer, names: Sequence[str] | None, features: int
+) -> dict[str, tuple[int, ...]]:
+    """Fit a union of stand-ins; the positions of the columns that each part reads, if it reads any.
+
+    Raises:
+        DataError: there is no such column.
+    """
     try:
-        row = asked.fit_transform(index_row(names, features))
+        with config_context(transform_output="default"):
+            row = union.fit_transform(index_row(names, features))
     except (ValueError, IndexError, TypeError) as error:
-        raise no_column(error, specs, names, features) from error
-    if not row.size:
-        return [() for _ in specs]
-    return [tuple(row[0, asked.output_indices_[str(i)]].astype(int).tolist()) for i, _ in enumerate(specs)]
+        raise _no_column(error, [spec for *_, spec in union.transformers], names, features) from error
+    where = union.output_indices_ if row.size else {}
+    found = {name: tuple(row[0, place].astype(int).tolist()) for name, place in where.items()}
+    return {name: columns for name, columns in found.items() if columns}
 
 
-def no_column(
+def _no_column(
     error: Exception, specs: Sequence[Any], names: Sequence[str] | None, features: int
 ) -> DataError:
     """What scikit-learn says of columns that do not exist, with the nearest that do."""

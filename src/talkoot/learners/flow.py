@@ -15,7 +15,7 @@ from typing import Any, final
 
 import numpy as np
 from scipy import sparse
-from sklearn import get_config
+from sklearn import config_context, get_config
 from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -61,7 +61,8 @@ class Leaf(Flow):
         given = framed(X, self.names)
         if self.missing is not None and isinstance(given, np.ndarray) and given.dtype == object:
             given = np.where(given == NONE, self.missing, given)
-        out = self.transformer.transform(given[:, 0] if reads_text(self.transformer) else given)
+        with config_context(transform_output="default"):
+            out = self.transformer.transform(given[:, 0] if reads_text(self.transformer) else given)
         return out.tocsr() if is_sparse(out) else np.asarray(out)
 
     def after(self, schema: Schema) -> Schema:

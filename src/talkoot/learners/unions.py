@@ -12,7 +12,7 @@ from sklearn.pipeline import FeatureUnion
 
 from talkoot.core.errors import DataError
 from talkoot.core.shard import Schema
-from talkoot.learners.columns import STAND_IN, index_row, no_column, picked, resolved
+from talkoot.learners.columns import STAND_IN, picked, read_by, resolved
 from talkoot.learners.flow import is_drop, outgoing
 
 Union: TypeAlias = ColumnTransformer | FeatureUnion
@@ -28,11 +28,10 @@ def columns_of(union: Union, schema: Schema) -> dict[str, tuple[int, ...]]:
     if isinstance(union, FeatureUnion):
         everything = tuple(range(schema.features))
         return {name: everything for name, part in union.transformer_list if not is_drop(part)}
-    hollow, row = _hollow(union, schema)
-    if not row.size:
+    found = read_by(_hollow(union, schema), schema.names, schema.features)
+    if not found:
         raise DataError("no part of the ColumnTransformer reads any column")
-    found = {name: row[0, hollow.output_indices_[name]].astype(int) for name, *_ in hollow.transformers_}
-    return {name: tuple(columns.tolist()) for name, columns in found.items() if columns.size}
+    return found
 
 
 def united(
@@ -51,7 +50,8 @@ def united(
     if isinstance(union, FeatureUnion):
         made.transformer_list = [(name, fitted.get(name, part)) for name, part in union.transformer_list]
         return made
-    hollow, _ = _hollow(union, schema)
+    hollow = _hollow(union, schema)
+    read_by(hollow, schema.names, schema.features)
     own = union.get_params(deep=False)
     vars(made).update({name: value for name, value in vars(hollow).items() if name not in own})
     given = {name: part for name, part, _ in union.transformers} | {"remainder": union.remainder}
@@ -65,17 +65,13 @@ def united(
     return made
 
 
-def _hollow(union: ColumnTransformer, schema: Schema) -> tuple[ColumnTransformer, Any]:
-    """The same columns, fitted with parts that only say which these are, and the row that they put out."""
+def _hollow(union: ColumnTransformer, schema: Schema) -> ColumnTransformer:
+    """The same columns, read by parts that only say which these are."""
     listed = [
         (name, "drop" if is_drop(part) else STAND_IN, [spec] if np.isscalar(spec) else resolved(spec, schema))
         for name, part, spec in union.transformers
     ]
-    hollow = ColumnTransformer(listed, remainder="drop" if is_drop(union.remainder) else STAND_IN)
-    try:
-        return hollow, hollow.fit_transform(index_row(schema.names, schema.features))
-    except (ValueError, IndexError, TypeError) as error:
-        raise no_column(error, [spec for *_, spec in listed], schema.names, schema.features) from error
+    return ColumnTransformer(listed, remainder="drop" if is_drop(union.remainder) else STAND_IN)
 
 
 def _slices(names: list[str], order: list[str], widths: Mapping[str, int]) -> dict[str, slice]:
