@@ -26,7 +26,7 @@ types: .venv/dev ## static types
 	@$(BIN)/mypy
 
 docs: .venv/dev ## the documentation, into site/; fails on a broken link or a name without a page
-	@$(BIN)/mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bench: .venv/bench ## Talkoot beside scikit-learn, dask-ml and Spark, into benchmarks/results/
 	@$(BIN)/python benchmarks/classical.py
