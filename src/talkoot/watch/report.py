@@ -73,7 +73,8 @@ def render(story: Story) -> str:
         _found(story, "transfer", transfer_of),
         _found(story, "verify", sameness),
         _found(story, "check", agreement),
-        _plan(story),
+        _plan(story) if story.get("start") else None,
+        _versions(story),
     ]
     return page(title, *parts)
 
@@ -180,12 +181,12 @@ def _rounds(story: Story) -> Safe:
     )
 
 
-def _plan(story: Story) -> Safe | None:
-    start, versions = story.get("start"), story.get("log").get("versions", {})
-    if not start:
-        return None
-    digest = start.get("digest")
+def _plan(story: Story) -> Safe:
+    start, digest = story.get("start"), story.get("start").get("digest")
     lead = tag("p", "All that the run did, before any data moved. Its digest is ", tag("code", digest), ".")
-    told = " · ".join(f"{name} {version}" for name, version in versions.items())
-    body = section("The plan", lead if digest else None, tag("pre", start.get("plan", "")))
-    return join(body, tag("footer", told or "Talkoot"))
+    return section("The plan", lead if digest else None, tag("pre", start.get("plan", "")))
+
+
+def _versions(story: Story) -> Safe | None:
+    told = [f"{name} {version}" for name, version in story.get("log").get("versions", {}).items()]
+    return tag("footer", " · ".join(told)) if told else None
