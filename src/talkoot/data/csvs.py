@@ -5,20 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv as pc
 
 from talkoot.data.columns import EMPTY, NUMBER, TEXT, kind_of
-from talkoot.data.paths import open_file
+from talkoot.data.paths import open_file, stamp
 
 Types = Mapping[str, pa.DataType]
 
 # What stands for a missing value: as in pandas.read_csv, so that answers are the same.
 MISSING = ["", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN"]
 MISSING += ["<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"]
-WRONG = re.compile(r"In CSV column #(\d+): .*conversion error to [^:]+: invalid value '(.*)'", re.DOTALL)
+WRONG = re.compile(r"In CSV column #(\d+): .*conversion error to [^:]+: invalid value")
 
 
 @contextmanager
@@ -40,21 +41,26 @@ def opened(path: str, columns: Sequence[str], types: Types) -> Iterator[Any]:
         yield reader
 
 
-def settled(
-    path: str, features: Sequence[str], target: str | None = None
-) -> tuple[dict[str, Any], dict[str, str]]:
-    """The types of columns that hold in every row of a file, and for text that came late an example.
+def settled(path: str, features: tuple[str, ...], target: str | None) -> Types:
+    """The types of columns that hold in every row of a file.
+
+    A process reads a file through for this once, as long as the file stays the same.
 
     Args:
         path: the file.
         features: columns whose numbers become floats.
         target: a column whose integers stay integers while all of its values are.
     """
+    return _settled(path, features, target, stamp(path))
+
+
+@lru_cache(maxsize=256)
+def _settled(path: str, features: tuple[str, ...], target: str | None, version: str) -> Types:
+    del version
     columns = [*features] if target is None else [*features, target]
     with opened(path, (), {}) as reader:
         names = reader.schema.names
         types = {k: _start(reader.schema.field(k).type, k == target) for k in columns}
-    examples: dict[str, str] = {}
     while True:
         try:
             with opened(path, columns, types) as reader:
@@ -68,8 +74,8 @@ def settled(
             if wrong is None or names[int(wrong[1])] not in types:
                 raise
             name = names[int(wrong[1])]
-            types[name], examples[name] = _wider(types[name]), wrong[2]
-    return {k: kind if seen[k] else pa.null() for k, kind in types.items()}, examples
+            types[name] = _wider(types[name])
+    return {k: kind if seen[k] else pa.null() for k, kind in types.items()}
 
 
 def reading_types(path: str, kinds: Mapping[str, str]) -> dict[str, Any]:

@@ -29,10 +29,10 @@ from talkoot.data.columns import (
 )
 from talkoot.data.dealing import dealt, sites
 from talkoot.data.paths import format_of
-from talkoot.data.reading import Part, fields, read
+from talkoot.data.reading import Part, fields, read, reading
 from talkoot.data.roles import Roles, node_names
-from talkoot.data.source import Layout, Source, block_rows, wanted
-from talkoot.data.tables import stray
+from talkoot.data.source import ALIKE, Layout, Source, block_rows, wanted
+from talkoot.data.tables import is_number, stray
 from talkoot.data.targets import as_weights, encode, label_kind
 
 CACHE = Cache()
@@ -79,14 +79,13 @@ class FileShard(Source):
             DataError: a file cannot be read, lacks a column, or has text where another has numbers.
         """
         found = [self._columns(part.path) for part in self.parts]
-        kinds, examples = dict[str, str](), dict[str, str]()
-        for part, (types, late) in zip(self.parts, found, strict=True):
-            _same_names(types, found[0][0], part.path, self.parts[0].path)
-            for name, kind in types.items():
-                kinds[name] = _joint_kind(name, kind_of(kind), kinds, part.path, late)
-            examples |= late
-        floats = [kind for types, _ in found for kind in types.values()]
-        shown = {k: examples.get(k) or self._example(k) for k, kind in kinds.items() if kind == TEXT}
+        kinds: dict[str, str] = {}
+        for part, types in zip(self.parts, found, strict=True):
+            _same_names(types, found[0], part.path, self.parts[0].path)
+            for name, type_ in types.items():
+                kinds[name] = self._joint_kind(name, kind_of(type_), kinds.get(name, EMPTY), part)
+        floats = [kind for types in found for kind in types.values()]
+        shown = {k: self._example(k) for k, kind in kinds.items() if kind == TEXT}
         return Layout(
             names=tuple(kinds),
             kinds=tuple(kinds.values()),
@@ -95,17 +94,39 @@ class FileShard(Source):
             examples=tuple(shown.get(k, "") for k in kinds),
         )
 
-    def _columns(self, path: str) -> tuple[dict[str, pa.DataType], dict[str, str]]:
-        """The features of a file by name, with their types and examples of late text."""
+    def _joint_kind(self, name: str, kind: str, before: str, part: Part) -> str:
+        if {before, kind} == {NUMBER, TEXT}:
+            here = replace(self, parts=(part,))
+            shown = f" (for example {here._example(name)!r})" if kind == TEXT else ""
+            raise DataError(
+                f"{part.path} holds {WORDS[kind]}{shown} where the files before it hold {WORDS[before]}",
+                column=name,
+                cure=ALIKE,
+            )
+        return before if kind == EMPTY else kind
+
+    def _columns(self, path: str) -> csvs.Types:
+        """The features of a file by name, with their types."""
         types = fields(path)
         features = self.roles.features(list(types), path)
         if format_of(path) == "csv":
-            return csvs.settled(path, features)
-        return {name: types[name] for name in features}, {}
+            types = dict(self._settled(path))
+        return {name: types[name] for name in features}
+
+    def _settled(self, path: str) -> csvs.Types:
+        """The types of a CSV file's columns over all of its rows."""
+        features = self.roles.features(list(fields(path)), path)
+        with reading(path):
+            return csvs.settled(path, features, self.roles.name("target"))
 
     def _example(self, column: str) -> str:
-        batch = next(self._batches([column], 1000, lambda path: {column: pa.string()}), None)
-        return stray(texts(batch.column(column))) if batch is not None else ""
+        """A text of a column: one that is no number, if there is one."""
+        found = ""
+        for batch in self._batches([column], 1 << 16, lambda path: {column: pa.string()}):
+            found = stray(texts(batch.column(column)))
+            if found and not is_number(found):
+                break
+        return found
 
     def targets(self) -> Iterator[tuple[np.ndarray | None, np.ndarray | None, int]]:
         """A batch at a time, reading no features where the format allows."""
@@ -114,7 +135,7 @@ class FileShard(Source):
         features = self.roles.features(list(fields(self.parts[0].path)), self.parts[0].path)
         target, weight = self.roles.name("target"), self.roles.name("weight")
         columns = [name for name in (target, weight) if name is not None] or list(features[:1])
-        for batch in self._batches(columns, 1 << 16, lambda path: csvs.settled(path, (), target)[0]):
+        for batch in self._batches(columns, 1 << 16, self._settled):
             yield self._target(batch, target), self._weights(batch), len(batch)
 
     def _target(self, batch: Any, target: str | None) -> np.ndarray | None:
@@ -148,8 +169,9 @@ class FileShard(Source):
             kinds[target] = label_kind(schema.classes)
 
         def types(path: str) -> csvs.Types:
-            loose = csvs.settled(path, (), target)[0] if target is not None and not bound else {}
-            return csvs.reading_types(path, kinds) | loose
+            loose = {target: self._settled(path)[target]} if target is not None and not bound else {}
+            with reading(path):
+                return csvs.reading_types(path, kinds) | loose
 
         for batch in self._batches([*names, *extra], 4 * step, types):
             y = self._target(batch, target)
@@ -227,17 +249,3 @@ def _same_names(types: Mapping[str, Any], first: Mapping[str, Any], path: str, f
             column=odd[0],
             cure="Rename it, or name those that all files have with columns=.",
         )
-
-
-def _joint_kind(
-    name: str, kind: str, known: Mapping[str, str], path: str, examples: Mapping[str, str]
-) -> str:
-    before = known.get(name, EMPTY)
-    if {before, kind} == {NUMBER, TEXT}:
-        shown = f" (for example {examples[name]!r})" if name in examples else ""
-        raise DataError(
-            f"{path} holds {WORDS[kind]}{shown} where the files before it hold {WORDS[before]}",
-            column=name,
-            cure="If it stands for a missing value, read it as one; else make the column alike everywhere.",
-        )
-    return before if kind == EMPTY else kind

@@ -80,6 +80,12 @@ def format_of(path: str) -> str | None:
     return FORMATS.get(name.suffix)
 
 
+def stamp(path: str) -> str:
+    """What changes when a file is written anew: its size, time and whatever else its store says."""
+    fs, place = fsspec.core.url_to_fs(path)
+    return repr(sorted(fs.info(place).items()))
+
+
 def open_file(path: str) -> Any:
     """A path that Arrow opens by itself where the file is local and not compressed; else an open file."""
     packed = path.lower().endswith(PACKED)

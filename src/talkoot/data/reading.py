@@ -110,13 +110,15 @@ def reading(path: str) -> Iterator[None]:
     except KeyError as error:
         raise DataError(f"{path} has no column {error}", cure="Give all files the same columns.") from None
     except (OSError, pa.ArrowException, ValueError, EOFError) as error:
-        why = str(error).strip().removesuffix(".")
+        why = " ".join(str(error).split()).removesuffix(".")
         cure = "It may be cut off, or still being written: write it again, or leave it out."
         raise DataError(f"{path} cannot be read: {why}", cure=cure) from None
 
 
 def _parquet(part: Part, columns: Sequence[str], rows: int) -> Iterator[Any]:
-    with pq.ParquetFile(open_file(part.path), pre_buffer=False, buffer_size=BUFFER) as file:
+    with pq.ParquetFile(
+        open_file(part.path), pre_buffer=False, buffer_size=BUFFER, page_checksum_verification=True
+    ) as file:
         meta = file.metadata
         stop = meta.num_rows if part.stop is None else part.stop
         ends = list(accumulate(meta.row_group(i).num_rows for i in range(meta.num_row_groups)))

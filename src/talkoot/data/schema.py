@@ -19,7 +19,7 @@ from talkoot.data.columns import FLOAT32, FLOAT64, NUMBER, TEXT, USABLE, distinc
 from talkoot.data.files import FileShard
 from talkoot.data.inventory import Inventory
 from talkoot.data.shards import Shards
-from talkoot.data.source import STEP, UNKNOWN, Source
+from talkoot.data.source import ALIKE, STEP, UNKNOWN, Source
 from talkoot.data.tables import as_table
 
 Said = Mapping[str, np.ndarray]
@@ -172,7 +172,7 @@ def _kind(said: Mapping[str, Said], name: str, kinds: Mapping[str, str]) -> str:
             node=text[0],
             step=STEP,
             column=name,
-            cure="If it stands for a missing value, read it as one; else make the column alike everywhere.",
+            cure=ALIKE,
         )
     return TEXT if text else NUMBER
 

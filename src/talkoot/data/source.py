@@ -15,6 +15,7 @@ from talkoot.data.columns import NUMBER, TEXT, USABLE
 
 BLOCK_BYTES = 1 << 20  # of features in a block: about what a core's own cache holds
 STEP = "agreeing on a schema"
+ALIKE = "If it stands for a missing value, read it as one; else make the column alike everywhere."
 
 
 @final

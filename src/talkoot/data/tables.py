@@ -188,11 +188,12 @@ def _filled(columns: Sequence[Any], rows: int, dtype: np.dtype[Any]) -> np.ndarr
 
 def stray(levels: np.ndarray) -> str:
     """A text that is no number, if there is one, as an example for errors."""
-    known = [level for level in levels[:1000] if level is not None]
-    return next((level for level in known if not _is_number(level)), known[0] if known else "")
+    known = [level for level in levels if level is not None]
+    return next((level for level in known if not is_number(level)), known[0] if known else "")
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Whether a text reads as a number."""
     try:
         float(text)
     except ValueError:

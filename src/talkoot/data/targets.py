@@ -52,7 +52,7 @@ def as_weights(w: Any) -> np.ndarray:
     try:
         values = np.asarray(w, dtype=np.float64)
     except (TypeError, ValueError):
-        raise DataError("the sample weights are no numbers") from None
+        raise DataError("the sample weights are no numbers", cure="Give one number a row.") from None
     if values.ndim != 1:
         raise DataError(f"the sample weights have shape {values.shape}", cure="Give one number a row.")
     return values
@@ -85,7 +85,7 @@ def _indices(y: np.ndarray, classes: np.ndarray) -> np.ndarray:
         index = np.minimum(np.searchsorted(classes, y), len(classes) - 1)
         index[classes[index] != y] = -1
     if (index < 0).any():
-        stranger = y[int((index < 0).argmax())]
+        stranger = y[index < 0][:1].tolist()[0]
         raise SchemaError(f"label {stranger!r} is none of the classes that the nodes agreed on")
     return index
 

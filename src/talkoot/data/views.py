@@ -11,6 +11,7 @@ from scipy.special import chdtrc
 
 from talkoot.data.columns import NUMBER, TEXT
 from talkoot.data.profile import FEW, RANKS
+from talkoot.data.tables import is_number
 
 DECILES = np.linspace(0, 1, 11)[1:-1]
 
@@ -151,15 +152,6 @@ def _weighted(numbers: Mapping[float, int]) -> np.ndarray:
     at = np.array(sorted(numbers))
     ends = np.cumsum([numbers[value] for value in at])
     return np.asarray(at[np.searchsorted(ends, RANKS * ends[-1]).clip(max=len(at) - 1)])
-
-
-def is_number(text: str) -> bool:
-    """Whether a text reads as a number."""
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def table(views: Iterable[View]) -> np.ndarray:
