@@ -12,6 +12,7 @@ Interval = Sequence[float | None]  # (score, low, high); None where it is unknow
 Ways = Mapping[str, Interval]
 WAYS = ("alone", "together", "pooled", "left out")
 MOST = 24  # nodes that are drawn; those whose scores differ least are left out first
+LEFT = 170.0  # where pictures begin, beside the names
 STEP = 17.0  # from one way to the next
 
 
@@ -26,7 +27,7 @@ def dots(scores: Mapping[str, Ways], metric: str) -> svg.Picture:
     ends = [v for ways in scores.values() for known in ways.values() for v in known if v is not None]
     low, high = min(ends), max(ends)
     pad = 0.04 * ((high - low) or 1.0)
-    x = svg.linear(low - pad, high + pad, 170, 580)
+    x = svg.linear(low - pad, high + pad, LEFT, 580)
     shares, top = _shares(metric), 34.0
     rows, y = [], top
     for name, ways in scores.items():
@@ -37,7 +38,7 @@ def dots(scores: Mapping[str, Ways], metric: str) -> svg.Picture:
         WIDTH,
         y + 34,
         f"{metric} of each node by how the model was learned",
-        svg.text(170, 10, metric, class_="head"),
+        svg.text(LEFT, 10, metric, class_="head"),
         svg.text(WIDTH, 10, "95 % interval", class_="head", anchor="end"),
         _axis(low, high, x, top - 6, y + 4, shares),
         *rows,
@@ -94,8 +95,7 @@ def matrix(
         strong: a row to set apart.
     """
     places = list(dict.fromkeys(place for row in cells.values() for place in row))
-    left, top, step = 170.0, 46.0, 34.0
-    wide = min(142.0, (WIDTH - left) / len(places))
+    top, step, wide = 46.0, 34.0, min(142.0, (WIDTH - LEFT) / len(places))
     values = [v for row in cells.values() for v in row.values()]
     high = max(values) if full is None else full
     shade = svg.linear(min(0.0, *values) if full else min(values), high, 0.04, 0.5)
@@ -107,7 +107,7 @@ def matrix(
             svg.text(0, y + 15.5, words.short(name, 22), class_="strong together" if apart else "name")
         )
         rows += [
-            _cell(left + wide * j, y, wide - 3, write(row[place]), shade(min(row[place], high)))
+            _cell(LEFT + wide * j, y, wide - 3, write(row[place]), shade(min(row[place], high)))
             for j, place in enumerate(places)
             if place in row
         ]
@@ -116,10 +116,10 @@ def matrix(
         top + step * len(cells) + 14,
         f"{heads[1]}: {words.listed(places)}",
         svg.text(0, 10, heads[0], class_="head"),
-        svg.text(left, 10, heads[1], class_="head"),
+        svg.text(LEFT, 10, heads[1], class_="head"),
         *(
-            svg.text(left + wide * (j + 0.5) - 1.5, 32, words.short(place, 18), anchor="middle")
-            for j, place in enumerate(places)
+            svg.text(LEFT + wide * (j + 0.5), 32, words.short(p, 18), anchor="middle")
+            for j, p in enumerate(places)
         ),
         *rows,
     )
