@@ -81,7 +81,8 @@ def comparable(columns: Columns) -> Columns:
         usable = {node: view for node, view in views.items() if view.kind in USABLE and view.rows}
         numeric = any(view.kind == NUMBER and view.known for view in usable.values())
         if numeric:
-            usable = {k: v.as_number() if v.kind == TEXT else v for k, v in usable.items()}
+            read = {k: v.as_number() if v.kind == TEXT else v for k, v in usable.items()}
+            usable = {k: v for k, v in read.items() if v.known or usable[k].kind != TEXT}
         kind = NUMBER if numeric else TEXT
         if usable:
             found[name] = {k: replace(v, kind=kind) if v.kind == EMPTY else v for k, v in usable.items()}

@@ -39,7 +39,9 @@ def hash_rows(columns: Mapping[str, np.ndarray], rows: int, salt: str) -> np.nda
 def _values(column: np.ndarray, salt: str) -> np.ndarray:
     if column.dtype.kind in "OU":
         levels, codes = _levels(column)
-        words: np.ndarray = np.array([_word(f"{salt}:{level}") for level in levels], dtype=np.uint64)
+        words: np.ndarray = np.array(
+            [_word(f"{salt}:{level}" if level is not None else salt) for level in levels], dtype=np.uint64
+        )
         return np.asarray(words[codes])
     numbers = column.astype(np.float64) + 0.0  # -0.0 becomes 0.0
     numbers[np.isnan(numbers)] = np.nan

@@ -57,22 +57,22 @@ def other_units(views: Mapping[str, View]) -> dict[str, tuple[str, list[str]]]:
 
 
 def relation(a: View, b: View) -> str | None:
-    """What turns one column's values into the other's, if a known unit does; else None."""
-    assert a.grid is not None
-    assert b.grid is not None
-    before = distance(a.grid, b.grid)
+    """What turns one column's values into the other's best, if a known unit does; else None."""
+    low, high = sorted((a.quantiles, b.quantiles), key=np.median)
+    before = distance(low, high)
     if before < FAR:
         return None
+    ratio = np.median(high) / np.median(low) if np.median(low) else 0.0
+    left = {
+        meaning: distance(low * factor, high)
+        for factor, meaning in FACTORS.items()
+        if before >= (FAR if factor >= 10 else FARTHER) and 0.8 < ratio / factor < 1.25
+    }
+    if before >= FARTHER:
+        left["degrees Celsius and Fahrenheit"] = distance(low * 1.8 + 32, high)
+    best = min(left, key=left.__getitem__, default=None)
     near = NEAR + LUCK * (1 / a.known + 1 / b.known) ** 0.5
-    for low, high in ((a.grid, b.grid), (b.grid, a.grid)):
-        if before >= FARTHER and distance(low * 1.8 + 32, high) <= near:
-            return "degrees Celsius and Fahrenheit"
-        ratio = np.median(high) / np.median(low) if np.median(low) else 0.0
-        for factor, meaning in FACTORS.items():
-            wanted = FAR if factor >= 10 else FARTHER
-            if before >= wanted and 0.8 < ratio / factor < 1.25 and distance(low * factor, high) <= near:
-                return meaning
-    return None
+    return best if best is not None and left[best] <= near else None
 
 
 def distance(a: np.ndarray, b: np.ndarray) -> float:
