@@ -164,6 +164,12 @@ def test_shards_of_shards_are_themselves() -> None:
     assert not shards(X).has_target
 
 
+def test_a_node_without_weights_has_weights_of_one_beside_one_with() -> None:
+    made = shards({"a": (X, Y, W), "b": (X[:2], Y[:2]), "c": TABLE[["a", "place"]]})
+    assert [rows(source)[2].tolist() for source in made.values()] == [W.tolist(), [1, 1], [1] * 11]
+    assert rows(shards({"a": (X, Y), "b": (X, Y)})["b"])[2] is None
+
+
 def test_empty_nodes_are_nodes() -> None:
     schema, bound = agree(shards({"a": (X, Y), "b": (np.empty((0, 3)), np.empty(0))}), Inline(), labels=True)
     assert schema.rows == 11

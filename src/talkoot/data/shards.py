@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, cast, final
+from dataclasses import replace
+from typing import Any, final
+
+import numpy as np
 
 from talkoot.core.errors import DataError
+from talkoot.data.arrays import ArrayShard
 from talkoot.data.files import FileShard
 from talkoot.data.memory import from_memory, groups
 from talkoot.data.paths import are_paths, expand
 from talkoot.data.reading import Part
 from talkoot.data.roles import Roles
 from talkoot.data.source import Source
+from talkoot.data.tables import TableShard
 
 
 @final
@@ -153,10 +158,18 @@ def _sites(data: Mapping[Any, Any], roles: Roles, nodes: int | None) -> Shards:
             raise DataError(
                 f"{role}= is one array for several nodes", cure='Give {"name": (X, y, weights), ...}.'
             )
-    made = {}
+    made: dict[str, Source] = {}
     for node, rows in data.items():
         try:
             made[str(node)] = _source(str(node), rows, roles)
         except DataError as error:
             raise error.at(node=str(node)) from None
-    return Shards(cast("Mapping[str, Source]", made), target=roles.name("target"))
+    return Shards(_weighted(made), target=roles.name("target"))
+
+
+def _weighted(made: Mapping[str, Source]) -> dict[str, Source]:
+    """Weights of 1 for nodes without any, where others have some: no weights mean just that."""
+    memory = {k: s for k, s in made.items() if isinstance(s, ArrayShard | TableShard)}
+    some = any(source.w is not None for source in memory.values())
+    bare = {k: s for k, s in memory.items() if some and s.w is None}
+    return {**made, **{k: replace(s, w=np.ones(s.rows)) for k, s in bare.items()}}
