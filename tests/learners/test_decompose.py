@@ -14,6 +14,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis as LDA
 from summing import FITS, NODES, assert_fits, fit, forgotten, learn, over, pooled
 
 from talkoot.core.errors import DataError, NotDistributable
+from talkoot.learners import learner_for
 from talkoot.testing import check_learner
 
 RNG = np.random.default_rng(0)
@@ -220,7 +221,7 @@ def test_names_and_pickles() -> None:
 )
 def test_parameters_are_refused_with_a_reason(estimator: Any, reason: str) -> None:
     with pytest.raises(NotDistributable, match=reason):
-        FITS[type(estimator)](estimator)
+        learner_for(estimator)
 
 
 @pytest.mark.parametrize(

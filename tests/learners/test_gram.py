@@ -18,6 +18,7 @@ from summing import FITS, NODES, assert_fits, fit, forgotten, learn, over, poole
 
 from talkoot.core.errors import DataError, NotDistributable
 from talkoot.core.update import Update
+from talkoot.learners import learner_for
 from talkoot.learners.factor import factor
 from talkoot.testing import check_learner
 
@@ -269,7 +270,7 @@ def test_names_and_a_model_that_needs_no_talkoot() -> None:
 )
 def test_parameters_are_refused_with_a_reason(estimator: Any, reason: str) -> None:
     with pytest.raises(NotDistributable, match=reason):
-        FITS[type(estimator)](estimator)
+        learner_for(estimator)
 
 
 def test_rows_are_refused_with_node_column_and_cure() -> None:

@@ -45,4 +45,15 @@ def learner_for(estimator: Any) -> Learner:
     if make is None:
         name = getattr(estimator, "__name__", type(estimator).__name__)
         raise NotDistributable(f"{name} cannot be distributed", cure=nearest(estimator, catalogue()))
+    _require_valid(estimator)
     return make(estimator)
+
+
+def _require_valid(estimator: Any) -> None:
+    """Refuse parameters that scikit-learn would refuse, before any row is read."""
+    if not hasattr(estimator, "_parameter_constraints"):
+        return
+    try:
+        estimator._validate_params()
+    except ValueError as error:
+        raise NotDistributable(str(error)) from error

@@ -18,7 +18,7 @@ from talkoot.learners.columnwise import require_numbers
 from talkoot.learners.counts import from_counts, refuse_negative, rehearse
 from talkoot.learners.estimator import fitted
 from talkoot.learners.results import learned
-from talkoot.learners.rows import checked, require_classes, require_dense, require_rows, require_valid
+from talkoot.learners.rows import checked, require_classes, require_dense, require_rows
 
 MOST = 1 << 26  # counts of (class, column, category) that fit a message: half a GiB
 
@@ -50,9 +50,6 @@ class CategoricalBayes(Learner):
     estimator: CategoricalNB
     kind: ClassVar[Kind] = "exact"
     closed: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        require_valid(self.estimator)
 
     def init(self, schema: Schema, rng: np.random.Generator) -> CategoryModel:
         """Refuse columns and parameters that cannot be used."""

@@ -17,7 +17,7 @@ from talkoot.core.shard import Block, Schema, Shard
 from talkoot.core.update import Update, total
 from talkoot.learners.columnwise import require_numbers
 from talkoot.learners.estimator import better_center
-from talkoot.learners.rows import checked, require_classes, require_dense, require_rows, require_valid
+from talkoot.learners.rows import checked, require_classes, require_dense, require_rows
 
 
 @final
@@ -87,9 +87,6 @@ class ClassLearner(Learner):
     estimator: Any
     kind: ClassVar[Kind] = "exact"
     closed: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        require_valid(self.estimator)
 
     def init(self, schema: Schema, rng: np.random.Generator) -> ClassModel:
         """Sum about the center that the nodes agreed on."""

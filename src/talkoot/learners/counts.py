@@ -22,7 +22,7 @@ from talkoot.learners.classwise import indicator, present
 from talkoot.learners.columnwise import require_numbers
 from talkoot.learners.estimator import fitted
 from talkoot.learners.results import learned, refused
-from talkoot.learners.rows import checked, require_classes, require_rows, require_valid
+from talkoot.learners.rows import checked, require_classes, require_rows
 
 
 @final
@@ -51,9 +51,6 @@ class CountBayes(Learner):
     estimator: Any
     kind: ClassVar[Kind] = "exact"
     closed: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        require_valid(self.estimator)
 
     def init(self, schema: Schema, rng: np.random.Generator) -> CountModel:
         """Refuse columns and parameters that cannot be used."""

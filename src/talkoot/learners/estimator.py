@@ -39,6 +39,8 @@ def require_finite(X: Any, schema: Schema, estimator: Any) -> None:
 
     Args:
         X: (rows, features) array or CSR.
+        schema: names the columns.
+        estimator: who refuses them.
 
     Raises:
         DataError: some value is not finite.

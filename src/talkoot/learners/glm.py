@@ -29,7 +29,6 @@ from talkoot.learners.iterative import Iterative
 from talkoot.learners.kinks import Huber, SquaredHinge
 from talkoot.learners.losses import Binomial, Loss, Multinomial, Tweedie, TweedieIdentity
 from talkoot.learners.objective import Layout, Penalty
-from talkoot.learners.rows import require_valid
 from talkoot.learners.solver import Stop
 from talkoot.learners.survey import class_weights, target_mean, two_classes
 
@@ -254,9 +253,8 @@ def checked(estimator: Any, learner: Callable[[Any], Learner]) -> Learner:
     """The learner of an estimator whose parameters scikit-learn accepts.
 
     Raises:
-        NotDistributable: warm_start, or a parameter that scikit-learn refuses.
+        NotDistributable: warm_start.
     """
-    require_valid(estimator)
     if getattr(estimator, "warm_start", False):
         cure = "Leave warm_start=False; Fit.forget() starts warm by itself."
         refuse(estimator, "warm_start", "a fit starts without an earlier one", cure)

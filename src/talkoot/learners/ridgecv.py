@@ -22,7 +22,7 @@ from talkoot.core.update import Update
 from talkoot.learners.estimator import refuse
 from talkoot.learners.factor import synthetic
 from talkoot.learners.results import linear
-from talkoot.learners.rows import checked, require_rows, require_valid
+from talkoot.learners.rows import checked, require_rows
 from talkoot.learners.scatter import gram, moments, nearer, start
 
 
@@ -79,9 +79,6 @@ class RidgeLeaveOneOut(Learner):
 
     estimator: RidgeCV
     kind: ClassVar[Kind] = "exact"
-
-    def __post_init__(self) -> None:
-        require_valid(self.estimator)
 
     @property
     def alphas(self) -> np.ndarray:

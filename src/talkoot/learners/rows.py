@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.utils.validation import has_fit_parameter
 
-from talkoot.core.errors import DataError, NotDistributable
+from talkoot.core.errors import DataError
 from talkoot.core.shard import Block, Schema, Shard
 from talkoot.core.update import Update
 from talkoot.learners.estimator import require_finite
@@ -76,21 +76,6 @@ def require_weights(w: np.ndarray | None, estimator: Any) -> None:
     if (w < 0).any():
         cure = "Weights are numbers >= 0; a weight of 0 leaves a row out."
         raise DataError(f"{int((w < 0).sum())} sample weights are negative", cure=cure)
-
-
-def require_valid(estimator: Any) -> None:
-    """Refuse parameters that scikit-learn would refuse, before any row is read.
-
-    Raises:
-        NotDistributable: with scikit-learn's reason.
-
-    >>> from sklearn.linear_model import Ridge
-    >>> require_valid(Ridge(alpha=1.0))
-    """
-    try:
-        estimator._validate_params()
-    except ValueError as error:
-        raise NotDistributable(str(error)) from error
 
 
 def require_dense(schema: Schema, estimator: Any) -> None:

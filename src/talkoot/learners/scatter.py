@@ -17,7 +17,7 @@ from talkoot.core.shard import Block, Schema, Shard
 from talkoot.core.update import Update
 from talkoot.learners.columnwise import require_numbers
 from talkoot.learners.estimator import FAR, better_center
-from talkoot.learners.rows import checked, no_target, require_rows, require_valid
+from talkoot.learners.rows import checked, no_target, require_rows
 
 WIDEST = 16_384  # columns whose products still make a matrix of 2 GiB
 SLAB = 1 << 22  # entries of a sparse product that are made dense at a time
@@ -73,9 +73,6 @@ class GramLearner(Learner):
     kind: ClassVar[Kind] = "exact"
     closed: ClassVar[bool] = True
     targets: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        require_valid(self.estimator)
 
     def init(self, schema: Schema, rng: np.random.Generator) -> GramModel:
         """Sum about the center that the nodes agreed on."""
