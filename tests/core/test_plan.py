@@ -68,12 +68,12 @@ def test_chains_climb() -> None:
 
 @pytest.mark.parametrize("merge", [Median(), TrimmedMean(0.2)])
 def test_exact_learners_want_their_own_merge(merge: Median | TrimmedMean) -> None:
-    with pytest.raises(PlanError, match="Count is exact: its sums have a meaning only with Sum"):
+    with pytest.raises(PlanError, match="Count is exact: its sums mean something only with Sum"):
         Plan(Count(), merge=merge)
 
 
 def test_exact_learners_want_their_own_outer_step_and_no_bias() -> None:
-    with pytest.raises(PlanError, match=r"only with Solve\(Count.step\), not with Nesterov"):
+    with pytest.raises(PlanError, match=r"only with Solve\(Count.step\), not Nesterov"):
         Plan(Count(), outer=Nesterov())
     with pytest.raises(PlanError, match=r"Shift\(\) would bias its sums"):
         Plan(Count(), chain=[Shift()])

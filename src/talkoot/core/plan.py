@@ -98,12 +98,13 @@ class Plan:
         for part, own in ((self.merge, self.learner.merge()), (self.outer, self.learner.outer())):
             if type(part) is not type(own):
                 raise PlanError(
-                    f"{name} is {self.learner.kind}: its sums have a meaning only with {own}, not with {part}",
+                    f"{name} is {self.learner.kind}: its sums mean something only with {own}, not {part}",
                     cure="Leave it out, or take a learner that is averaged.",
                 )
         biased = [link for link in self.chain if link.bias == "biased"]
         if biased:
-            raise PlanError(f"{name} is {self.learner.kind}; {biased[0]} would bias its sums", cure="Leave it out.")
+            kind = self.learner.kind
+            raise PlanError(f"{name} is {kind}; {biased[0]} would bias its sums", cure="Leave it out.")
 
     def lines(self) -> list[str]:
         """The plan as lines of text, one a part."""

@@ -23,8 +23,8 @@ from talkoot.data.targets import is_text, missing, text_target
 
 @final
 @dataclass(frozen=True, slots=True)
-class Inventories:
-    """What each node that has rows said, by the node's name; None before the round."""
+class Gathered:
+    """What each node that has rows said, by the name of the node; None before the round."""
 
     nodes: Mapping[str, Mapping[str, np.ndarray]] | None = None
 
@@ -48,11 +48,11 @@ class Inventory(Learner):
     target: str | None = None
     kind: ClassVar[Kind] = "exact"
 
-    def init(self, schema: Schema, rng: np.random.Generator) -> Inventories:
+    def init(self, schema: Schema, rng: np.random.Generator) -> Gathered:
         """Nothing is known."""
-        return Inventories()
+        return Gathered()
 
-    def work(self, model: Inventories, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
+    def work(self, model: Gathered, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
         """Look at the columns, at the first block of features, and at all targets."""
         assert isinstance(shard, Source), "round 0 reads sources, not shards that were changed"
         try:
@@ -90,11 +90,11 @@ class Inventory(Learner):
         """One round."""
         return Solve(self.step)
 
-    def step(self, model: Inventories, update: Update) -> Inventories:
+    def step(self, model: Gathered, update: Update) -> Gathered:
         """Sort what was said by node."""
-        return Inventories(Gather.split(update))
+        return Gathered(Gather.split(update))
 
-    def finish(self, model: Inventories) -> Mapping[str, Mapping[str, np.ndarray]]:
+    def finish(self, model: Gathered) -> Mapping[str, Mapping[str, np.ndarray]]:
         """What each node said, by its name."""
         return model.nodes or {}
 

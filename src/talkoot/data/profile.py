@@ -19,6 +19,7 @@ from talkoot.core.shard import Block, Schema, Shard
 from talkoot.core.update import Update
 from talkoot.data.columns import to_arrow
 from talkoot.data.hashing import Sample, hash_rows
+from talkoot.data.inventory import Gathered
 from talkoot.data.source import Source
 from talkoot.data.targets import is_text
 
@@ -29,19 +30,6 @@ MANY = 50_000  # distinct texts of a column above which a node forgets the rarer
 LEVELS = 1000  # categories of a column that a node tells, the most frequent first
 WIDE = 2000  # columns of a sparse matrix up to which they are looked at one by one
 STEP = "checking the data"
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Profiles:
-    """What each node that has rows said, by the node's name; None before the round."""
-
-    nodes: Mapping[str, Mapping[str, np.ndarray]] | None = None
-
-    @property
-    def done(self) -> bool:
-        """Whether the nodes were asked."""
-        return self.nodes is not None
 
 
 @final
@@ -58,11 +46,11 @@ class Profile(Learner):
     salt: str = ""
     kind: ClassVar[Kind] = "exact"
 
-    def init(self, schema: Schema, rng: np.random.Generator) -> Profiles:
+    def init(self, schema: Schema, rng: np.random.Generator) -> Gathered:
         """Nothing is known."""
-        return Profiles()
+        return Gathered()
 
-    def work(self, model: Profiles, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
+    def work(self, model: Gathered, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
         """One pass over the rows."""
         assert isinstance(shard, Source), "a check reads sources, not shards that were changed"
         try:
@@ -125,11 +113,11 @@ class Profile(Learner):
         """One round."""
         return Solve(self.step)
 
-    def step(self, model: Profiles, update: Update) -> Profiles:
+    def step(self, model: Gathered, update: Update) -> Gathered:
         """Sort what was said by node."""
-        return Profiles(Gather.split(update))
+        return Gathered(Gather.split(update))
 
-    def finish(self, model: Profiles) -> Mapping[str, Mapping[str, np.ndarray]]:
+    def finish(self, model: Gathered) -> Mapping[str, Mapping[str, np.ndarray]]:
         """What each node said, by its name."""
         return model.nodes or {}
 

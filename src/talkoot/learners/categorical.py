@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, final
+from typing import ClassVar, final
 
 import numpy as np
 from sklearn.naive_bayes import CategoricalNB, MultinomialNB
@@ -14,6 +14,7 @@ from talkoot.core.learner import Kind, Learner
 from talkoot.core.outer import Outer, Solve
 from talkoot.core.shard import Block, Schema, Shard
 from talkoot.core.update import Leaf, Update, total
+from talkoot.learners.asked import Asked
 from talkoot.learners.columnwise import require_numbers
 from talkoot.learners.counts import from_counts, refuse_negative, rehearse
 from talkoot.learners.estimator import fitted
@@ -21,21 +22,6 @@ from talkoot.learners.results import learned
 from talkoot.learners.rows import checked, require_classes, require_dense, require_rows
 
 MOST = 1 << 26  # counts of (class, column, category) that fit a message: half a GiB
-
-
-@final
-@dataclass(frozen=True, slots=True, eq=False)
-class CategoryModel:
-    """How many categories each column may have, (features,), once that is known; and the answer."""
-
-    schema: Schema
-    sizes: np.ndarray | None = None
-    result: Any = None
-
-    @property
-    def done(self) -> bool:
-        """Whether the answer is there."""
-        return self.result is not None
 
 
 @final
@@ -51,40 +37,40 @@ class CategoricalBayes(Learner):
     kind: ClassVar[Kind] = "exact"
     closed: ClassVar[bool] = True
 
-    def init(self, schema: Schema, rng: np.random.Generator) -> CategoryModel:
+    def init(self, schema: Schema, rng: np.random.Generator) -> Asked:
         """Refuse columns and parameters that cannot be used."""
         del rng
         require_numbers(schema, self.estimator, "Put OrdinalEncoder() in front in a Pipeline.")
         require_dense(schema, self.estimator)
         rehearse(self._column(), len(require_classes(schema, self.estimator)), 1)
         least(self.estimator, schema)
-        return CategoryModel(schema)
+        return Asked(schema=schema)
 
-    def work(self, model: CategoryModel, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
+    def work(self, model: Asked, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
         """The greatest codes; once the numbers of categories are known, counts."""
         del ctx
         blocks = checked(shard, model.schema, self.estimator)
         return total(self._said(block, model) for block in blocks), local
 
-    def _said(self, block: Block, model: CategoryModel) -> Update:
+    def _said(self, block: Block, model: Asked) -> Update:
         refuse_negative(np.trunc(block.X), model.schema, self.estimator)
         rows = float(len(block))
-        if model.sizes is None:
+        if model.about is None:
             values = {"top": np.trunc(block.X.max(axis=0)).astype(np.float64), "rows": np.array([rows])}
             return Update(values=values, weight=rows, kinds={"top": Leaf.MAX})
-        counts = count_codes(block, model.sizes, len(require_classes(model.schema, self.estimator)))
+        counts = count_codes(block, model.about, len(require_classes(model.schema, self.estimator)))
         return Update(values=counts, weight=rows)
 
     def outer(self) -> Outer:
         """Agree, then solve."""
         return Solve(self.step)
 
-    def step(self, model: CategoryModel, update: Update) -> CategoryModel:
+    def step(self, model: Asked, update: Update) -> Asked:
         """How many categories to count, or the answer. Classes without rows drop out."""
         require_rows(update, self.estimator)
-        if model.sizes is None:
-            return replace(model, sizes=self._sizes(update.values["top"] + 1, model.schema))
-        return replace(model, result=self._solve(model.schema, model.sizes, update))
+        if model.about is None:
+            return replace(model, about=self._sizes(update.values["top"] + 1, model.schema))
+        return replace(model, result=self._solve(model.schema, model.about, update))
 
     def _column(self) -> MultinomialNB:
         """What does the same to the categories of one column."""
@@ -121,7 +107,7 @@ class CategoricalBayes(Learner):
             n_categories_=kept,
         )
 
-    def finish(self, model: CategoryModel) -> CategoricalNB:
+    def finish(self, model: Asked) -> CategoricalNB:
         """The fitted estimator."""
         return model.result
 

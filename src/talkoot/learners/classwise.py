@@ -15,30 +15,10 @@ from talkoot.core.learner import Kind, Learner
 from talkoot.core.outer import Outer, Solve
 from talkoot.core.shard import Block, Schema, Shard
 from talkoot.core.update import Update, total
+from talkoot.learners.asked import Asked
 from talkoot.learners.columnwise import require_numbers
 from talkoot.learners.estimator import better_center
 from talkoot.learners.rows import checked, require_classes, require_dense, require_rows
-
-
-@final
-@dataclass(frozen=True, slots=True, eq=False)
-class ClassModel:
-    """What to sum about, and the answer once it is there.
-
-    Args:
-        schema: what the nodes agreed on.
-        centers: (1, features) for all classes, or (classes, features).
-        result: the fitted estimator.
-    """
-
-    schema: Schema
-    centers: np.ndarray
-    result: Any = None
-
-    @property
-    def done(self) -> bool:
-        """Whether the answer is there."""
-        return self.result is not None
 
 
 @final
@@ -88,23 +68,23 @@ class ClassLearner(Learner):
     kind: ClassVar[Kind] = "exact"
     closed: ClassVar[bool] = True
 
-    def init(self, schema: Schema, rng: np.random.Generator) -> ClassModel:
+    def init(self, schema: Schema, rng: np.random.Generator) -> Asked:
         """Sum about the center that the nodes agreed on."""
         del rng
         require_numbers(schema, self.estimator)
         require_dense(schema, self.estimator)
         require_classes(schema, self.estimator)
-        return ClassModel(schema, schema.center[None])
+        return Asked(schema=schema, about=schema.center[None])
 
-    def work(self, model: ClassModel, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
+    def work(self, model: Asked, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
         """Sums within each class."""
         del ctx
         blocks = checked(shard, model.schema, self.estimator)
         return total(self._sums(model, block) for block in blocks), local
 
-    def _sums(self, model: ClassModel, block: Block) -> Update:
+    def _sums(self, model: Asked, block: Block) -> Update:
         y = np.asarray(block.y)
-        D = block.X - (model.centers[y] if len(model.centers) > 1 else model.centers)
+        D = block.X - (model.about[y] if len(model.about) > 1 else model.about)
         plain = indicator(y, len(require_classes(model.schema, self.estimator)))
         views = [plain] if block.w is None else [plain @ sp.diags_array(block.w), plain]
         rows = plain.sum(axis=1)
@@ -131,19 +111,19 @@ class ClassLearner(Learner):
         """Solve from the sums."""
         return Solve(self.step)
 
-    def step(self, model: ClassModel, update: Update) -> ClassModel:
+    def step(self, model: Asked, update: Update) -> Asked:
         """The answer, or better centers to sum about once more. Classes without rows drop out."""
         require_rows(update, self.estimator)
-        centers = nearer(update, model.centers)
+        centers = nearer(update, model.about)
         if centers is not None:
-            return replace(model, centers=centers)
+            return replace(model, about=centers)
         return replace(model, result=self.solve(model, update))
 
     @abstractmethod
-    def solve(self, model: ClassModel, update: Update) -> Any:
+    def solve(self, model: Asked, update: Update) -> Any:
         """The fitted estimator."""
 
-    def finish(self, model: ClassModel) -> Any:
+    def finish(self, model: Asked) -> Any:
         """The fitted estimator."""
         return model.result
 

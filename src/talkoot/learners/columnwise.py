@@ -6,7 +6,7 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -17,30 +17,7 @@ from talkoot.core.learner import Learner
 from talkoot.core.outer import Outer, Solve
 from talkoot.core.shard import Schema
 from talkoot.core.update import Update
-
-
-@final
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Asked:
-    """What the nodes are asked about, and the answer once it is there.
-
-    Args:
-        schema: what the nodes agreed on.
-        about: what all nodes must share before they can answer: the center of a sum, or the categories
-            that are counted; None where nothing needs to be shared.
-        result: the fitted estimator, when done.
-        error: the rank error of the result's quantiles, where they come from sketches.
-    """
-
-    schema: Schema
-    about: Any = None
-    result: Any = None
-    error: float | None = None
-
-    @property
-    def done(self) -> bool:
-        """Whether the answer is there."""
-        return self.result is not None
+from talkoot.learners.asked import Asked
 
 
 @dataclass(frozen=True, slots=True)

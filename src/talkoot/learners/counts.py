@@ -18,25 +18,12 @@ from talkoot.core.learner import Kind, Learner
 from talkoot.core.outer import Outer, Solve
 from talkoot.core.shard import Block, Schema, Shard
 from talkoot.core.update import Update
+from talkoot.learners.asked import Asked
 from talkoot.learners.classwise import indicator, present
 from talkoot.learners.columnwise import require_numbers
 from talkoot.learners.estimator import fitted
 from talkoot.learners.results import learned, refused
 from talkoot.learners.rows import checked, require_classes, require_rows
-
-
-@final
-@dataclass(frozen=True, slots=True, eq=False)
-class CountModel:
-    """The schema, and the answer once it is there."""
-
-    schema: Schema
-    result: Any = None
-
-    @property
-    def done(self) -> bool:
-        """Whether the answer is there."""
-        return self.result is not None
 
 
 @final
@@ -52,14 +39,14 @@ class CountBayes(Learner):
     kind: ClassVar[Kind] = "exact"
     closed: ClassVar[bool] = True
 
-    def init(self, schema: Schema, rng: np.random.Generator) -> CountModel:
+    def init(self, schema: Schema, rng: np.random.Generator) -> Asked:
         """Refuse columns and parameters that cannot be used."""
         del rng
         require_numbers(schema, self.estimator)
         rehearse(self.estimator, len(require_classes(schema, self.estimator)), schema.features)
-        return CountModel(schema)
+        return Asked(schema=schema)
 
-    def work(self, model: CountModel, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
+    def work(self, model: Asked, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
         """Sums of every column within every class."""
         del ctx
         classes = len(require_classes(model.schema, self.estimator))
@@ -86,7 +73,7 @@ class CountBayes(Learner):
         """Solve from the sums."""
         return Solve(self.step)
 
-    def step(self, model: CountModel, update: Update) -> CountModel:
+    def step(self, model: Asked, update: Update) -> Asked:
         """The answer. Classes without rows drop out."""
         require_rows(update, self.estimator)
         here = present(update)
@@ -98,7 +85,7 @@ class CountBayes(Learner):
         }
         return replace(model, result=fitted(self.estimator, model.schema, **attributes))
 
-    def finish(self, model: CountModel) -> Any:
+    def finish(self, model: Asked) -> Any:
         """The fitted estimator."""
         return model.result
 

@@ -18,10 +18,11 @@ from sklearn.utils.extmath import svd_flip
 
 from talkoot.core.errors import DataError
 from talkoot.core.shard import Schema
+from talkoot.learners.asked import Asked
 from talkoot.learners.discriminant import discriminant
 from talkoot.learners.factor import factor, leading
 from talkoot.learners.results import finished
-from talkoot.learners.scatter import GramLearner, GramModel, Moments
+from talkoot.learners.scatter import GramLearner, Moments
 
 
 @final
@@ -37,7 +38,7 @@ class PrincipalComponents(GramLearner):
 
     estimator: PCA
 
-    def init(self, schema: Schema, rng: np.random.Generator) -> GramModel:
+    def init(self, schema: Schema, rng: np.random.Generator) -> Asked:
         """Refuse a number of components that the rows cannot give, then start."""
         wanted(self.estimator, schema.rows, schema)
         return super(PrincipalComponents, self).init(schema, rng)
@@ -116,7 +117,7 @@ class TruncatedComponents(GramLearner):
 
     estimator: TruncatedSVD
 
-    def init(self, schema: Schema, rng: np.random.Generator) -> GramModel:
+    def init(self, schema: Schema, rng: np.random.Generator) -> Asked:
         """Refuse a number of components that the rows cannot give, then start."""
         self._count(schema.rows, schema)
         return super(TruncatedComponents, self).init(schema, rng)

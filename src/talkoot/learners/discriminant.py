@@ -19,7 +19,8 @@ from sklearn.utils.extmath import svd_flip
 from talkoot.core.errors import DataError
 from talkoot.core.shard import Schema
 from talkoot.core.update import Update
-from talkoot.learners.classwise import ClassLearner, ClassModel, ClassMoments, present, within
+from talkoot.learners.asked import Asked
+from talkoot.learners.classwise import ClassLearner, ClassMoments, present, within
 from talkoot.learners.estimator import refuse
 from talkoot.learners.factor import factor
 from talkoot.learners.results import finished
@@ -78,7 +79,7 @@ class Discriminant(ClassLearner):
         covariance = self.estimator.solver != "svd" or self.estimator.store_covariance
         return covariance and self.estimator.priors is not None
 
-    def init(self, schema: Schema, rng: np.random.Generator) -> ClassModel:
+    def init(self, schema: Schema, rng: np.random.Generator) -> Asked:
         """Refuse parameters that the classes cannot meet, then start."""
         model = super(Discriminant, self).init(schema, rng)
         rows = np.ones(len(require_classes(schema, self.estimator)))
@@ -91,10 +92,10 @@ class Discriminant(ClassLearner):
         parts = [D[y == k] for k in range(len(rows))] if self._apart else [D]
         return {"products": np.stack([part.T @ part for part in parts])}
 
-    def solve(self, model: ClassModel, update: Update) -> LinearDiscriminantAnalysis:
+    def solve(self, model: Asked, update: Update) -> LinearDiscriminantAnalysis:
         """The estimator's solver on the merged sums."""
         schema, here = model.schema, present(update)
-        found = self._classes(within(update, model.centers), update, here)
+        found = self._classes(within(update, model.about), update, here)
         if found.rows.sum() == len(here):
             raise DataError(
                 f"n_samples={len(here)} is one row a class, and LinearDiscriminantAnalysis needs more"

@@ -11,7 +11,8 @@ from sklearn.naive_bayes import GaussianNB
 from talkoot.core.errors import DataError
 from talkoot.core.shard import Schema
 from talkoot.core.update import Update
-from talkoot.learners.classwise import ClassLearner, ClassModel, present, within
+from talkoot.learners.asked import Asked
+from talkoot.learners.classwise import ClassLearner, present, within
 from talkoot.learners.results import finished
 from talkoot.learners.rows import require_classes
 
@@ -30,23 +31,23 @@ class GaussianBayes(ClassLearner):
 
     estimator: GaussianNB
 
-    def init(self, schema: Schema, rng: np.random.Generator) -> ClassModel:
+    def init(self, schema: Schema, rng: np.random.Generator) -> Asked:
         """Refuse priors that do not fit the classes, then start."""
         model = super(GaussianBayes, self).init(schema, rng)
         require_priors(self.estimator, len(require_classes(schema, self.estimator)))
         return model
 
-    def solve(self, model: ClassModel, update: Update) -> GaussianNB:
+    def solve(self, model: Asked, update: Update) -> GaussianNB:
         """Means, variances and priors."""
         here = present(update)
         require_priors(self.estimator, len(here))
-        found = within(update, model.centers)
+        found = within(update, model.about)
         count = found.weight
         if not count.sum() > 0:
             raise DataError("all sample weights are 0", cure="Give some rows a weight above 0.")
         some = count[:, None] > 0
         variance = np.divide(found.squares, count[:, None], out=np.zeros_like(found.squares), where=some)
-        everywhere = within(update, model.centers, weighted=False).variance
+        everywhere = within(update, model.about, weighted=False).variance
         epsilon = self.estimator.var_smoothing * everywhere.max()
         priors = self.estimator.priors
         made = finished(

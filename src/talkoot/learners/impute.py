@@ -16,8 +16,8 @@ from talkoot.core.errors import DataError
 from talkoot.core.learner import Kind, Learner
 from talkoot.core.shard import Block, Schema, Shard
 from talkoot.core.update import Update, total
+from talkoot.learners.asked import Asked
 from talkoot.learners.columnwise import (
-    Asked,
     Columnwise,
     fit_table,
     refuse_infinite,

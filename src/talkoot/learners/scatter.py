@@ -15,33 +15,13 @@ from talkoot.core.learner import Kind, Learner
 from talkoot.core.outer import Outer, Solve
 from talkoot.core.shard import Block, Schema, Shard
 from talkoot.core.update import Update
+from talkoot.learners.asked import Asked
 from talkoot.learners.columnwise import require_numbers
 from talkoot.learners.estimator import FAR, better_center
 from talkoot.learners.rows import checked, no_target, require_rows
 
 WIDEST = 16_384  # columns whose products still make a matrix of 2 GiB
 SLAB = 1 << 22  # entries of a sparse product that are made dense at a time
-
-
-@final
-@dataclass(frozen=True, slots=True, eq=False)
-class GramModel:
-    """What to sum about, and the answer once it is there.
-
-    Args:
-        schema: what the nodes agreed on.
-        center: (features + outputs,) what sums are taken about.
-        result: the fitted estimator.
-    """
-
-    schema: Schema
-    center: np.ndarray
-    result: Any = None
-
-    @property
-    def done(self) -> bool:
-        """Whether the answer is there."""
-        return self.result is not None
 
 
 @final
@@ -74,33 +54,33 @@ class GramLearner(Learner):
     closed: ClassVar[bool] = True
     targets: ClassVar[bool] = False
 
-    def init(self, schema: Schema, rng: np.random.Generator) -> GramModel:
+    def init(self, schema: Schema, rng: np.random.Generator) -> Asked:
         """Sum about the center that the nodes agreed on."""
         del rng
-        return GramModel(schema, start(schema, self.estimator, self.targets))
+        return Asked(schema=schema, about=start(schema, self.estimator, self.targets))
 
-    def work(self, model: GramModel, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
+    def work(self, model: Asked, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
         """Products of all columns, the target's included, and a column of ones."""
         del ctx
-        return gram(shard, model.schema, model.center, self.estimator), local
+        return gram(shard, model.schema, model.about, self.estimator), local
 
     def outer(self) -> Outer:
         """Solve from the sums."""
         return Solve(self.step)
 
-    def step(self, model: GramModel, update: Update) -> GramModel:
+    def step(self, model: Asked, update: Update) -> Asked:
         """The answer, or a better center to sum about once more."""
-        found = moments(update, model.center, self.estimator)
-        center = nearer(update, model.center, sparse=model.schema.sparse)
+        found = moments(update, model.about, self.estimator)
+        center = nearer(update, model.about, sparse=model.schema.sparse)
         if center is not None:
-            return replace(model, center=center)
+            return replace(model, about=center)
         return replace(model, result=self.solve(found, model.schema))
 
     @abstractmethod
     def solve(self, found: Moments, schema: Schema) -> Any:
         """The fitted estimator."""
 
-    def finish(self, model: GramModel) -> Any:
+    def finish(self, model: Asked) -> Any:
         """The fitted estimator."""
         return model.result
 
