@@ -43,7 +43,8 @@ def assert_same(a: Any, b: Any, *, rtol: float, where: str = "result") -> None:
 
 def _learned(estimator: Any) -> dict[str, Any]:
     names = [name for name in vars(estimator) if name.endswith("_") and not name.startswith("_")]
-    return {name: getattr(estimator, name) for name in names}
+    parts = [name for name in ("steps", "transformer_list") if hasattr(estimator, name)]
+    return {name: getattr(estimator, name) for name in (*names, *parts)}
 
 
 def _assert_close(a: Any, b: Any, rtol: float, where: str) -> None:
