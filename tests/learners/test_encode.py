@@ -170,3 +170,20 @@ def test_long_texts_and_short_ones_do_not_cut_each_other() -> None:
     rows = [np.array([["a"]], dtype=object), np.array([["a" * 40], [""]], dtype=object)]
     got = together(OneHotEncoder(), rows)
     assert_alike(got, pooled(OneHotEncoder(), np.concatenate(rows)), 0)
+
+
+def test_whole_numbers_and_booleans_are_called_as_scikit_learn_calls_them() -> None:
+    frame = pd.DataFrame(
+        {"grade": [1, 2, 5, 1], "old": [True, False, True, True], "dose": [0.5, 1.0, 0.5, 1.0]}
+    )
+    for rows in (frame, frame[["grade"]].to_numpy(), frame.assign(job=["a", "b", "a", "a"])):
+        ours = together(OneHotEncoder(), [rows[:2], rows[2:]])
+        theirs = OneHotEncoder().fit(rows)
+        assert ours.get_feature_names_out().tolist() == theirs.get_feature_names_out().tolist()
+        assert [c.dtype for c in ours.categories_] == [c.dtype for c in theirs.categories_]
+        assert (ours.transform(rows) != theirs.transform(rows)).nnz == 0
+
+
+def test_a_column_that_is_whole_at_one_node_only_is_a_float() -> None:
+    sites = [pd.DataFrame({"g": [1, 2]}), pd.DataFrame({"g": [1.5, 2.0]})]
+    assert together(OneHotEncoder(), sites).get_feature_names_out().tolist() == ["g_1.0", "g_1.5", "g_2.0"]

@@ -45,6 +45,8 @@ class Schema:
         names: feature names in their agreed order; None for arrays without names.
         kinds: "number" or "text", one for each feature.
         dtype: float32 if every number column is float32 at every node, else float64.
+        origins: for each feature numpy's letter of what it was before it became a float: "b" booleans,
+            "i" whole numbers, "f" floats, "O" text. Empty where rows were transformed.
         sparse: the rows come as CSR.
         rows: number of rows over all nodes.
         center: (features,) float64, near the mean of each number column: what sums are taken about, so
@@ -58,6 +60,7 @@ class Schema:
     names: tuple[str, ...] | None
     kinds: tuple[str, ...]
     dtype: np.dtype[Any]
+    origins: str = ""
     sparse: bool = False
     rows: int
     center: np.ndarray

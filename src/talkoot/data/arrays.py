@@ -58,6 +58,7 @@ class ArrayShard(Source):
             kinds=(NUMBER,) * features,
             named=False,
             dtype=FLOAT32 if self.X.dtype == np.float32 else FLOAT64,
+            origins={"b": "b", "i": "i", "u": "i"}.get(self.X.dtype.kind, "f") * features,
             sparse=not isinstance(self.X, np.ndarray),
         )
 

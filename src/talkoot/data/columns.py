@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,25 @@ def kind_of(kind: pa.DataType) -> str:
     if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
         return TEXT
     return EMPTY if types.is_null(kind) else str(kind)
+
+
+def origin_of(kind: pa.DataType) -> str:
+    """Numpy's letter of an Arrow type: "b" booleans, "i" whole numbers, "f" other numbers, "O" the rest.
+
+    >>> "".join(map(origin_of, (pa.bool_(), pa.uint8(), pa.float32(), pa.string())))
+    'bifO'
+    """
+    if pa.types.is_dictionary(kind):
+        return origin_of(kind.value_type)
+    if kind_of(kind) != NUMBER:
+        return "O"
+    return "b" if pa.types.is_boolean(kind) else "i" if pa.types.is_integer(kind) else "f"
+
+
+def joint_origin(origins: Iterable[str]) -> str:
+    """The letter of a column that has several: floats hold all numbers; text and nothing leave no trace."""
+    found = set(origins) - {"O"}
+    return found.pop() if len(found) == 1 else "f" if found else "O"
 
 
 def number_dtype(types: Sequence[pa.DataType]) -> np.dtype[Any]:

@@ -20,10 +20,12 @@ from talkoot.data.columns import (
     EMPTY,
     NUMBER,
     TEXT,
+    joint_origin,
     kind_of,
     matrix,
     number_dtype,
     numbers,
+    origin_of,
     target_values,
     texts,
 )
@@ -91,6 +93,7 @@ class FileShard(Source):
             kinds=tuple(kinds.values()),
             named=True,
             dtype=number_dtype(floats),
+            origins="".join(joint_origin(origin_of(types[k]) for types in found) for k in kinds),
             examples=tuple(shown.get(k, "") for k in kinds),
         )
 

@@ -75,6 +75,7 @@ class Inventory(Learner):
             "kinds": np.array(layout.kinds, dtype=str),
             "examples": np.array(layout.examples or ("",) * len(layout.names), dtype=str),
             "named": np.array([layout.named]),
+            "origins": np.array(list(layout.origins), dtype=str),
             "dtype": np.array([layout.dtype.name if NUMBER in layout.kinds else ""]),
             "sparse": np.array([layout.sparse]),
             "center": _center(first, layout),

@@ -15,7 +15,7 @@ from talkoot.core.plan import Plan
 from talkoot.core.run import run
 from talkoot.core.shard import Schema
 from talkoot.data.arrays import ArrayShard
-from talkoot.data.columns import FLOAT32, FLOAT64, NUMBER, TEXT, USABLE, distinct
+from talkoot.data.columns import FLOAT32, FLOAT64, NUMBER, TEXT, USABLE, distinct, joint_origin
 from talkoot.data.files import FileShard
 from talkoot.data.inventory import Inventory
 from talkoot.data.shards import Shards
@@ -99,6 +99,7 @@ def _agreed(said: Mapping[str, Said], target: str | None, labels: bool) -> Schem
         names=names if said[first]["named"][0] else None,
         kinds=kinds,
         dtype=FLOAT32 if dtypes == {"float32"} else FLOAT64,
+        origins="".join(map(joint_origin, zip(*_by_name(said, "origins", names), strict=True))),
         sparse=sparse,
         rows=int(rows.sum()),
         center=np.zeros(len(names)) if sparse else _center(said, names, kinds, rows),
@@ -181,12 +182,17 @@ def _center(
     said: Mapping[str, Said], names: tuple[str, ...], kinds: tuple[str, ...], rows: np.ndarray
 ) -> np.ndarray:
     """The nodes' centers, each weighted by its rows; zero for text and where nobody knows."""
-    by_name = [dict(zip(s["names"].tolist(), s["center"], strict=True)) for s in said.values()]
-    centers = np.array([[here[name] for name in names] for here in by_name])
+    centers = np.array(_by_name(said, "center", names))
     known = np.isfinite(centers) & np.array([kind == NUMBER for kind in kinds])
     weight = known * rows[:, None]
     total = np.where(known, centers, 0.0) * weight
     return np.asarray(total.sum(axis=0) / np.maximum(weight.sum(axis=0), 1))
+
+
+def _by_name(said: Mapping[str, Said], leaf: str, names: tuple[str, ...]) -> list[list[Any]]:
+    """What each node said of each column, in the order of `names`."""
+    known = [dict(zip(s["names"].tolist(), s[leaf].tolist(), strict=True)) for s in said.values()]
+    return [[here[name] for name in names] for here in known]
 
 
 def _target(said: Mapping[str, Said], labels: bool, rows: int) -> dict[str, Any]:

@@ -29,6 +29,7 @@ class Layout:
             that cannot be used.
         named: whether the names are the user's.
         dtype: float32 if all number columns are float32, else float64.
+        origins: for each numpy's letter of what it is: "b", "i", "f", or "O" for all that is no number.
         sparse: the rows are CSR.
         examples: for text columns a value, one that is no number if there is one.
     """
@@ -37,6 +38,7 @@ class Layout:
     kinds: tuple[str, ...]
     named: bool
     dtype: np.dtype[Any]
+    origins: str
     sparse: bool = False
     examples: tuple[str, ...] = ()
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 from talkoot.core.errors import DataError
 from talkoot.core.shard import Block, Schema
 from talkoot.data.arrays import ArrayShard
-from talkoot.data.columns import EMPTY, NUMBER, TEXT, encoded, kind_of, number_dtype, numbers
+from talkoot.data.columns import EMPTY, NUMBER, TEXT, encoded, kind_of, number_dtype, numbers, origin_of
 from talkoot.data.source import Layout, Source, block_rows, cuts, wanted
 from talkoot.data.targets import encode
 
@@ -153,6 +153,7 @@ def from_arrow(
         kinds=tuple(kinds.values()),
         named=named,
         dtype=dtype,
+        origins="".join(origin_of(c.type) for c in columns.values()),
         examples=tuple(stray(text[k][1]) if k in text else "" for k in names),
     )
     plain = {k: c for k, c in columns.items() if kinds[k] in (NUMBER, EMPTY)}

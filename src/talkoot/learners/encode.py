@@ -170,13 +170,18 @@ def _table(columns: Sequence[Values], schema: Schema, fill: Sequence[Any] | None
 
 
 def _typed(encoder: Any, schema: Schema) -> Any:
-    """Categories of numbers as numbers where the columns of the rows have types of their own."""
-    if "text" in schema.kinds and schema.names is not None:
+    """Categories of numbers as what the columns were before they became floats, so 1 and not 1.0."""
+    if "text" not in schema.kinds or schema.names is not None:
         encoder.categories_ = [
-            values if kind == "text" else values.astype(schema.dtype)
-            for values, kind in zip(encoder.categories_, schema.kinds, strict=True)
+            values if schema.kinds[j] == "text" else _original(values.astype(schema.dtype), j, schema)
+            for j, values in enumerate(encoder.categories_)
         ]
     return encoder
+
+
+def _original(values: np.ndarray, column: int, schema: Schema) -> np.ndarray:
+    dtype = {"b": np.bool_, "i": np.int64}.get(schema.origins[column : column + 1])
+    return values if dtype is None or np.isnan(values).any() else values.astype(dtype)
 
 
 FITS: Mapping[type, Callable[[Any], Learner]] = {OneHotEncoder: Encoder, OrdinalEncoder: Encoder}
