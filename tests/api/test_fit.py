@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
+import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,7 @@ from talkoot.engines.inline import Inline
 from talkoot.learners import learner_for
 from talkoot.watch.events import read
 
+psutil = pytest.importorskip("psutil")
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(90, 4)) + np.array([0.0, 10.0, -5.0, 2.0])
 Y = X @ [1.0, -2.0, 0.5, 3.0] + RNG.normal(size=90)
@@ -156,3 +160,35 @@ def test_progress_writes_to_stderr_on_demand(capsys: pytest.CaptureFixture[str])
 def test_a_scaler_needs_no_target() -> None:
     model = fit(StandardScaler(), TABLE).model
     np.testing.assert_allclose(model.mean_, TABLE.to_numpy().mean(axis=0), rtol=1e-12)
+
+
+INTERRUPTED = """
+import sys
+import numpy as np, talkoot as tk
+from sklearn.linear_model import LogisticRegression
+X = np.random.default_rng(0).normal(size=(50_000, 20))
+y = (X[:, 0] > 0).astype(int)
+if __name__ == "__main__":
+    endless = LogisticRegression(C=1e9, tol=1e-14, max_iter=10**6)
+    tk.fit(endless, X, y, on=tk.Local(2), log=sys.argv[1])
+"""
+
+
+def test_ctrl_c_ends_the_run_its_log_and_its_workers(tmp_path: Path) -> None:
+    script, log = tmp_path / "job.py", tmp_path / "events.jsonl"
+    script.write_text(INTERRUPTED)
+    job = subprocess.Popen([sys.executable, script, log], stderr=subprocess.PIPE, start_new_session=True)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not (log.exists() and '"round"' in log.read_text()):
+        time.sleep(0.02)
+    family = psutil.Process(job.pid).children(recursive=True)
+    assert family
+    os.killpg(job.pid, signal.SIGINT)  # as a terminal does: all of the foreground group
+    _, said = job.communicate(timeout=60)
+    assert said.decode().rstrip().endswith("KeyboardInterrupt")
+    assert "Traceback" in said.decode()
+    psutil.wait_procs(family, timeout=10)
+    assert not [process for process in family if process.is_running()]
+    last = read(log)[-1]
+    assert last["event"] == "end"
+    assert last["error"] == "interrupted"

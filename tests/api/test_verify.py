@@ -24,6 +24,7 @@ from sklearn.preprocessing import (
 from talkoot.api.attributes import apart, learned, ranks_apart, up_to_signs
 from talkoot.api.verification import Check, Verification
 from talkoot.api.verify import tightened, verify
+from talkoot.core.errors import PlanError
 from talkoot.watch.findings import sameness
 
 RNG = np.random.default_rng(0)
@@ -142,3 +143,8 @@ def test_how_far_two_values_are_apart() -> None:
 def test_effort_is_not_compared() -> None:
     names = [name for name, _ in learned(LogisticRegression().fit(X, LABELS > 0))]
     assert names == ["classes_", "coef_", "intercept_"]
+
+
+def test_no_numbers_of_nodes_are_refused() -> None:
+    with pytest.raises(PlanError, match="nodes= names no number of nodes"):
+        verify(Ridge(), X, NUMBERS, nodes=())

@@ -26,7 +26,7 @@ from talkoot.api.job import Job
 from talkoot.api.pool import LIMIT, Pool, size
 from talkoot.api.verification import Check, Verification
 from talkoot.core.engine import Engine
-from talkoot.core.errors import DataError
+from talkoot.core.errors import DataError, PlanError
 from talkoot.core.plan import Plan
 from talkoot.core.run import Run
 from talkoot.data.shards import Shards, shards
@@ -77,6 +77,7 @@ def verify(
 
     Raises:
         DataError: the rows do not fit this process, or cannot be used.
+        PlanError: no numbers of nodes.
         NotDistributable: no learner fits the estimator.
 
     >>> import numpy as np, talkoot as tk
@@ -86,6 +87,8 @@ def verify(
     >>> found.ok, found.checks[0].name, list(found.checks[0].apart)
     (True, 'coef_', ['1 node', '2 nodes', '2 + empty'])
     """
+    if not nodes:
+        raise PlanError("nodes= names no number of nodes", cure="Write nodes=(1, 2, 3), for example.")
     given = shards(data, target, weight=weight, by=by)
     job = Job.place(Plan(learner_for(estimator), seed=seed), given, on)
     schema, bound = job.agree()
