@@ -74,12 +74,13 @@ class Logistic(Iterative):
             intercepts = intercepts - intercepts.mean()
         if len(coef) > 1 and not strengths(self.estimator)[0]:
             coef = coef - coef.mean(axis=0)
+        bare = self.estimator.solver == "liblinear" and not self.estimator.fit_intercept
         return fitted(
             self.estimator,
             model.schema,
             classes_=model.schema.classes,
             coef_=coef.astype(dtype),
-            intercept_=intercepts.astype(dtype),
+            intercept_=0.0 if bare else intercepts.astype(dtype),
             n_iter_=np.array([model.solver.iterations], dtype=np.int32),
         )
 
@@ -229,7 +230,7 @@ def logistic(estimator: LogisticRegression) -> Learner:
         refuse(estimator, "solver", "it does not know the l1 penalty", "Take solver='saga', or l1_ratio=0.")
     if estimator.solver == "liblinear" and (0 < ratio < 1 or not strengths(estimator)[0]):
         refuse(estimator, "solver", "it penalises by l1 or by l2", "Take solver='saga'.")
-    return checked(estimator, Logistic)
+    return starting(estimator, Logistic)
 
 
 def support_vectors(estimator: LinearSVC) -> Learner:
@@ -246,11 +247,11 @@ def support_vectors(estimator: LinearSVC) -> Learner:
         refuse(estimator, "multi_class", reason, "Take multi_class='ovr'.")
     if estimator.penalty == "l1" and estimator.dual is True:
         refuse(estimator, "dual", "l1 has no dual here", "Take dual='auto'.")
-    return checked(estimator, SupportVectors)
+    return starting(estimator, SupportVectors)
 
 
-def checked(estimator: Any, learner: Callable[[Any], Learner]) -> Learner:
-    """The learner of an estimator whose parameters scikit-learn accepts.
+def starting(estimator: Any, learner: Callable[[Any], Learner]) -> Learner:
+    """The learner of an estimator that starts without an earlier fit.
 
     Raises:
         NotDistributable: warm_start.
@@ -263,9 +264,9 @@ def checked(estimator: Any, learner: Callable[[Any], Learner]) -> Learner:
 
 FITS: dict[type, Callable[[Any], Learner]] = {
     LogisticRegression: logistic,
-    PoissonRegressor: lambda estimator: checked(estimator, Generalised),
-    GammaRegressor: lambda estimator: checked(estimator, Generalised),
-    TweedieRegressor: lambda estimator: checked(estimator, Generalised),
+    PoissonRegressor: lambda estimator: starting(estimator, Generalised),
+    GammaRegressor: lambda estimator: starting(estimator, Generalised),
+    TweedieRegressor: lambda estimator: starting(estimator, Generalised),
     LinearSVC: support_vectors,
-    HuberRegressor: lambda estimator: checked(estimator, HuberScale),
+    HuberRegressor: lambda estimator: starting(estimator, HuberScale),
 }

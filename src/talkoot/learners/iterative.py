@@ -24,7 +24,7 @@ from talkoot.learners.lbfgs import Lbfgs
 from talkoot.learners.newton import Newton
 from talkoot.learners.passes import Point, evaluate
 from talkoot.learners.rows import require_weights
-from talkoot.learners.solver import Evaluation, Solver
+from talkoot.learners.solver import Evaluation, Solver, greatest
 from talkoot.learners.survey import counts, spread, surveyed
 
 SAMPLE = 20_000  # rows over all nodes whose curvature steers the first steps
@@ -214,6 +214,6 @@ def _told(model: Fitting, problem: Problem, at: Evaluation) -> Fitting:
     if point.dtype == SINGLE and solver.end in ("flat", "stuck"):
         solver, point = solver.again(problem.stop), replace(point, dtype=DOUBLE)
     x = model.point.vector
-    seen = at.value + at.absolute(x), float(np.abs(at.subgradient(x)).max(initial=0.0))
+    seen = at.value + at.absolute(x), greatest(at.subgradient(x))
     point = replace(point, vector=solver.point, curve="full" if problem.newton else "none")
     return replace(model, solver=solver, point=point, stage="solve", seen=seen)

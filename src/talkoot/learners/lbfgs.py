@@ -7,7 +7,7 @@ from typing import final
 
 import numpy as np
 
-from talkoot.learners.solver import End, Evaluation, Solution, Solver, Stop, gain
+from talkoot.learners.solver import End, Evaluation, Solution, Solver, Stop, gain, greatest
 
 MEMORY = 10  # pairs of steps and gradient changes that are kept
 DECREASE, CURVATURE = 1e-4, 0.9  # the two Wolfe constants
@@ -171,7 +171,7 @@ class Lbfgs(Solver):
     def _begin(self, at: Evaluation) -> Lbfgs:
         if not np.isfinite(at.value):
             return replace(self, end="stuck")
-        end = self.stop.reached(at.gradient, self.iterations, np.inf)
+        end = self.stop.reached(greatest(at.gradient), np.inf, self.iterations, np.inf)
         moved = replace(self, base=self.point, value=at.value, gradient=at.gradient, end=end)
         return moved if end else moved._aim(at)
 
@@ -182,7 +182,8 @@ class Lbfgs(Solver):
             step := self.point - self.base, change := at.gradient - self.gradient, float(step @ change)
         )
         done = self.iterations + 1
-        end = self.stop.reached(at.gradient, done, abs(gain(self.value, at.value)))
+        sizes = greatest(at.gradient), greatest(self.gradient)
+        end = self.stop.reached(*sizes, done, abs(gain(self.value, at.value)))
         moved = replace(
             self,
             base=self.point,

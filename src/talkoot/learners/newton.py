@@ -8,7 +8,7 @@ from typing import final
 import numpy as np
 
 from talkoot.learners.quadratic import l1_step, newton_step
-from talkoot.learners.solver import End, Evaluation, Solver, Stop, gain
+from talkoot.learners.solver import End, Evaluation, Solver, Stop, gain, greatest
 
 DECREASE = 1e-4  # share of the promised fall that a step must keep
 TRIES = 30  # halvings of one step
@@ -27,6 +27,7 @@ class Newton(Solver):
         stop: when to stop; its tolerance is that of the least subgradient.
         base: (n,) the best point so far; None before the first evaluation.
         value: the objective there, absolute values included.
+        size: the greatest entry of its least subgradient there.
         slope: the fall promised by a full step, negative.
         step: (n,) the full step.
         tries: halvings so far.
@@ -46,6 +47,7 @@ class Newton(Solver):
     end: End | None = None
     base: np.ndarray | None = None
     value: float = np.inf
+    size: float = np.inf
     slope: float = 0.0
     step: np.ndarray | None = None
     tries: int = 0
@@ -72,8 +74,9 @@ class Newton(Solver):
         return replace(self, point=best, stop=stop, step=None, end=None)
 
     def _accept(self, at: Evaluation, value: float, gained: float, iterations: int) -> Newton:
-        end = self.stop.reached(at.subgradient(self.point), iterations, gained)
-        moved = replace(self, base=self.point, value=value, iterations=iterations, end=end)
+        size = greatest(at.subgradient(self.point))
+        end = self.stop.reached(size, self.size, iterations, gained)
+        moved = replace(self, base=self.point, value=value, size=size, iterations=iterations, end=end)
         return moved if end else moved._aim(at)
 
     def _aim(self, at: Evaluation) -> Newton:

@@ -63,17 +63,20 @@ class Stop:
     max_iter: int
     digits: float = 64 * float(np.finfo(float).eps)
 
-    def reached(self, gradient: np.ndarray, iterations: int, gain: float) -> End | None:
+    def reached(self, now: float, before: float, iterations: int, gain: float) -> End | None:
         """Why to stop after an iteration, or None to go on.
 
+        Below the digits of the objective the gradient alone says whether there still is progress.
+
         Args:
-            gradient: (n,) at the new point.
+            now: the greatest entry of the gradient at the new point.
+            before: the same at the point before.
             iterations: done so far.
             gain: by how much the objective fell, relative to its size.
         """
-        if np.abs(gradient).max(initial=0.0) <= self.tol:
+        if now <= self.tol:
             return "converged"
-        if gain <= self.digits:
+        if gain <= self.digits and now > before / 2:
             return "flat"
         return "limit" if iterations >= self.max_iter else None
 
@@ -105,6 +108,11 @@ class Solver(ABC):
     def done(self) -> bool:
         """Whether it has ended."""
         return self.end is not None
+
+
+def greatest(gradient: np.ndarray) -> float:
+    """The greatest absolute entry."""
+    return float(np.abs(gradient).max(initial=0.0))
 
 
 def gain(before: float, after: float) -> float:
