@@ -36,7 +36,10 @@ from talkoot.watch import words
 CLOSED, ITERATED, SINGLE = 1e-9, 1e-6, 5e-7
 TOL, ROUNDS = 1e-10, 10_000  # that solvers are given
 NEWTON = (LogisticRegression, PoissonRegressor, GammaRegressor, TweedieRegressor)
-SHORT = {HuberRegressor: 1e-2, LinearSVC: 1e-5}  # how far scikit-learn itself stops from the optimum
+SHORT = {  # solvers that stop further from the optimum whatever their tolerance, and whose they are
+    HuberRegressor: (1e-2, "scikit-learn"),
+    LinearSVC: (1e-5, "Talkoot"),
+}
 NARROW = 300  # features up to which Newton's method is quick
 ROWS = 10_000  # that are predicted
 QUANTILES = ("center_", "quantiles_", "bin_edges_", "statistics_")
@@ -123,7 +126,7 @@ def _run(job: Job, dealt: Shards) -> Run:
 def _allowed(estimator: Any, models: Mapping[str, Any], iterated: bool) -> float:
     values = (value for model in models.values() for _, value in learned(model))
     single = any(getattr(value, "dtype", None) == np.float32 for value in values)
-    short = (limit for kind, limit in SHORT.items() if _holds(estimator, kind))
+    short = (limit for kind, (limit, _) in SHORT.items() if _holds(estimator, kind))
     return max(ITERATED if iterated else CLOSED, SINGLE if single else 0.0, *short)
 
 
@@ -132,9 +135,9 @@ def _notes(estimator: Any, set_to: str, rank_error: float) -> Iterator[str]:
         yield f"Both sides were fitted with {set_to}."
     if rank_error:
         yield "Quantiles come from sketches: the ranks of both sides' quantiles among all rows are compared."
-    for kind, limit in SHORT.items():
+    for kind, (limit, whose) in SHORT.items():
         if _holds(estimator, kind):
-            yield f"scikit-learn's {kind.__name__} itself stops up to {limit:.0e} from the optimum."
+            yield f"{whose}'s solver of {kind.__name__} stops up to {limit:.0e} from the optimum."
     if _holds(estimator, LinearDiscriminantAnalysis):
         yield "The signs of the columns of scalings_ are free; they were turned alike."
 
