@@ -132,8 +132,7 @@ class Crew(Nodes):
         ask = Ask(nodes=nodes, round=meeting.rnd.index, apart=meeting.apart)
         try:
             worker = seat.worker or self._equip(seat)
-            wire.send(worker.sock, wire.frame(ask))
-            wire.send(worker.sock, meeting.message)
+            wire.send(worker.sock, wire.frame(ask), meeting.message)
         except TimeoutError:
             self._silent(seat, meeting)
         except OSError:

@@ -89,17 +89,23 @@ def frame(thing: Any) -> Frame:
     return Frame(head + body)
 
 
-def send(sock: socket.socket, message: Frame) -> None:
-    """Send a message.
+def send(sock: socket.socket, *messages: Frame) -> None:
+    """Send messages; the other side is woken once where they go through the socket.
 
     Raises:
         OSError: the other side is gone, or did not read before the socket's timeout.
     """
-    if message.segment is None:
-        sock.sendall(message.head)
-    else:
-        sent = socket.send_fds(sock, [message.head], [message.segment.fd])
-        sock.sendall(message.head[sent:])
+    heads = b""
+    for message in messages:
+        if message.segment is None:
+            heads += message.head
+        else:
+            if heads:
+                sock.sendall(heads)
+            sent = socket.send_fds(sock, [message.head], [message.segment.fd])
+            heads = message.head[sent:]
+    if heads:
+        sock.sendall(heads)
 
 
 def receive(sock: socket.socket) -> Any:
