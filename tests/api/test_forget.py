@@ -81,6 +81,7 @@ def test_closed_forms_are_subtracted_and_no_other_node_is_asked(estimator: Any, 
     left = sealed(done, but="b").forget("b")
     assert left.note == "the sums of node 'b' were subtracted; no other node was asked"
     assert list(left.shards) == ["a", "c"]
+    assert left.schema.rows == 100
     assert_alike(left.model, clone(estimator).fit(ROWS[LEFT], None if y is None else y[LEFT]), 1e-9)
 
 
@@ -150,3 +151,5 @@ def test_a_node_that_is_not_there_gets_the_nearest_name() -> None:
         done.forget("xyz")
     with pytest.raises(DataError, match="nothing would be left"):
         done.forget("lima").forget("oslo")
+    with pytest.raises(DataError, match="no other node has rows"):
+        fit(StandardScaler(), {"all": ROWS, "none": ROWS[:0]}).forget("all")

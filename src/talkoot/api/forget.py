@@ -38,11 +38,13 @@ def forget(fit: Fit, node: str, listen: Listener = ignore) -> Fit:
     """
     began = time.perf_counter()
     require_node(node, fit.shards)
-    if len(fit.shards) == 1:
-        raise DataError("it is the only node, so nothing would be left", node=node)
+    gone = fit.job.shards[node].rows or 0  # files may not know
+    if len(fit.shards) == 1 or gone == fit.schema.rows:
+        raise DataError("no other node has rows, so nothing would be left", node=node)
     job = fit.job.without(node)
     run = subtracted(fit.run, fit.job, fit.shards[node], listen)
     if run is not None:
+        run = replace(run, schema=replace(run.schema, rows=run.schema.rows - gone))
         bound = without(fit.shards, node)
         note = f"the sums of node {node!r} were subtracted; no other node was asked"
     else:
