@@ -218,7 +218,7 @@ def test_float32_rows_at_a_loose_tolerance_are_near() -> None:
 def test_float32_gives_way_to_float64_where_its_digits_end() -> None:
     X, predictor = rows()
     y = target("binary", predictor)
-    scales = np.array([1e6, 1, 1, 1, 1])
+    scales = 1e4
     done = learn(LogisticRegression(C=np.inf, tol=1e-5), dealt((X * scales).astype(np.float32), y, 2))
     assert done.model.point.dtype == np.float64
     theirs = pooled(LogisticRegression(C=np.inf), X, y, **NEWTON)
