@@ -187,6 +187,11 @@ class Pool:
     _server: Server | None = None
     _lock: Any = field(default_factory=threading.Lock)
 
+    @property
+    def warmed(self) -> bool:
+        """Whether there are workers that wait for work."""
+        return bool(self._idle)
+
     def warm(self) -> None:
         """Have a fork server started, if there is none; it gets ready while others work."""
         self._living()
