@@ -37,7 +37,6 @@ def main(descriptor: int, parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _preload()
     libraries()
-    gc.collect()
     gc.freeze()  # so that collections in workers do not touch, and thereby copy, these pages
     with socket.socket(fileno=descriptor) as control:
         children: set[int] = set()
@@ -91,6 +90,7 @@ def _fork(control: socket.socket, descriptors: list[int]) -> int:
     status = 1
     try:
         control.close()
+        gc.enable()
         worker.main(channel, page, server)
         status = 0
     except BaseException:

@@ -24,7 +24,11 @@ START = 60.0  # seconds until a fork server must be ready, and
 REPLY = 10.0  # until it must have forked or ended a worker, or itself
 STILL = 5.0  # without a sign of life from an idle worker, after which it is not used again
 KEEP = 16  # idle workers that are kept in any case
-_SCRIPT = "import sys; sys.path[:] = {path!r}; from talkoot.engines.forkserver import main; main({fd}, {pid})"
+_SCRIPT = """import gc, sys
+gc.disable()  # imports make no garbage worth looking for
+sys.path[:] = {path!r}
+from talkoot.engines.forkserver import main
+main({fd}, {pid})"""
 _ENVIRON = dict.fromkeys(THREAD_VARIABLES, "1") | {"JE_ARROW_MALLOC_CONF": "background_thread:false"}
 
 
