@@ -81,6 +81,10 @@ def _indices(y: np.ndarray, classes: np.ndarray) -> np.ndarray:
         codes, levels = encoded(to_arrow(y))
         known = {label: index for index, label in enumerate(classes.tolist())}
         index: np.ndarray = np.array([known.get(level, -1) for level in levels], dtype=np.intp)[codes]
+    elif y.dtype.kind in "iu" and np.array_equal(classes, np.arange(len(classes))):
+        index = y.astype(np.intp, copy=False)
+        if index.max() >= len(classes):
+            index = np.where(index < len(classes), index, -1)
     else:
         index = np.minimum(np.searchsorted(classes, y), len(classes) - 1)
         index[classes[index] != y] = -1

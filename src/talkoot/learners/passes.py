@@ -11,9 +11,11 @@ import scipy.sparse as sp
 
 from talkoot.core.shard import Block, Shard
 from talkoot.core.update import Update
+from talkoot.learners.joined import joined
 from talkoot.learners.losses import Loss
 from talkoot.learners.objective import Layout
 
+BATCH = 8 << 20  # bytes of features worked on at once: enough for threads not to wait on each other
 DENSE = 512  # widest model whose curvature is sampled as a matrix, else as a diagonal
 
 
@@ -68,10 +70,8 @@ def _blocks(shard: Shard, point: Point) -> Iterator[tuple[Block, Any]]:
     """Blocks that hold rows, and their features as they are multiplied."""
     center = None if point.center is None or not point.subtract else point.center.astype(point.dtype)
     buffer = np.empty((0, 0))
-    for block in shard.blocks():
+    for block in joined(shard.blocks(), BATCH):
         X = block.X
-        if not len(block):
-            continue
         if not isinstance(X, np.ndarray) or (center is None and X.dtype == point.dtype):
             yield block, X.astype(point.dtype, copy=False)
             continue
