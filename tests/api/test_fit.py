@@ -192,3 +192,10 @@ def test_ctrl_c_ends_the_run_its_log_and_its_workers(tmp_path: Path) -> None:
     last = read(log)[-1]
     assert last["event"] == "end"
     assert last["error"] == "interrupted"
+
+
+def test_a_target_that_the_estimator_does_not_learn_from_is_left_alone() -> None:
+    table = pd.DataFrame({"a": [1.0, 2.0, 3.0], "diagnosis": ["ill", None, "well"]})
+    fitted = fit(StandardScaler(), table, "diagnosis").model
+    assert fitted.feature_names_in_.tolist() == ["a"]
+    assert fitted.mean_.tolist() == [2.0]

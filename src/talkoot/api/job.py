@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from importlib import import_module
 from typing import Any, final
 
 from sklearn.base import is_classifier, is_regressor
@@ -14,23 +13,12 @@ from sklearn.utils import get_tags
 
 from talkoot.core.engine import Engine, Listener, ignore
 from talkoot.core.errors import DataError, PlanError
-from talkoot.core.learner import Learner
 from talkoot.core.plan import Plan
 from talkoot.core.run import Run, run
 from talkoot.core.shard import Schema, Shard
 from talkoot.data.schema import agree
 from talkoot.data.shards import Shards
-from talkoot.engines.inline import Inline
-
-
-def choose(learner: Learner, given: Shards) -> tuple[Engine, str]:
-    """The engine for a job and why; this process where nothing chooses."""
-    try:
-        chooser = import_module("talkoot.engines.choose")
-    except ModuleNotFoundError:
-        return Inline(), "one process"
-    engine, reason = chooser.choose(learner, given)
-    return engine, reason
+from talkoot.engines.choose import choose
 
 
 @final
@@ -85,9 +73,11 @@ class Job:
         estimator = self.estimator
         if estimator is None:
             return agree(self.shards, self.engine, listen=listen)
-        if not self.shards.has_target:
-            _require_none(estimator, self.shards)
-        return agree(self.shards, self.engine, labels=is_classifier(estimator), listen=listen)
+        supervised = learns_from_target(estimator)
+        if supervised and not self.shards.has_target:
+            raise _no_target(estimator, self.shards)
+        labels = is_classifier(estimator)
+        return agree(self.shards, self.engine, labels=labels, target=supervised, listen=listen)
 
     def execute(
         self, schema: Schema, bound: Mapping[str, Shard], listen: Listener = ignore, *, start: Any = None
@@ -128,12 +118,17 @@ def without(shards: Shards, node: str) -> Shards:
     return Shards(rest, target=shards.target)
 
 
-def _require_none(estimator: Any, given: Shards) -> None:
-    """Refuse an estimator that learns from a target."""
-    if is_classifier(estimator) or is_regressor(estimator) or get_tags(estimator).target_tags.required:
-        names = next(iter(given.values())).layout()
-        columns = f" The columns are {', '.join(names.names)}." if names.named else ""
-        raise DataError(
-            f"{type(estimator).__name__} learns from a target, and there is none",
-            cure=f'Say which with target=, such as target="label".{columns}',
-        )
+def learns_from_target(estimator: Any) -> bool:
+    """Whether an estimator is fitted to targets, not to features alone."""
+    return bool(
+        is_classifier(estimator) or is_regressor(estimator) or get_tags(estimator).target_tags.required
+    )
+
+
+def _no_target(estimator: Any, given: Shards) -> DataError:
+    names = next(iter(given.values())).layout()
+    columns = f" The columns are {', '.join(names.names)}." if names.named else ""
+    return DataError(
+        f"{type(estimator).__name__} learns from a target, and there is none",
+        cure=f'Say which with target=, such as target="label".{columns}',
+    )

@@ -42,10 +42,12 @@ class Inventory(Learner):
     Args:
         labels: collect the distinct values of the target; else its mean.
         target: the target's name, for errors.
+        read: look at the target; False for estimators that learn from none.
     """
 
     labels: bool = False
     target: str | None = None
+    read: bool = True
     kind: ClassVar[Kind] = "exact"
 
     def init(self, schema: Schema, rng: np.random.Generator) -> Gathered:
@@ -63,7 +65,7 @@ class Inventory(Learner):
     def _look(self, shard: Source) -> Update:
         seen = _Targets(labels=self.labels, column=self.target)
         for y, w, rows in shard.targets():
-            seen.add(y, w, rows)
+            seen.add(y if self.read else None, w, rows)
         if not seen.rows:
             return Update()
         layout = shard.layout()

@@ -26,7 +26,7 @@ Said = Mapping[str, np.ndarray]
 
 
 def agree(
-    shards: Shards, engine: Engine, *, labels: bool = False, listen: Listener = ignore
+    shards: Shards, engine: Engine, *, labels: bool = False, target: bool = True, listen: Listener = ignore
 ) -> tuple[Schema, Shards]:
     """Ask every node for its columns; return what they agree on and shards that read accordingly.
 
@@ -36,6 +36,7 @@ def agree(
         shards: the nodes' rows.
         engine: where the nodes are.
         labels: the target holds classes, so collect them and hand learners their indices.
+        target: False for estimators that learn from none: it is neither read nor handed on.
         listen: hears of the round.
 
     Raises:
@@ -48,7 +49,7 @@ def agree(
     (['no', 'yes'], [0, 1])
     """
     began = time.perf_counter()
-    plan = Plan(Inventory(labels=labels, target=shards.target))
+    plan = Plan(Inventory(labels=labels, target=shards.target, read=target))
     heard = run(plan, shards, engine, schema=UNKNOWN, listen=_without_rounds(listen))
     said: Mapping[str, Said] = plan.learner.finish(heard.model)
     schema = _agreed(said, shards.target, labels)
@@ -61,17 +62,17 @@ def agree(
     }
     listen("schema", facts)
     rows = {node: int(s["rows"][0]) for node, s in said.items()}
-    bound = {node: bind(source, schema, rows.get(node, 0)) for node, source in shards.items()}
+    bound = {node: bind(source, schema, rows.get(node, 0), target=target) for node, source in shards.items()}
     return schema, Shards(bound, target=shards.target)
 
 
-def bind(source: Source, schema: Schema, rows: int) -> Source:
+def bind(source: Source, schema: Schema, rows: int, *, target: bool = True) -> Source:
     """A source of `rows` rows that reads as the schema says."""
     if isinstance(source, FileShard):
-        return replace(source.bind(schema), count=rows)
+        return replace(source.bind(schema, target=target), count=rows)
     if TEXT in schema.kinds and isinstance(source, ArrayShard) and source.rows:
-        return as_table(source).bind(schema)
-    return source.bind(schema)
+        return as_table(source).bind(schema, target=target)
+    return source.bind(schema, target=target)
 
 
 def _without_rounds(listen: Listener) -> Listener:
