@@ -145,6 +145,7 @@ def test_all_processes_end_with_a_parent_that_is_killed(body: str, how: signal.S
     assert shared_memory() <= before
 
 
+@pytest.mark.slow
 def test_all_processes_end_although_a_fork_of_the_parent_lives_on() -> None:
     body = """
     child = os.fork()
@@ -163,6 +164,7 @@ def test_all_processes_end_although_a_fork_of_the_parent_lives_on() -> None:
         os.kill(child, signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_a_fork_of_the_parent_leaves_its_workers_alone_and_can_have_its_own() -> None:
     body = """
     child = os.fork()

@@ -12,6 +12,7 @@ from talkoot.core.errors import DataError, PlanError
 from talkoot.core.plan import Plan
 from talkoot.core.run import NodeState
 from talkoot.core.shard import Shard
+from talkoot.data.source import Source
 from talkoot.engines import wire
 from talkoot.engines.memory import LARGE, Place, Segment, Shelf
 from talkoot.engines.messages import Load, Packed, Setting
@@ -29,7 +30,7 @@ class Cargo:
     Args:
         plan: its pickle and buffers.
         shards: the same for each node's shard.
-        sizes: for each node the bytes of its shard.
+        sizes: for each node its rows where all know them, else the bytes of its shard.
     """
 
     plan: tuple[bytes, tuple[bytes | Place, ...]]
@@ -56,7 +57,10 @@ class Cargo:
                     f"its rows cannot go to a worker process: {error}", node=node, cure=_INSTEAD
                 ) from error
         first, *others = _placed(dumped)
-        sizes = {node: thing.size for node, thing in zip(shards, dumped[1:], strict=True)}
+        rows = [shard.rows if isinstance(shard, Source) else None for shard in shards.values()]
+        known = [count for count in rows if count is not None]
+        weights = known if len(known) == len(rows) else [thing.size for thing in dumped[1:]]
+        sizes = dict(zip(shards, weights, strict=True))
         return cls(first, dict(zip(shards, others, strict=True)), sizes)
 
     def load(

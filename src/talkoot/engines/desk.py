@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, final
 
@@ -100,7 +101,8 @@ class Desk:
             failed = {node: _explain(error, node, rnd)}
             return Answer(failed=failed, seconds={node: time.perf_counter() - began})
         finally:
-            sys.stdout.flush()
+            with suppress(OSError):  # nobody may be reading any more
+                sys.stdout.flush()
         self.states[node] = state
         kept = {node: state} if _keeps(state) else {}
         seconds = {node: time.perf_counter() - began}
