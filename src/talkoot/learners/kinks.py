@@ -7,7 +7,7 @@ from typing import ClassVar, final
 
 import numpy as np
 
-from talkoot.learners.losses import Curvature, Loss
+from talkoot.learners.losses import Curvature, Loss, Room
 
 
 @final
@@ -25,7 +25,7 @@ class SquaredHinge(Loss):
         """One for each class, or one for two."""
         return 1 if self.classes == 2 else self.classes
 
-    def evaluate(self, raw: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def evaluate(self, raw: np.ndarray, y: np.ndarray, room: Room) -> tuple[np.ndarray, np.ndarray]:
         """The shortfall 1 - s raw, where there is one, squared; its slope is -2 s times it."""
         sign = self._signs(raw, y)
         raw *= sign
@@ -78,7 +78,7 @@ class Huber(Loss):
         """`near`."""
         return self.near
 
-    def evaluate(self, raw: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def evaluate(self, raw: np.ndarray, y: np.ndarray, room: Room) -> tuple[np.ndarray, np.ndarray]:
         """The log-scale keeps the scale positive without bounds."""
         scale = np.exp(raw[1, 0]) if raw.shape[1] else raw.dtype.type(1)
         error = raw[0] - (y - self.near)

@@ -8,12 +8,34 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import ClassVar, final
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any, ClassVar, final
 
 import numpy as np
 
 Curvature = Iterator[tuple[int, int, np.ndarray]]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Arrays that are used again from block to block; fresh memory is slow, above all on threads.
+
+    >>> room = Room()
+    >>> large, small = room.take("a", (2, 3), np.dtype(float)), room.take("a", (2, 2), np.dtype(float))
+    >>> np.shares_memory(large, small)
+    True
+    """
+
+    held: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def take(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
+        """An array of this shape with any content; what was taken under this name before is overwritten."""
+        size, held = prod(shape), self.held.get(name)
+        if held is None or len(held) < size or held.dtype != dtype:
+            held = self.held[name] = np.empty(size, dtype)
+        return held[:size].reshape(shape)
 
 
 class Loss(ABC):
@@ -40,12 +62,13 @@ class Loss(ABC):
         return 1
 
     @abstractmethod
-    def evaluate(self, raw: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def evaluate(self, raw: np.ndarray, y: np.ndarray, room: Room) -> tuple[np.ndarray, np.ndarray]:
         """The loss, (rows,) or (outputs, rows), and its slope in each prediction, (outputs + extras, rows).
 
         Args:
             raw: (outputs + extras, rows) raw predictions; overwritten.
             y: (rows,) targets, or class indices.
+            room: for what is needed on the way; the result may lie there.
         """
 
     @abstractmethod
@@ -71,27 +94,29 @@ class Loss(ABC):
 class Binomial(Loss):
     """log(1 + exp(raw)) - y raw, for y in {0, 1}: half the binomial deviance with the logit link.
 
-    >>> value, slope = Binomial().evaluate(np.zeros((1, 2)), np.array([0, 1]))
+    >>> value, slope = Binomial().evaluate(np.zeros((1, 2)), np.array([0, 1]), Room())
     >>> value.round(4).tolist(), slope.tolist()
     ([0.6931, 0.6931], [[0.5, -0.5]])
     """
 
-    def evaluate(self, raw: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def evaluate(self, raw: np.ndarray, y: np.ndarray, room: Room) -> tuple[np.ndarray, np.ndarray]:
         """One exponential a row, of a number that is never positive, so nothing overflows."""
         z = raw[0]
-        label = y.astype(z.dtype)
-        value = np.maximum(z, 0)
-        value -= label * z
-        positive = z >= 0
+        label, value, ratio = room.take("binomial", (3, len(z)), z.dtype)
+        positive = room.take("positive", z.shape, np.dtype(bool))
+        np.copyto(label, y, casting="unsafe")
+        np.maximum(z, 0, out=value)
+        np.multiply(label, z, out=ratio)
+        value -= ratio
+        np.greater_equal(z, 0, out=positive)
         np.abs(z, out=z)
         np.negative(z, out=z)
         np.exp(z, out=z)
-        ratio = z + 1
+        np.add(z, 1, out=ratio)
         np.copyto(z, 1, where=positive)
-        np.divide(z, ratio, out=z)
+        z /= ratio
         z -= label
-        np.log(ratio, out=ratio)
-        value += ratio
+        value += np.log(ratio, out=ratio)
         return value, raw
 
     def curvature(self, raw: np.ndarray, y: np.ndarray) -> Curvature:
@@ -117,7 +142,7 @@ class Multinomial(Loss):
         """One for each class."""
         return self.classes
 
-    def evaluate(self, raw: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def evaluate(self, raw: np.ndarray, y: np.ndarray, room: Room) -> tuple[np.ndarray, np.ndarray]:
         """The greatest prediction of a row is taken off before the exponential."""
         flat = raw.reshape(-1)
         own = y * raw.shape[1] + np.arange(raw.shape[1])
@@ -150,13 +175,13 @@ class Tweedie(Loss):
     Args:
         power: the variance is mean ** power: 0 normal, 1 Poisson, 2 gamma, 3 inverse Gaussian.
 
-    >>> Tweedie(1).evaluate(np.zeros((1, 1)), np.array([3.0]))[1].tolist()
+    >>> Tweedie(1).evaluate(np.zeros((1, 1)), np.array([3.0]), Room())[1].tolist()
     [[-2.0]]
     """
 
     power: float
 
-    def evaluate(self, raw: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def evaluate(self, raw: np.ndarray, y: np.ndarray, room: Room) -> tuple[np.ndarray, np.ndarray]:
         """mean^(2-p) / (2-p) - y mean^(1-p) / (1-p), with logarithms where an exponent is zero."""
         z, q = raw[0], self.power
         y = y.astype(z.dtype, copy=False)
@@ -196,7 +221,7 @@ class TweedieIdentity(Loss):
         """`near` for the normal distribution."""
         return self.near if self.power == 0 else 0.0
 
-    def evaluate(self, raw: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def evaluate(self, raw: np.ndarray, y: np.ndarray, room: Room) -> tuple[np.ndarray, np.ndarray]:
         """The squared error is kept as a square."""
         z, q = raw[0], self.power
         if q == 0:

@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from talkoot.core.shard import Block, Shard
 from talkoot.core.update import Update
 from talkoot.learners.joined import joined
-from talkoot.learners.losses import Loss
+from talkoot.learners.losses import Loss, Room
 from talkoot.learners.objective import Layout
 
 BATCH = 8 << 20  # bytes of features worked on at once: enough for threads not to wait on each other
@@ -54,11 +54,11 @@ def evaluate(shard: Shard, loss: Loss, point: Point) -> Update:
     Nothing without rows.
     """
     sums: dict[str, np.ndarray] = {}
-    rows = 0
+    rows, room = 0, Room()
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        for block, X in _blocks(shard, point):
+        for block, X in _blocks(shard, point, room):
             rows += len(block)
-            for name, value in _block(block, X, loss, point).items():
+            for name, value in _block(block, X, loss, point, room).items():
                 if name in sums:
                     sums[name] += value
                 else:
@@ -66,56 +66,58 @@ def evaluate(shard: Shard, loss: Loss, point: Point) -> Update:
     return Update(values=_gradient(sums, point), weight=float(rows)) if rows else Update()
 
 
-def _blocks(shard: Shard, point: Point) -> Iterator[tuple[Block, Any]]:
+def _blocks(shard: Shard, point: Point, room: Room) -> Iterator[tuple[Block, Any]]:
     """Blocks that hold rows, and their features as they are multiplied."""
     center = None if point.center is None or not point.subtract else point.center.astype(point.dtype)
-    buffer = np.empty((0, 0))
     for block in joined(shard.blocks(), BATCH):
         X = block.X
         if not isinstance(X, np.ndarray) or (center is None and X.dtype == point.dtype):
             yield block, X.astype(point.dtype, copy=False)
             continue
-        if len(buffer) < len(X):
-            buffer = np.empty(X.shape, point.dtype)
-        np.subtract(X, 0 if center is None else center, out=buffer[: len(X)])
-        yield block, buffer[: len(X)]
+        moved = room.take("rows", X.shape, point.dtype)
+        yield block, np.subtract(X, 0 if center is None else center, out=moved)
 
 
-def _block(block: Block, X: Any, loss: Loss, point: Point) -> dict[str, Any]:
+def _block(block: Block, X: Any, loss: Loss, point: Point, room: Room) -> dict[str, Any]:
     """The sums of one block. "products" and "slopes" become the gradient once all are summed."""
     assert block.y is not None
     y = block.y.reshape(-1)
     outputs = point.layout.outputs
-    raw = _raw(X, point)
+    raw = _raw(X, point, room)
     w = _weights(block, loss, point)
     curve = _CURVES[point.curve](X, raw, y, w, loss, point)
-    value, slope = loss.evaluate(raw, y)
+    value, slope = loss.evaluate(raw, y, room)
     if w is not None:
         slope *= w
     return {
         "weight": [float(len(block)) if w is None else w.sum(dtype=np.float64)],
         "loss": [value.sum() if w is None else (value * w).sum()],
         "slopes": slope.sum(axis=1),
-        "products": slope[:outputs] @ X if isinstance(X, np.ndarray) else (X.T @ slope[:outputs].T).T,
+        "products": _products(slope[:outputs], X),
         **curve,
     }
 
 
-def _raw(X: Any, point: Point) -> np.ndarray:
+def _raw(X: Any, point: Point, room: Room) -> np.ndarray:
     """(outputs + extras, rows) raw predictions."""
     layout = point.layout
     coef, intercepts, extras = layout.split(point.vector)
     if point.center is not None and not point.subtract:
         intercepts = intercepts - coef @ point.center
-    raw = np.empty((layout.outputs + layout.extras, X.shape[0]), point.dtype)
+    raw = room.take("raw", (layout.outputs + layout.extras, X.shape[0]), point.dtype)
     coef = coef.astype(point.dtype)
     if isinstance(X, np.ndarray):
-        np.matmul(coef, X.T, out=raw[: layout.outputs])
+        np.dot(coef, X.T, out=raw[: layout.outputs])
     else:
         raw[: layout.outputs] = (X @ coef.T).T
     raw[: layout.outputs] += intercepts.astype(point.dtype)[:, None]
     raw[layout.outputs :] = extras[:, None]
     return raw
+
+
+def _products(slope: np.ndarray, X: Any) -> np.ndarray:
+    """(outputs, features) slopes times rows. np.dot, because matmul keeps the interpreter locked here."""
+    return np.dot(slope, X) if isinstance(X, np.ndarray) else np.asarray((X.T @ slope.T).T)
 
 
 def _weights(block: Block, loss: Loss, point: Point) -> np.ndarray | None:
