@@ -28,7 +28,7 @@ from talkoot.core.sync import Round
 from talkoot.core.update import Update
 from talkoot.engines.inline import Inline
 from talkoot.engines.local import Local
-from talkoot.engines.pool import POOL
+from talkoot.engines.processes.pool import POOL
 
 RESULTS = Path(__file__).parent / "results"
 NODES = 4

@@ -9,7 +9,7 @@ from probes import Probe, nodes
 
 from talkoot.core.plan import Plan
 from talkoot.data.arrays import ArrayShard
-from talkoot.engines.cargo import Cargo, deal, setting
+from talkoot.engines.processes.placement import Placement, deal, setting
 
 PLAN = Plan(Probe(lambda model, shard, ctx: {}))
 SIZES = st.dictionaries(st.text(max_size=3), st.integers(0, 10**9), max_size=12)
@@ -34,11 +34,11 @@ def test_nodes_weigh_by_their_rows() -> None:
     shards = {
         name: ArrayShard(name=name, X=np.ones((rows, 2))) for name, rows in zip("abc", (3, 0, 9), strict=True)
     }
-    assert Cargo.pack(PLAN, shards).sizes == {"a": 3, "b": 0, "c": 9}
+    assert Placement.pack(PLAN, shards).sizes == {"a": 3, "b": 0, "c": 9}
 
 
 def test_small_arrays_travel_in_the_message_and_large_ones_beside_it() -> None:
-    cargo = Cargo.pack(PLAN, nodes(2, 10) | {"z": ArrayShard(name="z", X=np.ones((9000, 2)))})
-    _, nothing = cargo.load(["a", "b"], {}, setting(1))
-    _, segments = cargo.load(["b", "z"], {}, setting(1))
+    cargo = Placement.pack(PLAN, nodes(2, 10) | {"z": ArrayShard(name="z", X=np.ones((9000, 2)))})
+    _, nothing = cargo.load(["a", "b"], {}, setting())
+    _, segments = cargo.load(["b", "z"], {}, setting())
     assert (len(nothing), len(segments)) == (0, 1)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from probes import SCHEMA, ask, nodes
 from threadpoolctl import threadpool_info
@@ -21,10 +22,9 @@ from talkoot.core.errors import DataError, NodeFailed, PlanError
 from talkoot.core.plan import Plan
 from talkoot.core.run import run
 from talkoot.data.arrays import ArrayShard
-from talkoot.engines import memory
 from talkoot.engines.inline import Inline
 from talkoot.engines.local import Local
-from talkoot.engines.machine import cores
+from talkoot.engines.processes import memory
 from talkoot.testing.engines import check_engine
 
 
@@ -72,15 +72,18 @@ def test_nodes_go_to_the_same_workers_every_time() -> None:
     assert homes() in (first, [1 - home for home in first])
 
 
-def test_cores_are_shared_out_to_blas_and_openmp() -> None:
+def test_each_worker_uses_one_core() -> None:
     def threads(model: Any, shard: Any, ctx: Any) -> dict[str, Any]:
         import sklearn.cluster  # noqa: F401 - brings OpenMP
 
-        return {info["user_api"]: np.array(info["num_threads"]) for info in threadpool_info()}
+        found = {info["user_api"]: np.array(info["num_threads"]) for info in threadpool_info()}
+        return found | {
+            "arrow": np.array(pa.cpu_count()),
+            "new": np.array(int(os.environ["OMP_NUM_THREADS"])),
+        }
 
-    for workers in (1, 2, 1):
-        for leaves in ask(Local(workers), threads).values():
-            assert {int(n) for n in leaves.values()} == {max(1, cores() // workers)}
+    for leaves in ask(Local(2), threads).values():
+        assert leaves == dict.fromkeys(("blas", "openmp", "arrow", "new"), 1)
 
 
 def test_rows_lie_in_shared_memory_and_cannot_be_written_to() -> None:

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from talkoot.engines import memory
-from talkoot.engines.memory import ALIGN, Segment, Shelf, copy, layout, view
+from talkoot.engines.processes import memory
+from talkoot.engines.processes.memory import ALIGN, Segment, Shelf, copy, layout, view
 
 
 def raw(array: Any) -> memoryview:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from talkoot.core.errors import NodeLost
-from talkoot.engines import pool
-from talkoot.engines.pool import POOL, Pool, Worker, ending
+from talkoot.engines.processes import pool
+from talkoot.engines.processes.pool import POOL, Pool, Worker, ending
 
 psutil = pytest.importorskip("psutil")
 

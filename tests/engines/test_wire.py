@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from talkoot.engines import wire
-from talkoot.engines.memory import Segment
+from talkoot.engines.processes import wire
+from talkoot.engines.processes.memory import Segment
 
 
 @pytest.fixture

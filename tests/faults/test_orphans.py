@@ -23,7 +23,7 @@ from talkoot.core.run import run
 from talkoot.core.sync import Rounds
 from talkoot.data.arrays import ArrayShard
 from talkoot.engines.local import Local
-from talkoot.engines.pool import POOL
+from talkoot.engines.processes.pool import POOL
 
 psutil = pytest.importorskip("psutil")
 HERE = Path(__file__).parent
@@ -51,7 +51,7 @@ def workers():
     return found
 
 def server():
-    from talkoot.engines.pool import POOL
+    from talkoot.engines.processes.pool import POOL
     return POOL._server._process.pid
 
 go(Faulty())

@@ -191,7 +191,7 @@ def test_no_penalty_is_infinite_C() -> None:
 def test_more_columns_than_are_sampled_as_a_matrix(monkeypatch: Any) -> None:
     X, predictor = rows()
     y = target("binary", predictor)
-    monkeypatch.setattr("talkoot.learners.passes.DENSE", 3)
+    monkeypatch.setattr("talkoot.learners.solvers.passes.DENSE", 3)
     for estimator, best in ((LogisticRegression(**TIGHT), NEWTON), (LinearSVC(**TIGHT), LIBLINEAR)):
         for given in (X, sp.csr_array(X)):
             assert_same(together(estimator, dealt(given, y, 2)), pooled(estimator, X, y, **best))

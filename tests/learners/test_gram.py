@@ -19,7 +19,7 @@ from summing import FITS, NODES, assert_fits, fit, forgotten, learn, over, poole
 from talkoot.core.errors import DataError, NotDistributable
 from talkoot.core.update import Update
 from talkoot.learners import learner_for
-from talkoot.learners.factor import factor
+from talkoot.learners.sums.factor import factor
 from talkoot.testing import check_learner
 
 RNG = np.random.default_rng(0)

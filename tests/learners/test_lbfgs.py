@@ -12,8 +12,8 @@ import scipy.optimize as so
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from talkoot.learners.lbfgs import CURVATURE, DECREASE, Lbfgs, Search, Trial
-from talkoot.learners.solver import Evaluation, Solution, Solver, Stop
+from talkoot.learners.solvers.lbfgs import CURVATURE, DECREASE, Lbfgs, Search, Trial
+from talkoot.learners.solvers.solver import Evaluation, Solution, Solver, Stop
 
 Objective = Callable[[np.ndarray], tuple[float, np.ndarray]]
 

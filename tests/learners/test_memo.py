@@ -17,8 +17,9 @@ from talkoot.core.context import Ctx
 from talkoot.core.shard import Block
 from talkoot.data.schema import agree
 from talkoot.data.shards import shards
-from talkoot.learners import learner_for, memo
-from talkoot.learners.memo import Held, Memo
+from talkoot.learners import learner_for
+from talkoot.learners.composition import memo
+from talkoot.learners.composition.memo import Held, Memo
 
 
 def passes(limit: int, monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from scipy.special import expit
 from sklearn.linear_model import Lasso
 
-from talkoot.learners.newton import Newton
-from talkoot.learners.quadratic import l1_step, newton_step, pseudo_inverse
-from talkoot.learners.solver import Evaluation, Solver, Stop
+from talkoot.learners.solvers.newton import Newton
+from talkoot.learners.solvers.quadratic import l1_step, newton_step, pseudo_inverse
+from talkoot.learners.solvers.solver import Evaluation, Solver, Stop
 
 
 def problem(seed: int, rows: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from talkoot.core.shard import Block, Shard
 from talkoot.core.update import Update
-from talkoot.learners.kinks import Huber, SquaredHinge
-from talkoot.learners.losses import Binomial, Loss, Multinomial, Tweedie
-from talkoot.learners.objective import Layout, Penalty
-from talkoot.learners.passes import Point, evaluate
+from talkoot.learners.solvers.kinks import Huber, SquaredHinge
+from talkoot.learners.solvers.losses import Binomial, Loss, Multinomial, Tweedie
+from talkoot.learners.solvers.objective import Layout, Penalty
+from talkoot.learners.solvers.passes import Point, evaluate
 
 LOSSES: list[Loss] = [Binomial(), Multinomial(3), Tweedie(1), SquaredHinge(3), Huber(1.35)]
 ROWS, FEATURES = 40, 4
@@ -167,7 +167,7 @@ def test_a_sample_is_every_so_many_rows_and_wide_models_send_a_diagonal(monkeypa
     some = Rows(part(rows, slice(None, None, 4)))
     full = evaluate(some, Binomial(), replace(at, curve="full")).values["hessian"]
     np.testing.assert_allclose(told["curve"], full, rtol=1e-10)
-    monkeypatch.setattr("talkoot.learners.passes.DENSE", 2)
+    monkeypatch.setattr("talkoot.learners.solvers.passes.DENSE", 2)
     for X in (rows.X, sp.csr_array(rows.X)):
         thin = Rows(Block(X=X, y=rows.y, w=rows.w))
         wide = evaluate(thin, Binomial(), replace(at, stride=1, center=None)).values["curve"]

@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose
 from scipy import sparse
 
 from talkoot.core.update import Leaf, Update, total
-from talkoot.learners.sketch import K, Sketches
+from talkoot.learners.sums.sketch import K, Sketches
 
 RNG = np.random.default_rng(0)
 LEVELS = np.linspace(0, 1, 21)

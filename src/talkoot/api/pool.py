@@ -12,7 +12,7 @@ from sklearn.base import clone
 from sklearn.utils.validation import has_fit_parameter
 
 from talkoot.core.shard import Block, Schema, Shard
-from talkoot.learners.shapes import framed
+from talkoot.learners.composition.shapes import framed
 
 LIMIT = 1 << 30  # bytes of rows that one process is asked to hold
 

@@ -16,7 +16,7 @@ from sklearn.utils import Tags, get_tags
 from talkoot.api.folds import Folds, Part
 from talkoot.api.question import Answer, Question
 from talkoot.core.shard import Schema, Shard
-from talkoot.learners.flow import head
+from talkoot.learners.composition.flow import head
 
 RESPONSES = ("predict", "predict_proba", "decision_function", "predict_log_proba")
 GROUPS = 20  # parts of a node's rows that the jackknife leaves out, one after the other

@@ -18,7 +18,7 @@ from talkoot.core.plan import Plan
 from talkoot.core.run import run
 from talkoot.core.shard import Schema, Shard
 from talkoot.core.update import Update, total
-from talkoot.learners.flow import head
+from talkoot.learners.composition.flow import head
 from talkoot.learners.score import Scored, classified, regressed, score_of
 
 if TYPE_CHECKING:

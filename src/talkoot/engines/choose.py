@@ -16,7 +16,7 @@ from talkoot.data.tables import TableShard
 from talkoot.engines.inline import Inline
 from talkoot.engines.local import Local
 from talkoot.engines.machine import cores
-from talkoot.engines.pool import POOL
+from talkoot.engines.processes.pool import POOL
 
 # Values (rows x columns) from which it pays. Measured on 2 cores with encoders, quantiles, scalers and
 # linear models: sharing out costs 1-5 ms of threads, 10 ms of warm workers or 1.2 s of new ones, and gains

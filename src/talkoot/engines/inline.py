@@ -21,9 +21,9 @@ from talkoot.core.shard import Shard
 from talkoot.core.sync import Merged, Round
 from talkoot.core.update import Update
 from talkoot.engines.counted import Counted
-from talkoot.engines.heap import Heap
-from talkoot.engines.helpers import Helpers
-from talkoot.engines.machine import limited, share
+from talkoot.engines.machine import one_core
+from talkoot.engines.ordered import OrderedMerge
+from talkoot.engines.threads import Threads
 
 TICK = 0.25  # seconds between two "rows" events
 
@@ -34,9 +34,9 @@ class Inline(Engine):
     """Nodes in this process.
 
     Args:
-        threads: cores that are used in all. So many nodes work at the same time, which pays where the
-            learner's kernels release the interpreter lock; where there are fewer nodes than threads, the
-            rest goes to BLAS and OpenMP within each node.
+        threads: nodes that work at the same time, each on one core: kernels run over blocks of rows
+            that fit a core's cache, where BLAS and OpenMP gain little from a second one. Threads pay
+            where the learner's kernels release the interpreter lock.
 
     Raises:
         PlanError: less than one thread.
@@ -56,9 +56,8 @@ class Inline(Engine):
     def open(self, plan: Plan, shards: Mapping[str, Shard], listen: Listener = ignore) -> Iterator[Nodes]:
         """Nothing to place: the nodes are here."""
         hands = max(1, min(self.threads, len(shards)))
-        each = share(self.threads, hands)
-        with limited(each) as openmp:
-            here = _Here(plan=plan, shards=shards, listen=listen, hands=hands, each=each, openmp=openmp)
+        with one_core() as openmp:
+            here = _Here(plan=plan, shards=shards, listen=listen, hands=hands, openmp=openmp)
             try:
                 yield here
             finally:
@@ -115,16 +114,15 @@ class _Here(Nodes):
     shards: Mapping[str, Shard]
     listen: Listener
     hands: int
-    each: int
     openmp: ThreadpoolController
-    helpers: Helpers | None = None
+    helpers: Threads | None = None
     states: dict[str, NodeState] = field(default_factory=dict)
 
     def round(self, rnd: Round, model: Any) -> Merged:
         alone = self.hands == 1 and rnd.deadline is None
         watch = _Watch(self.listen, direct=alone)
         answers = self._in_turn(rnd, model, watch) if alone else self._at_once(rnd, model, watch)
-        heap, failed, seconds = Heap(self.plan.merge, list(rnd.cohort)), {}, {}
+        heap, failed, seconds = OrderedMerge(self.plan.merge, list(rnd.cohort)), {}, {}
         with closing(answers):
             for node, said, took in answers:
                 seconds[node] = took
@@ -150,7 +148,7 @@ class _Here(Nodes):
             yield self._answer(node, rnd, model, watch)
 
     def _at_once(self, rnd: Round, model: Any, watch: _Watch) -> Generator[_Answer, None, None]:
-        helpers = self.helpers = self.helpers or Helpers(self.hands, self.openmp, self.each)
+        helpers = self.helpers = self.helpers or Threads(self.hands, self.openmp)
         answers: SimpleQueue[_Answer] = SimpleQueue()
         ends = time.monotonic() + (math.inf if rnd.deadline is None else rnd.deadline)
         left = dict.fromkeys(rnd.cohort)

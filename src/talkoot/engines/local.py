@@ -12,10 +12,9 @@ from talkoot.core.engine import Engine, Listener, Nodes, ignore
 from talkoot.core.errors import PlanError
 from talkoot.core.plan import Plan
 from talkoot.core.shard import Shard
-from talkoot.engines.cargo import Cargo, deal, setting
-from talkoot.engines.crew import Crew, Seat
-from talkoot.engines.machine import cores, share
-from talkoot.engines.pool import POOL
+from talkoot.engines.processes.nodes import Seat, WorkerNodes
+from talkoot.engines.processes.placement import Placement, deal, setting
+from talkoot.engines.processes.pool import POOL
 
 
 @final
@@ -24,7 +23,7 @@ class Local(Engine):
     """Nodes on worker processes of this machine; each worker hosts any number of nodes.
 
     Workers come from a fork server, are kept between fits, and end with this process. Rows of arrays lie in
-    shared memory without a name. The cores are shared out between the workers. A worker that dies is
+    shared memory without a name. A worker uses one core. A worker that dies is
     replaced and its nodes' round is done again.
 
     Args:
@@ -60,12 +59,12 @@ class Local(Engine):
             NodeLost: no worker can be started.
         """
         POOL.warm()
-        cargo = Cargo.pack(plan, shards)
+        cargo = Placement.pack(plan, shards)
         hands = deal(cargo.sizes, self.workers)
-        crew = Crew(
+        crew = WorkerNodes(
             plan=plan,
             cargo=cargo,
-            setting=setting(share(cores(), len(hands))),
+            setting=setting(),
             seats=[Seat(number, frozenset(nodes)) for number, nodes in enumerate(hands)],
             silence=self.silence,
             listen=listen,

@@ -1,4 +1,4 @@
-"""What this machine offers: how many cores this process may use, and how they are shared out."""
+"""What this machine offers: how many cores this process may use, and that a node uses one of them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from pathlib import Path
 
 from threadpoolctl import ThreadpoolController
 
-THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "BLIS_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
+ONE_CORE = dict.fromkeys(  # what BLAS and OpenMP libraries read when they are loaded
+    (
+        "OMP_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "BLIS_NUM_THREADS",
+        "VECLIB_MAXIMUM_THREADS",
+    ),
+    "1",
 )
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
@@ -41,24 +44,11 @@ def _quota() -> int | None:
     return None if limit == "max" else -(-int(limit) // int(period))
 
 
-def share(total: int, among: int) -> int:
-    """Threads for each of `among` workers when `total` cores are dealt out; never less than one.
-
-    >>> share(8, 3), share(2, 7)
-    (2, 1)
-    """
-    return max(1, total // max(1, among))
-
-
 @lru_cache(maxsize=1)
 def _libraries(modules: int) -> ThreadpoolController:
+    """The BLAS and OpenMP libraries of this process; looked for anew when more modules were imported."""
     del modules
     return ThreadpoolController()
-
-
-def libraries() -> ThreadpoolController:
-    """The BLAS and OpenMP libraries of this process; looked for anew when more modules have been imported."""
-    return _libraries(len(sys.modules))
 
 
 _LIMITS = threading.Lock()
@@ -67,19 +57,17 @@ _outermost = ExitStack()
 
 
 @contextmanager
-def limited(threads: int) -> Iterator[ThreadpoolController]:
-    """Have BLAS in this process, and OpenMP in this thread, use so many threads; gives OpenMP for others.
+def one_core() -> Iterator[ThreadpoolController]:
+    """Have BLAS in this process, and OpenMP in this thread, use one core; gives OpenMP, for other threads.
 
-    BLAS knows one number for the whole process. Where several fits run at the same time it is that of
-    the last to begin, and it is put back when the last of them ends.
+    BLAS knows one number for the whole process. It is put back when the last of several fits ends.
     """
     global _depth
-    openmp, blas = (libraries().select(user_api=api) for api in ("openmp", "blas"))
-    with openmp.limit(limits=threads):
+    openmp, blas = (_libraries(len(sys.modules)).select(user_api=api) for api in ("openmp", "blas"))
+    with openmp.limit(limits=1):
         with _LIMITS:
-            limiter = blas.limit(limits=threads)
             if _depth == 0:
-                _outermost.push(limiter)
+                _outermost.push(blas.limit(limits=1))
             _depth += 1
         try:
             yield openmp

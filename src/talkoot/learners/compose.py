@@ -23,13 +23,13 @@ from talkoot.core.learner import Learner
 from talkoot.core.merge import Sum
 from talkoot.core.outer import Solve
 from talkoot.learners import learner_for
+from talkoot.learners.composition.flow import container, is_drop, reads_text
+from talkoot.learners.composition.parallel import APART, Parallel
+from talkoot.learners.composition.parts import blamed
+from talkoot.learners.composition.serial import Serial
+from talkoot.learners.composition.stateless import Stateless, is_stateless
+from talkoot.learners.composition.unions import Union
 from talkoot.learners.estimator import refuse
-from talkoot.learners.flow import container, is_drop, reads_text
-from talkoot.learners.parallel import APART, Parallel
-from talkoot.learners.parts import blamed
-from talkoot.learners.serial import Serial
-from talkoot.learners.stateless import Stateless, is_stateless
-from talkoot.learners.unions import Union
 
 
 def serial(estimator: Pipeline) -> Serial:

@@ -19,11 +19,11 @@ from talkoot.core.outer import Outer, Solve
 from talkoot.core.shard import Block, Schema, Shard
 from talkoot.core.update import Update
 from talkoot.learners.asked import Asked
-from talkoot.learners.classwise import indicator, present
 from talkoot.learners.columnwise import require_numbers
 from talkoot.learners.estimator import fitted
 from talkoot.learners.results import learned, refused
 from talkoot.learners.rows import checked, require_classes, require_rows
+from talkoot.learners.sums.classwise import indicator, present
 
 
 @final

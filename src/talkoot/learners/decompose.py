@@ -20,9 +20,9 @@ from talkoot.core.errors import DataError
 from talkoot.core.shard import Schema
 from talkoot.learners.asked import Asked
 from talkoot.learners.discriminant import discriminant
-from talkoot.learners.factor import factor, leading
 from talkoot.learners.results import finished
-from talkoot.learners.scatter import GramLearner, Moments
+from talkoot.learners.sums.factor import factor, leading
+from talkoot.learners.sums.scatter import GramLearner, Moments
 
 
 @final

@@ -20,11 +20,11 @@ from talkoot.core.errors import DataError
 from talkoot.core.shard import Schema
 from talkoot.core.update import Update
 from talkoot.learners.asked import Asked
-from talkoot.learners.classwise import ClassLearner, ClassMoments, present, within
 from talkoot.learners.estimator import refuse
-from talkoot.learners.factor import factor
 from talkoot.learners.results import finished
 from talkoot.learners.rows import require_classes
+from talkoot.learners.sums.classwise import ClassLearner, ClassMoments, present, within
+from talkoot.learners.sums.factor import factor
 
 FLAT = 8 * np.finfo(np.float64).eps  # spread over mean of a column in which only rounding varies
 

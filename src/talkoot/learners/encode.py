@@ -24,7 +24,7 @@ from talkoot.learners.columnwise import (
     rehearse,
 )
 from talkoot.learners.rows import require_weights
-from talkoot.learners.tally import Tally, Values, counts_of, is_missing, seen_values, tally
+from talkoot.learners.sums.tally import Tally, Values, counts_of, is_missing, seen_values, tally
 
 GROUPING = ("drop", "min_frequency", "max_categories")  # parameters that read counts, or what is left by them
 

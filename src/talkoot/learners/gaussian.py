@@ -12,9 +12,9 @@ from talkoot.core.errors import DataError
 from talkoot.core.shard import Schema
 from talkoot.core.update import Update
 from talkoot.learners.asked import Asked
-from talkoot.learners.classwise import ClassLearner, present, within
 from talkoot.learners.results import finished
 from talkoot.learners.rows import require_classes
+from talkoot.learners.sums.classwise import ClassLearner, present, within
 
 
 @final

@@ -24,13 +24,13 @@ from talkoot.core.errors import DataError
 from talkoot.core.learner import Learner
 from talkoot.core.shard import Schema
 from talkoot.learners.estimator import fitted, refuse
-from talkoot.learners.fitting import Fitting, Problem
-from talkoot.learners.iterative import Iterative
-from talkoot.learners.kinks import Huber, SquaredHinge
-from talkoot.learners.losses import Binomial, Loss, Multinomial, Tweedie, TweedieIdentity
-from talkoot.learners.objective import Layout, Penalty
-from talkoot.learners.solver import Stop
-from talkoot.learners.survey import class_weights, target_mean, two_classes
+from talkoot.learners.solvers.fitting import Fitting, Problem
+from talkoot.learners.solvers.iterative import Iterative
+from talkoot.learners.solvers.kinks import Huber, SquaredHinge
+from talkoot.learners.solvers.losses import Binomial, Loss, Multinomial, Tweedie, TweedieIdentity
+from talkoot.learners.solvers.objective import Layout, Penalty
+from talkoot.learners.solvers.solver import Stop
+from talkoot.learners.solvers.survey import class_weights, target_mean, two_classes
 
 
 @final

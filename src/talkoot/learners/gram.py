@@ -15,10 +15,10 @@ from sklearn.linear_model import ElasticNet, Lasso, LinearRegression, Ridge, Rid
 
 from talkoot.core.shard import Schema
 from talkoot.learners.estimator import refuse
-from talkoot.learners.factor import synthetic, tall
 from talkoot.learners.results import learned, linear, refused
 from talkoot.learners.ridgecv import ridge_cv
-from talkoot.learners.scatter import GramLearner, Moments
+from talkoot.learners.sums.factor import synthetic, tall
+from talkoot.learners.sums.scatter import GramLearner, Moments
 
 
 @final

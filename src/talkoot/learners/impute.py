@@ -25,10 +25,10 @@ from talkoot.learners.columnwise import (
     warn_empty,
 )
 from talkoot.learners.estimator import refuse
-from talkoot.learners.moments import Moments, sums
 from talkoot.learners.rows import require_weights
-from talkoot.learners.sketch import sketched
-from talkoot.learners.tally import Tally, counts_of, is_missing, seen_values, tally
+from talkoot.learners.sums.moments import Moments, sums
+from talkoot.learners.sums.sketch import sketched
+from talkoot.learners.sums.tally import Tally, counts_of, is_missing, seen_values, tally
 
 
 @final

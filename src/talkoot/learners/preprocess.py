@@ -25,8 +25,8 @@ from talkoot.learners.columnwise import (
     warn_empty,
 )
 from talkoot.learners.estimator import fitted
-from talkoot.learners.moments import Moments, sums
 from talkoot.learners.rows import require_weights
+from talkoot.learners.sums.moments import Moments, sums
 
 
 @final

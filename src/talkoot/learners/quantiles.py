@@ -27,7 +27,7 @@ from talkoot.learners.columnwise import (
 from talkoot.learners.estimator import fitted, refuse, require_finite
 from talkoot.learners.preprocess import bounds, extremes
 from talkoot.learners.rows import require_weights
-from talkoot.learners.sketch import Sketches, sketched
+from talkoot.learners.sums.sketch import Sketches, sketched
 
 NARROW = 1e-8  # scikit-learn removes bins that are no wider
 

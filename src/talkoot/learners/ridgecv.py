@@ -20,10 +20,10 @@ from talkoot.core.outer import Outer, Solve
 from talkoot.core.shard import Block, Schema, Shard
 from talkoot.core.update import Update
 from talkoot.learners.estimator import refuse
-from talkoot.learners.factor import synthetic
 from talkoot.learners.results import linear
 from talkoot.learners.rows import checked, require_rows
-from talkoot.learners.scatter import gram, moments, nearer, start
+from talkoot.learners.sums.factor import synthetic
+from talkoot.learners.sums.scatter import gram, moments, nearer, start
 
 
 @final

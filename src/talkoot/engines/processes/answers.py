@@ -1,0 +1,74 @@
+"""One round of a crew: what has been said so far, and how much time is left."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+from typing import final
+
+from talkoot.core.errors import TalkootError
+from talkoot.core.merge import Merge
+from talkoot.core.sync import Merged, Round
+from talkoot.engines.processes.messages import Answer
+from talkoot.engines.processes.wire import Frame
+
+
+@final
+@dataclass(slots=True, eq=False, kw_only=True)
+class Answers:
+    """A round under way.
+
+    Args:
+        rnd: the round.
+        message: the round and the model, as workers get them.
+        apart: whether nodes answer one by one.
+    """
+
+    rnd: Round
+    message: Frame
+    apart: bool
+    answers: list[Answer] = field(default_factory=list)
+    failed: dict[str, TalkootError] = field(default_factory=dict)
+    began: float = field(default_factory=time.monotonic)
+    looked: float = field(default_factory=time.monotonic)
+
+    def add(self, answer: Answer) -> None:
+        """Take in what was said."""
+        self.answers.append(answer)
+        self.failed.update(answer.failed)
+
+    @property
+    def over(self) -> bool:
+        """Whether the round can no longer count: all nodes are needed and one has failed."""
+        return self.rnd.quorum is None and bool(self.failed)
+
+    @property
+    def left(self) -> float:
+        """Seconds until the deadline; infinite without one."""
+        if self.rnd.deadline is None:
+            return math.inf
+        return self.began + self.rnd.deadline - time.monotonic()
+
+    def tick(self, least: float) -> float:
+        """Seconds since the last tick if it is at least `least` ago or the deadline is over, else 0.
+
+        Never more than twice `least`: if this process itself was asleep, that is not the workers' silence.
+        """
+        now = time.monotonic()
+        elapsed = now - self.looked
+        if elapsed < least and self.left > 0:
+            return 0.0
+        self.looked = now
+        return min(max(elapsed, 1e-9), 2 * least)
+
+    def merged(self, merge: Merge) -> Merged:
+        """The outcome; merged in the order of the cohort, so that it does not depend on who was first."""
+        order = {node: index for index, node in enumerate(self.rnd.cohort)}
+        said = sorted((a for a in self.answers if a.nodes), key=lambda a: order[a.nodes[0]])
+        updates = {a.nodes[0]: a.update for a in said if a.update is not None}
+        arrived = sorted((node for a in said for node in a.nodes), key=order.__getitem__)
+        seconds = {node: s for a in self.answers for node, s in a.seconds.items()}
+        return Merged(
+            update=merge.merge(updates), arrived=tuple(arrived), failed=self.failed, seconds=seconds
+        )

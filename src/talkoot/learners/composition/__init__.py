@@ -1,0 +1,1 @@
+"""Pipelines and unions: learners one after the other and side by side."""

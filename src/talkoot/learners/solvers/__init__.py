@@ -1,0 +1,1 @@
+"""How iterative solvers go round by round: losses, passes over rows, steps."""

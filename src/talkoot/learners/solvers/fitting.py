@@ -1,0 +1,155 @@
+"""The state of an iterative fit, and how a sample of curvature steers it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Literal, final
+
+import numpy as np
+import scipy.linalg as sla
+
+from talkoot.core.shard import Schema
+from talkoot.core.update import Update
+from talkoot.learners.solvers.losses import Loss
+from talkoot.learners.solvers.objective import Layout, Penalty
+from talkoot.learners.solvers.passes import Point
+from talkoot.learners.solvers.solver import Solution, Solver, Stop
+
+SINGLE: np.dtype[Any] = np.dtype(np.float32)
+DOUBLE: np.dtype[Any] = np.dtype(np.float64)
+NEAR = {SINGLE: 30.0, DOUBLE: 1e4}  # standard deviations from 0 within which products keep their digits
+JITTER = 1e-8  # added to a sampled curvature of unit diagonal, so that it can be inverted
+
+Parts = tuple[np.ndarray, np.ndarray, np.ndarray]  # coefficients, intercepts, further parameters
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Problem:
+    """What is minimised: mean loss plus penalty, and how.
+
+    Args:
+        loss: the loss of a row.
+        layout: the parameters.
+        start: (n,) where to start; intercepts are those of centred rows.
+        stop: when to stop.
+        newton: by Newton steps, else by L-BFGS.
+        penalty: the penalty for a total weight of the rows and the center that is taken off them.
+        class_weight: (classes,) weight of each class; None for 1.
+        survey: "classes" or "target" if a first round must count the one or spread the other.
+    """
+
+    loss: Loss
+    layout: Layout
+    start: np.ndarray
+    stop: Stop
+    penalty: Callable[[float, np.ndarray | None], Penalty]
+    newton: bool = False
+    class_weight: np.ndarray | None = None
+    survey: Literal["classes", "target"] | None = None
+
+    def center(self, schema: Schema) -> np.ndarray | None:
+        """(features,) what is taken off the rows, exact in their dtype; None where that is not free."""
+        penalty = self.penalty(1.0, None)
+        apart = bool(penalty.l1) and penalty.anchor is not None
+        if schema.sparse or apart or not self.layout.intercept:
+            return None
+        return schema.center.astype(schema.dtype).astype(np.float64)
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Fitting:
+    """The state of a fit: what nodes evaluate next, and what the solver remembers.
+
+    Args:
+        schema: what the nodes agreed on.
+        point: what nodes evaluate.
+        solver: the solver.
+        stage: "survey": a first count; "start": the first evaluation; "solve": the others.
+        curve: the sampled curvature of one output, a row's mean; None where it is not known.
+        extras: that of further parameters.
+        seen: the objective and the greatest entry of its gradient, last evaluated.
+    """
+
+    schema: Schema
+    point: Point
+    solver: Solver
+    stage: Literal["survey", "start", "solve"]
+    curve: np.ndarray | None = None
+    extras: np.ndarray | None = None
+    seen: tuple[float, float] = (np.nan, np.nan)
+
+    @property
+    def done(self) -> bool:
+        """Whether the solver has ended."""
+        return self.solver.done
+
+    def parts(self) -> Parts:
+        """The parameters at the solver's point, intercepts those of rows as they came."""
+        coef, intercepts, extras = self.point.layout.split(self.solver.point)
+        if self.point.center is not None:
+            intercepts = intercepts - coef @ self.point.center
+        return coef, intercepts, extras
+
+
+def steered(model: Fitting, update: Update) -> Fitting:
+    """The state with the curvature that the first pass sampled."""
+    sampled = float(update.values["sampled"].sum())
+    if not sampled > 0:
+        return model
+    curve, extras = update.values["curve"] / sampled, update.values["extras"] / sampled
+    point = replace(model.point, subtract=not near(curve, model.point))
+    return replace(model, point=point, curve=curve, extras=extras)
+
+
+def near(curve: np.ndarray, point: Point) -> bool:
+    """Whether the center may be taken off products instead of rows without losing digits that matter."""
+    if point.center is None:
+        return True
+    squares = np.diag(curve) if curve.ndim == 2 else curve
+    deviations = np.sqrt(squares[:-1] / squares[-1]) if squares[-1] > 0 else 0 * point.center
+    return bool((np.abs(point.center) <= NEAR[point.dtype] * deviations).all())
+
+
+def precondition(model: Fitting, penalty: Penalty) -> Solution | None:
+    """The inverse of the sampled curvature plus the penalty's, as a function; None without a sample."""
+    layout, curve = model.point.layout, model.curve
+    if curve is None or model.extras is None:
+        return None
+    extras = np.where(model.extras > 0, model.extras, 1.0)
+    matrix = penalty.curvature(layout) if curve.ndim == 2 else penalty.diagonal(layout)
+    solve = _inverse(curve + matrix)
+
+    def apply(vector: np.ndarray) -> np.ndarray:
+        tail = vector[layout.outputs * layout.width :] / extras
+        return np.concatenate([solve(layout.rows(vector)).reshape(-1), tail])
+
+    return apply
+
+
+def _inverse(curve: np.ndarray) -> Solution:
+    """The map rows -> rows C^-1 for a matrix, or a diagonal, that is positive up to rounding."""
+    squares = np.diag(curve) if curve.ndim == 2 else curve
+    seen = squares > 0
+    scale = 1 / np.sqrt(np.where(seen, squares, squares.max(initial=0.0) or 1.0))
+    if curve.ndim == 1:
+        return lambda rows: rows * scale**2
+    unit = curve * scale * scale[:, None]
+    unit[np.diag_indices_from(unit)] = 1 + JITTER
+    factor = sla.cho_factor(unit, check_finite=False)
+    return lambda rows: scale * sla.cho_solve(factor, (rows * scale).T, check_finite=False).T
+
+
+def pinned(hessian: np.ndarray, layout: Layout, free: np.ndarray) -> np.ndarray:
+    """A Hessian with curvature along what all outputs may share, where it is zero and no step leads.
+
+    Args:
+        hessian: (n, n).
+        layout: the parameters.
+        free: (width,) parameters of an output that bear no penalty.
+    """
+    outputs = layout.outputs
+    curve = np.diag(hessian).reshape(outputs, layout.width).mean(axis=0) * free
+    return hessian + np.kron(np.full((outputs, outputs), 1 / outputs), np.diag(curve))

@@ -1,0 +1,89 @@
+"""Newton's method, proximal where absolute values are penalised, as a state machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import final
+
+import numpy as np
+
+from talkoot.learners.solvers.quadratic import l1_step, newton_step
+from talkoot.learners.solvers.solver import End, Evaluation, Solver, Stop, gain, greatest
+
+DECREASE = 1e-4  # share of the promised fall that a step must keep
+TRIES = 30  # halvings of one step
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Newton(Solver):
+    """Minimises a smooth objective plus sum(l1 |x|) by Newton steps with backtracking.
+
+    Every evaluation brings the Hessian, so a step that is accepted at full length costs one evaluation.
+    Source: Lee, Sun and Saunders, Proximal Newton-type methods, SIAM J. Optim. 24 (2014).
+
+    Args:
+        point: (n,) where to start, then where to evaluate next.
+        stop: when to stop; its tolerance is that of the least subgradient.
+        base: (n,) the best point so far; None before the first evaluation.
+        value: the objective there, absolute values included.
+        size: the greatest entry of its least subgradient there.
+        slope: the fall promised by a full step, negative.
+        step: (n,) the full step.
+        tries: halvings so far.
+
+    >>> solver: Solver = Newton(point=np.array([4.0]), stop=Stop(tol=1e-8, max_iter=9))
+    >>> while not solver.done:  # (x - 3)^2 / 2 + |x|
+    ...     x = solver.point
+    ...     at = Evaluation(float((x[0] - 3) ** 2 / 2), x - 3, np.eye(1), l1=np.array([1.0]))
+    ...     solver = solver.told(at)
+    >>> solver.point.round(9).tolist()
+    [2.0]
+    """
+
+    point: np.ndarray
+    stop: Stop
+    iterations: int = 0
+    end: End | None = None
+    base: np.ndarray | None = None
+    value: float = np.inf
+    size: float = np.inf
+    slope: float = 0.0
+    step: np.ndarray | None = None
+    tries: int = 0
+
+    def told(self, at: Evaluation) -> Newton:
+        """Accept the point and solve for the next step, or halve the step."""
+        value = at.value + at.absolute(self.point)
+        if self.base is None or self.step is None:
+            if not np.isfinite(value):
+                return replace(self, end="stuck")
+            return self._accept(at, value, np.inf, self.iterations)
+        promised = DECREASE * 0.5**self.tries * self.slope
+        noise = self.stop.digits * max(abs(self.value), 1.0)
+        if np.isfinite(value) and value <= self.value + promised + noise:
+            return self._accept(at, value, abs(gain(self.value, value)), self.iterations + 1)
+        if self.tries >= TRIES:
+            return replace(self, end="stuck", point=self.base)
+        halved = self.base + 0.5 ** (self.tries + 1) * self.step
+        return replace(self, tries=self.tries + 1, point=halved)
+
+    def again(self, stop: Stop) -> Newton:
+        """Evaluate the best point anew."""
+        best = self.point if self.base is None else self.base
+        return replace(self, point=best, stop=stop, step=None, end=None)
+
+    def _accept(self, at: Evaluation, value: float, gained: float, iterations: int) -> Newton:
+        size = greatest(at.subgradient(self.point))
+        end = self.stop.reached(size, self.size, iterations, gained)
+        moved = replace(self, base=self.point, value=value, size=size, iterations=iterations, end=end)
+        return moved if end else moved._aim(at)
+
+    def _aim(self, at: Evaluation) -> Newton:
+        assert at.hessian is not None
+        if at.l1 is None:
+            step = newton_step(at.gradient, at.hessian)
+        else:
+            step = l1_step(self.point, at.gradient, at.hessian, at.l1)
+        slope = float(at.gradient @ step) + at.absolute(self.point + step) - at.absolute(self.point)
+        return replace(self, step=step, slope=min(slope, 0.0), tries=0, point=self.point + step)

@@ -1,0 +1,202 @@
+"""One pass over a node's rows: the sums of loss, gradient and curvature of a linear model at a point."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, final
+
+import numpy as np
+import scipy.sparse as sp
+
+from talkoot.core.shard import Block, Shard
+from talkoot.core.update import Update
+from talkoot.learners.solvers.joined import joined
+from talkoot.learners.solvers.losses import Loss, Room
+from talkoot.learners.solvers.objective import Layout
+
+BATCH = 8 << 20  # bytes of features worked on at once: enough for threads not to wait on each other
+DENSE = 512  # widest model whose curvature is sampled as a matrix, else as a diagonal
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Point:
+    """What nodes evaluate in a round, and how.
+
+    Args:
+        vector: (n,) the parameters; intercepts are those of rows less `center`.
+        layout: how they lie.
+        center: (features,) what is taken off the rows; None where nothing is.
+        dtype: in which rows are multiplied. Sums over blocks are float64.
+        subtract: whether the center is taken off each row, or off the products, which is faster and
+            keeps fewer digits.
+        curve: "full": sum the Hessian; "sample": sum it over some rows, averaged over outputs.
+        stride: rows from one of the sample to the next.
+        class_weight: (classes,) weight of each class; None for 1.
+    """
+
+    vector: np.ndarray
+    layout: Layout
+    center: np.ndarray | None
+    dtype: np.dtype[Any]
+    subtract: bool = True
+    curve: Literal["none", "sample", "full"] = "none"
+    stride: int = 1
+    class_weight: np.ndarray | None = None
+
+
+def evaluate(shard: Shard, loss: Loss, point: Point) -> Update:
+    """The sums at a point: "weight", "loss", "gradient" (n,), and what `point.curve` asks for.
+
+    Full: "hessian" (n, n). Sample: "sampled", its weight, "curve", the curvature of one output,
+    (width, width) or its diagonal, and "extras", the diagonal of further parameters.
+    Nothing without rows.
+    """
+    sums: dict[str, np.ndarray] = {}
+    rows, room = 0, Room()
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        for block, X in _blocks(shard, point, room):
+            rows += len(block)
+            for name, value in _block(block, X, loss, point, room).items():
+                if name in sums:
+                    sums[name] += value
+                else:
+                    sums[name] = np.array(value, dtype=np.float64)
+    return Update(values=_gradient(sums, point), weight=float(rows)) if rows else Update()
+
+
+def _blocks(shard: Shard, point: Point, room: Room) -> Iterator[tuple[Block, Any]]:
+    """Blocks that hold rows, and their features as they are multiplied."""
+    center = None if point.center is None or not point.subtract else point.center.astype(point.dtype)
+    for block in joined(shard.blocks(), BATCH):
+        X = block.X
+        if not isinstance(X, np.ndarray) or (center is None and X.dtype == point.dtype):
+            yield block, X.astype(point.dtype, copy=False)
+            continue
+        moved = room.take("rows", X.shape, point.dtype)
+        yield block, np.subtract(X, 0 if center is None else center, out=moved)
+
+
+def _block(block: Block, X: Any, loss: Loss, point: Point, room: Room) -> dict[str, Any]:
+    """The sums of one block. "products" and "slopes" become the gradient once all are summed."""
+    assert block.y is not None
+    y = block.y.reshape(-1)
+    outputs = point.layout.outputs
+    raw = _raw(X, point, room)
+    w = _weights(block, loss, point)
+    curve = _CURVES[point.curve](X, raw, y, w, loss, point)
+    value, slope = loss.evaluate(raw, y, room)
+    if w is not None:
+        slope *= w
+    return {
+        "weight": [float(len(block)) if w is None else w.sum(dtype=np.float64)],
+        "loss": [value.sum() if w is None else (value * w).sum()],
+        "slopes": slope.sum(axis=1),
+        "products": _products(slope[:outputs], X),
+        **curve,
+    }
+
+
+def _raw(X: Any, point: Point, room: Room) -> np.ndarray:
+    """(outputs + extras, rows) raw predictions."""
+    layout = point.layout
+    coef, intercepts, extras = layout.split(point.vector)
+    if point.center is not None and not point.subtract:
+        intercepts = intercepts - coef @ point.center
+    raw = room.take("raw", (layout.outputs + layout.extras, X.shape[0]), point.dtype)
+    coef = coef.astype(point.dtype)
+    if isinstance(X, np.ndarray):
+        np.dot(coef, X.T, out=raw[: layout.outputs])
+    else:
+        raw[: layout.outputs] = (X @ coef.T).T
+    raw[: layout.outputs] += intercepts.astype(point.dtype)[:, None]
+    raw[layout.outputs :] = extras[:, None]
+    return raw
+
+
+def _products(slope: np.ndarray, X: Any) -> np.ndarray:
+    """(outputs, features) slopes times rows. np.dot, because matmul keeps the interpreter locked here."""
+    return np.dot(slope, X) if isinstance(X, np.ndarray) else np.asarray((X.T @ slope.T).T)
+
+
+def _weights(block: Block, loss: Loss, point: Point) -> np.ndarray | None:
+    """The weight of each row, (1, rows), or (outputs, rows) where outputs differ; None where all are 1."""
+    w = block.w
+    if point.class_weight is not None and block.y is not None:
+        own = loss.weights(point.class_weight, block.y)
+        w = own if w is None else w * own
+    return None if w is None else np.atleast_2d(w).astype(point.dtype, copy=False)
+
+
+def _gradient(sums: dict[str, np.ndarray], point: Point) -> dict[str, np.ndarray]:
+    """The sums with the gradient put together, about the center also where it was not subtracted."""
+    layout = point.layout
+    slopes, products = sums.pop("slopes"), sums.pop("products")
+    outputs, extras = slopes[: layout.outputs], slopes[layout.outputs :]
+    if point.center is not None and not point.subtract:
+        products -= np.outer(outputs, point.center)
+    return {**sums, "gradient": layout.join(products, outputs, extras)}
+
+
+def _no_curve(
+    X: Any, raw: np.ndarray, y: np.ndarray, w: np.ndarray | None, loss: Loss, point: Point
+) -> dict[str, Any]:
+    return {}
+
+
+def _full_curve(
+    X: Any, raw: np.ndarray, y: np.ndarray, w: np.ndarray | None, loss: Loss, point: Point
+) -> dict[str, Any]:
+    """The Hessian, all pairs of outputs."""
+    layout, Z = point.layout, _design(X, point.layout)
+    hessian = np.zeros((layout.outputs, layout.width, layout.outputs, layout.width))
+    for a, b, h in loss.curvature(raw, y):
+        part = _sandwich(Z, h if w is None else h * w[a % len(w)])
+        hessian[a, :, b] = part
+        hessian[b, :, a] = part
+    return {"hessian": hessian.reshape(layout.size, layout.size)}
+
+
+def _sample_curve(
+    X: Any, raw: np.ndarray, y: np.ndarray, w: np.ndarray | None, loss: Loss, point: Point
+) -> dict[str, Any]:
+    """The curvature over every `stride`-th row, in float64, averaged over outputs."""
+    layout, pick = point.layout, slice(None, None, point.stride)
+    Z = _design(X[pick].astype(np.float64), layout)
+    weight = np.ones((1, Z.shape[0])) if w is None else w[:, pick].astype(np.float64)
+    curvature = loss.curvature(raw[:, pick].astype(np.float64), y[pick])
+    own = [h * weight[a % len(weight)] for a, b, h in curvature if a == b]
+    h = np.sum(own[: layout.outputs], axis=0) / layout.outputs
+    if layout.width <= DENSE:
+        curve = _sandwich(Z, h)
+    else:
+        curve = np.asarray((Z * Z if isinstance(Z, np.ndarray) else Z.multiply(Z)).T @ h)
+    extras = np.array([part.sum() for part in own[layout.outputs :]])
+    return {"sampled": [weight.sum()], "curve": curve, "extras": extras}
+
+
+_CURVES = {"none": _no_curve, "full": _full_curve, "sample": _sample_curve}
+
+
+def _design(X: Any, layout: Layout) -> Any:
+    """The features with a column of ones where there is an intercept."""
+    if not layout.intercept:
+        return X
+    ones = np.ones((X.shape[0], 1), X.dtype)
+    return (
+        np.hstack([X, ones])
+        if isinstance(X, np.ndarray)
+        else sp.hstack([X, sp.csr_array(ones)], format="csr")
+    )
+
+
+def _sandwich(Z: Any, h: np.ndarray) -> np.ndarray:
+    """Z' diag(h) Z for h of one sign: half the work of a product of two matrices."""
+    root = np.sqrt(np.abs(h))[:, None]
+    sign = 1.0 if h.sum() >= 0 else -1.0
+    if isinstance(Z, np.ndarray):
+        scaled = Z * root
+        return sign * np.asarray(scaled.T @ scaled)
+    scaled = Z.multiply(root).tocsr()
+    return sign * np.asarray((scaled.T @ scaled).toarray())

@@ -1,0 +1,1 @@
+"""What nodes add up: moments, products, counts, sketches."""

@@ -1,0 +1,120 @@
+"""How often each value of each column occurs: categories first agreed by union, then counted by sum."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+
+from talkoot.core.shard import Block, Schema, Shard
+from talkoot.core.update import Leaf, Update
+from talkoot.learners.composition.shapes import labels
+
+Values = Sequence[Any]  # the values of one column: str or float
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Tally:
+    """What a node saw: kept there, so that its rows are read once.
+
+    Args:
+        rows: number of rows.
+        counts: how often each value occurs, one counter a column.
+        missing: (features,) how often none does: NaN in numbers, None in text.
+    """
+
+    rows: int
+    counts: tuple[Counter[Any], ...]
+    missing: np.ndarray
+
+    def seen(self, schema: Schema) -> Update:
+        """The leaves rows and missing (SUM), and for each column the values seen (UNION).
+
+        Text goes as objects: arrays of str would give every text the room of the longest.
+        """
+        values = {
+            f"seen.{j}": np.array(sorted(counter), dtype=object if kind == "text" else np.float64)
+            for j, (counter, kind) in enumerate(zip(self.counts, schema.kinds, strict=True))
+        }
+        return Update(
+            values={**self.facts(), **values},
+            weight=float(self.rows),
+            kinds=dict.fromkeys(values, Leaf.UNION),
+        )
+
+    def counted(self, agreed: Sequence[Values]) -> Update:
+        """The leaves rows and missing, and for each column the counts of the values agreed on: all SUM."""
+        counts = {
+            f"count.{j}": np.array([float(self._count(j, value)) for value in values])
+            for j, values in enumerate(agreed)
+        }
+        return Update(values={**self.facts(), **counts}, weight=float(self.rows))
+
+    def facts(self) -> dict[str, np.ndarray]:
+        """The leaves rows and missing."""
+        return {"rows": np.array([float(self.rows)]), "missing": self.missing.astype(np.float64)}
+
+    def _count(self, column: int, value: Any) -> int:
+        return int(self.missing[column]) if is_missing(value) else self.counts[column][value]
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a value stands for none: None, or NaN."""
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def tally(shard: Shard, schema: Schema, check: Callable[[Block], None]) -> Tally | None:
+    """Count every value of every column of a node; None without rows. `check` may refuse a block."""
+    counts = tuple(Counter[Any]() for _ in schema.kinds)
+    rows, missing = 0, np.zeros(schema.features, np.int64)
+    for block in shard.blocks():
+        check(block)
+        rows += len(block)
+        for j, column in enumerate(_columns(block, schema)):
+            count = _count_text if column.dtype == object else _count_numbers
+            missing[j] += count(column, counts[j])
+            if len(column) < len(block):
+                counts[j][0.0] += len(block) - len(column)  # zeros that sparse rows do not store
+    return Tally(rows, counts, missing) if rows else None
+
+
+def seen_values(update: Update, schema: Schema) -> tuple[list[Any], ...]:
+    """The values that any node saw, sorted, one list a column; missing ones left out."""
+    return tuple(update.values[f"seen.{j}"].tolist() for j in range(schema.features))
+
+
+def counts_of(update: Update, agreed: Sequence[Values]) -> list[np.ndarray]:
+    """The counts of the values agreed on, one array a column."""
+    return [update.values[f"count.{j}"] for j in range(len(agreed))]
+
+
+def columns_of(X: Any) -> list[np.ndarray]:
+    """The columns of an array or CSR matrix; of sparse rows what is stored of each, zeros left out."""
+    if isinstance(X, np.ndarray):
+        return list(X.T)
+    stored = X.tocsc()
+    return np.split(stored.data, stored.indptr[1:-1])
+
+
+def _columns(block: Block, schema: Schema) -> list[np.ndarray]:
+    if isinstance(block.X, Mapping):
+        return [block.X[name] for name in labels(schema)]
+    return columns_of(block.X)
+
+
+def _count_text(column: np.ndarray, counter: Counter[Any]) -> int:
+    counter.update(column.tolist())
+    return counter.pop(None, 0)
+
+
+def _count_numbers(column: np.ndarray, counter: Counter[Any]) -> int:
+    known = column[~np.isnan(column)]
+    values, counts = np.unique(known.astype(np.float64, copy=False), return_counts=True)
+    for value, count in zip(values.tolist(), counts.tolist(), strict=True):
+        counter[value] += count
+    return len(column) - len(known)
