@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from talkoot.engines.inline import Inline
     from talkoot.engines.local import Local
     from talkoot.guards.weigh import weigh
+    from talkoot.learners import learner_for
 
 _HOMES = {
     "api.check": ("check",),
@@ -90,6 +91,7 @@ _HOMES = {
     "engines.inline": ("Inline",),
     "engines.local": ("Local",),
     "guards.weigh": ("weigh",),
+    "learners": ("learner_for",),
 }
 _HOME = {name: f"talkoot.{module}" for module, names in _HOMES.items() for name in names}
 
@@ -127,6 +129,7 @@ __all__ = [
     "compare",
     "every",
     "fit",
+    "learner_for",
     "rounds",
     "run",
     "shards",

@@ -13,7 +13,7 @@ from talkoot.core.errors import DataError
 from talkoot.core.shard import Block, Schema
 from talkoot.data.arrays import ArrayShard
 from talkoot.data.columns import EMPTY, NUMBER, TEXT, encoded, kind_of, number_dtype, numbers, origin_of
-from talkoot.data.source import Layout, Source, block_rows, cuts, wanted
+from talkoot.data.source import ALIKE, Layout, Source, block_rows, cuts, wanted
 from talkoot.data.targets import encode
 
 NO_TEXT = np.array([None], dtype=object)
@@ -122,12 +122,26 @@ def as_arrow(data: Any) -> tuple[Any, bool]:
         else:
             table = pa.interchange.from_dataframe(data)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, ValueError) as error:
-        cure = "Give each column one kind of value and a name of its own."
-        raise DataError(f"the table cannot be read: {error}", cure=cure) from None
+        raise _unreadable(data, error) from None
     double = sorted({name for name in table.column_names if table.column_names.count(name) > 1})
     if double:
         raise DataError("two columns have this name", column=double[0], cure="Rename one of them.")
     return table, named
+
+
+def _unreadable(data: Any, error: Exception) -> DataError:
+    """The error for a table that Arrow does not take, with the column that is to blame where one is."""
+    for name in map(str, getattr(data, "columns", ())):
+        try:
+            pa.array(data[name], from_pandas=True)
+        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
+            text = next((value for value in data[name] if isinstance(value, str)), None)
+            what = "values of several kinds" if text is None else f"text (for example {text!r}) among numbers"
+            return DataError(f"it holds {what}", column=name, cure=ALIKE)
+        except KeyError:  # a name that is no text
+            continue
+    cure = "Give each column one kind of value and a name of its own."
+    return DataError(f"the table cannot be read: {error}", cure=cure)
 
 
 def from_arrow(

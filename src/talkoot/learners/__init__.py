@@ -26,7 +26,7 @@ def catalogue() -> dict[type, Callable[[Any], Learner]]:
 
 
 def learner_for(estimator: Any) -> Learner:
-    """The learner that fits `estimator`.
+    """The learner that fits `estimator`, for a `Plan` of your own.
 
     Args:
         estimator: an unfitted scikit-learn estimator, or a learner, which is returned as it is.
@@ -35,9 +35,11 @@ def learner_for(estimator: Any) -> Learner:
         NotDistributable: no learner fits it, or one of its parameters; the message names the nearest that
             can.
 
+    >>> import talkoot as tk
     >>> from sklearn.preprocessing import StandardScaler
-    >>> learner_for(StandardScaler()).kind
+    >>> tk.learner_for(StandardScaler()).kind
     'exact'
+    >>> plan = tk.Plan(tk.learner_for(StandardScaler()), sync=tk.rounds(quorum=2, deadline="1m"))
     """
     if isinstance(estimator, Learner):
         return estimator

@@ -7,13 +7,14 @@ wait for each other more than they work; they are better off with larger ones.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from functools import reduce
 from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from talkoot.core.shard import Block
+
+Place = tuple[int, Any, Any]  # an address, and what else two arrays must share to be neighbours
 
 
 def joined(blocks: Iterable[Block], size: int) -> Iterator[Block]:
@@ -23,50 +24,57 @@ def joined(blocks: Iterable[Block], size: int) -> Iterator[Block]:
     >>> [len(block) for block in joined([Block(X=X[:2]), Block(X=X[2:4]), Block(X=X[4:])], 64)]
     [4, 2]
     """
-    held: list[Block] = []
+    first, rows, ends = Block(X=np.empty(0)), 0, None
     for block in blocks:
-        if not len(block):
+        count = len(block)
+        if not count:
             continue
-        if held and not (_fits(held, block, size) and _adjacent(held[-1].X, block.X)):
-            yield _join(held)
-            held = []
-        held.append(block)
-    if held:
-        yield _join(held)
+        starts = _places(block)
+        if rows and starts is not None and starts == ends and (rows + count) * _width(block) <= size:
+            rows += count
+        else:
+            if rows:
+                yield _stretched(first, rows)
+            first, rows = block, count
+        ends = _behind(block, starts)
+    if rows:
+        yield _stretched(first, rows)
 
 
-def _fits(held: list[Block], block: Block, size: int) -> bool:
-    return isinstance(block.X, np.ndarray) and sum(b.X.nbytes for b in held) + block.X.nbytes <= size
-
-
-def _adjacent(a: Any, b: Any) -> bool:
-    """Whether the rows of two arrays follow each other in the memory of one array."""
-    if (
-        not (isinstance(a, np.ndarray) and isinstance(b, np.ndarray))
-        or a.base is None
-        or a.base is not b.base
-    ):
-        return False
-    alike = (a.dtype, a.strides, a.shape[1:]) == (b.dtype, b.strides, b.shape[1:])
-    return alike and _address(a) + len(a) * a.strides[0] == _address(b)
-
-
-def _address(a: np.ndarray) -> int:
-    return int(a.__array_interface__["data"][0])
-
-
-def _join(held: list[Block]) -> Block:
-    if len(held) == 1:
-        return held[0]
-    return Block(X=_rows([b.X for b in held]), y=_rows([b.y for b in held]), w=_rows([b.w for b in held]))
-
-
-def _rows(parts: list[Any]) -> Any:
-    """The rows of all parts: one view where they are neighbours, else a copy."""
-    if parts[0] is None:
+def _places(block: Block) -> tuple[Place | None, ...] | None:
+    """Where the block's arrays begin; None where they are no views of arrays."""
+    parts = (block.X, block.y, block.w)
+    if any(part is not None and (type(part) is not np.ndarray or part.base is None) for part in parts):
         return None
-    if not all(map(_adjacent, parts, parts[1:])):
-        return np.concatenate(parts)
-    first = parts[0]
-    rows = reduce(lambda n, part: n + len(part), parts, 0)
-    return as_strided(first, (rows, *first.shape[1:]), first.strides, writeable=False)
+    return tuple(None if part is None else _place(part) for part in parts)
+
+
+def _place(part: np.ndarray) -> Place:
+    address: int = part.__array_interface__["data"][0]
+    return address, id(part.base), (part.dtype, part.strides, part.shape[1:])
+
+
+def _behind(block: Block, starts: tuple[Place | None, ...] | None) -> tuple[Place | None, ...] | None:
+    """Where a neighbour's arrays would begin."""
+    if starts is None:
+        return None
+    parts = (block.X, block.y, block.w)
+    return tuple(
+        None if at is None else (at[0] + len(part) * part.strides[0], *at[1:])
+        for part, at in zip(parts, starts, strict=True)
+    )
+
+
+def _width(block: Block) -> int:
+    return int(block.X.nbytes // len(block))
+
+
+def _stretched(block: Block, rows: int) -> Block:
+    """The block with the rows of its neighbours behind it."""
+    if rows == len(block):
+        return block
+    X, y, w = (
+        None if part is None else as_strided(part, (rows, *part.shape[1:]), part.strides, writeable=False)
+        for part in (block.X, block.y, block.w)
+    )
+    return Block(X=X, y=y, w=w)
