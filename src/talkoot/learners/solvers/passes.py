@@ -69,7 +69,8 @@ def evaluate(shard: Shard, loss: Loss, point: Point) -> Update:
 def _blocks(shard: Shard, point: Point, room: Room) -> Iterator[tuple[Block, Any]]:
     """Blocks that hold rows, and their features as they are multiplied."""
     center = None if point.center is None or not point.subtract else point.center.astype(point.dtype)
-    for block in joined(shard.blocks(), BATCH):
+    size = 0 if point.curve == "full" else BATCH  # Hessians are work enough, and want the cache
+    for block in joined(shard.blocks(), size):
         X = block.X
         if not isinstance(X, np.ndarray) or (center is None and X.dtype == point.dtype):
             yield block, X.astype(point.dtype, copy=False)
