@@ -15,7 +15,7 @@ from talkoot.learners.solvers.joined import joined
 from talkoot.learners.solvers.losses import Loss, Room
 from talkoot.learners.solvers.objective import Layout
 
-BATCH = 8 << 20  # bytes of features worked on at once: enough for threads not to wait on each other
+BATCH = 4 << 20  # bytes of features worked on at once: enough for threads not to wait on each other
 DENSE = 512  # widest model whose curvature is sampled as a matrix, else as a diagonal
 
 
@@ -107,7 +107,9 @@ def _raw(X: Any, point: Point, room: Room) -> np.ndarray:
         intercepts = intercepts - coef @ point.center
     raw = room.take("raw", (layout.outputs + layout.extras, X.shape[0]), point.dtype)
     coef = coef.astype(point.dtype)
-    if isinstance(X, np.ndarray):
+    if not coef.any():  # as at most starts
+        raw[: layout.outputs] = 0
+    elif isinstance(X, np.ndarray):
         np.dot(coef, X.T, out=raw[: layout.outputs])
     else:
         raw[: layout.outputs] = (X @ coef.T).T
