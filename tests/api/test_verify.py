@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from scipy.sparse import csr_array
 from sklearn.compose import make_column_transformer
+from sklearn.datasets import load_diabetes
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import HuberRegressor, Lasso, LogisticRegression, PoissonRegressor, Ridge
@@ -148,3 +149,9 @@ def test_effort_is_not_compared() -> None:
 def test_no_numbers_of_nodes_are_refused() -> None:
     with pytest.raises(PlanError, match="nodes= names no number of nodes"):
         verify(Ridge(), X, NUMBERS, nodes=())
+
+
+def test_means_of_centred_rows_are_rounding_noise_and_no_difference() -> None:
+    X, y = load_diabetes(return_X_y=True)
+    told = verify(make_pipeline(StandardScaler(), PCA(3), Ridge()), X, y, nodes=(2,))
+    assert told.ok, str(told)

@@ -19,7 +19,6 @@ from sklearn.linear_model import (
     TweedieRegressor,
 )
 from sklearn.preprocessing import KBinsDiscretizer, QuantileTransformer
-from sklearn.svm import LinearSVC
 
 from talkoot.api.attributes import apart, learned, ranks_apart, up_to_signs
 from talkoot.api.job import Job
@@ -38,10 +37,11 @@ TOL, ROUNDS = 1e-10, 10_000  # that solvers are given
 NEWTON = (LogisticRegression, PoissonRegressor, GammaRegressor, TweedieRegressor)
 SHORT = {  # solvers that stop further from the optimum whatever their tolerance, and whose they are
     HuberRegressor: (1e-2, "scikit-learn"),
-    LinearSVC: (1e-5, "Talkoot"),
 }
 NARROW = 300  # features up to which Newton's method is quick
 ROWS = 10_000  # that are predicted
+LOCATIONS = ("mean_", "means_", "xbar_", "theta_", "intercept_")  # of centred rows: only...
+ROUNDING = 64 * np.finfo(np.float64).eps  # ...rounding
 QUANTILES = ("center_", "quantiles_", "bin_edges_", "statistics_")
 RESPONSES = ("predict", "predict_proba", "decision_function", "transform")
 
@@ -208,6 +208,12 @@ def _matrix(X: Any) -> np.ndarray:
 def _apart(what: str, ours: Any, theirs: Any) -> float:
     if what == "label":
         return float(np.mean(ours != theirs))  # the share of rows with another label
+    if (
+        what.endswith(LOCATIONS)
+        and np.shape(ours) == np.shape(theirs)
+        and np.all(abs(ours - theirs) < ROUNDING)
+    ):
+        return 0.0
     return apart(up_to_signs(ours, theirs) if what.endswith("scalings_") else ours, theirs)
 
 

@@ -41,7 +41,7 @@ class Local(Engine):
     """
 
     workers: int
-    silence: float = field(default=30.0, kw_only=True)
+    silence: float = field(default=30.0, kw_only=True, repr=False)
 
     def __post_init__(self) -> None:
         if self.workers < 1 or self.silence <= 0:

@@ -32,6 +32,8 @@ from talkoot.learners.solvers.objective import Layout, Penalty
 from talkoot.learners.solvers.solver import Stop
 from talkoot.learners.solvers.survey import class_weights, target_mean, two_classes
 
+NARROW = 1000  # parameters of a model whose Hessian is worth summing where L-BFGS would do
+
 
 @final
 @dataclass(frozen=True, slots=True)
@@ -149,7 +151,7 @@ class SupportVectors(Iterative):
             start=np.zeros(layout.size),
             stop=Stop(tol=est.tol, max_iter=est.max_iter),
             penalty=penalty,
-            newton=absolute,
+            newton=absolute or layout.size <= NARROW,  # quadratic in pieces: few steps, to the last digit
             class_weight=class_weights(est, schema),
             survey="classes" if est.class_weight == "balanced" else None,
         )
