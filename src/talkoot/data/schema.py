@@ -128,7 +128,8 @@ def _same_columns(said: Mapping[str, Said], first: str, node: str) -> None:
             step=STEP,
             cure="Give the same columns in the same order at all nodes.",
         )
-    lacks, extra = [n for n in want if n not in have], [n for n in have if n not in want]
+    ours_only, theirs_only = set(want) - set(have), set(have) - set(want)
+    lacks, extra = [n for n in want if n in ours_only], [n for n in have if n in theirs_only]
     if lacks or extra:
         what = [f"lacks {_listed(lacks)}"] * bool(lacks) + [f"has {_listed(extra)} besides"] * bool(extra)
         raise SchemaError(
