@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from random import Random
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -36,7 +37,7 @@ def check_transform(transform: Transform, *, rtol: float = 1e-12) -> None:
 
     @_TRIES
     @given(st.lists(updates(sums_only=True), min_size=1, max_size=5), st.randoms(use_true_random=False))
-    def laws(said: list[Update], random: object) -> None:
+    def laws(said: list[Update], random: Random) -> None:
         encoded = [_encode(transform, u, i) for i, u in enumerate(said)]
         if transform.bias == "exact" and said[0].weight:
             assert_same(_decode(transform, encoded[0]), said[0], rtol=rtol, where="one node")
@@ -44,7 +45,7 @@ def check_transform(transform: Transform, *, rtol: float = 1e-12) -> None:
             return
         merged = _decode(transform, total(encoded))
         shuffled = list(encoded)
-        random.shuffle(shuffled)  # type: ignore[attr-defined]
+        random.shuffle(shuffled)
         assert_same(_decode(transform, total(shuffled)), merged, rtol=rtol, where="permutation")
         silent = _encode(transform, Update(), len(said))
         assert_same(_decode(transform, total([*encoded, silent])), merged, rtol=rtol, where="empty node")
