@@ -32,6 +32,11 @@ LAYERS = {  # a package may import itself and those of a lower number
 PICKLES = re.compile(r"^(pickle|cloudpickle|dill|shelve|marshal)\b")
 UNPICKLES = re.compile(r"^(pickle|joblib|torch|skops)\.loads?\(|allow_pickle=True")
 HEAVY = {"ray", "grpc", "torch", "xgboost", "pandas", "polars", "hypothesis"}
+AT_HOME = {  # packages that are made of a heavy library and imported late themselves
+    "learners/deep": {"torch"},
+    "engines/ranks": {"torch"},
+    "engines/ray": {"ray"},
+}
 
 
 def imports(path: Path) -> list[tuple[str, bool]]:
@@ -75,11 +80,16 @@ def test_nothing_is_unpickled_but_by_the_module_that_serves_our_own_workers(path
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SOURCE)))
 def test_heavy_libraries_are_imported_late_and_engine_libraries_only_by_engines(path: Path) -> None:
-    own = path.relative_to(SOURCE).parts[0]
+    own, home = path.relative_to(SOURCE).parts[0], path.parent.relative_to(SOURCE).as_posix()
     for module, at_once in imports(path):
         top = module.split(".")[0]
-        assert not (top in HEAVY and at_once and own != "testing"), f"{path} imports {module} at once"
+        heavy = HEAVY - AT_HOME.get(home, set())
+        assert not (top in heavy and at_once and own != "testing"), f"{path} imports {module} at once"
+        for other in AT_HOME:
+            inside = module.startswith(f"talkoot.{other.replace('/', '.')}.")
+            assert not (inside and at_once and home != other), f"{path} imports {module} at once"
         assert not (top in {"ray", "grpc"} and own != "engines"), f"{path} imports {module}"
+        assert not (module.startswith("torch.distributed") and own != "engines"), f"{path} imports {module}"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SOURCE)))

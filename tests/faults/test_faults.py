@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 from faulty import SCHEMA, Faulty, Twofold, sites
 
-from talkoot.core.engine import Engine
+from talkoot.core.engine import Engine, Run
 from talkoot.core.errors import DataError, NodeFailed, NodeLost, NodeSilent
 from talkoot.core.learner import Learner
 from talkoot.core.plan import Plan
-from talkoot.core.run import Run, run
+from talkoot.core.run import run
 from talkoot.core.sync import Rounds
 from talkoot.engines.inline import Inline
 from talkoot.engines.local import Local

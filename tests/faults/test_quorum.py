@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from faulty import SCHEMA, Faulty, sites
 
-from talkoot.core.engine import Engine, Listener, Nodes, ignore
+from talkoot.core.engine import Engine, Listener, Nodes, Run, ignore
 from talkoot.core.errors import NodeLost, QuorumError
 from talkoot.core.plan import Plan
-from talkoot.core.run import NodeState, Run, run, work
+from talkoot.core.run import NodeState, run, work
 from talkoot.core.shard import Shard
 from talkoot.core.sync import Merged, Round, Rounds
 

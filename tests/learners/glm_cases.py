@@ -10,8 +10,9 @@ import numpy as np
 import scipy.optimize as so
 from sklearn.base import clone, is_classifier
 
+from talkoot.core.engine import Run
 from talkoot.core.plan import Plan
-from talkoot.core.run import Run, run
+from talkoot.core.run import run
 from talkoot.data.schema import agree
 from talkoot.data.shards import Shards, shards
 from talkoot.engines.inline import Inline

@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, clone
 
+from talkoot.core.engine import Run
 from talkoot.core.plan import Plan
-from talkoot.core.run import Run, run
+from talkoot.core.run import run
 from talkoot.data.schema import agree
 from talkoot.data.shards import shards
 from talkoot.engines.inline import Inline

@@ -12,9 +12,10 @@ import numpy as np
 from sklearn.base import clone, is_classifier
 
 from talkoot.core.context import Ctx
+from talkoot.core.engine import Run
 from talkoot.core.learner import Learner
 from talkoot.core.plan import Plan
-from talkoot.core.run import Run, run
+from talkoot.core.run import run
 from talkoot.data.schema import agree
 from talkoot.data.shards import shards
 from talkoot.engines.inline import Inline

@@ -12,9 +12,8 @@ from talkoot.api.forget import forget
 from talkoot.api.job import Job, told
 from talkoot.api.value import Value, value
 from talkoot.api.watching import watched
-from talkoot.core.engine import Engine
+from talkoot.core.engine import Engine, Run
 from talkoot.core.plan import Plan
-from talkoot.core.run import Run
 from talkoot.core.shard import Schema
 from talkoot.core.sync import Outcome, Sync
 from talkoot.data.shards import Shards, shards

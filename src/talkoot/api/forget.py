@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from talkoot.api.job import Job, without
-from talkoot.core.engine import Listener, ignore
+from talkoot.core.engine import Listener, Run, ignore
 from talkoot.core.errors import DataError
-from talkoot.core.run import Run, counts
+from talkoot.core.run import counts
 from talkoot.core.shard import Shard
 from talkoot.core.sync import Round
 from talkoot.core.update import Leaf, Update

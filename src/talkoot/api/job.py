@@ -11,10 +11,10 @@ from typing import Any, final
 from sklearn.base import is_classifier, is_regressor
 from sklearn.utils import get_tags
 
-from talkoot.core.engine import Engine, Listener, ignore
+from talkoot.core.engine import Engine, Listener, Run, ignore
 from talkoot.core.errors import DataError, PlanError
 from talkoot.core.plan import Plan
-from talkoot.core.run import Run, run
+from talkoot.core.run import run
 from talkoot.core.shard import Schema, Shard
 from talkoot.data.schema import agree
 from talkoot.data.shards import Shards

@@ -24,10 +24,9 @@ from talkoot.api.attributes import apart, learned, ranks_apart, up_to_signs
 from talkoot.api.job import Job
 from talkoot.api.pool import LIMIT, Pool, size
 from talkoot.api.verification import Check, Verification
-from talkoot.core.engine import Engine
+from talkoot.core.engine import Engine, Run
 from talkoot.core.errors import DataError, PlanError
 from talkoot.core.plan import Plan
-from talkoot.core.run import Run
 from talkoot.data.shards import Shards, shards
 from talkoot.learners import learner_for
 from talkoot.watch import words

@@ -21,6 +21,9 @@ class Ctx:
         seed: the run's seed.
         steps: inner steps asked of the node between two merges, if the sync says so.
         seconds: time asked of the node between two merges, if the sync says so.
+        gradient: the node is asked for the gradient of one step, not for a difference.
+        delay: inner steps that the node goes on with while its update is on its way.
+        fragments: the model is exchanged in that many parts, one a round in turn.
     """
 
     round: int = 0
@@ -29,6 +32,9 @@ class Ctx:
     seed: int = 0
     steps: int | None = None
     seconds: float | None = None
+    gradient: bool = False
+    delay: int = 0
+    fragments: int = 1
 
     def rng(self, stream: str) -> np.random.Generator:
         """A random generator of its own for each (seed, round, node, stream).

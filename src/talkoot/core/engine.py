@@ -5,11 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, final
 
 from talkoot.core.plan import Plan
-from talkoot.core.shard import Shard
-from talkoot.core.sync import Merged, Round
+from talkoot.core.shard import Schema, Shard
+from talkoot.core.sync import Merged, Outcome, Round
+from talkoot.core.update import Update
 
 Listener = Callable[[str, Mapping[str, Any]], None]  # (name of the event, its facts)
 
@@ -19,8 +21,60 @@ def ignore(event: str, facts: Mapping[str, Any]) -> None:
     del event, facts
 
 
+@final
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Progress:
+    """Where a run stands: all that the loop needs to go on.
+
+    Args:
+        model: the model.
+        outer: the outer step's state.
+        chain: the decoding chain's state.
+        point: the model at which the last round that counted was evaluated.
+        update: what that round merged, decoded.
+        history: every round.
+    """
+
+    model: Any
+    outer: Any
+    chain: Any = None
+    point: Any = None
+    update: Update = field(default_factory=Update)
+    history: tuple[Outcome, ...] = ()
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Run:
+    """A run that has ended.
+
+    Args:
+        plan: what was run.
+        schema: what the nodes agreed on.
+        model: the final model; ``plan.learner.finish(model)`` is the object users want.
+        point: the model at which the last round that counted was evaluated.
+        update: what that round merged, decoded.
+        history: every round.
+    """
+
+    plan: Plan
+    schema: Schema
+    model: Any
+    point: Any
+    update: Update
+    history: tuple[Outcome, ...]
+
+
 class Nodes(ABC):
     """Nodes that hold their shards and know the plan."""
+
+    def resume(self, progress: Progress) -> Progress:
+        """Where to go on from: `progress`, unless the nodes know of more than that."""
+        return progress
+
+    def keep(self, progress: Progress) -> None:
+        """Hear where the run stands after each round, for those who come later."""
+        del progress
 
     @abstractmethod
     def round(self, rnd: Round, model: Any) -> Merged:
@@ -39,3 +93,13 @@ class Engine(ABC):
         self, plan: Plan, shards: Mapping[str, Shard], listen: Listener = ignore
     ) -> AbstractContextManager[Nodes]:
         """Place the plan and the shards once; on exit leave nothing behind."""
+
+    def whole(
+        self, plan: Plan, shards: Mapping[str, Shard], schema: Schema, listen: Listener = ignore
+    ) -> Run | None:
+        """Run a plan as a whole, where the engine has a faster way than round by round; else None.
+
+        The answer is that of the rounds, but for the order of float additions.
+        """
+        del plan, shards, schema, listen
+        return None

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from talkoot.core.context import Ctx
+from talkoot.core.errors import PlanError
 from talkoot.core.merge import Merge, Sum
 from talkoot.core.outer import Outer
 from talkoot.core.shard import Schema, Shard
+from talkoot.core.sync import Sync
 from talkoot.core.update import Update
 
 Kind = Literal["exact", "sketched", "averaged", "bagged"]
@@ -26,7 +28,13 @@ class Learner(ABC):
             averaged; "bagged": the nodes' models are kept side by side.
         closed: one round of sums at the final model decides the answer, so a node can be subtracted.
         threads: `work` spends its time in kernels that release the interpreter lock.
+        samples: it reads single samples in an order of its own, not blocks of rows in theirs; its
+            shards are `talkoot.data.samples.Samples`.
+        ends: it knows after how many rounds it is done; see `limit`.
     """
+
+    samples: ClassVar[bool] = False
+    ends: ClassVar[bool] = False
 
     @property
     @abstractmethod
@@ -55,9 +63,34 @@ class Learner(ABC):
         and never leaves the node.
         """
 
+    def meanwhile(self, local: Any, shard: Shard, ctx: Ctx) -> Any:
+        """What a node goes on with while its update is on its way; returns the node's own state.
+
+        Engines that can do so call it while they exchange, the others right after `work`: the answer is
+        the same.
+        """
+        del shard, ctx
+        return local
+
     @abstractmethod
     def outer(self) -> Outer:
         """The outer step that this learner is made for; a plan may name another."""
+
+    def stepper(self) -> Outer:
+        """The outer step for gradients, where nodes meet at every step.
+
+        Raises:
+            PlanError: the learner knows no gradients.
+        """
+        raise PlanError(
+            f"{type(self).__name__} does not learn by gradients, so its nodes cannot meet at every step",
+            cure="Leave sync= out, or write tk.rounds(...).",
+        )
+
+    def limit(self, schema: Schema, sync: Sync) -> int | None:
+        """After how many rounds it is done; None if that shows only on the way."""
+        del schema, sync
+        return None
 
     def merge(self) -> Merge:
         """How updates of this learner merge; a sum unless the learner must see each."""

@@ -69,8 +69,9 @@ class Plan:
         put(self, "learner", learner)
         put(self, "chain", chain if isinstance(chain, Chain) else Chain(tuple(chain)))
         put(self, "merge", merge or learner.merge())
-        put(self, "outer", outer or learner.outer())
-        put(self, "sync", sync or Rounds())
+        sync = sync or Rounds()
+        put(self, "outer", outer or (learner.stepper() if sync.gradient else learner.outer()))
+        put(self, "sync", sync)
         put(self, "seed", seed)
         self._check()
 
@@ -87,7 +88,7 @@ class Plan:
             raise PlanError(f"{culprit} does not add, so {self.merge} cannot merge what it encodes")
         if self.learner.kind in ("exact", "sketched"):
             self._check_sums()
-        if not (self.outer.ends or self.sync.ends):
+        if not (self.outer.ends or self.sync.ends or self.learner.ends):
             raise PlanError(
                 f"{self.outer} never ends by itself and the sync has no limit",
                 cure="Set one: sync=rounds(100).",

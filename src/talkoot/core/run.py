@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, final
 
 from talkoot.core.context import stream_rng
-from talkoot.core.engine import Engine, Listener, ignore
+from talkoot.core.engine import Engine, Listener, Nodes, Progress, Run, ignore
 from talkoot.core.errors import NodeFailed, QuorumError, TalkootError
 from talkoot.core.plan import Plan
 from talkoot.core.shard import Schema, Shard
@@ -28,7 +28,15 @@ class NodeState:
 
 
 def work(plan: Plan, model: Any, shard: Shard, state: NodeState, rnd: Round) -> tuple[Update, NodeState]:
-    """One node, one round: work, then encode. Every engine calls this and nothing else."""
+    """One node, one round: work, encode, go on meanwhile. Every engine calls this, or its two halves."""
+    update, state = contribute(plan, model, shard, state, rnd)
+    return update, meanwhile(plan, shard, state, rnd)
+
+
+def contribute(
+    plan: Plan, model: Any, shard: Shard, state: NodeState, rnd: Round
+) -> tuple[Update, NodeState]:
+    """The first half of a node's round: work, then encode."""
     start = state.before if state.round in rnd.dropped else state.now
     ctx = rnd.ctx(shard.name, plan.seed)
     update, local = plan.learner.work(model, start[0], shard, ctx)
@@ -36,26 +44,10 @@ def work(plan: Plan, model: Any, shard: Shard, state: NodeState, rnd: Round) -> 
     return update, NodeState(now=(local, chain), before=start, round=rnd.index)
 
 
-@final
-@dataclass(frozen=True, slots=True, eq=False)
-class Run:
-    """A run that has ended.
-
-    Args:
-        plan: what was run.
-        schema: what the nodes agreed on.
-        model: the final model; ``plan.learner.finish(model)`` is the object users want.
-        point: the model at which the last round that counted was evaluated.
-        update: what that round merged, decoded.
-        history: every round.
-    """
-
-    plan: Plan
-    schema: Schema
-    model: Any
-    point: Any
-    update: Update
-    history: tuple[Outcome, ...]
+def meanwhile(plan: Plan, shard: Shard, state: NodeState, rnd: Round) -> NodeState:
+    """The second half: what the node goes on with while its update is on its way."""
+    local = plan.learner.meanwhile(state.now[0], shard, rnd.ctx(shard.name, plan.seed))
+    return replace(state, now=(local, state.now[1]))
 
 
 def run(
@@ -80,22 +72,33 @@ def run(
     Raises:
         TalkootError: a node failed in a round that needs all of them, or a quorum was missed.
     """
-    point = model = plan.learner.init(schema, stream_rng(plan.seed, "init")) if model is None else model
-    outer, chain, update = plan.outer.init(model), None, Update()
-    history: list[Outcome] = []
+    if model is None and (done := engine.whole(plan, shards, schema, listen)) is not None:
+        return done
+    model = plan.learner.init(schema, stream_rng(plan.seed, "init")) if model is None else model
+    most = plan.learner.limit(schema, plan.sync)
     with engine.open(plan, shards, listen) as nodes:
-        while not plan.outer.done(outer) and (rnd := plan.sync.next(history)):
-            rnd = replace(rnd, cohort=rnd.choose(tuple(shards), plan.seed))
-            began = time.perf_counter()
-            merged = nodes.round(rnd, model)
-            committed = counts(rnd, merged)
-            if committed:
-                update, chain = plan.chain.decode(merged.update, chain, rnd.ctx("", plan.seed))
-                point = model
-                model, outer = plan.outer.apply(model, update, outer)
-            history.append(_outcome(plan, rnd, merged, model, committed, time.perf_counter() - began))
-            listen("round", _facts(history[-1], merged))
-    return Run(plan, schema, model, point, update, tuple(history))
+        now = nodes.resume(Progress(model=model, outer=plan.outer.init(model), point=model))
+        while not plan.outer.done(now.outer) and len(now.history) != most:
+            if (rnd := plan.sync.next(now.history)) is None:
+                break
+            now, merged = _round(plan, replace(rnd, cohort=rnd.choose(tuple(shards), plan.seed)), nodes, now)
+            nodes.keep(now)
+            listen("round", _facts(now.history[-1], merged))
+    return Run(plan, schema, now.model, now.point, now.update, now.history)
+
+
+def _round(plan: Plan, rnd: Round, nodes: Nodes, now: Progress) -> tuple[Progress, Merged]:
+    """One round, and where the run stands after it."""
+    began = time.perf_counter()
+    merged = nodes.round(rnd, now.model)
+    committed = counts(rnd, merged)
+    after = now
+    if committed:
+        update, chain = plan.chain.decode(merged.update, now.chain, rnd.ctx("", plan.seed))
+        model, outer = plan.outer.apply(now.model, update, now.outer)
+        after = replace(now, model=model, outer=outer, chain=chain, point=now.model, update=update)
+    outcome = _outcome(plan, rnd, merged, after.model, committed, time.perf_counter() - began)
+    return replace(after, history=(*now.history, outcome)), merged
 
 
 PATIENCE = 3  # rounds in a row that may miss their quorum

@@ -6,8 +6,8 @@ import re
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, final
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, final
 
 from talkoot.core.context import Ctx, stream_rng
 from talkoot.core.errors import PlanError, TalkootError
@@ -27,6 +27,10 @@ class Round:
         deadline: seconds until nodes that have not answered are given up; None for the engine's own.
         steps: inner steps of a node before it meets the others.
         seconds: time a node works before it meets the others.
+        gradient: nodes send the gradient of one step, not a difference.
+        delay: inner steps that a node goes on with while its update is on its way.
+        fragments: the model is exchanged in that many parts, one a round in turn.
+        grace: once the quorum has arrived, the others are waited for this share of the time it took.
         cohort: the nodes asked; filled in by the loop.
         dropped: indices of earlier rounds that did not count, so that nodes forget what they did in them.
     """
@@ -37,6 +41,10 @@ class Round:
     deadline: float | None = None
     steps: int | None = None
     seconds: float | None = None
+    gradient: bool = False
+    delay: int = 0
+    fragments: int = 1
+    grace: float | None = None
     cohort: tuple[str, ...] = ()
     dropped: tuple[int, ...] = ()
 
@@ -50,9 +58,11 @@ class Round:
 
     def ctx(self, node: str, seed: int) -> Ctx:
         """The context in which `node` works in this round."""
-        return Ctx(
-            round=self.index, node=node, cohort=self.cohort, seed=seed, steps=self.steps, seconds=self.seconds
-        )
+        same = {name: getattr(self, name) for name in _ASKED}
+        return Ctx(round=self.index, node=node, cohort=self.cohort, seed=seed, **same)
+
+
+_ASKED = ("steps", "seconds", "gradient", "delay", "fragments")  # what a round says to a node's work
 
 
 @final
@@ -89,6 +99,8 @@ class Outcome:
 class Sync(ABC):
     """Says when the nodes meet next."""
 
+    gradient: ClassVar[bool] = False  # nodes meet at every step and send gradients
+
     @property
     @abstractmethod
     def ends(self) -> bool:
@@ -110,14 +122,24 @@ class Rounds(Sync):
     deadline: float | None = None
     steps: int | None = None
     seconds: float | None = None
+    delay: int = 0
+    fragments: int = 1
+    grace: float | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.sample <= 1:
             raise PlanError(f"sample={self.sample} asks no nodes", cure="Take a share 0 < sample <= 1.")
-        for name in ("limit", "quorum", "deadline", "steps", "seconds"):
+        for name in ("limit", "quorum", "deadline", "steps", "seconds", "fragments", "grace"):
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise PlanError(f"{name}={value} must be positive")
+        if self.delay < 0 or (self.steps is not None and self.delay >= self.steps):
+            raise PlanError(
+                f"delay={self.delay} does not fit between meetings every {self.steps} steps",
+                cure="Take 0 <= delay < steps.",
+            )
+        if self.grace is not None and self.quorum is None:
+            raise PlanError("grace= waits for those behind a quorum, and there is none", cure="Set quorum=.")
 
     @property
     def ends(self) -> bool:
@@ -129,9 +151,30 @@ class Rounds(Sync):
         if self.limit is not None and len(history) >= self.limit:
             return None
         given: dict[str, Any] = {
-            k: getattr(self, k) for k in ("sample", "quorum", "deadline", "steps", "seconds")
+            f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("limit", "steps")
         }
-        return Round(index=len(history), dropped=_dropped(history), **given)
+        steps = None if self.steps is None else max(1, self.steps // self.fragments)
+        return Round(index=len(history), dropped=_dropped(history), steps=steps, **given)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EveryStep(Sync):
+    """A meeting at each step; see `every_step`."""
+
+    sharded: bool = False
+    deadline: float | None = None
+    gradient: ClassVar[bool] = True
+
+    @property
+    def ends(self) -> bool:
+        """Never by itself: the learner knows how many steps it takes."""
+        return False
+
+    def next(self, history: Sequence[Outcome]) -> Round:
+        """The next step."""
+        dropped = _dropped(history)
+        return Round(index=len(history), deadline=self.deadline, gradient=True, dropped=dropped)
 
 
 def _dropped(history: Sequence[Outcome]) -> tuple[int, ...]:
@@ -165,26 +208,68 @@ def rounds(
     return Rounds(limit=limit, sample=sample, quorum=quorum, deadline=_seconds(deadline))
 
 
-def every(*, steps: int | None = None, seconds: float | None = None, rounds: int | None = None) -> Rounds:
+def every(
+    *,
+    steps: int | None = None,
+    seconds: float | None = None,
+    rounds: int | None = None,
+    delay: int = 0,
+    fragments: int = 1,
+    quorum: int | None = None,
+    grace: float | None = None,
+) -> Rounds:
     """Meet whenever each node has done `steps` steps, or worked for `seconds`.
 
     Args:
         steps: inner steps between two meetings.
         seconds: time between two meetings.
         rounds: number of meetings; None to go on until the learner is done.
+        delay: inner steps that nodes go on with while their updates are on their way, so that a slow
+            network costs no time (delay < steps).
+        fragments: exchange the model in that many parts, one after the other, `steps` / `fragments`
+            steps apart: the same bytes, in smaller bursts. Source: Streaming DiLoCo, arXiv:2501.18512.
+        quorum: nodes that must arrive for a round to count; None for all.
+        grace: once the quorum has arrived, wait for the others this share of the time that it took; who
+            comes later counts in the next round. Without it the round waits for all, up to its deadline.
 
-    >>> every(steps=100).steps
-    100
+    Raises:
+        PlanError: neither steps nor seconds, both, or values that make no sense.
+
+    >>> every(steps=100, delay=5).delay
+    5
     """
     if (steps is None) == (seconds is None):
         raise PlanError("every() takes either steps= or seconds=")
     if steps == 1:
         warnings.warn(
-            "every(steps=1) averages the differences of one step, which is not averaging gradients",
+            "every(steps=1) averages the differences of one step, which is not averaging gradients; "
+            "every_step() is",
             UserWarning,
             stacklevel=2,
         )
-    return Rounds(limit=rounds, steps=steps, seconds=seconds)
+    return Rounds(
+        limit=rounds,
+        steps=steps,
+        seconds=seconds,
+        delay=delay,
+        fragments=fragments,
+        quorum=quorum,
+        grace=grace,
+    )
+
+
+def every_step(*, sharded: bool = False, deadline: float | str | None = None) -> EveryStep:
+    """Meet at every step: nodes add their gradients, as one machine with all samples of the batch would.
+
+    Args:
+        sharded: each node keeps a part of the parameters and of the optimizer's state, for models that
+            do not fit one of them (FSDP). Otherwise each keeps all (DDP).
+        deadline: seconds a step may take, or text such as ``"2m"``; None for the engine's own.
+
+    >>> every_step(sharded=True)
+    EveryStep(sharded=True, deadline=None)
+    """
+    return EveryStep(sharded=sharded, deadline=_seconds(deadline))
 
 
 def _seconds(text: float | str | None) -> float | None:

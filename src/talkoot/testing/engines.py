@@ -8,13 +8,13 @@ from typing import Any, ClassVar, final
 import numpy as np
 
 from talkoot.core.context import Ctx
-from talkoot.core.engine import Engine
+from talkoot.core.engine import Engine, Run
 from talkoot.core.errors import NodeFailed
 from talkoot.core.learner import Kind, Learner
 from talkoot.core.merge import Median
 from talkoot.core.outer import Add, Nesterov, Outer
 from talkoot.core.plan import Plan
-from talkoot.core.run import Run, run
+from talkoot.core.run import run
 from talkoot.core.shard import Schema, Shard
 from talkoot.core.sync import rounds
 from talkoot.core.update import Update

@@ -9,9 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from talkoot.core.context import Ctx
+from talkoot.core.engine import Run
 from talkoot.core.learner import Learner
 from talkoot.core.plan import Plan
-from talkoot.core.run import Run, run
+from talkoot.core.run import run
 from talkoot.core.sync import rounds
 from talkoot.core.update import total
 from talkoot.data.schema import agree
