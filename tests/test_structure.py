@@ -19,15 +19,15 @@ SOURCE = ROOT / "src" / "talkoot"
 FILES = sorted(SOURCE.rglob("*.py"))
 LAYERS = {  # a package may import itself and those of a lower number
     "core": 0,
-    "learners": 1,
     "guards": 1,
     "data": 1,
-    "engines": 2,
-    "watch": 2,
-    "testing": 3,
-    "api": 3,
-    "demo": 4,
-    "cli": 5,
+    "learners": 2,
+    "engines": 3,
+    "watch": 3,
+    "testing": 4,
+    "api": 4,
+    "demo": 5,
+    "cli": 6,
 }
 PICKLES = re.compile(r"^(pickle|cloudpickle|dill|shelve|marshal)\b")
 UNPICKLES = re.compile(r"^(pickle|joblib|torch|skops)\.loads?\(|allow_pickle=True")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from talkoot import Accumulate, Adam, Add, Nesterov, Update
-from talkoot.core.outer import Outer
+from talkoot.core.outer import Outer, Params
 
 GRADIENTS = [np.array([1.0, -2.0]), np.array([0.5, 0.0]), np.array([-1.0, 3.0])]
 
@@ -32,16 +32,25 @@ def test_three_steps_equal_torch(outer: Outer, expected: list[float]) -> None:
     np.testing.assert_allclose(walk(outer), expected, atol=1e-9)
 
 
-def test_a_leaf_that_nobody_sent_stays_and_momentum_goes_on() -> None:
-    outer = Nesterov(1.0, 0.5)
-    model, state = outer.apply(
-        {"w": np.array([0.0])}, Update(values={"w": np.array([2.0])}), {"w": np.zeros(1)}
-    )
-    assert model["w"].tolist() == [3.0]
-    model, _ = outer.apply(model, Update(), state)
-    assert model["w"].tolist() == [3.5]
-    model, _ = Add().apply(model, Update(), None)
-    assert model["w"].tolist() == [3.5]
+@pytest.mark.parametrize("outer", [Nesterov(1.0, 0.5), Adam(0.1), Add()])
+def test_a_leaf_that_nobody_sent_stays_and_so_does_what_is_remembered_of_it(outer: Outer) -> None:
+    start: Params = {"w": np.array([0.0]), "v": np.array([5.0])}
+    both = Update(values={"w": np.array([2.0]), "v": np.array([2.0])})
+    first, state = outer.apply(start, both, outer.init(start))
+    expected, _ = outer.apply(first, both, state)
+    between, state = outer.apply(first, Update(values={"w": np.array([2.0])}), state)
+    assert between["v"].tolist() == first["v"].tolist()
+    assert outer.apply(between, both, state)[0]["v"].tolist() == expected["v"].tolist()
+
+
+@pytest.mark.parametrize("outer", [Nesterov(1.0, 0.5), Adam(0.1), Add(0.5)])
+def test_statistics_move_by_their_mean_difference_whatever_the_step(outer: Outer) -> None:
+    model: Params = {"w": np.array([0.0]), "buffer:mean": np.array([1.0])}
+    state = outer.init(model)
+    for _ in range(2):
+        said = Update(values={"w": np.array([2.0]), "buffer:mean": np.array([0.25])})
+        model, state = outer.apply(model, said, state)
+    assert model["buffer:mean"].tolist() == [1.5]
 
 
 def test_accumulate_forgets_and_takes_new_leaves() -> None:

@@ -31,10 +31,12 @@ class Learner(ABC):
         samples: it reads single samples in an order of its own, not blocks of rows in theirs; its
             shards are `talkoot.data.samples.Samples`.
         ends: it knows after how many rounds it is done; see `limit`.
+        means: its updates make sense only as a mean, so plans must weigh them.
     """
 
     samples: ClassVar[bool] = False
     ends: ClassVar[bool] = False
+    means: ClassVar[bool] = False
 
     @property
     @abstractmethod

@@ -1,7 +1,8 @@
 """How a merged update is put back into the model: deterministic functions of what they are given.
 
 `Add`, `Nesterov` and `Adam` take models that are mappings of arrays and updates that are differences:
-a node says where it wants the model to go.
+a node says where it wants the model to go. A leaf that nobody sent stays as it is, and so does what the
+step remembers of it; a leaf named ``buffer:...`` is a statistic, whose mean is added and no more.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, final
 
-from talkoot.core.update import Array, Update
+from talkoot.core.update import BUFFER, Array, Update
 
 Params = Mapping[str, Array]
 
@@ -54,10 +55,9 @@ class Add(Outer):
     lr: float = 1.0
 
     def apply(self, model: Params, update: Update, state: None) -> tuple[Params, None]:
-        """Add what arrived; a leaf that nobody sent stays."""
-        return {
-            k: v + self.lr * update.values[k] if k in update.values else v for k, v in model.items()
-        }, None
+        """Add what arrived."""
+        said = _said(model, update)
+        return {**_counted(model, update), **{k: model[k] + self.lr * g for k, g in said.items()}}, None
 
 
 @final
@@ -108,24 +108,24 @@ class Nesterov(Outer):
 
     def init(self, model: Params) -> Params:
         """A velocity of zero for each parameter."""
-        return {k: v * 0.0 for k, v in model.items()}
+        return {k: v * 0.0 for k, v in _parameters(model)}
 
     def apply(self, model: Params, update: Update, state: Params) -> tuple[Params, Params]:
         """One momentum step."""
-        steps = {k: update.values.get(k, v * 0.0) for k, v in model.items()}
-        speed = {k: self.momentum * state[k] + steps[k] for k in model}
-        moved = {k: v + self.lr * (steps[k] + self.momentum * speed[k]) for k, v in model.items()}
-        return moved, speed
+        steps = _said(model, update)
+        speed = {k: self.momentum * state[k] + g for k, g in steps.items()}
+        moved = {k: model[k] + self.lr * (g + self.momentum * speed[k]) for k, g in steps.items()}
+        return {**_counted(model, update), **moved}, {**state, **speed}
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """Adam's running means: of the gradient, of its square, and the number of steps."""
+    """Adam's running means: of the gradient, of its square, and the number of steps of each parameter."""
 
     first: Params
     second: Params
-    steps: int
+    steps: Mapping[str, int]
 
 
 @final
@@ -155,21 +155,39 @@ class Adam(Outer):
 
     def init(self, model: Params) -> Moments:
         """Moments of zero for each parameter."""
-        zeros = {k: v * 0.0 for k, v in model.items()}
-        return Moments(zeros, zeros, 0)
+        zeros = {k: v * 0.0 for k, v in _parameters(model)}
+        return Moments(zeros, zeros, dict.fromkeys(zeros, 0))
 
     def apply(self, model: Params, update: Update, state: Moments) -> tuple[Params, Moments]:
         """One bias-corrected step."""
-        steps = {k: update.values.get(k, v * 0.0) for k, v in model.items()}
-        n = state.steps + 1
+        steps = _said(model, update)
+        n = {k: state.steps[k] + 1 for k in steps}
         first = {k: self.beta1 * state.first[k] + (1 - self.beta1) * g for k, g in steps.items()}
         second = {k: self.beta2 * state.second[k] + (1 - self.beta2) * g * g for k, g in steps.items()}
-        fair1, fair2 = 1 - self.beta1**n, 1 - self.beta2**n
         moved = {
-            k: v + self.lr * (first[k] / fair1) / ((second[k] / fair2) ** 0.5 + self.eps)
-            for k, v in model.items()
+            k: model[k]
+            + self.lr
+            * (first[k] / (1 - self.beta1 ** n[k]))
+            / ((second[k] / (1 - self.beta2 ** n[k])) ** 0.5 + self.eps)
+            for k in steps
         }
-        return moved, Moments(first, second, n)
+        moments = Moments({**state.first, **first}, {**state.second, **second}, {**state.steps, **n})
+        return {**_counted(model, update), **moved}, moments
+
+
+def _parameters(model: Params) -> list[tuple[str, Array]]:
+    return [(k, v) for k, v in model.items() if not k.startswith(BUFFER)]
+
+
+def _said(model: Params, update: Update) -> Params:
+    """What was said about parameters."""
+    return {k: update.values[k] for k, _ in _parameters(model) if k in update.values}
+
+
+def _counted(model: Params, update: Update) -> Params:
+    """The model with what was said about its statistics added."""
+    said = {k: v + update.values[k] for k, v in model.items() if k.startswith(BUFFER) and k in update.values}
+    return {**model, **said}
 
 
 class Solving(Protocol):

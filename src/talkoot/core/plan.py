@@ -88,6 +88,11 @@ class Plan:
             raise PlanError(f"{culprit} does not add, so {self.merge} cannot merge what it encodes")
         if self.learner.kind in ("exact", "sketched"):
             self._check_sums()
+        if self.learner.means and self.merge.needs == "sum" and not self.chain.weighs:
+            raise PlanError(
+                f"the updates of {type(self.learner).__name__} would be added, not averaged",
+                cure='Write chain=[tk.weigh("rows"), ...].',
+            )
         if not (self.outer.ends or self.sync.ends or self.learner.ends):
             raise PlanError(
                 f"{self.outer} never ends by itself and the sync has no limit",

@@ -14,7 +14,7 @@ from talkoot.core.errors import NodeFailed, QuorumError, TalkootError
 from talkoot.core.plan import Plan
 from talkoot.core.shard import Schema, Shard
 from talkoot.core.sync import Merged, Outcome, Round
-from talkoot.core.update import Update
+from talkoot.core.update import METRIC, Update
 
 
 @final
@@ -97,7 +97,14 @@ def _round(plan: Plan, rnd: Round, nodes: Nodes, now: Progress) -> tuple[Progres
         update, chain = plan.chain.decode(merged.update, now.chain, rnd.ctx("", plan.seed))
         model, outer = plan.outer.apply(now.model, update, now.outer)
         after = replace(now, model=model, outer=outer, chain=chain, point=now.model, update=update)
-    outcome = _outcome(plan, rnd, merged, after.model, committed, time.perf_counter() - began)
+    outcome = Outcome(
+        round=rnd,
+        arrived=merged.arrived,
+        failed={node: str(error) for node, error in merged.failed.items()},
+        committed=committed,
+        metrics={**plan.learner.metrics(after.model), **(measured(after.update) if committed else {})},
+        seconds=time.perf_counter() - began,
+    )
     return replace(after, history=(*now.history, outcome)), merged
 
 
@@ -126,15 +133,13 @@ def counts(rnd: Round, merged: Merged) -> bool:
     return False
 
 
-def _outcome(plan: Plan, rnd: Round, merged: Merged, model: Any, committed: bool, seconds: float) -> Outcome:
-    return Outcome(
-        round=rnd,
-        arrived=merged.arrived,
-        failed={node: str(error) for node, error in merged.failed.items()},
-        committed=committed,
-        metrics=plan.learner.metrics(model),
-        seconds=seconds,
-    )
+def measured(update: Update) -> dict[str, float]:
+    """The numbers in an update that are only to be seen."""
+    return {
+        name.removeprefix(METRIC): float(value[0])
+        for name, value in update.values.items()
+        if name.startswith(METRIC)
+    }
 
 
 def _facts(outcome: Outcome, merged: Merged) -> dict[str, Any]:

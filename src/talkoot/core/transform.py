@@ -76,6 +76,11 @@ class Chain:
         """Whether encoded updates may be added on the wire."""
         return all(link.additive for link in self.links)
 
+    @property
+    def weighs(self) -> bool:
+        """Whether the decoded sum is a mean."""
+        return any(link.stage is Stage.WEIGH for link in self.links)
+
     def encode(self, update: Update, state: Any, ctx: Ctx) -> tuple[Update, tuple[Any, ...]]:
         """Apply every link, first to last. `state` is one entry a link, or None at the start."""
         kept = []

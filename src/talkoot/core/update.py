@@ -16,6 +16,8 @@ import numpy as np
 
 from talkoot.core.errors import NotInvertible
 
+BUFFER = "buffer:"  # a leaf that is a statistic beside the parameters: outer steps add its mean, no more
+METRIC = "metric:"  # a leaf that is only to be seen: one number, in the metrics of its round
 Array = Any  # numpy.ndarray or torch.Tensor; core asks only for + - * / of it
 
 
