@@ -1,0 +1,105 @@
+"""The order in which samples are read: a function of seed, epoch and position, never of the nodes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, final
+
+import numpy as np
+
+from talkoot.core.context import stream_rng
+
+WHOLE = 1 << 22  # rows in memory that are shuffled all together
+WINDOW = 1 << 18  # rows that are shuffled together else, about
+CHUNK = 1 << 10  # rows in memory that stay side by side until then
+GROUPS = 8  # groups of rows of files that are shuffled together at most
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Order:
+    """Which row each position reads. Positions run on over epochs; an epoch has every row once.
+
+    Groups of rows, such as the row groups of files, are permuted; then rows are shuffled within windows
+    of a few groups, so that neighbouring positions touch few of them. Rows in memory are one group, and
+    chunks of `CHUNK` rows where there are more than `WHOLE`. Any position is found without replay.
+
+    Args:
+        rows: number of rows, one or more.
+        seed: the run's seed.
+        key: what tells apart the orders of several sources.
+        groups: rows of each group, for rows that are cheap to read only by groups.
+
+    >>> order = Order(rows=4, seed=0)
+    >>> sorted(order.at(0, 4).tolist()), len(order.at(3, 9))
+    ([0, 1, 2, 3], 6)
+    """
+
+    rows: int
+    seed: int
+    key: str = ""
+    groups: tuple[int, ...] | None = None
+    _kept: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        assert self.rows > 0
+        assert self.groups is None or sum(self.groups) == self.rows
+
+    def at(self, start: int, stop: int) -> np.ndarray:
+        """The rows that positions `start` to `stop` read, (stop - start,) int64."""
+        pieces = [np.empty(0, np.int64)]
+        while start < stop:
+            epoch, position = divmod(start, self.rows)
+            begin, window = self._window(epoch, position)
+            piece = window[position - begin : position - begin + stop - start]
+            pieces.append(piece)
+            start += len(piece)
+        return np.concatenate(pieces)
+
+    def _window(self, epoch: int, position: int) -> tuple[int, np.ndarray]:
+        """The shuffled rows of the window around a position, and the position of the first of them."""
+        if epoch not in self._kept:
+            self._keep(epoch, self._windows(epoch))
+        edges, groups = self._kept[epoch]
+        number = int(np.searchsorted(edges, position, side="right")) - 1
+        if (epoch, number) not in self._kept:
+            rows = np.concatenate([np.arange(a, b) for a, b in groups[number]])
+            self._keep((epoch, number), self._rng(epoch, number).permutation(rows))
+        return int(edges[number]), self._kept[epoch, number]
+
+    def _windows(self, epoch: int) -> tuple[np.ndarray, list[np.ndarray]]:
+        """The first position of each window of an epoch, and the groups in it as first and last row."""
+        sizes, width = self._sizes()
+        ends = np.cumsum(sizes)
+        order = self._rng(epoch).permutation(len(sizes))
+        spans = np.stack([ends - sizes, ends], axis=1)[order]
+        firsts = np.concatenate([[0], np.cumsum(sizes[order])])[: len(sizes) : width]
+        cuts = [*range(0, len(sizes), width), len(sizes)]
+        return firsts, [spans[a:b] for a, b in pairwise(cuts)]
+
+    def _sizes(self) -> tuple[np.ndarray, int]:
+        """Rows of each group that are not empty, and the number of groups in a window."""
+        if self.groups is not None:
+            return np.array([size for size in self.groups if size]), together(self.groups)
+        if self.rows <= WHOLE:
+            return np.array([self.rows]), 1
+        return np.diff(np.r_[0 : self.rows : CHUNK, self.rows]), WINDOW // CHUNK
+
+    def _rng(self, *where: int) -> np.random.Generator:
+        return stream_rng(self.seed, "order", self.key, *where)
+
+    def _keep(self, name: Any, made: Any) -> None:
+        """Keep what was made; where a batch begins in one epoch and ends in the next, both stay."""
+        while len(self._kept) >= 4:
+            del self._kept[next(iter(self._kept))]
+        self._kept[name] = made
+
+
+def together(groups: tuple[int, ...]) -> int:
+    """How many groups are shuffled together: as many as `WINDOW` rows, from one to `GROUPS`.
+
+    >>> together((100, 100)), together((1 << 16,) * 9), together((1 << 20,))
+    (8, 4, 1)
+    """
+    return max(1, min(GROUPS, WINDOW // max(groups)))
