@@ -1,0 +1,127 @@
+"""The machine in the middle of hosts that share one machine: it owns their networks and delays each packet.
+
+Run by `talkoot.testing.network` as a process of its own, with nothing but the standard library:
+
+    python relay.py OWNER COUNT RATE SECONDS
+
+Each host is a network namespace without a name, held by this process alone, with one TUN device in it; its
+other end is a file here. So whatever ends this process ends the networks too, and nothing is left to tidy up.
+It prints a line once the hosts are there, then answers lines "cut 1" and "heal 1" until it is told to end
+(SIGTERM), its input ends or its owner dies.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+from collections import deque
+from contextlib import suppress
+
+NEW_NETWORK = 0x40000000  # CLONE_NEWNET, sched.h
+CREATE, TUN, PLAIN = 0x400454CA, 0x0001, 0x1000  # TUNSETIFF, IFF_TUN, IFF_NO_PI, linux/if_tun.h
+LARGEST = 65536  # bytes of a packet
+BURST = 64  # packets taken from one host before the others have their turn
+GATHER = 0.0005  # seconds of traffic to be forwarded at once: fewer, fuller turns
+DEVICE = "net0"
+
+
+def address(index: int) -> str:
+    """The address of a host, from the range that is kept for benchmarks (RFC 2544).
+
+    >>> address(0), address(299)
+    ('198.18.0.1', '198.18.1.44')
+    """
+    return socket.inet_ntoa(struct.pack("!I", (198 << 24) + (18 << 16) + index + 1))
+
+
+def open_host(index: int, rate: str) -> tuple[int, int]:
+    """Move to a new namespace with a limited device in it: the files of the namespace and of the device."""
+    if ctypes.CDLL(None, use_errno=True).unshare(NEW_NETWORK):
+        raise OSError(ctypes.get_errno(), "no new network namespace")
+    tun = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
+    fcntl.ioctl(tun, CREATE, struct.pack("16sH22x", DEVICE.encode(), TUN | PLAIN))
+    for command in (
+        "ip link set lo up",
+        f"ip link set {DEVICE} addrgenmode none",  # no chatter of IPv6 in the counts
+        f"tc qdisc add dev {DEVICE} root tbf rate {rate} burst 16kb latency 50ms",
+        f"ip addr add {address(index)}/15 dev {DEVICE}",
+        f"ip link set {DEVICE} up",
+    ):
+        subprocess.run(command.split(), check=True)
+    return os.open("/proc/self/ns/net", os.O_RDONLY), tun
+
+
+def relay(tuns: list[int], delay: float, owner: int) -> None:
+    """Forward packets, each `delay` seconds after it came, until the input ends or the owner dies."""
+    to = {socket.inet_aton(address(i)): tun for i, tun in enumerate(tuns)}
+    cut: set[int] = set()
+    under_way: deque[tuple[float, int, int, bytes]] = deque()
+    while True:
+        wait = max(0.0, under_way[0][0] - time.monotonic()) if under_way else None
+        ready = select.select([*tuns, 0, owner], [], [], wait)[0]
+        if owner in ready or (0 in ready and not obey(os.read(0, 4096), tuns, cut)):
+            return
+        due = time.monotonic() + delay
+        for tun in filter(ready.__contains__, tuns):
+            under_way.extend((due, tun, to[p[16:20]], p) for p in taken(tun) if p[16:20] in to)
+        now = time.monotonic()
+        while under_way and under_way[0][0] <= now:
+            _, source, target, packet = under_way.popleft()
+            if source not in cut and target not in cut:
+                with suppress(OSError):  # a device that is down loses its packets
+                    os.write(target, packet)
+        if under_way:
+            time.sleep(GATHER)
+
+
+def taken(tun: int) -> list[bytes]:
+    """Packets that a host has sent."""
+    packets: list[bytes] = []
+    with suppress(BlockingIOError):
+        while len(packets) < BURST:
+            packets.append(os.read(tun, LARGEST))
+    return packets
+
+
+def obey(lines: bytes, tuns: list[int], cut: set[int]) -> bool:
+    """Do what the owner says, and say so; whether it said anything."""
+    for line in lines.decode().splitlines():
+        verb, index = line.split()
+        (cut.add if verb == "cut" else cut.discard)(tuns[int(index)])
+        print("done", flush=True)
+    return bool(lines)
+
+
+def clear(namespaces: list[int]) -> None:
+    """Kill what still runs in the hosts."""
+    ours = {os.fstat(namespace).st_ino for namespace in namespaces}
+    for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
+        with suppress(OSError):
+            if pid != os.getpid() and os.stat(f"/proc/{pid}/ns/net").st_ino in ours:
+                os.kill(pid, signal.SIGKILL)
+
+
+def main(pid: int, count: int, rate: str, delay: float) -> None:
+    """Make the hosts, serve them, and leave nothing in them."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    owner = os.pidfd_open(pid)
+    os.nice(-10)  # a wire does not wait for a free core
+    hosts = [open_host(index, rate) for index in range(count)]
+    namespaces = [namespace for namespace, _ in hosts]
+    try:
+        print(*namespaces, flush=True)
+        relay([tun for _, tun in hosts], delay, owner)
+    finally:
+        clear(namespaces)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], float(sys.argv[4]))
