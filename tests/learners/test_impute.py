@@ -163,6 +163,6 @@ def test_medians_of_many_values_are_near_the_middle() -> None:
     rows = RNG.normal(size=(30_000, 1))
     run = learn(SimpleImputer(strategy="median"), even(rows, 3))
     rank = (rows < run.model.result.statistics_).mean()
-    error = run.plan.learner.metrics(run.model)["rank_error"]
+    error = run.plan.learner.measures(run.model)["rank_error"]
     assert_allclose(error, 0.00071, atol=1e-5)
     assert abs(rank - 0.5) <= 2 * error

@@ -78,7 +78,7 @@ def test_many_rows_are_within_the_stated_rank_error() -> None:
     rows = np.column_stack([RNG.normal(size=60_000), RNG.exponential(size=60_000)])
     scaler = QuantileTransformer(n_quantiles=200, subsample=None)
     run = learn(scaler, even(rows, 3))
-    stated = run.plan.learner.metrics(run.model)["rank_error"]
+    stated = run.plan.learner.measures(run.model)["rank_error"]
     want = pooled(scaler, rows)
     for j, found in enumerate(run.model.result.quantiles_.T):
         ranks = np.searchsorted(np.sort(rows[:, j]), found) / len(rows)
@@ -89,7 +89,7 @@ def test_many_rows_are_within_the_stated_rank_error() -> None:
 
 def test_an_exact_sketch_says_so() -> None:
     run = learn(RobustScaler(), even(X, 2))
-    assert run.plan.learner.metrics(run.model) == {"rank_error": 0.0}
+    assert run.plan.learner.measures(run.model) == {"rank_error": 0.0}
 
 
 def test_even_bins_are_exact_on_any_number_of_rows() -> None:

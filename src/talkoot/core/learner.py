@@ -98,7 +98,7 @@ class Learner(ABC):
         """How updates of this learner merge; a sum unless the learner must see each."""
         return Sum()
 
-    def metrics(self, model: Any) -> Mapping[str, float]:
+    def measures(self, model: Any) -> Mapping[str, float]:
         """What is worth watching after a round, such as ``{"loss": 0.31}``."""
         del model
         return {}

@@ -102,7 +102,7 @@ def _round(plan: Plan, rnd: Round, nodes: Nodes, now: Progress) -> tuple[Progres
         arrived=merged.arrived,
         failed={node: str(error) for node, error in merged.failed.items()},
         committed=committed,
-        metrics={**plan.learner.metrics(after.model), **(measured(after.update) if committed else {})},
+        metrics={**plan.learner.measures(after.model), **(measured(after.update) if committed else {})},
         seconds=time.perf_counter() - began,
     )
     return replace(after, history=(*now.history, outcome)), merged

@@ -59,7 +59,7 @@ class Columnwise(Learner):
         """Answer, or ask once more."""
         return Solve(self.step)
 
-    def metrics(self, model: Asked) -> Mapping[str, float]:
+    def measures(self, model: Asked) -> Mapping[str, float]:
         """The rank error of the quantiles, where they come from sketches."""
         return {} if model.error is None else {"rank_error": model.error}
 

@@ -159,12 +159,12 @@ class Parallel(Learner):
     def _fitted(self, model: ParallelModel) -> dict[str, Any]:
         return {name: self.parts[name].finish(part) for name, part in model.models.items()}
 
-    def metrics(self, model: ParallelModel) -> Mapping[str, float]:
+    def measures(self, model: ParallelModel) -> Mapping[str, float]:
         """Those of every part, as ``part__metric``."""
         return {
             f"{name}{APART}{metric}": value
             for name, part in model.models.items()
-            for metric, value in self.parts[name].metrics(part).items()
+            for metric, value in self.parts[name].measures(part).items()
         }
 
     def finish(self, model: ParallelModel) -> Any:

@@ -168,9 +168,9 @@ class Serial(Learner):
             columns=columns,
         )
 
-    def metrics(self, model: SerialModel) -> Mapping[str, float]:
+    def measures(self, model: SerialModel) -> Mapping[str, float]:
         """The present step's."""
-        return self.steps[model.index][1].metrics(model.model)
+        return self.steps[model.index][1].measures(model.model)
 
     def finish(self, model: SerialModel) -> Pipeline:
         """A clone of the pipeline whose steps are fitted."""

@@ -187,7 +187,7 @@ class Iterative(Learner):
             l1=penalty.absolute(layout),
         )
 
-    def metrics(self, model: Fitting) -> Mapping[str, float]:
+    def measures(self, model: Fitting) -> Mapping[str, float]:
         """The objective (without terms of the target alone) and the greatest entry of its gradient."""
         value, gradient = model.seen
         return {"loss": value, "gradient": gradient} if np.isfinite(value) else {}
