@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import final
+from typing import Any, final
 
 from talkoot.core.errors import TalkootError
 from talkoot.core.merge import Merge
 from talkoot.core.sync import Merged, Round
+from talkoot.core.update import Update
 from talkoot.engines.processes.messages import Answer
-from talkoot.engines.processes.wire import Frame
 
 
 @final
@@ -23,11 +24,13 @@ class Answers:
         rnd: the round.
         message: the round and the model, as workers get them.
         apart: whether nodes answer one by one.
+        groups: nodes that are merged among themselves first, unless they answer apart.
     """
 
     rnd: Round
-    message: Frame
+    message: Any
     apart: bool
+    groups: Sequence[frozenset[str]] = ()
     answers: list[Answer] = field(default_factory=list)
     failed: dict[str, TalkootError] = field(default_factory=dict)
     began: float = field(default_factory=time.monotonic)
@@ -70,5 +73,17 @@ class Answers:
         arrived = sorted((node for a in said for node in a.nodes), key=order.__getitem__)
         seconds = {node: s for a in self.answers for node, s in a.seconds.items()}
         return Merged(
-            update=merge.merge(updates), arrived=tuple(arrived), failed=self.failed, seconds=seconds
+            update=merge.merge(updates if self.apart else self._grouped(updates, merge)),
+            arrived=tuple(arrived),
+            failed=self.failed,
+            seconds=seconds,
         )
+
+    def _grouped(self, updates: Mapping[str, Update], merge: Merge) -> Mapping[str, Update]:
+        """One update for each group, also where its nodes had to answer one by one."""
+        merged = dict(updates)
+        for group in self.groups:
+            first, *others = [node for node in updates if node in group] or [""]
+            for node in others:
+                merged[first] = merge.merge({first: merged[first], node: merged.pop(node)})
+        return merged

@@ -19,19 +19,24 @@ from talkoot.engines.counted import Counted
 from talkoot.engines.ordered import OrderedMerge
 from talkoot.engines.processes import wire
 from talkoot.engines.processes.heartbeat import Heartbeat
-from talkoot.engines.processes.messages import Answer, Ask, Load, Packed, Setting
+from talkoot.engines.processes.messages import Answer, Ask, Load, Packed, Surroundings
 
 
 @final
 @dataclass(slots=True, eq=False)
 class Host:
-    """The plan, the shards and the nodes' states, or why they could not be taken."""
+    """The plan, the shards and the nodes' states, or why they could not be taken.
 
+    Args:
+        pack: makes a message of an answer.
+    """
+
+    pack: Callable[[Answer], Any] = wire.frame
     plan: Plan | None = None
     shards: dict[str, Shard] = field(default_factory=dict)
     states: dict[str, NodeState] = field(default_factory=dict)
     trouble: Exception | None = None
-    setting: Setting | None = None
+    setting: Surroundings | None = None
 
     def take(self, load: Load, segments: list[memoryview]) -> None:
         """Unpack what was sent. What goes wrong is told in the first round."""
@@ -50,7 +55,7 @@ class Host:
         """Let go of everything."""
         self.plan, self.shards, self.states, self.trouble = None, {}, {}, None
 
-    def round(self, ask: Ask, read: Callable[[], tuple[Round, Any]], page: Heartbeat) -> Iterator[wire.Frame]:
+    def round(self, ask: Ask, read: Callable[[], tuple[Round, Any]], page: Heartbeat) -> Iterator[Any]:
         """The answers of the nodes, one each or one for all.
 
         Args:
@@ -66,12 +71,20 @@ class Host:
             raise
         except Exception as error:
             rnd = Round(index=ask.round)
-            yield wire.frame(Answer(failed={node: _explain(error, node, rnd) for node in ask.nodes}))
+            yield self.pack(Answer(failed={node: _explain(error, node, rnd) for node in ask.nodes}))
             return
         answers = (self._node(index, node, rnd, model, page) for index, node in enumerate(ask.nodes))
         for answer in answers if ask.apart else [self._together(answers)]:
-            yield _frame(answer, rnd)
+            yield self._packed(answer, rnd)
         page.turn(None)
+
+    def _packed(self, answer: Answer, rnd: Round) -> Any:
+        """The answer as a message; if it does not pickle, an answer that says so."""
+        try:
+            return self.pack(answer)
+        except Exception as error:
+            failed = {node: _unsendable(error, node, rnd) for node in (*answer.nodes, *answer.failed)}
+            return self.pack(Answer(failed=failed))
 
     def _together(self, answers: Iterator[Answer]) -> Answer:
         """One answer for all; the first failure ends it, since all are needed."""
@@ -141,15 +154,6 @@ def _explain(error: BaseException, node: str, rnd: Round) -> TalkootError:
         plain = RuntimeError(f"{type(error).__name__}: {error}").with_traceback(error.__traceback__)
         return explain(plain, node, rnd)
     return told
-
-
-def _frame(answer: Answer, rnd: Round) -> wire.Frame:
-    """The answer as a message; if it does not pickle, an answer that says so."""
-    try:
-        return wire.frame(answer)
-    except Exception as error:
-        failed = {node: _unsendable(error, node, rnd) for node in (*answer.nodes, *answer.failed)}
-        return wire.frame(Answer(failed=failed))
 
 
 def _unsendable(error: Exception, node: str, rnd: Round) -> NodeFailed:

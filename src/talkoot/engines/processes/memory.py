@@ -80,9 +80,15 @@ def _write(fd: int, data: memoryview, offset: int) -> None:
 @final
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a buffer lies in shared memory."""
+    """Where a buffer lies in shared memory.
 
-    segment: Segment
+    Args:
+        segment: a `Segment`, or what stands for one where workers share memory in another way.
+        offset: its first byte.
+        size: its bytes.
+    """
+
+    segment: Any
     offset: int
     size: int
 

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import final
+from typing import Protocol, final
 
 from talkoot.core.errors import TalkootError
 from talkoot.core.run import NodeState
@@ -16,10 +16,17 @@ from talkoot.engines.machine import ONE_CORE
 CLEAR = "clear"  # the message after which a worker holds nothing
 
 
+class Surroundings(Protocol):
+    """What workers take over from the process that they work for; equal ones are taken once."""
+
+    def take(self) -> None:
+        """Make it this process's own."""
+
+
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """What workers take over from the process that they work for."""
+    """The surroundings of workers on the same machine."""
 
     folder: str
     path: tuple[str, ...]
@@ -50,7 +57,7 @@ class Load:
         segments: number of segments that are lent behind this message.
     """
 
-    setting: Setting
+    setting: Surroundings
     plan: Packed
     shards: Mapping[str, Packed]
     states: Packed

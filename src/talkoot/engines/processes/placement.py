@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -14,8 +14,8 @@ from talkoot.core.run import NodeState
 from talkoot.core.shard import Shard
 from talkoot.data.source import Source
 from talkoot.engines.processes import wire
-from talkoot.engines.processes.memory import LARGE, Place, Segment, Shelf
-from talkoot.engines.processes.messages import Load, Packed, Setting
+from talkoot.engines.processes.memory import LARGE, Place, Shelf
+from talkoot.engines.processes.messages import Load, Packed, Setting, Surroundings
 
 SHELF = Shelf()
 os.register_at_fork(after_in_child=SHELF.clear)
@@ -38,8 +38,18 @@ class Placement:
     sizes: Mapping[str, int]
 
     @classmethod
-    def pack(cls, plan: Plan, shards: Mapping[str, Shard]) -> Placement:
+    def pack(
+        cls,
+        plan: Plan,
+        shards: Mapping[str, Shard],
+        place: Callable[[Sequence[memoryview]], list[Place]] = SHELF.place,
+    ) -> Placement:
         """Pickle all, and place what is large.
+
+        Args:
+            plan: goes to all workers.
+            shards: each goes to one.
+            place: puts buffers where workers can read them.
 
         Raises:
             PlanError: the plan does not pickle.
@@ -56,7 +66,7 @@ class Placement:
                 raise DataError(
                     f"its rows cannot go to a worker process: {error}", node=node, cure=_INSTEAD
                 ) from error
-        first, *others = _placed(dumped)
+        first, *others = _placed(dumped, place)
         rows = [shard.rows if isinstance(shard, Source) else None for shard in shards.values()]
         known = [count for count in rows if count is not None]
         weights = known if len(known) == len(rows) else [thing.size for thing in dumped[1:]]
@@ -64,10 +74,10 @@ class Placement:
         return cls(first, dict(zip(shards, others, strict=True)), sizes)
 
     def load(
-        self, nodes: Sequence[str], states: Mapping[str, NodeState], setting: Setting
-    ) -> tuple[wire.Frame, list[Segment]]:
-        """The message that places `nodes` on a worker, and the segments to lend behind it."""
-        numbers: dict[Segment, int] = {}
+        self, nodes: Sequence[str], states: Mapping[str, NodeState], setting: Surroundings
+    ) -> tuple[Load, list[Any]]:
+        """The message that places `nodes` on a worker, and the segments that go with it."""
+        numbers: dict[Any, int] = {}
         kept = wire.dump({node: states[node] for node in nodes if node in states})
         plan = _numbered(self.plan, numbers)
         shards = {node: _numbered(self.shards[node], numbers) for node in nodes}
@@ -78,7 +88,7 @@ class Placement:
             states=(kept.stream, tuple(map(bytes, kept.buffers))),
             segments=len(numbers),
         )
-        return wire.frame(load), list(numbers)
+        return load, list(numbers)
 
 
 def setting() -> Setting:
@@ -101,9 +111,11 @@ def deal(sizes: Mapping[str, int], hands: int) -> list[tuple[str, ...]]:
     return [tuple(node for node in sizes if node in hand) for hand in held]
 
 
-def _placed(dumped: Sequence[wire.Pickled]) -> list[tuple[bytes, tuple[bytes | Place, ...]]]:
+def _placed(
+    dumped: Sequence[wire.Pickled], place: Callable[[Sequence[memoryview]], list[Place]]
+) -> list[tuple[bytes, tuple[bytes | Place, ...]]]:
     large = [buffer for thing in dumped for buffer in thing.buffers if buffer.nbytes >= LARGE]
-    places = iter(SHELF.place(large))
+    places = iter(place(large))
     return [
         (
             thing.stream,
@@ -113,12 +125,12 @@ def _placed(dumped: Sequence[wire.Pickled]) -> list[tuple[bytes, tuple[bytes | P
     ]
 
 
-def _numbered(packed: tuple[bytes, tuple[bytes | Place, ...]], numbers: dict[Segment, int]) -> Packed:
+def _numbered(packed: tuple[bytes, tuple[bytes | Place, ...]], numbers: dict[Any, int]) -> Packed:
     stream, pieces = packed
     return stream, tuple(_number(piece, numbers) for piece in pieces)
 
 
-def _number(piece: bytes | Place, numbers: dict[Segment, int]) -> Any:
+def _number(piece: bytes | Place, numbers: dict[Any, int]) -> Any:
     if isinstance(piece, bytes):
         return piece
     number = numbers.setdefault(piece.segment, len(numbers))

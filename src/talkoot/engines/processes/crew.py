@@ -1,0 +1,292 @@
+"""The workers of a run, wherever they are: asks, listens, watches, and replaces workers that die."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, final
+
+from talkoot.core.engine import Listener, Nodes
+from talkoot.core.errors import NodeError, NodeLost, NodeSilent
+from talkoot.core.plan import Plan
+from talkoot.core.run import NodeState, explain
+from talkoot.core.sync import Merged, Round
+from talkoot.engines.processes.answers import Answers
+from talkoot.engines.processes.messages import Answer, Ask
+from talkoot.engines.processes.placement import Placement
+
+TICK = 0.25  # seconds between looks at workers that say nothing
+DEATHS = 3  # of a worker in one round until its nodes are given up
+_ON = "lower the quorum to go on without it."
+
+
+class Board(Protocol):
+    """What a worker shows while it works."""
+
+    @property
+    def beats(self) -> int:
+        """Another number whenever the worker has given a sign of life."""
+
+    @property
+    def node(self) -> int | None:
+        """Which of the nodes that it was asked for the worker is at; None between rounds."""
+
+    @property
+    def rows(self) -> int:
+        """Rows of that node read so far."""
+
+
+class Hand(Protocol):
+    """A worker, seen from the process that it works for."""
+
+    @property
+    def board(self) -> Board:
+        """What it shows."""
+
+    def end(self) -> str:
+        """End it, if it has not ended, and say how it ended."""
+
+
+W = TypeVar("W", bound=Hand)
+
+
+@final
+@dataclass(slots=True, eq=False)
+class Seat(Generic[W]):
+    """A place for a worker, with the nodes that are its own."""
+
+    number: int
+    nodes: frozenset[str]
+    worker: W | None = None
+    asked: tuple[str, ...] = ()
+    todo: dict[str, None] = field(default_factory=dict)
+    beats: int = 0
+    quiet: float = 0.0
+    deaths: int = 0
+    suspects: dict[str, None] = field(default_factory=dict)
+
+    @property
+    def running(self) -> str | None:
+        """The node that the worker is at."""
+        index = self.worker.board.node if self.worker and self.todo else None
+        return None if index is None else self.asked[index]
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Crew(Nodes, Generic[W]):
+    """The workers of one run. How they are reached is for subclasses to say.
+
+    Args:
+        plan: what is run.
+        cargo: what workers get.
+        seats: who works on which nodes.
+        silence: seconds without a sign of life after which a worker is given up.
+        listen: hears of rows read and workers replaced.
+    """
+
+    plan: Plan
+    cargo: Placement
+    seats: list[Seat[W]]
+    silence: float
+    listen: Listener
+    states: dict[str, NodeState] = field(default_factory=dict)
+    engine: ClassVar[str]
+
+    @abstractmethod
+    def _message(self, rnd: Round, model: Any) -> Any:
+        """The round and the model, the same for all workers.
+
+        Raises:
+            PlanError: the model cannot be sent.
+        """
+
+    @abstractmethod
+    def _hire(self, seat: Seat[W]) -> W:
+        """Put a worker into a seat, with what it needs.
+
+        Raises:
+            OSError: it died meanwhile.
+            NodeLost: there is none to be had.
+        """
+
+    @abstractmethod
+    def _send(self, seat: Seat[W], worker: W, ask: Ask, message: Any) -> None:
+        """Ask a worker.
+
+        Raises:
+            TimeoutError: it does not listen.
+            OSError: it is gone.
+        """
+
+    @abstractmethod
+    def _ready(self, seats: list[Seat[W]], timeout: float) -> list[Seat[W]]:
+        """The seats whose workers have something to say, or are gone."""
+
+    @abstractmethod
+    def _receive(self, worker: W) -> Answer:
+        """What a worker says.
+
+        Raises:
+            TimeoutError: it stopped in the middle.
+            EOFError, OSError: it is gone.
+        """
+
+    @abstractmethod
+    def _dismiss(self, worker: W) -> None:
+        """Keep a worker that has nothing to do for later.
+
+        Raises:
+            OSError: it is gone.
+        """
+
+    def equip(self) -> None:
+        """Give every seat a worker."""
+        for seat in self.seats:
+            self._hire(seat)
+
+    def round(self, rnd: Round, model: Any) -> Merged:
+        """Ask all, then listen until all have answered, failed, or been given up."""
+        meeting = Answers(
+            rnd=rnd,
+            message=self._message(rnd, model),
+            apart=self.plan.merge.needs == "each" or rnd.quorum is not None,
+            groups=[seat.nodes for seat in self.seats],
+        )
+        for seat in self.seats:
+            seat.deaths, seat.suspects = 0, {}
+            self._ask(seat, tuple(node for node in rnd.cohort if node in seat.nodes), meeting)
+        while not meeting.over and (busy := [seat for seat in self.seats if seat.todo]):
+            for seat in self._ready(busy, min(TICK, meeting.left)):
+                self._hear(seat, meeting)
+            if elapsed := meeting.tick(TICK):
+                for seat in busy:
+                    self._check(seat, meeting, elapsed)
+        for seat in self.seats:
+            if seat.todo:
+                self._end(seat)
+        return meeting.merged(self.plan.merge)
+
+    def close(self) -> None:
+        """Give workers back; end those that are still at work."""
+        with ExitStack() as stack:
+            for seat in self.seats:
+                stack.callback(self._leave, seat)
+
+    def _leave(self, seat: Seat[W]) -> None:
+        worker, seat.worker = seat.worker, None
+        if worker is None:
+            return
+        try:
+            if not seat.todo:
+                self._dismiss(worker)
+                return
+        except OSError:
+            pass
+        worker.end()
+
+    def _ask(self, seat: Seat[W], nodes: tuple[str, ...], meeting: Answers) -> None:
+        seat.asked, seat.todo, seat.quiet = nodes, dict.fromkeys(nodes), 0.0
+        if not nodes:
+            return
+        ask = Ask(nodes=nodes, round=meeting.rnd.index, apart=meeting.apart)
+        try:
+            worker = seat.worker or self._hire(seat)
+            self._send(seat, worker, ask, meeting.message)
+        except TimeoutError:
+            self._silent(seat, meeting)
+        except OSError:
+            self._mourn(seat, meeting)
+
+    def _hear(self, seat: Seat[W], meeting: Answers) -> None:
+        assert seat.worker is not None
+        try:
+            answer = self._receive(seat.worker)
+        except TimeoutError:
+            return self._silent(seat, meeting)
+        except (EOFError, OSError):
+            return self._mourn(seat, meeting)
+        except Exception as error:  # it says something that this process cannot unpickle
+            answer = Answer(failed={node: explain(error, node, meeting.rnd) for node in seat.todo})
+        meeting.add(answer)
+        self.states.update(answer.states)
+        for node in (*answer.nodes, *answer.failed):
+            del seat.todo[node]
+        return None
+
+    def _check(self, seat: Seat[W], meeting: Answers, elapsed: float) -> None:
+        if seat.worker is None or not seat.todo:
+            return
+        beats, node = seat.worker.board.beats, seat.running
+        if node is not None:
+            self.listen("rows", {"node": node, "rows": seat.worker.board.rows})
+        seat.quiet = 0.0 if beats != seat.beats else seat.quiet + elapsed
+        seat.beats = beats
+        if meeting.left <= 0:
+            self._late(seat, meeting)
+        elif seat.quiet > self.silence:
+            self._silent(seat, meeting)
+
+    def _end(self, seat: Seat[W]) -> str:
+        worker, seat.worker, seat.todo = seat.worker, None, {}
+        return worker.end() if worker is not None else ""
+
+    def _mourn(self, seat: Seat[W], meeting: Answers) -> None:
+        """A worker died: have another one do what it did not finish."""
+        nodes, running = list(seat.todo), seat.running
+        cause = self._end(seat)
+        self.listen("worker", {"worker": seat.number, "nodes": nodes, "cause": cause})
+        seat.deaths += 1
+        if running is not None:
+            seat.suspects[running] = None
+        if seat.deaths < DEATHS:
+            return self._ask(seat, tuple(nodes), meeting)
+        lost = [node for node in nodes if node in seat.suspects] or nodes
+        seat.deaths, seat.suspects = 0, {}
+        told = f"its worker process died {DEATHS} times in this round; the last one {cause}"
+        cure = "If memory is short, take fewer workers; Inline() shows the crash in your own process."
+        return self._without(seat, meeting, dict.fromkeys(lost, (NodeLost, told, cure)), nodes)
+
+    def _silent(self, seat: Seat[W], meeting: Answers) -> None:
+        """A worker gives no sign of life: end it, and go on without the node that it was at."""
+        nodes, running = list(seat.todo), seat.running
+        self._end(seat)
+        told = f"no sign of life from its worker for {self.silence:g} s"
+        longer = f"Give {self.engine}(...) a longer silence= if kernels hold the interpreter lock that long"
+        cure = f"{longer}, or {_ON}"
+        silent = nodes if running is None else [running]
+        return self._without(seat, meeting, dict.fromkeys(silent, (NodeSilent, told, cure)), nodes)
+
+    def _late(self, seat: Seat[W], meeting: Answers) -> None:
+        """The deadline of the round is over: give up what is not there."""
+        nodes, running = list(seat.todo), seat.running
+        self._end(seat)
+        told = f"no answer before the deadline of {meeting.rnd.deadline:g} s"
+        behind = f"{told}; it was waiting for its worker, which was at node {running!r}"
+        nodes.sort(key=lambda node: node != running)
+        causes = {node: told if node == running or running is None else behind for node in nodes}
+        cure = f"Raise the deadline, or {_ON}"
+        self._without(
+            seat, meeting, {node: (NodeSilent, cause, cure) for node, cause in causes.items()}, nodes
+        )
+
+    def _without(
+        self,
+        seat: Seat[W],
+        meeting: Answers,
+        failures: Mapping[str, tuple[type[NodeError], str, str]],
+        nodes: list[str],
+    ) -> None:
+        """Report nodes that failed; have the rest of `nodes` done if the round can still count."""
+        step = f"round {meeting.rnd.index}"
+        meeting.add(
+            Answer(
+                failed={
+                    node: kind(cause, node=node, step=step, cure=cure)
+                    for node, (kind, cause, cure) in failures.items()
+                }
+            )
+        )
+        if not meeting.over:
+            self._ask(seat, tuple(node for node in nodes if node not in failures), meeting)
