@@ -1,0 +1,86 @@
+"""Real processes that are the ranks of a gloo group on this machine."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import torch.distributed as dist
+from torch._C._distributed_c10d import FileStore
+
+RANKS = multiprocessing.get_context("forkserver")  # a server with torch in it: a rank starts in no time
+RANKS.set_forkserver_preload(
+    [
+        "talkoot.engines.ranks.checkpoint",
+        "torch.distributed.checkpoint.state_dict",
+        "torch.distributed.fsdp",
+        "torch._dynamo",
+        "hypothesis",
+        "pytest",
+    ]
+)
+
+Work = Callable[..., Any]
+
+
+def together(tmp: Path, world: int, work: Work, *args: Any, deadline: float = 40.0) -> list[Any]:
+    """What ``work(rank, *args)`` returned or raised at each rank; an exit code below 0 if it was killed."""
+    store = tmp / f"store-{time.monotonic_ns()}"
+    pipes = [RANKS.Pipe(duplex=False) for _ in range(world)]
+    ranks = [
+        RANKS.Process(target=_rank, args=(pipes[rank][1], rank, world, store, work, args))
+        for rank in range(world)
+    ]
+    try:
+        for rank in ranks:
+            rank.start()
+        for _, send in pipes:
+            send.close()
+        return [_answer(receive, rank, deadline) for (receive, _), rank in zip(pipes, ranks, strict=True)]
+    finally:
+        for rank in ranks:
+            if rank.is_alive():
+                rank.join(5)
+            rank.kill()
+            rank.join()
+
+
+@contextmanager
+def alone(work: Work, *args: Any) -> Iterator[BaseProcess]:
+    """A process of its own, without any group."""
+    process = RANKS.Process(target=work, args=args)
+    process.start()
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.join()
+
+
+def _answer(receive: Connection, rank: Any, deadline: float) -> Any:
+    assert receive.poll(deadline), "a rank hangs"
+    try:
+        return receive.recv()
+    except EOFError:
+        rank.join(5)
+        return rank.exitcode
+
+
+def _rank(send: Connection, rank: int, world: int, store: Path, work: Work, args: tuple[Any, ...]) -> None:
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+    shared = FileStore(str(store), world)
+    dist.init_process_group("gloo", store=shared, rank=rank, world_size=world, timeout=timedelta(seconds=20))
+    try:
+        said = work(rank, *args)
+    except Exception as error:
+        said = error
+    send.send(said)
+    send.close()
