@@ -172,7 +172,7 @@ def from_arrow(
     )
     plain = {k: c for k, c in columns.items() if kinds[k] in (NUMBER, EMPTY)}
     if not text:
-        X = _filled(list(plain.values()), table.num_rows, dtype)
+        X = filled(list(plain.values()), table.num_rows, dtype)
         return ArrayShard(name=name, X=X, y=y, w=w, own=own)
     floats = {k: _floats(c, dtype) for k, c in plain.items()}
     codes, levels = ({k: pair[i] for k, pair in text.items()} for i in (0, 1))
@@ -190,7 +190,7 @@ def _floats(column: Any, dtype: np.dtype[Any]) -> np.ndarray:
     return numbers(column, dtype)
 
 
-def _filled(columns: Sequence[Any], rows: int, dtype: np.dtype[Any]) -> np.ndarray:
+def filled(columns: Sequence[Any], rows: int, dtype: np.dtype[Any]) -> np.ndarray:
     """Columns as one C-ordered matrix, filled by blocks of rows that stay in the cache."""
     X = np.empty((rows, len(columns)), dtype)
     plain = [_floats(column, dtype) for column in columns]

@@ -1,0 +1,130 @@
+"""The samples of every node, from whatever they are in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from scipy.sparse import issparse
+
+from talkoot.core.errors import DataError
+from talkoot.core.shard import Shard
+from talkoot.data.arrays import ArrayShard
+from talkoot.data.files import FileShard
+from talkoot.data.paths import are_paths
+from talkoot.data.roles import Roles
+from talkoot.data.samples_arrays import ArraySamples, from_arrays
+from talkoot.data.samples_base import Samples
+from talkoot.data.samples_columns import check, decoded
+from talkoot.data.samples_dataset import from_dataset
+from talkoot.data.samples_files import from_files
+from talkoot.data.shards import Shards
+from talkoot.data.tables import as_arrow, is_table
+
+__all__ = ["Samples", "samples"]
+
+
+def samples(data: Any, target: Any = None, *, columns: Sequence[str] | None = None) -> dict[str, Samples]:
+    """The samples of every node by the node's name; "node0" for a single source.
+
+    Args:
+        data: one of
+
+            - a file, folder, glob or list of files: Parquet, Arrow IPC or Feather, CSV;
+            - a pandas, polars or pyarrow table;
+            - an array of any number of dimensions: numpy, a memory map, a torch tensor;
+            - a tuple (X, y) of arrays;
+            - a map-style dataset of items x or (x, y), such as those of torch;
+            - `tk.images(...)`, `tk.tokens(...)`, or `tk.shards(...)` of whole files or dense arrays;
+            - a dict of named nodes: ``{"cleveland": any of these, ...}``.
+        target: the target's column name for tables and files; an array for arrays and tables.
+        columns: the feature columns; all others by default. Number columns become one float32 matrix; a
+            column of lists of one length, such as images or windows of tokens, is taken alone.
+
+    Raises:
+        DataError: no rows, lengths that differ, columns that are not there or hold text, files that
+            cannot be read; with the node, the column and the cure.
+
+    >>> samples((np.eye(3), np.arange(3)))["node0"].rows
+    3
+    """
+    chosen = None if columns is None else tuple([columns] if isinstance(columns, str) else columns)
+    roles = Roles(target=target, columns=chosen)
+    if not isinstance(data, Mapping):
+        return {"node0": _source("node0", data, roles)}
+    if not data:
+        raise DataError("the dict of nodes is empty", cure='Give {"name": rows, ...}.')
+    if isinstance(data, Shards) and target is None:
+        roles = replace(roles, target=data.target)
+    if roles.target is not None and roles.name("target") is None:
+        raise DataError("target= is one array for several nodes", cure='Give {"name": (X, y), ...}.')
+    made: dict[str, Samples] = {}
+    for node, rows in data.items():
+        try:
+            made[str(node)] = _source(str(node), rows, roles)
+        except DataError as error:
+            raise error.at(node=str(node)) from None
+    return made
+
+
+def _source(name: str, data: Any, roles: Roles) -> Samples:
+    if are_paths(data):
+        return from_files(name, data, roles)
+    if isinstance(data, Shard):
+        return _from_shard(name, data, roles)
+    if isinstance(data, tuple):
+        data, roles = _pair(data, roles)
+    if is_table(data):
+        return _from_table(name, data, roles)
+    if issparse(data):
+        raise DataError("samples of a sparse matrix are dense", cure="Give X.toarray().")
+    for role in ("target", "columns"):
+        given = roles.name(role) if role == "target" else roles.columns
+        if given is not None:
+            raise DataError(f"{role}={given!r} names columns, and these data have none", cure="Give a table.")
+    if isinstance(data, list) or hasattr(data, "__array__"):
+        return from_arrays(name, data, roles.target)
+    if hasattr(data, "__getitem__") and hasattr(data, "__len__") and roles.target is None:
+        return from_dataset(name, data)
+    raise DataError(
+        f"data of type {type(data).__name__} cannot be read as samples",
+        cure="Give paths, a table, arrays (X, y), a dataset of pairs (x, y), or a dict of named nodes.",
+    )
+
+
+def _pair(data: tuple[Any, ...], roles: Roles) -> tuple[Any, Roles]:
+    """(X, y) as X and the role of y."""
+    if len(data) != 2:
+        raise DataError(f"a tuple of {len(data)}", cure="Give (X, y).")
+    if roles.target is not None:
+        raise DataError("the target is given twice", cure="Give (X, y), or say target=.")
+    return data[0], replace(roles, target=data[1])
+
+
+def _from_table(name: str, data: Any, roles: Roles) -> ArraySamples:
+    table, _ = as_arrow(data)
+    features, target = roles.features(table.column_names), roles.name("target")
+    check(dict(zip(table.column_names, table.schema.types, strict=True)), features, target)
+    X, y = decoded(table, features, target)
+    return from_arrays(name, X, roles.target if target is None else y)
+
+
+def _from_shard(name: str, shard: Shard, roles: Roles) -> Samples:
+    """Samples as they are, under their node's name; shards where nothing of them would be lost."""
+    if isinstance(shard, Samples):
+        if roles.target is not None or roles.columns is not None:
+            raise DataError("the data are samples already", cure="Leave target= and columns= out.")
+        return replace(shard, name=name, whole=name)
+    if isinstance(shard, ArrayShard) and isinstance(shard.X, np.ndarray) and shard.w is None:
+        return from_arrays(name, shard.X, shard.y)
+    if isinstance(shard, FileShard) and shard.site is None and shard.roles.weight is None:
+        whole = all(part.start == 0 and part.stop is None for part in shard.parts)
+        if whole and shard.parts:
+            own = replace(shard.roles, by=None, columns=roles.columns or shard.roles.columns)
+            return from_files(name, [part.path for part in shard.parts], own)
+    raise DataError(
+        "these shards hold text, weights, or parts of files, and cannot be taken row by row",
+        cure="Give the files, tables or arrays themselves.",
+    )

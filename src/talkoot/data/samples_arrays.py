@@ -1,0 +1,103 @@
+"""Samples of arrays, in memory or in a file that is mapped into it."""
+
+from __future__ import annotations
+
+import mmap
+from dataclasses import dataclass
+from typing import Any, Literal, final
+
+import numpy as np
+
+from talkoot.core.errors import DataError
+from talkoot.data.reading import reading
+from talkoot.data.samples_base import Samples, array, plain
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OnDisk:
+    """An array in a file. It travels as the file's path.
+
+    Args:
+        path: the file.
+        dtype: what it holds.
+        shape: of the array.
+        offset: bytes before the array.
+        order: "C" or "F".
+    """
+
+    path: str
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    offset: int = 0
+    order: Literal["C", "F"] = "C"
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        with reading(self.path):
+            mapped = np.memmap(self.path, self.dtype, "r", self.offset, self.shape, self.order)
+        return np.array(mapped[rows])
+
+
+Stored = np.ndarray | OnDisk
+
+
+def stored(values: np.ndarray) -> Stored:
+    """An array as it may travel: by its path where it is the map of a file, else as it is."""
+    if not isinstance(values, np.memmap):
+        return values
+    if not isinstance(values.base, mmap.mmap) or values.filename is None:
+        return np.asarray(values)  # a part of a map does not know its place in the file
+    order: Literal["C", "F"] = "C" if values.flags.c_contiguous else "F"
+    return OnDisk(
+        path=str(values.filename), dtype=values.dtype, shape=values.shape, offset=values.offset, order=order
+    )
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class ArraySamples(Samples):
+    """Rows of arrays of any number of dimensions.
+
+    Args:
+        X: features, (rows, ...).
+        y: targets, (rows, ...).
+
+    >>> X, y = ArraySamples(name="a", X=np.eye(3), y=np.arange(3)).take(np.array([2, 0]))
+    >>> X.dtype, y.tolist()
+    (dtype('float32'), [2, 0])
+    """
+
+    X: Stored
+    y: Stored | None = None
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return self.X.shape[0]
+
+    @property
+    def ready(self) -> bool:
+        """Whether all lies in memory."""
+        return not isinstance(self.X, OnDisk) and not isinstance(self.y, OnDisk)
+
+    def take(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Copies of the rows."""
+        X = self.X[indices].astype(plain(self.X.dtype), copy=False)
+        if self.y is None:
+            return X, None
+        return X, self.y[indices].astype(plain(self.y.dtype, target=True), copy=False)
+
+
+def from_arrays(name: str, X: Any, y: Any = None) -> ArraySamples:
+    """Samples of array-likes: numpy arrays, memory maps, torch tensors, nested lists.
+
+    Raises:
+        DataError: text, rows of several shapes, no rows, or lengths that differ.
+    """
+    features = array(X)
+    targets = None if y is None else array(y, target=True)
+    if targets is not None and len(features) != len(targets):
+        raise DataError(
+            f"X has {len(features)} rows, but the target has {len(targets)}", cure="Give one for each row."
+        )
+    return ArraySamples(name=name, X=stored(features), y=None if targets is None else stored(targets))

@@ -1,0 +1,124 @@
+"""Samples: rows that can be taken one by one, in any order."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+
+from talkoot.core.errors import DataError
+from talkoot.core.shard import Block, Shard
+from talkoot.data.source import BLOCK_BYTES, cuts
+
+NUMBERS = "biuf"  # numpy's letters of what can be trained on
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Samples(Shard, ABC):
+    """Rows that can be taken one by one: features of any shape, and targets. A description that travels.
+
+    Args:
+        name: the node's name.
+        whole: the name of the source before it was shared; it tells apart the orders of sources.
+        part: which of the nodes that share the source this one is.
+        of: how many nodes share it.
+    """
+
+    name: str
+    whole: str = ""
+    part: int = 0
+    of: int = 1
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "whole", self.whole or self.name)
+        if not self.rows:
+            raise DataError("it has no rows", node=self.name, cure="Leave the node out.")
+
+    @property
+    @abstractmethod
+    def rows(self) -> int:
+        """Number of rows of the whole source, one or more."""
+
+    @property
+    def groups(self) -> tuple[int, ...] | None:
+        """Rows of each group that is read at once; None where any row is as cheap as the next."""
+        return None
+
+    @property
+    def ready(self) -> bool:
+        """Whether taking rows costs next to nothing, so that nobody need read ahead."""
+        return False
+
+    @abstractmethod
+    def take(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Some of the rows, in the order of `indices`.
+
+        Args:
+            indices: rows of the whole source, (b,) int64 with b of one or more.
+
+        Returns:
+            X (b, ...): numbers as they are, but float64 as float32; y (b, ...): int64 or float32, or
+            None without a target.
+
+        Raises:
+            DataError: what cannot be read, or rows that differ in shape.
+        """
+
+    def blocks(self) -> Iterator[Block]:
+        """The rows in order; of a shared source the node's own consecutive part."""
+        mine = cuts(self.rows, self.of)[self.part]
+        step = max(32, BLOCK_BYTES // max(1, self.take(np.array([mine.start % self.rows]))[0].nbytes))
+        for at in range(mine.start, mine.stop, step):
+            X, y = self.take(np.arange(at, min(at + step, mine.stop)))
+            yield Block(X=X, y=y)
+
+    def share(self, names: Sequence[str]) -> list[Self]:
+        """The same samples for each of several nodes.
+
+        Args:
+            names: the nodes' names.
+        """
+        return [replace(self, name=name, part=i, of=len(names)) for i, name in enumerate(names)]
+
+
+def plain(dtype: np.dtype[Any], *, target: bool = False) -> np.dtype[Any]:
+    """The type that numbers are trained as.
+
+    >>> plain(np.dtype(np.float64)), plain(np.dtype(np.uint8)), plain(np.dtype(bool), target=True)
+    (dtype('float32'), dtype('uint8'), dtype('int64'))
+    """
+    if dtype.kind == "f":
+        return np.dtype(np.float32) if dtype.itemsize > 4 or target else dtype.newbyteorder("=")
+    return np.dtype(np.int64) if target else dtype.newbyteorder("=")
+
+
+def array(values: Any, *, target: bool = False) -> np.ndarray:
+    """Any array-like of numbers as an array that shares its memory where it can: tensors, series, lists.
+
+    Raises:
+        DataError: text, objects, or rows of several lengths.
+    """
+    what = "the target" if target else "the array"
+    try:
+        found = values.detach().cpu().numpy() if hasattr(values, "detach") else np.asanyarray(values)
+    except ValueError:
+        raise DataError(
+            f"{what} is ragged: its rows have several shapes", cure="Pad or cut them to one shape."
+        ) from None
+    except TypeError as error:
+        raise DataError(f"{what} cannot be read: {error}", cure="Make it a numpy array.") from None
+    if found.dtype.kind not in NUMBERS:
+        raise _no_numbers(found, what, target)
+    if not found.ndim:
+        raise DataError(f"{what} is a single number", cure="Give one value for each row.")
+    return np.asarray(found) if not isinstance(found, np.memmap) else found
+
+
+def _no_numbers(found: np.ndarray, what: str, target: bool) -> DataError:
+    example = next((value for value in found.flat if isinstance(value, str)), None)
+    held = f"text (for example {str(example)!r})" if example is not None else str(found.dtype)
+    cure = "Encode the labels as integers." if target else "Make it an array of numbers of one shape."
+    return DataError(f"{what} holds {held}", cure=cure)

@@ -1,0 +1,159 @@
+"""Samples of files: row groups are read and decoded when a row of them is asked for, and a few are kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from talkoot.core.errors import DataError
+from talkoot.data import csvs
+from talkoot.data.columns import origin_of
+from talkoot.data.decoded import Decoded
+from talkoot.data.order import together
+from talkoot.data.paths import expand, format_of, open_file
+from talkoot.data.reading import Part, fields, groups, read, reading
+from talkoot.data.roles import Roles
+from talkoot.data.samples_base import Samples
+from talkoot.data.samples_columns import check, decoded, element
+
+FLOATS = "floats"
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class FileSamples(Samples):
+    """Rows of Parquet, Arrow and CSV files; a CSV file is one group.
+
+    Args:
+        paths: local paths or fsspec addresses.
+        places: for each group the position of its path, and its own position in that file.
+        ends: for each group the row after its last, (groups,) int64.
+        features: the feature columns: numbers become float32; lists must be alone, and become arrays.
+        target: the target column.
+        kept: decoded groups; nodes of one process that share a source share them too.
+    """
+
+    paths: tuple[str, ...]
+    places: tuple[tuple[int, int], ...]
+    ends: np.ndarray
+    features: tuple[str, ...]
+    target: str | None
+    kept: Decoded
+
+    @property
+    def rows(self) -> int:
+        """Number of rows, as the files' metadata say."""
+        return int(self.ends[-1]) if len(self.ends) else 0
+
+    @property
+    def groups(self) -> tuple[int, ...]:
+        """Rows of each row group, record batch or CSV file."""
+        return tuple(np.diff(self.ends, prepend=0).tolist())
+
+    def take(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Rows gathered from their groups, which are read where they are not kept."""
+        of = np.searchsorted(self.ends, indices, side="right")
+        begins = np.concatenate([[0], self.ends[:-1]])
+        X, *y = self.kept.gather(of, indices - begins[of], self._group)
+        return X, y[0] if y else None
+
+    def _group(self, group: int) -> list[np.ndarray]:
+        place, index = self.places[group]
+        table = _table(self.paths[place], index, self.features, self.target)
+        if table.num_rows != self.groups[group]:
+            raise DataError(f"{self.paths[place]} has changed since the start", cure="Start again.")
+        X, y = decoded(table, self.features, self.target)
+        return [X] if y is None else [X, y]
+
+
+def from_files(name: str, data: Any, roles: Roles) -> FileSamples:
+    """Samples of files, folders, globs or lists of these. Reads metadata only, but CSV files once.
+
+    Raises:
+        DataError: no files, files that cannot be read or disagree, columns that are not there or no numbers.
+    """
+    if roles.target is not None and roles.name("target") is None:
+        raise DataError("target= is an array, and the rows are in files", cure="Name a column.")
+    paths, target = expand(data), roles.name("target")
+    first: dict[str, pa.DataType] = {}
+    features: tuple[str, ...] = ()
+    for path in paths:
+        types = fields(path)
+        features = features or roles.features(list(types), path)
+        roles.features(list(types), path)
+        types = _wanted(path, types, features, target)
+        check(types, features, target)
+        first = first or types
+        _alike(types, first, target, (path, paths[0]))
+    sizes = [groups(path) for path in paths]
+    inner = [size for path in sizes for size in path]
+    places = tuple((i, j) for i, path in enumerate(sizes) for j in range(len(path)))
+    ends = np.cumsum(inner, dtype=np.int64)
+    kept = Decoded(len(inner), max(inner, default=1), together(tuple(inner)) if any(inner) else 1)
+    return FileSamples(
+        name=name, paths=paths, places=places, ends=ends, features=features, target=target, kept=kept
+    )
+
+
+def _wanted(
+    path: str, types: dict[str, pa.DataType], features: tuple[str, ...], target: str | None
+) -> dict[str, pa.DataType]:
+    """The types of the columns that are read; of CSV files those that hold in all rows."""
+    wanted = features if target is None else (*features, target)
+    for name in wanted:
+        if name not in types:
+            raise DataError(f"{path} lacks this column", column=name, cure="Give all files the same columns.")
+    if format_of(path) == "csv":
+        with reading(path):
+            types = dict(csvs.settled(path, features, target))
+    return {name: types[name] for name in wanted}
+
+
+def _alike(
+    types: dict[str, pa.DataType], first: dict[str, pa.DataType], target: str | None, where: tuple[str, str]
+) -> None:
+    """Refuse a file whose columns would become other arrays than those of the first."""
+    for name, kind in types.items():
+        if _becomes(kind, name == target) != _becomes(first[name], name == target):
+            raise DataError(
+                f"{where[0]} holds {kind} where {where[1]} holds {first[name]}",
+                column=name,
+                cure="Give it one type in all files.",
+            )
+
+
+def _becomes(kind: pa.DataType, target: bool) -> str:
+    if target:
+        return FLOATS if origin_of(element(kind)) == "f" else "whole numbers"
+    return FLOATS if element(kind) == kind else f"lists of {element(kind)}"
+
+
+def _table(path: str, index: int, features: tuple[str, ...], target: str | None) -> Any:
+    """Some columns of one row group or record batch, or of a CSV file."""
+    columns = list(features) if target is None else [*features, target]
+    with reading(path):
+        match format_of(path):
+            case "parquet":
+                with pq.ParquetFile(open_file(path), page_checksum_verification=True) as file:
+                    return file.read_row_group(index, columns=columns, use_threads=False)
+            case "csv":
+                types = csvs.settled(path, features, target)
+                return pa.Table.from_batches(list(read(Part(path), columns, 1 << 16, types)))
+            case _:
+                return _batch(path, index).select(columns)
+
+
+def _batch(path: str, index: int) -> Any:
+    """One batch of an Arrow file, or of a stream, which is read up to there."""
+    source = open_file(path)
+    with pa.memory_map(source) if isinstance(source, str) else source as raw:
+        begin = raw.read(6)
+        raw.seek(0)
+        if begin == b"ARROW1":
+            return pa.Table.from_batches([pa.ipc.open_file(raw).get_batch(index)])
+        return pa.Table.from_batches([next(islice(pa.ipc.open_stream(raw), index, None))])
