@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -107,9 +108,11 @@ def test_a_run_may_go_on_at_any_step_with_the_same_batches(source: Samples) -> N
             assert np.array_equal(feed.at(step).X, before[step])
 
 
-def test_sources_of_their_own_have_batches_of_their_own() -> None:
+def test_sources_of_their_own_read_their_quota_of_a_batch() -> None:
     nodes = samples({"a": np.zeros((30, 2)), "b": np.ones((10, 2))})
-    with Feed(list(nodes.values()), batch=apportion(8, {"a": 30, "b": 10}), seed=0) as feed:
+    quotas = apportion(8, {node: source.rows for node, source in nodes.items()})
+    sources = [replace(source, quota=quotas[node]) for node, source in nodes.items()]
+    with Feed(sources, batch=8, seed=0) as feed:
         assert feed.at(4).X[:, 0].tolist() == [0.0] * 6 + [1.0] * 2
         assert feed.at(4).y is None
 
@@ -173,6 +176,19 @@ def test_closing_ends_the_thread_at_once_and_twice_is_fine() -> None:
     feed.close()
     assert threads() == []
     feed.close()
+    with pytest.raises(DataError, match="the feed was closed"):
+        feed.at(1)
+
+
+def test_who_waits_is_told_when_another_thread_closes() -> None:
+    gate = threading.Event()
+    ahead = Ahead(lambda step: [gate.wait(10)], 2)
+    closer = threading.Timer(0.05, ahead.close)
+    closer.start()
+    with pytest.raises(DataError, match="the feed was closed"):
+        ahead.at(0)
+    gate.set()
+    closer.join(10)
 
 
 def test_arrays_in_memory_need_no_thread() -> None:

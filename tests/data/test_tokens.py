@@ -80,6 +80,10 @@ def test_what_are_no_tokens_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (tmp_path / "corpus.txt").write_text(TEXT, encoding="utf-8")
     with pytest.raises(DataError, match=r"10 tokens, and window=128 takes 129.*pathlib\.Path"):
         tokens("corpus.txt")
+    with pytest.raises(DataError, match="0 tokens"):
+        tokens("")
+    with pytest.raises(DataError, match="vocabulary is empty"):
+        tokens(TEXT, vocabulary="")
     with pytest.raises(DataError, match="float64 of shape"):
         tokens(np.zeros(500))
     with pytest.raises(DataError, match=r"int64 of shape \(5, 5\)"):

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from threading import Condition, Thread
 from typing import Generic, TypeVar, final
 
+from talkoot.core.errors import DataError
+
 T = TypeVar("T")
 PATIENCE = 10.0  # seconds that `close` waits for a read to end; the thread is a daemon and may be left
 
@@ -34,21 +36,20 @@ class Ahead(Generic[T]):
         """What belongs to a step. Steps may be asked for in any order; consecutive ones are there already.
 
         Raises:
+            DataError: it was closed.
             BaseException: what `read` raised; asking again reads again.
         """
         with self._changed:
-            assert not self._closed
             if step not in self._have and not self._is_coming(step):
                 self._jump(step)
             self._have = {at: thing for at, thing in self._have.items() if at >= step}
             self._asked = step
             self._start()
             self._changed.notify_all()
-            self._changed.wait_for(lambda: step in self._have or self._error is not None)
+            self._changed.wait_for(lambda: step in self._have or self._error is not None or self._closed)
             if step in self._have:
                 return self._have[step]
-            assert self._error is not None
-            error = self._error
+            error = self._error or DataError("the feed was closed", cure="Open another.")
             self._jump(None)
             raise error
 

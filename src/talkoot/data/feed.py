@@ -44,7 +44,7 @@ class Feed:
 
     Args:
         sources: samples of the nodes of this process.
-        batch: rows of a global batch of each whole source; for sources of their own by the node's name.
+        batch: rows of a global batch; of sources with a quota that is what each reads of it.
         seed: the run's seed.
         prefetch: how many steps are read ahead, on one thread; 0 for none.
 
@@ -55,12 +55,10 @@ class Feed:
     (2, 2, 4)
     """
 
-    def __init__(
-        self, sources: Sequence[Samples], *, batch: int | Mapping[str, int], seed: int, prefetch: int = 2
-    ) -> None:
+    def __init__(self, sources: Sequence[Samples], *, batch: int, seed: int, prefetch: int = 2) -> None:
         assert sources
         self._sources = tuple(sources)
-        self._sizes = {s.name: batch[s.name] if isinstance(batch, Mapping) else batch for s in sources}
+        self._sizes = {source.name: source.quota or batch for source in sources}
         wholes = {source.whole: source for source in sources}
         self._orders = {
             name: Order(rows=source.rows, seed=seed, key=name, groups=source.groups)

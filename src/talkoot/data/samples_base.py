@@ -25,12 +25,14 @@ class Samples(Shard, ABC):
         whole: the name of the source before it was shared; it tells apart the orders of sources.
         part: which of the nodes that share the source this one is.
         of: how many nodes share it.
+        quota: its samples in each step, where nodes have sources of their own; None for its part of all.
     """
 
     name: str
     whole: str = ""
     part: int = 0
     of: int = 1
+    quota: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "whole", self.whole or self.name)
@@ -82,6 +84,10 @@ class Samples(Shard, ABC):
             names: the nodes' names.
         """
         return [replace(self, name=name, part=i, of=len(names)) for i, name in enumerate(names)]
+
+    def deal(self, names: Sequence[str]) -> list[Self]:
+        """The same."""
+        return self.share(names)
 
 
 def plain(dtype: np.dtype[Any], *, target: bool = False) -> np.dtype[Any]:

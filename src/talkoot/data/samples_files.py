@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from typing import Any, final
 
@@ -15,7 +16,7 @@ from talkoot.data import csvs
 from talkoot.data.columns import origin_of
 from talkoot.data.decoded import Decoded
 from talkoot.data.order import together
-from talkoot.data.paths import expand, format_of, open_file
+from talkoot.data.paths import expand, format_of, open_file, stamp
 from talkoot.data.reading import Part, fields, groups, read, reading
 from talkoot.data.roles import Roles
 from talkoot.data.samples_base import Samples
@@ -66,7 +67,7 @@ class FileSamples(Samples):
         place, index = self.places[group]
         table = _table(self.paths[place], index, self.features, self.target)
         if table.num_rows != self.groups[group]:
-            raise DataError(f"{self.paths[place]} has changed since the start", cure="Start again.")
+            raise _changed(self.paths[place])
         X, y = decoded(table, self.features, self.target)
         return [X] if y is None else [X, y]
 
@@ -139,13 +140,29 @@ def _table(path: str, index: int, features: tuple[str, ...], target: str | None)
     with reading(path):
         match format_of(path):
             case "parquet":
-                with pq.ParquetFile(open_file(path), page_checksum_verification=True) as file:
+                meta = _footer(path, stamp(path))
+                if index >= meta.num_row_groups:
+                    raise _changed(path)
+                with pq.ParquetFile(open_file(path), metadata=meta, page_checksum_verification=True) as file:
                     return file.read_row_group(index, columns=columns, use_threads=False)
             case "csv":
                 types = csvs.settled(path, features, target)
                 return pa.Table.from_batches(list(read(Part(path), columns, 1 << 16, types)))
             case _:
                 return _batch(path, index).select(columns)
+
+
+@lru_cache(maxsize=256)
+def _footer(path: str, version: str) -> Any:
+    """What a Parquet file says of itself, read once for all of its row groups."""
+    del version
+    with pq.ParquetFile(open_file(path)) as file:
+        return file.metadata
+
+
+def _changed(path: str) -> DataError:
+    """The error for a file that was written anew while it was read."""
+    return DataError(f"{path} has changed since the start", cure="Start again.")
 
 
 def _batch(path: str, index: int) -> Any:

@@ -99,10 +99,10 @@ def encode(text: str, vocabulary: str) -> np.ndarray:
     >>> encode("cab?", "abc").tolist()
     [2, 0, 1, 0]
     """
-    if not vocabulary or len(set(vocabulary)) < len(vocabulary):
+    if (text and not vocabulary) or len(set(vocabulary)) < len(vocabulary):
         raise DataError("the vocabulary is empty, or has a character twice", cure="Give each one once.")
     known, order = np.unique(_codes(vocabulary), return_index=True)
-    narrow = np.min_scalar_type(len(vocabulary) - 1)
+    narrow = np.min_scalar_type(len(vocabulary))
     codes = _codes(text)
     place = np.minimum(np.searchsorted(known, codes), len(known) - 1)
     return np.where(known[place] == codes, order[place], 0).astype(narrow)
