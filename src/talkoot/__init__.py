@@ -30,14 +30,21 @@ if TYPE_CHECKING:
     from talkoot.core.merge import Gather, Median, Sum, TrimmedMean
     from talkoot.core.outer import Accumulate, Adam, Add, Nesterov, Solve
     from talkoot.core.plan import Plan
-    from talkoot.core.sync import every, rounds
+    from talkoot.core.sync import every, every_step, rounds
     from talkoot.core.update import Leaf, Update
     from talkoot.data.contract import Contract
+    from talkoot.data.images import images
     from talkoot.data.shards import Shards, shards
+    from talkoot.data.tokens import tokens
     from talkoot.engines.inline import Inline
     from talkoot.engines.local import Local
+    from talkoot.engines.ranks.engine import Ranks
+    from talkoot.engines.ray.engine import Ray
+    from talkoot.guards.quantize import quantize
+    from talkoot.guards.topk import topk
     from talkoot.guards.weigh import weigh
     from talkoot.learners import learner_for
+    from talkoot.learners.deep.task import Torch
 
 _HOMES = {
     "api.check": ("check",),
@@ -77,6 +84,7 @@ _HOMES = {
     "core.plan": ("Plan",),
     "core.sync": (
         "every",
+        "every_step",
         "rounds",
     ),
     "core.update": (
@@ -84,14 +92,21 @@ _HOMES = {
         "Update",
     ),
     "data.contract": ("Contract",),
+    "data.images": ("images",),
     "data.shards": (
         "Shards",
         "shards",
     ),
+    "data.tokens": ("tokens",),
     "engines.inline": ("Inline",),
     "engines.local": ("Local",),
+    "engines.ranks.engine": ("Ranks",),
+    "engines.ray.engine": ("Ray",),
+    "guards.quantize": ("quantize",),
+    "guards.topk": ("topk",),
     "guards.weigh": ("weigh",),
     "learners": ("learner_for",),
+    "learners.deep.task": ("Torch",),
 }
 _HOME = {name: f"talkoot.{module}" for module, names in _HOMES.items() for name in names}
 
@@ -117,10 +132,13 @@ __all__ = [
     "Plan",
     "PlanError",
     "QuorumError",
+    "Ranks",
+    "Ray",
     "Shards",
     "Solve",
     "Sum",
     "TalkootError",
+    "Torch",
     "TrimmedMean",
     "Update",
     "Value",
@@ -128,11 +146,16 @@ __all__ = [
     "check",
     "compare",
     "every",
+    "every_step",
     "fit",
+    "images",
     "learner_for",
+    "quantize",
     "rounds",
     "run",
     "shards",
+    "tokens",
+    "topk",
     "verify",
     "weigh",
 ]

@@ -6,17 +6,23 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, final
+from typing import Any, cast, final
 
 from talkoot.api.forget import forget
 from talkoot.api.job import Job, told
 from talkoot.api.value import Value, value
 from talkoot.api.watching import watched
 from talkoot.core.engine import Engine, Run
+from talkoot.core.errors import DataError
+from talkoot.core.learner import Learner
+from talkoot.core.outer import Outer
 from talkoot.core.plan import Plan
 from talkoot.core.shard import Schema
 from talkoot.core.sync import Outcome, Sync
+from talkoot.core.transform import Transform
+from talkoot.data.samples import samples
 from talkoot.data.shards import Shards, shards
+from talkoot.guards.weigh import weigh
 from talkoot.learners import learner_for
 from talkoot.watch.events import Event, versions
 from talkoot.watch.report import report
@@ -136,6 +142,8 @@ def fit(
     columns: Sequence[Any] | None = None,
     on: Engine | None = None,
     sync: Sync | None = None,
+    chain: Sequence[Transform] | None = None,
+    outer: Outer | None = None,
     seed: int = 0,
     log: str | Path | None = None,
     progress: bool | None = None,
@@ -143,8 +151,9 @@ def fit(
     """Fit an estimator to the rows of all nodes, as one machine with all rows would.
 
     Args:
-        estimator: an unfitted scikit-learn estimator, or a learner.
-        data: files, tables, arrays, or a dict of named nodes; see `shards`.
+        estimator: an unfitted scikit-learn estimator, a task such as `tk.Torch(...)`, or a learner.
+        data: files, tables, arrays, or a dict of named nodes; see `shards`. Tasks of torch also take
+            arrays of any shape, datasets of torch, `tk.images` and `tk.tokens`.
         target: the target's column, or an array of targets.
         weight: the column of sample weights, or an array.
         by: a column whose values name the nodes.
@@ -152,8 +161,11 @@ def fit(
             by default.
         columns: the feature columns; all others by default.
         on: where the nodes are, such as ``tk.Local(2)``; chosen for the job and this machine by default.
-        sync: when the nodes meet, such as ``tk.rounds(50, deadline="10m")``; until the learner is done
-            by default.
+        sync: when the nodes meet, such as ``tk.rounds(50, deadline="10m")`` or ``tk.every(steps=100)``;
+            until the learner is done by default, which for tasks of torch is at every step.
+        chain: what happens to updates on their way, such as ``[tk.weigh("rows"), tk.quantize()]``; by
+            default nothing, or for learners that are averaged their weighted mean.
+        outer: how the merged update is put back; the learner's own way by default.
         seed: all random numbers follow from it.
         log: where to write the event log of the run.
         progress: show the run in the terminal; by default if there is one and it takes over a second.
@@ -174,8 +186,10 @@ def fit(
     >>> fit.model.predict(X).round(6)
     array([1., 3., 5., 7.])
     """
-    plan = Plan(learner_for(estimator), sync=sync, seed=seed)
-    given = shards(data, target, weight=weight, by=by, nodes=nodes, columns=columns)
+    learner = learner_for(estimator)
+    links = [weigh("rows")] if chain is None and learner.means else chain or ()
+    plan = Plan(learner, chain=links, outer=outer, sync=sync, seed=seed)
+    given = _given(learner, data, target, weight=weight, by=by, nodes=nodes, columns=columns)
     spread = nodes is None and by is None and not isinstance(data, Mapping)
     return _done(Job.place(plan, given, on, spread=spread), log, progress)
 
@@ -209,13 +223,28 @@ def run(
     >>> tk.run(plan, np.array([[1.0], [3.0]])).model.mean_
     array([2.])
     """
-    given = shards(data, target)
+    given = _given(plan.learner, data, target)
     return _done(Job.place(plan, given, on, spread=not isinstance(data, Mapping)), log, progress)
+
+
+def _given(
+    learner: Learner, data: Any, target: Any, *, nodes: int | None = None, columns: Any = None, **roles: Any
+) -> Shards:
+    """The rows of every node, or their samples where the learner reads those."""
+    if not learner.samples:
+        return shards(data, target, nodes=nodes, columns=columns, **roles)
+    for role, said in roles.items():
+        if said is not None:
+            raise DataError(f"{role}= is not known to tasks that read samples", cure="Leave it out.")
+    found = Shards(cast(Any, samples(data, target, columns=columns)))
+    return found if nodes is None else found.deal(nodes)
 
 
 def _done(job: Job, log: str | Path | None, progress: bool | None) -> Fit:
     began = time.perf_counter()
     heard: list[Event] = []
+    if not job.engine.speaks:
+        log, progress = None, False
     with watched(log, progress, heard) as listen, told(job, listen):
         schema, bound = job.agree(listen)
         done = job.execute(schema, bound, listen)

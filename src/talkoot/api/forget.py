@@ -12,7 +12,7 @@ import numpy as np
 
 from talkoot.api.job import Job, without
 from talkoot.core.engine import Listener, Run, ignore
-from talkoot.core.errors import DataError
+from talkoot.core.errors import DataError, NotInvertible
 from talkoot.core.run import counts
 from talkoot.core.shard import Shard
 from talkoot.core.sync import Round
@@ -34,10 +34,17 @@ def forget(fit: Fit, node: str, listen: Listener = ignore) -> Fit:
 
     Raises:
         DataError: there is no such node, or no other.
+        NotInvertible: the model is a module of torch.
         NodeError: a node that was asked did not answer.
     """
     began = time.perf_counter()
     require_node(node, fit.shards)
+    if fit.job.plan.learner.samples:
+        raise NotInvertible(
+            "a module of torch cannot forget what it learned from a node",
+            node=node,
+            cure="Fit without the node.",
+        )
     gone = fit.job.shards[node].rows or 0  # files may not know
     if len(fit.shards) == 1 or gone == fit.schema.rows:
         raise DataError("no other node has rows, so nothing would be left", node=node)

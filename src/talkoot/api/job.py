@@ -16,8 +16,10 @@ from talkoot.core.errors import DataError, PlanError
 from talkoot.core.plan import Plan
 from talkoot.core.run import run
 from talkoot.core.shard import Schema, Shard
+from talkoot.data.feed import apportion
 from talkoot.data.schema import agree
 from talkoot.data.shards import Shards
+from talkoot.data.source import UNKNOWN
 from talkoot.engines.choose import choose
 
 
@@ -57,6 +59,8 @@ class Job:
         width = getattr(engine, "workers", getattr(engine, "threads", 1))
         if spread and len(given) == 1 and width > 1:
             given = given.deal(width)
+        if plan.learner.samples and (batch := getattr(plan.learner, "batch", None)):
+            given = rationed(given, batch)
         return cls(plan=plan, shards=given, engine=engine, reason=reason)
 
     @property
@@ -70,6 +74,8 @@ class Job:
         Raises:
             DataError: the estimator needs a target and there is none.
         """
+        if self.plan.learner.samples:
+            return pooled(self.shards), self.shards
         estimator = self.estimator
         if estimator is None:
             return agree(self.shards, self.engine, listen=listen)
@@ -110,6 +116,21 @@ def told(job: Job, listen: Listener) -> Iterator[None]:
         listen("end", {"seconds": time.perf_counter() - began, "ok": False, "error": said})
         raise
     listen("end", {"seconds": time.perf_counter() - began, "ok": True, "error": None})
+
+
+def rationed(given: Shards, batch: int) -> Shards:
+    """Nodes with samples of their own give a part of every step that is in proportion to them."""
+    sources: dict[str, Any] = dict(given)
+    if len({source.whole for source in sources.values()}) < len(sources):
+        return given
+    quotas = apportion(batch, {node: source.rows for node, source in sources.items()})
+    return Shards({node: replace(source, quota=quotas[node]) for node, source in sources.items()})
+
+
+def pooled(shards: Mapping[str, Any]) -> Schema:
+    """What can be said of samples without reading them: how many they are."""
+    rows = {source.whole: source.rows for source in shards.values()}
+    return replace(UNKNOWN, rows=sum(rows.values()))
 
 
 def without(shards: Shards, node: str) -> Shards:

@@ -88,6 +88,11 @@ class Nodes(ABC):
 class Engine(ABC):
     """A place for nodes."""
 
+    @property
+    def speaks(self) -> bool:
+        """Whether this process is the one that shows how a run goes; of ranks only the first."""
+        return True
+
     @abstractmethod
     def open(
         self, plan: Plan, shards: Mapping[str, Shard], listen: Listener = ignore

@@ -13,7 +13,7 @@ from talkoot.core.errors import PlanError
 from talkoot.core.merge import Merge, Sum
 from talkoot.core.outer import Outer
 from talkoot.core.shard import Schema, Shard
-from talkoot.core.sync import Sync
+from talkoot.core.sync import Rounds, Sync
 from talkoot.core.update import Update
 
 Kind = Literal["exact", "sketched", "averaged", "bagged"]
@@ -88,6 +88,10 @@ class Learner(ABC):
             f"{type(self).__name__} does not learn by gradients, so its nodes cannot meet at every step",
             cure="Leave sync= out, or write tk.rounds(...).",
         )
+
+    def sync(self) -> Sync:
+        """When nodes meet if the plan does not say."""
+        return Rounds()
 
     def limit(self, schema: Schema, sync: Sync) -> int | None:
         """After how many rounds it is done; None if that shows only on the way."""

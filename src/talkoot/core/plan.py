@@ -11,7 +11,7 @@ from talkoot.core.errors import PlanError
 from talkoot.core.learner import Learner
 from talkoot.core.merge import Merge
 from talkoot.core.outer import Outer
-from talkoot.core.sync import Rounds, Sync
+from talkoot.core.sync import Sync
 from talkoot.core.transform import Chain, Transform
 
 
@@ -25,7 +25,7 @@ class Plan:
         chain: transforms of every update, in the order in which a node applies them.
         merge: how updates become one; the learner's own by default.
         outer: how the merged update is put back; the learner's own by default.
-        sync: when nodes meet; until the learner is done by default.
+        sync: when nodes meet; the learner's own choice by default.
         seed: all random numbers of the run follow from it.
 
     Raises:
@@ -69,7 +69,7 @@ class Plan:
         put(self, "learner", learner)
         put(self, "chain", chain if isinstance(chain, Chain) else Chain(tuple(chain)))
         put(self, "merge", merge or learner.merge())
-        sync = sync or Rounds()
+        sync = sync or learner.sync()
         put(self, "outer", outer or (learner.stepper() if sync.gradient else learner.outer()))
         put(self, "sync", sync)
         put(self, "seed", seed)

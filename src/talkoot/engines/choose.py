@@ -44,6 +44,10 @@ def choose(learner: Learner, shards: Mapping[str, Shard]) -> tuple[Engine, str]:
     >>> choose(Count(), tk.shards(np.eye(3), nodes=3))
     (Inline(threads=1), 'one thread of this process: 9 values are too few to share out')
     """
+    if learner.samples:
+        return Inline(threads=cores()), (
+            f"one process with {cores()} threads: processes of one machine would spend time on their exchange"
+        )
     name = type(getattr(learner, "estimator", learner)).__name__
     most = cores() if len(shards) == 1 else min(cores(), len(shards))
     work, here = values(shards), "one thread of this process: "

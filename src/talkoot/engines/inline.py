@@ -8,20 +8,21 @@ from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, final
 
 from threadpoolctl import ThreadpoolController
 
-from talkoot.core.engine import Engine, Listener, Nodes, ignore
+from talkoot.core.engine import Engine, Listener, Nodes, Run, ignore
 from talkoot.core.errors import NodeSilent, PlanError, TalkootError
 from talkoot.core.plan import Plan
 from talkoot.core.run import NodeState, explain, work
-from talkoot.core.shard import Shard
+from talkoot.core.shard import Schema, Shard
 from talkoot.core.sync import Merged, Round
 from talkoot.core.update import Update
 from talkoot.engines.counted import Counted
-from talkoot.engines.machine import one_core
+from talkoot.engines.machine import folder, one_core
 from talkoot.engines.ordered import OrderedMerge
 from talkoot.engines.threads import Threads
 
@@ -36,7 +37,10 @@ class Inline(Engine):
     Args:
         threads: nodes that work at the same time, each on one core: kernels run over blocks of rows
             that fit a core's cache, where BLAS and OpenMP gain little from a second one. Threads pay
-            where the learner's kernels release the interpreter lock.
+            where the learner's kernels release the interpreter lock. For modules of torch: the cores
+            of this process.
+        checkpoint: a folder for checkpoints of deep learning; who runs the same plan again goes on from
+            there.
 
     Raises:
         PlanError: less than one thread.
@@ -47,10 +51,21 @@ class Inline(Engine):
     """
 
     threads: int = 1
+    checkpoint: str | Path | None = field(default=None, kw_only=True, repr=False)
 
     def __post_init__(self) -> None:
         if self.threads < 1:
             raise PlanError(f"{self} cannot work", cure="Take at least one thread.")
+
+    def whole(
+        self, plan: Plan, shards: Mapping[str, Shard], schema: Schema, listen: Listener = ignore
+    ) -> Run | None:
+        """Modules of torch that meet at every step are trained in place, by their own optimizer."""
+        if not (plan.learner.samples and plan.sync.gradient):
+            return None
+        from talkoot.engines.ranks.alone import train
+
+        return train(plan, shards, schema, listen, threads=self.threads, checkpoint=folder(self.checkpoint))
 
     @contextmanager
     def open(self, plan: Plan, shards: Mapping[str, Shard], listen: Listener = ignore) -> Iterator[Nodes]:

@@ -6,12 +6,14 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import final
 
-from talkoot.core.engine import Engine, Listener, Nodes, ignore
+from talkoot.core.engine import Engine, Listener, Nodes, Run, ignore
 from talkoot.core.errors import PlanError
 from talkoot.core.plan import Plan
-from talkoot.core.shard import Shard
+from talkoot.core.shard import Schema, Shard
+from talkoot.engines.machine import folder
 from talkoot.engines.processes.nodes import Seat, WorkerNodes
 from talkoot.engines.processes.placement import Placement, deal, setting
 from talkoot.engines.processes.pool import POOL
@@ -29,6 +31,8 @@ class Local(Engine):
     Args:
         workers: number of processes; never more are used than there are nodes.
         silence: seconds without a sign of life after which a worker is given up.
+        checkpoint: a folder for checkpoints of deep learning; who runs the same plan again goes on from
+            there, on however many workers.
 
     Raises:
         PlanError: a number that makes no sense, or a system that cannot fork.
@@ -42,12 +46,35 @@ class Local(Engine):
 
     workers: int
     silence: float = field(default=30.0, kw_only=True, repr=False)
+    checkpoint: str | Path | None = field(default=None, kw_only=True, repr=False)
 
     def __post_init__(self) -> None:
         if self.workers < 1 or self.silence <= 0:
             raise PlanError(f"{self} cannot work", cure="Take at least one worker and a positive silence=.")
         if not hasattr(os, "fork"):
             raise PlanError("this system cannot fork processes", cure="Take Inline(threads=...).")
+
+    def whole(
+        self, plan: Plan, shards: Mapping[str, Shard], schema: Schema, listen: Listener = ignore
+    ) -> Run | None:
+        """Modules of torch are trained by workers that talk to each other, not through this process.
+
+        Raises:
+            TalkootError: a worker raised, or workers die again and again.
+        """
+        if not plan.learner.samples or getattr(plan.sync, "quorum", None) is not None:
+            return None
+        from talkoot.engines.ranks.hands import Crew
+
+        crew = Crew(
+            plan=plan,
+            shards=shards,
+            schema=schema,
+            workers=self.workers,
+            silence=self.silence,
+            checkpoint=folder(self.checkpoint),
+        )
+        return crew.run(listen)
 
     @contextmanager
     def open(self, plan: Plan, shards: Mapping[str, Shard], listen: Listener = ignore) -> Iterator[Nodes]:

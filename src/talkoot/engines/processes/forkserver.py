@@ -14,6 +14,7 @@ import signal
 import socket
 import struct
 import traceback
+from collections.abc import Sequence
 from importlib import import_module
 
 from talkoot.engines.processes import worker
@@ -26,15 +27,16 @@ _DESCRIPTORS = 2
 _PATIENCE = 1000  # milliseconds between looks at whether the parent is still there
 
 
-def main(descriptor: int, parent: int) -> None:
+def main(descriptor: int, parent: int, modules: Sequence[str]) -> None:
     """Import, say so, and serve until `parent` is gone.
 
     Args:
         descriptor: of the socket to the parent.
         parent: its process.
+        modules: what to import.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _preload()
+    _preload(modules)
     gc.freeze()  # so that collections in workers do not touch, and thereby copy, these pages
     with socket.socket(fileno=descriptor) as control:
         children: set[int] = set()
@@ -47,15 +49,11 @@ def main(descriptor: int, parent: int) -> None:
                 _reap(child)
 
 
-def _preload() -> None:
+def _preload(modules: Sequence[str]) -> None:
     """Import what workers need, or would. Who needs what cannot be imported will see why."""
-    for module in ("pyarrow.parquet", "pyarrow.dataset", "talkoot.data.shards", "talkoot.data.schema"):
+    for module in modules:
         with contextlib.suppress(Exception):
             import_module(module)
-    with contextlib.suppress(Exception):
-        from talkoot.learners import catalogue
-
-        catalogue()
 
 
 def _serve(control: socket.socket, parent: int, children: set[int]) -> None:

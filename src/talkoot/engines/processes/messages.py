@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, final
+from typing import Any, Protocol, final
 
 from talkoot.core.errors import TalkootError
 from talkoot.core.run import NodeState
@@ -62,6 +64,22 @@ class Load:
     shards: Mapping[str, Packed]
     states: Packed
     segments: int
+
+
+class Errand(ABC):
+    """Something that a worker does as a whole, in words of its own, until it is done."""
+
+    @abstractmethod
+    def run(self, sock: socket.socket, desk: Any) -> None:
+        """Do it.
+
+        Args:
+            sock: to the process that the worker works for.
+            desk: the worker's `Host`: the plan and the shards.
+
+        Raises:
+            EOFError, OSError: the other side is gone.
+        """
 
 
 @final

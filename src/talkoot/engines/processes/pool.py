@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, final
 
@@ -19,6 +20,7 @@ from talkoot.engines.machine import ONE_CORE, cores
 from talkoot.engines.processes import wire
 from talkoot.engines.processes.forkserver import ANSWER, ASK, FORK, READY, REAP
 from talkoot.engines.processes.heartbeat import Heartbeat
+from talkoot.learners import MODULES
 
 START = 60.0  # seconds until a fork server must be ready, and
 REPLY = 10.0  # until it must have forked or ended a worker, or itself
@@ -28,7 +30,7 @@ _SCRIPT = """import gc, sys
 gc.disable()  # imports make no garbage worth looking for
 sys.path[:] = {path!r}
 from talkoot.engines.processes.forkserver import main
-main({fd}, {pid})"""
+main({fd}, {pid}, {modules!r})"""
 _NO_THREADS = {"JE_ARROW_MALLOC_CONF": "background_thread:false"}
 
 
@@ -36,13 +38,19 @@ _NO_THREADS = {"JE_ARROW_MALLOC_CONF": "background_thread:false"}
 class Server:
     """A fork server, seen from the process that started it."""
 
-    def __init__(self) -> None:
-        """Start it, and do not wait until it is ready."""
+    def __init__(self, modules: Sequence[str]) -> None:
+        """Start it, and do not wait until it is ready.
+
+        Args:
+            modules: what workers need, to be imported once for all.
+        """
         self._lock = threading.Lock()
         self._ready = False
         self._control, theirs = socket.socketpair()
         with theirs:
-            script = _SCRIPT.format(path=sys.path, fd=theirs.fileno(), pid=os.getpid())
+            script = _SCRIPT.format(
+                path=sys.path, fd=theirs.fileno(), pid=os.getpid(), modules=tuple(modules)
+            )
             self._process = subprocess.Popen(
                 [sys.executable, "-c", script],
                 stdin=subprocess.DEVNULL,
@@ -185,8 +193,13 @@ def ending(status: int | None) -> str:
 @final
 @dataclass(slots=True, eq=False)
 class Pool:
-    """The workers of this process that nobody uses just now."""
+    """The workers of this process that nobody uses just now.
 
+    Args:
+        modules: what they have imported.
+    """
+
+    modules: tuple[str, ...]
     _idle: list[Worker] = field(default_factory=list)
     _server: Server | None = None
     _lock: Any = field(default_factory=threading.Lock)
@@ -236,7 +249,7 @@ class Pool:
                 self._server.stop()
                 self._server = None
             if self._server is None:
-                self._server = Server()
+                self._server = Server(self.modules)
             return self._server
 
     def stop(self) -> None:
@@ -258,6 +271,9 @@ class Pool:
         self._idle, self._server, self._lock = [], None, threading.Lock()
 
 
-POOL = Pool()
-atexit.register(POOL.stop)
-os.register_at_fork(after_in_child=POOL.forget)
+_ROWS = ("pyarrow.parquet", "pyarrow.dataset", "talkoot.data.shards", "talkoot.data.schema")
+POOL = Pool((*_ROWS, *(f"talkoot.learners.{name}" for name in MODULES)))
+DEEP = Pool(("talkoot.engines.ranks.member",))  # for torch, which classical learners do without
+for pool in (POOL, DEEP):
+    atexit.register(pool.stop)
+    os.register_at_fork(after_in_child=pool.forget)

@@ -19,7 +19,7 @@ import pyarrow as pa
 from talkoot.engines.processes import wire
 from talkoot.engines.processes.heartbeat import Heartbeat
 from talkoot.engines.processes.host import Host
-from talkoot.engines.processes.messages import Ask, Load
+from talkoot.engines.processes.messages import Ask, Errand, Load
 
 BEAT = 1.0  # seconds between signs of life
 _DEATH = 1  # prctl: the signal to get when the parent dies
@@ -52,6 +52,8 @@ def _serve(sock: socket.socket, board: Heartbeat) -> None:
         message = wire.receive(sock)
         if isinstance(message, Load):
             desk.take(message, [wire.borrow(sock) for _ in range(message.segments)])
+        elif isinstance(message, Errand):
+            message.run(sock, desk)
         elif isinstance(message, Ask):
             for answer in desk.round(message, partial(wire.receive, sock), board):
                 wire.send(sock, answer)

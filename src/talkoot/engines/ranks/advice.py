@@ -1,0 +1,97 @@
+"""Whether one process would train faster than these: tried, not guessed."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import cast, final
+
+import torch
+
+from talkoot.core.engine import Listener
+from talkoot.core.shard import Shard
+from talkoot.data.feed import Feed
+from talkoot.data.samples import Samples
+from talkoot.engines.ranks.group import Peers
+from talkoot.learners.deep.task import Torch
+from talkoot.learners.deep.trainer import Trainer
+
+TRIALS = 5  # steps that are tried, behind one that warms up
+SHARE = 20  # times as long must the rest of the training be
+GAIN = 1.1  # times as fast must one process be to be worth a word
+_SETTLED = 3  # reports until the speed of the ranks is settled
+
+
+@final
+@dataclass(slots=True, eq=False)
+class Advice:
+    """Tries the steps of all ranks on one of them, once, where that costs little of the whole.
+
+    The trial is a copy: nothing of it remains. The other ranks wait for it at their next exchange.
+
+    Args:
+        task: what is trained.
+        shards: the samples of all nodes.
+        group: the ranks.
+        listen: hears of it if one process would be faster.
+    """
+
+    task: Torch
+    shards: Mapping[str, Shard]
+    group: Peers
+    listen: Listener
+    reports: int = 0
+    since: tuple[float, int] = field(default=(0.0, 0))
+
+    def consider(self, trainer: Trainer, feed: Feed, total: int) -> None:
+        """After a report: try, if it is time. `feed` is this rank's own."""
+        del feed
+        self.reports += 1
+        if self.reports == 1:
+            self.since = time.perf_counter(), trainer.steps
+        if self.reports != _SETTLED or self.group.rank != 0 or not self._possible(trainer):
+            return
+        began, first = self.since
+        together = (time.perf_counter() - began) / max(1, trainer.steps - first)
+        if (total - trainer.steps) < SHARE * TRIALS:
+            return
+        alone = _alone(self.task, self.shards, trainer, self.group.world * torch.get_num_threads())
+        if together > GAIN * alone:
+            self._say(together, alone)
+
+    def _possible(self, trainer: Trainer) -> bool:
+        """Whether all ranks and all samples are within reach of this process."""
+        sources = [cast(Samples, source) for source in self.shards.values()]
+        here = self.group.shared is not None and trainer.device.type == "cpu"
+        return here and len({source.whole for source in sources}) == 1
+
+    def _say(self, together: float, alone: float) -> None:
+        threads = self.group.world * torch.get_num_threads()
+        fast, slow = self.task.batch / alone, self.task.batch / together
+        text = (
+            f"this model trains faster on one process with {threads} threads: "
+            f"{fast:,.0f} against {slow:,.0f} samples/s; write on=tk.Inline(threads={threads})"
+        )
+        self.listen("advice", {"text": text, "alone": fast, "together": slow})
+
+
+def _alone(task: Torch, shards: Mapping[str, Shard], trainer: Trainer, threads: int) -> float:
+    """Seconds of a step of one process with so many threads; the median."""
+    before = torch.get_num_threads()
+    trial = Trainer(task, trainer.seed)
+    trial.module.load_state_dict(copy.deepcopy(trainer.module.state_dict()))
+    whole = cast(Samples, next(iter(shards.values()))).share(["whole"])
+    seconds = []
+    try:
+        torch.set_num_threads(threads)
+        with task.feed(whole, trainer.seed) as feed:
+            for step in range(TRIALS + 1):
+                began = time.perf_counter()
+                trial.backward(feed.at(trainer.steps + step))
+                trial.apply()
+                seconds.append(time.perf_counter() - began)
+    finally:
+        torch.set_num_threads(before)
+    return sorted(seconds[1:])[TRIALS // 2]

@@ -1,0 +1,51 @@
+"""A plan that meets at every step, in one process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from talkoot.core.engine import Listener, Run
+from talkoot.core.plan import Plan
+from talkoot.core.shard import Schema, Shard
+from talkoot.engines.ranks.engine import Joined
+from talkoot.engines.ranks.group import Alone
+from talkoot.engines.ranks.pause import Pause, Paused
+
+
+def train(
+    plan: Plan,
+    shards: Mapping[str, Shard],
+    schema: Schema,
+    listen: Listener,
+    *,
+    threads: int,
+    checkpoint: Path | None,
+) -> Run | None:
+    """Train on so many cores of this process.
+
+    Raises:
+        TalkootError: something is wrong with the task or the samples.
+        SystemExit: SIGTERM came; what there was has been saved.
+    """
+    pause = Pause()
+    with _threads(threads), pause.on_sigterm():
+        try:
+            return Joined(group=Alone(), pause=pause, checkpoint=checkpoint).whole(
+                plan, shards, schema, listen
+            )
+        except Paused:
+            raise SystemExit(143) from None
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

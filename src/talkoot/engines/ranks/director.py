@@ -1,0 +1,229 @@
+"""The process that has ranks started, forms epochs of them, and replaces those that die."""
+
+from __future__ import annotations
+
+import select
+import signal
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any, final
+
+import torch.distributed as dist
+
+from talkoot.core.engine import Listener, Run
+from talkoot.core.errors import NodeLost, NodeSilent
+from talkoot.engines.ranks.channel import Channel
+from talkoot.engines.ranks.messages import DISMISS, DRAIN, Broken, Ended, Enter, Failed, Left, Told
+
+TICK = 0.1  # seconds between looks at ranks that say nothing
+DEATHS = 3  # in a row, without a step between them, until the run is given up
+_MEND = 2.0  # seconds until ranks that only lost each other are brought together again
+
+
+class Hand(ABC):
+    """A process that is, or will be, a rank.
+
+    Attributes:
+        channel: to it.
+        name: for people, such as "worker 2 (process 4711)".
+    """
+
+    channel: Channel
+    name: str
+
+    @property
+    @abstractmethod
+    def beats(self) -> int:
+        """Counts up while the process lives."""
+
+    @abstractmethod
+    def end(self) -> str:
+        """End it, if it has not ended, and say how it ended."""
+
+    @abstractmethod
+    def release(self) -> None:
+        """It has been dismissed, and may do something else."""
+
+
+@final
+@dataclass(slots=True, eq=False)
+class _Seat:
+    hand: Hand
+    rank: int = 0
+    ended: bool = False
+    broken: bool = False
+    leaving: bool = False
+    beats: int = -1
+    since: float = field(default_factory=time.monotonic)
+
+
+@final
+@dataclass(slots=True, eq=False, kw_only=True)
+class Director:
+    """One training.
+
+    Args:
+        hire: has another process started that knows the task; None where there is none to be had now.
+        count: ranks wanted.
+        host: an address of this machine that all ranks reach.
+        silence: seconds without a sign of life after which a rank is given up.
+        listen: hears how it goes.
+    """
+
+    hire: Callable[[], Hand | None]
+    count: int
+    host: str
+    silence: float
+    listen: Listener
+    seats: list[_Seat] = field(default_factory=list)
+    epoch: int = -1
+    deaths: int = 0
+    steps: int = 0
+    result: Run | None = None
+    mend: float | None = None
+    draining: bool = False
+    store: Any = None
+
+    def run(self) -> Run:
+        """Have the ranks train to the end.
+
+        Raises:
+            TalkootError: a rank raised, with its own traceback; or ranks die again and again.
+            SystemExit: this process got SIGTERM; what there was has been saved.
+        """
+        self.store = dist.TCPStore(self.host, 0, is_master=True, wait_for_workers=False)
+        try:
+            with self._on_sigterm():
+                self._fill()
+                if not self.seats:
+                    raise NodeLost("no process could be started", cure="See what the engine's workers say.")
+                self._form()
+                while self.result is None or not all(seat.ended for seat in self.seats):
+                    self._turn()
+        except BaseException:
+            for seat in self.seats:
+                seat.hand.end()
+            raise
+        for seat in self.seats:
+            seat.hand.channel.send(DISMISS)
+            seat.hand.release()
+        return self.result
+
+    def _turn(self) -> None:
+        for seat in self._ready():
+            if seat in self.seats:
+                self._hear(seat)
+        for seat in [*self.seats]:
+            self._watch(seat)
+        lost = self.mend is not None and time.monotonic() > self.mend
+        if lost or (len(self.seats) < self.count and self._fill()):
+            self._form()
+
+    def _ready(self) -> list[_Seat]:
+        poll = select.poll()
+        by_descriptor = {seat.hand.channel.fileno(): seat for seat in self.seats}
+        for descriptor in by_descriptor:
+            poll.register(descriptor, select.POLLIN)
+        return [by_descriptor[descriptor] for descriptor, _ in poll.poll(int(1000 * TICK))]
+
+    def _fill(self) -> bool:
+        """Have ranks that are missing started; whether any came."""
+        before = len(self.seats)
+        while len(self.seats) < self.count and (hand := self.hire()) is not None:
+            self.seats.append(_Seat(hand))
+        return len(self.seats) > before
+
+    def _form(self) -> None:
+        """A new epoch of all that are there."""
+        self.epoch, self.mend = self.epoch + 1, None
+        port = self.store.port
+        for rank, seat in enumerate([*self.seats]):
+            seat.rank, seat.ended, seat.broken = rank, False, False
+            enter = Enter(epoch=self.epoch, rank=rank, world=len(self.seats), host=self.host, port=port)
+            with suppress(OSError):  # it died just now, which shows when it is heard
+                seat.hand.channel.send(enter)
+        self.listen("epoch", {"epoch": self.epoch, "ranks": len(self.seats)})
+
+    def _hear(self, seat: _Seat) -> None:
+        try:
+            said = seat.hand.channel.receive()
+        except (EOFError, OSError):
+            return self._mourn(seat, seat.hand.end())
+        match said:
+            case Told(event, facts):
+                self._progress(facts)
+                self.listen(event, facts)
+            case Failed(error):
+                raise error
+            case Ended(epoch, run) if epoch == self.epoch:
+                seat.ended, self.result = True, run or self.result
+            case Broken(epoch, _) if epoch == self.epoch:
+                seat.broken = True
+                self.mend = self.mend or time.monotonic() + _MEND
+            case Left():
+                self._leave(seat, said)
+        return None
+
+    def _progress(self, facts: Any) -> None:
+        step = facts.get("step", facts.get("round", 0))
+        if step > self.steps:
+            self.steps, self.deaths = step, 0
+
+    def _leave(self, seat: _Seat, left: Left) -> None:
+        if self.draining:
+            raise SystemExit(143)
+        if left.terminated:
+            self._mourn(seat, f"was asked to end (SIGTERM) and left behind step {left.step}", died=False)
+
+    def _mourn(self, seat: _Seat, cause: str, *, died: bool = True) -> None:
+        """A rank is gone: have another one started, and the others go on with it."""
+        self.seats.remove(seat)
+        if not died:
+            seat.hand.end()
+        self.deaths += died
+        facts = {"worker": seat.rank, "nodes": [], "cause": cause, "name": seat.hand.name}
+        self.listen("worker", facts)
+        if self.deaths >= DEATHS:
+            raise NodeLost(
+                f"its process {cause}; so did {DEATHS - 1} others before the training came any further",
+                node=f"rank {seat.rank}",
+                step=f"after step {self.steps}",
+                cure="If memory is short, take fewer workers; Inline() shows a crash in your own process.",
+            )
+        self._fill()
+        if not self.seats:
+            raise NodeLost(f"its process {cause}, and no other can be started", node=f"rank {seat.rank}")
+        self._form()
+
+    def _watch(self, seat: _Seat) -> None:
+        now, beats = time.monotonic(), seat.hand.beats
+        if beats != seat.beats:
+            seat.beats, seat.since = beats, now
+        elif now - seat.since > self.silence:
+            error = NodeSilent(f"no sign of life for {self.silence:g} s", node=f"rank {seat.rank}")
+            seat.hand.end()
+            self._mourn(seat, f"gave {error.cause} and was ended")
+
+    @contextmanager
+    def _on_sigterm(self) -> Iterator[None]:
+        """While this lasts, SIGTERM lets all ranks finish the step, save, and stop."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def drain(number: int, frame: object) -> None:
+            del number, frame
+            self.draining = True
+            for seat in self.seats:
+                with suppress(OSError):
+                    seat.hand.channel.send(DRAIN)
+
+        before = signal.signal(signal.SIGTERM, drain)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,105 @@
+"""Which rank of how many this process is: what the launcher wrote into its environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import final
+
+from talkoot.core.errors import PlanError
+
+# (launcher, rank, world size, rank on this machine), most specific first
+_LAUNCHERS = (
+    ("torchrun", "RANK", "WORLD_SIZE", "LOCAL_RANK"),
+    ("Open MPI", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"),
+    ("MPICH", "PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID"),
+    ("Slurm", "SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID"),
+    ("a Kubernetes indexed job", "JOB_COMPLETION_INDEX", "WORLD_SIZE", "LOCAL_RANK"),
+)
+_PORT = 29400  # where the first rank listens if nobody says
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A process among the ranks of a job.
+
+    Args:
+        rank: from 0.
+        world: how many there are.
+        local: which of those on this machine.
+        host: where the first rank listens.
+        port: and on which port.
+        launcher: who started the ranks.
+        served: the launcher itself runs the store there.
+    """
+
+    rank: int
+    world: int
+    local: int = 0
+    host: str = "127.0.0.1"
+    port: int = _PORT
+    launcher: str = "nobody"
+    served: bool = False
+
+
+def place(environ: Mapping[str, str] = os.environ) -> Place:
+    """The place that the environment gives this process; alone where there is no launcher.
+
+    Raises:
+        PlanError: the environment contradicts itself, or does not say where the first rank is.
+
+    >>> place({"RANK": "1", "WORLD_SIZE": "4", "MASTER_ADDR": "10.0.0.7", "MASTER_PORT": "29500"})
+    Place(rank=1, world=4, local=0, host='10.0.0.7', port=29500, launcher='torchrun', served=False)
+    >>> place({}).world
+    1
+    """
+    for launcher, rank, world, local in _LAUNCHERS:
+        if rank in environ and world in environ:
+            return _place(launcher, rank, world, local, environ)
+        if rank in environ and launcher in ("torchrun", "a Kubernetes indexed job"):
+            raise PlanError(
+                f"{rank}={environ[rank]} says which rank this is and nothing says of how many",
+                cure=f"Set {world} for every rank.",
+            )
+    return Place(rank=0, world=1)
+
+
+def _place(launcher: str, rank: str, world: str, local: str, environ: Mapping[str, str]) -> Place:
+    number, count = _whole(rank, environ), _whole(world, environ)
+    if not 0 <= number < count:
+        raise PlanError(f"{rank}={number} is no rank of {world}={count}", cure="Ranks count from 0.")
+    host = environ.get("MASTER_ADDR") or _first_host(environ)
+    if host is None and count > 1:
+        raise PlanError(
+            f"{launcher} started {count} ranks and nothing says where the first one is",
+            cure="Set MASTER_ADDR (and MASTER_PORT) to an address of the first rank, the same for all.",
+        )
+    return Place(
+        rank=number,
+        world=count,
+        local=_whole(local, environ) if local in environ else 0,
+        host=host or "127.0.0.1",
+        port=_whole("MASTER_PORT", environ) if "MASTER_PORT" in environ else _PORT,
+        launcher=launcher,
+        served=environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True",
+    )
+
+
+def _whole(name: str, environ: Mapping[str, str]) -> int:
+    try:
+        return int(environ[name])
+    except ValueError:
+        raise PlanError(f"{name}={environ[name]!r} is no whole number") from None
+
+
+def _first_host(environ: Mapping[str, str]) -> str | None:
+    """The first host of Slurm's list, such as node[07-09,12],other."""
+    listed = environ.get("SLURM_STEP_NODELIST") or environ.get("SLURM_JOB_NODELIST")
+    if not listed:
+        return None
+    head, bracket, rest = listed.partition("[")
+    if not bracket or "," in head:
+        return listed.split(",")[0]
+    return head + rest.split("]")[0].split(",")[0].split("-")[0]

@@ -1,0 +1,127 @@
+"""A process that is a rank of one epoch after the other, as its director says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, final
+
+import torch
+import torch.distributed as dist
+
+from talkoot.core.errors import NodeFailed, TalkootError
+from talkoot.core.plan import Plan
+from talkoot.core.run import explain, run
+from talkoot.core.shard import Shard
+from talkoot.core.sync import Round
+from talkoot.engines.processes.host import Host
+from talkoot.engines.ranks import pause
+from talkoot.engines.ranks.channel import Channel
+from talkoot.engines.ranks.engine import Joined
+from talkoot.engines.ranks.group import Group, GroupBroken, Withdrawn
+from talkoot.engines.ranks.memory import Memory
+from talkoot.engines.ranks.messages import DISMISS, DRAIN, Broken, Ended, Enter, Failed, Left, Told, Train
+from talkoot.engines.ranks.pause import Pause, Paused
+
+
+@final
+@dataclass(slots=True, eq=False)
+class Member:
+    """One rank's side of a training.
+
+    Args:
+        channel: to the director.
+        plan: what is run.
+        shards: the samples of all nodes.
+        job: the rest.
+    """
+
+    channel: Channel
+    plan: Plan
+    shards: Mapping[str, Shard]
+    job: Train
+    memory: Memory = field(default_factory=Memory)
+    pause: Pause = field(default_factory=Pause)
+    heard: list[Any] = field(default_factory=list)
+
+    def serve(self) -> None:
+        """Enter epochs until dismissed.
+
+        Raises:
+            EOFError, OSError: the director is gone.
+        """
+        torch.set_num_threads(self.job.threads)
+        self.pause.look = self._wish
+        with self.pause.on_sigterm():
+            while (message := self._next()) != DISMISS:
+                if isinstance(message, Enter):
+                    self._enter(message)
+
+    def _next(self) -> Any:
+        return self.heard.pop(0) if self.heard else self.channel.receive()
+
+    def _wish(self) -> int:
+        """What the director wants, which shows in what it has said meanwhile."""
+        while self.channel.waiting():
+            self.heard.append(self.channel.receive())
+        if DRAIN in self.heard:
+            return pause.DRAIN
+        return pause.REGROUP if self.heard else pause.GO_ON
+
+    def _enter(self, epoch: Enter) -> None:
+        try:
+            said: Any = self._epoch(epoch)
+        except Withdrawn:
+            return
+        except GroupBroken as error:
+            said = Broken(epoch.epoch, str(error))
+        except Paused as stop:
+            said = Left(stop.step, stop.wish == pause.DRAIN, self.pause.terminated)
+        except Exception as error:
+            said = Failed(self._explained(error, epoch.rank))
+        self.channel.send(said)
+
+    def _epoch(self, epoch: Enter) -> Ended:
+        timeout = timedelta(seconds=self.job.timeout)
+        store = dist.TCPStore(epoch.host, epoch.port, is_master=False, timeout=timeout)
+        group = Group(
+            store,
+            epoch=epoch.epoch,
+            rank=epoch.rank,
+            world=epoch.world,
+            timeout=self.job.timeout,
+            withdrawn=self.channel.waiting,
+        )
+        with closing(group):
+            engine = Joined(group=group, memory=self.memory, pause=self.pause, checkpoint=self.job.checkpoint)
+            listen = self._tell if epoch.rank == 0 else lambda event, facts: None
+            done = run(self.plan, self.shards, engine, schema=self.job.schema, listen=listen)
+        return Ended(epoch.epoch, done if epoch.rank == 0 else None)
+
+    def _tell(self, event: str, facts: Mapping[str, Any]) -> None:
+        self.channel.send(Told(event, facts))
+
+    def _explained(self, error: Exception, rank: int) -> TalkootError:
+        """The error with its traceback, and where it was."""
+        trainer = self.memory.trainer
+        told = explain(error, f"rank {rank}", Round(index=0))
+        if trainer is not None and isinstance(told, NodeFailed):
+            told.step = f"step {trainer.steps}"
+        return told
+
+
+def serve(channel: Channel, desk: Host, job: Train) -> None:
+    """Be a rank until the director dismisses this process.
+
+    Args:
+        channel: to the director.
+        desk: the plan and the shards, or why they could not be unpacked.
+        job: the rest.
+    """
+    if desk.trouble is not None or desk.plan is None:
+        error = desk.trouble or RuntimeError("it got no plan")
+        channel.send(Failed(explain(error, "unpacking", Round(index=0))))
+        return
+    Member(channel, desk.plan, desk.shards, job).serve()

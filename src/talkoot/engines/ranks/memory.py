@@ -1,0 +1,31 @@
+"""What a rank holds from one epoch to the next: survivors of a crash go on from here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import final
+
+from talkoot.core.engine import Progress
+from talkoot.core.run import NodeState
+from talkoot.core.sync import Outcome
+from talkoot.learners.deep.trainer import Trainer
+
+
+@final
+@dataclass(slots=True, eq=False)
+class Memory:
+    """One rank's own part of a run.
+
+    Args:
+        trainer: the live module of a plan that meets at every step.
+        told: what such a plan has told of itself so far.
+        progress: where a plan that meets in rounds stands.
+        states: the states of the nodes that this rank hosts.
+        said: a round's index and what this rank said in it, to be said again if the others did not hear it.
+    """
+
+    trainer: Trainer | None = None
+    told: tuple[Outcome, ...] = ()
+    progress: Progress | None = None
+    states: dict[str, NodeState] = field(default_factory=dict)
+    said: tuple[tuple[int, ...], bytes] | None = None

@@ -1,0 +1,116 @@
+"""Rounds over ranks: every rank runs the loop, hosts some nodes, and hears what all others say."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import final
+
+from talkoot.core.engine import Nodes, Progress
+from talkoot.core.merge import Merge
+from talkoot.core.plan import Plan
+from talkoot.core.run import NodeState, contribute, explain, meanwhile
+from talkoot.core.shard import Shard
+from talkoot.core.sync import Merged, Round
+from talkoot.core.update import Update
+from talkoot.engines.processes import wire
+from talkoot.engines.processes.answers import Answers
+from talkoot.engines.processes.messages import Answer
+from talkoot.engines.ranks.group import Peers
+from talkoot.engines.ranks.memory import Memory
+
+
+@final
+@dataclass(slots=True, eq=False)
+class RankNodes(Nodes):
+    """The nodes of all ranks, seen from one of them.
+
+    Args:
+        plan: what is run.
+        shards: the rows of all nodes.
+        group: the ranks.
+        memory: what this rank holds from one epoch to the next.
+    """
+
+    plan: Plan
+    shards: Mapping[str, Shard]
+    group: Peers
+    memory: Memory
+
+    def resume(self, progress: Progress) -> Progress:
+        """Go on from where the furthest rank stands; who is behind, or new, pulls its state."""
+        mine = self.memory.progress or progress
+        done = self.group.numbers([len(mine.history)])[:, 0]
+        furthest = int(done.argmax())
+        if done.min() < done.max():
+            said = self.group.gather(wire.packed(mine) if self.group.rank == furthest else b"")
+            mine = mine if len(mine.history) == done.max() else wire.unpacked(said[furthest])
+        self.memory.progress = mine
+        return mine
+
+    def keep(self, progress: Progress) -> None:
+        """Remember it, for the next epoch."""
+        self.memory.progress = progress
+
+    def round(self, rnd: Round, model: object) -> Merged:
+        """Work here, and exchange with all others while the nodes go on."""
+        key = (rnd.index, *rnd.dropped)
+        if self.memory.said is None or self.memory.said[0] != key:
+            self.memory.said = key, wire.packed(self._answers(rnd, model))
+            finish = self.group.start_gather(self.memory.said[1])
+            self._meanwhile(rnd)
+        else:  # in the last epoch not all have heard it
+            finish = self.group.start_gather(self.memory.said[1])
+        heard = Answers(rnd=rnd, message=None, apart=_apart(self.plan, rnd))
+        for said in finish():
+            for answer in wire.unpacked(said):
+                heard.add(answer)
+        return heard.merged(self.plan.merge)
+
+    def _mine(self, rnd: Round) -> list[str]:
+        here = hosted(self.shards, self.group.rank, self.group.world)
+        return [node for node in rnd.cohort if node in here]
+
+    def _answers(self, rnd: Round, model: object) -> list[Answer]:
+        answers = [self._answer(node, rnd, model) for node in self._mine(rnd)]
+        return answers if _apart(self.plan, rnd) else [together(self.plan.merge, answers)]
+
+    def _answer(self, node: str, rnd: Round, model: object) -> Answer:
+        began = time.perf_counter()
+        state = self.memory.states.get(node, NodeState())
+        try:
+            update, self.memory.states[node] = contribute(self.plan, model, self.shards[node], state, rnd)
+        except Exception as error:
+            return Answer(failed={node: explain(error, node, rnd)})
+        return Answer(nodes=(node,), update=update, seconds={node: time.perf_counter() - began})
+
+    def _meanwhile(self, rnd: Round) -> None:
+        for node in self._mine(rnd):
+            state = self.memory.states.get(node)
+            if state is not None and state.round == rnd.index:
+                self.memory.states[node] = meanwhile(self.plan, self.shards[node], state, rnd)
+
+
+def _apart(plan: Plan, rnd: Round) -> bool:
+    return plan.merge.needs == "each" or rnd.quorum is not None
+
+
+def together(merge: Merge, answers: Sequence[Answer]) -> Answer:
+    """One answer for several nodes, merged in their order."""
+    updates = {answer.nodes[0]: answer.update or Update() for answer in answers if answer.nodes}
+    return Answer(
+        nodes=tuple(updates),
+        update=merge.merge(updates),
+        failed={node: error for answer in answers for node, error in answer.failed.items()},
+        seconds={node: took for answer in answers for node, took in answer.seconds.items()},
+    )
+
+
+def hosted(nodes: Mapping[str, object], rank: int, world: int) -> dict[str, None]:
+    """The nodes that a rank hosts: every world-th.
+
+    >>> list(hosted({"a": 0, "b": 0, "c": 0}, 0, 2))
+    ['a', 'c']
+    """
+    return dict.fromkeys(list(nodes)[rank::world])

@@ -1,0 +1,104 @@
+"""When checkpoints of a training are written, and what is in them."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, final
+
+import torch.distributed as dist
+from torch.distributed.checkpoint.state_dict import (
+    get_model_state_dict,
+    get_optimizer_state_dict,
+    set_model_state_dict,
+    set_optimizer_state_dict,
+)
+from torch.distributed.fsdp import FSDPModule
+
+from talkoot.engines.ranks.checkpoint import Checkpoints
+from talkoot.engines.ranks.group import Peers
+from talkoot.learners.deep.trainer import Trainer
+
+EVERY = 60.0  # seconds between two checkpoints
+
+
+@final
+@dataclass(slots=True, eq=False, kw_only=True)
+class Saving:
+    """Checkpoints of one rank in one epoch.
+
+    Args:
+        checkpoints: where they go; None for nowhere.
+        every: seconds between two.
+    """
+
+    checkpoints: Checkpoints | None = None
+    every: float = EVERY
+    last: float = field(default_factory=time.monotonic)
+    group: Any = None
+
+    @classmethod
+    def into(cls, folder: str | Path | None, digest: str) -> Saving:
+        """Checkpoints of the plan with this digest, in `folder`; none without a folder.
+
+        Raises:
+            PlanError: the folder holds checkpoints of another plan.
+        """
+        return cls(checkpoints=None if folder is None else Checkpoints(folder, digest=digest))
+
+    def due(self) -> bool:
+        """Whether it is time for one."""
+        return self.checkpoints is not None and time.monotonic() - self.last >= self.every
+
+    def load(self, trainer: Trainer, group: Peers) -> None:
+        """Go on from the newest checkpoint, if there is one."""
+        if self.checkpoints is None:
+            return
+        there = group.numbers([-1 if (step := self.checkpoints.latest()) is None else step])
+        if there.max() >= 0:
+            state = _state(trainer)
+            self.checkpoints.load(state, self._wire(group), int(there.max()))
+            _restore(trainer, state)
+
+    def save(self, trainer: Trainer, group: Peers) -> None:
+        """Write one beside the training."""
+        if self.checkpoints is not None:
+            self.checkpoints.save(_state(trainer), trainer.steps, self._wire(group))
+            self.last = time.monotonic()
+
+    def wait(self) -> None:
+        """Until the last one is on disk."""
+        if self.checkpoints is not None:
+            self.checkpoints.wait()
+
+    def finish(self, trainer: Trainer, group: Peers) -> None:
+        """Write the last one, and that the job is finished: who starts it again finds it so."""
+        if self.checkpoints is not None and self.checkpoints.finished is None:
+            self.save(trainer, group)
+            self.checkpoints.finish(trainer.steps)
+
+    def _wire(self, group: Peers) -> Any:
+        """A group that nothing else uses."""
+        if self.group is None and group.world > 1:
+            self.group = dist.new_group(backend="gloo")
+        return self.group
+
+
+def _state(trainer: Trainer) -> dict[str, Any]:
+    state = trainer.state()
+    if isinstance(trainer.module, FSDPModule):
+        state["module"] = get_model_state_dict(trainer.module)
+        state["optimizer"] = get_optimizer_state_dict(trainer.module, trainer.optimizer)
+    return state
+
+
+def _restore(trainer: Trainer, state: dict[str, Any]) -> None:
+    if not isinstance(trainer.module, FSDPModule):
+        return trainer.load(state)
+    set_model_state_dict(trainer.module, state["module"])
+    set_optimizer_state_dict(trainer.module, trainer.optimizer, state["optimizer"])
+    if trainer.scheduler is not None:
+        trainer.scheduler.load_state_dict(state["scheduler"])
+    trainer.steps = state["step"]
+    return None

@@ -1,0 +1,234 @@
+"""A plan that meets at every step, as every rank runs it: its own optimizer on averaged gradients."""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast, final
+
+import torch
+
+from talkoot.core.context import stream_rng
+from talkoot.core.engine import Listener, Run
+from talkoot.core.errors import PlanError
+from talkoot.core.plan import Plan
+from talkoot.core.shard import Schema, Shard
+from talkoot.core.sync import EveryStep, Outcome, Round
+from talkoot.core.update import BUFFER, Update
+from talkoot.data.feed import Feed
+from talkoot.data.samples import Samples
+from talkoot.engines.processes import wire
+from talkoot.engines.ranks.advice import Advice
+from talkoot.engines.ranks.group import Peers
+from talkoot.engines.ranks.memory import Memory
+from talkoot.engines.ranks.pause import GO_ON, Pause
+from talkoot.engines.ranks.rounds import hosted
+from talkoot.engines.ranks.saving import Saving
+from talkoot.engines.ranks.wrap import agree_on_parameters, replicate, shard, whole_state
+from talkoot.guards.weigh import Weigh
+from talkoot.learners.deep.rehearsal import rehearse
+from talkoot.learners.deep.stepper import Stepper
+from talkoot.learners.deep.task import Torch
+from talkoot.learners.deep.tensors import Arrays, arrays, put
+from talkoot.learners.deep.trainer import Trainer
+
+REPORT = 0.25  # seconds between two reports
+
+
+def lowers(plan: Plan) -> bool:
+    """Whether a plan is one that `Steps` runs: a mean of gradients, and the task's own optimizer."""
+    return (
+        isinstance(plan.sync, EveryStep)
+        and isinstance(plan.learner, Torch)
+        and isinstance(plan.outer, Stepper)
+        and plan.merge.needs == "sum"
+        and [*plan.chain] == [Weigh("rows")]
+    )
+
+
+@final
+@dataclass(slots=True, eq=False, kw_only=True)
+class Steps:
+    """The steps of one epoch, on one rank.
+
+    Args:
+        plan: what is run.
+        shards: the samples of all nodes.
+        schema: how many they are.
+        group: the ranks.
+        memory: what this rank holds from one epoch to the next.
+        saving: where checkpoints go.
+        pause: whether this rank wants all to stop.
+        listen: hears of reports.
+    """
+
+    plan: Plan
+    shards: Mapping[str, Shard]
+    schema: Schema
+    group: Peers
+    memory: Memory
+    saving: Saving
+    pause: Pause
+    listen: Listener
+    since: float = field(default_factory=time.perf_counter)
+
+    @property
+    def task(self) -> Torch:
+        """What is trained."""
+        return cast(Torch, self.plan.learner)
+
+    def run(self) -> Run:
+        """Train to the end.
+
+        Raises:
+            TalkootError: something is wrong with the task or the samples.
+            GroupBroken: a rank went away.
+            Paused: all stop here, as one of them wanted.
+        """
+        sources = mine(self.shards, self.group.rank, self.group.world, self.task.batch)
+        with self.task.feed(sources, self.plan.seed) as feed:
+            trainer = self._trainer(feed)
+            agree_on_parameters(trainer, self.group)
+            self._wrap(trainer)
+            try:
+                self._catch_up(trainer)
+                self._walk(trainer, feed)
+                return self._ended(trainer)
+            finally:
+                trainer.unwrap()
+                if self._sharded:
+                    self.memory.trainer = None  # its part of the parameters means nothing in another epoch
+
+    @property
+    def _sharded(self) -> bool:
+        return self.group.world > 1 and cast(EveryStep, self.plan.sync).sharded
+
+    def _trainer(self, feed: Feed) -> Trainer:
+        if self.memory.trainer is None:
+            trainer = Trainer(self.task, self.plan.seed)
+            start = self.task.init(self.schema, stream_rng(self.plan.seed, "init"))
+            put(trainer.module, start, self.task.buffers)
+            rehearse(trainer, feed.at(0))
+            self.memory.trainer = trainer
+        return self.memory.trainer
+
+    def _wrap(self, trainer: Trainer) -> None:
+        if self.group.world > 1:
+            if self._sharded:
+                shard(trainer)
+            else:
+                replicate(trainer, self.group)
+
+    def _catch_up(self, trainer: Trainer) -> None:
+        """Go on from where the furthest rank stands; else from the checkpoint; else all from one start."""
+        if self._sharded or not self.group.numbers([trainer.steps]).any():
+            self.saving.load(trainer, self.group)
+        if self._sharded:
+            return
+        marks = self.group.numbers([trainer.steps, _mark(trainer)])
+        if (marks != marks[0]).any():
+            furthest = int(marks[:, 0].argmax())
+            said = self.group.gather(wire.packed(trainer.state()) if self.group.rank == furthest else b"")
+            if self.group.rank != furthest:
+                trainer.load(wire.unpacked(said[furthest]))
+
+    def _walk(self, trainer: Trainer, feed: Feed) -> None:
+        total, ahead, loss, rows = self.task.steps(self.schema.rows), 1, 0.0, 0
+        advice = Advice(self.task, self.shards, self.group, self.listen)
+        share = self.group.world / self.task.batch
+        for step in range(trainer.steps, total):
+            batch = feed.at(step)
+            trainer.begin(step, self.group.rank)
+            loss += batch.rows * trainer.backward(batch, share * batch.rows)
+            rows += batch.rows
+            trainer.apply()
+            ahead -= 1
+            if not ahead or step + 1 == total:
+                ahead, loss, rows = self._report(trainer, loss, rows), 0.0, 0
+                advice.consider(trainer, feed, total)
+
+    def _report(self, trainer: Trainer, loss: float, rows: int) -> int:
+        """Tell how it goes, save if it is time, stop if one wants to; the steps until the next report."""
+        now = time.perf_counter()
+        wish = self.pause.wish() if trainer.steps < self.task.steps(self.schema.rows) else GO_ON
+        table = self.group.numbers([loss, rows, wish, self.saving.due(), now - self.since])
+        steps = trainer.steps - (self.memory.told[-1].round.index if self.memory.told else 0)
+        seconds = table[0, 4]
+        self._tell(trainer, float(table[:, 0].sum() / table[:, 1].sum()), float(table[:, 1].sum()), seconds)
+        self.since = now
+        stop = int(table[:, 2].max())
+        if stop != GO_ON or table[0, 3]:
+            self._settle(trainer)
+            self.saving.save(trainer, self.group)
+        self.pause.obey(stop, trainer.steps)
+        return max(1, int(REPORT * steps / max(seconds, 1e-9)))
+
+    def _tell(self, trainer: Trainer, loss: float, rows: float, seconds: float) -> None:
+        nodes = tuple(self.shards)
+        metrics = {"loss": loss, "samples_per_s": rows / max(seconds, 1e-9)}
+        outcome = Outcome(
+            round=Round(index=trainer.steps, gradient=True, cohort=nodes),
+            arrived=nodes,
+            failed={},
+            committed=True,
+            metrics=metrics,
+            seconds=seconds,
+        )
+        self.memory.told = (*self.memory.told, outcome)
+        facts = {"step": trainer.steps, "steps": self.task.steps(self.schema.rows), "seconds": seconds}
+        self.listen("step", {**facts, "metrics": metrics, "ranks": self.group.world})
+
+    def _settle(self, trainer: Trainer) -> None:
+        """Statistics that every rank kept for itself become their mean."""
+        for name, tensor in trainer.named.items():
+            if name.startswith(BUFFER):
+                mean = tensor.detach().to(torch.float64)
+                self.group.add(mean)
+                mean /= self.group.world
+                tensor.copy_(mean if tensor.is_floating_point() else mean.round())
+
+    def _ended(self, trainer: Trainer) -> Run:
+        self._settle(trainer)
+        self.saving.finish(trainer, self.group)
+        model = self._model(trainer)
+        return Run(self.plan, self.schema, model, model, Update(), self.memory.told)
+
+    def _model(self, trainer: Trainer) -> Arrays:
+        if not self._sharded:
+            return arrays(trainer.module, self.task.buffers)
+        state: Any = whole_state(trainer.module)
+        whole = Trainer(self.task, self.plan.seed).module
+        whole.load_state_dict(state)
+        return arrays(whole, self.task.buffers)
+
+
+def mine(shards: Mapping[str, Shard], rank: int, world: int, batch: int) -> list[Samples]:
+    """The samples that a rank reads: its part of a source that all share, or those of its nodes.
+
+    Raises:
+        PlanError: there are more ranks than samples in a step, or than nodes.
+    """
+    sources = [cast(Samples, source) for source in shards.values()]
+    first = sources[0]
+    if batch < world:
+        raise PlanError(
+            f"batch={batch} leaves some of {world} ranks without samples", cure="Take a larger batch."
+        )
+    if len({source.whole for source in sources}) == 1 and first.of == len(sources):
+        return [first.share([f"node{i}" for i in range(world)])[rank]]
+    if len(sources) < world:
+        raise PlanError(
+            f"{world} ranks cannot share the samples of {len(sources)} nodes",
+            cure="Take no more ranks than there are nodes.",
+        )
+    return [cast(Samples, shards[node]) for node in hosted(shards, rank, world)]
+
+
+def _mark(trainer: Trainer) -> float:
+    """A number that tells states apart."""
+    mark = 0
+    for tensor in trainer.module.state_dict().values():
+        mark = zlib.crc32(tensor.detach().cpu().contiguous().view(torch.uint8).numpy(), mark)
+    return float(mark)

@@ -1,0 +1,92 @@
+"""A trainer's module made to exchange gradients: DDP, or FSDP where each rank keeps a part."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.distributed.fsdp import fully_shard
+from torch.nn.parallel import DistributedDataParallel
+
+from talkoot.core.errors import PlanError
+from talkoot.engines.processes import wire
+from talkoot.engines.ranks.group import Peers
+from talkoot.learners.deep.trainer import Trainer
+
+Signature = list[tuple[str, tuple[int, ...], str]]
+
+
+def agree_on_parameters(trainer: Trainer, group: Peers) -> None:
+    """Make sure that all ranks have built the same module.
+
+    Raises:
+        PlanError: they have not; the first difference is named.
+    """
+    mine: Signature = [
+        (name, tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."))
+        for name, tensor in trainer.module.state_dict().items()
+    ]
+    first, *others = (wire.unpacked(said) for said in group.gather(wire.packed(mine)))
+    for rank, other in enumerate(others, 1):
+        if other != first:
+            raise PlanError(
+                f"build() gave rank 0 {_difference(first, other)}, "
+                f"and rank {rank} {_difference(other, first)}",
+                step="comparing parameters",
+                cure="It has to build the same module in every process: nothing random or local may decide.",
+            )
+
+
+def _difference(mine: Signature, theirs: Signature) -> str:
+    only = [said for said in mine if said not in theirs]
+    if not only:
+        return f"{len(mine)} tensors without it" if len(mine) < len(theirs) else "the same in another order"
+    name, shape, dtype = only[0]
+    return f"{name!r} as {dtype} {shape}"
+
+
+def replicate(trainer: Trainer, group: Peers) -> None:
+    """Every rank keeps all parameters; gradients are averaged bucket by bucket while others are computed.
+
+    Where all ranks are on one machine, buckets go through shared memory instead of sockets.
+    """
+    here = trainer.device
+    net = DistributedDataParallel(
+        trainer.module,
+        device_ids=[here.index] if here.type == "cuda" else None,
+        forward_sync_buffers=False,
+        gradient_as_bucket_view=True,
+        init_sync=False,
+    )
+    shared = group.share_memory() if here.type == "cpu" else None
+    if shared is not None:
+        from talkoot.engines.ranks.hook import hook
+
+        net.register_comm_hook(shared, hook)
+    trainer.net, trainer.hold = net, net.no_sync
+
+
+def shard(trainer: Trainer) -> None:
+    """Every rank keeps a part of each parameter, of its gradient and of the optimizer's state (FSDP2)."""
+    names = {id(parameter): name for name, parameter in trainer.module.named_parameters()}
+    module: Any = trainer.module
+    for child in module.children():
+        if any(True for _ in child.parameters()):
+            fully_shard(child)
+    fully_shard(module)
+    parts = dict(module.named_parameters())
+    for group in trainer.optimizer.param_groups:
+        group["params"] = [parts[names[id(parameter)]] for parameter in group["params"]]
+    trainer.net = module
+
+
+def unwrap(trainer: Trainer) -> None:
+    """The plain module again."""
+    trainer.unwrap()
+
+
+def whole_state(module: torch.nn.Module) -> dict[str, Any]:
+    """A module's state with every tensor whole, also where each rank keeps a part."""
+    from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+
+    return get_model_state_dict(module, options=StateDictOptions(full_state_dict=True, cpu_offload=True))

@@ -1,0 +1,72 @@
+"""From build() to a module on its device with an optimizer, or a clear word about what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from talkoot.core.errors import PlanError
+
+Built = tuple[torch.nn.Module, torch.optim.Optimizer, Any]
+_WANTED = "return (module, optimizer) or (module, optimizer, scheduler)"
+
+
+def build(function: Callable[[], Any], device: torch.device) -> Built:
+    """What `function` builds, on `device`.
+
+    Raises:
+        PlanError: it gives something else, or an optimizer of other parameters.
+    """
+    built = function()
+    parts = built if isinstance(built, tuple) else (built,)
+    if len(parts) not in (2, 3) or not isinstance(parts[0], torch.nn.Module):
+        kinds = ", ".join(type(part).__name__ for part in parts)
+        raise PlanError(f"build() gave ({kinds})", cure=f"It has to {_WANTED}.")
+    module, optimizer, scheduler = (*parts, None)[:3]
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise PlanError(
+            f"build() gave a {type(optimizer).__name__} as optimizer", cure=f"It has to {_WANTED}."
+        )
+    _check_owner(module, optimizer)
+    module.to(device)
+    return module, optimizer, scheduler
+
+
+def _check_owner(module: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    own = {id(p) for p in module.parameters()}
+    stepped = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    if not stepped <= own:
+        raise PlanError(
+            "the optimizer steps parameters that are not the module's",
+            cure="Make it from this module's parameters().",
+        )
+    idle = [n for n, p in module.named_parameters() if p.requires_grad and id(p) not in stepped]
+    if idle:
+        raise PlanError(
+            f"the optimizer does not step {idle[0]!r}" + (f" and {len(idle) - 1} more" if idle[1:] else ""),
+            cure="Give it all of module.parameters(), or freeze the others with requires_grad_(False).",
+        )
+
+
+def device_of(asked: str | None) -> torch.device:
+    """The device asked for; without a word the GPU of this process's local rank, or the processor.
+
+    Raises:
+        PlanError: no GPU when one was asked for.
+    """
+    if asked is None:
+        return torch.device("cuda", torch.cuda.current_device()) if has_gpu() else torch.device("cpu")
+    device = torch.device(asked)
+    if device.type == "cuda" and not has_gpu():
+        raise PlanError(
+            f"device={asked!r} was asked for and torch {torch.__version__} sees no GPU here",
+            cure="Leave device= out to use what there is, or install a CUDA build on a machine that has one.",
+        )
+    return device
+
+
+def has_gpu() -> bool:
+    """Whether torch can use a GPU here."""
+    return torch.cuda.is_available()

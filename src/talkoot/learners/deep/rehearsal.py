@@ -1,0 +1,50 @@
+"""One forward and backward pass before any exchange: what is wrong with a task shows on its own node."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+
+from talkoot.core.errors import PlanError, TalkootError
+from talkoot.data.feed import Batch
+from talkoot.learners.deep.trainer import Trainer
+
+
+def rehearse(trainer: Trainer, batch: Batch) -> None:
+    """Try the task on a batch; nothing of it remains.
+
+    Raises:
+        PlanError: the module does not take the samples, the loss is not one number or depends on no
+            parameter, or a parameter takes no part in it.
+    """
+    kept = {name: copy.deepcopy(buffer) for name, buffer in trainer.module.named_buffers()}
+    try:
+        trainer.backward(batch)
+    except TalkootError:
+        raise
+    except Exception as error:
+        raise PlanError(
+            f"the module or the loss cannot take the samples, X {_said(batch.X)}, "
+            f"y {_said(batch.y)}: {type(error).__name__}: {error}",
+            cure="Try module(X) and loss(module(X), y) with such tensors by hand.",
+        ) from error
+    _check_used(trainer.module)
+    trainer.optimizer.zero_grad()
+    with torch.no_grad():
+        for name, buffer in trainer.module.named_buffers():
+            buffer.copy_(kept[name])
+
+
+def _check_used(module: torch.nn.Module) -> None:
+    unused = [n for n, p in module.named_parameters() if p.requires_grad and p.grad is None]
+    if unused:
+        more = f" (and {len(unused) - 1} more)" if unused[1:] else ""
+        raise PlanError(
+            f"parameter {unused[0]!r}{more} takes no part in the loss: others would wait for its gradient",
+            cure="Use it in forward(), or freeze it with requires_grad_(False).",
+        )
+
+
+def _said(array: object) -> str:
+    return "none" if array is None else f"{array.dtype} {tuple(array.shape)}"  # type: ignore[attr-defined]

@@ -1,0 +1,295 @@
+"""tk.Torch: any module and any loss as a learner."""
+
+from __future__ import annotations
+
+import copy
+import math
+import threading
+import time
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field, fields
+from typing import Any, ClassVar, Literal, cast, final
+
+import numpy as np
+import torch
+
+from talkoot.core.context import Ctx
+from talkoot.core.errors import PlanError
+from talkoot.core.learner import Kind, Learner
+from talkoot.core.outer import Add, Outer
+from talkoot.core.shard import Schema, Shard
+from talkoot.core.sync import EveryStep, Rounds, Sync
+from talkoot.core.update import METRIC, Update
+from talkoot.data.feed import Feed
+from talkoot.data.samples import Samples
+from talkoot.learners.deep.building import build
+from talkoot.learners.deep.rehearsal import rehearse
+from talkoot.learners.deep.stepper import Stepper
+from talkoot.learners.deep.tensors import KEEP, MEAN, Arrays, arrays, fragment, put
+from talkoot.learners.deep.trainer import Trainer
+
+LOSS = METRIC + "loss"
+_HERE = threading.local()  # the trainer that this thread used last: modules are costly to build
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Inner:
+    """What a node keeps between two meetings.
+
+    Args:
+        optimizer: state of the inner optimizer.
+        scheduler: state of its scheduler.
+        steps: inner steps done.
+        now: where the node is.
+        sent: where it was when it told the others, for the leaves that it told.
+    """
+
+    optimizer: Mapping[str, Any]
+    scheduler: Mapping[str, Any]
+    steps: int
+    now: Arrays
+    sent: Arrays
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Torch(Learner):
+    """A module of torch, trained on all nodes: every step, or every so many steps, as the plan's sync says.
+
+    Samples come in an order that is a function of the seed, the epoch and the sample's index: the number of
+    nodes does not change it, nor what a step learns from.
+
+    Args:
+        build: gives (module, optimizer) or (module, optimizer, scheduler). It is called on every node and
+            must build the same there. Schedulers are stepped once a step, which is once every `batch`
+            samples of all nodes together.
+        loss: (output of the module, target) -> one number, the mean over the samples. Without targets it
+            gets the samples themselves.
+        metrics: more such functions by name, to be seen beside the loss. They are measured now and then,
+            on samples that are learned from next.
+        epochs: how often each sample is learned from.
+        batch: samples of a step, over all nodes together.
+        accumulate: parts in which a node takes its samples of a step, where memory is short.
+        clip: greatest norm of the gradient; longer ones are shortened to it.
+        precision: "float32", or "bf16" for automatic mixed precision.
+        compile: compile the module (torch.compile).
+        device: such as "cuda"; by default the node's GPU if there is one, else its processor.
+        buffers: how buffers merge, by pattern of their names: "mean", or "keep" for each node its own.
+            Floats and the counters of batch norms have a mean by default.
+
+    Raises:
+        PlanError: a number that makes no sense.
+
+    >>> import numpy as np, torch, talkoot as tk
+    >>> def build():
+    ...     module = torch.nn.Linear(2, 1)
+    ...     return module, torch.optim.SGD(module.parameters(), lr=0.1)
+    >>> X = np.random.default_rng(0).normal(size=(64, 2)).astype("float32")
+    >>> task = tk.Torch(build=build, loss=torch.nn.functional.mse_loss, batch=16, epochs=20)
+    >>> fit = tk.fit(task, X, X @ np.float32([[2.0], [-1.0]]), on=tk.Inline(), sync=tk.every_step())
+    >>> fit.model.weight.detach().numpy().round(2)
+    array([[ 2., -1.]], dtype=float32)
+    """
+
+    build: Callable[[], Any]
+    loss: Callable[[Any, Any], torch.Tensor]
+    _: KW_ONLY
+    metrics: Mapping[str, Callable[[Any, Any], torch.Tensor]] = field(default_factory=dict)
+    epochs: float = 1.0
+    batch: int = 256
+    accumulate: int = 1
+    clip: float | None = None
+    precision: Literal["float32", "bf16"] = "float32"
+    compile: bool = False
+    device: str | None = None
+    buffers: Mapping[str, str] = field(default_factory=dict)
+
+    kind: ClassVar[Kind] = "averaged"
+    samples: ClassVar[bool] = True
+    ends: ClassVar[bool] = True
+    means: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch", "accumulate", "clip"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise PlanError(f"{name}={value} must be positive")
+        if self.precision not in ("float32", "bf16"):
+            raise PlanError(f"precision={self.precision!r} is unknown", cure='Take "float32" or "bf16".')
+        wrong = {rule for rule in self.buffers.values() if rule not in (MEAN, KEEP)}
+        if wrong:
+            raise PlanError(f"buffers merge by 'mean' or 'keep', not {wrong.pop()!r}")
+
+    def __repr__(self) -> str:
+        name = getattr(self.build, "__qualname__", repr(self.build))
+        loss = getattr(self.loss, "__name__", repr(self.loss))
+        plain = {f.name: f.default for f in fields(self) if isinstance(f.default, int | float | str | None)}
+        said = [f"{k}={getattr(self, k)!r}" for k, v in plain.items() if getattr(self, k) != v]
+        return f"Torch({', '.join([name, loss, *said])})"
+
+    def steps(self, rows: int) -> int:
+        """Steps in all, where the nodes have `rows` samples together."""
+        return max(1, math.ceil(self.epochs * rows / self.batch))
+
+    def limit(self, schema: Schema, sync: Sync) -> int | None:
+        """Rounds until every sample was seen `epochs` times.
+
+        Raises:
+            PlanError: the nodes meet by the clock, which says nothing of samples.
+        """
+        most = self.steps(schema.rows)
+        if isinstance(sync, Rounds) and sync.steps is not None:
+            return math.ceil(most / max(1, sync.steps // sync.fragments))
+        if isinstance(sync, EveryStep):
+            return most
+        if sync.ends:
+            return None
+        raise PlanError(f"{sync} does not say when to stop", cure="Give it rounds=.")
+
+    def init(self, schema: Schema, rng: np.random.Generator) -> Arrays:
+        """The parameters as `build` makes them, a function of the seed."""
+        del schema
+        return arrays(_trainer(self, int(rng.integers(2**31))).module, self.buffers)
+
+    def outer(self) -> Outer:
+        """Add the mean difference."""
+        return Add()
+
+    def sync(self) -> Sync:
+        """At every step: the answer of one machine."""
+        return EveryStep()
+
+    def stepper(self) -> Outer:
+        """The task's own optimizer."""
+        return Stepper(self)
+
+    def work(self, model: Arrays, local: Inner | None, shard: Shard, ctx: Ctx) -> tuple[Update, Inner | None]:
+        """The gradient of one step, or the difference that some steps make."""
+        source = cast(Samples, shard)
+        if not source.rows:
+            return Update(), local
+        trainer = _trainer(self, ctx.seed)
+        with self.feed([source], ctx.seed) as feed:
+            if local is None:
+                put(trainer.module, model, self.buffers)
+                rehearse(trainer, feed.at(0))
+            if ctx.gradient:
+                return _gradient(trainer, model, feed, source, ctx), None
+            return _difference(trainer, model, local, feed, source, ctx)
+
+    def meanwhile(self, local: Inner | None, shard: Shard, ctx: Ctx) -> Inner | None:
+        """The steps that a node goes on with while the others hear of the earlier ones."""
+        if local is None or not ctx.delay or ctx.steps is None:
+            return local
+        trainer, source = _trainer(self, ctx.seed), cast(Samples, shard)
+        _place(trainer, local.now, local)
+        stop = (ctx.round + 1) * ctx.steps
+        with self.feed([source], ctx.seed) as feed:
+            _walk(trainer, feed, source, range(stop - ctx.delay, stop))
+        return _inner(trainer, local.sent)
+
+    def feed(self, sources: Sequence[Samples], seed: int) -> Feed:
+        """What a process that holds `sources` reads for each step."""
+        return Feed(sources, batch=self.batch, seed=seed)
+
+    def finish(self, model: Arrays) -> torch.nn.Module:
+        """The module with the trained parameters, on the processor, in evaluation mode."""
+        module = build(self.build, torch.device("cpu"))[0]
+        put(module, model, self.buffers)
+        return module.eval()
+
+
+def _trainer(task: Torch, seed: int) -> Trainer:
+    if (
+        getattr(_HERE, "trainer", None) is None
+        or _HERE.trainer.task is not task
+        or _HERE.trainer.seed != seed
+    ):
+        _HERE.trainer = Trainer(task, seed)
+    trainer: Trainer = _HERE.trainer
+    return trainer
+
+
+def _gradient(trainer: Trainer, model: Arrays, feed: Feed, source: Samples, ctx: Ctx) -> Update:
+    """Of the node's samples of this step."""
+    put(trainer.module, model, trainer.task.buffers)
+    trainer.optimizer.zero_grad()
+    batch = feed.at(ctx.round)
+    trainer.begin(ctx.round, _part(source))
+    loss = trainer.backward(batch)
+    said = {name: _moved(tensor, model[name]) for name, tensor in trainer.named.items()}
+    return Update(values={**said, LOSS: np.array([loss])}, weight=float(batch.rows))
+
+
+def _moved(tensor: torch.Tensor, before: np.ndarray) -> np.ndarray:
+    """The gradient of a parameter, the difference of a buffer."""
+    if isinstance(tensor, torch.nn.Parameter):
+        assert tensor.grad is not None
+        return np.asarray(tensor.grad.float().cpu().numpy().copy())
+    return np.asarray(tensor.cpu().numpy() - before)
+
+
+def _difference(
+    trainer: Trainer, model: Arrays, local: Inner | None, feed: Feed, source: Samples, ctx: Ctx
+) -> tuple[Update, Inner]:
+    """What the steps until the next meeting change."""
+    _place(trainer, _rebased(model, local), local)
+    if ctx.seconds is not None:
+        rows, loss = _walk_until(trainer, feed, source, time.monotonic() + ctx.seconds)
+    else:
+        steps = ctx.steps or trainer.task.steps(source.rows)
+        start = ctx.round * steps
+        rows, loss = _walk(trainer, feed, source, range(start, start + steps - ctx.delay))
+    now = arrays(trainer.module, trainer.task.buffers)
+    names = fragment(list(now), ctx.round, ctx.fragments)
+    said = {name: now[name] - model[name] for name in names}
+    inner = _inner(trainer, {name: now[name] for name in names})
+    return Update(values={**said, LOSS: np.array([loss])}, weight=float(rows)), inner
+
+
+def _rebased(model: Arrays, local: Inner | None) -> Arrays:
+    """The model that the others made of what was sent, and on it what the node has done since."""
+    if local is None:
+        return model
+    since = {name: model[name] + (local.now[name] - sent) for name, sent in local.sent.items()}
+    return {**local.now, **since}
+
+
+def _place(trainer: Trainer, at: Arrays, local: Inner | None) -> None:
+    put(trainer.module, at, trainer.task.buffers)
+    if local is None:
+        trainer.restart()
+    else:
+        trainer.resume(local.optimizer, local.scheduler, local.steps)
+
+
+def _inner(trainer: Trainer, sent: Arrays) -> Inner:
+    state = copy.deepcopy(trainer.state())
+    now = arrays(trainer.module, trainer.task.buffers)
+    return Inner(state["optimizer"], state["scheduler"], state["step"], now, sent)
+
+
+def _walk(trainer: Trainer, feed: Feed, source: Samples, steps: range) -> tuple[int, float]:
+    """Take steps by this node's samples alone; samples seen and their mean loss."""
+    rows, total = 0, 0.0
+    for step in steps:
+        batch = feed.at(step)
+        trainer.begin(step, _part(source))
+        total += trainer.backward(batch) * batch.rows
+        trainer.apply()
+        rows += batch.rows
+    return rows, total / max(1, rows)
+
+
+def _walk_until(trainer: Trainer, feed: Feed, source: Samples, end: float) -> tuple[int, float]:
+    rows, total = 0, 0.0
+    while not rows or time.monotonic() < end:
+        more, loss = _walk(trainer, feed, source, range(trainer.steps, trainer.steps + 1))
+        rows, total = rows + more, total + more * loss
+    return rows, total / rows
+
+
+def _part(source: Samples) -> int:
+    return zlib.crc32(source.name.encode())

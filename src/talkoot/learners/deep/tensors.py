@@ -1,0 +1,88 @@
+"""A module's parameters and buffers as named numpy arrays, which is what crosses wires, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatch
+
+import numpy as np
+import torch
+
+from talkoot.core.errors import PlanError
+from talkoot.core.update import BUFFER
+
+Arrays = dict[str, np.ndarray]
+MEAN, KEEP = "mean", "keep"
+_KNOWN = {"*running_mean": MEAN, "*running_var": MEAN, "*num_batches_tracked": MEAN}  # torch's batch norms
+
+
+def named(module: torch.nn.Module, rules: Mapping[str, str]) -> Iterator[tuple[str, torch.Tensor]]:
+    """Parameters that are trained and buffers that are merged, by the name of their leaf.
+
+    Args:
+        module: whose they are.
+        rules: "mean" or "keep" by pattern of buffer names; "keep" leaves a buffer out.
+
+    Raises:
+        PlanError: a buffer of whole numbers without a rule.
+    """
+    saved = module.state_dict(keep_vars=True)
+    for name, tensor in saved.items():
+        if not isinstance(tensor, torch.Tensor):
+            continue
+        if isinstance(tensor, torch.nn.Parameter):
+            if tensor.requires_grad:
+                yield name, tensor
+        elif rule(name, tensor, rules) == MEAN:
+            yield BUFFER + name, tensor
+
+
+def rule(name: str, tensor: torch.Tensor, rules: Mapping[str, str]) -> str:
+    """How a buffer merges: as the task says, else as known of torch's own, else the mean of floats.
+
+    >>> rule("bn.num_batches_tracked", torch.tensor(3), {})
+    'mean'
+    """
+    for pattern, chosen in (*rules.items(), *_KNOWN.items()):
+        if fnmatch(name, pattern):
+            return chosen
+    if tensor.is_floating_point():
+        return MEAN
+    raise PlanError(
+        f"buffer {name!r} holds {str(tensor.dtype).removeprefix('torch.')}, which has no mean of its own",
+        cure=f"Declare how it merges: tk.Torch(..., buffers={{{name!r}: 'keep'}}) leaves each node its own, "
+        "'mean' takes the rounded mean.",
+    )
+
+
+def arrays(module: torch.nn.Module, rules: Mapping[str, str]) -> Arrays:
+    """Copies of all that `named` gives, as float32, or wider where the module is."""
+    return {name: _array(tensor) for name, tensor in named(module, rules)}
+
+
+def _array(tensor: torch.Tensor) -> np.ndarray:
+    wide = tensor.detach().to(torch.promote_types(tensor.dtype, torch.float32), copy=True)
+    return np.asarray(wide.cpu().numpy())
+
+
+@torch.no_grad()
+def put(module: torch.nn.Module, values: Mapping[str, np.ndarray], rules: Mapping[str, str]) -> None:
+    """Copy arrays into the module, in place; whole numbers are rounded."""
+    for name, tensor in named(module, rules):
+        if name in values:
+            value = torch.from_numpy(np.ascontiguousarray(values[name]))
+            if not tensor.is_floating_point():
+                value = value.round()
+            tensor.copy_(value.reshape(tensor.shape))
+
+
+def fragment(names: Sequence[str], index: int, count: int) -> list[str]:
+    """The names of part `index` of `count`: every count-th, so that parts mix early and late layers.
+
+    Statistics go with every part. Source of the strided pattern: Streaming DiLoCo, arXiv:2501.18512.
+
+    >>> fragment(["a", "b", "c", "buffer:n"], 1, 2)
+    ['b', 'buffer:n']
+    """
+    weights = [name for name in names if not name.startswith(BUFFER)]
+    return weights[index % count :: count] + [name for name in names if name.startswith(BUFFER)]

@@ -1,0 +1,155 @@
+"""A module in training on this process, one step at a time."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any, final
+
+import torch
+
+from talkoot.core.errors import NodeFailed, PlanError
+from talkoot.data.feed import Batch
+from talkoot.learners.deep.building import build, device_of
+from talkoot.learners.deep.tensors import named
+
+if TYPE_CHECKING:
+    from talkoot.learners.deep.task import Torch
+
+_PRIME = 1_000_003
+
+
+@final
+class Trainer:
+    """A live module with its optimizer.
+
+    Args:
+        task: what is trained and how.
+        seed: parameters start as a function of it.
+
+    Attributes:
+        module: the module itself.
+        net: what is called: the module, or what an engine wraps around it.
+        hold: gives a context in which gradients are not exchanged yet.
+        steps: optimizer steps done.
+    """
+
+    def __init__(self, task: Torch, seed: int) -> None:
+        self.task, self.seed = task, seed
+        self.device = device_of(task.device)
+        torch.manual_seed(seed)
+        self.module, self.optimizer, self.scheduler = build(task.build, self.device)
+        if task.compile:
+            self.module.compile()
+        self.module.train()
+        self.net: Callable[[torch.Tensor], Any] = self.module
+        self.hold: Callable[[], AbstractContextManager[Any]] = nullcontext
+        self.named = dict(named(self.module, task.buffers))
+        self.steps = 0
+        self._fresh = copy.deepcopy(
+            (self.optimizer.state_dict(), self.scheduler.state_dict() if self.scheduler is not None else {})
+        )
+
+    def begin(self, step: int, part: int) -> None:
+        """Random numbers of dropout and the like become a function of (seed, step, part)."""
+        torch.manual_seed((self.seed * _PRIME + step) * _PRIME + part)
+
+    def backward(self, batch: Batch, share: float = 1.0) -> float:
+        """Add the gradient of the batch's mean loss, times `share`, to what is there; give the loss.
+
+        Raises:
+            NodeFailed: the loss is not finite; no gradient was added for that part of the batch.
+        """
+        x, y = self.tensors(batch)
+        size = -(-len(x) // self.task.accumulate)
+        starts = range(0, len(x), size)
+        total = 0.0
+        for start in starts:
+            part = slice(start, start + size)
+            weight = len(x[part]) / len(x)
+            with self.hold() if start != starts[-1] else nullcontext():
+                loss = self.loss(self.forward(x[part]), x[part] if y is None else y[part])
+                total += weight * self._finite(loss)
+                torch.autograd.backward(loss * (weight * share))
+        return total
+
+    def forward(self, x: torch.Tensor) -> Any:
+        """What the module says to a part of a batch."""
+        with self._precision():
+            return self.net(x)
+
+    def loss(self, out: Any, y: torch.Tensor) -> torch.Tensor:
+        """The task's loss.
+
+        Raises:
+            PlanError: it is not one number.
+        """
+        with self._precision():
+            loss: Any = self.task.loss(out, y)
+        if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
+            what = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, torch.Tensor) else repr(loss)
+            raise PlanError(f"the loss gave {what}, not one number", cure="Take the mean over the batch.")
+        return loss.reshape(())
+
+    def apply(self) -> None:
+        """Take the optimizer's step with the gradients that are there, and forget them."""
+        if self.task.clip is not None:
+            torch.nn.utils.clip_grad_norm_(self.module.parameters(), self.task.clip)
+        self.optimizer.step()
+        if self.scheduler is not None:
+            self.scheduler.step()
+        self.optimizer.zero_grad()
+        self.steps += 1
+
+    def state(self) -> dict[str, Any]:
+        """All that training goes on from; tensors are the live ones."""
+        return {
+            "module": self.module.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict() if self.scheduler is not None else {},
+            "step": self.steps,
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from `state`."""
+        self.module.load_state_dict(state["module"])
+        self.resume(state["optimizer"], state["scheduler"], state["step"])
+
+    def resume(self, optimizer: Mapping[str, Any], scheduler: Mapping[str, Any], steps: int) -> None:
+        """Go on with an optimizer, and its schedule, after `steps` steps; what is given stays as it is."""
+        self.optimizer.load_state_dict(copy.deepcopy(dict(optimizer)))
+        if self.scheduler is not None:
+            self.scheduler.load_state_dict(dict(scheduler))
+        self.optimizer.zero_grad()
+        self.steps = steps
+
+    def unwrap(self) -> None:
+        """Call the module itself again, not what an engine wrapped around it."""
+        self.net, self.hold = self.module, nullcontext
+
+    def restart(self) -> None:
+        """Go on with the optimizer as it was built."""
+        self.resume(*self._fresh, 0)
+
+    def tensors(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """The batch on the module's device."""
+        x = torch.from_numpy(batch.X).to(self.device, non_blocking=True)
+        y = None if batch.y is None else torch.from_numpy(batch.y).to(self.device, non_blocking=True)
+        return x, y
+
+    def _precision(self) -> AbstractContextManager[Any]:
+        if self.task.precision == "bf16":
+            return torch.autocast(self.device.type, dtype=torch.bfloat16)
+        return nullcontext()
+
+    def _finite(self, loss: torch.Tensor) -> float:
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise NodeFailed(
+                f"the loss is {value}",
+                step=f"step {self.steps}",
+                cure="Look for such values in its samples; else a smaller learning rate or clip= helps.",
+            )
+        return value
