@@ -1,0 +1,117 @@
+"""The Ray cluster that this process works with: joined, or started here and then ended with this process."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import socket
+import threading
+from dataclasses import dataclass, field
+from typing import Any, final
+
+import ray
+
+from talkoot.core.errors import PlanError
+from talkoot.engines.machine import cores
+
+REACH = 5.0  # seconds until a cluster must answer
+_LOCAL = "local"
+
+
+@final
+@dataclass(slots=True, eq=False)
+class Cluster:
+    """The connection of this process, of which Ray allows one.
+
+    Args:
+        address: where it was joined; None as long as it was not joined from here.
+    """
+
+    address: str | None = None
+    _owner: int = 0
+    _lock: Any = field(default_factory=threading.RLock)
+
+    @property
+    def own(self) -> bool:
+        """Whether it was started here, and so cannot grow."""
+        return self.address == _LOCAL and ray.is_initialized()
+
+    @property
+    def session(self) -> str:
+        """Names the connection; another one has another name."""
+        context = ray.get_runtime_context()
+        return f"{context.gcs_address} {context.get_job_id()}"
+
+    def join(self, address: str | None) -> None:
+        """Be connected, to the cluster at `address`, or $RAY_ADDRESS, or else to one that is started here.
+
+        Raises:
+            PlanError: nobody is there, or this process is connected to another cluster.
+        """
+        with self._lock:
+            if not ray.is_initialized():
+                wanted = address or os.environ.get("RAY_ADDRESS") or _LOCAL
+                _reach(wanted)
+                self.address, self._owner = wanted, os.getpid()
+                _connect(wanted)
+            elif address not in (None, self.address, ray.get_runtime_context().gcs_address):
+                raise PlanError(
+                    f"this process is connected to the Ray cluster at "
+                    f"{ray.get_runtime_context().gcs_address} and cannot use one at {address} as well",
+                    cure="Call ray.shutdown() before, or leave address= out.",
+                )
+
+    def leave(self) -> None:
+        """Let go of a connection made from here; a cluster that was started here ends with it."""
+        with self._lock:
+            if self.address is not None and self._owner == os.getpid() and ray.is_initialized():
+                ray.shutdown()
+            self.address = None
+
+
+CLUSTER = Cluster()
+
+
+def _reach(address: str) -> None:
+    """Find out within seconds whether anybody listens; Ray itself would try for a minute."""
+    host, colon, port = address.rpartition(":")
+    if not colon and address in ("auto", _LOCAL):
+        return
+    try:
+        if address.startswith("ray://"):
+            raise OSError("addresses of Ray Client do not carry arrays in place")
+        socket.create_connection((host, int(port)), timeout=REACH).close()
+    except (OSError, ValueError) as error:
+        raise PlanError(
+            f"no Ray cluster can be reached at {address!r}: {error}",
+            cure="Take the address that `ray start` printed, such as 10.0.0.1:6379.",
+        ) from error
+
+
+def _connect(address: str) -> None:
+    """Start or join on a thread that lives on: the system ends a cluster with the thread that started it."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    local: Any = {"num_cpus": cores(), "include_dashboard": False} if address == _LOCAL else {}
+    troubles: list[BaseException | None] = []
+    done = threading.Event()
+
+    def keep() -> None:
+        try:
+            ray.init(address=address, logging_level=logging.ERROR, **local)
+            troubles.append(None)
+        except BaseException as error:
+            troubles.append(error)
+        done.set()
+        threading.Event().wait()
+
+    threading.Thread(target=keep, name="talkoot-ray", daemon=True).start()
+    done.wait()
+    if trouble := troubles[0]:
+        raise PlanError(
+            f"Ray did not {'start' if local else 'connect'}: {trouble}",
+            cure="See `ray status`, or run on Local(...).",
+        ) from trouble
+
+
+atexit.register(CLUSTER.leave)

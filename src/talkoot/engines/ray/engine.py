@@ -1,0 +1,76 @@
+"""Ray: nodes on the actors of a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
+from importlib.util import find_spec
+from typing import final
+
+from talkoot.core.engine import Engine, Listener, Nodes, ignore
+from talkoot.core.errors import PlanError
+from talkoot.core.plan import Plan
+from talkoot.core.shard import Shard
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Ray(Engine):
+    """Nodes on actors of a Ray cluster; each actor hosts any number of nodes.
+
+    Joins the cluster at `address`, or at $RAY_ADDRESS, or starts one on this machine, which ends with this
+    process. Actors are kept for a minute between fits. Plan, rows and models travel through the object store.
+    An actor that dies is replaced, and its nodes' round is done again.
+
+    Args:
+        workers: number of actors; never more are used than there are nodes.
+        address: the cluster, such as ``"10.0.0.1:6379"``.
+        cpus: cores for each actor, also less than one where actors mostly wait.
+        gpus: GPUs for each actor.
+        silence: seconds without a sign of life after which an actor is given up.
+
+    Raises:
+        PlanError: a number that makes no sense, or Ray is not installed.
+
+    >>> import talkoot as tk
+    >>> tk.Ray(8, cpus=2)
+    Ray(workers=8, cpus=2)
+    """
+
+    workers: int
+    address: str | None = field(default=None, kw_only=True)
+    cpus: float = field(default=1, kw_only=True)
+    gpus: float = field(default=0, kw_only=True)
+    silence: float = field(default=30.0, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if (
+            self.workers < 1
+            or min(self.cpus, self.gpus) < 0
+            or not self.cpus + self.gpus
+            or self.silence <= 0
+        ):
+            cure = "Take at least one worker, some cpus= or gpus=, and a positive silence=."
+            raise PlanError(f"{self} cannot work", cure=cure)
+        if find_spec("ray") is None:
+            raise PlanError("Ray is not installed", cure="pip install 'talkoot[ray]'")
+
+    def __repr__(self) -> str:
+        """Only what is not as usual."""
+        told = [f"{f.name}={value!r}" for f in fields(self) if (value := getattr(self, f.name)) != f.default]
+        return f"Ray({', '.join(told)})"
+
+    @contextmanager
+    def open(self, plan: Plan, shards: Mapping[str, Shard], listen: Listener = ignore) -> Iterator[Nodes]:
+        """Place the plan and the shards on actors; keep the actors for the next fit.
+
+        Raises:
+            PlanError: the plan does not pickle, or there is no cluster, or one that is too small.
+            DataError: a shard does not pickle.
+            NodeLost: the cluster has no room, or actors do not start there.
+        """
+        from talkoot.engines.ray.nodes import crew
+
+        with crew(plan, shards, listen, engine=self) as nodes:
+            yield nodes
