@@ -32,10 +32,11 @@ class OnDisk:
     offset: int = 0
     order: Literal["C", "F"] = "C"
 
-    def __getitem__(self, rows: Any) -> np.ndarray:
+    def take(self, indices: np.ndarray, axis: int) -> np.ndarray:
+        """As of arrays: entries along an axis, copied."""
         with reading(self.path):
             mapped = np.memmap(self.path, self.dtype, "r", self.offset, self.shape, self.order)
-        return np.array(mapped[rows])
+        return np.asarray(mapped.take(indices, axis=axis))
 
 
 Stored = np.ndarray | OnDisk
@@ -82,10 +83,10 @@ class ArraySamples(Samples):
 
     def take(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Copies of the rows."""
-        X = self.X[indices].astype(plain(self.X.dtype), copy=False)
+        X = self.X.take(indices, axis=0).astype(plain(self.X.dtype), copy=False)
         if self.y is None:
             return X, None
-        return X, self.y[indices].astype(plain(self.y.dtype, target=True), copy=False)
+        return X, self.y.take(indices, axis=0).astype(plain(self.y.dtype, target=True), copy=False)
 
 
 def from_arrays(name: str, X: Any, y: Any = None) -> ArraySamples:

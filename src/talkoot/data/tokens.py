@@ -44,7 +44,7 @@ class TokenSamples(Samples):
     def take(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Windows (b, window) int64, and the same one token later."""
         spans = indices[:, np.newaxis] * self.window + np.arange(self.window + 1)
-        taken = self.stream[spans].astype(np.int64)
+        taken = self.stream.take(spans, axis=0).astype(np.int64)
         return np.ascontiguousarray(taken[:, :-1]), np.ascontiguousarray(taken[:, 1:])
 
 
