@@ -6,6 +6,7 @@ import atexit
 import logging
 import os
 import socket
+import subprocess
 import threading
 from dataclasses import dataclass, field
 from typing import Any, final
@@ -14,6 +15,7 @@ import ray
 
 from talkoot.core.errors import PlanError
 from talkoot.engines.machine import cores
+from talkoot.engines.ray.reaper import reaper
 
 REACH = 5.0  # seconds until a cluster must answer
 _LOCAL = "local"
@@ -30,6 +32,7 @@ class Cluster:
 
     address: str | None = None
     _owner: int = 0
+    _reaper: subprocess.Popen[bytes] | None = None
     _lock: Any = field(default_factory=threading.RLock)
 
     @property
@@ -53,8 +56,10 @@ class Cluster:
             if not ray.is_initialized():
                 wanted = address or os.environ.get("RAY_ADDRESS") or _LOCAL
                 _reach(wanted)
+                self.leave()  # of a connection that somebody else ended
                 self.address, self._owner = wanted, os.getpid()
-                _connect(wanted)
+                session = _connect(wanted)
+                self._reaper = reaper(session) if wanted == _LOCAL else None
             elif address not in (None, self.address, ray.get_runtime_context().gcs_address):
                 raise PlanError(
                     f"this process is connected to the Ray cluster at "
@@ -67,7 +72,9 @@ class Cluster:
         with self._lock:
             if self.address is not None and self._owner == os.getpid() and ray.is_initialized():
                 ray.shutdown()
-            self.address = None
+            if self._reaper is not None and self._owner == os.getpid():
+                self._reaper.communicate()  # its turn
+            self.address = self._reaper = None
 
 
 CLUSTER = Cluster()
@@ -89,29 +96,33 @@ def _reach(address: str) -> None:
         ) from error
 
 
-def _connect(address: str) -> None:
-    """Start or join on a thread that lives on: the system ends a cluster with the thread that started it."""
+def _connect(address: str) -> str:
+    """Start or join, and give the session's folder.
+
+    Done on a thread that lives on: the system ends a cluster with the thread that started it.
+    """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     local: Any = {"num_cpus": cores(), "include_dashboard": False} if address == _LOCAL else {}
-    troubles: list[BaseException | None] = []
+    got: list[Any] = []
     done = threading.Event()
 
     def keep() -> None:
         try:
-            ray.init(address=address, logging_level=logging.ERROR, **local)
-            troubles.append(None)
+            context: Any = ray.init(address=address, logging_level=logging.ERROR, **local)
+            got.append(context.address_info["session_dir"])
         except BaseException as error:
-            troubles.append(error)
+            got.append(error)
         done.set()
         threading.Event().wait()
 
     threading.Thread(target=keep, name="talkoot-ray", daemon=True).start()
     done.wait()
-    if trouble := troubles[0]:
+    if isinstance(got[0], BaseException):
         raise PlanError(
-            f"Ray did not {'start' if local else 'connect'}: {trouble}",
+            f"Ray did not {'start' if local else 'connect'}: {got[0]}",
             cure="See `ray status`, or run on Local(...).",
-        ) from trouble
+        ) from got[0]
+    return str(got[0])
 
 
 atexit.register(CLUSTER.leave)
