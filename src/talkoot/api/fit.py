@@ -6,11 +6,10 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast, final
+from typing import TYPE_CHECKING, Any, cast, final
 
 from talkoot.api.forget import forget
 from talkoot.api.job import Job, told
-from talkoot.api.value import Value, value
 from talkoot.api.watching import watched
 from talkoot.core.engine import Engine, Run
 from talkoot.core.errors import DataError
@@ -26,6 +25,9 @@ from talkoot.guards.weigh import weigh
 from talkoot.learners import learner_for
 from talkoot.watch.events import Event, versions
 from talkoot.watch.report import report
+
+if TYPE_CHECKING:
+    from talkoot.api.value import Value
 
 
 @final
@@ -116,6 +118,8 @@ class Fit:
         >>> [worth.node for worth in fit.value().nodes]
         ['much', 'little']
         """
+        from talkoot.api.value import value
+
         return value(self, scoring)
 
     def report(self, path: str | Path) -> Path:

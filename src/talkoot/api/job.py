@@ -8,9 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, final
 
-from sklearn.base import is_classifier, is_regressor
-from sklearn.utils import get_tags
-
 from talkoot.core.engine import Engine, Listener, Run, ignore
 from talkoot.core.errors import DataError, PlanError
 from talkoot.core.plan import Plan
@@ -82,6 +79,8 @@ class Job:
         supervised = learns_from_target(estimator)
         if supervised and not self.shards.has_target:
             raise _no_target(estimator, self.shards)
+        from sklearn.base import is_classifier
+
         labels = is_classifier(estimator)
         return agree(self.shards, self.engine, labels=labels, target=supervised, listen=listen)
 
@@ -141,6 +140,9 @@ def without(shards: Shards, node: str) -> Shards:
 
 def learns_from_target(estimator: Any) -> bool:
     """Whether an estimator is fitted to targets, not to features alone."""
+    from sklearn.base import is_classifier, is_regressor
+    from sklearn.utils import get_tags
+
     return bool(
         is_classifier(estimator) or is_regressor(estimator) or get_tags(estimator).target_tags.required
     )

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any, final
 
 import numpy as np
-from scipy.sparse import csr_array
 
 from talkoot.core.shard import Block, Schema
 from talkoot.data.columns import FLOAT32, FLOAT64, NUMBER
@@ -70,11 +69,13 @@ class ArrayShard(Source):
         """The same arrays where they fit the schema, else a copy that does."""
         y = encode(self.y, schema) if target else None
         if not self.rows:
-            empty = np.empty((0, schema.features), schema.dtype)
-            X: Any = csr_array(empty) if schema.sparse else empty
-            return ArrayShard(name=self.name, X=X, y=y, w=self.w)
-        X = self._ordered(schema).astype(schema.dtype, copy=False)
-        X = csr_array(X) if schema.sparse and isinstance(X, np.ndarray) else X
+            X: Any = np.empty((0, schema.features), schema.dtype)
+        else:
+            X = self._ordered(schema).astype(schema.dtype, copy=False)
+        if schema.sparse and isinstance(X, np.ndarray):
+            from scipy.sparse import csr_array
+
+            X = csr_array(X)
         return replace(self, X=X, y=y, own=None)
 
     def _ordered(self, schema: Schema) -> Any:
@@ -103,6 +104,8 @@ class ArrayShard(Source):
             yield Block(X=self.X[part] if dense else self._csr_rows(part), y=y, w=w)
 
     def _csr_rows(self, part: slice) -> Any:
+        from scipy.sparse import csr_array
+
         ends = self.X.indptr[part.start : part.stop + 1]
         kept = slice(ends[0], ends[-1])
         arrays = (self.X.data[kept], self.X.indices[kept], ends - ends[0])

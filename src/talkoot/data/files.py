@@ -10,7 +10,6 @@ from typing import Any, final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from scipy.sparse import csr_array
 
 from talkoot.core.errors import DataError
 from talkoot.core.shard import Block, Schema
@@ -240,7 +239,11 @@ def _features(batch: Any, names: Sequence[str], schema: Schema) -> Any:
             for name, column, kind in zip(names, columns, schema.kinds, strict=True)
         }
     X = matrix(columns, len(batch), schema.dtype)
-    return csr_array(X) if schema.sparse else X
+    if not schema.sparse:
+        return X
+    from scipy.sparse import csr_array
+
+    return csr_array(X)
 
 
 def _same_names(types: Mapping[str, Any], first: Mapping[str, Any], path: str, first_path: str) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from scipy.sparse import csr_array, issparse
 
 from talkoot.core.errors import DataError
 from talkoot.data.arrays import ArrayShard
@@ -106,7 +106,7 @@ def _from_array(name: str, data: Any, roles: Roles) -> ArrayShard:
                 f"{role}={roles.name(role)!r} names a column, and arrays have none",
                 cure=f"Give {role}= as an array, or the data as a table.",
             )
-    X = _csr(data) if issparse(data) else _dense(data)
+    X = _csr(data) if is_sparse(data) else _dense(data)
     if roles.columns is not None:
         X = X[:, _positions(roles.columns, X.shape[1])]
     y = None if roles.target is None else as_target(roles.target)
@@ -133,7 +133,14 @@ def _dense(data: Any) -> np.ndarray:
     return X
 
 
+def is_sparse(data: Any) -> bool:
+    """Whether it is a sparse matrix of scipy, which is not loaded just to find out."""
+    return "scipy.sparse" in sys.modules and bool(sys.modules["scipy.sparse"].issparse(data))
+
+
 def _csr(data: Any) -> Any:
+    from scipy.sparse import csr_array
+
     X = csr_array(data)
     if X.dtype.kind not in "biuf":
         raise DataError(f"the sparse matrix holds {X.dtype}", cure="Make it numbers.")

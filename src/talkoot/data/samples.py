@@ -7,12 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from scipy.sparse import issparse
 
 from talkoot.core.errors import DataError
 from talkoot.core.shard import Shard
 from talkoot.data.arrays import ArrayShard
 from talkoot.data.files import FileShard
+from talkoot.data.memory import is_sparse
 from talkoot.data.paths import are_paths
 from talkoot.data.roles import Roles
 from talkoot.data.samples_arrays import ArraySamples, from_arrays
@@ -78,7 +78,7 @@ def _source(name: str, data: Any, roles: Roles) -> Samples:
         data, roles = _pair(data, roles)
     if is_table(data):
         return _from_table(name, data, roles)
-    if issparse(data):
+    if is_sparse(data):
         raise DataError("samples of a sparse matrix are dense", cure="Give X.toarray().")
     for role in ("target", "columns"):
         given = roles.name(role) if role == "target" else roles.columns

@@ -12,7 +12,6 @@ from typing import Any
 
 from talkoot.core.errors import NotDistributable
 from talkoot.core.learner import Learner
-from talkoot.learners.nearest import nearest
 
 MODULES = ("preprocess", "impute", "encode", "quantiles", "gram", "decompose", "bayes", "glm", "compose")
 
@@ -45,6 +44,8 @@ def learner_for(estimator: Any) -> Learner:
         return estimator
     make = catalogue().get(type(estimator))
     if make is None:
+        from talkoot.learners.nearest import nearest
+
         name = getattr(estimator, "__name__", type(estimator).__name__)
         raise NotDistributable(f"{name} cannot be distributed", cure=nearest(estimator, catalogue()))
     _require_valid(estimator)

@@ -5,20 +5,16 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 import torch.distributed as dist
-from torch.distributed.checkpoint.state_dict import (
-    get_model_state_dict,
-    get_optimizer_state_dict,
-    set_model_state_dict,
-    set_optimizer_state_dict,
-)
-from torch.distributed.fsdp import FSDPModule
 
-from talkoot.engines.ranks.checkpoint import Checkpoints
 from talkoot.engines.ranks.group import Peers
+from talkoot.engines.ranks.wrap import is_sharded
 from talkoot.learners.deep.trainer import Trainer
+
+if TYPE_CHECKING:
+    from talkoot.engines.ranks.checkpoint import Checkpoints
 
 EVERY = 60.0  # seconds between two checkpoints
 
@@ -45,7 +41,11 @@ class Saving:
         Raises:
             PlanError: the folder holds checkpoints of another plan.
         """
-        return cls(checkpoints=None if folder is None else Checkpoints(folder, digest=digest))
+        if folder is None:
+            return cls()
+        from talkoot.engines.ranks.checkpoint import Checkpoints  # what it needs of torch takes a second
+
+        return cls(checkpoints=Checkpoints(folder, digest=digest))
 
     def due(self) -> bool:
         """Whether it is time for one."""
@@ -87,15 +87,19 @@ class Saving:
 
 def _state(trainer: Trainer) -> dict[str, Any]:
     state = trainer.state()
-    if isinstance(trainer.module, FSDPModule):
+    if is_sharded(trainer.module):
+        from torch.distributed.checkpoint.state_dict import get_model_state_dict, get_optimizer_state_dict
+
         state["module"] = get_model_state_dict(trainer.module)
         state["optimizer"] = get_optimizer_state_dict(trainer.module, trainer.optimizer)
     return state
 
 
 def _restore(trainer: Trainer, state: dict[str, Any]) -> None:
-    if not isinstance(trainer.module, FSDPModule):
+    if not is_sharded(trainer.module):
         return trainer.load(state)
+    from torch.distributed.checkpoint.state_dict import set_model_state_dict, set_optimizer_state_dict
+
     set_model_state_dict(trainer.module, state["module"])
     set_optimizer_state_dict(trainer.module, trainer.optimizer, state["optimizer"])
     if trainer.scheduler is not None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import torch
-from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
 from talkoot.core.errors import PlanError
@@ -68,6 +68,8 @@ def replicate(trainer: Trainer, group: Peers) -> None:
 
 def shard(trainer: Trainer) -> None:
     """Every rank keeps a part of each parameter, of its gradient and of the optimizer's state (FSDP2)."""
+    from torch.distributed.fsdp import fully_shard
+
     names = {id(parameter): name for name, parameter in trainer.module.named_parameters()}
     module: Any = trainer.module
     for child in module.children():
@@ -80,9 +82,11 @@ def shard(trainer: Trainer) -> None:
     trainer.net = module
 
 
-def unwrap(trainer: Trainer) -> None:
-    """The plain module again."""
-    trainer.unwrap()
+def is_sharded(module: torch.nn.Module) -> bool:
+    """Whether `shard` was here."""
+    return "torch.distributed.fsdp" in sys.modules and isinstance(
+        module, sys.modules["torch.distributed.fsdp"].FSDPModule
+    )
 
 
 def whole_state(module: torch.nn.Module) -> dict[str, Any]:
