@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from talkoot import recipes
     from talkoot.api.check import check
     from talkoot.api.compare import compare
     from talkoot.api.comparison import Comparison
@@ -109,6 +110,7 @@ _HOMES = {
     "learners.deep.task": ("Torch",),
 }
 _HOME = {name: f"talkoot.{module}" for module, names in _HOMES.items() for name in names}
+_MODULES = ("recipes",)
 
 __version__ = "0.1.0"
 __all__ = [
@@ -151,6 +153,7 @@ __all__ = [
     "images",
     "learner_for",
     "quantize",
+    "recipes",
     "rounds",
     "run",
     "shards",
@@ -162,6 +165,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"talkoot.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'talkoot' has no attribute {name!r}")
     return getattr(import_module(_HOME[name]), name)

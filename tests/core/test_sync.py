@@ -73,3 +73,11 @@ def test_nonsense_is_refused_with_a_cure() -> None:
 def test_every_single_step_warns_that_differences_are_not_gradients() -> None:
     with pytest.warns(UserWarning, match="not averaging gradients"):
         every(steps=1)
+
+
+def test_what_is_on_its_way_arrives_before_the_next_part_goes() -> None:
+    assert every(steps=20, fragments=4, delay=4).delay == 4
+    with pytest.raises(PlanError, match="delay=5 does not fit between meetings 5 steps apart"):
+        every(steps=20, fragments=4, delay=5)
+    with pytest.raises(PlanError, match="take turns"):
+        every(steps=3, fragments=4)

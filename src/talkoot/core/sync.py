@@ -133,10 +133,16 @@ class Rounds(Sync):
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise PlanError(f"{name}={value} must be positive")
-        if self.delay < 0 or (self.steps is not None and self.delay >= self.steps):
+        between = None if self.steps is None else self.steps // self.fragments
+        if between == 0:
             raise PlanError(
-                f"delay={self.delay} does not fit between meetings every {self.steps} steps",
-                cure="Take 0 <= delay < steps.",
+                f"{self.fragments} fragments cannot take turns within {self.steps} steps",
+                cure="Take fragments <= steps.",
+            )
+        if self.delay < 0 or (between is not None and self.delay >= between):
+            raise PlanError(
+                f"delay={self.delay} does not fit between meetings {between} steps apart",
+                cure="Take 0 <= delay < steps / fragments.",
             )
         if self.grace is not None and self.quorum is None:
             raise PlanError("grace= waits for those behind a quorum, and there is none", cure="Set quorum=.")
@@ -153,7 +159,7 @@ class Rounds(Sync):
         given: dict[str, Any] = {
             f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("limit", "steps")
         }
-        steps = None if self.steps is None else max(1, self.steps // self.fragments)
+        steps = None if self.steps is None else self.steps // self.fragments
         return Round(index=len(history), dropped=_dropped(history), steps=steps, **given)
 
 
@@ -225,7 +231,7 @@ def every(
         seconds: time between two meetings.
         rounds: number of meetings; None to go on until the learner is done.
         delay: inner steps that nodes go on with while their updates are on their way, so that a slow
-            network costs no time (delay < steps).
+            network costs no time (delay < steps / fragments).
         fragments: exchange the model in that many parts, one after the other, `steps` / `fragments`
             steps apart: the same bytes, in smaller bursts. Source: Streaming DiLoCo, arXiv:2501.18512.
         quorum: nodes that must arrive for a round to count; None for all.

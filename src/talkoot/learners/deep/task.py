@@ -141,7 +141,7 @@ class Torch(Learner):
         """
         most = self.steps(schema.rows)
         if isinstance(sync, Rounds) and sync.steps is not None:
-            return math.ceil(most / max(1, sync.steps // sync.fragments))
+            return math.ceil(most / (sync.steps // sync.fragments))
         if isinstance(sync, EveryStep):
             return most
         if sync.ends:
@@ -239,7 +239,7 @@ def _difference(
     if ctx.seconds is not None:
         rows, loss = _walk_until(trainer, feed, source, time.monotonic() + ctx.seconds)
     else:
-        steps = ctx.steps or trainer.task.steps(source.rows)
+        steps = ctx.steps or _pass(trainer.task, source)
         start = ctx.round * steps
         rows, loss = _walk(trainer, feed, source, range(start, start + steps - ctx.delay))
     now = arrays(trainer.module, trainer.task.buffers)
@@ -247,6 +247,11 @@ def _difference(
     said = {name: now[name] - model[name] for name in names}
     inner = _inner(trainer, {name: now[name] for name in names})
     return Update(values={**said, LOSS: np.array([loss])}, weight=float(rows)), inner
+
+
+def _pass(task: Torch, source: Samples) -> int:
+    """Steps in which a node learns `epochs` times from its own samples."""
+    return max(1, math.ceil(task.epochs * source.rows / (source.quota or task.batch)))
 
 
 def _rebased(model: Arrays, local: Inner | None) -> Arrays:
