@@ -161,8 +161,9 @@ class Director:
                 raise error
             case Ended(epoch, run) if epoch == self.epoch:
                 seat.ended, self.result = True, run or self.result
-            case Broken(epoch, _) if epoch == self.epoch:
+            case Broken(epoch, cause) if epoch == self.epoch:
                 seat.broken = True
+                self.listen("broken", {"worker": seat.rank, "cause": cause})
                 self.mend = self.mend or time.monotonic() + _MEND
             case Left():
                 self._leave(seat, said)

@@ -229,7 +229,7 @@ class broken:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, PeerLost | ConnectionError | dist.DistError) or (
+        if isinstance(error, PeerLost | dist.DistError) or (
             isinstance(error, RuntimeError) and is_wire(error)
         ):
             raise GroupBroken(str(error)) from error

@@ -21,7 +21,7 @@ from talkoot.data.feed import Feed
 from talkoot.data.samples import Samples
 from talkoot.engines.processes import wire
 from talkoot.engines.ranks.advice import Advice
-from talkoot.engines.ranks.group import Peers
+from talkoot.engines.ranks.group import Peers, broken
 from talkoot.engines.ranks.memory import Memory
 from talkoot.engines.ranks.pause import GO_ON, Pause
 from talkoot.engines.ranks.rounds import hosted
@@ -73,6 +73,7 @@ class Steps:
     pause: Pause
     listen: Listener
     since: float = field(default_factory=time.perf_counter)
+    reported: int = 0
 
     @property
     def task(self) -> Torch:
@@ -130,18 +131,22 @@ class Steps:
         marks = self.group.numbers([trainer.steps, _mark(trainer)])
         if (marks != marks[0]).any():
             furthest = int(marks[:, 0].argmax())
-            said = self.group.gather(wire.packed(trainer.state()) if self.group.rank == furthest else b"")
+            mine = wire.packed((trainer.state(), self.memory.told)) if self.group.rank == furthest else b""
+            said = self.group.gather(mine)
             if self.group.rank != furthest:
-                trainer.load(wire.unpacked(said[furthest]))
+                state, self.memory.told = wire.unpacked(said[furthest])
+                trainer.load(state)
 
     def _walk(self, trainer: Trainer, feed: Feed) -> None:
         total, ahead, loss, rows = self.task.steps(self.schema.rows), 1, 0.0, 0
+        self.reported = trainer.steps
         advice = Advice(self.task, self.shards, self.group, self.listen)
         share = self.group.world / self.task.batch
         for step in range(trainer.steps, total):
             batch = feed.at(step)
             trainer.begin(step, self.group.rank)
-            loss += batch.rows * trainer.backward(batch, share * batch.rows)
+            with broken():
+                loss += batch.rows * trainer.backward(batch, share * batch.rows)
             rows += batch.rows
             trainer.apply()
             ahead -= 1
@@ -154,8 +159,8 @@ class Steps:
         now = time.perf_counter()
         wish = self.pause.wish() if trainer.steps < self.task.steps(self.schema.rows) else GO_ON
         table = self.group.numbers([loss, rows, wish, self.saving.due(), now - self.since])
-        steps = trainer.steps - (self.memory.told[-1].round.index if self.memory.told else 0)
-        seconds = table[0, 4]
+        steps, seconds = trainer.steps - self.reported, table[0, 4]
+        self.reported = trainer.steps
         self._tell(trainer, float(table[:, 0].sum() / table[:, 1].sum()), float(table[:, 1].sum()), seconds)
         self.since = now
         stop = int(table[:, 2].max())
