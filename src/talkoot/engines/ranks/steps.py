@@ -151,17 +151,21 @@ class Steps:
             trainer.apply()
             ahead -= 1
             if not ahead or step + 1 == total:
-                ahead, loss, rows = self._report(trainer, loss, rows), 0.0, 0
+                ahead, loss, rows = self._report(trainer, loss, rows, trainer.measure(batch)), 0.0, 0
                 advice.consider(trainer, feed, total)
 
-    def _report(self, trainer: Trainer, loss: float, rows: int) -> int:
+    def _report(self, trainer: Trainer, loss: float, rows: int, seen: Mapping[str, float]) -> int:
         """Tell how it goes, save if it is time, stop if one wants to; the steps until the next report."""
         now = time.perf_counter()
         wish = self.pause.wish() if trainer.steps < self.task.steps(self.schema.rows) else GO_ON
-        table = self.group.numbers([loss, rows, wish, self.saving.due(), now - self.since])
+        mine = [loss, rows, wish, self.saving.due(), now - self.since]
+        table = self.group.numbers([*mine, *seen.values()])
         steps, seconds = trainer.steps - self.reported, table[0, 4]
         self.reported = trainer.steps
-        self._tell(trainer, float(table[:, 0].sum() / table[:, 1].sum()), float(table[:, 1].sum()), seconds)
+        total = table.sum(axis=0)
+        measured = dict(zip(seen, (total[len(mine) :] / self.group.world).tolist(), strict=True))
+        rate = {"samples_per_s": float(total[1] / max(seconds, 1e-9))}
+        self._tell(trainer, {"loss": float(total[0] / total[1]), **measured, **rate}, seconds)
         self.since = now
         stop = int(table[:, 2].max())
         if stop != GO_ON or table[0, 3]:
@@ -170,9 +174,8 @@ class Steps:
         self.pause.obey(stop, trainer.steps)
         return max(1, int(REPORT * steps / max(seconds, 1e-9)))
 
-    def _tell(self, trainer: Trainer, loss: float, rows: float, seconds: float) -> None:
+    def _tell(self, trainer: Trainer, metrics: Mapping[str, float], seconds: float) -> None:
         nodes = tuple(self.shards)
-        metrics = {"loss": loss, "samples_per_s": rows / max(seconds, 1e-9)}
         outcome = Outcome(
             round=Round(index=trainer.steps, gradient=True, cohort=nodes),
             arrived=nodes,

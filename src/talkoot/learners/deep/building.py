@@ -29,6 +29,11 @@ def build(function: Callable[[], Any], device: torch.device) -> Built:
         raise PlanError(
             f"build() gave a {type(optimizer).__name__} as optimizer", cure=f"It has to {_WANTED}."
         )
+    if isinstance(optimizer, torch.optim.LBFGS):
+        raise PlanError(
+            "LBFGS evaluates the loss several times a step, and nodes meet once a step",
+            cure="Take another optimizer.",
+        )
     _check_owner(module, optimizer)
     module.to(device)
     return module, optimizer, scheduler
@@ -54,11 +59,14 @@ def device_of(asked: str | None) -> torch.device:
     """The device asked for; without a word the GPU of this process's local rank, or the processor.
 
     Raises:
-        PlanError: no GPU when one was asked for.
+        PlanError: no GPU when one was asked for, or no such device.
     """
     if asked is None:
         return torch.device("cuda", torch.cuda.current_device()) if has_gpu() else torch.device("cpu")
-    device = torch.device(asked)
+    try:
+        device = torch.device(asked)
+    except RuntimeError:
+        raise PlanError(f"device={asked!r} is none of torch's", cure='Take "cpu" or "cuda".') from None
     if device.type == "cuda" and not has_gpu():
         raise PlanError(
             f"device={asked!r} was asked for and torch {torch.__version__} sees no GPU here",

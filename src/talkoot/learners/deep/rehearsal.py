@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import copy
+import os
+import traceback
+import warnings
 
 import torch
 
+import talkoot
 from talkoot.core.errors import PlanError, TalkootError
 from talkoot.data.feed import Batch
 from talkoot.learners.deep.trainer import Trainer
@@ -20,13 +24,15 @@ def rehearse(trainer: Trainer, batch: Batch) -> None:
     """
     kept = {name: copy.deepcopy(buffer) for name, buffer in trainer.module.named_buffers()}
     try:
-        trainer.backward(batch)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", message="Using a target size")  # it would be broadcast
+            trainer.backward(batch)
     except TalkootError:
         raise
     except Exception as error:
         raise PlanError(
             f"the module or the loss cannot take the samples, X {_said(batch.X)}, "
-            f"y {_said(batch.y)}: {type(error).__name__}: {error}",
+            f"y {_said(batch.y)}: {type(error).__name__}: {error} ({_place(error)})",
             cure="Try module(X) and loss(module(X), y) with such tensors by hand.",
         ) from error
     _check_used(trainer.module)
@@ -34,6 +40,17 @@ def rehearse(trainer: Trainer, batch: Batch) -> None:
     with torch.no_grad():
         for name, buffer in trainer.module.named_buffers():
             buffer.copy_(kept[name])
+
+
+def _place(error: Exception) -> str:
+    """The last line that is the user's own."""
+    libraries = [os.path.dirname(torch.__file__), os.path.dirname(talkoot.__file__)]
+    lines = [
+        f"{frame.filename}, line {frame.lineno}"
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith((*libraries, "<"))
+    ]
+    return lines[-1] if lines else "in torch"
 
 
 def _check_used(module: torch.nn.Module) -> None:

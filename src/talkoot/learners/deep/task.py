@@ -9,6 +9,8 @@ import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, fields
+from functools import partial
+from numbers import Integral, Real
 from typing import Any, ClassVar, Literal, cast, final
 
 import numpy as np
@@ -21,7 +23,7 @@ from talkoot.core.outer import Add, Outer
 from talkoot.core.shard import Schema, Shard
 from talkoot.core.sync import EveryStep, Rounds, Sync
 from talkoot.core.update import METRIC, Update
-from talkoot.data.feed import Feed
+from talkoot.data.feed import Batch, Feed
 from talkoot.data.samples import Samples
 from talkoot.learners.deep.building import build
 from talkoot.learners.deep.rehearsal import rehearse
@@ -29,7 +31,12 @@ from talkoot.learners.deep.stepper import Stepper
 from talkoot.learners.deep.tensors import KEEP, MEAN, Arrays, arrays, fragment, put
 from talkoot.learners.deep.trainer import Trainer
 
-LOSS = METRIC + "loss"
+_NUMBERS = (
+    ("epochs", Real, "number"),
+    ("batch", Integral, "whole number"),
+    ("accumulate", Integral, "whole number"),
+    ("clip", Real, "number"),
+)
 _HERE = threading.local()  # the trainer that this thread used last: modules are costly to build
 
 
@@ -112,10 +119,19 @@ class Torch(Learner):
     means: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch", "accumulate", "clip"):
+        for name in ("build", "loss"):
             value = getattr(self, name)
-            if value is not None and value <= 0:
-                raise PlanError(f"{name}={value} must be positive")
+            if not callable(value) or (name == "build" and isinstance(value, torch.nn.Module)):
+                raise PlanError(
+                    f"{name}= is a {type(value).__name__}, not a function",
+                    cure="Write build=lambda: (module, optimizer), and loss=torch.nn.functional.mse_loss.",
+                )
+        if not isinstance(self.metrics, Mapping):
+            raise PlanError("metrics= is no dict", cure='Write metrics={"accuracy": accuracy}.')
+        for name, kind, what in _NUMBERS:
+            value = getattr(self, name)
+            if value is not None and not (isinstance(value, kind) and 0 < value < math.inf):
+                raise PlanError(f"{name}={value!r} is no positive {what}")
         if self.precision not in ("float32", "bf16"):
             raise PlanError(f"precision={self.precision!r} is unknown", cure='Take "float32" or "bf16".')
         wrong = {rule for rule in self.buffers.values() if rule not in (MEAN, KEEP)}
@@ -123,11 +139,9 @@ class Torch(Learner):
             raise PlanError(f"buffers merge by 'mean' or 'keep', not {wrong.pop()!r}")
 
     def __repr__(self) -> str:
-        name = getattr(self.build, "__qualname__", repr(self.build))
-        loss = getattr(self.loss, "__name__", repr(self.loss))
         plain = {f.name: f.default for f in fields(self) if isinstance(f.default, int | float | str | None)}
         said = [f"{k}={getattr(self, k)!r}" for k, v in plain.items() if getattr(self, k) != v]
-        return f"Torch({', '.join([name, loss, *said])})"
+        return f"Torch({', '.join([_name(self.build), _name(self.loss), *said])})"
 
     def steps(self, rows: int) -> int:
         """Steps in all, where the nodes have `rows` samples together."""
@@ -146,7 +160,9 @@ class Torch(Learner):
             return most
         if sync.ends:
             return None
-        raise PlanError(f"{sync} does not say when to stop", cure="Give it rounds=.")
+        raise PlanError(
+            "meeting by the clock does not say when to stop", cure="Write tk.every(seconds=..., rounds=...)."
+        )
 
     def init(self, schema: Schema, rng: np.random.Generator) -> Arrays:
         """The parameters as `build` makes them, a function of the seed."""
@@ -201,6 +217,16 @@ class Torch(Learner):
         return module.eval()
 
 
+def _name(function: Any) -> str:
+    """A function in words that are the same in every process."""
+    if isinstance(function, partial):
+        given = [*map(repr, function.args), *(f"{k}={v!r}" for k, v in function.keywords.items())]
+        return f"{_name(function.func)}({', '.join(given)})"
+    if type(function).__repr__ is object.__repr__:
+        return f"{type(function).__name__}()"
+    return str(getattr(function, "__qualname__", repr(function)))
+
+
 def _trainer(task: Torch, seed: int) -> Trainer:
     if (
         getattr(_HERE, "trainer", None) is None
@@ -220,7 +246,7 @@ def _gradient(trainer: Trainer, model: Arrays, feed: Feed, source: Samples, ctx:
     trainer.begin(ctx.round, _part(source))
     loss = trainer.backward(batch)
     said = {name: _moved(tensor, model[name]) for name, tensor in trainer.named.items()}
-    return Update(values={**said, LOSS: np.array([loss])}, weight=float(batch.rows))
+    return Update(values={**said, **_seen(trainer, loss, batch)}, weight=float(batch.rows))
 
 
 def _moved(tensor: torch.Tensor, before: np.ndarray) -> np.ndarray:
@@ -246,7 +272,13 @@ def _difference(
     names = fragment(list(now), ctx.round, ctx.fragments)
     said = {name: now[name] - model[name] for name in names}
     inner = _inner(trainer, {name: now[name] for name in names})
-    return Update(values={**said, LOSS: np.array([loss])}, weight=float(rows)), inner
+    return Update(values={**said, **_seen(trainer, loss, feed.at(trainer.steps))}, weight=float(rows)), inner
+
+
+def _seen(trainer: Trainer, loss: float, batch: Batch) -> dict[str, np.ndarray]:
+    """What is worth watching, as leaves."""
+    seen = {"loss": loss, **trainer.measure(batch)}
+    return {METRIC + name: np.array([value]) for name, value in seen.items()}
 
 
 def _pass(task: Torch, source: Samples) -> int:

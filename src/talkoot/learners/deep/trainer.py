@@ -84,13 +84,18 @@ class Trainer:
         """The task's loss.
 
         Raises:
-            PlanError: it is not one number.
+            PlanError: it is not one number of torch, or depends on no parameter.
         """
         with self._precision():
             loss: Any = self.task.loss(out, y)
         if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
             what = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, torch.Tensor) else repr(loss)
             raise PlanError(f"the loss gave {what}, not one number", cure="Take the mean over the batch.")
+        if not loss.requires_grad:
+            raise PlanError(
+                "the loss depends on no parameter that is trained",
+                cure="Compute it from the module's output by functions of torch, without detach() or item().",
+            )
         return loss.reshape(())
 
     def apply(self) -> None:
@@ -102,6 +107,19 @@ class Trainer:
             self.scheduler.step()
         self.optimizer.zero_grad()
         self.steps += 1
+
+    @torch.no_grad()
+    def measure(self, batch: Batch) -> dict[str, float]:
+        """The task's metrics of a batch, in evaluation mode."""
+        if not self.task.metrics:
+            return {}
+        x, y = self.tensors(batch)
+        self.module.eval()
+        try:
+            out = self.forward(x)
+            return {name: float(of(out, x if y is None else y)) for name, of in self.task.metrics.items()}
+        finally:
+            self.module.train()
 
     def state(self) -> dict[str, Any]:
         """All that training goes on from; tensors are the live ones."""
