@@ -23,8 +23,6 @@ from typing import final
 from torch.distributed import DistStoreError
 from torch.distributed.distributed_c10d import Store
 
-SPIN = 20e-6  # seconds of looking for a word without sleeping: it is often there before a sleep would end
-
 _WORD = struct.Struct("=Bq")  # a kind, and a number that goes with it
 _HELLO, _SAY, _BLAME, _LEAVE = range(4)
 _DESCRIPTORS = socket.CMSG_SPACE(struct.calcsize("i"))
@@ -173,8 +171,7 @@ class Links:
             now = time.monotonic()
             if now > start + self.timeout:
                 raise self._fail(PeerSilent(missing[0], f"said nothing for {self.timeout:g} s"))
-            wait = 0.0 if now < start + SPIN else (start + self.timeout - now) * 1e3 + 1
-            for fd, _ in self._poll.poll(wait):
+            for fd, _ in self._poll.poll((start + self.timeout - now) * 1e3 + 1):
                 self._listen(self._by_fd[fd])
         return {peer: words.popleft() for peer, words in self._heard.items()}
 
