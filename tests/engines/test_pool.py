@@ -60,7 +60,7 @@ def test_a_stopped_worker_is_not_lent(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_fork_server_that_does_not_answer_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    own = Pool()
+    own = Pool(())
     first = own.lease(30.0)
     (server,) = (p for p in psutil.Process().children() if first.pid in {c.pid for c in p.children()})
     monkeypatch.setattr(pool, "REPLY", 0.5)
@@ -88,7 +88,7 @@ def test_that_no_worker_can_be_started_is_said(tmp_path: Path, monkeypatch: pyte
     broken.write_text("#!/bin/sh\nexit 3\n")
     broken.chmod(0o755)
     monkeypatch.setattr("sys.executable", str(broken))
-    own = Pool()
+    own = Pool(())
     with pytest.raises(NodeLost, match="no worker process could be started") as caught:
         own.lease(30.0)
     assert "Inline()" in str(caught.value.cure)

@@ -16,7 +16,7 @@ from talkoot.core.shard import Schema, Shard
 from talkoot.engines.machine import folder
 from talkoot.engines.processes.nodes import Seat, WorkerNodes
 from talkoot.engines.processes.placement import Placement, deal, setting
-from talkoot.engines.processes.pool import POOL
+from talkoot.engines.processes.pool import DEEP, POOL
 
 
 @final
@@ -64,6 +64,7 @@ class Local(Engine):
         """
         if not plan.learner.samples or getattr(plan.sync, "quorum", None) is not None:
             return None
+        DEEP.warm()  # it imports torch while this process imports the rest
         from talkoot.engines.ranks.hands import Crew
 
         crew = Crew(

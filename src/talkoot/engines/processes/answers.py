@@ -34,15 +34,18 @@ class Answers:
     answers: list[Answer] = field(default_factory=list)
     failed: dict[str, TalkootError] = field(default_factory=dict)
     began: float = field(default_factory=time.monotonic)
-    looked: float = field(default_factory=time.monotonic)
+    met: float | None = None  # when the quorum had arrived
 
     def add(self, answer: Answer) -> None:
         """Take in what was said."""
         self.answers.append(answer)
         self.failed.update(answer.failed)
+        quorum = self.rnd.quorum
+        if self.met is None and quorum is not None and sum(len(a.nodes) for a in self.answers) >= quorum:
+            self.met = time.monotonic()
 
     @property
-    def over(self) -> bool:
+    def void(self) -> bool:
         """Whether the round can no longer count: all nodes are needed and one has failed."""
         return self.rnd.quorum is None and bool(self.failed)
 
@@ -53,24 +56,31 @@ class Answers:
             return math.inf
         return self.began + self.rnd.deadline - time.monotonic()
 
-    def tick(self, least: float) -> float:
-        """Seconds since the last tick if it is at least `least` ago or the deadline is over, else 0.
+    @property
+    def grace(self) -> float:
+        """Seconds that nodes behind the quorum are waited for; infinite until it is there."""
+        if self.met is None or self.rnd.grace is None:
+            return math.inf
+        return self.met + self.rnd.grace * (self.met - self.began) - time.monotonic()
 
-        Never more than twice `least`: if this process itself was asleep, that is not the workers' silence.
-        """
-        now = time.monotonic()
-        elapsed = now - self.looked
-        if elapsed < least and self.left > 0:
-            return 0.0
-        self.looked = now
-        return min(max(elapsed, 1e-9), 2 * least)
+    @property
+    def over(self) -> bool:
+        """Whether nothing that nodes may still say is waited for."""
+        return self.void or self.grace <= 0
 
     def merged(self, merge: Merge) -> Merged:
-        """The outcome; merged in the order of the cohort, so that it does not depend on who was first."""
-        order = {node: index for index, node in enumerate(self.rnd.cohort)}
-        said = sorted((a for a in self.answers if a.nodes), key=lambda a: order[a.nodes[0]])
+        """The outcome; merged in the order of the cohort, so that it does not depend on who was first.
+
+        Nodes of earlier cohorts, which come late, follow by name.
+        """
+        places = {node: index for index, node in enumerate(self.rnd.cohort)}
+
+        def order(node: str) -> tuple[int, str]:
+            return places.get(node, len(places)), node
+
+        said = sorted((a for a in self.answers if a.nodes), key=lambda a: order(a.nodes[0]))
         updates = {a.nodes[0]: a.update for a in said if a.update is not None}
-        arrived = sorted((node for a in said for node in a.nodes), key=order.__getitem__)
+        arrived = sorted((node for a in said for node in a.nodes), key=order)
         seconds = {node: s for a in self.answers for node, s in a.seconds.items()}
         return Merged(
             update=merge.merge(updates if self.apart else self._grouped(updates, merge)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import abstractmethod
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -61,6 +62,7 @@ class Seat(Generic[W]):
     nodes: frozenset[str]
     worker: W | None = None
     asked: tuple[str, ...] = ()
+    round: int = -1
     todo: dict[str, None] = field(default_factory=dict)
     beats: int = 0
     quiet: float = 0.0
@@ -78,6 +80,9 @@ class Seat(Generic[W]):
 class Crew(Nodes, Generic[W]):
     """The workers of one run. How they are reached is for subclasses to say.
 
+    Where a round has grace, a worker that is late goes on with what it was asked, and is asked for nothing
+    else meanwhile. What it says counts in the round in which it arrives, or in the next one that counts.
+
     Args:
         plan: what is run.
         cargo: what workers get.
@@ -92,6 +97,8 @@ class Crew(Nodes, Generic[W]):
     silence: float
     listen: Listener
     states: dict[str, NodeState] = field(default_factory=dict)
+    behind: list[Answer] = field(default_factory=list)
+    looked: float = field(default_factory=time.monotonic)
     engine: ClassVar[str]
 
     @abstractmethod
@@ -147,26 +154,50 @@ class Crew(Nodes, Generic[W]):
             self._hire(seat)
 
     def round(self, rnd: Round, model: Any) -> Merged:
-        """Ask all, then listen until all have answered, failed, or been given up."""
+        """Ask all, then listen until all have answered, failed, been given up, or are late."""
         meeting = Answers(
             rnd=rnd,
             message=self._message(rnd, model),
             apart=self.plan.merge.needs == "each" or rnd.quorum is not None,
             groups=[seat.nodes for seat in self.seats],
         )
-        for seat in self.seats:
-            seat.deaths, seat.suspects = 0, {}
-            self._ask(seat, tuple(node for node in rnd.cohort if node in seat.nodes), meeting)
+        self._start(meeting)
         while not meeting.over and (busy := [seat for seat in self.seats if seat.todo]):
-            for seat in self._ready(busy, min(TICK, meeting.left)):
+            for seat in self._ready(busy, min(TICK, meeting.left, meeting.grace)):
                 self._hear(seat, meeting)
-            if elapsed := meeting.tick(TICK):
+            if elapsed := self._tick(meeting):
                 for seat in busy:
                     self._check(seat, meeting, elapsed)
-        for seat in self.seats:
-            if seat.todo:
-                self._end(seat)
+        if meeting.void:
+            for seat in self.seats:
+                if seat.todo:
+                    self._end(seat)
         return meeting.merged(self.plan.merge)
+
+    def _start(self, meeting: Answers) -> None:
+        """Ask whoever is not at work, nor waits with what came late to a round that did not count."""
+        rnd = meeting.rnd
+        self.behind = self.behind if rnd.index - 1 in rnd.dropped else []
+        for answer in self.behind:
+            meeting.add(answer)
+        there = {node for answer in self.behind for node in answer.nodes}
+        nodes = [node for node in rnd.cohort if node not in there]
+        for seat in self.seats:
+            seat.deaths, seat.suspects = 0, {}
+            if not seat.todo:
+                self._ask(seat, tuple(node for node in nodes if node in seat.nodes), meeting)
+
+    def _tick(self, meeting: Answers) -> float:
+        """Seconds since the last tick if it is at least TICK ago or the deadline is over, else 0.
+
+        Never more than twice TICK: if this process itself was asleep, that is not the workers' silence.
+        """
+        now = time.monotonic()
+        elapsed = now - self.looked
+        if elapsed < TICK and meeting.left > 0:
+            return 0.0
+        self.looked = now
+        return min(max(elapsed, 1e-9), 2 * TICK)
 
     def close(self) -> None:
         """Give workers back; end those that are still at work."""
@@ -188,6 +219,7 @@ class Crew(Nodes, Generic[W]):
 
     def _ask(self, seat: Seat[W], nodes: tuple[str, ...], meeting: Answers) -> None:
         seat.asked, seat.todo, seat.quiet = nodes, dict.fromkeys(nodes), 0.0
+        seat.round = meeting.rnd.index
         if not nodes:
             return
         ask = Ask(nodes=nodes, round=meeting.rnd.index, apart=meeting.apart)
@@ -210,6 +242,8 @@ class Crew(Nodes, Generic[W]):
         except Exception as error:  # it says something that this process cannot unpickle
             answer = Answer(failed={node: explain(error, node, meeting.rnd) for node in seat.todo})
         meeting.add(answer)
+        if answer.nodes and seat.round < meeting.rnd.index:
+            self.behind.append(answer)
         self.states.update(answer.states)
         for node in (*answer.nodes, *answer.failed):
             del seat.todo[node]
@@ -241,7 +275,7 @@ class Crew(Nodes, Generic[W]):
         if running is not None:
             seat.suspects[running] = None
         if seat.deaths < DEATHS:
-            return self._ask(seat, tuple(nodes), meeting)
+            return self._again(seat, nodes, meeting)
         lost = [node for node in nodes if node in seat.suspects] or nodes
         seat.deaths, seat.suspects = 0, {}
         told = f"its worker process died {DEATHS} times in this round; the last one {cause}"
@@ -288,5 +322,9 @@ class Crew(Nodes, Generic[W]):
                 }
             )
         )
-        if not meeting.over:
-            self._ask(seat, tuple(node for node in nodes if node not in failures), meeting)
+        if not meeting.void:
+            self._again(seat, [node for node in nodes if node not in failures], meeting)
+
+    def _again(self, seat: Seat[W], nodes: list[str], meeting: Answers) -> None:
+        """Have another worker do what is left, from the model of this round."""
+        self._ask(seat, tuple(node for node in nodes if node in meeting.rnd.cohort), meeting)

@@ -36,7 +36,7 @@ def main(descriptor: int, parent: int, modules: Sequence[str]) -> None:
         modules: what to import.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _preload(modules)
+    preload(modules)
     gc.freeze()  # so that collections in workers do not touch, and thereby copy, these pages
     with socket.socket(fileno=descriptor) as control:
         children: set[int] = set()
@@ -49,7 +49,7 @@ def main(descriptor: int, parent: int, modules: Sequence[str]) -> None:
                 _reap(child)
 
 
-def _preload(modules: Sequence[str]) -> None:
+def preload(modules: Sequence[str]) -> None:
     """Import what workers need, or would. Who needs what cannot be imported will see why."""
     for module in modules:
         with contextlib.suppress(Exception):

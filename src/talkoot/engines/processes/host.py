@@ -117,7 +117,7 @@ class Host:
             with suppress(OSError):  # nobody may be reading any more
                 sys.stdout.flush()
         self.states[node] = state
-        kept = {node: state} if _keeps(state) else {}
+        kept = {node: state} if _keeps(state) and not self.plan.learner.samples else {}
         seconds = {node: time.perf_counter() - began}
         return Answer(nodes=(node,), update=update, states=kept, seconds=seconds)
 

@@ -16,48 +16,36 @@ from dataclasses import dataclass, field
 from typing import Any, final
 
 from talkoot.core.errors import NodeLost
-from talkoot.engines.machine import ONE_CORE, cores
+from talkoot.engines.machine import cores
 from talkoot.engines.processes import wire
 from talkoot.engines.processes.forkserver import ANSWER, ASK, FORK, READY, REAP
 from talkoot.engines.processes.heartbeat import Heartbeat
+from talkoot.engines.processes.starting import Process, can_fork, forked, spawned
 from talkoot.learners import MODULES
 
 START = 60.0  # seconds until a fork server must be ready, and
 REPLY = 10.0  # until it must have forked or ended a worker, or itself
 STILL = 5.0  # without a sign of life from an idle worker, after which it is not used again
 KEEP = 16  # idle workers that are kept in any case
-_SCRIPT = """import gc, sys
-gc.disable()  # imports make no garbage worth looking for
-sys.path[:] = {path!r}
-from talkoot.engines.processes.forkserver import main
-main({fd}, {pid}, {modules!r})"""
-_NO_THREADS = {"JE_ARROW_MALLOC_CONF": "background_thread:false"}
 
 
 @final
 class Server:
     """A fork server, seen from the process that started it."""
 
-    def __init__(self, modules: Sequence[str]) -> None:
+    def __init__(self, modules: Sequence[str], *, inherit: bool) -> None:
         """Start it, and do not wait until it is ready.
 
         Args:
             modules: what workers need, to be imported once for all.
+            inherit: fork it from this process where that is safe, with all that is imported here.
         """
         self._lock = threading.Lock()
         self._ready = False
         self._control, theirs = socket.socketpair()
         with theirs:
-            script = _SCRIPT.format(
-                path=sys.path, fd=theirs.fileno(), pid=os.getpid(), modules=tuple(modules)
-            )
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", script],
-                stdin=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                env={**os.environ, **ONE_CORE, **_NO_THREADS},
-                start_new_session=True,  # Ctrl-C in a terminal is for the parent alone
-            )
+            start = forked if inherit and can_fork() else spawned
+            self._process: Process = start(theirs.fileno(), tuple(modules))
 
     @property
     def alive(self) -> bool:
@@ -106,7 +94,7 @@ class Server:
             self._process.wait(REPLY)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait()
+            self._process.wait(REPLY)
 
     def forget(self) -> None:
         """In a fork of this process: the server is the parent's."""
@@ -197,9 +185,11 @@ class Pool:
 
     Args:
         modules: what they have imported.
+        inherit: their fork server is forked from this process where that is safe.
     """
 
     modules: tuple[str, ...]
+    inherit: bool = False
     _idle: list[Worker] = field(default_factory=list)
     _server: Server | None = None
     _lock: Any = field(default_factory=threading.Lock)
@@ -249,7 +239,7 @@ class Pool:
                 self._server.stop()
                 self._server = None
             if self._server is None:
-                self._server = Server(self.modules)
+                self._server = Server(self.modules, inherit=self.inherit)
             return self._server
 
     def stop(self) -> None:
@@ -273,7 +263,10 @@ class Pool:
 
 _ROWS = ("pyarrow.parquet", "pyarrow.dataset", "talkoot.data.shards", "talkoot.data.schema")
 POOL = Pool((*_ROWS, *(f"talkoot.learners.{name}" for name in MODULES)))
-DEEP = Pool(("talkoot.engines.ranks.member",))  # for torch, which classical learners do without
+DEEP = Pool(  # for torch, which classical learners do without, and which takes more than a second to import
+    ("talkoot.engines.ranks.member", "torch._dynamo"),  # every optimizer imports the latter
+    inherit=True,
+)
 for pool in (POOL, DEEP):
     atexit.register(pool.stop)
     os.register_at_fork(after_in_child=pool.forget)

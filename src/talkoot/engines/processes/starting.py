@@ -1,0 +1,150 @@
+"""Two ways to start a fork server: as an interpreter of its own, or as a fork of this one and its imports."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Sequence
+from typing import Protocol, final
+
+from talkoot.engines.machine import ONE_CORE
+from talkoot.engines.processes import forkserver
+
+_SCRIPT = """import gc, sys
+gc.disable()  # imports make no garbage worth looking for
+sys.path[:] = {path!r}
+from talkoot.engines.processes.forkserver import main
+main({fd}, {pid}, {modules!r})"""
+_NO_THREADS = {"JE_ARROW_MALLOC_CONF": "background_thread:false"}
+_TICK = 0.01  # seconds between looks at whether a process has ended
+
+
+class Process(Protocol):
+    """What of `subprocess.Popen` is asked of a server."""
+
+    pid: int
+    returncode: int | None
+
+    def poll(self) -> int | None:
+        """Its exit status, if it has ended."""
+
+    def kill(self) -> None:
+        """End it."""
+
+    def wait(self, timeout: float) -> int:
+        """Until it has ended."""
+
+
+def spawned(descriptor: int, modules: Sequence[str]) -> Process:
+    """A server in an interpreter of its own.
+
+    Args:
+        descriptor: of its socket.
+        modules: what it imports.
+    """
+    script = _SCRIPT.format(path=sys.path, fd=descriptor, pid=os.getpid(), modules=modules)
+    return subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdin=subprocess.DEVNULL,
+        pass_fds=[descriptor],
+        env={**os.environ, **ONE_CORE, **_NO_THREADS},
+        start_new_session=True,  # Ctrl-C in a terminal is for the parent alone
+    )
+
+
+def can_fork() -> bool:
+    """Whether this process may go on in a fork: one thread of Python's, and no GPU in use.
+
+    Threads of BLAS and OpenMP do not count: OpenBLAS starts its anew after a fork, and workers of such a
+    server keep to one core, for which OpenMP starts none.
+    """
+    torch = sys.modules.get("torch")
+    gpu = torch is not None and torch.cuda.is_initialized()
+    return sys.platform == "linux" and threading.active_count() == 1 and not gpu
+
+
+def forked(descriptor: int, modules: Sequence[str]) -> Process:
+    """A server that is a fork of this process, without its open files.
+
+    Args:
+        descriptor: of its socket.
+        modules: what it needs; imported here first.
+    """
+    forkserver.preload(modules)  # here, as this process will need them as well
+    parent = os.getpid()
+    for stream in (sys.stdout, sys.stderr):  # or the fork might write again what is still in a buffer
+        with contextlib.suppress(Exception):
+            stream.flush()
+    child = os.fork()
+    if child:
+        return Forked(child)
+    status = 1
+    try:
+        _leave_parent(descriptor)
+        forkserver.main(descriptor, parent, modules)
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(status)  # never back into the user's own frames
+
+
+def _leave_parent(descriptor: int) -> None:
+    """Let go of what belongs to the user's program: its terminal, its files, its signals, its cores."""
+    os.setsid()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.set_wakeup_fd(-1)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.closerange(3, descriptor)
+    os.closerange(descriptor + 1, os.sysconf("SC_OPEN_MAX"))
+    os.environ.update(ONE_CORE)
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(1)
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)
+
+
+@final
+class Forked:
+    """A child of this process."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        """Its exit status, if it has ended."""
+        if self.returncode is None:
+            try:
+                pid, status = os.waitpid(self.pid, os.WNOHANG)
+            except ChildProcessError:
+                pid, status = self.pid, 0
+            if pid:
+                self.returncode = os.waitstatus_to_exitcode(status)
+        return self.returncode
+
+    def kill(self) -> None:
+        """End it."""
+        if self.poll() is None:
+            os.kill(self.pid, signal.SIGKILL)
+
+    def wait(self, timeout: float) -> int:
+        """Until it has ended.
+
+        Raises:
+            subprocess.TimeoutExpired: it has not.
+        """
+        ends = time.monotonic() + timeout
+        while (status := self.poll()) is None:
+            if time.monotonic() > ends:
+                raise subprocess.TimeoutExpired("fork server", timeout)
+            time.sleep(_TICK)
+        return status
