@@ -14,7 +14,7 @@ from sklearn.metrics import get_scorer_names
 
 from talkoot.api.comparison import CONTESTANTS, Comparison, Interval, Row
 from talkoot.api.folds import Folds, Part, Relabel
-from talkoot.api.job import Job
+from talkoot.api.job import Job, require_estimator
 from talkoot.api.pool import LIMIT, Pool, size
 from talkoot.api.question import Answer
 from talkoot.api.trial import Census, Trial
@@ -77,6 +77,7 @@ def compare(
     >>> [row.node for row in found.rows], found.metric
     (['few', 'many'], 'r2')
     """
+    require_estimator(estimator, "tk.compare")
     deals = _deals(folds, repeats, seed)
     if not (is_classifier(estimator) or is_regressor(estimator)):
         raise PlanError(

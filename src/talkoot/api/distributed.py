@@ -16,6 +16,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, has_fit_parameter, validate_data
 
 from talkoot.api.fit import fit
+from talkoot.api.job import require_estimator
 from talkoot.core.engine import Engine
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -80,6 +81,7 @@ class Distributed(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]  # s
         return self._fit_weighted(X, y)
 
     def _fit_weighted(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        require_estimator(self.estimator, "tk.Distributed")
         X, y = self._checked(X, y)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X, allow_all_zero_weights=False)

@@ -10,6 +10,7 @@ from typing import Any, final
 
 from talkoot.core.engine import Engine, Listener, Run, ignore
 from talkoot.core.errors import DataError, PlanError
+from talkoot.core.learner import Learner
 from talkoot.core.plan import Plan
 from talkoot.core.run import run
 from talkoot.core.shard import Schema, Shard
@@ -136,6 +137,19 @@ def without(shards: Shards, node: str) -> Shards:
     """The shards of the other nodes."""
     rest = {name: source for name, source in shards.items() if name != node}
     return Shards(rest, target=shards.target)
+
+
+def require_estimator(estimator: Any, taker: str) -> None:
+    """Refuse learners where only an estimator of scikit-learn will do.
+
+    Raises:
+        PlanError: it is a learner, such as `tk.Torch`.
+    """
+    if isinstance(estimator, Learner):
+        raise PlanError(
+            f"{taker} takes an estimator of scikit-learn, not {type(estimator).__name__}",
+            cure="Train it with tk.fit(...).",
+        )
 
 
 def learns_from_target(estimator: Any) -> bool:

@@ -89,6 +89,11 @@ class Value:
 
 def value(fit: Fit, scoring: str | None = None) -> Value:
     """What each node's data are worth to the others; see `Fit.value`."""
+    if fit.job.plan.learner.samples:
+        raise PlanError(
+            f"{type(fit.model).__name__} is a module of torch, and has no score of its own",
+            cure="Fit without each node, and compare.",
+        )
     scoring = _scoring(fit.model, scoring)
     if len(fit.shards) < 2:
         raise DataError("there is one node, so there are no others", cure="Fit over two nodes or more.")

@@ -21,7 +21,7 @@ from sklearn.linear_model import (
 from sklearn.preprocessing import KBinsDiscretizer, QuantileTransformer
 
 from talkoot.api.attributes import apart, learned, ranks_apart, up_to_signs
-from talkoot.api.job import Job
+from talkoot.api.job import Job, require_estimator
 from talkoot.api.pool import LIMIT, Pool, size
 from talkoot.api.verification import Check, Verification
 from talkoot.core.engine import Engine, Run
@@ -89,6 +89,7 @@ def verify(
     >>> found.ok, found.checks[0].name, list(found.checks[0].apart)
     (True, 'coef_', ['1 node', '2 nodes', '2 + empty'])
     """
+    require_estimator(estimator, "tk.verify")
     if not nodes:
         raise PlanError("nodes= names no number of nodes", cure="Write nodes=(1, 2, 3), for example.")
     given = shards(data, target, weight=weight, by=by)

@@ -154,9 +154,9 @@ def _facts(outcome: Outcome, merged: Merged) -> dict[str, Any]:
     }
 
 
-def explain(error: BaseException, node: str, rnd: Round) -> TalkootError:
+def explain(error: BaseException, node: str, when: Round | str) -> TalkootError:
     """An exception of a node's work as an error that names the node and the round, traceback first."""
-    step = f"round {rnd.index}"
+    step = when if isinstance(when, str) else f"round {when.index}"
     if isinstance(error, TalkootError):
         return error.at(node=node, step=step)
     trace = "".join(traceback.format_exception(error))

@@ -94,6 +94,8 @@ def nearest(estimator: Any, known: Collection[type]) -> str:
     for advice, names in ADVICE.items():
         if kind.__name__ in names.split():
             return advice
+    if any(parent.__module__.startswith("torch.nn") for parent in kind.__mro__):
+        return "A module of torch is trained as tk.Torch(build=lambda: (module, optimizer), loss=...)."
     if not isinstance(estimator, BaseEstimator):
         return "Take an unfitted scikit-learn estimator, or a learner."
     return _alike(estimator, known)

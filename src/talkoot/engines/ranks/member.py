@@ -11,11 +11,10 @@ from typing import Any, final
 import torch
 import torch.distributed as dist
 
-from talkoot.core.errors import NodeFailed, TalkootError
+from talkoot.core.errors import TalkootError
 from talkoot.core.plan import Plan
 from talkoot.core.run import explain, run
 from talkoot.core.shard import Shard
-from talkoot.core.sync import Round
 from talkoot.engines.processes.host import Host
 from talkoot.engines.ranks import pause
 from talkoot.engines.ranks.channel import Channel
@@ -106,10 +105,8 @@ class Member:
     def _explained(self, error: Exception, rank: int) -> TalkootError:
         """The error with its traceback, and where it was."""
         trainer = self.memory.trainer
-        told = explain(error, f"rank {rank}", Round(index=0))
-        if trainer is not None and isinstance(told, NodeFailed):
-            told.step = f"step {trainer.steps}"
-        return told
+        when = "before the first step" if trainer is None else f"step {trainer.steps}"
+        return explain(error, f"rank {rank}", when)
 
 
 def serve(channel: Channel, desk: Host, job: Train) -> None:
@@ -122,6 +119,6 @@ def serve(channel: Channel, desk: Host, job: Train) -> None:
     """
     if desk.trouble is not None or desk.plan is None:
         error = desk.trouble or RuntimeError("it got no plan")
-        channel.send(Failed(explain(error, "unpacking", Round(index=0))))
+        channel.send(Failed(explain(error, "a rank", "unpacking")))
         return
     Member(channel, desk.plan, desk.shards, job).serve()

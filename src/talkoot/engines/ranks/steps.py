@@ -238,5 +238,5 @@ def _mark(trainer: Trainer) -> float:
     """A number that tells states apart."""
     mark = 0
     for tensor in trainer.module.state_dict().values():
-        mark = zlib.crc32(tensor.detach().cpu().contiguous().view(torch.uint8).numpy(), mark)
+        mark = zlib.crc32(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy(), mark)
     return float(mark)

@@ -32,7 +32,7 @@ def rehearse(trainer: Trainer, batch: Batch) -> None:
     except Exception as error:
         raise PlanError(
             f"the module or the loss cannot take the samples, X {_said(batch.X)}, "
-            f"y {_said(batch.y)}: {type(error).__name__}: {error} ({_place(error)})",
+            f"y {_said(batch.y)}: {type(error).__name__}: {str(error).rstrip('.')}{_place(error)}",
             cure="Try module(X) and loss(module(X), y) with such tensors by hand.",
         ) from error
     _check_used(trainer.module)
@@ -43,14 +43,14 @@ def rehearse(trainer: Trainer, batch: Batch) -> None:
 
 
 def _place(error: Exception) -> str:
-    """The last line that is the user's own."""
+    """The last line of it that is the user's own, if one is."""
     libraries = [os.path.dirname(torch.__file__), os.path.dirname(talkoot.__file__)]
     lines = [
-        f"{frame.filename}, line {frame.lineno}"
+        f" ({frame.filename}, line {frame.lineno})"
         for frame in traceback.extract_tb(error.__traceback__)
         if not frame.filename.startswith((*libraries, "<"))
     ]
-    return lines[-1] if lines else "in torch"
+    return lines[-1] if lines else ""
 
 
 def _check_used(module: torch.nn.Module) -> None:

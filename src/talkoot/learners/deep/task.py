@@ -130,7 +130,7 @@ class Torch(Learner):
             raise PlanError("metrics= is no dict", cure='Write metrics={"accuracy": accuracy}.')
         for name, kind, what in _NUMBERS:
             value = getattr(self, name)
-            if value is not None and not (isinstance(value, kind) and 0 < value < math.inf):
+            if value is not None and not (isinstance(value, kind) and 0 < float(value) < math.inf):
                 raise PlanError(f"{name}={value!r} is no positive {what}")
         if self.precision not in ("float32", "bf16"):
             raise PlanError(f"precision={self.precision!r} is unknown", cure='Take "float32" or "bf16".')
@@ -222,9 +222,8 @@ def _name(function: Any) -> str:
     if isinstance(function, partial):
         given = [*map(repr, function.args), *(f"{k}={v!r}" for k, v in function.keywords.items())]
         return f"{_name(function.func)}({', '.join(given)})"
-    if type(function).__repr__ is object.__repr__:
-        return f"{type(function).__name__}()"
-    return str(getattr(function, "__qualname__", repr(function)))
+    said = str(getattr(function, "__qualname__", repr(function)))
+    return f"{type(function).__name__}()" if " at 0x" in said else said
 
 
 def _trainer(task: Torch, seed: int) -> Trainer:
