@@ -147,6 +147,7 @@ def _facts(outcome: Outcome, merged: Merged) -> dict[str, Any]:
         "round": outcome.round.index,
         "arrived": list(outcome.arrived),
         "failed": dict(outcome.failed),
+        "late": list(outcome.late),
         "committed": outcome.committed,
         "metrics": dict(outcome.metrics),
         "seconds": outcome.seconds,

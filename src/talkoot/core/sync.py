@@ -30,7 +30,8 @@ class Round:
         gradient: nodes send the gradient of one step, not a difference.
         delay: inner steps that a node goes on with while its update is on its way.
         fragments: the model is exchanged in that many parts, one a round in turn.
-        grace: once the quorum has arrived, the others are waited for this share of the time it took.
+        grace: once the quorum has arrived, the others are waited for this share of the time it took; they
+            go on, and count in the round in which they arrive.
         cohort: the nodes asked; filled in by the loop.
         dropped: indices of earlier rounds that did not count, so that nodes forget what they did in them.
     """
@@ -72,7 +73,7 @@ class Merged:
 
     Args:
         update: the merge of all that arrived, still encoded.
-        arrived: nodes whose update is in it.
+        arrived: nodes whose update is in it, also one that was asked for it in an earlier round.
         failed: nodes whose update is not, with the reason.
         seconds: how long each node worked.
     """
@@ -86,7 +87,18 @@ class Merged:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """A round as history keeps it: who arrived, who failed and why, whether it counted."""
+    """A round as history keeps it: who arrived, who failed and why, whether it counted.
+
+    >>> Outcome(
+    ...     round=Round(index=1, cohort=("a", "b")),
+    ...     arrived=("a",),
+    ...     failed={},
+    ...     committed=True,
+    ...     metrics={},
+    ...     seconds=0.2,
+    ... ).late
+    ('b',)
+    """
 
     round: Round
     arrived: tuple[str, ...]
@@ -94,6 +106,11 @@ class Outcome:
     committed: bool
     metrics: Mapping[str, float]
     seconds: float
+
+    @property
+    def late(self) -> tuple[str, ...]:
+        """Nodes that were still at work when the quorum was there and the grace had passed."""
+        return tuple(n for n in self.round.cohort if n not in self.arrived and n not in self.failed)
 
 
 class Sync(ABC):
@@ -146,6 +163,11 @@ class Rounds(Sync):
             )
         if self.grace is not None and self.quorum is None:
             raise PlanError("grace= waits for those behind a quorum, and there is none", cure="Set quorum=.")
+        if self.grace is not None and self.fragments > 1:
+            raise PlanError(
+                "who is late would bring another fragment than that of the round in which it arrives",
+                cure="Leave out grace= or fragments=.",
+            )
 
     @property
     def ends(self) -> bool:
@@ -235,8 +257,11 @@ def every(
         fragments: exchange the model in that many parts, one after the other, `steps` / `fragments`
             steps apart: the same bytes, in smaller bursts. Source: Streaming DiLoCo, arXiv:2501.18512.
         quorum: nodes that must arrive for a round to count; None for all.
-        grace: once the quorum has arrived, wait for the others this share of the time that it took; who
-            comes later counts in the next round. Without it the round waits for all, up to its deadline.
+        grace: once the quorum has arrived, wait for the others this share of the time that it took. Who is
+            late goes on, is asked for nothing else meanwhile, and counts in the round in which it arrives,
+            with its difference from the older model that it was asked from. Without it the round waits for
+            all, up to its deadline. It is for the workers of `Local` and `Ray`: nodes of one process and
+            ranks wait for each other. Source: Decoupled DiLoCo, arXiv:2604.21428.
 
     Raises:
         PlanError: neither steps nor seconds, both, or values that make no sense.

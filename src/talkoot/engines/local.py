@@ -86,13 +86,15 @@ class Local(Engine):
             DataError: a shard does not pickle.
             NodeLost: no worker can be started.
         """
-        POOL.warm()
+        pool = DEEP if plan.learner.samples else POOL
+        pool.warm()
         cargo = Placement.pack(plan, shards)
         hands = deal(cargo.sizes, self.workers)
         crew = WorkerNodes(
             plan=plan,
             cargo=cargo,
             setting=setting(),
+            pool=pool,
             seats=[Seat(number, frozenset(nodes)) for number, nodes in enumerate(hands)],
             silence=self.silence,
             listen=listen,

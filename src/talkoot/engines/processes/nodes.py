@@ -11,7 +11,7 @@ from talkoot.core.sync import Round
 from talkoot.engines.processes import wire
 from talkoot.engines.processes.crew import Crew, Seat
 from talkoot.engines.processes.messages import CLEAR, Answer, Ask, Setting
-from talkoot.engines.processes.pool import POOL, Worker
+from talkoot.engines.processes.pool import Pool, Worker
 
 __all__ = ["Seat", "WorkerNodes"]
 
@@ -23,9 +23,11 @@ class WorkerNodes(Crew[Worker]):
 
     Args:
         setting: how workers are set up.
+        pool: where they come from.
     """
 
     setting: Setting
+    pool: Pool
     engine: ClassVar[str] = "Local"
 
     def _message(self, rnd: Round, model: Any) -> wire.Frame:
@@ -35,7 +37,7 @@ class WorkerNodes(Crew[Worker]):
             raise PlanError(f"the model cannot go to worker processes: {error}") from error
 
     def _hire(self, seat: Seat[Worker]) -> Worker:
-        worker = POOL.lease(self.silence)
+        worker = self.pool.lease(self.silence)
         seat.worker = worker
         nodes = [node for node in self.cargo.sizes if node in seat.nodes]
         load, segments = self.cargo.load(nodes, self.states, self.setting)
@@ -63,4 +65,4 @@ class WorkerNodes(Crew[Worker]):
 
     def _dismiss(self, worker: Worker) -> None:
         wire.send(worker.sock, wire.frame(CLEAR))
-        POOL.give_back(worker)
+        self.pool.give_back(worker)
