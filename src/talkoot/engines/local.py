@@ -25,8 +25,9 @@ class Local(Engine):
     """Nodes on worker processes of this machine; each worker hosts any number of nodes.
 
     Workers come from a fork server, are kept between fits, and end with this process. Rows of arrays lie in
-    shared memory without a name. A worker uses one core. A worker that dies is
-    replaced and its nodes' round is done again.
+    shared memory without a name. A worker uses one core. A worker that dies is replaced and its nodes' round
+    is done again; where modules of torch are trained with a quorum, those nodes start afresh from the model
+    that all share, with a new inner optimizer.
 
     Args:
         workers: number of processes; never more are used than there are nodes.

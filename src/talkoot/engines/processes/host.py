@@ -117,9 +117,18 @@ class Host:
             with suppress(OSError):  # nobody may be reading any more
                 sys.stdout.flush()
         self.states[node] = state
-        kept = {node: state} if _keeps(state) and not self.plan.learner.samples else {}
+        kept = {node: state} if self._tells(state) else {}
         seconds = {node: time.perf_counter() - began}
         return Answer(nodes=(node,), update=update, states=kept, seconds=seconds)
+
+    def _tells(self, state: NodeState) -> bool:
+        """Whether a worker that takes over from this one would miss the state of a node.
+
+        Learners that read samples keep optimizers and copies of the model there, many times what an update
+        has: their nodes start afresh from the model that all share.
+        """
+        assert self.plan is not None
+        return not self.plan.learner.samples and _keeps(state)
 
     def _work(self, node: str, rnd: Round, model: Any, page: Heartbeat) -> tuple[Update, NodeState]:
         assert self.plan is not None
