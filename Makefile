@@ -28,8 +28,10 @@ types: .venv/dev ## static types
 docs: .venv/dev ## the documentation, into site/; fails on a broken link or a name without a page
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-bench: .venv/bench ## Talkoot beside scikit-learn, dask-ml and Spark, into benchmarks/results/
+bench: .venv/bench ## Talkoot beside its peers, an hour on a quiet machine, into benchmarks/results/
 	@$(BIN)/python benchmarks/classical.py
+	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/deep.py
+	@$(BIN)/python benchmarks/slow_link.py
 
 clean: ## remove what was set up
 	rm -rf .venv site runs .mypy_cache .ruff_cache .pytest_cache .hypothesis
@@ -41,7 +43,7 @@ clean: ## remove what was set up
 	@touch $@
 
 .venv/dev: .venv/base
-	@$(PIP) -e '.[test,lint,docs]'
+	@$(PIP) -e '.[test,lint,docs,torch,ray]'
 	@touch $@
 
 .venv/bench: .venv/dev

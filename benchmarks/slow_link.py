@@ -30,6 +30,7 @@ CONTENDERS = {
     "ddp": ("torch DDP, float32", 180),
     "ddp_fp16": ("torch DDP, fp16 hook", 180),
     "diloco": ("DiLoCo by hand, H=50, float32", 400),
+    "talkoot": ("Talkoot, diloco(steps=40, bits=8, lr=1, momentum=.5)", 400),
 }
 
 

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import fp16_compress_hook
 from torch.nn.parallel import DistributedDataParallel
+
+import talkoot as tk
 
 ROWS, HELD_OUT, INPUTS, CLASSES, CLUSTERS, NOISE = 60_000, 4096, 256, 10, 12, 1.7
 BATCH = 64  # rows a step and node
@@ -170,10 +172,34 @@ def diloco(meter: Meter, steps: int, every: int = 50) -> None:
     meter(module, steps)
 
 
+def talkoot(meter: Meter, steps: int, recipe: Callable[[tk.Torch], tk.Plan]) -> None:
+    """Ours: DiLoCo with updates of one byte a value."""
+    X, y = table()
+    built: list[nn.Module] = []
+    calls = iter(range(-1, steps))  # the first call rehearses
+
+    def noted() -> tuple[nn.Module, torch.optim.Optimizer]:
+        module, optimizer = build()
+        built.append(module)
+        return module, optimizer
+
+    def loss(out: Tensor, target: Tensor) -> Tensor:
+        if (step := next(calls)) >= 0:
+            meter(built[-1], step)
+        return F.cross_entropy(out, target)
+
+    batch = BATCH * WORLD
+    task = tk.Torch(noted, loss, batch=batch, epochs=steps * batch / ROWS)
+    fit = tk.run(recipe(task), (X[:ROWS], y[:ROWS]), on=tk.Ranks(), progress=False)
+    meter(fit.model, steps)
+
+
+RECIPE = partial(tk.recipes.diloco, steps=40, bits=8, lr=1.0, momentum=0.5)
 CONTENDERS: dict[str, tuple[Callable[[Meter, int], None], int]] = {  # and the steps between two looks
     "ddp": (ddp, 10),
     "ddp_fp16": (ddp_fp16, 10),
     "diloco": (diloco, 50),
+    "talkoot": (partial(talkoot, recipe=RECIPE), 40),
 }
 
 
