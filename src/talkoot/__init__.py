@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from talkoot.data.images import images
     from talkoot.data.shards import Shards, shards
     from talkoot.data.tokens import tokens
+    from talkoot.engines.checkpoint import Checkpoint
     from talkoot.engines.inline import Inline
     from talkoot.engines.local import Local
     from talkoot.engines.ranks.engine import Ranks
@@ -99,6 +100,7 @@ _HOMES = {
         "shards",
     ),
     "data.tokens": ("tokens",),
+    "engines.checkpoint": ("Checkpoint",),
     "engines.inline": ("Inline",),
     "engines.local": ("Local",),
     "engines.ranks.engine": ("Ranks",),
@@ -117,6 +119,7 @@ __all__ = [
     "Accumulate",
     "Adam",
     "Add",
+    "Checkpoint",
     "Comparison",
     "Contract",
     "DataError",

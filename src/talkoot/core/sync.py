@@ -233,7 +233,7 @@ def rounds(
     >>> rounds(200, sample=0.5, quorum=8, deadline="10m").deadline
     600.0
     """
-    return Rounds(limit=limit, sample=sample, quorum=quorum, deadline=_seconds(deadline))
+    return Rounds(limit=limit, sample=sample, quorum=quorum, deadline=duration(deadline))
 
 
 def every(
@@ -300,10 +300,18 @@ def every_step(*, sharded: bool = False, deadline: float | str | None = None) ->
     >>> every_step(sharded=True)
     EveryStep(sharded=True, deadline=None)
     """
-    return EveryStep(sharded=sharded, deadline=_seconds(deadline))
+    return EveryStep(sharded=sharded, deadline=duration(deadline))
 
 
-def _seconds(text: float | str | None) -> float | None:
+def duration(text: float | str | None) -> float | None:
+    """Seconds, also of text such as "10m".
+
+    Raises:
+        PlanError: other text.
+
+    >>> duration("2h"), duration(7)
+    (7200.0, 7)
+    """
     if not isinstance(text, str):
         return text
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh])\s*", text)

@@ -21,8 +21,9 @@ from talkoot.core.run import NodeState, explain, work
 from talkoot.core.shard import Schema, Shard
 from talkoot.core.sync import Merged, Round
 from talkoot.core.update import Update
+from talkoot.engines.checkpoint import Checkpoint, wherever
 from talkoot.engines.counted import Counted
-from talkoot.engines.machine import folder, one_core
+from talkoot.engines.machine import one_core
 from talkoot.engines.ordered import OrderedMerge
 from talkoot.engines.threads import Threads
 
@@ -39,8 +40,8 @@ class Inline(Engine):
             that fit a core's cache, where BLAS and OpenMP gain little from a second one. Threads pay
             where the learner's kernels release the interpreter lock. For modules of torch: the cores
             of this process.
-        checkpoint: a folder for checkpoints of deep learning; who runs the same plan again goes on from
-            there.
+        checkpoint: a folder for checkpoints of deep learning, or a `Checkpoint`; who runs the
+            same plan again goes on from there.
 
     Raises:
         PlanError: less than one thread.
@@ -51,7 +52,7 @@ class Inline(Engine):
     """
 
     threads: int = 1
-    checkpoint: str | Path | None = field(default=None, kw_only=True, repr=False)
+    checkpoint: str | Path | Checkpoint | None = field(default=None, kw_only=True, repr=False)
 
     def __post_init__(self) -> None:
         if self.threads < 1:
@@ -65,7 +66,7 @@ class Inline(Engine):
             return None
         from talkoot.engines.ranks.alone import train
 
-        return train(plan, shards, schema, listen, threads=self.threads, checkpoint=folder(self.checkpoint))
+        return train(plan, shards, schema, listen, threads=self.threads, checkpoint=wherever(self.checkpoint))
 
     @contextmanager
     def open(self, plan: Plan, shards: Mapping[str, Shard], listen: Listener = ignore) -> Iterator[Nodes]:

@@ -13,7 +13,7 @@ from talkoot.core.engine import Engine, Listener, Nodes, Run, ignore
 from talkoot.core.errors import PlanError
 from talkoot.core.plan import Plan
 from talkoot.core.shard import Schema, Shard
-from talkoot.engines.machine import folder
+from talkoot.engines.checkpoint import Checkpoint, wherever
 from talkoot.engines.processes.nodes import Seat, WorkerNodes
 from talkoot.engines.processes.placement import Placement, deal, setting
 from talkoot.engines.processes.pool import DEEP, POOL
@@ -32,8 +32,8 @@ class Local(Engine):
     Args:
         workers: number of processes; never more are used than there are nodes.
         silence: seconds without a sign of life after which a worker is given up.
-        checkpoint: a folder for checkpoints of deep learning; who runs the same plan again goes on from
-            there, on however many workers.
+        checkpoint: a folder for checkpoints of deep learning, or a `Checkpoint`; who runs the
+            same plan again goes on from there, on however many workers.
 
     Raises:
         PlanError: a number that makes no sense, or a system that cannot fork.
@@ -47,7 +47,7 @@ class Local(Engine):
 
     workers: int
     silence: float = field(default=30.0, kw_only=True, repr=False)
-    checkpoint: str | Path | None = field(default=None, kw_only=True, repr=False)
+    checkpoint: str | Path | Checkpoint | None = field(default=None, kw_only=True, repr=False)
 
     def __post_init__(self) -> None:
         if self.workers < 1 or self.silence <= 0:
@@ -74,7 +74,7 @@ class Local(Engine):
             schema=schema,
             workers=self.workers,
             silence=self.silence,
-            checkpoint=folder(self.checkpoint),
+            checkpoint=wherever(self.checkpoint),
         )
         return crew.run(listen)
 

@@ -35,11 +35,6 @@ def cores() -> int:
     return max(1, min(allowed, _quota() or allowed))
 
 
-def folder(path: str | Path | None) -> Path | None:
-    """A folder as every process sees it, wherever it was started."""
-    return None if path is None else Path(path).absolute()
-
-
 def _quota() -> int | None:
     """Cores that the control group grants (cgroup v2), rounded up."""
     try:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 
 import torch
 
 from talkoot.core.engine import Listener, Run
 from talkoot.core.plan import Plan
 from talkoot.core.shard import Schema, Shard
+from talkoot.engines.checkpoint import Checkpoint
 from talkoot.engines.ranks.engine import Joined
 from talkoot.engines.ranks.group import Alone
 from talkoot.engines.ranks.pause import Pause, Paused
@@ -23,7 +23,7 @@ def train(
     listen: Listener,
     *,
     threads: int,
-    checkpoint: Path | None,
+    checkpoint: Checkpoint | None,
 ) -> Run | None:
     """Train on so many cores of this process.
 

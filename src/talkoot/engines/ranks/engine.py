@@ -19,7 +19,7 @@ from talkoot.core.engine import Engine, Listener, Nodes, Run, ignore
 from talkoot.core.errors import NodeSilent, PlanError
 from talkoot.core.plan import Plan
 from talkoot.core.shard import Schema, Shard
-from talkoot.engines.machine import folder
+from talkoot.engines.checkpoint import Checkpoint, wherever
 from talkoot.engines.ranks.environment import Place, place
 from talkoot.engines.ranks.group import Alone, Group, GroupBroken, Peers
 from talkoot.engines.ranks.memory import Memory
@@ -39,13 +39,13 @@ class Joined(Engine):
         group: the group.
         memory: what this rank holds from one epoch to the next.
         pause: whether this rank wants all to stop.
-        checkpoint: the folder of checkpoints.
+        checkpoint: where checkpoints go.
     """
 
     group: Peers
     memory: Memory = field(default_factory=Memory)
     pause: Pause = field(default_factory=Pause)
-    checkpoint: Path | None = None
+    checkpoint: Checkpoint | None = None
 
     @contextmanager
     def open(self, plan: Plan, shards: Mapping[str, Shard], listen: Listener = ignore) -> Iterator[Nodes]:
@@ -84,8 +84,8 @@ class Ranks(Engine):
 
     Args:
         timeout: seconds that one rank may keep the others waiting.
-        checkpoint: a folder that all ranks see; who runs the same plan again goes on from there, on however
-            many ranks.
+        checkpoint: a folder that all ranks see, or a `Checkpoint`; who runs the same plan again goes
+            on from there, on however many ranks.
 
     Raises:
         PlanError: the environment contradicts itself.
@@ -98,7 +98,7 @@ class Ranks(Engine):
     """
 
     timeout: float = 60.0
-    checkpoint: str | Path | None = field(default=None, repr=False)
+    checkpoint: str | Path | Checkpoint | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.timeout <= 0:
@@ -134,7 +134,7 @@ class Ranks(Engine):
         pause, verdict = Pause(), Verdict(store, here)
         try:
             with pause.on_sigterm():
-                yield Joined(group=group, pause=pause, checkpoint=folder(self.checkpoint))
+                yield Joined(group=group, pause=pause, checkpoint=wherever(self.checkpoint))
         except Paused:
             raise SystemExit(143) from None
         except GroupBroken as error:

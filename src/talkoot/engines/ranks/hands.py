@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import final
 
 from talkoot.core.engine import Listener, Run
 from talkoot.core.plan import Plan
 from talkoot.core.shard import Schema, Shard
+from talkoot.engines.checkpoint import Checkpoint
 from talkoot.engines.machine import cores
 from talkoot.engines.processes import wire
 from talkoot.engines.processes.messages import CLEAR
@@ -57,7 +57,7 @@ class Crew:
         schema: how many they are.
         workers: ranks wanted.
         silence: seconds without a sign of life after which a rank is given up.
-        checkpoint: the folder of checkpoints.
+        checkpoint: where checkpoints go.
     """
 
     plan: Plan
@@ -65,7 +65,7 @@ class Crew:
     schema: Schema
     workers: int
     silence: float
-    checkpoint: Path | None = None
+    checkpoint: Checkpoint | None = None
 
     def run(self, listen: Listener) -> Run:
         """Train on them."""

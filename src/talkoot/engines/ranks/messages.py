@@ -5,12 +5,12 @@ from __future__ import annotations
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, final
 
 from talkoot.core.engine import Run
 from talkoot.core.errors import TalkootError
 from talkoot.core.shard import Schema
+from talkoot.engines.checkpoint import Checkpoint
 from talkoot.engines.processes.host import Host
 from talkoot.engines.processes.messages import Errand
 from talkoot.engines.ranks.channel import Channel
@@ -25,13 +25,13 @@ class Train(Errand):
         schema: what the nodes agreed on.
         timeout: seconds that one rank may keep the others waiting.
         threads: cores of this rank.
-        checkpoint: the folder of checkpoints.
+        checkpoint: where checkpoints go.
     """
 
     schema: Schema
     timeout: float
     threads: int
-    checkpoint: Path | None
+    checkpoint: Checkpoint | None
 
     def run(self, sock: socket.socket, desk: Host) -> None:
         """Be a rank until dismissed."""

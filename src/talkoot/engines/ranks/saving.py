@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 import torch.distributed as dist
 
+from talkoot.engines.checkpoint import Checkpoint
 from talkoot.engines.ranks.group import Peers
 from talkoot.engines.ranks.wrap import is_sharded
 from talkoot.learners.deep.trainer import Trainer
 
 if TYPE_CHECKING:
     from talkoot.engines.ranks.checkpoint import Checkpoints
-
-EVERY = 60.0  # seconds between two checkpoints
 
 
 @final
@@ -30,22 +29,23 @@ class Saving:
     """
 
     checkpoints: Checkpoints | None = None
-    every: float = EVERY
+    every: float = math.inf
     last: float = field(default_factory=time.monotonic)
     group: Any = None
 
     @classmethod
-    def into(cls, folder: str | Path | None, digest: str) -> Saving:
-        """Checkpoints of the plan with this digest, in `folder`; none without a folder.
+    def into(cls, where: Checkpoint | None, digest: str) -> Saving:
+        """Checkpoints of the plan with this digest; none without a place for them.
 
         Raises:
             PlanError: the folder holds checkpoints of another plan.
         """
-        if folder is None:
+        if where is None:
             return cls()
         from talkoot.engines.ranks.checkpoint import Checkpoints  # what it needs of torch takes a second
 
-        return cls(checkpoints=Checkpoints(folder, digest=digest))
+        checkpoints = Checkpoints(where.folder, digest=digest, keep=where.keep)
+        return cls(checkpoints=checkpoints, every=float(where.every))
 
     def due(self) -> bool:
         """Whether it is time for one."""

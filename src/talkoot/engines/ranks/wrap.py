@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from typing import Any
 
 import torch
@@ -72,14 +73,38 @@ def shard(trainer: Trainer) -> None:
 
     names = {id(parameter): name for name, parameter in trainer.module.named_parameters()}
     module: Any = trainer.module
-    for child in module.children():
-        if any(True for _ in child.parameters()):
-            fully_shard(child)
+    for unit in units(module):
+        fully_shard(unit)
     fully_shard(module)
     parts = dict(module.named_parameters())
     for group in trainer.optimizer.param_groups:
         group["params"] = [parts[names[id(parameter)]] for parameter in group["params"]]
     trainer.net = module
+
+
+def units(module: torch.nn.Module) -> list[torch.nn.Module]:
+    """Parts of a module that are gathered one after the other: its blocks, also those in its lists.
+
+    Left to the whole are single layers, whose outputs may be views that must not be changed in place, and
+    parts that share a parameter, such as an embedding and a layer tied to it.
+
+    >>> blocks = [torch.nn.Sequential(torch.nn.Linear(2, 2)) for _ in range(3)]
+    >>> len(units(torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.ModuleList(blocks))))
+    3
+    """
+    owners = Counter(id(p) for _, p in module.named_parameters(remove_duplicate=False))
+    own = {unit: [owners[id(p)] for p in unit.parameters()] for unit in _blocks(module)}
+    return [unit for unit, counts in own.items() if counts and max(counts) == 1]
+
+
+def _blocks(module: torch.nn.Module) -> list[torch.nn.Module]:
+    found: list[torch.nn.Module] = []
+    for child in module.children():
+        if isinstance(child, torch.nn.ModuleList | torch.nn.ModuleDict):
+            found += _blocks(child)
+        elif any(True for _ in child.children()):
+            found.append(child)
+    return found
 
 
 def is_sharded(module: torch.nn.Module) -> bool:
@@ -90,7 +115,10 @@ def is_sharded(module: torch.nn.Module) -> bool:
 
 
 def whole_state(module: torch.nn.Module) -> dict[str, Any]:
-    """A module's state with every tensor whole, also where each rank keeps a part."""
-    from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+    """A module's state with every tensor whole and on the processor, also where each rank keeps a part."""
+    from torch.distributed.tensor import DTensor
 
-    return get_model_state_dict(module, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
+    return {
+        name: (tensor.full_tensor() if isinstance(tensor, DTensor) else tensor).detach().cpu()
+        for name, tensor in module.state_dict().items()
+    }
