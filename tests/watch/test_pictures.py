@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from talkoot.watch import svg
-from talkoot.watch.charts import MOST, Stream, curve, flow
+from talkoot.watch.charts import MOST, Mark, Stream, curve, flow
 from talkoot.watch.scores import dots, matrix, transfer
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -103,6 +103,24 @@ def test_a_curve_through_orders_of_magnitude_is_drawn_on_a_logarithmic_scale() -
 def test_a_long_curve_has_no_dots() -> None:
     root = parse(curve("loss", {i: 1.0 / (i + 1) for i in range(400)}))
     assert not list(root.iter(f"{SVG}circle"))
+
+
+def test_a_curve_from_zero_shows_zero_and_numbers_of_five_digits_whole() -> None:
+    root = parse(curve("samples/s", {0.5: 16000.0, 9.5: 16337.2}, say="{:g} s".format, scale="from zero"))
+    assert {"0", "16,337", "0.5 s", "9.5 s"} <= set(texts(root))
+    assert inside(root)
+
+
+def test_marks_lie_where_they_happened_and_those_outside_are_left_out() -> None:
+    marks = [Mark(at=at, text=f"at {at}", bad=at == 5) for at in (-1, 5, 7, 11)]
+    root = parse(curve("loss", {i: 1.0 - i / 20 for i in range(11)}, marks=marks))
+    lines = {
+        e.get("class"): float(e.get("x1", 0))
+        for e in root.iter(f"{SVG}line")
+        if "event" in e.get("class", "")
+    }
+    assert lines == pytest.approx({"event trouble": (58 + 360) / 2, "event": 58 + 0.7 * 302})
+    assert inside(root)
 
 
 def test_dots_say_scores_and_intervals() -> None:

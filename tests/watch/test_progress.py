@@ -110,6 +110,93 @@ def test_without_a_terminal_it_is_silent_or_writes_lines(plain: bool) -> None:
     )
 
 
+DEEP: dict[str, Any] = {**START, "samples": True, "rounds": 1000}
+GROUP: tuple[str, dict[str, Any]] = ("epoch", {"epoch": 0, "ranks": 2})
+KILLED = {"worker": 1, "nodes": [], "name": "process 4711", "cause": "was killed (SIGKILL)"}
+ADVICE: tuple[str, dict[str, Any]] = (
+    "advice",
+    {"text": "this model trains faster on one process", "alone": 9.0, "together": 5.0},
+)
+
+
+def went(step: int, loss: float = 0.693147) -> tuple[str, dict[str, Any]]:
+    metrics = {"loss": loss, "samples_per_s": 8912.3}
+    return "step", {"step": step, "steps": 1000, "seconds": 1.0, "metrics": metrics, "ranks": 2}
+
+
+def test_samples_have_no_schema_to_agree_on() -> None:
+    for events in ([("start", DEEP)], [("start", DEEP), GROUP]):
+        assert shown(*events).strip() == "starting · 10.0 s"
+
+
+def test_steps_show_how_far_how_fast_and_how_long() -> None:
+    text = shown(("start", DEEP), GROUP, *(went(10 * i) for i in range(1, 35)), now=36.0, width=80)
+    bar, said = text.splitlines()
+    assert bar.startswith("step 340 of 1,000  ━━━━━━━━━━━━━")
+    assert said == "loss 0.6931 · 8,912 samples/s · 2 ranks · 36.0 s · about 1 min left"
+    assert "north" not in text
+
+
+def test_one_process_is_not_called_a_rank() -> None:
+    assert "rank" not in shown(("start", DEEP), went(10))
+
+
+def test_a_loss_that_exploded_says_so() -> None:
+    assert "loss not finite" in shown(("start", DEEP), went(10, loss=float("nan")))
+
+
+def test_what_happened_to_ranks_and_the_advice_stay() -> None:
+    events = [("start", DEEP), GROUP, went(340), ADVICE, ("worker", KILLED), GROUP, went(1000)]
+    for end in ([], [("end", {"ok": True, "seconds": 9.0, "error": None})]):
+        text = shown(*events, *end)
+        assert "after step 340: rank 1 (process 4711) was killed (SIGKILL); on with 2 ranks" in text
+        assert "this model trains faster on one process" in text
+    assert text.rstrip().endswith("done: 1,000 steps in 9.00 s, loss 0.6931, 8,912 samples/s")
+
+
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_a_training_fits_narrow_terminals(width: int) -> None:
+    events = [
+        ("start", DEEP),
+        GROUP,
+        went(1),
+        went(999),
+        ADVICE,
+        ("worker", KILLED),
+        GROUP,
+        ("broken", KILLED),
+    ]
+    assert max(map(len, shown(*events, width=width).splitlines())) <= width
+
+
+def test_without_a_terminal_a_training_tells_its_start_its_losses_the_advice_and_its_end() -> None:
+    console = Console(file=io.StringIO(), width=40)
+    cut: tuple[str, dict[str, Any]] = ("broken", {"worker": 0, "cause": "closed by peer"})
+    happened = [GROUP, went(340), ADVICE, ("worker", KILLED), GROUP, went(500), cut, GROUP, went(1000)]
+    with Progress(console, plain=True) as progress:
+        for event, facts in [("start", DEEP), *happened]:
+            progress(event, facts)
+        progress("end", {"ok": True, "seconds": 9.0, "error": None})
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue().splitlines() == [
+        "2 nodes, 5,000 rows, on Local(2)",
+        "this model trains faster on one process",
+        "after step 340: rank 1 (process 4711) was killed (SIGKILL)",
+        "on with 2 ranks",
+        "after step 500: the ranks lost each other (closed by peer); on with 2 ranks",
+        "done: 1,000 steps in 9.00 s, loss 0.6931, 8,912 samples/s",
+    ]
+
+
+def test_a_known_number_of_rounds_says_when_it_ends() -> None:
+    deep = {**DEEP, "rounds": 20}
+    text = shown(("start", deep), GROUP, met(0, seconds=2.0), met(1, seconds=4.0), now=4.0)
+    assert "round 2 of 20 · loss 0.6931 · 4.00 s · about 53 s left" in text
+    assert "north" in text
+    end = shown(("start", deep), *(met(i, seconds=2.0) for i in range(20)), now=20.5)
+    assert "left" not in end
+
+
 SCRIPT = """
 import sys, time
 from talkoot.watch.progress import Progress

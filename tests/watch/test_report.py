@@ -194,6 +194,53 @@ def test_lost_workers_and_dropped_rounds_are_told() -> None:
     assert "3 rounds missed the quorum" in found.text
 
 
+def trained(reports: int) -> list[dict[str, Any]]:
+    lost = {"event": "worker", "worker": 1, "nodes": [], "name": "process 7", "cause": "was killed (SIGKILL)"}
+    advice = {"event": "advice", "text": "this is faster alone", "alone": 9000.0, "together": 5000.0}
+    rates = {"loss": 0.5, "samples_per_s": 4000.0}
+    steps: list[dict[str, Any]] = [
+        {"event": "step", "step": 10 * i, "steps": 10 * reports, "seconds": 1.0, "ranks": 2, "metrics": rates}
+        for i in range(1, reports + 1)
+    ]
+    met = {"event": "epoch", "epoch": 0, "ranks": 2}
+    half = len(steps) // 2
+    told = [met, *steps[:half], advice, lost, met, *steps[half:]]
+    log, start, *_, end = events(start={"samples": True, "rounds": 10 * reports})
+    return [log, start, *({"t": 1e9 + 2 + i, **event} for i, event in enumerate(told)), end]
+
+
+def test_a_training_shows_its_loss_its_speed_its_losses_and_the_advice() -> None:
+    page = render(tell(trained(100)))
+    found = Outline(page)
+    assert found.heads == [
+        "One model from 2 nodes",
+        "The nodes",
+        "The steps",
+        "Would it be faster another way?",
+        "The plan",
+    ]
+    for words in (
+        "40 rows, 1,000 steps in 1.25 s.",
+        "gradients of all are averaged",
+        "1,000 steps of 1,000, by 2 ranks at the end, 4,000 samples/s.",
+        "After step 500: rank 1 (process 7) was killed (SIGKILL); on with 2 ranks.",
+        "Dashed lines",
+        "This is faster alone.",
+        "9,000 samples/s",
+    ):
+        assert words in found.text, words
+    assert page.count("<line x1") >= 2
+    assert page.count('class="event trouble"') == 4  # a line and its head in each of two curves
+    assert "logarithmic" not in page
+
+
+@pytest.mark.parametrize("reports", [1, 2, 3000])
+def test_a_training_of_any_length_is_a_report(reports: int) -> None:
+    page = render(tell(trained(reports)))
+    assert "The steps" in Outline(page).heads
+    assert len(page) < 60_000
+
+
 @given(st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), min_size=1))
 def test_no_name_can_break_out(name: str) -> None:
     hostile = f"</title></svg><script>alert(1)</script>{name}"

@@ -41,7 +41,7 @@ class Fit:
         job: the plan, the rows as they were given, the engine and the reason for it.
         shards: the rows as the nodes agreed to read them.
         seconds: wall time from round 0 to the model.
-        note: how the model came about, where that is not plain.
+        note: how the model came about, where that is not plain; or how to get it faster.
         log: the event log of the run, if it was written.
         events: what happened in the run, as the log tells it.
 
@@ -69,7 +69,10 @@ class Fit:
 
     @property
     def history(self) -> tuple[Outcome, ...]:
-        """Every round: who arrived, who failed and why, metrics and seconds."""
+        """Every round: who arrived, who failed and why, metrics and seconds.
+
+        Where an engine trained step by step, its reports: `round.index` is the number of steps done.
+        """
         return self.run.history
 
     @property
@@ -132,7 +135,14 @@ class Fit:
 
     def __repr__(self) -> str:
         what = f"{type(self.model).__name__}, {len(self.shards)} nodes, {self.schema.rows} rows"
-        return f"<Fit: {what}, {len(self.history)} rounds, {self.seconds:.2f} s on {self.engine!r}>"
+        return f"<Fit: {what}, {self._counted()}, {self.seconds:.2f} s on {self.engine!r}>"
+
+    def _counted(self) -> str:
+        """Its rounds; or its steps where nodes met at each, of which history may hold some only."""
+        told = len(self.history)
+        if told and (last := self.history[-1].round).gradient:
+            return f"{max(told, last.index)} steps"
+        return f"{told} rounds"
 
 
 def fit(
@@ -254,4 +264,8 @@ def _done(job: Job, log: str | Path | None, progress: bool | None) -> Fit:
         done = job.execute(schema, bound, listen)
         model = job.plan.learner.finish(done.model)
     seconds, path = time.perf_counter() - began, None if log is None else Path(log)
-    return Fit(model=model, run=done, job=job, shards=bound, seconds=seconds, log=path, events=tuple(heard))
+    note = next((str(event["text"]) for event in heard if event["event"] == "advice"), "")
+    events = tuple(heard)
+    return Fit(
+        model=model, run=done, job=job, shards=bound, seconds=seconds, note=note, log=path, events=events
+    )

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, final
+from typing import Any, cast, final
 
 from talkoot.core.engine import Engine, Listener, Run, ignore
 from talkoot.core.errors import DataError, PlanError
@@ -14,10 +14,12 @@ from talkoot.core.learner import Learner
 from talkoot.core.plan import Plan
 from talkoot.core.run import run
 from talkoot.core.shard import Schema, Shard
+from talkoot.core.sync import Rounds
 from talkoot.data.feed import apportion
+from talkoot.data.samples_base import Samples
 from talkoot.data.schema import agree
 from talkoot.data.shards import Shards
-from talkoot.data.source import UNKNOWN
+from talkoot.data.source import UNKNOWN, cuts
 from talkoot.engines.choose import choose
 
 
@@ -104,7 +106,9 @@ def told(job: Job, listen: Listener) -> Iterator[None]:
         "plan": str(job.plan),
         "digest": job.plan.digest,
         "nodes": list(job.shards),
-        "rows": {node: source.rows for node, source in job.shards.items()},
+        "rows": {node: own(source) for node, source in job.shards.items()},
+        "samples": job.plan.learner.samples,
+        "rounds": meetings(job),
         "engine": repr(job.engine),
         "reason": job.reason,
     }
@@ -116,6 +120,25 @@ def told(job: Job, listen: Listener) -> Iterator[None]:
         listen("end", {"seconds": time.perf_counter() - began, "ok": False, "error": said})
         raise
     listen("end", {"seconds": time.perf_counter() - began, "ok": True, "error": None})
+
+
+def own(source: Any) -> int | None:
+    """The rows that are a node's own; of a source that several nodes share, its part."""
+    if not isinstance(source, Samples):
+        return cast("int | None", source.rows)
+    mine = cuts(source.rows, source.of)[source.part]
+    return len(range(mine.start, mine.stop))
+
+
+def meetings(job: Job) -> int | None:
+    """In how many rounds a job will end, if that is known."""
+    learner, sync = job.plan.learner, job.plan.sync
+    if learner.kind != "averaged":
+        return None  # it may be done before
+    known = [sync.limit] if isinstance(sync, Rounds) else []
+    if learner.samples:
+        known.append(learner.limit(pooled(job.shards), sync))
+    return min((limit for limit in known if limit is not None), default=None)
 
 
 def rationed(given: Shards, batch: int) -> Shards:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import Literal, final
 
 from talkoot.watch import svg, words
 from talkoot.watch.markup import Safe, join, tag
@@ -99,23 +99,48 @@ def _stream(stream: Stream, y: float, thick: float, end: float, room: bool) -> S
     )
 
 
-def curve(name: str, series: Mapping[int, float]) -> svg.Picture:
-    """One metric over the rounds, on a logarithmic scale where it falls through orders of magnitude."""
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """Something that happened at a place of a curve: a lost worker, or (not bad) a new group."""
+
+    at: float
+    text: str
+    bad: bool
+
+
+def curve(
+    name: str,
+    series: Mapping[float, float],
+    *,
+    say: Callable[[float], str] = "round {:.0f}".format,
+    scale: Literal["by range", "linear", "from zero"] = "by range",
+    marks: Sequence[Mark] = (),
+) -> svg.Picture:
+    """One metric over the rounds, the steps or the time.
+
+    Args:
+        name: the metric's.
+        series: what it was, by where that was.
+        say: a place in words.
+        scale: "by range" is logarithmic where the metric falls through orders of magnitude.
+        marks: what to mark; those outside of the series are left out.
+    """
     wide, tall = 430.0, 190.0
-    rounds, values = list(series), list(series.values())
+    places, values = list(series), list(series.values())
     low, high = min(values), max(values)
-    steep = low > 0 and high / low > 50
+    steep = scale == "by range" and low > 0 and high / low > 50
+    low = min(low, 0.0) if scale == "from zero" else low
     pad = 0.0 if steep else 0.06 * (high - low)
-    scale = svg.logarithmic if steep else svg.linear
-    x = svg.linear(rounds[0], rounds[-1], 58, wide - 70)
-    y = scale(low - pad, high + pad, tall - 30, 34)
-    points = [(x(r), y(v)) for r, v in series.items()]
-    marks = [(r, px, py) for r, (px, py) in zip(rounds, points, strict=True)] if len(points) <= 40 else []
-    shown, levels = [rounds[0], rounds[-1]], _levels(low, high, steep)
+    x = svg.linear(places[0], places[-1], 58, wide - 70)
+    y = (svg.logarithmic if steep else svg.linear)(low - pad * (low != 0), high + pad, tall - 30, 34)
+    points = [(x(place), y(value)) for place, value in series.items()]
+    dots = zip(series, points, strict=True) if len(points) <= 40 else ()
+    levels = _levels(low, high, steep)
     return svg.picture(
         wide,
         tall,
-        f"{name} over {len(rounds)} rounds",
+        f"{name} from {say(places[0])} to {say(places[-1])}",
         svg.text(0, 10, name, class_="strong"),
         svg.text(wide - 70, 10, "logarithmic scale", class_="muted small", anchor="end") if steep else None,
         *(
@@ -125,11 +150,17 @@ def curve(name: str, series: Mapping[int, float]) -> svg.Picture:
             )
             for v, said in zip(levels, words.even(levels), strict=True)
         ),
+        *(_mark(m, x(m.at), tall - 30) for m in marks if places[0] <= m.at <= places[-1]),
         svg.polyline(points, "curve"),
-        *(svg.dot(px, py, 2.6, "together", f"round {r}: {words.number(series[r])}") for r, px, py in marks),
+        *(svg.dot(*at, 2.6, "together", f"{say(p)}: {words.number(series[p])}") for p, at in dots),
         svg.text(points[-1][0] + 8, points[-1][1], words.number(values[-1]), class_="strong figure"),
-        *(svg.text(x(r), tall - 12, f"round {r}", class_="axis", anchor="middle") for r in shown),
+        *(svg.text(x(p), tall - 12, say(p), class_="axis", anchor="middle") for p in (places[0], places[-1])),
     )
+
+
+def _mark(mark: Mark, x: float, foot: float) -> Safe:
+    kind = "event trouble" if mark.bad else "event"
+    return tag("g", tag("title", mark.text), svg.line(x, 28, x, foot, kind), svg.dot(x, 28, 3, kind))
 
 
 def _levels(low: float, high: float, steep: bool) -> list[float]:

@@ -65,6 +65,14 @@ def transfer_of(facts: Facts) -> Safe:
     )
 
 
+def advice_of(facts: Facts) -> Safe:
+    """How the training would be faster, as it was tried while it ran."""
+    text, alone, together = facts["text"], facts["alone"], facts["together"]
+    rows: list[list[Child]] = [["one process", words.rate(alone)], ["as it ran", words.rate(together)]]
+    shown = table(["", ""], rows, numbers=(1,))
+    return section("Would it be faster another way?", tag("p", words.sentence(text)), shown)
+
+
 def sameness(facts: Facts) -> Safe:
     """The model beside the one that a single machine with all rows makes."""
     told = [row for row in facts["rows"] if row["difference"] or not row["ok"]]

@@ -1,4 +1,4 @@
-"""The live view of a run in a terminal: every node, every round, and what went wrong."""
+"""The live view of a run in a terminal: every node, every round or step, and what went wrong."""
 
 from __future__ import annotations
 
@@ -15,9 +15,13 @@ from rich.table import Table
 from rich.text import Text
 
 from talkoot.watch import words
+from talkoot.watch.mishaps import mishaps
+from talkoot.watch.steps import RATE
 from talkoot.watch.story import NodeStory, Story, after
 
 PATIENCE = 1.0  # seconds of a round before a guess of its end is worth reading
+RECENT = 10  # rounds that say how long one takes
+BAR = 40  # characters that all steps take
 
 
 @final
@@ -98,7 +102,12 @@ def lines(story: Story, event: str, facts: Mapping[str, Any]) -> list[str]:
             rows = "" if story.rows is None else f", {words.many(story.rows, 'row')}"
             return [f"{words.many(len(story.nodes), 'node')}{rows}, on {facts.get('engine', '?')}"]
         case "worker":
-            return [_lost(facts)]
+            return [mishaps(story)[-1].text if "name" in facts else _lost(facts)]
+        case "epoch" if len(story.groups) > 1:
+            on = f"on with {words.many(facts['ranks'], 'rank')}"
+            return [mishaps(story)[-1].text if story.groups[-1]["cause"] else on]
+        case "advice":
+            return [str(facts["text"])]
         case "round":
             return [f"round {facts['round']}: {node} failed: {why}" for node, why in facts["failed"].items()]
         case "end":
@@ -114,6 +123,29 @@ def view(story: Story, now: float, height: int = 20) -> RenderableType:
         now: seconds since 1970.
         height: lines that the nodes may take; the others are counted.
     """
+    lost = [_lost(facts) for facts in story.lost if "name" not in facts]
+    lost += [mishap.text for mishap in mishaps(story)]
+    told = [Text(text, style="yellow") for text in lost[-2:]]
+    told += [Text(str(story.get("advice")["text"]), style="cyan")] if story.get("advice") else []
+    above = [_bar(story)] if story.stepwise else _nodes(story, height) if _placed(story) else []
+    return Group(*above, *told, _status(story, now))
+
+
+def _placed(story: Story) -> bool:
+    """Whether there is something to say of nodes. Samples have no schema to agree on first."""
+    return bool(story.rounds) or not story.get("start").get("samples")
+
+
+def _bar(story: Story) -> RenderableType:
+    """The steps done, of all."""
+    table, steps = Table.grid(padding=(0, 2)), story.steps
+    bar = ProgressBar(total=steps.total, completed=steps.done, width=BAR, complete_style="cyan")
+    table.add_row(Text(f"step {words.count(steps.done)} of {words.count(steps.total)}"), bar)
+    return table
+
+
+def _nodes(story: Story, height: int) -> list[RenderableType]:
+    """A line for each node: its rows, its time, how it is."""
     working = not story.get("end")
     nodes = sorted(story.nodes.values(), key=lambda n: _standing(story, n, working)[1] == "red", reverse=True)
     shown = {n.name for n in (nodes if len(nodes) <= height else nodes[: max(1, height - 1)])}
@@ -126,8 +158,7 @@ def view(story: Story, now: float, height: int = 20) -> RenderableType:
             table.add_row(*_cells(story, node, most, working))
     more = len(nodes) - len(shown)
     rest = [Text(f"and {words.many(more, 'node')} more", style="dim")] if more else []
-    lost = [Text(_lost(facts), style="yellow") for facts in story.lost[-2:]]
-    return Group(table, *rest, *lost, _status(story, now))
+    return [table, *rest]
 
 
 def _cells(story: Story, node: NodeStory, most: int, working: bool) -> list[RenderableType]:
@@ -160,32 +191,64 @@ def _standing(story: Story, node: NodeStory, working: bool) -> tuple[str, str]:
         return ("", "") if story.get("end").get("ok") else ("stopped", "dim")
     if node.rows and node.read >= node.rows:
         return "done", "dim"
-    return ("working", "dim") if node.read or story.get("schema") else ("", "")
+    return ("working", "dim") if node.read or story.get("schema") or story.rounds else ("", "")
 
 
 def _status(story: Story, now: float) -> Text:
     if story.get("end"):
         ok = bool(story.get("end").get("ok"))
         return Text(_ended(story), style="bold green" if ok else "bold red")
-    if not story.get("schema") and not story.rounds:
-        return Text(f"agreeing on a schema, {words.duration(now - story.began)}", style="bold")
-    parts = [f"round {len(story.rounds)}", *_metrics(story), words.duration(now - story.began)]
+    spent = words.duration(now - story.began)
+    if story.stepwise:
+        ranks = [words.many(story.steps.ranks, "rank")] if story.groups else []
+        parts = [*_metrics(story), *ranks, spent]
+    elif story.rounds:
+        total = story.get("start").get("rounds")
+        of = f" of {words.count(total)}" if total else ""
+        parts = [f"round {words.count(story.rounds[-1]['round'] + 1)}{of}", *_metrics(story), spent]
+    elif story.get("start").get("samples"):
+        parts = ["starting", spent]
+    elif story.get("schema"):
+        parts = ["round 0", spent]
+    else:
+        return Text(f"agreeing on a schema, {spent}", style="bold")
     left = _left(story, now)
     return Text(" · ".join([*parts, left] if left else parts), style="bold")
 
 
-def _metrics(story: Story) -> list[str]:
-    last = story.rounds[-1].get("metrics", {}) if story.rounds else {}
-    return [f"{name} {words.number(value)}" for name, value in last.items() if value is not None]
+def _metrics(story: Story, rate: float | None = None) -> list[str]:
+    """The last that was told; of samples per second how many there are now, or `rate`."""
+    steps = story.steps
+    last = steps.last.metrics if steps.last else story.rounds[-1].get("metrics", {}) if story.rounds else {}
+    said = [
+        f"{name} {words.number(value)}" for name, value in last.items() if value is not None and name != RATE
+    ]
+    rate = rate or steps.rate
+    return said if rate is None else [*said, words.rate(rate)]
 
 
 def _left(story: Story, now: float) -> str:
-    """A guess of the end of this round from the rows read. Nobody knows how many rounds a solver needs."""
+    """A guess of the end, where the number of steps or rounds is known, else of the end of this round."""
+    seconds = _whole(story, now)
+    if seconds is not None:
+        return f"about {words.roughly(seconds)} left" if seconds > 0 else ""
     total, spent = story.rows, now - story.turn
     read = sum(node.read for node in story.nodes.values())
-    if not total or not read or spent < PATIENCE:
-        return ""
+    if not total or not read or spent < PATIENCE or story.get("start").get("samples"):
+        return ""  # nobody knows how many rounds a solver needs
     return f"this round ends in about {words.roughly(spent * (total - read) / read)}"
+
+
+def _whole(story: Story, now: float) -> float | None:
+    """Seconds until the last step, or the last of a known number of rounds."""
+    total = story.get("start").get("rounds")
+    if story.stepwise:
+        return story.steps.left
+    if not total or not story.rounds:
+        return None
+    each = [facts["seconds"] for facts in story.rounds[-RECENT:]]
+    ahead = total - story.rounds[-1]["round"] - 1
+    return float(ahead * sum(each) / len(each) - (now - story.turn))
 
 
 def _lost(facts: Mapping[str, Any]) -> str:
@@ -197,5 +260,5 @@ def _ended(story: Story) -> str:
     end = story.get("end")
     if not end.get("ok"):
         return f"stopped after {words.duration(end.get('seconds', 0.0))}: {end.get('error')}"
-    metrics = "".join(f", {said}" for said in _metrics(story))
-    return f"done: {words.many(len(story.rounds), 'round')} in {words.duration(end['seconds'])}{metrics}"
+    metrics = "".join(f", {said}" for said in _metrics(story, story.steps.mean_rate))
+    return f"done: {words.many(*story.counted)} in {words.duration(end['seconds'])}{metrics}"

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from talkoot.watch import words
-from talkoot.watch.charts import Stream, curve, flow
+from talkoot.watch.charts import Mark, Stream, curve, flow
 from talkoot.watch.events import Event, plain, read
-from talkoot.watch.findings import agreement, comparison_of, sameness, transfer_of
+from talkoot.watch.findings import advice_of, agreement, comparison_of, sameness, transfer_of
 from talkoot.watch.markup import Safe, join, tag
+from talkoot.watch.mishaps import mishaps
 from talkoot.watch.page import page, section
+from talkoot.watch.steps import RATE
 from talkoot.watch.story import Facts, Story, tell
 
 
@@ -68,7 +70,9 @@ def render(story: Story) -> str:
     parts = [
         _head(story, title),
         _nodes(story) if story.nodes else None,
+        _steps(story) if story.steps.reports else None,
         _rounds(story) if story.rounds else None,
+        _found(story, "advice", advice_of),
         _found(story, "compare", comparison_of),
         _found(story, "transfer", transfer_of),
         _found(story, "verify", sameness),
@@ -112,15 +116,13 @@ def _head(story: Story, title: str) -> Safe:
 
 def _lead(story: Story) -> str:
     schema, seconds = story.get("schema"), story.get("end").get("seconds")
-    what = []
-    if story.rows is not None:
-        what.append(words.many(story.rows, "row"))
+    what = "" if story.rows is None else f"{words.many(story.rows, 'row')}, "
     if schema.get("features"):
         width = words.many(schema["features"], "feature")
         classes = f" and {words.count(len(schema['classes']))} classes" if schema.get("classes") else ""
-        what.append(f"with {width}{classes};")
+        what = f"{what.removesuffix(', ')} with {width}{classes}; "
     took = "" if seconds is None else f" in {words.duration(seconds)}"
-    return " ".join([*what, f"{words.many(len(story.rounds), 'round')}{took}."])
+    return f"{what}{words.many(*story.counted)}{took}."
 
 
 def _nodes(story: Story) -> Safe:
@@ -134,16 +136,19 @@ def _nodes(story: Story) -> Safe:
         for node in story.nodes.values()
     ]
     lines = [words.many(story.rows, "row")] if story.rows is not None else []
-    lines.append(words.many(len(story.rounds), "round"))
+    lines.append(words.many(*story.counted))
     drawn = tag("div", flow(streams, "one model", lines).draw(), class_="draw")
-    lost = [tag("li", _lost(facts)) for facts in story.lost]
+    lost = [tag("li", _lost(facts)) for facts in story.lost if "name" not in facts]
+    ranks = [tag("li", words.sentence(mishap.text)) for mishap in mishaps(story)]
     failed = [
         tag("li", f"{node} did not arrive in round {index}: {cause}")
         for node in story.nodes
         for index, cause in story.failed(node).items()
     ]
     told = "Rows stay at their node. What a node sends in a round is merged with what the others send."
-    trouble = tag("ul", *lost, *failed) if lost or failed else None
+    if story.stepwise:
+        told = "Each node has its part of the samples of every step. The gradients of all are averaged."
+    trouble = tag("ul", *lost, *ranks, *failed) if lost or ranks or failed else None
     return section("The nodes", tag("p", told, _place(story)), drawn, trouble)
 
 
@@ -164,6 +169,34 @@ def _trouble(story: Story, node: str) -> str:
 def _lost(facts: Facts) -> str:
     nodes = words.listed(list(map(str, facts.get("nodes", []))))
     return f"Worker {facts.get('worker', '?')}, which hosted {nodes}, was replaced: {facts.get('cause', '?')}"
+
+
+def _steps(story: Story) -> Safe:
+    steps, mean = story.steps, story.steps.mean_rate
+    metrics = dict.fromkeys(name for report in steps.reports for name in report.metrics)
+    by_step = [Mark(at=m.step, text=m.text, bad=m.bad) for m in mishaps(story)]
+    by_time = [Mark(at=m.at - story.began, text=m.text, bad=m.bad) for m in mishaps(story)]
+    curves = [
+        curve(name, series, say="step {:,.0f}".format, scale="linear", marks=by_step).draw()
+        for name in metrics
+        if name != RATE and len(series := steps.series(name)) > 1
+    ]
+    rates = {
+        report.at - story.began: report.metrics[RATE] for report in steps.reports if RATE in report.metrics
+    }
+    if len(rates) > 1:
+        drawn = curve("samples/s", rates, say=words.duration, scale="from zero", marks=by_time)
+        curves.append(drawn.draw())
+    said = [f"{words.many(steps.done, 'step')} of {words.count(steps.total)}"]
+    said += [f"by {words.many(steps.ranks, 'rank')} at the end"] if story.groups else []
+    said += [words.rate(mean)] if mean is not None else []
+    key = "Dashed lines: where ranks were lost, or others came." if by_step else None
+    return section(
+        "The steps",
+        tag("p", f"{', '.join(said)}."),
+        tag("div", *curves, class_="pair") if curves else None,
+        tag("p", key, class_="note") if key else None,
+    )
 
 
 def _rounds(story: Story) -> Safe:

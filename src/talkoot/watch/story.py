@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, final
 
 from talkoot.watch.events import Event
+from talkoot.watch.steps import Steps
 
 Facts = Mapping[str, Any]
-ONCE = ("log", "schema", "end", "check", "compare", "transfer", "verify")  # told once; the last word counts
+ONCE = ("log", "schema", "end", "advice", "check", "compare", "transfer", "verify")  # the last word counts
 
 
 @final
@@ -38,7 +40,10 @@ class Story:
     Args:
         nodes: every node by its name, in the plan's order.
         rounds: facts of every round so far.
-        lost: workers that died and were replaced.
+        steps: how a training goes that tells of its steps.
+        groups: facts of every group of ranks that formed, after which "step" (or round), when ("t"), and
+            the "cause" if the ranks of the one before lost each other.
+        lost: facts of workers that died, after which "step" (or round) and when ("t").
         facts: of events that happen once, by their name: "start", "schema", "end", "verify", ...
         began: when the run began, in seconds since 1970.
         turn: when the present round began.
@@ -47,6 +52,8 @@ class Story:
 
     nodes: Mapping[str, NodeStory] = field(default_factory=dict)
     rounds: tuple[Facts, ...] = ()
+    steps: Steps = field(default_factory=Steps)
+    groups: tuple[Facts, ...] = ()
     lost: tuple[Facts, ...] = ()
     facts: Mapping[str, Facts] = field(default_factory=dict)
     began: float = 0.0
@@ -58,6 +65,16 @@ class Story:
         return self.facts.get(event, {})
 
     @property
+    def stepwise(self) -> bool:
+        """Whether it is told by steps, not by rounds."""
+        return self.steps.last is not None
+
+    @property
+    def counted(self) -> tuple[int, str]:
+        """How many meetings there were, and what they are called."""
+        return (self.steps.done, "step") if self.stepwise else (len(self.rounds), "round")
+
+    @property
     def rows(self) -> int | None:
         """Rows over all nodes, if known."""
         if "rows" in self.get("schema"):
@@ -66,12 +83,12 @@ class Story:
         return sum(known) if known and len(known) == len(self.nodes) else None
 
     @property
-    def metrics(self) -> dict[str, dict[int, float]]:
-        """Every metric that the learner reported: name -> round -> value, without those that are missing."""
-        series: dict[str, dict[int, float]] = {}
+    def metrics(self) -> dict[str, dict[float, float]]:
+        """Every metric that the learner reported: name -> round -> value, where it is a finite number."""
+        series: dict[str, dict[float, float]] = {}
         for facts in self.rounds:
             for name, value in facts.get("metrics", {}).items():
-                if value is not None:
+                if value is not None and math.isfinite(value):
                     series.setdefault(name, {})[facts["round"]] = float(value)
         return series
 
@@ -109,7 +126,14 @@ def after(story: Story, event: Event) -> Story:
         case "worker":
             for node in facts.get("nodes", ()):
                 story = _changed(story, node, replaced=_known(story, node).replaced + 1, read=0)
-            return replace(story, lost=(*story.lost, facts))
+            return replace(_mended(story), lost=(*story.lost, {**facts, **_when(story)}))
+        case "broken":
+            return replace(story, facts={**story.facts, name: facts})
+        case "epoch":
+            group = {**facts, **_when(story), "cause": story.get("broken").get("cause")}
+            return replace(_mended(story), groups=(*story.groups, group))
+        case "step":
+            return replace(story, steps=story.steps.told(facts, story.now))
         case "round":
             nodes = {name: replace(node, read=0) for name, node in story.nodes.items()}
             return replace(story, nodes=nodes, rounds=(*story.rounds, facts), turn=story.now)
@@ -122,8 +146,17 @@ def after(story: Story, event: Event) -> Story:
 def _started(story: Story, facts: Facts) -> Story:
     rows = facts.get("rows") or {}
     nodes = {node: NodeStory(name=node, rows=rows.get(node)) for node in facts.get("nodes", ())}
-    kept = {name: told for name, told in story.facts.items() if name not in ("schema", "end")}
+    kept = {name: told for name, told in story.facts.items() if name not in ("schema", "end", "advice")}
     return Story(nodes=nodes, facts={**kept, "start": facts}, began=story.now, turn=story.now, now=story.now)
+
+
+def _mended(story: Story) -> Story:
+    """Ranks that lost each other have an explanation, or have met again."""
+    return replace(story, facts={name: told for name, told in story.facts.items() if name != "broken"})
+
+
+def _when(story: Story) -> Facts:
+    return {"step": story.counted[0], "t": story.now}
 
 
 def _known(story: Story, node: str) -> NodeStory:

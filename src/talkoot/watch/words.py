@@ -55,12 +55,23 @@ def roughly(seconds: float) -> str:
 def number(value: float) -> str:
     """The digits that matter.
 
-    >>> [number(v) for v in (0.69314, 1234567.0, 0.000012, 3.0, 0.0)]
-    ['0.6931', '1.2e+06', '1.2e-05', '3', '0']
+    >>> [number(v) for v in (0.69314, 16337.2, 1234567.0, 0.000012, 3.0, 0.0)]
+    ['0.6931', '16,337', '1.2e+06', '1.2e-05', '3', '0']
     """
     if not math.isfinite(value):
         return "not finite"
+    if 1e4 <= abs(value) < 1e6:
+        return count(round(value))
     return f"{value:.4g}" if value == 0 or 1e-3 <= abs(value) < 1e5 else f"{value:.2g}"
+
+
+def rate(value: float) -> str:
+    """Samples per second.
+
+    >>> rate(8912.4), rate(3.125)
+    ('8,912 samples/s', '3.125 samples/s')
+    """
+    return f"{count(round(value)) if value >= 100 else number(value)} samples/s"
 
 
 def even(numbers: Sequence[float]) -> list[str]:
@@ -73,7 +84,7 @@ def even(numbers: Sequence[float]) -> list[str]:
         return [number(value) for value in numbers]
     texts = [f"{value:.6f}".rstrip("0") for value in numbers]
     places = max((len(text.partition(".")[2]) for text in texts), default=0)
-    return [f"{value:.{places}f}" for value in numbers]
+    return [f"{value:,.{places}f}" for value in numbers]
 
 
 def listed(names: list[str]) -> str:
@@ -83,6 +94,15 @@ def listed(names: list[str]) -> str:
     ('a', 'a, b and c')
     """
     return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else "".join(names)
+
+
+def sentence(text: str) -> str:
+    """Words as a sentence.
+
+    >>> sentence("rank 1 was killed (SIGKILL)")
+    'Rank 1 was killed (SIGKILL).'
+    """
+    return f"{text[:1].upper()}{text[1:].removesuffix('.')}."
 
 
 def short(text: str, width: int) -> str:
