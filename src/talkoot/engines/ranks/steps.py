@@ -118,7 +118,7 @@ class Steps:
     def _wrap(self, trainer: Trainer) -> None:
         if self.group.world > 1:
             if self._sharded:
-                shard(trainer)
+                shard(trainer, self.group)
             else:
                 replicate(trainer, self.group)
 
@@ -160,7 +160,7 @@ class Steps:
         wish = self.pause.wish() if trainer.steps < self.task.steps(self.schema.rows) else GO_ON
         mine = [loss, rows, wish, self.saving.due(), now - self.since]
         table = self.group.numbers([*mine, *seen.values()])
-        steps, seconds = trainer.steps - self.reported, table[0, 4]
+        steps, seconds = trainer.steps - self.reported, float(table[0, 4])
         self.reported = trainer.steps
         total = table.sum(axis=0)
         measured = dict(zip(seen, (total[len(mine) :] / self.group.world).tolist(), strict=True))
@@ -171,6 +171,8 @@ class Steps:
         if stop != GO_ON or table[0, 3]:
             self._settle(trainer)
             self.saving.save(trainer, self.group)
+        if stop != GO_ON:
+            self.saving.wait()
         self.pause.obey(stop, trainer.steps)
         return max(1, int(REPORT * steps / max(seconds, 1e-9)))
 

@@ -144,8 +144,9 @@ class Trainer:
         self.steps = steps
 
     def unwrap(self) -> None:
-        """Call the module itself again, not what an engine wrapped around it."""
+        """Call the module itself again, not what an engine wrapped around it; forget half of a gradient."""
         self.net, self.hold = self.module, nullcontext
+        self.optimizer.zero_grad()
 
     def restart(self) -> None:
         """Go on with the optimizer as it was built."""

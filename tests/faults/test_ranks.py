@@ -1,0 +1,167 @@
+"""Ranks that are killed, stopped or asked to go while they train: the others go on, and the answer is the same."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+import torch
+from test_faults import Heard
+
+from talkoot.api.job import pooled, rationed
+from talkoot.core.engine import Engine, Run
+from talkoot.core.errors import NodeLost
+from talkoot.core.plan import Plan
+from talkoot.core.run import run
+from talkoot.core.sync import EveryStep, Sync, every
+from talkoot.data.samples import samples
+from talkoot.data.shards import Shards
+from talkoot.engines.inline import Inline
+from talkoot.engines.local import Local
+from talkoot.engines.processes.pool import DEEP
+from talkoot.guards.weigh import weigh
+from talkoot.learners.deep.task import Torch
+
+RANKS, ROWS, BATCH = 2, 1024, 32
+_rng = np.random.default_rng(0)
+X = _rng.normal(size=(ROWS, 16)).astype(np.float32)
+Y = X[:, :4].argmax(axis=1)
+
+
+def build() -> tuple[torch.nn.Module, torch.optim.Optimizer]:
+    module = torch.nn.Sequential(torch.nn.Linear(16, 64), torch.nn.Tanh(), torch.nn.Linear(64, 4))
+    return module, torch.optim.AdamW(module.parameters(), lr=0.01)
+
+
+def loss(out: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    time.sleep(0.004)  # so that there is a middle in which to be killed
+    return torch.nn.functional.cross_entropy(out, y)
+
+
+def train(engine: Engine, listen: Callable[[str, Mapping[str, Any]], None], sync: Sync, **task: Any) -> Run:
+    given = Shards(samples((X, Y)))  # type: ignore[arg-type]
+    shards = rationed(given.deal(RANKS), BATCH)
+    learner = Torch(build, loss, batch=BATCH, **{"epochs": 8, **task})
+    plan = Plan(learner, chain=[weigh("rows")], sync=sync)
+    return run(plan, shards, engine, schema=pooled(shards), listen=listen)
+
+
+class Strike(Heard):
+    """Sends a signal to one of the ranks once some steps or rounds are done."""
+
+    def __init__(self, rank: int, number: int, times: int = 1) -> None:
+        self.rank, self.number, self.left = rank, number, times
+        self.struck, self.again = 0.0, 0.0
+
+    def __call__(self, event: str, facts: Mapping[str, Any]) -> None:
+        super().__call__(event, facts)
+        if event not in ("step", "round"):
+            return
+        if self.left and len(self.of(event)) >= 3:
+            self.left -= 1
+            self.clear()
+            os.kill(ranks()[self.rank], self.number)
+            self.struck = time.monotonic()
+        elif self.struck and not self.again:
+            self.again = time.monotonic()
+
+
+def ranks() -> list[int]:
+    """The processes of the pool for torch, in the order in which they were started."""
+    assert DEEP._server is not None
+    return [child.pid for child in psutil.Process(DEEP._server._process.pid).children()]
+
+
+def assert_close(got: Run, expected: Run) -> None:
+    for name, value in expected.model.items():
+        np.testing.assert_allclose(got.model[name], value, atol=1e-5, err_msg=name)
+
+
+@pytest.fixture(scope="module", name="undisturbed")
+def _undisturbed() -> Run:
+    return train(Inline(), Heard(), EveryStep())
+
+
+@pytest.fixture(autouse=True)
+def _only_our_ranks() -> None:
+    """Ranks of earlier tests would be struck in place of ours."""
+    DEEP.stop()
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_killed_rank_is_replaced_and_no_step_is_lost(rank: int, undisturbed: Run) -> None:
+    strike = Strike(rank, signal.SIGKILL)
+    got = train(Local(RANKS), strike, EveryStep())
+    (lost,) = strike.of("worker")
+    assert "SIGKILL" in lost["cause"]
+    assert_close(got, undisturbed)
+    steps = [outcome.round.index for outcome in got.history]
+    assert steps == sorted(set(steps)), "no step is told twice"
+    assert steps[-1] == undisturbed.history[-1].round.index
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_between_meetings_too(rank: int) -> None:
+    strike = Strike(rank, signal.SIGKILL)
+    got = train(Local(RANKS), strike, every(steps=8))
+    assert len(strike.of("worker")) == 1
+    assert [outcome.round.index for outcome in got.history] == list(range(32))
+    assert got.history[-1].metrics["loss"] < 0.6 < got.history[0].metrics["loss"]
+
+
+def test_a_stopped_rank_is_named_and_replaced(undisturbed: Run) -> None:
+    strike = Strike(1, signal.SIGSTOP)
+    got = train(Local(RANKS, silence=2.0), strike, EveryStep())
+    (lost,) = strike.of("worker")
+    assert "no sign of life for 2 s" in lost["cause"]
+    assert lost["worker"] == 1
+    assert_close(got, undisturbed)
+
+
+def test_a_rank_that_is_asked_to_go_is_replaced_behind_a_step(undisturbed: Run) -> None:
+    strike = Strike(1, signal.SIGTERM)
+    got = train(Local(RANKS), strike, EveryStep())
+    (lost,) = strike.of("worker")
+    assert "SIGTERM" in lost["cause"]
+    assert_close(got, undisturbed)
+
+
+def test_ranks_that_die_before_the_first_step_are_given_up() -> None:
+    def hopeless(out: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return loss(out, y)
+
+    given = Shards(samples((X, Y)))  # type: ignore[arg-type]
+    plan = Plan(Torch(build, hopeless, batch=BATCH), chain=[weigh("rows")])
+    with pytest.raises(NodeLost, match="SIGKILL.*before the training came any further"):
+        run(plan, given.deal(RANKS), Local(RANKS), schema=pooled(given))
+    assert not ranks()
+
+
+def test_ctrl_c_leaves_no_rank_behind() -> None:
+    def interrupted(event: str, facts: Mapping[str, Any]) -> None:
+        if event == "step":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(Local(RANKS), interrupted, EveryStep())
+    assert not ranks()
+
+
+@pytest.mark.slow
+def test_time_from_a_kill_to_the_next_step() -> None:
+    """Told, not judged: benchmarks are judged on a quiet machine."""
+    seconds = []
+    for turn in range(5):
+        DEEP.stop()
+        strike = Strike(turn % RANKS, signal.SIGKILL)
+        train(Local(RANKS), strike, EveryStep(), epochs=16)
+        seconds.append(strike.again - strike.struck)
+    print(f"kill -9 to training again: median {sorted(seconds)[2]:.2f} s of {sorted(seconds)}")
+    assert sorted(seconds)[2] < 10
