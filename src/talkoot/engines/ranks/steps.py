@@ -34,7 +34,7 @@ from talkoot.learners.deep.task import Torch
 from talkoot.learners.deep.tensors import Arrays, arrays, put
 from talkoot.learners.deep.trainer import Trainer
 
-REPORT = 0.25  # seconds between two reports
+SOON, LATE, SHARE = 0.25, 5.0, 0.005  # seconds between two reports: a share of all so far, within bounds
 
 
 def lowers(plan: Plan) -> bool:
@@ -74,6 +74,7 @@ class Steps:
     listen: Listener
     since: float = field(default_factory=time.perf_counter)
     reported: int = 0
+    elapsed: float = 0.0
 
     @property
     def task(self) -> Torch:
@@ -166,7 +167,7 @@ class Steps:
         measured = dict(zip(seen, (total[len(mine) :] / self.group.world).tolist(), strict=True))
         rate = {"samples_per_s": float(total[1] / max(seconds, 1e-9))}
         self._tell(trainer, {"loss": float(total[0] / total[1]), **measured, **rate}, seconds)
-        self.since = now
+        self.since, self.elapsed = now, self.elapsed + seconds
         stop = int(table[:, 2].max())
         if stop != GO_ON or table[0, 3]:
             self._settle(trainer)
@@ -174,7 +175,8 @@ class Steps:
         if stop != GO_ON:
             self.saving.wait()
         self.pause.obey(stop, trainer.steps)
-        return max(1, int(REPORT * steps / max(seconds, 1e-9)))
+        pause = min(LATE, max(SOON, SHARE * self.elapsed))
+        return max(1, int(pause * steps / max(seconds, 1e-9)))
 
     def _tell(self, trainer: Trainer, metrics: Mapping[str, float], seconds: float) -> None:
         nodes = tuple(self.shards)
