@@ -46,6 +46,14 @@ class Peers(Protocol):
     def add(self, tensor: torch.Tensor) -> None:
         """Sum a tensor over all ranks, in place, with the same bits everywhere."""
 
+    def swap(self, parts: Sequence[np.ndarray], sizes: Sequence[int]) -> list[np.ndarray]:
+        """Send a part to each rank, and get one from each.
+
+        Args:
+            parts: for each rank bytes, (n,) uint8.
+            sizes: how many bytes come from each.
+        """
+
     def numbers(self, mine: Sequence[float]) -> np.ndarray:
         """A few numbers of every rank: (ranks, numbers)."""
 
@@ -73,6 +81,11 @@ class Alone:
 
     def add(self, tensor: torch.Tensor) -> None:
         """There is nothing to add."""
+
+    def swap(self, parts: Sequence[np.ndarray], sizes: Sequence[int]) -> list[np.ndarray]:
+        """The part for itself."""
+        del sizes
+        return list(parts)
 
     def numbers(self, mine: Sequence[float]) -> np.ndarray:
         """One row."""
@@ -201,6 +214,19 @@ class Group:
                     self.shared.all_reduce(tensor)
                 else:
                     dist.all_reduce(tensor)
+
+    def swap(self, parts: Sequence[np.ndarray], sizes: Sequence[int]) -> list[np.ndarray]:
+        """Send a part to each rank, and get one from each.
+
+        Args:
+            parts: for each rank bytes, (n,) uint8.
+            sizes: how many bytes come from each.
+        """
+        theirs = torch.empty(sum(sizes), dtype=torch.uint8)
+        mine = torch.from_numpy(np.concatenate(parts))
+        with broken():
+            dist.all_to_all_single(theirs, mine, [*sizes], [part.nbytes for part in parts])
+        return np.split(theirs.numpy(), np.cumsum(sizes)[:-1])
 
     def numbers(self, mine: Sequence[float]) -> np.ndarray:
         """A few numbers of every rank: (world, numbers)."""
