@@ -72,7 +72,7 @@ class Local(Engine):
             plan=plan,
             shards=shards,
             schema=schema,
-            workers=self.workers,
+            workers=min(self.workers, len(shards)),
             silence=self.silence,
             checkpoint=wherever(self.checkpoint),
         )
