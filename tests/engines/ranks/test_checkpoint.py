@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pickle
@@ -21,6 +22,7 @@ from hypothesis import strategies as st
 from together import alone, together
 from torch import nn
 from torch._C._distributed_c10d import FileStore
+from torch.distributed.checkpoint.planner import SavePlan
 from torch.distributed.checkpoint.state_dict import get_model_state_dict, get_optimizer_state_dict
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
@@ -28,7 +30,9 @@ from torch.distributed.tensor import DTensor
 
 from talkoot.core.errors import DataError, NodeLost, PlanError
 from talkoot.engines.ranks.checkpoint import Checkpoints
+from talkoot.engines.ranks.checkpoint_folder import Folder
 from talkoot.engines.ranks.checkpoint_index import Index, join, split
+from talkoot.engines.ranks.checkpoint_shards import Severed, Writer
 
 State = dict[str, Any]
 
@@ -560,3 +564,23 @@ def test_pickles_in_the_folder_are_not_run(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be read"):
         checkpoints.load({})
     assert not sprung.exists()
+
+
+def left_at_once(rank: int, folder: Path) -> None:
+    checkpoints = Checkpoints(folder, digest="d")
+    group = dist.new_group(backend="gloo")
+    checkpoints.save(Job().train(1).state(), 1, group)
+    dist.destroy_process_group()
+    with contextlib.suppress(NodeLost, DataError):
+        checkpoints.wait()
+
+
+def test_what_a_rank_wrote_alone_is_no_checkpoint(tmp_path: Path) -> None:
+    writer = Writer(Folder(tmp_path, "d"), 1, 2, {}, 2)
+    with pytest.raises(Severed, match="1 of 2 ranks"):
+        writer.prepare_global_plan([SavePlan([], planner_data=frozenset())])
+    for number in range(3):  # the group goes at any point of the writing
+        folder = tmp_path / str(number)
+        together(tmp_path, 2, left_at_once, folder)
+        if Checkpoints(folder, digest="d").latest() is not None:
+            assert Checkpoints(folder, digest="d").load(Job().state()) == 1

@@ -114,7 +114,7 @@ class Checkpoints:
         self.wait()
         values, tensors = split(state)
         rank, world = (0, 1) if group is None else (dist.get_rank(group), dist.get_world_size(group))
-        writer = Writer(self.folder, step, self.keep, values)
+        writer = Writer(self.folder, step, self.keep, values, world)
         mine = share(tensors, rank, world)
         self._staged = stage(mine, self._staged)
         planner = Planner(tensors, self._staged)

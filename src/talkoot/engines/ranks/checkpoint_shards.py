@@ -39,9 +39,10 @@ class Severed(Exception):
 class Writer(FileSystemWriter):
     """DCP's writer, into a draft that gets its final name when all ranks have written."""
 
-    def __init__(self, folder: Folder, step: int, keep: int, values: Any) -> None:
+    def __init__(self, folder: Folder, step: int, keep: int, values: Any, world: int) -> None:
         super().__init__(folder.draft(step))
         self._folder, self._step, self._keep, self._values = folder, step, keep, values
+        self._world = world
 
     def prepare_local_plan(self, plan: SavePlan) -> SavePlan:
         """Nothing: the first rank makes the folder."""
@@ -49,6 +50,8 @@ class Writer(FileSystemWriter):
 
     def prepare_global_plan(self, plans: list[SavePlan]) -> list[SavePlan]:
         """At the first rank, before any writes."""
+        if len(plans) != self._world:  # DCP writes alone where the group has just been left
+            raise Severed(f"{len(plans)} of {self._world} ranks were there")
         for plan in plans:
             if odd := sorted(plan.planner_data ^ plans[0].planner_data):
                 raise DataError(f"the ranks do not hold the same state: {', '.join(odd[:3])}")

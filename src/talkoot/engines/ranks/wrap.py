@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import Counter
 from typing import Any
@@ -67,18 +68,25 @@ def replicate(trainer: Trainer, group: Peers) -> None:
     trainer.net, trainer.hold = net, net.no_sync
 
 
-def shard(trainer: Trainer) -> None:
-    """Every rank keeps a part of each parameter, of its gradient and of the optimizer's state (FSDP2)."""
+def shard(trainer: Trainer, group: Peers) -> None:
+    """Every rank keeps a part of each parameter, of its gradient and of the optimizer's state (FSDP2).
+
+    Torch remembers by mesh which part is this process's. In another epoch it may be another rank, so each
+    epoch has a mesh of its own name.
+    """
+    from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
+    name = group.gather(os.urandom(8))[0].hex()
+    mesh = init_device_mesh(trainer.device.type, (group.world,), mesh_dim_names=(name,))
     names = {id(parameter): name for name, parameter in trainer.module.named_parameters()}
     module: Any = trainer.module
     for unit in units(module):
-        fully_shard(unit)
-    fully_shard(module)
+        fully_shard(unit, mesh=mesh)
+    fully_shard(module, mesh=mesh)
     parts = dict(module.named_parameters())
-    for group in trainer.optimizer.param_groups:
-        group["params"] = [parts[names[id(parameter)]] for parameter in group["params"]]
+    for part in trainer.optimizer.param_groups:
+        part["params"] = [parts[names[id(parameter)]] for parameter in part["params"]]
     trainer.net = module
 
 
