@@ -56,6 +56,12 @@ def test_rounds_show_their_metrics_and_never_a_percentage() -> None:
     assert "%" not in text
 
 
+def test_a_node_that_is_late_is_not_said_to_have_failed() -> None:
+    text = shown(("start", START), ("schema", SCHEMA), met(3, late=["north"]))
+    assert "late in round 3" in text
+    assert "failed" not in text
+
+
 def test_a_lost_worker_and_a_failed_node_are_named() -> None:
     lost = {"worker": 1, "nodes": ["south"], "cause": "killed by SIGKILL"}
     text = shown(("start", START), ("worker", lost), met(0, failed={"north": "no answer"}))

@@ -175,6 +175,10 @@ def test_nothing_is_fetched_and_nothing_is_run(tmp_path: Path) -> None:
     assert len(page) < 60_000
 
 
+def test_a_node_that_was_late_says_how_often() -> None:
+    assert "was late in 3 rounds" in Outline(render(tell(events(round={"late": ["south"]})))).text
+
+
 def test_a_run_that_failed_says_so_first() -> None:
     broken = {"ok": False, "error": "node 'south', round 2: <no> rows"}
     found = Outline(render(tell(events(end=broken, round={"failed": {"south": "no rows"}}))))

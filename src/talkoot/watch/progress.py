@@ -189,6 +189,8 @@ def _standing(story: Story, node: NodeStory, working: bool) -> tuple[str, str]:
         return "worker replaced", "yellow"
     if not working:
         return ("", "") if story.get("end").get("ok") else ("stopped", "dim")
+    if node.name in last.get("late", ()):
+        return f"late in round {last['round']}", "yellow"
     if node.rows and node.read >= node.rows:
         return "done", "dim"
     return ("working", "dim") if node.read or story.get("schema") or story.rounds else ("", "")

@@ -163,6 +163,8 @@ def _trouble(story: Story, node: str) -> str:
     failed = story.failed(node)
     if failed:
         return f"did not arrive in {words.many(len(failed), 'round')}"
+    if late := story.late(node):
+        return f"was late in {words.many(late, 'round')}"
     return "its worker was lost and replaced" if story.nodes[node].replaced else ""
 
 

@@ -100,6 +100,10 @@ class Story:
         """Why `node` did not arrive, by round."""
         return {f["round"]: f["failed"][node] for f in self.rounds if node in f.get("failed", {})}
 
+    def late(self, node: str) -> int:
+        """In how many rounds `node` was still at work when they were over."""
+        return sum(node in facts.get("late", ()) for facts in self.rounds)
+
 
 def tell(events: Iterable[Event]) -> Story:
     """The story of the last run in `events`.
