@@ -83,11 +83,11 @@ def _round(left: np.ndarray, codes: np.ndarray, scales: np.ndarray, spare: np.nd
 
 
 def sum_blocks(parts: Sequence[Blocks]) -> Blocks:
-    """The sum of what parts of one shape stand for, rounded to blocks once more.
+    """The sum of what parts of one shape stand for, rounded once more, to blocks of 8 bits.
 
     It is the middle of a quantised reduce-scatter: each node sums its slice of what all nodes packed
     (`Blocks.split`), and sends the sum, again packed, to all (`Blocks.join`). The loss of this rounding,
-    half a scale of the sum a value, is carried by nobody.
+    half a scale of the sum a value, is carried by nobody, so it has 8 bits whatever the parts have.
 
     >>> one, _ = to_blocks(np.array([1.0, -127.0]), block=2)
     >>> sum_blocks([one, one, one]).dense().tolist()
@@ -96,7 +96,7 @@ def sum_blocks(parts: Sequence[Blocks]) -> Blocks:
     total = parts[0].dense()
     for part in parts[1:]:
         part.add_to(total)
-    return to_blocks(total, bits=parts[0].bits, block=parts[0].block)[0]
+    return to_blocks(total, block=parts[0].block)[0]
 
 
 @final

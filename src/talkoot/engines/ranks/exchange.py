@@ -2,10 +2,11 @@
 
 Where every rank sends all that it has to every other, its bytes grow with the ranks. So among many ranks the
 large leaves, which are only to be added, go another way: float arrays through one all-reduce for each dtype,
-leaves of codes and scales through a quantised reduce-scatter and an all-gather. Either way a rank sends less
-than twice the size of its own update, however many ranks there are. What is small, or merges otherwise, still
-goes to all, in a letter before, which also says what will be added: all ranks read the same letters, so all
-take the same way. Every sum is made once and sent to all, so it has the same bits everywhere.
+leaves of codes and scales through a quantised reduce-scatter and an all-gather, whose sums have 8 bits a
+value. Either way a rank sends about twice the size of its own update (three times where codes have 4 bits),
+however many ranks there are. What is small, or merges otherwise, still goes to all, in a letter before, which
+also says what will be added: all ranks read the same letters, so all take the same way. Every sum is made
+once and sent to all, so it has the same bits everywhere.
 """
 
 from __future__ import annotations
@@ -176,9 +177,10 @@ def _add_blocks(group: Peers, whole: Blocks) -> Blocks:
     parts = whole.split(group.world)
     own = parts[group.rank]
     slices = group.swap([part.pack() for part in parts], [own.nbytes] * group.world)
-    total = sum_blocks([own.unpack(raw) for raw in slices]).pack()
-    sums = group.swap([total] * group.world, [part.nbytes for part in parts])
-    return Blocks.join([part.unpack(raw) for part, raw in zip(parts, sums, strict=True)], whole.shape)
+    total = sum_blocks([own.unpack(raw) for raw in slices])
+    likes = [Form(shape=part.shape, bits=total.bits, block=total.block).zero() for part in parts]
+    sums = group.swap([total.pack()] * group.world, [like.nbytes for like in likes])
+    return Blocks.join([like.unpack(raw) for like, raw in zip(likes, sums, strict=True)], whole.shape)
 
 
 def _cut(flat: np.ndarray, alike: Forms) -> dict[str, np.ndarray]:
@@ -191,7 +193,7 @@ def _cut_blocks(whole: Blocks, alike: Forms) -> dict[str, Blocks]:
     ends = np.cumsum([form.blocks for form in alike.values()])[:-1]
     pieces = zip(alike.items(), np.split(whole.codes, ends), np.split(whole.scales, ends), strict=True)
     return {
-        name: Blocks(codes=codes, scales=scales, shape=form.shape, bits=form.bits)
+        name: Blocks(codes=codes, scales=scales, shape=form.shape, bits=whole.bits)
         for (name, form), codes, scales in pieces
     }
 
