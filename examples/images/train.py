@@ -78,7 +78,7 @@ def main():
         "--data", type=Path, help="folder train/CLASS/*.png, test/CLASS/*.png; or an .npz file"
     )
     parser.add_argument("--epochs", type=float, default=10)
-    parser.add_argument("--checkpoint", type=Path, help="folder to go on from (with --sync step)")
+    parser.add_argument("--checkpoint", type=Path, help="folder: run the same again to go on from there")
     parser.add_argument("--report", type=Path, help="write the run as one HTML file")
     args = parser.parse_args()
 
