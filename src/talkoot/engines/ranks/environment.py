@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import final
@@ -14,7 +15,7 @@ _LAUNCHERS = (
     ("torchrun", "RANK", "WORLD_SIZE", "LOCAL_RANK"),
     ("Open MPI", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"),
     ("MPICH", "PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID"),
-    ("Slurm", "SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID"),
+    ("Slurm", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID"),  # srun's, not those of a batch script
     ("a Kubernetes indexed job", "JOB_COMPLETION_INDEX", "WORLD_SIZE", "LOCAL_RANK"),
 )
 _PORT = 29400  # where the first rank listens if nobody says
@@ -63,6 +64,11 @@ def place(environ: Mapping[str, str] = os.environ) -> Place:
                 f"{rank}={environ[rank]} says which rank this is and nothing says of how many",
                 cure=f"Set {world} for every rank.",
             )
+    if environ.get("WORLD_SIZE", "1") != "1":
+        raise PlanError(
+            f"WORLD_SIZE={environ['WORLD_SIZE']} says how many ranks there are and nothing which this is",
+            cure="Set RANK, from 0, for every rank.",
+        )
     return Place(rank=0, world=1)
 
 
@@ -99,7 +105,5 @@ def _first_host(environ: Mapping[str, str]) -> str | None:
     listed = environ.get("SLURM_STEP_NODELIST") or environ.get("SLURM_JOB_NODELIST")
     if not listed:
         return None
-    head, bracket, rest = listed.partition("[")
-    if not bracket or "," in head:
-        return listed.split(",")[0]
-    return head + rest.split("]")[0].split(",")[0].split("-")[0]
+    first = re.match(r"(?:[^,\[]|\[[^\]]*\])*", listed)
+    return re.sub(r"\[([^\],-]+)[^\]]*\]", r"\1", first[0] if first else listed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import secrets
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -12,12 +12,12 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
-from talkoot.core.errors import NodeSilent
+from talkoot.core.errors import NodeSilent, PlanError
 from talkoot.engines.ranks.shared import PeerLost, SharedSum, same_host
 
 _HEAD = 8  # bytes of the length before a payload
 _LEAST = 4096  # bytes that a gathering makes room for at least
-_LOOK = 0.2  # seconds between looks at whether others have come, or have been given up
+_LOOK = 0.002  # seconds between looks at whether others have come, or have been given up
 
 
 @final
@@ -115,6 +115,7 @@ class Group:
     Raises:
         Withdrawn: `withdrawn` said so.
         NodeSilent: a rank did not come.
+        PlanError: two processes are the same rank, or count the ranks differently.
         GroupBroken: one went away again.
     """
 
@@ -146,7 +147,9 @@ class Group:
 
     def _meet(self, withdrawn: Callable[[], bool]) -> None:
         """Wait until all ranks are there."""
-        self._store.set(f"here/{self.rank}", f"{os.getpid()}")
+        mine = f"{self.world} {secrets.token_hex(8)}"
+        if self._store.compare_set(f"here/{self.rank}", "", mine).decode() != mine:
+            raise _contradiction(f"two processes are rank {self.rank} of {self.world}")
         ends = time.monotonic() + self.timeout
         for rank in range(self.world):
             while not self._store.check([f"here/{rank}"]):
@@ -154,11 +157,15 @@ class Group:
                     raise Withdrawn
                 if time.monotonic() > ends:
                     raise NodeSilent(
-                        f"rank {rank} of {self.world} did not come within {self.timeout:g} s",
+                        f"it did not come within {self.timeout:g} s",
+                        node=f"rank {rank}",
                         step="joining",
                         cure="See whether it was started, and whether it reaches the first rank's address.",
                     )
-                time.sleep(min(_LOOK, 0.002))
+                time.sleep(_LOOK)
+            world = self._store.get(f"here/{rank}").decode().split()[0]
+            if world != str(self.world):
+                raise _contradiction(f"rank {self.rank} is one of {self.world}, and rank {rank} of {world}")
 
     def share_memory(self) -> SharedSum | None:
         """Sums through shared memory, where all ranks are on this machine; made when first asked for."""
@@ -245,6 +252,10 @@ class Group:
             self.shared = None
         if self.owned and dist.is_initialized():
             dist.destroy_process_group()
+
+
+def _contradiction(cause: str) -> PlanError:
+    return PlanError(cause, step="joining", cure="Give every process a RANK of its own and one WORLD_SIZE.")
 
 
 @final
