@@ -36,7 +36,7 @@ HEAVY = {"ray", "grpc", "torch", "xgboost", "pandas", "polars", "hypothesis"}
 AT_HOME = {  # packages that are made of a heavy library and imported late themselves
     "learners/deep": {"torch"},
     "engines/ranks": {"torch"},
-    "engines/ray": {"ray"},
+    "engines/ray": {"ray", "torch"},
 }
 
 

@@ -82,8 +82,8 @@ def run(
             if (rnd := plan.sync.next(now.history)) is None:
                 break
             now, merged = _round(plan, replace(rnd, cohort=rnd.choose(tuple(shards), plan.seed)), nodes, now)
-            nodes.keep(now)
             listen("round", _facts(now.history[-1], merged))
+            nodes.keep(now)
     return Run(plan, schema, now.model, now.point, now.update, now.history)
 
 

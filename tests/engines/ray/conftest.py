@@ -1,4 +1,4 @@
-"""One local cluster for all tests of a module, ended behind them; learners that fail as scripted."""
+"""One local cluster for all tests of Ray, ended behind them; learners and tasks that tests elsewhere use."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-sys.path.append(str(Path(__file__).parents[2] / "faults"))
+TESTS = Path(__file__).parents[2]
+sys.path += [str(TESTS / "faults"), str(TESTS / "learners" / "deep")]
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(scope="session", autouse=True)
 def cluster() -> Iterator[None]:
     pytest.importorskip("ray", reason="Ray is not installed")
     from talkoot.engines.ray.cluster import CLUSTER

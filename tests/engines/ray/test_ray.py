@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from faulty import SCHEMA, Faulty, Odd, sites
+from living import actors, psutil
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.naive_bayes import GaussianNB
@@ -35,7 +35,6 @@ from talkoot.testing import check_engine
 from talkoot.testing.compare import assert_same
 
 ray = pytest.importorskip("ray", reason="Ray is not installed")
-psutil = pytest.importorskip("psutil")
 HERE = Path(__file__).parent
 
 
@@ -57,16 +56,6 @@ def go(learner: Faulty, engine: Any, listen: Any = None, **sync: Any) -> Run:
 def assert_equal(got: Run, expected: Run) -> None:
     for name in ("sum", "count"):
         assert got.model[name].tobytes() == expected.model[name].tobytes(), name
-
-
-def actors() -> list[int]:
-    """The processes of actors on this machine that were started from here."""
-    found = []
-    for process in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.Error):
-            if process.name().startswith("ray::Worker"):
-                found.append(process.pid)
-    return found
 
 
 def test_the_laws_of_engines() -> None:

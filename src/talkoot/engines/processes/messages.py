@@ -69,6 +69,9 @@ class Load:
 class Errand(ABC):
     """Something that a worker does as a whole, in words of its own, until it is done."""
 
+    def prepare(self) -> None:  # noqa: B027 - most need nothing
+        """Do what takes time and can be done before anybody waits for it, such as imports."""
+
     @abstractmethod
     def run(self, sock: socket.socket, desk: Any) -> None:
         """Do it.

@@ -67,14 +67,15 @@ class Director:
     """One training.
 
     Args:
-        hire: has another process started that knows the task; None where there is none to be had now.
+        hire: has another process started that knows the task. Asked to wait, it gives one or raises; else it
+            gives None where there is none yet.
         count: ranks wanted.
         host: an address of this machine that all ranks reach.
         silence: seconds without a sign of life after which a rank is given up.
         listen: hears how it goes.
     """
 
-    hire: Callable[[], Hand | None]
+    hire: Callable[[bool], Hand | None]
     count: int
     host: str
     silence: float
@@ -98,9 +99,7 @@ class Director:
         self.store = dist.TCPStore(self.host, 0, is_master=True, wait_for_workers=False)
         try:
             with self._on_sigterm():
-                self._fill()
-                if not self.seats:
-                    raise NodeLost("no process could be started", cure="See what the engine's workers say.")
+                self._fill(self.count)
                 self._form()
                 while self.result is None or not all(seat.ended for seat in self.seats):
                     self._turn()
@@ -120,7 +119,7 @@ class Director:
         for seat in [*self.seats]:
             self._watch(seat)
         lost = self.mend is not None and time.monotonic() > self.mend
-        if lost or (len(self.seats) < self.count and self._fill()):
+        if lost or (self.result is None and self._fill(0)):
             self._form()
 
     def _ready(self) -> list[_Seat]:
@@ -130,10 +129,10 @@ class Director:
             poll.register(descriptor, select.POLLIN)
         return [by_descriptor[descriptor] for descriptor, _ in poll.poll(int(1000 * TICK))]
 
-    def _fill(self) -> bool:
-        """Have ranks that are missing started; whether any came."""
+    def _fill(self, least: int) -> bool:
+        """Have ranks that are missing started, and wait until there are `least`; whether any came."""
         before = len(self.seats)
-        while len(self.seats) < self.count and (hand := self.hire()) is not None:
+        while len(self.seats) < self.count and (hand := self.hire(len(self.seats) < least)) is not None:
             self.seats.append(_Seat(hand))
         return len(self.seats) > before
 
@@ -195,9 +194,7 @@ class Director:
                 step=f"after step {self.steps}",
                 cure="If memory is short, take fewer workers; Inline() shows a crash in your own process.",
             )
-        self._fill()
-        if not self.seats:
-            raise NodeLost(f"its process {cause}, and no other can be started", node=f"rank {seat.rank}")
+        self._fill(1)
         self._form()
 
     def _watch(self, seat: _Seat) -> None:

@@ -71,7 +71,7 @@ class Crew:
         """Train on them."""
         cargo = Placement.pack(self.plan, self.shards)
         director = Director(
-            hire=lambda: self._hire(cargo),
+            hire=lambda wait: self._hire(cargo),
             count=self.workers,
             host="127.0.0.1",
             silence=self.silence,

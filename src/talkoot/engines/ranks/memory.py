@@ -8,6 +8,7 @@ from typing import final
 from talkoot.core.engine import Progress
 from talkoot.core.run import NodeState
 from talkoot.core.sync import Outcome
+from talkoot.engines.processes.messages import Answer
 from talkoot.learners.deep.trainer import Trainer
 
 
@@ -21,11 +22,11 @@ class Memory:
         told: what such a plan has told of itself so far.
         progress: where a plan that meets in rounds stands.
         states: the states of the nodes that this rank hosts.
-        said: a round's index and what this rank said in it, to be said again if the others did not hear it.
+        said: a round and the answers of nodes in it, to be said again if the other ranks did not hear them.
     """
 
     trainer: Trainer | None = None
     told: tuple[Outcome, ...] = ()
     progress: Progress | None = None
     states: dict[str, NodeState] = field(default_factory=dict)
-    said: tuple[tuple[int, ...], bytes] | None = None
+    said: tuple[tuple[int, ...], dict[str, Answer]] | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, final
 
 from talkoot.core.engine import Run
@@ -32,6 +33,11 @@ class Train(Errand):
     timeout: float
     threads: int
     checkpoint: Checkpoint | None
+
+    def prepare(self) -> None:
+        """Import torch, and what every optimizer loads."""
+        import_module("talkoot.engines.ranks.member")
+        import_module("torch._dynamo")
 
     def run(self, sock: socket.socket, desk: Host) -> None:
         """Be a rank until dismissed."""

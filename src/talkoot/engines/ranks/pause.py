@@ -27,7 +27,7 @@ class Paused(Exception):
 
 
 @final
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Pause:
     """Whether this rank wants all to stop.
 
@@ -54,9 +54,16 @@ class Pause:
 
     @contextmanager
     def on_sigterm(self) -> Iterator[None]:
-        """While this lasts, SIGTERM is a wish to drain: finish the step, save, and go."""
+        """While this lasts, SIGTERM is a wish to drain: finish the step, save, and go.
+
+        Python lets only the main thread listen for signals; on another one, who does so calls `terminate`.
+        """
         if threading.current_thread() is not threading.main_thread():
-            yield
+            _ELSEWHERE.append(self)
+            try:
+                yield
+            finally:
+                _ELSEWHERE.remove(self)
             return
 
         def hear(number: int, frame: object) -> None:
@@ -68,3 +75,13 @@ class Pause:
             yield
         finally:
             signal.signal(signal.SIGTERM, before)
+
+
+_ELSEWHERE: list[Pause] = []  # that last on other threads than the main one
+
+
+def terminate() -> bool:
+    """SIGTERM came: tell whoever is in training on other threads; whether there is anybody."""
+    for pause in _ELSEWHERE:
+        pause.terminated = True
+    return bool(_ELSEWHERE)

@@ -41,6 +41,9 @@ class RankNodes(Nodes):
     def resume(self, progress: Progress) -> Progress:
         """Go on from where the furthest rank stands; who is behind, or new, pulls its state."""
         mine = self.memory.progress or progress
+        here = hosted(self.shards, self.group.rank, self.group.world)
+        for node in self.memory.states.keys() - here.keys():
+            del self.memory.states[node]  # another rank goes on with it
         done = self.group.numbers([len(mine.history)])[:, 0]
         furthest = int(done.argmax())
         if done.min() < done.max():
@@ -57,14 +60,15 @@ class RankNodes(Nodes):
         """Work here, and exchange with all others while the nodes go on."""
         key = (rnd.index, *rnd.dropped)
         if self.memory.said is None or self.memory.said[0] != key:
-            self.memory.said = key, wire.packed(self._answers(rnd, model))
-            finish = self.group.start_gather(self.memory.said[1])
-            self._meanwhile(rnd)
-        else:  # in the last epoch not all have heard it
-            finish = self.group.start_gather(self.memory.said[1])
+            self.memory.said = key, {}
+        said = self.memory.said[1]  # also in the last epoch, where not all have heard it
+        new = [node for node in self._mine(rnd) if node not in said]
+        said |= {node: self._answer(node, rnd, model) for node in new}
+        finish = self.group.start_gather(wire.packed(self._answers(rnd, said)))
+        self._meanwhile(rnd, new)
         heard = Answers(rnd=rnd, message=None, apart=_apart(self.plan, rnd))
-        for said in finish():
-            for answer in wire.unpacked(said):
+        for told in finish():
+            for answer in wire.unpacked(told):
                 heard.add(answer)
         return heard.merged(self.plan.merge)
 
@@ -72,8 +76,8 @@ class RankNodes(Nodes):
         here = hosted(self.shards, self.group.rank, self.group.world)
         return [node for node in rnd.cohort if node in here]
 
-    def _answers(self, rnd: Round, model: object) -> list[Answer]:
-        answers = [self._answer(node, rnd, model) for node in self._mine(rnd)]
+    def _answers(self, rnd: Round, said: Mapping[str, Answer]) -> list[Answer]:
+        answers = [said[node] for node in self._mine(rnd)]
         return answers if _apart(self.plan, rnd) else [together(self.plan.merge, answers)]
 
     def _answer(self, node: str, rnd: Round, model: object) -> Answer:
@@ -85,8 +89,8 @@ class RankNodes(Nodes):
             return Answer(failed={node: explain(error, node, rnd)})
         return Answer(nodes=(node,), update=update, seconds={node: time.perf_counter() - began})
 
-    def _meanwhile(self, rnd: Round) -> None:
-        for node in self._mine(rnd):
+    def _meanwhile(self, rnd: Round, nodes: Sequence[str]) -> None:
+        for node in nodes:
             state = self.memory.states.get(node)
             if state is not None and state.round == rnd.index:
                 self.memory.states[node] = meanwhile(self.plan, self.shards[node], state, rnd)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import socket
+import struct
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,10 +19,12 @@ from threadpoolctl import threadpool_limits
 from talkoot.engines.machine import ONE_CORE
 from talkoot.engines.processes.heartbeat import Heartbeat
 from talkoot.engines.processes.host import Host
-from talkoot.engines.processes.messages import Ask
+from talkoot.engines.processes.messages import Ask, Errand
 from talkoot.engines.ray.parcel import Parcel, pack, unpack
 
 LOOKS = "looks"  # calls that are answered while the actor is at work
+HELLO = struct.Struct("=32sQ")  # a token that an actor was given, and its process
+DIAL = 30.0  # seconds that dialling may take
 
 
 @final
@@ -56,6 +61,7 @@ class Worker:
         self._cores = cores
         self._host = Host(pack=pack)
         self._page = Heartbeat.make()
+        _on_sigterm()
 
     def take(self, load: Parcel, *segments: Any) -> None:
         """Hold other nodes from now on.
@@ -82,10 +88,37 @@ class Worker:
         parcel: Parcel = answer
         return parcel
 
+    def errand(self, errand: Parcel, door: tuple[str, int], token: bytes) -> None:
+        """Do something as a whole, for who listens at `door`.
+
+        Args:
+            errand: an `Errand`.
+            door: host and port.
+            token: to be said first, so that they know who comes.
+        """
+        job: Errand = unpack(errand)
+        job.prepare()
+        with suppress(EOFError, OSError), socket.create_connection(door, DIAL) as sock:  # or they are gone
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.sendall(HELLO.pack(token, os.getpid()))
+            job.run(sock, self._host)
+
     @ray.method(concurrency_group=LOOKS)
     def look(self) -> tuple[int | None, int]:
         """The index of the node it is at, and the rows of that node read so far."""
         return self._page.node, self._page.rows
+
+
+def _on_sigterm() -> None:
+    """Have SIGTERM heard by ranks in training on this process; without any, Ray ends it as before."""
+    before: Any = signal.getsignal(signal.SIGTERM)
+
+    def hear(number: int, frame: Any) -> None:
+        pause: Any = sys.modules.get("talkoot.engines.ranks.pause")
+        if pause is None or not pause.terminate():
+            before(number, frame)
+
+    signal.signal(signal.SIGTERM, hear)
 
 
 _OPTIONS: Any = {"concurrency_groups": {LOOKS: 1}}

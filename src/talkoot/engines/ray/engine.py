@@ -6,12 +6,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from importlib.util import find_spec
+from pathlib import Path
 from typing import final
 
-from talkoot.core.engine import Engine, Listener, Nodes, ignore
+from talkoot.core.engine import Engine, Listener, Nodes, Run, ignore
 from talkoot.core.errors import PlanError
 from talkoot.core.plan import Plan
-from talkoot.core.shard import Shard
+from talkoot.core.shard import Schema, Shard
+from talkoot.engines.checkpoint import Checkpoint
 
 
 @final
@@ -29,6 +31,8 @@ class Ray(Engine):
         cpus: cores for each actor, also less than one where actors mostly wait.
         gpus: GPUs for each actor.
         silence: seconds without a sign of life after which an actor is given up.
+        checkpoint: a folder that all machines see, for checkpoints of deep learning, or a `Checkpoint`; who
+            runs the same plan again goes on from there, on however many actors.
 
     Raises:
         PlanError: a number that makes no sense, or Ray is not installed.
@@ -43,6 +47,7 @@ class Ray(Engine):
     cpus: float = field(default=1, kw_only=True)
     gpus: float = field(default=0, kw_only=True)
     silence: float = field(default=30.0, kw_only=True)
+    checkpoint: str | Path | Checkpoint | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         if (
@@ -60,6 +65,22 @@ class Ray(Engine):
         """Only what is not as usual."""
         told = [f"{f.name}={value!r}" for f in fields(self) if (value := getattr(self, f.name)) != f.default]
         return f"Ray({', '.join(told)})"
+
+    def whole(
+        self, plan: Plan, shards: Mapping[str, Shard], schema: Schema, listen: Listener = ignore
+    ) -> Run | None:
+        """Modules of torch are trained by actors that talk to each other, not through Ray.
+
+        An actor that dies is replaced where there is room; until then the others go on without it.
+
+        Raises:
+            TalkootError: an actor raised, or actors die again and again, or there are none to be had.
+        """
+        if not plan.learner.samples or getattr(plan.sync, "quorum", None) is not None:
+            return None
+        from talkoot.engines.ray.ranks import train
+
+        return train(plan, shards, schema, listen, engine=self)
 
     @contextmanager
     def open(self, plan: Plan, shards: Mapping[str, Shard], listen: Listener = ignore) -> Iterator[Nodes]:

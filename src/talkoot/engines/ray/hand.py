@@ -30,6 +30,7 @@ class Hand:
     Args:
         actor: the handle.
         number: of its place.
+        started: it has given a sign of life.
     """
 
     actor: Any
@@ -37,6 +38,7 @@ class Hand:
     beats: int = 0
     rows: int = 0
     call: Any = None
+    started: bool = False
     _born: float = field(default_factory=time.monotonic)
     _message: Any = None
     _asks: deque[tuple[int, Ask]] = field(default_factory=deque)
@@ -45,7 +47,6 @@ class Hand:
     _node: int | None = None
     _sight: Any = None
     _looked: float = 0.0
-    _started: bool = False
     _placed: Any = None
     _cause: str = ""
 
@@ -89,6 +90,21 @@ class Hand:
         self._next()
         return answer
 
+    def send_off(self, errand: Any, door: tuple[str, int], token: bytes) -> None:
+        """Have it do an errand as soon as it holds its nodes."""
+        self.call = self.actor.errand.remote(errand, door, token)
+
+    def ended(self, patience: float) -> str | None:
+        """How its errand ended, in words; None if it is still under way."""
+        if not ray.wait([self.call], timeout=patience)[0]:
+            return None
+        try:
+            ray.get([self._placed, self.call])
+        except RayError as error:
+            self._cause = _ending(error)
+            return self._cause
+        return "left its errand"
+
     def look(self) -> None:
         """See how it is, without waiting. One that only starts need not show anything yet."""
         if self._sight is None and time.monotonic() - self._looked > TICK:
@@ -97,10 +113,10 @@ class Hand:
         elif self._sight is not None and ray.wait([self._sight], timeout=0)[0]:
             with suppress(EOFError):
                 self._node, self.rows = self._get(self._sight, START)
-                self._started = True
+                self.started = True
                 self.beats += 1
             self._sight = None
-        elif not self._started and time.monotonic() - self._born < START:
+        elif not self.started and time.monotonic() - self._born < START:
             self.beats += 1
 
     def clear(self) -> None:
