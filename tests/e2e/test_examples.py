@@ -82,7 +82,7 @@ def test_pneumonia_is_seen_as_well_as_by_a_network_in_a_loop() -> None:
 def test_two_hosts_with_a_slow_link_learn_together_in_few_bytes() -> None:
     if obstacle := Hosts.possible():
         pytest.skip(obstacle)
-    said = run("speeches", "--epochs", 0.3, "--steps", 10)
+    said = run("speeches", "--epochs", 0.2, "--steps", 10)
     assert said.startswith("Two hosts, 20 Mbit/s and 50 ms apart.")
     first, last = numbers("training loss # -> #", said)
     assert last < first
