@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from talkoot.core.plan import Plan
 from talkoot.core.run import run
 from talkoot.core.sync import Outcome, Round, Rounds, every
 from talkoot.engines.local import Local
+from talkoot.engines.processes.pool import DEEP
 from talkoot.guards.weigh import weigh
 
 psutil = pytest.importorskip("psutil")
@@ -154,6 +155,14 @@ def test_who_is_late_is_who_was_asked_and_did_neither_arrive_nor_fail() -> None:
     assert Outcome(round=rnd, arrived=("a",), failed={"b": "why"}, **given).late == ("c",)
 
 
+@pytest.fixture
+def deep() -> Iterator[None]:
+    """No worker with torch is left for tests that count processes."""
+    yield
+    DEEP.stop()
+
+
+@pytest.mark.usefixtures("deep")
 def test_modules_of_torch_are_trained_with_a_quorum_and_a_new_worker_starts_from_the_model(
     tmp_path: Path,
 ) -> None:
