@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from talkoot.engines.inline import Inline
     from talkoot.engines.local import Local
     from talkoot.engines.ranks.engine import Ranks
+    from talkoot.engines.ranks.join import join
     from talkoot.engines.ray.engine import Ray
     from talkoot.guards.quantize import quantize
     from talkoot.guards.topk import topk
@@ -104,6 +105,7 @@ _HOMES = {
     "engines.inline": ("Inline",),
     "engines.local": ("Local",),
     "engines.ranks.engine": ("Ranks",),
+    "engines.ranks.join": ("join",),
     "engines.ray.engine": ("Ray",),
     "guards.quantize": ("quantize",),
     "guards.topk": ("topk",),
@@ -154,6 +156,7 @@ __all__ = [
     "every_step",
     "fit",
     "images",
+    "join",
     "learner_for",
     "quantize",
     "recipes",

@@ -1,4 +1,4 @@
-"""Ranks that are killed, stopped or asked to go while they train: the others go on, and the answer is the same."""
+"""Ranks that are killed, stopped or asked to go while they train: the others go on to the same answer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 import torch
 from test_faults import Heard
@@ -28,6 +27,7 @@ from talkoot.engines.processes.pool import DEEP
 from talkoot.guards.weigh import weigh
 from talkoot.learners.deep.task import Torch
 
+psutil = pytest.importorskip("psutil")
 RANKS, ROWS, BATCH = 2, 1024, 32
 _rng = np.random.default_rng(0)
 X = _rng.normal(size=(ROWS, 16)).astype(np.float32)

@@ -81,13 +81,13 @@ def run(
         while not plan.outer.done(now.outer) and len(now.history) != most:
             if (rnd := plan.sync.next(now.history)) is None:
                 break
-            now, merged = _round(plan, replace(rnd, cohort=rnd.choose(tuple(shards), plan.seed)), nodes, now)
+            now, merged = hold(plan, replace(rnd, cohort=rnd.choose(tuple(shards), plan.seed)), nodes, now)
             listen("round", _facts(now.history[-1], merged))
             nodes.keep(now)
     return Run(plan, schema, now.model, now.point, now.update, now.history)
 
 
-def _round(plan: Plan, rnd: Round, nodes: Nodes, now: Progress) -> tuple[Progress, Merged]:
+def hold(plan: Plan, rnd: Round, nodes: Nodes, now: Progress) -> tuple[Progress, Merged]:
     """One round, and where the run stands after it."""
     began = time.perf_counter()
     merged = nodes.round(rnd, now.model)

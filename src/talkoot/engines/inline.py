@@ -62,7 +62,7 @@ class Inline(Engine):
         self, plan: Plan, shards: Mapping[str, Shard], schema: Schema, listen: Listener = ignore
     ) -> Run | None:
         """Modules of torch that meet at every step are trained in place, by their own optimizer."""
-        if not (plan.learner.samples and plan.sync.gradient):
+        if not (plan.learner.samples and (plan.sync.gradient or self.checkpoint is not None)):
             return None
         from talkoot.engines.ranks.alone import train
 

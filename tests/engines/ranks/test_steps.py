@@ -194,6 +194,6 @@ def test_the_user_says_how_often_and_how_many(tmp_path: Path) -> None:
     assert len([*(tmp_path / "last").glob("step-*")]) == 1
     for wrong in ({"every": -1}, {"every": float("nan")}, {"keep": 0}):
         with pytest.raises(tk.PlanError, match="make no sense"):
-            tk.Checkpoint(tmp_path, **wrong)  # type: ignore[arg-type]
+            tk.Checkpoint(tmp_path, **wrong)
     with pytest.raises(tk.PlanError, match="'soon' is not a time"):
         tk.Checkpoint(tmp_path, every="soon")

@@ -11,7 +11,7 @@ import threading
 import time
 import traceback
 from collections.abc import Sequence
-from typing import Protocol, final
+from typing import NoReturn, Protocol, final
 
 from talkoot.engines.machine import ONE_CORE
 from talkoot.engines.processes import forkserver
@@ -61,8 +61,7 @@ def spawned(descriptor: int, modules: Sequence[str]) -> Process:
 def can_fork() -> bool:
     """Whether this process may go on in a fork: one thread of Python's, and no GPU in use.
 
-    Threads of BLAS and OpenMP do not count: OpenBLAS starts its anew after a fork, and workers of such a
-    server keep to one core, for which OpenMP starts none.
+    Threads of BLAS and OpenMP do not count: OpenBLAS starts its anew after a fork; for OpenMP see `forked`.
     """
     torch = sys.modules.get("torch")
     gpu = torch is not None and torch.cuda.is_initialized()
@@ -81,9 +80,26 @@ def forked(descriptor: int, modules: Sequence[str]) -> Process:
     for stream in (sys.stdout, sys.stderr):  # or the fork might write again what is still in a buffer
         with contextlib.suppress(Exception):
             stream.flush()
-    child = os.fork()
-    if child:
-        return Forked(child)
+    children: list[int] = []
+
+    def fork() -> None:
+        if child := os.fork():
+            children.append(child)
+        else:
+            _serve(descriptor, parent, modules)
+
+    # OpenMP keeps the threads of a team with the thread that asked for them, and waits for them in a fork for
+    # ever. A new thread has asked for none.
+    thread = threading.Thread(target=fork)
+    thread.start()
+    thread.join()
+    if not children:
+        raise OSError("this process could not be forked")
+    return Forked(children[0])
+
+
+def _serve(descriptor: int, parent: int, modules: Sequence[str]) -> NoReturn:
+    """In the fork: be a server, and never go back into the user's own frames."""
     status = 1
     try:
         _leave_parent(descriptor)
@@ -92,7 +108,7 @@ def forked(descriptor: int, modules: Sequence[str]) -> Process:
     except BaseException:
         traceback.print_exc()
     finally:
-        os._exit(status)  # never back into the user's own frames
+        os._exit(status)
 
 
 def _leave_parent(descriptor: int) -> None:

@@ -1,4 +1,4 @@
-"""A plan that meets at every step, in one process."""
+"""A training in one process: one that meets at every step, or that writes checkpoints."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 
 from talkoot.core.engine import Listener, Run
 from talkoot.core.plan import Plan
+from talkoot.core.run import run
 from talkoot.core.shard import Schema, Shard
 from talkoot.engines.checkpoint import Checkpoint
 from talkoot.engines.ranks.engine import Joined
@@ -24,7 +25,7 @@ def train(
     *,
     threads: int,
     checkpoint: Checkpoint | None,
-) -> Run | None:
+) -> Run:
     """Train on so many cores of this process.
 
     Raises:
@@ -34,9 +35,8 @@ def train(
     pause = Pause()
     with _threads(threads), pause.on_sigterm():
         try:
-            return Joined(group=Alone(), pause=pause, checkpoint=checkpoint).whole(
-                plan, shards, schema, listen
-            )
+            engine = Joined(group=Alone(), pause=pause, checkpoint=checkpoint)
+            return run(plan, shards, engine, schema=schema, listen=listen)
         except Paused:
             raise SystemExit(143) from None
 

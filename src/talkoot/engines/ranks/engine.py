@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import atexit
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, final
-
-import torch
-import torch.distributed as dist
+from typing import final
 
 from talkoot.core.engine import Engine, Listener, Nodes, Run, ignore
-from talkoot.core.errors import NodeSilent, PlanError
+from talkoot.core.errors import PlanError
 from talkoot.core.plan import Plan
 from talkoot.core.shard import Schema, Shard
 from talkoot.engines.checkpoint import Checkpoint, wherever
-from talkoot.engines.ranks.environment import Place, place
-from talkoot.engines.ranks.group import Alone, Group, GroupBroken, Peers
+from talkoot.engines.ranks.environment import place
+from talkoot.engines.ranks.group import Peers
+from talkoot.engines.ranks.job import agree_on_job
+from talkoot.engines.ranks.membership import membership
 from talkoot.engines.ranks.memory import Memory
 from talkoot.engines.ranks.pause import Pause, Paused
 from talkoot.engines.ranks.rounds import RankNodes
 from talkoot.engines.ranks.saving import Saving
 from talkoot.engines.ranks.steps import Steps, lowers
-from talkoot.engines.ranks.verdict import Verdict
 
 
 @final
@@ -51,7 +45,10 @@ class Joined(Engine):
     def open(self, plan: Plan, shards: Mapping[str, Shard], listen: Listener = ignore) -> Iterator[Nodes]:
         """Nothing to place: every rank has the plan and reads its nodes' rows."""
         del listen
-        yield RankNodes(plan, shards, self.group, self.memory)
+        saving = Saving.into(self.checkpoint if plan.learner.samples else None, plan.digest)
+        nodes = RankNodes(plan, shards, self.group, self.memory, self.pause, saving)
+        yield nodes
+        nodes.finish()
 
     def whole(
         self, plan: Plan, shards: Mapping[str, Shard], schema: Schema, listen: Listener = ignore
@@ -88,7 +85,7 @@ class Ranks(Engine):
             on from there, on however many ranks.
 
     Raises:
-        PlanError: the environment contradicts itself.
+        PlanError: the environment contradicts itself, or ranks differ in their plan or their data.
         NodeLost, NodeSilent, NodeFailed: a rank is gone, does not answer, or raised; it is named.
 
     >>> import numpy as np, talkoot as tk
@@ -117,59 +114,23 @@ class Ranks(Engine):
     @contextmanager
     def open(self, plan: Plan, shards: Mapping[str, Shard], listen: Listener = ignore) -> Iterator[Nodes]:
         """Join the others, once in the life of this process; every rank reads its own nodes' rows."""
-        with self._joined() as joined, joined.open(plan, shards, listen) as nodes:
+        with self._joined(plan, shards) as joined, joined.open(plan, shards, listen) as nodes:
             yield nodes
 
     def whole(
         self, plan: Plan, shards: Mapping[str, Shard], schema: Schema, listen: Listener = ignore
     ) -> Run | None:
         """Meetings at every step become a live optimizer on every rank."""
-        with self._joined() as joined:
+        with self._joined(plan, shards) as joined:
             return joined.whole(plan, shards, schema, listen)
 
     @contextmanager
-    def _joined(self) -> Iterator[Joined]:
-        here = place()
-        store, group = _join(here, self.timeout)
-        pause, verdict = Pause(), Verdict(store, here)
+    def _joined(self, plan: Plan, shards: Mapping[str, Shard]) -> Iterator[Joined]:
+        pause = Pause()
         try:
-            with pause.on_sigterm():
+            with membership(self.timeout).members() as group, pause.on_sigterm():
+                agree_on_job(plan, shards, group)
                 yield Joined(group=group, pause=pause, checkpoint=wherever(self.checkpoint))
+                group.numbers([0.0])  # who leaves early breaks what slower ranks still read
         except Paused:
             raise SystemExit(143) from None
-        except GroupBroken as error:
-            group.close()
-            raise verdict.on_others(error) from error
-        except Exception as error:
-            verdict.own(error)
-            group.close()
-            raise
-
-
-@lru_cache(maxsize=1)
-def _join(here: Place, timeout: float) -> tuple[Any, Peers]:
-    """The group that the environment speaks of; joined once, left at exit."""
-    if here.world == 1:
-        return None, Alone()
-    if torch.cuda.is_available():
-        torch.cuda.set_device(here.local)
-    try:
-        store = dist.TCPStore(
-            here.host,
-            here.port,
-            here.world,
-            is_master=here.rank == 0 and not here.served,
-            timeout=timedelta(seconds=timeout),
-        )
-    except (dist.DistError, RuntimeError) as error:
-        raise NodeSilent(
-            f"the first rank, at {here.host}:{here.port}, cannot be reached: {error}",
-            node=f"rank {here.rank}",
-            step="joining",
-            cure="See whether it runs, and whether MASTER_ADDR and MASTER_PORT are the same for all ranks.",
-        ) from error
-    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-    mine = dist.PrefixStore(f"attempt {attempt}", store)
-    group = Group(mine, epoch=0, rank=here.rank, world=here.world, timeout=timeout)
-    atexit.register(group.close)
-    return mine, group

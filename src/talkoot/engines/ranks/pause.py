@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import final
 
-GO_ON, REGROUP, DRAIN = range(3)  # what a rank may wish, the stronger the larger
+GO_ON, SAVE, REGROUP, DRAIN = range(4)  # what a rank may wish, the stronger the larger
 
 
 @final
@@ -49,7 +49,7 @@ class Pause:
         Raises:
             Paused: they want to.
         """
-        if wish != GO_ON:
+        if wish > SAVE:
             raise Paused(wish, step)
 
     @contextmanager

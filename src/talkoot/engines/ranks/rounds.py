@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import final
 
 from talkoot.core.engine import Nodes, Progress
-from talkoot.core.merge import Merge
+from talkoot.core.merge import Merge, Sum
 from talkoot.core.plan import Plan
 from talkoot.core.run import NodeState, contribute, explain, meanwhile
 from talkoot.core.shard import Shard
@@ -17,8 +17,12 @@ from talkoot.core.update import Update
 from talkoot.engines.processes import wire
 from talkoot.engines.processes.answers import Answers
 from talkoot.engines.processes.messages import Answer
+from talkoot.engines.ranks import exchange
 from talkoot.engines.ranks.group import Peers
 from talkoot.engines.ranks.memory import Memory
+from talkoot.engines.ranks.pause import GO_ON, SAVE, Pause
+from talkoot.engines.ranks.saving import Saving
+from talkoot.engines.ranks.standing import Standing
 
 
 @final
@@ -31,12 +35,17 @@ class RankNodes(Nodes):
         shards: the rows of all nodes.
         group: the ranks.
         memory: what this rank holds from one epoch to the next.
+        pause: whether this rank wants all to stop.
+        saving: where checkpoints go.
     """
 
     plan: Plan
     shards: Mapping[str, Shard]
     group: Peers
     memory: Memory
+    pause: Pause
+    saving: Saving = field(default_factory=Saving)
+    wish: int = GO_ON
 
     def resume(self, progress: Progress) -> Progress:
         """Go on from where the furthest rank stands; who is behind, or new, pulls its state."""
@@ -45,6 +54,8 @@ class RankNodes(Nodes):
         for node in self.memory.states.keys() - here.keys():
             del self.memory.states[node]  # another rank goes on with it
         done = self.group.numbers([len(mine.history)])[:, 0]
+        if not done.any():
+            mine = self._loaded(mine)
         furthest = int(done.argmax())
         if done.min() < done.max():
             said = self.group.gather(wire.packed(mine) if self.group.rank == furthest else b"")
@@ -53,8 +64,28 @@ class RankNodes(Nodes):
         return mine
 
     def keep(self, progress: Progress) -> None:
-        """Remember it, for the next epoch."""
+        """Remember it, for the next epoch; save it or stop here, if a rank wants to.
+
+        Raises:
+            Paused: one wants to stop.
+        """
         self.memory.progress = progress
+        if self.wish != GO_ON:
+            self.saving.save(Standing(progress, tuple(self.shards)), self.group)
+        if self.wish > SAVE:
+            self.saving.wait()
+        self.pause.obey(self.wish, len(progress.history))
+
+    def finish(self) -> None:
+        """Save the end."""
+        if self.memory.progress is not None:
+            self.saving.finish(Standing(self.memory.progress, tuple(self.shards)), self.group)
+
+    def _loaded(self, progress: Progress) -> Progress:
+        """From where the newest checkpoint stands, if there is one."""
+        standing = Standing(progress, tuple(self.shards))
+        self.saving.load(standing, self.group)
+        return standing.progress
 
     def round(self, rnd: Round, model: object) -> Merged:
         """Work here, and exchange with all others while the nodes go on."""
@@ -64,13 +95,21 @@ class RankNodes(Nodes):
         said = self.memory.said[1]  # also in the last epoch, where not all have heard it
         new = [node for node in self._mine(rnd) if node not in said]
         said |= {node: self._answer(node, rnd, model) for node in new}
-        finish = self.group.start_gather(wire.packed(self._answers(rnd, said)))
+        finish = self._tell(rnd, wire.packed((self._wish(), self._answers(rnd, said))))
         self._meanwhile(rnd, new)
         heard = Answers(rnd=rnd, message=None, apart=_apart(self.plan, rnd))
-        for told in finish():
-            for answer in wire.unpacked(told):
-                heard.add(answer)
+        told = finish()
+        self.wish = max(wish for wish, _ in told)
+        for answer in (answer for _, answers in told for answer in answers):
+            heard.add(answer)
         return heard.merged(self.plan.merge)
+
+    def _tell(self, rnd: Round, said: bytes) -> Callable[[], list[exchange.Said]]:
+        plain = isinstance(self.plan.merge, Sum) and not _apart(self.plan, rnd)
+        return exchange.start(self.group, said, sums=plain)
+
+    def _wish(self) -> int:
+        return max(self.pause.wish(), self.saving.wish())
 
     def _mine(self, rnd: Round) -> list[str]:
         here = hosted(self.shards, self.group.rank, self.group.world)

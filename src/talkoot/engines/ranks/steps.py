@@ -25,13 +25,13 @@ from talkoot.engines.ranks.group import Peers, broken
 from talkoot.engines.ranks.memory import Memory
 from talkoot.engines.ranks.pause import GO_ON, Pause
 from talkoot.engines.ranks.rounds import hosted
-from talkoot.engines.ranks.saving import Saving
+from talkoot.engines.ranks.saving import Saving, Training
 from talkoot.engines.ranks.wrap import agree_on_parameters, replicate, shard, whole_state
 from talkoot.guards.weigh import Weigh
 from talkoot.learners.deep.rehearsal import rehearse
 from talkoot.learners.deep.stepper import Stepper
 from talkoot.learners.deep.task import Torch
-from talkoot.learners.deep.tensors import Arrays, arrays, put
+from talkoot.learners.deep.tensors import Arrays, everything, put
 from talkoot.learners.deep.trainer import Trainer
 
 SOON, LATE, SHARE = 0.25, 5.0, 0.005  # seconds between two reports: a share of all so far, within bounds
@@ -92,7 +92,7 @@ class Steps:
         sources = mine(self.shards, self.group.rank, self.group.world, self.task.batch)
         with self.task.feed(sources, self.plan.seed) as feed:
             trainer = self._trainer(feed)
-            agree_on_parameters(trainer, self.group)
+            agree_on_parameters(trainer.module, self.group)
             self._wrap(trainer)
             try:
                 self._catch_up(trainer)
@@ -111,7 +111,7 @@ class Steps:
         if self.memory.trainer is None:
             trainer = Trainer(self.task, self.plan.seed)
             start = self.task.init(self.schema, stream_rng(self.plan.seed, "init"))
-            put(trainer.module, start, self.task.buffers)
+            put(trainer.module, start, self.task.buffers, own=True)
             rehearse(trainer, feed.at(0))
             self.memory.trainer = trainer
         return self.memory.trainer
@@ -126,7 +126,7 @@ class Steps:
     def _catch_up(self, trainer: Trainer) -> None:
         """Go on from where the furthest rank stands; else from the checkpoint; else all from one start."""
         if self._sharded or not self.group.numbers([trainer.steps]).any():
-            self.saving.load(trainer, self.group)
+            self.saving.load(Training(trainer), self.group)
         if self._sharded:
             return
         marks = self.group.numbers([trainer.steps, _mark(trainer)])
@@ -158,10 +158,11 @@ class Steps:
     def _report(self, trainer: Trainer, loss: float, rows: int, seen: Mapping[str, float]) -> int:
         """Tell how it goes, save if it is time, stop if one wants to; the steps until the next report."""
         now = time.perf_counter()
-        wish = self.pause.wish() if trainer.steps < self.task.steps(self.schema.rows) else GO_ON
-        mine = [loss, rows, wish, self.saving.due(), now - self.since]
+        going = trainer.steps < self.task.steps(self.schema.rows)
+        wish = max(self.pause.wish(), self.saving.wish()) if going else GO_ON
+        mine = [loss, rows, wish, now - self.since]
         table = self.group.numbers([*mine, *seen.values()])
-        steps, seconds = trainer.steps - self.reported, float(table[0, 4])
+        steps, seconds = trainer.steps - self.reported, float(table[0, 3])
         self.reported = trainer.steps
         total = table.sum(axis=0)
         measured = dict(zip(seen, (total[len(mine) :] / self.group.world).tolist(), strict=True))
@@ -169,9 +170,9 @@ class Steps:
         self._tell(trainer, {"loss": float(total[0] / total[1]), **measured, **rate}, seconds)
         self.since, self.elapsed = now, self.elapsed + seconds
         stop = int(table[:, 2].max())
-        if stop != GO_ON or table[0, 3]:
+        if stop != GO_ON:
             self._settle(trainer)
-            self.saving.save(trainer, self.group)
+            self.saving.save(Training(trainer), self.group)
         if stop != GO_ON:
             self.saving.wait()
         self.pause.obey(stop, trainer.steps)
@@ -203,17 +204,17 @@ class Steps:
 
     def _ended(self, trainer: Trainer) -> Run:
         self._settle(trainer)
-        self.saving.finish(trainer, self.group)
+        self.saving.finish(Training(trainer), self.group)
         model = self._model(trainer)
         return Run(self.plan, self.schema, model, model, Update(), self.memory.told)
 
     def _model(self, trainer: Trainer) -> Arrays:
         if not self._sharded:
-            return arrays(trainer.module, self.task.buffers)
+            return everything(trainer.module, self.task.buffers)
         state: Any = whole_state(trainer.module)
         whole = Trainer(self.task, self.plan.seed).module
         whole.load_state_dict(state)
-        return arrays(whole, self.task.buffers)
+        return everything(whole, self.task.buffers)
 
 
 def mine(shards: Mapping[str, Shard], rank: int, world: int, batch: int) -> list[Samples]:

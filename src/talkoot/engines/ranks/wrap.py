@@ -18,7 +18,7 @@ from talkoot.learners.deep.trainer import Trainer
 Signature = list[tuple[str, tuple[int, ...], str]]
 
 
-def agree_on_parameters(trainer: Trainer, group: Peers) -> None:
+def agree_on_parameters(module: torch.nn.Module, group: Peers) -> None:
     """Make sure that all ranks have built the same module.
 
     Raises:
@@ -26,7 +26,7 @@ def agree_on_parameters(trainer: Trainer, group: Peers) -> None:
     """
     mine: Signature = [
         (name, tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."))
-        for name, tensor in trainer.module.state_dict().items()
+        for name, tensor in module.state_dict().items()
     ]
     first, *others = (wire.unpacked(said) for said in group.gather(wire.packed(mine)))
     for rank, other in enumerate(others, 1):

@@ -46,5 +46,9 @@ class Stepper(Outer):
                 tensor.grad = torch.from_numpy(np.ascontiguousarray(value)).to(tensor)
         trainer.apply()
         said = {k: v for k, v in update.values.items() if k.startswith(BUFFER)}
-        moved = {**arrays(trainer.module, self.task.buffers), **{k: model[k] + v for k, v in said.items()}}
+        moved = {
+            **model,
+            **arrays(trainer.module, self.task.buffers),
+            **{k: model[k] + v for k, v in said.items()},
+        }
         return moved, copy.deepcopy({k: v for k, v in trainer.state().items() if k != "module"})

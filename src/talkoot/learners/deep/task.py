@@ -28,7 +28,7 @@ from talkoot.data.samples import Samples
 from talkoot.learners.deep.building import build
 from talkoot.learners.deep.rehearsal import rehearse
 from talkoot.learners.deep.stepper import Stepper
-from talkoot.learners.deep.tensors import KEEP, MEAN, Arrays, arrays, fragment, put
+from talkoot.learners.deep.tensors import KEEP, MEAN, Arrays, arrays, everything, fragment, put
 from talkoot.learners.deep.trainer import Trainer
 
 _NUMBERS = (
@@ -83,7 +83,8 @@ class Torch(Learner):
         precision: "float32", or "bf16" for automatic mixed precision.
         compile: compile the module (torch.compile).
         device: such as "cuda"; by default the node's GPU if there is one, else its processor.
-        buffers: how buffers merge, by pattern of their names: "mean", or "keep" for each node its own.
+        buffers: how buffers merge, by pattern of their names: "mean", or "keep" for each node its own; the
+            model that comes back has those of the first rank or, where nodes meet in rounds, as built.
             Floats and the counters of batch norms have a mean by default.
 
     Raises:
@@ -167,7 +168,7 @@ class Torch(Learner):
     def init(self, schema: Schema, rng: np.random.Generator) -> Arrays:
         """The parameters as `build` makes them, a function of the seed."""
         del schema
-        return arrays(_trainer(self, int(rng.integers(2**31))).module, self.buffers)
+        return everything(_trainer(self, int(rng.integers(2**31))).module, self.buffers)
 
     def outer(self) -> Outer:
         """Add the mean difference."""
@@ -213,7 +214,7 @@ class Torch(Learner):
     def finish(self, model: Arrays) -> torch.nn.Module:
         """The module with the trained parameters, on the processor, in evaluation mode."""
         module = build(self.build, torch.device("cpu"))[0]
-        put(module, model, self.buffers)
+        put(module, model, self.buffers, own=True)
         return module.eval()
 
 

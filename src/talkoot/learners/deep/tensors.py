@@ -17,7 +17,7 @@ _KNOWN = {"*running_mean": MEAN, "*running_var": MEAN, "*num_batches_tracked": M
 
 
 def named(module: torch.nn.Module, rules: Mapping[str, str]) -> Iterator[tuple[str, torch.Tensor]]:
-    """Parameters that are trained and buffers that are merged, by the name of their leaf.
+    """Parameters that are trained and buffers that are merged, by the name of their leaf; tied ones once.
 
     Args:
         module: whose they are.
@@ -26,10 +26,11 @@ def named(module: torch.nn.Module, rules: Mapping[str, str]) -> Iterator[tuple[s
     Raises:
         PlanError: a buffer of whole numbers without a rule.
     """
-    saved = module.state_dict(keep_vars=True)
-    for name, tensor in saved.items():
-        if not isinstance(tensor, torch.Tensor):
+    seen: set[int] = set()
+    for name, tensor in module.state_dict(keep_vars=True).items():
+        if not isinstance(tensor, torch.Tensor) or id(tensor) in seen:
             continue
+        seen.add(id(tensor))
         if isinstance(tensor, torch.nn.Parameter):
             if tensor.requires_grad:
                 yield name, tensor
@@ -55,20 +56,48 @@ def rule(name: str, tensor: torch.Tensor, rules: Mapping[str, str]) -> str:
     )
 
 
+def fixed(module: torch.nn.Module, rules: Mapping[str, str]) -> Iterator[tuple[str, torch.Tensor]]:
+    """What nodes do not exchange, by name: frozen parameters, and buffers of which each node has its own."""
+    moving = {id(tensor) for _, tensor in named(module, rules)}
+    for name, tensor in module.state_dict(keep_vars=True).items():
+        if isinstance(tensor, torch.Tensor) and id(tensor) not in moving:
+            yield name, tensor
+
+
+def everything(module: torch.nn.Module, rules: Mapping[str, str]) -> Arrays:
+    """Copies of all that `named` and `fixed` give: what a model starts from, and ends as."""
+    return arrays(module, rules) | {name: _array(tensor) for name, tensor in fixed(module, rules)}
+
+
 def arrays(module: torch.nn.Module, rules: Mapping[str, str]) -> Arrays:
     """Copies of all that `named` gives, as float32, or wider where the module is."""
     return {name: _array(tensor) for name, tensor in named(module, rules)}
 
 
 def _array(tensor: torch.Tensor) -> np.ndarray:
-    wide = tensor.detach().to(torch.promote_types(tensor.dtype, torch.float32), copy=True)
-    return np.asarray(wide.cpu().numpy())
+    whole = not (tensor.is_floating_point() or tensor.is_complex())
+    least = torch.float64 if whole else torch.float32  # the mean of whole numbers is none
+    return np.asarray(tensor.detach().to(torch.promote_types(tensor.dtype, least), copy=True).cpu().numpy())
 
 
 @torch.no_grad()
-def put(module: torch.nn.Module, values: Mapping[str, np.ndarray], rules: Mapping[str, str]) -> None:
-    """Copy arrays into the module, in place; whole numbers are rounded."""
-    for name, tensor in named(module, rules):
+def put(
+    module: torch.nn.Module,
+    values: Mapping[str, np.ndarray],
+    rules: Mapping[str, str],
+    *,
+    own: bool = False,
+) -> None:
+    """Copy arrays into the module, in place; whole numbers are rounded.
+
+    Args:
+        module: where to.
+        values: what `arrays` or `everything` gave.
+        rules: see `named`.
+        own: also into the buffers that are each node's own.
+    """
+    frozen = ((n, t) for n, t in fixed(module, rules) if own or isinstance(t, torch.nn.Parameter))
+    for name, tensor in (*named(module, rules), *frozen):
         if name in values:
             value = torch.from_numpy(np.ascontiguousarray(values[name]))
             if not tensor.is_floating_point():

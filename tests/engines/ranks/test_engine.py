@@ -1,0 +1,192 @@
+"""Ranks: the answers of one process on the processes of a launcher, and what comes of failures."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import works
+from launch import port, ranks, said, torchrun
+
+import talkoot as tk
+from talkoot.testing.engines import check_engine
+
+
+def test_without_a_launcher_there_is_one_rank(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RANK", "WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    check_engine(tk.Ranks())
+    assert (tk.Ranks().workers, tk.Ranks().speaks) == (1, True)
+
+
+def test_it_refuses_a_timeout_that_makes_no_sense() -> None:
+    with pytest.raises(tk.PlanError, match="positive timeout="):
+        tk.Ranks(timeout=0)
+
+
+def test_all_ranks_get_the_answers_of_one_process_and_the_first_one_shows_how(tmp_path: Path) -> None:
+    first, second = said(works.well, tmp_path)
+    expected = works.answers(tk.Inline())
+    for name, value in expected.items():
+        np.testing.assert_allclose(first[0][name], value, rtol=1e-4, atol=1e-5, err_msg=name)
+    for mine, theirs in ((first[0], second[0]), (first[1], second[1])):
+        assert {k: v.tobytes() for k, v in mine.items()} == {k: v.tobytes() for k, v in theirs.items()}
+    assert "loss" in first[2]
+    assert second[2] == ""
+    assert [path.name for path in tmp_path.iterdir()] == ["0.jsonl"]
+
+
+@pytest.mark.parametrize("sync", ["every step", "every 4 steps"])
+@pytest.mark.parametrize(
+    ("how", "text"), [("raises", r"(?s)KeyError.*no such word"), ("diverges", "the loss is nan")]
+)
+def test_all_ranks_stop_at_once_and_tell_what_one_of_them_raised(how: str, text: str, sync: str) -> None:
+    free = port()
+    environs = [torchrun(rank, 2, free) for rank in range(2)]
+    with ranks(works.train, 1, how, sync, environs=environs) as (first, second):
+        _, began = second.hear()
+        for rank in (first, second):
+            _, ended, kind, told, _ = rank.hear()
+            assert ended - began < 2
+            assert re.search(text, f"{kind}: {told}"), told
+            assert how != "diverges" or kind == "NodeFailed"
+
+
+@pytest.mark.parametrize(("culprit", "sync"), [(1, "every step"), (0, "every step"), (1, "every 4 steps")])
+def test_a_rank_that_is_killed_is_named_to_all_others(culprit: int, sync: str) -> None:
+    free = port()
+    environs = [torchrun(rank, 3, free) for rank in range(3)]
+    with ranks(works.train, culprit, "hangs", sync, environs=environs) as started:
+        started[culprit].hear()
+        started[culprit].send(signal.SIGKILL)
+        killed = time.monotonic()
+        for rank in (rank for number, rank in enumerate(started) if number != culprit):
+            _, ended, kind, told, node = rank.hear()
+            assert (kind, node) == ("NodeLost", f"rank {culprit}"), told
+            assert ended - killed < 3
+
+
+@pytest.mark.parametrize("culprit", [0, 1])
+def test_a_rank_that_hangs_is_named_within_the_timeout(culprit: int) -> None:
+    free, timeout = port(), 3.0
+    environs = [torchrun(rank, 3, free) for rank in range(3)]
+    with ranks(works.train, culprit, "hangs", "every step", timeout, environs=environs) as started:
+        started[culprit].hear()
+        started[culprit].send(signal.SIGSTOP)
+        stopped = time.monotonic()
+        for rank in (rank for number, rank in enumerate(started) if number != culprit):
+            _, ended, kind, told, node = rank.hear()
+            assert (kind, node) == ("NodeSilent", f"rank {culprit}"), told
+            assert ended - stopped < timeout + 4
+
+
+def test_a_rank_that_never_comes_is_named() -> None:
+    free = port()
+    began = time.monotonic()
+    with ranks(works.joins, 2.0, environs=[torchrun(rank, 3, free) for rank in (0, 2)]) as started:
+        for rank in started:
+            error = rank.hear()
+            assert isinstance(error, tk.NodeError)
+            assert error.node == "rank 1"
+            assert "did not come within 2 s" in str(error)
+    assert time.monotonic() - began < 20
+
+
+def test_without_the_first_rank_the_others_say_where_they_looked() -> None:
+    free = port()
+    with ranks(works.joins, 1.0, environs=[torchrun(1, 2, free)]) as (rank,):
+        error = rank.hear()
+        assert error.node == "rank 0"
+        assert f"127.0.0.1:{free}" in str(error)
+        assert "MASTER_ADDR" in error.cure
+
+
+def test_ranks_that_count_differently_are_refused() -> None:
+    free = port()
+    environs = [torchrun(0, 2, free), torchrun(1, 3, free)]
+    with ranks(works.joins, 5.0, environs=environs) as started:
+        told = [rank.hear() for rank in started]
+    assert any("rank 0 is one of 2, and rank 1 of 3" in str(error) for error in told)
+    assert all(isinstance(error, tk.TalkootError) for error in told)
+
+
+def test_two_processes_that_are_the_same_rank_are_refused() -> None:
+    free = port()
+    with ranks(works.joins, 5.0, environs=[torchrun(rank, 3, free) for rank in (0, 1, 1)]) as started:
+        told = [str(rank.hear()) for rank in started]
+    assert sum("two processes are rank 1 of 3" in error for error in told) == 1
+    assert sum("node 'rank 2', joining: it did not come" in error for error in told) == 2
+
+
+def test_jobs_that_differ_are_refused_and_the_ranks_go_on() -> None:
+    for told in said(works.differ):
+        plan, nodes, module, good = told
+        assert re.search(r"rank 0 was asked for learner .*, and rank 1 for learner .*epochs=2", plan)
+        assert "rank 0 was asked for node 'b0' of 240 rows, and rank 1 for node 'b1' of 240 rows" in nodes
+        assert "build() gave rank 0 'weight' as float32 (2, 6), and rank 1 'weight'" in module
+        assert good == "StandardScaler"
+
+
+def test_sigterm_saves_and_the_next_start_goes_on_as_if_nothing_had_been(tmp_path: Path) -> None:
+    (expected, _), _ = said(works.drains, tmp_path / "other", False)
+    free = port()
+    with ranks(works.drains, tmp_path / "ours", True, environs=[torchrun(r, 2, free) for r in (0, 1)]) as run:
+        for _ in range(12):
+            assert run[1].hear() == "step"
+        run[1].send(signal.SIGTERM)
+        assert [_last(rank) for rank in run] == [143, 143]
+    (weights, steps), other = said(works.drains, tmp_path / "ours", False)
+    assert 8 < steps[0] <= 80
+    for name, value in expected.items():
+        np.testing.assert_array_equal(weights[name], value)
+        np.testing.assert_array_equal(other[0][name], value)
+
+
+def test_sigterm_ends_a_training_in_rounds() -> None:
+    free = port()
+    environs = [torchrun(rank, 2, free) for rank in range(2)]
+    with ranks(works.train, 0, "goes on", "every 4 steps", environs=environs) as run:
+        run[0].hear()
+        run[0].send(signal.SIGTERM)
+        assert [_last(rank) for rank in run] == [143, 143]
+
+
+def _last(rank: Any) -> Any:
+    while (word := rank.hear()) == "step":
+        pass
+    return word
+
+
+SCRIPT = """
+import sys; sys.path.insert(0, {here!r})
+import os, numpy as np, works, talkoot as tk
+model = tk.fit(works.task(), works.X, works.Y, on=tk.Ranks()).model
+np.savez({folder!r} + "/" + os.environ["RANK"], **works.weights(model))
+"""
+
+
+def test_torchrun_starts_ranks(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT.format(here=str(Path(__file__).parent), folder=str(tmp_path)))
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node=2",
+        str(script),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    expected = works.weights(tk.fit(works.task(), works.X, works.Y, on=tk.Inline()).model)
+    for rank in range(2):
+        found = np.load(tmp_path / f"{rank}.npz")
+        for name, value in expected.items():
+            np.testing.assert_allclose(found[name], value, rtol=1e-4, atol=1e-5)

@@ -1,0 +1,146 @@
+"""What ranks do in tests."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+import talkoot as tk
+from talkoot.core.sync import Sync
+from talkoot.testing.engines import check_engine
+
+Say = Callable[[Any], None]
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+SYNCS: dict[str, Sync] = {
+    "every step": tk.every_step(),
+    "every 4 steps": tk.every(steps=4),
+    "in parts, delayed": tk.every(steps=8, fragments=2, delay=2),
+}
+mean_loss: Loss = torch.nn.functional.cross_entropy
+rng = np.random.default_rng(0)
+X = rng.normal(size=(240, 6)).astype(np.float32)
+Y = (X @ rng.normal(size=6) > 0).astype(np.int64)
+
+
+def build() -> tuple[torch.nn.Module, torch.optim.Optimizer]:
+    module = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.Tanh(), torch.nn.Linear(8, 2))
+    return module, torch.optim.AdamW(module.parameters(), lr=0.01)
+
+
+def build_normed() -> tuple[torch.nn.Module, torch.optim.Optimizer]:
+    module = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.BatchNorm1d(8), torch.nn.Linear(8, 2))
+    return module, torch.optim.SGD(module.parameters(), lr=0.1)
+
+
+def task(loss: Loss = mean_loss, *, build: Callable[[], Any] = build, epochs: float = 2) -> tk.Torch:
+    return tk.Torch(build, loss, batch=24, epochs=epochs)
+
+
+def weights(module: torch.nn.Module) -> dict[str, np.ndarray]:
+    return {name: tensor.numpy() for name, tensor in module.state_dict().items()}
+
+
+def rank() -> int:
+    return int(os.environ["RANK"])
+
+
+def answers(on: Any) -> dict[str, Any]:
+    """What several learners learn on an engine."""
+    found: dict[str, Any] = {
+        "scaler": tk.fit(StandardScaler(), X, nodes=5, on=on).model.var_,
+        "logistic": tk.fit(LogisticRegression(), X, Y, nodes=3, on=on).model.coef_,
+    }
+    for name, sync in SYNCS.items():
+        module = tk.fit(task(), X, Y, nodes=2, on=on, sync=sync).model
+        found |= {f"{name} {leaf}": value for leaf, value in weights(module).items()}
+    return found
+
+
+def well(say: Say, folder: Path) -> Any:
+    """All that needs no failure, in one start of the ranks: answers, statistics, what is shown."""
+    del say
+    on = tk.Ranks(timeout=20)
+    check_engine(on)
+    normed = tk.fit(task(build=build_normed), X, Y, on=on).model
+    with contextlib.redirect_stdout(shown := io.StringIO()), contextlib.redirect_stderr(shown):
+        tk.fit(task(), X, Y, on=on, log=folder / f"{rank()}.jsonl", progress=True)
+    return answers(on), weights(normed), shown.getvalue()
+
+
+def train(say: Say, culprit: int, how: str, sync: str, timeout: float = 20.0) -> Any:
+    """Train for long; in its sixth step the culprit says so, and does what `how` says."""
+    calls = 0
+
+    def loss(out: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        nonlocal calls
+        calls += 1
+        time.sleep(0.005)
+        if calls == 6 and rank() == culprit:
+            say(("there", time.monotonic()))
+            if how == "raises":
+                raise KeyError("no such word")
+            if how == "diverges":
+                return mean_loss(out, y) * float("nan")
+            if how == "hangs":
+                time.sleep(60)
+        return mean_loss(out, y)
+
+    try:
+        tk.fit(task(loss, epochs=500), X, Y, nodes=3, on=tk.Ranks(timeout=timeout), sync=SYNCS[sync])
+    except Exception as error:
+        error.when = time.monotonic()  # type: ignore[attr-defined]
+        say(("raised", time.monotonic(), type(error).__name__, str(error), getattr(error, "node", None)))
+    return "done"
+
+
+def joins(say: Say, timeout: float) -> Any:
+    """Only join."""
+    del say
+    return tk.fit(StandardScaler(), X, on=tk.Ranks(timeout=timeout)).model.mean_
+
+
+def differ(say: Say) -> list[str]:
+    """Jobs that are not the same on all ranks, one after the other; then one that is."""
+    del say
+    jobs: list[Callable[[], tk.Fit]] = [
+        lambda: tk.fit(task(epochs=1 + rank()), X, Y, on=tk.Ranks()),
+        lambda: tk.fit(StandardScaler(), {"a": X, f"b{rank()}": X}, on=tk.Ranks()),
+        lambda: tk.fit(task(build=_differently), X, Y, on=tk.Ranks()),
+        lambda: tk.fit(StandardScaler(), X, on=tk.Ranks()),
+    ]
+    told = []
+    for job in jobs:
+        try:
+            told.append(type(job().model).__name__)
+        except tk.TalkootError as error:
+            told.append(str(error))
+    return told
+
+
+def _differently() -> tuple[torch.nn.Module, torch.optim.Optimizer]:
+    module = torch.nn.Linear(6, 2 + rank())
+    return module, torch.optim.SGD(module.parameters(), lr=0.1)
+
+
+def drains(say: Say, folder: Path, slow: bool) -> Any:
+    """Train with checkpoints; slowly at first, to be asked to stop on the way."""
+
+    def loss(out: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        if slow:
+            say("step")
+            time.sleep(0.02)
+        return mean_loss(out, y)
+
+    loss.__name__ = "loss"
+    fit = tk.fit(task(loss, epochs=8), X, Y, on=tk.Ranks(timeout=20, checkpoint=folder))
+    return weights(fit.model), [outcome.round.index for outcome in fit.history]
