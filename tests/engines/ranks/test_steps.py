@@ -152,7 +152,7 @@ ENGINES: dict[str, Any] = {
     [
         ("tk.Local(2, checkpoint=where)", False, ["Local(1)", "Local(3)", "Inline"]),
         ("tk.Local(2, checkpoint=where)", True, ["Local(1)", "Local(3)", "Local(2)", "Inline"]),
-        ("tk.Inline(checkpoint=where)", False, ["Local(2)", "Inline"]),
+        pytest.param("tk.Inline(checkpoint=where)", False, ["Local(2)", "Inline"], marks=pytest.mark.slow),
     ],
 )
 def test_who_was_stopped_goes_on_on_any_number_of_ranks(
@@ -170,6 +170,7 @@ def test_who_was_stopped_goes_on_on_any_number_of_ranks(
         assert apart(again, fit) == 0
 
 
+@pytest.mark.slow
 def test_who_was_killed_goes_on(tmp_path: Path, whole: Any) -> None:
     stopped(tmp_path, "tk.Local(2, checkpoint=where)", how=signal.SIGKILL)
     assert apart(tk.fit(long(), X, Y, on=tk.Local(2, checkpoint=tmp_path)), whole) < SAME

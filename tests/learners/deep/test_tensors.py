@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -96,3 +99,49 @@ def test_half_precision_travels_as_float32_and_keeps_its_bits() -> None:
     assert {value.dtype for value in arrays(source, {}).values()} == {np.dtype(np.float32)}
     put(target, arrays(source, {}), {})
     assert apart(source, target) == 0
+
+
+FORKED = """
+import sys
+sys.path.insert(0, {here!r})
+from tasks import X, Y, task
+import torch
+import talkoot as tk
+
+if __name__ == "__main__":
+    torch.set_num_threads(2)
+    (torch.ones(500, 500) @ torch.ones(500, 500)).exp().sum()
+    fit = tk.fit(task(epochs=20), X, Y, on=tk.Local(2))  # in its trials a rank uses the cores of all
+    print(len(fit.history) > 0, [m for m in ("sklearn", "scipy", "pandas", "ray") if m in sys.modules])
+"""
+
+
+def test_workers_use_several_threads_behind_a_process_that_did_and_load_no_more_than_they_need() -> None:
+    script = FORKED.format(here=str(Path(__file__).parent))
+    said = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert said.stdout == "True []\n", said.stderr
+
+
+MAIN = """
+import numpy as np, torch, talkoot as tk
+
+rate = 0.1
+X = np.ones((40, 2), np.float32)
+
+def build():
+    module = torch.nn.Linear(2, 1)
+    return module, torch.optim.SGD(module.parameters(), lr=rate)
+
+task = tk.Torch(build=build, loss=lambda out, y: ((out - y) ** 2).mean(), batch=10)
+fit = tk.fit(task, X, X[:, :1], on=tk.Local(2))
+print(fit.history[-1].round.index)
+"""
+
+
+def test_a_script_needs_no_guard_and_its_functions_travel(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(MAIN)
+    call = [sys.executable, str(tmp_path / "train.py")]
+    said = subprocess.run(call, capture_output=True, text=True, timeout=60, check=False)
+    assert said.stdout == "4\n", said.stderr
