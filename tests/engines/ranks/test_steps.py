@@ -188,7 +188,8 @@ def test_a_folder_that_cannot_be_used_is_refused_in_one_error(tmp_path: Path, on
         tk.fit(task(), X, Y, on=place)
 
 
-def test_the_user_says_how_often_and_how_many(tmp_path: Path) -> None:
+def test_the_user_says_how_often_and_how_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TALKOOT_TEST_STEP", "0.03")  # several reports in 40 steps
     tk.fit(long(), X, Y, on=tk.Inline(checkpoint=tk.Checkpoint(tmp_path / "often", every=0, keep=3)))
     tk.fit(long(), X, Y, on=tk.Inline(checkpoint=tk.Checkpoint(tmp_path / "last", every="10m")))
     assert len([*(tmp_path / "often").glob("step-*")]) == 3
