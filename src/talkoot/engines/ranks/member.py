@@ -93,6 +93,8 @@ class Member:
             timeout=self.job.timeout,
             withdrawn=self.channel.waiting,
         )
+        if torch.cuda.is_available():
+            torch.cuda.set_device(epoch.rank % torch.cuda.device_count())
         with closing(group):
             engine = Joined(group=group, memory=self.memory, pause=self.pause, checkpoint=self.job.checkpoint)
             listen = self._tell if epoch.rank == 0 else lambda event, facts: None

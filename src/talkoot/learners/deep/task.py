@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import threading
-import time
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, fields
 from functools import partial
@@ -22,13 +19,14 @@ from talkoot.core.learner import Kind, Learner
 from talkoot.core.outer import Add, Outer
 from talkoot.core.shard import Schema, Shard
 from talkoot.core.sync import EveryStep, Rounds, Sync
-from talkoot.core.update import METRIC, Update
-from talkoot.data.feed import Batch, Feed
+from talkoot.core.update import Update
+from talkoot.data.feed import Feed
 from talkoot.data.samples import Samples
 from talkoot.learners.deep.building import build
+from talkoot.learners.deep.inner import Inner, difference, further, gradient
 from talkoot.learners.deep.rehearsal import rehearse
 from talkoot.learners.deep.stepper import Stepper
-from talkoot.learners.deep.tensors import KEEP, MEAN, Arrays, arrays, everything, fragment, put
+from talkoot.learners.deep.tensors import KEEP, MEAN, Arrays, everything, put
 from talkoot.learners.deep.trainer import Trainer
 
 _NUMBERS = (
@@ -38,26 +36,6 @@ _NUMBERS = (
     ("clip", Real, "number"),
 )
 _HERE = threading.local()  # the trainer that this thread used last: modules are costly to build
-
-
-@final
-@dataclass(frozen=True, slots=True, eq=False)
-class Inner:
-    """What a node keeps between two meetings.
-
-    Args:
-        optimizer: state of the inner optimizer.
-        scheduler: state of its scheduler.
-        steps: inner steps done.
-        now: where the node is.
-        sent: where it was when it told the others, for the leaves that it told.
-    """
-
-    optimizer: Mapping[str, Any]
-    scheduler: Mapping[str, Any]
-    steps: int
-    now: Arrays
-    sent: Arrays
 
 
 @final
@@ -193,19 +171,17 @@ class Torch(Learner):
                 put(trainer.module, model, self.buffers)
                 rehearse(trainer, feed.at(0))
             if ctx.gradient:
-                return _gradient(trainer, model, feed, source, ctx), None
-            return _difference(trainer, model, local, feed, source, ctx)
+                return gradient(trainer, model, feed, source, ctx), None
+            return difference(trainer, model, local, feed, source, ctx)
 
     def meanwhile(self, local: Inner | None, shard: Shard, ctx: Ctx) -> Inner | None:
         """The steps that a node goes on with while the others hear of the earlier ones."""
         if local is None or not ctx.delay or ctx.steps is None:
             return local
-        trainer, source = _trainer(self, ctx.seed), cast(Samples, shard)
-        _place(trainer, local.now, local)
         stop = (ctx.round + 1) * ctx.steps
+        source = cast(Samples, shard)
         with self.feed([source], ctx.seed) as feed:
-            _walk(trainer, feed, source, range(stop - ctx.delay, stop))
-        return _inner(trainer, local.sent)
+            return further(_trainer(self, ctx.seed), local, feed, source, range(stop - ctx.delay, stop))
 
     def feed(self, sources: Sequence[Samples], seed: int) -> Feed:
         """What a process that holds `sources` reads for each step."""
@@ -236,97 +212,3 @@ def _trainer(task: Torch, seed: int) -> Trainer:
         _HERE.trainer = Trainer(task, seed)
     trainer: Trainer = _HERE.trainer
     return trainer
-
-
-def _gradient(trainer: Trainer, model: Arrays, feed: Feed, source: Samples, ctx: Ctx) -> Update:
-    """Of the node's samples of this step."""
-    put(trainer.module, model, trainer.task.buffers)
-    trainer.optimizer.zero_grad()
-    batch = feed.at(ctx.round)
-    trainer.begin(ctx.round, _part(source))
-    loss = trainer.backward(batch)
-    said = {name: _moved(tensor, model[name]) for name, tensor in trainer.named.items()}
-    return Update(values={**said, **_seen(trainer, loss, batch)}, weight=float(batch.rows))
-
-
-def _moved(tensor: torch.Tensor, before: np.ndarray) -> np.ndarray:
-    """The gradient of a parameter, the difference of a buffer."""
-    if isinstance(tensor, torch.nn.Parameter):
-        assert tensor.grad is not None
-        return np.asarray(tensor.grad.float().cpu().numpy().copy())
-    return np.asarray(tensor.cpu().numpy() - before)
-
-
-def _difference(
-    trainer: Trainer, model: Arrays, local: Inner | None, feed: Feed, source: Samples, ctx: Ctx
-) -> tuple[Update, Inner]:
-    """What the steps until the next meeting change."""
-    _place(trainer, _rebased(model, local), local)
-    if ctx.seconds is not None:
-        rows, loss = _walk_until(trainer, feed, source, time.monotonic() + ctx.seconds)
-    else:
-        steps = ctx.steps or _pass(trainer.task, source)
-        start = ctx.round * steps
-        rows, loss = _walk(trainer, feed, source, range(start, start + steps - ctx.delay))
-    now = arrays(trainer.module, trainer.task.buffers)
-    names = fragment(list(now), ctx.round, ctx.fragments)
-    said = {name: now[name] - model[name] for name in names}
-    inner = _inner(trainer, {name: now[name] for name in names})
-    return Update(values={**said, **_seen(trainer, loss, feed.at(trainer.steps))}, weight=float(rows)), inner
-
-
-def _seen(trainer: Trainer, loss: float, batch: Batch) -> dict[str, np.ndarray]:
-    """What is worth watching, as leaves."""
-    seen = {"loss": loss, **trainer.measure(batch)}
-    return {METRIC + name: np.array([value]) for name, value in seen.items()}
-
-
-def _pass(task: Torch, source: Samples) -> int:
-    """Steps in which a node learns `epochs` times from its own samples."""
-    return max(1, math.ceil(task.epochs * source.rows / (source.quota or task.batch)))
-
-
-def _rebased(model: Arrays, local: Inner | None) -> Arrays:
-    """The model that the others made of what was sent, and on it what the node has done since."""
-    if local is None:
-        return model
-    since = {name: model[name] + (local.now[name] - sent) for name, sent in local.sent.items()}
-    return {**local.now, **since}
-
-
-def _place(trainer: Trainer, at: Arrays, local: Inner | None) -> None:
-    put(trainer.module, at, trainer.task.buffers)
-    if local is None:
-        trainer.restart()
-    else:
-        trainer.resume(local.optimizer, local.scheduler, local.steps)
-
-
-def _inner(trainer: Trainer, sent: Arrays) -> Inner:
-    state = copy.deepcopy(trainer.state())
-    now = arrays(trainer.module, trainer.task.buffers)
-    return Inner(state["optimizer"], state["scheduler"], state["step"], now, sent)
-
-
-def _walk(trainer: Trainer, feed: Feed, source: Samples, steps: range) -> tuple[int, float]:
-    """Take steps by this node's samples alone; samples seen and their mean loss."""
-    rows, total = 0, 0.0
-    for step in steps:
-        batch = feed.at(step)
-        trainer.begin(step, _part(source))
-        total += trainer.backward(batch) * batch.rows
-        trainer.apply()
-        rows += batch.rows
-    return rows, total / max(1, rows)
-
-
-def _walk_until(trainer: Trainer, feed: Feed, source: Samples, end: float) -> tuple[int, float]:
-    rows, total = 0, 0.0
-    while not rows or time.monotonic() < end:
-        more, loss = _walk(trainer, feed, source, range(trainer.steps, trainer.steps + 1))
-        rows, total = rows + more, total + more * loss
-    return rows, total / rows
-
-
-def _part(source: Samples) -> int:
-    return zlib.crc32(source.name.encode())
