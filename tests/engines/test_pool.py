@@ -18,8 +18,8 @@ psutil = pytest.importorskip("psutil")
 
 def server_process() -> int:
     POOL.give_back(POOL.lease(30.0))
-    (server,) = psutil.Process().children()
-    return int(server.pid)
+    assert POOL._server is not None
+    return POOL._server._process.pid
 
 
 def test_the_fork_server_runs_no_threads() -> None:
