@@ -30,8 +30,8 @@ from talkoot.engines.ranks.wrap import agree_on_parameters, replicate, shard, wh
 from talkoot.guards.weigh import Weigh
 from talkoot.learners.deep.rehearsal import rehearse
 from talkoot.learners.deep.stepper import Stepper
-from talkoot.learners.deep.task import Torch
-from talkoot.learners.deep.tensors import Arrays, everything, put
+from talkoot.learners.deep.task import Torch, start_seed
+from talkoot.learners.deep.tensors import Arrays, everything
 from talkoot.learners.deep.trainer import Trainer
 
 SOON, LATE, SHARE = 0.25, 5.0, 0.005  # seconds between two reports: a share of all so far, within bounds
@@ -109,9 +109,7 @@ class Steps:
 
     def _trainer(self, feed: Feed) -> Trainer:
         if self.memory.trainer is None:
-            trainer = Trainer(self.task, self.plan.seed)
-            start = self.task.init(self.schema, stream_rng(self.plan.seed, "init"))
-            put(trainer.module, start, self.task.buffers, own=True)
+            trainer = Trainer(self.task, start_seed(stream_rng(self.plan.seed, "init")))
             rehearse(trainer, feed.at(0))
             self.memory.trainer = trainer
         return self.memory.trainer

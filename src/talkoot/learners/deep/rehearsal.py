@@ -14,9 +14,11 @@ from talkoot.core.errors import PlanError, TalkootError
 from talkoot.data.feed import Batch
 from talkoot.learners.deep.trainer import Trainer
 
+FEW = 8  # samples that are enough to try
+
 
 def rehearse(trainer: Trainer, batch: Batch) -> None:
-    """Try the task on a batch; nothing of it remains.
+    """Try the task on the first samples of a batch; nothing of it remains.
 
     Raises:
         PlanError: the module does not take the samples, the loss is not one number or depends on no
@@ -26,7 +28,7 @@ def rehearse(trainer: Trainer, batch: Batch) -> None:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("error", message="Using a target size")  # it would be broadcast
-            trainer.backward(batch)
+            trainer.backward(_few(batch))
     except TalkootError:
         raise
     except Exception as error:
@@ -51,6 +53,10 @@ def _place(error: Exception) -> str:
         if not frame.filename.startswith((*libraries, "<"))
     ]
     return lines[-1] if lines else ""
+
+
+def _few(batch: Batch) -> Batch:
+    return Batch(batch.X[:FEW], None if batch.y is None else batch.y[:FEW], min(FEW, batch.rows))
 
 
 def _check_used(module: torch.nn.Module) -> None:

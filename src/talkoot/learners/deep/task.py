@@ -146,7 +146,7 @@ class Torch(Learner):
     def init(self, schema: Schema, rng: np.random.Generator) -> Arrays:
         """The parameters as `build` makes them, a function of the seed."""
         del schema
-        return everything(_trainer(self, int(rng.integers(2**31))).module, self.buffers)
+        return everything(_trainer(self, start_seed(rng)).module, self.buffers)
 
     def outer(self) -> Outer:
         """Add the mean difference."""
@@ -201,6 +201,11 @@ def _name(function: Any) -> str:
         return f"{_name(function.func)}({', '.join(given)})"
     said = str(getattr(function, "__qualname__", repr(function)))
     return f"{type(function).__name__}()" if " at 0x" in said else said
+
+
+def start_seed(rng: np.random.Generator) -> int:
+    """Torch's seed when the module is built of which all nodes start."""
+    return int(rng.integers(2**31))
 
 
 def _trainer(task: Torch, seed: int) -> Trainer:

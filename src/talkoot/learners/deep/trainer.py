@@ -54,7 +54,7 @@ class Trainer:
 
     def begin(self, step: int, part: int) -> None:
         """Random numbers of dropout and the like become a function of (seed, step, part)."""
-        torch.manual_seed((self.seed * _PRIME + step) * _PRIME + part)
+        torch.manual_seed(((self.seed * _PRIME + step) * _PRIME + part) % 2**63)
 
     def backward(self, batch: Batch, share: float = 1.0) -> float:
         """Add the gradient of the batch's mean loss, times `share`, to what is there; give the loss.
