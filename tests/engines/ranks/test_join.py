@@ -70,3 +70,16 @@ def test_alone_it_meets_itself() -> None:
 def test_what_a_loop_by_hand_cannot_do_is_refused(sync: tk.Plan, chain: list[object], text: str) -> None:
     with pytest.raises(tk.PlanError, match=text):
         tk.join(loops.plan(sync, chain=chain), loops.module())
+
+
+def test_the_module_may_be_told_at_the_first_meeting_where_that_is_every_step() -> None:
+    mine, other = loops.module(), loops.module()
+    with tk.join(loops.plan(tk.every_step())) as link:
+        with pytest.raises(tk.PlanError, match="no module was joined with"):
+            link.merge_()
+        assert link.merge_(mine)
+        assert link.merge_()
+        with pytest.raises(tk.PlanError, match="not the module joined with"):
+            link.merge_(other)
+    with pytest.raises(tk.PlanError, match="have to start from the same parameters"):
+        tk.join(loops.plan(tk.every(steps=2)))

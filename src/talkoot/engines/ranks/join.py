@@ -81,21 +81,30 @@ class Link:
         world: how many ranks there are.
     """
 
-    def __init__(self, plan: Plan, module: torch.nn.Module, timeout: float) -> None:
+    def __init__(self, plan: Plan, module: torch.nn.Module | None, timeout: float) -> None:
         _check(plan)
-        self._plan, self._module, self._membership = plan, module, membership(timeout)
+        self._plan, self._membership = plan, membership(timeout)
         self.rank, self.world = self._membership.place.rank, self._membership.place.world
+        self._steps, self._memory = 0, Memory()
+        self._module: torch.nn.Module | None = None
+        self._now = Progress(model={}, outer=None)
+        if module is not None:
+            self._start(module)
+        elif isinstance(plan.sync, Rounds):
+            raise PlanError(
+                "ranks that meet every so many steps have to start from the same parameters",
+                cure="Write tk.join(plan, module) before the first step.",
+            )
+
+    def _start(self, module: torch.nn.Module) -> None:
         with self._membership.members() as group:
             agree_on_parameters(module, group)
             _start_from_first(module, group)
-        self._steps = 0
-        self._memory = Memory()
-        model = arrays(module, {})
-        self._now = Progress(
-            model=model, outer=plan.outer.init(model) if isinstance(plan.sync, Rounds) else None
-        )
+        self._module, model = module, arrays(module, {})
+        outer = self._plan.outer.init(model) if isinstance(self._plan.sync, Rounds) else None
+        self._now = Progress(model=model, outer=outer)
 
-    def merge_(self, weight: float = 1.0) -> bool:
+    def merge_(self, module: torch.nn.Module | None = None, *, weight: float = 1.0) -> bool:
         """Meet the others if it is time; the module, or its gradients, change in place.
 
         Where the plan meets at every step, call it between ``backward()`` and ``optimizer.step()``: gradients
@@ -104,6 +113,7 @@ class Link:
         chain and outer step make of all ranks' differences. All ranks call it equally often.
 
         Args:
+            module: the one that was joined with; to be given here where it was not given to `join`.
             weight: how much this rank counts, such as the samples since the last meeting.
 
         Returns:
@@ -114,22 +124,38 @@ class Link:
         """
         if weight < 0:
             raise PlanError(f"weight={weight} counts less than nothing")
+        mine = self._mine(module)
         self._steps += 1
         if self._plan.sync.gradient:
             with self._membership.members() as group:
-                _average(self._module, weight, group)
+                _average(mine, weight, group)
             return True
         rnd = self._plan.sync.next(self._now.history)
         if rnd is None or rnd.steps is None or self._steps < rnd.steps:
             return False
         self._steps = 0
-        shards = {f"rank {rank}": _Live(rank, self._module, weight) for rank in range(self.world)}
+        shards = {f"rank {rank}": _Live(rank, mine, weight) for rank in range(self.world)}
         with self._membership.members() as group:
             nodes = RankNodes(self._plan, shards, group, self._memory, Pause())
             self._now, _ = hold(self._plan, replace(rnd, cohort=tuple(shards)), nodes, self._now)
         model: Arrays = self._now.model
-        put(self._module, {name: model[name] for name in fragment(list(model), rnd.index, rnd.fragments)}, {})
+        put(mine, {name: model[name] for name in fragment(list(model), rnd.index, rnd.fragments)}, {})
         return True
+
+    def _mine(self, module: torch.nn.Module | None) -> torch.nn.Module:
+        """The module that was joined with.
+
+        Raises:
+            PlanError: there is none, or this is another one.
+        """
+        if self._module is None and module is not None:
+            self._start(module)
+        if self._module is None or module not in (None, self._module):
+            raise PlanError(
+                "no module was joined with" if self._module is None else "this is not the module joined with",
+                cure="Write tk.join(plan, module), or link.merge_(module) with one and the same.",
+            )
+        return self._module
 
     def close(self) -> None:
         """Leave the group, as all ranks do at this point; another one can be joined later."""
@@ -146,7 +172,7 @@ class Link:
             self.close()
 
 
-def join(plan: Plan, module: torch.nn.Module, *, timeout: float = 60.0) -> Link:
+def join(plan: Plan, module: torch.nn.Module | None = None, *, timeout: float = 60.0) -> Link:
     """Take part in a plan with a training loop of your own, in a process that a launcher started.
 
     The module starts from the first rank's parameters on all ranks. Which rank this is comes from the
@@ -157,7 +183,8 @@ def join(plan: Plan, module: torch.nn.Module, *, timeout: float = 60.0) -> Link:
     Args:
         plan: when the ranks meet, and what happens then: ``tk.every_step()``, or ``tk.every(steps=...)``
             with any chain and outer step. `delay=`, `seconds=`, `quorum=` need a loop of ours: `fit`.
-        module: what is trained here, and equally on all other ranks.
+        module: what is trained here, and equally on all other ranks. Where ranks meet at every step it may be
+            given to ``merge_(module)`` instead, if all ranks have built the same.
         timeout: seconds that one rank may keep the others waiting.
 
     Returns:
