@@ -23,6 +23,7 @@ from talkoot.core.run import run
 from talkoot.core.sync import Rounds
 from talkoot.engines.inline import Inline
 from talkoot.engines.local import Local
+from talkoot.engines.processes.pool import POOL
 
 psutil = pytest.importorskip("psutil")
 
@@ -200,9 +201,9 @@ def test_a_dead_fork_server_is_replaced_with_all_its_workers() -> None:
         heard(event, facts)
         if event == "round" and facts["round"] == 1:
             workers = workers_of_this_process()
-            for server in psutil.Process().children():
-                server.kill()
-                wait_until_dead(server.pid)
+            server = server_of_this_process()
+            server.kill()
+            wait_until_dead(server.pid)
             for pid in workers:
                 wait_until_dead(pid)
 
@@ -214,8 +215,13 @@ def test_a_dead_fork_server_is_replaced_with_all_its_workers() -> None:
     }
 
 
+def server_of_this_process() -> Any:
+    assert POOL._server is not None
+    return psutil.Process(POOL._server._process.pid)
+
+
 def workers_of_this_process() -> list[int]:
-    return [w.pid for server in psutil.Process().children() for w in server.children()]
+    return [worker.pid for worker in server_of_this_process().children()]
 
 
 def wait_until_dead(pid: int) -> None:

@@ -55,8 +55,6 @@ class _Seat:
     hand: Hand
     rank: int = 0
     ended: bool = False
-    broken: bool = False
-    leaving: bool = False
     beats: int = -1
     since: float = field(default_factory=time.monotonic)
 
@@ -86,7 +84,8 @@ class Director:
     steps: int = 0
     result: Run | None = None
     mend: float | None = None
-    draining: bool = False
+    draining: bool = False  # SIGTERM came, and
+    drained: bool = False  # all have been told
     store: Any = None
 
     def run(self) -> Run:
@@ -113,14 +112,22 @@ class Director:
         return self.result
 
     def _turn(self) -> None:
+        if self.draining and not self.drained:
+            self._drain()
         for seat in self._ready():
             if seat in self.seats:
                 self._hear(seat)
         for seat in [*self.seats]:
             self._watch(seat)
         lost = self.mend is not None and time.monotonic() > self.mend
-        if lost or (self.result is None and self._fill(0)):
+        if not self.drained and (lost or (self.result is None and self._fill(0))):
             self._form()
+
+    def _drain(self) -> None:
+        self.drained = True
+        for seat in self.seats:
+            with suppress(OSError):  # it died just now, which shows when it is heard
+                seat.hand.channel.send(DRAIN)
 
     def _ready(self) -> list[_Seat]:
         poll = select.poll()
@@ -141,7 +148,7 @@ class Director:
         self.epoch, self.mend = self.epoch + 1, None
         port = self.store.port
         for rank, seat in enumerate([*self.seats]):
-            seat.rank, seat.ended, seat.broken = rank, False, False
+            seat.rank, seat.ended = rank, False
             enter = Enter(epoch=self.epoch, rank=rank, world=len(self.seats), host=self.host, port=port)
             with suppress(OSError):  # it died just now, which shows when it is heard
                 seat.hand.channel.send(enter)
@@ -151,7 +158,8 @@ class Director:
         try:
             said = seat.hand.channel.receive()
         except (EOFError, OSError):
-            return self._mourn(seat, seat.hand.end())
+            cause = seat.hand.end()
+            return self._gone(seat) if self.drained else self._mourn(seat, cause)
         match said:
             case Told(event, facts):
                 self._progress(facts)
@@ -161,7 +169,6 @@ class Director:
             case Ended(epoch, run) if epoch == self.epoch:
                 seat.ended, self.result = True, run or self.result
             case Broken(epoch, cause) if epoch == self.epoch:
-                seat.broken = True
                 self.listen("broken", {"worker": seat.rank, "cause": cause})
                 self.mend = self.mend or time.monotonic() + _MEND
             case Left():
@@ -174,10 +181,17 @@ class Director:
             self.steps, self.deaths = step, 0
 
     def _leave(self, seat: _Seat, left: Left) -> None:
-        if self.draining:
-            raise SystemExit(143)
-        if left.terminated:
+        if self.drained:
+            seat.hand.end()
+            self._gone(seat)
+        elif left.terminated:
             self._mourn(seat, f"was asked to end (SIGTERM) and left behind step {left.step}", died=False)
+
+    def _gone(self, seat: _Seat) -> None:
+        """One of those that are to save and go has done so."""
+        self.seats.remove(seat)
+        if not self.seats:
+            raise SystemExit(143)
 
     def _mourn(self, seat: _Seat, cause: str, *, died: bool = True) -> None:
         """A rank is gone: have another one started, and the others go on with it."""
@@ -216,9 +230,6 @@ class Director:
         def drain(number: int, frame: object) -> None:
             del number, frame
             self.draining = True
-            for seat in self.seats:
-                with suppress(OSError):
-                    seat.hand.channel.send(DRAIN)
 
         before = signal.signal(signal.SIGTERM, drain)
         try:
