@@ -249,7 +249,7 @@ def leave_early(store: Store, rank: int, world: int) -> Any:
     if rank == 0:
         sums.close()
         return "left"
-    with pytest.raises(PeerLost, match="rank 0 (has left|is gone)"):  # the latter from one who heard of it
+    with pytest.raises(PeerLost, match="rank 0 (has left|is gone)"):  # or second-hand
         sums.all_reduce(torch.ones(1))
     return "told"
 
@@ -346,7 +346,7 @@ def train_both(store: Store, rank: int, world: int, width: int) -> Any:
     else:
         with pytest.raises(
             PeerLost, match="rank 0 (has left|is gone)"
-        ):  # the latter from one who heard of it
+        ):  # or second-hand
             torch.autograd.backward(ours(x).sum())
     dist.destroy_process_group()
     return moved, weights
