@@ -9,7 +9,6 @@ from itertools import accumulate
 from typing import Any, final
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from talkoot.core.errors import DataError
 from talkoot.data import csvs
@@ -66,7 +65,7 @@ def fields(path: str) -> dict[str, pa.DataType]:
     with reading(path):
         match format_of(path):
             case "parquet":
-                with pq.ParquetFile(open_file(path)) as file:
+                with parquet(open_file(path)) as file:
                     schema = file.schema_arrow
             case "csv":
                 with csvs.opened(path, (), {}) as reader:
@@ -88,7 +87,7 @@ def groups(path: str) -> list[int]:
     with reading(path):
         match format_of(path):
             case "parquet":
-                with pq.ParquetFile(open_file(path)) as file:
+                with parquet(open_file(path)) as file:
                     meta = file.metadata
                     return [meta.row_group(i).num_rows for i in range(meta.num_row_groups)]
             case "csv":
@@ -115,8 +114,15 @@ def reading(path: str) -> Iterator[None]:
         raise DataError(f"{path} cannot be read: {why}", cure=cure) from None
 
 
+def parquet(raw: Any, **options: Any) -> Any:
+    """A Parquet file that is open; what reads it is imported with the first one."""
+    import pyarrow.parquet as pq
+
+    return pq.ParquetFile(raw, **options)
+
+
 def _parquet(part: Part, columns: Sequence[str], rows: int) -> Iterator[Any]:
-    with pq.ParquetFile(
+    with parquet(
         open_file(part.path), pre_buffer=False, buffer_size=BUFFER, page_checksum_verification=True
     ) as file:
         meta = file.metadata

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from talkoot.core.errors import DataError
 from talkoot.data.columns import EMPTY, FLOAT32, NUMBER, TEXT, kind_of, target_values
@@ -99,6 +98,8 @@ def nested(column: Any, name: str) -> np.ndarray:
     Raises:
         DataError: lists of several lengths, or missing ones.
     """
+    import pyarrow.compute as pc  # a tenth of a second that most rows do without
+
     column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     kind = column.type
     if isinstance(column, pa.ChunkedArray) or element(kind) == kind:  # without rows it stays chunked

@@ -9,7 +9,6 @@ from typing import Any, final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from talkoot.core.errors import DataError
 from talkoot.data import csvs
@@ -17,7 +16,7 @@ from talkoot.data.columns import origin_of
 from talkoot.data.decoded import Decoded
 from talkoot.data.order import together
 from talkoot.data.paths import expand, format_of, open_file, stamp
-from talkoot.data.reading import Part, fields, groups, read, reading
+from talkoot.data.reading import Part, fields, groups, parquet, read, reading
 from talkoot.data.roles import Roles
 from talkoot.data.samples_base import Samples
 from talkoot.data.samples_columns import check, decoded, element
@@ -143,7 +142,7 @@ def _table(path: str, index: int, features: tuple[str, ...], target: str | None)
                 meta = _footer(path, stamp(path))
                 if index >= meta.num_row_groups:
                     raise _changed(path)
-                with pq.ParquetFile(open_file(path), metadata=meta, page_checksum_verification=True) as file:
+                with parquet(open_file(path), metadata=meta, page_checksum_verification=True) as file:
                     return file.read_row_group(index, columns=columns, use_threads=False)
             case "csv":
                 types = csvs.settled(path, features, target)
@@ -156,7 +155,7 @@ def _table(path: str, index: int, features: tuple[str, ...], target: str | None)
 def _footer(path: str, version: str) -> Any:
     """What a Parquet file says of itself, read once for all of its row groups."""
     del version
-    with pq.ParquetFile(open_file(path)) as file:
+    with parquet(open_file(path)) as file:
         return file.metadata
 
 
