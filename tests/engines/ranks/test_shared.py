@@ -344,9 +344,7 @@ def train_both(store: Store, rank: int, world: int, width: int) -> Any:
     if rank == 0:
         sums.close()
     else:
-        with pytest.raises(
-            PeerLost, match="rank 0 (has left|is gone)"
-        ):  # or second-hand
+        with pytest.raises(PeerLost, match="rank 0 (has left|is gone)"):  # or second-hand
             torch.autograd.backward(ours(x).sum())
     dist.destroy_process_group()
     return moved, weights

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import select
-import signal
-import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, final
 
@@ -18,6 +16,7 @@ from talkoot.core.engine import Listener, Run
 from talkoot.core.errors import NodeLost, NodeSilent
 from talkoot.engines.ranks.channel import Channel
 from talkoot.engines.ranks.messages import DISMISS, DRAIN, Broken, Ended, Enter, Failed, Left, Told
+from talkoot.engines.ranks.pause import Pause
 
 TICK = 0.1  # seconds between looks at ranks that say nothing
 DEATHS = 3  # in a row, without a step between them, until the run is given up
@@ -84,8 +83,8 @@ class Director:
     steps: int = 0
     result: Run | None = None
     mend: float | None = None
-    draining: bool = False  # SIGTERM came, and
-    drained: bool = False  # all have been told
+    pause: Pause = field(default_factory=Pause)
+    drained: bool = False
     store: Any = None
 
     def run(self) -> Run:
@@ -97,7 +96,7 @@ class Director:
         """
         self.store = dist.TCPStore(self.host, 0, is_master=True, wait_for_workers=False)
         try:
-            with self._on_sigterm():
+            with self.pause.on_sigterm():
                 self._fill(self.count)
                 self._form()
                 while self.result is None or not all(seat.ended for seat in self.seats):
@@ -112,7 +111,7 @@ class Director:
         return self.result
 
     def _turn(self) -> None:
-        if self.draining and not self.drained:
+        if self.pause.terminated and not self.drained:
             self._drain()
         for seat in self._ready():
             if seat in self.seats:
@@ -219,20 +218,3 @@ class Director:
             error = NodeSilent(f"no sign of life for {self.silence:g} s", node=f"rank {seat.rank}")
             seat.hand.end()
             self._mourn(seat, f"gave {error.cause} and was ended")
-
-    @contextmanager
-    def _on_sigterm(self) -> Iterator[None]:
-        """While this lasts, SIGTERM lets all ranks finish the step, save, and stop."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def drain(number: int, frame: object) -> None:
-            del number, frame
-            self.draining = True
-
-        before = signal.signal(signal.SIGTERM, drain)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGTERM, before)
