@@ -172,7 +172,6 @@ np.savez({folder!r} + "/" + os.environ["RANK"], **works.weights(model))
 """
 
 
-@pytest.mark.slow  # a rank has been seen to abort at its exit, one time in four: not understood yet
 def test_torchrun_starts_ranks(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(SCRIPT.format(here=str(Path(__file__).parent), folder=str(tmp_path)))
