@@ -166,15 +166,25 @@ def _last(rank: Any) -> Any:
 
 SCRIPT = """
 import sys; sys.path.insert(0, {here!r})
-import os, numpy as np, works, talkoot as tk
-model = tk.fit(works.task(), works.X, works.Y, on=tk.Ranks()).model
-np.savez({folder!r} + "/" + os.environ["RANK"], **works.weights(model))
+import atexit, os, pathlib, numpy as np, works
+mine = {folder!r} + "/" + os.environ["RANK"]
+
+@atexit.register
+def last():
+    threads = pathlib.Path("/proc/self/task").glob("*/comm")
+    pathlib.Path(mine + ".threads").write_text("".join(each.read_text() for each in threads))
+
+import talkoot as tk
+on = tk.Ranks(checkpoint={folder!r} + "/checkpoints")
+module = tk.fit(works.task(), works.X, works.Y, nodes=2, on=on, sync=works.SYNCS[{sync!r}]).model
+np.savez(mine, **works.weights(module))
 """
 
 
-def test_torchrun_starts_ranks(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sync", ["every step", "sharded", "every 4 steps"])
+def test_torchrun_starts_ranks_and_they_end_with_no_thread_of_a_group(tmp_path: Path, sync: str) -> None:
     script = tmp_path / "script.py"
-    script.write_text(SCRIPT.format(here=str(Path(__file__).parent), folder=str(tmp_path)))
+    script.write_text(SCRIPT.format(here=str(Path(__file__).parent), folder=str(tmp_path), sync=sync))
     command = [
         sys.executable,
         "-m",
@@ -185,8 +195,9 @@ def test_torchrun_starts_ranks(tmp_path: Path) -> None:
     ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
-    expected = works.weights(tk.fit(works.task(), works.X, works.Y, on=tk.Inline()).model)
+    module = tk.fit(works.task(), works.X, works.Y, nodes=2, on=tk.Inline(), sync=works.SYNCS[sync]).model
     for rank in range(2):
+        assert "gloo" not in (tmp_path / f"{rank}.threads").read_text()
         found = np.load(tmp_path / f"{rank}.npz")
-        for name, value in expected.items():
+        for name, value in works.weights(module).items():
             np.testing.assert_allclose(found[name], value, rtol=1e-4, atol=1e-5)

@@ -23,6 +23,7 @@ Say = Callable[[Any], None]
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 SYNCS: dict[str, Sync] = {
     "every step": tk.every_step(),
+    "sharded": tk.every_step(sharded=True),
     "every 4 steps": tk.every(steps=4),
     "in parts, delayed": tk.every(steps=8, fragments=2, delay=2),
 }

@@ -11,6 +11,7 @@ from typing import Any, Protocol, final
 import numpy as np
 import torch
 import torch.distributed as dist
+import torch.distributed.nn  # imported later, its defaults would hold on to the group of that moment
 
 from talkoot.core.errors import NodeSilent, PlanError
 from talkoot.engines.ranks.shared import PeerLost, SharedSum, same_host
@@ -60,6 +61,9 @@ class Peers(Protocol):
     def share_memory(self) -> SharedSum | None:
         """Sums through shared memory, where all ranks are on this machine."""
 
+    def aside(self) -> Any:
+        """Another process group of the same ranks, for what goes on meanwhile; None for one rank."""
+
     def close(self) -> None:
         """Leave."""
 
@@ -93,6 +97,9 @@ class Alone:
 
     def share_memory(self) -> None:
         """There is nobody to share with."""
+
+    def aside(self) -> None:
+        """There is nobody to talk to."""
 
     def close(self) -> None:
         """There is nobody to leave."""
@@ -177,6 +184,13 @@ class Group:
                         store, rank=self.rank, world=self.world, timeout=self.timeout
                     )
         return self.shared
+
+    def aside(self) -> Any:
+        """Another process group of the same ranks, for what goes on meanwhile; None for one rank."""
+        if self.world == 1:
+            return None
+        with broken():
+            return dist.new_group(backend="gloo", timeout=timedelta(seconds=self.timeout))
 
     def gather(self, payload: bytes) -> list[bytes]:
         """What every rank says, by rank."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -63,6 +64,14 @@ class Membership:
                 self.group.numbers([0.0])
         self.leave()
 
+    def end(self) -> None:
+        """Leave for good, with all that still holds on to a group of the past.
+
+        The threads of a group drop tensors: the process aborts if there is no Python any more when they do.
+        """
+        self.leave()
+        gc.collect()
+
     def _group(self) -> Peers:
         if self.store is None:
             return Alone()
@@ -85,7 +94,7 @@ def membership(timeout: float) -> Membership:
     here = place()
     if here not in _MINE:
         _MINE[here] = Membership(here, timeout)
-        atexit.register(_MINE[here].leave)
+        atexit.register(_MINE[here].end)
     mine = _MINE[here]
     if mine.timeout != timeout:
         mine.leave()

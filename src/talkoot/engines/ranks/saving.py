@@ -7,8 +7,6 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, final
 
-import torch.distributed as dist
-
 from talkoot.engines.checkpoint import Checkpoint
 from talkoot.engines.ranks.group import Peers
 from talkoot.engines.ranks.pause import GO_ON, SAVE
@@ -96,8 +94,7 @@ class Saving:
 
     def _wire(self, group: Peers) -> Any:
         """A group that nothing else uses."""
-        if self.group is None and group.world > 1:
-            self.group = dist.new_group(backend="gloo")
+        self.group = self.group or group.aside()
         return self.group
 
 

@@ -26,7 +26,7 @@ from talkoot.engines.ranks.memory import Memory
 from talkoot.engines.ranks.pause import GO_ON, Pause
 from talkoot.engines.ranks.rounds import hosted
 from talkoot.engines.ranks.saving import Saving, Training
-from talkoot.engines.ranks.wrap import agree_on_parameters, replicate, shard, whole_state
+from talkoot.engines.ranks.wrap import agree_on_parameters, forget_shards, replicate, shard, whole_state
 from talkoot.guards.weigh import Weigh
 from talkoot.learners.deep.rehearsal import rehearse
 from talkoot.learners.deep.stepper import Stepper
@@ -102,6 +102,7 @@ class Steps:
                 trainer.unwrap()
                 if self._sharded:
                     self.memory.trainer = None  # its part of the parameters means nothing in another epoch
+                    forget_shards(trainer.module)
 
     @property
     def _sharded(self) -> bool:

@@ -90,6 +90,16 @@ def shard(trainer: Trainer, group: Peers) -> None:
     trainer.net = module
 
 
+def forget_shards(module: Any) -> None:
+    """Let go of a sharded module's process group.
+
+    Torch remembers how it dealt with each operation on its parts, and with that their mesh, which would keep
+    the group's threads and sockets for good.
+    """
+    for part in module.parameters():
+        part.device_mesh._pg_registry.clear()
+
+
 def units(module: torch.nn.Module) -> list[torch.nn.Module]:
     """Parts of a module that are gathered one after the other: its blocks, also those in its lists.
 
