@@ -32,6 +32,7 @@ bench: .venv/bench ## Talkoot beside its peers, an hour on a quiet machine, into
 	@$(BIN)/python benchmarks/classical.py
 	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/deep.py
 	@$(BIN)/python benchmarks/slow_link.py
+	@$(BIN)/python benchmarks/transformer.py
 
 clean: ## remove what was set up
 	rm -rf .venv site runs .mypy_cache .ruff_cache .pytest_cache .hypothesis

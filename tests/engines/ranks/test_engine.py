@@ -99,6 +99,10 @@ def test_a_rank_that_never_comes_is_named() -> None:
     assert time.monotonic() - began < 20
 
 
+def test_whoever_is_new_waits_for_those_at_a_long_step() -> None:
+    assert said(works.is_late) == [[b"0", b"1"]] * 2
+
+
 def test_without_the_first_rank_the_others_say_where_they_looked() -> None:
     free = port()
     with ranks(works.joins, 1.0, environs=[torchrun(1, 2, free)]) as (rank,):

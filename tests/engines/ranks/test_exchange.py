@@ -78,7 +78,7 @@ def walked(on: Any, name: str, nodes: int = WORLD) -> dict[str, np.ndarray]:
 
 def walk(rank: int) -> Walked:
     """Every plan on the ranks: bytes sent in a round, and the model; then updates that are odd."""
-    group = Group(_get_default_store(), epoch=0, rank=rank, world=WORLD, timeout=20.0)
+    group = Group(_get_default_store(), epoch=0, rank=rank, world=WORLD, timeout=20.0, patience=20.0)
     said: Walked = {}
     for name in PLANS:
         counted = Counted(group)

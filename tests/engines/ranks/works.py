@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 import talkoot as tk
 from talkoot.core.sync import Sync
+from talkoot.engines.ranks.group import Group
 from talkoot.testing.engines import check_engine
 
 Say = Callable[[Any], None]
@@ -102,6 +104,19 @@ def train(say: Say, culprit: int, how: str, sync: str, timeout: float = 20.0) ->
         error.when = time.monotonic()  # type: ignore[attr-defined]
         say(("raised", time.monotonic(), type(error).__name__, str(error), getattr(error, "node", None)))
     return "done"
+
+
+def is_late(say: Say) -> list[bytes]:
+    """The second rank is still at something that takes longer than ranks wait for each other."""
+    del say
+    store = dist.TCPStore("127.0.0.1", int(os.environ["MASTER_PORT"]), is_master=rank() == 0)
+    time.sleep(4.0 * rank())
+    group = Group(store, epoch=0, rank=rank(), world=2, timeout=2.0, patience=20.0)
+    try:
+        return group.gather(b"%d" % rank())
+    finally:
+        group.numbers([0.0])
+        group.close()
 
 
 def joins(say: Say, timeout: float) -> Any:

@@ -20,6 +20,7 @@ from talkoot.core.engine import Engine, Listener, Nodes, ignore
 from talkoot.core.plan import Plan
 from talkoot.core.shard import Shard
 from talkoot.data.order import Order
+from talkoot.engines.processes.pool import DEEP
 
 
 class Reference(Engine):
@@ -139,6 +140,18 @@ def test_bf16_learns() -> None:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch about itself
-def test_a_compiled_module_learns_the_same() -> None:
-    assert apart(fitted(task(compile=True), tk.Inline()), fitted(task(), tk.Inline())) < SAME
-    assert apart(fitted(task(compile=True), tk.Local(2)), fitted(task(), tk.Inline())) < SAME
+@pytest.mark.parametrize("sync", [tk.every_step(), tk.every_step(sharded=True), tk.every(steps=4)], ids=str)
+def test_a_compiled_module_learns_the_same(sync: Any) -> None:
+    DEEP.stop()  # workers take for errors what the process took for errors that started their server
+    for on in (tk.Inline(), tk.Local(2)):
+        compiled, plain = (fitted(task(compile=how), on, sync=sync, nodes=2) for how in (True, False))
+        assert apart(compiled, plain) < SAME
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_module_is_compiled_once() -> None:
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    fitted(task(compile=True), tk.Inline())
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1

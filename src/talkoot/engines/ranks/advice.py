@@ -12,7 +12,6 @@ import torch
 
 from talkoot.core.engine import Listener
 from talkoot.core.shard import Shard
-from talkoot.data.feed import Feed
 from talkoot.data.samples import Samples
 from talkoot.engines.ranks.group import Peers
 from talkoot.learners.deep.task import Torch
@@ -45,9 +44,8 @@ class Advice:
     reports: int = 0
     since: tuple[float, int] = field(default=(0.0, 0))
 
-    def consider(self, trainer: Trainer, feed: Feed, total: int) -> None:
-        """After a report: try, if it is time. `feed` is this rank's own."""
-        del feed
+    def consider(self, trainer: Trainer, total: int) -> None:
+        """After a report: try, if it is time."""
         self.reports += 1
         if self.reports == 1:
             self.since = time.perf_counter(), trainer.steps

@@ -117,6 +117,7 @@ class Group:
         rank: this process, from 0.
         world: how many ranks there are.
         timeout: seconds that one of them may keep the others waiting.
+        patience: seconds that one of them may take to come.
         withdrawn: asked while waiting for the others: whether to stop waiting.
 
     Raises:
@@ -134,13 +135,14 @@ class Group:
         rank: int,
         world: int,
         timeout: float,
+        patience: float,
         withdrawn: Callable[[], bool] = lambda: False,
     ) -> None:
         self.epoch, self.rank, self.world, self.timeout = epoch, rank, world, timeout
         self._store = dist.PrefixStore(f"talkoot/{epoch}", store)
         self._room = _LEAST
         self.shared: SharedSum | None = None
-        self._meet(withdrawn)
+        self._meet(patience, withdrawn)
         self.owned = not dist.is_initialized()
         if self.owned:
             with broken():
@@ -152,19 +154,19 @@ class Group:
                     timeout=timedelta(seconds=timeout),
                 )
 
-    def _meet(self, withdrawn: Callable[[], bool]) -> None:
+    def _meet(self, patience: float, withdrawn: Callable[[], bool]) -> None:
         """Wait until all ranks are there."""
         mine = f"{self.world} {secrets.token_hex(8)}"
         if self._store.compare_set(f"here/{self.rank}", "", mine).decode() != mine:
             raise _contradiction(f"two processes are rank {self.rank} of {self.world}")
-        ends = time.monotonic() + self.timeout
+        ends = time.monotonic() + patience
         for rank in range(self.world):
             while not self._store.check([f"here/{rank}"]):
                 if withdrawn():
                     raise Withdrawn
                 if time.monotonic() > ends:
                     raise NodeSilent(
-                        f"it did not come within {self.timeout:g} s",
+                        f"it did not come within {patience:g} s",
                         node=f"rank {rank}",
                         step="joining",
                         cure="See whether it was started, and whether it reaches the first rank's address.",

@@ -24,6 +24,10 @@ from talkoot.engines.ranks.memory import Memory
 from talkoot.engines.ranks.messages import DISMISS, DRAIN, Broken, Ended, Enter, Failed, Left, Told, Train
 from talkoot.engines.ranks.pause import Pause, Paused
 
+PATIENCE = (
+    3600.0  # seconds that others may still be at a step or a round; whether they live, the director sees
+)
+
 
 @final
 @dataclass(slots=True, eq=False)
@@ -91,6 +95,7 @@ class Member:
             rank=epoch.rank,
             world=epoch.world,
             timeout=self.job.timeout,
+            patience=max(PATIENCE, self.job.timeout),
             withdrawn=self.channel.waiting,
         )
         if torch.cuda.is_available():

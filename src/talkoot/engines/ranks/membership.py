@@ -77,8 +77,14 @@ class Membership:
             return Alone()
         if torch.cuda.is_available():
             torch.cuda.set_device(self.place.local)
-        here = self.place
-        return Group(self.store, epoch=self.epoch, rank=here.rank, world=here.world, timeout=self.timeout)
+        return Group(
+            self.store,
+            epoch=self.epoch,
+            rank=self.place.rank,
+            world=self.place.world,
+            timeout=self.timeout,
+            patience=self.timeout,
+        )
 
 
 _MINE: dict[Place, Membership] = {}

@@ -23,7 +23,7 @@ from talkoot.engines.processes import wire
 from talkoot.engines.ranks.advice import Advice
 from talkoot.engines.ranks.group import Peers, broken
 from talkoot.engines.ranks.memory import Memory
-from talkoot.engines.ranks.pause import GO_ON, Pause
+from talkoot.engines.ranks.pause import GO_ON, SAVE, Pause
 from talkoot.engines.ranks.rounds import hosted
 from talkoot.engines.ranks.saving import Saving, Training
 from talkoot.engines.ranks.wrap import agree_on_parameters, forget_shards, replicate, shard, whole_state
@@ -138,7 +138,7 @@ class Steps:
                 trainer.load(state)
 
     def _walk(self, trainer: Trainer, feed: Feed) -> None:
-        total, ahead, loss, rows = self.task.steps(self.schema.rows), 1, 0.0, 0
+        total, ahead = self.task.steps(self.schema.rows), 1
         self.reported = trainer.steps
         advice = Advice(self.task, self.shards, self.group, self.listen)
         share = self.group.world / self.task.batch
@@ -146,16 +146,16 @@ class Steps:
             batch = feed.at(step)
             trainer.begin(step, self.group.rank)
             with broken():
-                loss += batch.rows * trainer.backward(batch, share * batch.rows)
-            rows += batch.rows
+                trainer.backward(batch, share * batch.rows)
             trainer.apply()
             ahead -= 1
             if not ahead or step + 1 == total:
-                ahead, loss, rows = self._report(trainer, loss, rows, trainer.measure(batch)), 0.0, 0
-                advice.consider(trainer, feed, total)
+                ahead = self._report(trainer, trainer.measure(batch))
+                advice.consider(trainer, total)
 
-    def _report(self, trainer: Trainer, loss: float, rows: int, seen: Mapping[str, float]) -> int:
+    def _report(self, trainer: Trainer, seen: Mapping[str, float]) -> int:
         """Tell how it goes, save if it is time, stop if one wants to; the steps until the next report."""
+        loss, rows = trainer.losses.take()
         now = time.perf_counter()
         going = trainer.steps < self.task.steps(self.schema.rows)
         wish = max(self.pause.wish(), self.saving.wish()) if going else GO_ON
@@ -172,7 +172,7 @@ class Steps:
         if stop != GO_ON:
             self._settle(trainer)
             self.saving.save(Training(trainer), self.group)
-        if stop != GO_ON:
+        if stop > SAVE:
             self.saving.wait()
         self.pause.obey(stop, trainer.steps)
         pause = min(LATE, max(SOON, SHARE * self.elapsed))

@@ -65,7 +65,7 @@ def replicate(trainer: Trainer, group: Peers) -> None:
         from talkoot.engines.ranks.hook import hook
 
         net.register_comm_hook(shared, hook)
-    trainer.net, trainer.hold = net, net.no_sync
+    trainer.call(net, net.no_sync)
 
 
 def shard(trainer: Trainer, group: Peers) -> None:
@@ -87,7 +87,7 @@ def shard(trainer: Trainer, group: Peers) -> None:
     parts = dict(module.named_parameters())
     for part in trainer.optimizer.param_groups:
         part["params"] = [parts[names[id(parameter)]] for parameter in part["params"]]
-    trainer.net = module
+    trainer.call(module)
 
 
 def forget_shards(module: Any) -> None:

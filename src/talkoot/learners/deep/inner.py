@@ -47,12 +47,13 @@ class Inner:
 def gradient(trainer: Trainer, model: Arrays, feed: Feed, source: Samples, ctx: Ctx) -> Update:
     """Of the node's samples of this step."""
     put(trainer.module, model, trainer.task.buffers)
-    trainer.optimizer.zero_grad()
+    trainer.forget()
     batch = feed.at(ctx.round)
     trainer.begin(ctx.round, _part(source))
-    loss = trainer.backward(batch)
+    trainer.backward(batch)
+    loss, rows = trainer.losses.take()
     said = {name: _moved(tensor, model[name]) for name, tensor in trainer.named.items()}
-    return Update(values={**said, **_seen(trainer, loss, batch)}, weight=float(batch.rows))
+    return Update(values={**said, **_seen(trainer, loss / rows, batch)}, weight=float(rows))
 
 
 def _moved(tensor: torch.Tensor, before: np.ndarray) -> np.ndarray:
@@ -69,22 +70,25 @@ def difference(
     """What the steps until the next meeting change."""
     _place(trainer, _rebased(model, local), local)
     if ctx.seconds is not None:
-        rows, loss = _walk_until(trainer, feed, source, time.monotonic() + ctx.seconds)
+        _walk_until(trainer, feed, source, time.monotonic() + ctx.seconds)
     else:
         steps = ctx.steps or _once(trainer.task, source)
         start = ctx.round * steps
-        rows, loss = _walk(trainer, feed, source, range(start, start + steps - ctx.delay))
+        _walk(trainer, feed, source, range(start, start + steps - ctx.delay))
+    loss, rows = trainer.losses.take()
     now = arrays(trainer.module, trainer.task.buffers)
     names = fragment(list(now), ctx.round, ctx.fragments)
     said = {name: now[name] - model[name] for name in names}
     inner = _inner(trainer, {name: now[name] for name in names})
-    return Update(values={**said, **_seen(trainer, loss, feed.at(trainer.steps))}, weight=float(rows)), inner
+    seen = _seen(trainer, loss / max(1, rows), feed.at(trainer.steps))
+    return Update(values={**said, **seen}, weight=float(rows)), inner
 
 
 def further(trainer: Trainer, local: Inner, feed: Feed, source: Samples, steps: range) -> Inner:
     """Where the node is after some steps more, of which it has not told the others."""
     _place(trainer, local.now, local)
     _walk(trainer, feed, source, steps)
+    trainer.losses.take()
     return _inner(trainer, local.sent)
 
 
@@ -122,24 +126,20 @@ def _inner(trainer: Trainer, sent: Arrays) -> Inner:
     return Inner(optimizer, scheduler, trainer.steps, now, sent)
 
 
-def _walk(trainer: Trainer, feed: Feed, source: Samples, steps: range) -> tuple[int, float]:
-    """Take steps by this node's samples alone; samples seen and their mean loss."""
-    rows, total = 0, 0.0
+def _walk(trainer: Trainer, feed: Feed, source: Samples, steps: range) -> None:
+    """Take steps by this node's samples alone."""
     for step in steps:
         batch = feed.at(step)
         trainer.begin(step, _part(source))
-        total += trainer.backward(batch) * batch.rows
+        trainer.backward(batch)
         trainer.apply()
-        rows += batch.rows
-    return rows, total / max(1, rows)
 
 
-def _walk_until(trainer: Trainer, feed: Feed, source: Samples, end: float) -> tuple[int, float]:
-    rows, total = 0, 0.0
-    while not rows or time.monotonic() < end:
-        more, loss = _walk(trainer, feed, source, range(trainer.steps, trainer.steps + 1))
-        rows, total = rows + more, total + more * loss
-    return rows, total / rows
+def _walk_until(trainer: Trainer, feed: Feed, source: Samples, end: float) -> None:
+    """The same until the time is over; at least one."""
+    _walk(trainer, feed, source, range(trainer.steps, trainer.steps + 1))
+    while time.monotonic() < end:
+        _walk(trainer, feed, source, range(trainer.steps, trainer.steps + 1))
 
 
 def _part(source: Samples) -> int:

@@ -24,11 +24,13 @@ def rehearse(trainer: Trainer, batch: Batch) -> None:
         PlanError: the module does not take the samples, the loss is not one number or depends on no
             parameter, or a parameter takes no part in it.
     """
+    trainer.net = trainer.module  # to compile it for these few would take long, and fit no other size
     kept = {name: copy.deepcopy(buffer) for name, buffer in trainer.module.named_buffers()}
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("error", message="Using a target size")  # it would be broadcast
             trainer.backward(_few(batch))
+            trainer.losses.take()
     except TalkootError:
         raise
     except Exception as error:
@@ -38,7 +40,7 @@ def rehearse(trainer: Trainer, batch: Batch) -> None:
             cure="Try module(X) and loss(module(X), y) with such tensors by hand.",
         ) from error
     _check_used(trainer.module)
-    trainer.optimizer.zero_grad()
+    trainer.unwrap()
     with torch.no_grad():
         for name, buffer in trainer.module.named_buffers():
             buffer.copy_(kept[name])

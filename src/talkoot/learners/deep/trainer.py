@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, final
 
+import numpy as np
 import torch
 
-from talkoot.core.errors import NodeFailed, PlanError
+from talkoot.core.errors import PlanError
 from talkoot.data.feed import Batch
 from talkoot.learners.deep.building import build, device_of
+from talkoot.learners.deep.losses import Losses
 from talkoot.learners.deep.tensors import named
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Trainer:
         net: what is called: the module, or what an engine wraps around it.
         hold: gives a context in which gradients are not exchanged yet.
         steps: optimizer steps done.
+        losses: since somebody asked.
     """
 
     def __init__(self, task: Torch, seed: int) -> None:
@@ -41,39 +43,45 @@ class Trainer:
         self.device = device_of(task.device)
         torch.manual_seed(seed)
         self.module, self.optimizer, self.scheduler = build(task.build, self.device)
-        if task.compile:
-            self.module.compile()
         self.module.train()
-        self.net: Callable[[torch.Tensor], Any] = self.module
-        self.hold: Callable[[], AbstractContextManager[Any]] = nullcontext
+        self.net: Callable[[torch.Tensor], Any]
+        self.hold: Callable[[], AbstractContextManager[Any]]
+        self.call(self.module)
         self.named = dict(named(self.module, task.buffers))
         self.steps = 0
+        self.losses = Losses()
         self._fresh = copy.deepcopy(
             (self.optimizer.state_dict(), self.scheduler.state_dict() if self.scheduler is not None else {})
         )
+
+    def call(
+        self, net: torch.nn.Module, hold: Callable[[], AbstractContextManager[Any]] = nullcontext
+    ) -> None:
+        """From now on call `net`: the module, or something around it. Compiled, if that is asked for."""
+        self.net = torch.compile(net) if self.task.compile else net
+        self.hold = hold
 
     def begin(self, step: int, part: int) -> None:
         """Random numbers of dropout and the like become a function of (seed, step, part)."""
         torch.manual_seed(((self.seed * _PRIME + step) * _PRIME + part) % 2**63)
 
-    def backward(self, batch: Batch, share: float = 1.0) -> float:
-        """Add the gradient of the batch's mean loss, times `share`, to what is there; give the loss.
+    def backward(self, batch: Batch, share: float = 1.0) -> None:
+        """Add the gradient of the batch's mean loss, times `share`, to what is there, and note the loss.
 
         Raises:
-            NodeFailed: the loss is not finite; no gradient was added for that part of the batch.
+            NodeFailed: the loss is not finite; no gradient was added for that part of the batch. On a GPU
+                that shows one part later.
         """
         x, y = self.tensors(batch)
         size = -(-len(x) // self.task.accumulate)
         starts = range(0, len(x), size)
-        total = 0.0
         for start in starts:
             part = slice(start, start + size)
-            weight = len(x[part]) / len(x)
+            rows = len(x[part])
             with self.hold() if start != starts[-1] else nullcontext():
                 loss = self.loss(self.forward(x[part]), x[part] if y is None else y[part])
-                total += weight * self._finite(loss)
-                torch.autograd.backward(loss * (weight * share))
-        return total
+                self.losses.add(loss.detach(), rows, step=self.steps)
+                torch.autograd.backward(loss * (rows / len(x) * share))
 
     def forward(self, x: torch.Tensor) -> Any:
         """What the module says to a part of a batch."""
@@ -140,13 +148,18 @@ class Trainer:
         self.optimizer.load_state_dict(copy.deepcopy(dict(optimizer)))
         if self.scheduler is not None:
             self.scheduler.load_state_dict(dict(scheduler))
-        self.optimizer.zero_grad()
+        self.forget()
         self.steps = steps
 
     def unwrap(self) -> None:
         """Call the module itself again, not what an engine wrapped around it; forget half of a gradient."""
-        self.net, self.hold = self.module, nullcontext
+        self.call(self.module)
+        self.forget()
+
+    def forget(self) -> None:
+        """Forget gradients, and losses that nobody asked for."""
         self.optimizer.zero_grad()
+        self.losses = Losses()
 
     def restart(self) -> None:
         """Go on with the optimizer as it was built."""
@@ -154,21 +167,16 @@ class Trainer:
 
     def tensors(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor | None]:
         """The batch on the module's device."""
-        x = torch.from_numpy(batch.X).to(self.device, non_blocking=True)
-        y = None if batch.y is None else torch.from_numpy(batch.y).to(self.device, non_blocking=True)
-        return x, y
+        return self._there(batch.X), None if batch.y is None else self._there(batch.y)
+
+    def _there(self, array: np.ndarray) -> torch.Tensor:
+        """On the device; from pinned memory a GPU fetches it without keeping this process waiting."""
+        tensor = torch.from_numpy(array)
+        if self.device.type == "cuda":
+            tensor = tensor.pin_memory()
+        return tensor.to(self.device, non_blocking=True)
 
     def _precision(self) -> AbstractContextManager[Any]:
         if self.task.precision == "bf16":
             return torch.autocast(self.device.type, dtype=torch.bfloat16)
         return nullcontext()
-
-    def _finite(self, loss: torch.Tensor) -> float:
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise NodeFailed(
-                f"the loss is {value}",
-                step=f"step {self.steps}",
-                cure="Look for such values in its samples; else a smaller learning rate or clip= helps.",
-            )
-        return value
