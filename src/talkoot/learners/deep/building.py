@@ -61,20 +61,18 @@ def device_of(asked: str | None) -> torch.device:
     Raises:
         PlanError: no GPU when one was asked for, or no such device.
     """
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if asked is None:
-        return torch.device("cuda", torch.cuda.current_device()) if has_gpu() else torch.device("cpu")
+        asked = "cuda" if gpus else "cpu"
     try:
         device = torch.device(asked)
     except RuntimeError:
         raise PlanError(f"device={asked!r} is none of torch's", cure='Take "cpu" or "cuda".') from None
-    if device.type == "cuda" and not has_gpu():
+    if device.type == "cuda" and (device.index or 0) >= gpus:
         raise PlanError(
-            f"device={asked!r} was asked for and torch {torch.__version__} sees no GPU here",
+            f"device={asked!r} was asked for and torch {torch.__version__} sees {gpus or 'no'} GPU here",
             cure="Leave device= out to use what there is, or install a CUDA build on a machine that has one.",
         )
+    if device == torch.device("cuda"):
+        return torch.device("cuda", torch.cuda.current_device())
     return device
-
-
-def has_gpu() -> bool:
-    """Whether torch can use a GPU here."""
-    return torch.cuda.is_available()
