@@ -64,8 +64,12 @@ class Peers(Protocol):
     def aside(self) -> Any:
         """Another process group of the same ranks, for what goes on meanwhile; None for one rank."""
 
-    def close(self) -> None:
-        """Leave."""
+    def close(self) -> Any:
+        """Leave.
+
+        Returns:
+            What is left: connections and threads, which end when it is dropped and nobody else has it.
+        """
 
 
 @final
@@ -261,13 +265,16 @@ class Group:
             dist.all_gather(table, row)
         return np.stack([t.numpy() for t in table])
 
-    def close(self) -> None:
-        """Leave; whoever still waits for this rank hears of it at once."""
+    def close(self) -> Any:
+        """Leave; whoever still waits for this rank hears of it once what is left has been dropped."""
         if self.shared is not None:
             self.shared.close()
             self.shared = None
-        if self.owned and dist.is_initialized():
-            dist.destroy_process_group()
+        if not self.owned or not dist.is_initialized():
+            return None
+        left = dist.group.WORLD
+        dist.destroy_process_group()
+        return left
 
 
 def _contradiction(cause: str) -> PlanError:

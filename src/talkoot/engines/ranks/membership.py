@@ -30,6 +30,7 @@ class Membership:
         self.place, self.timeout, self.epoch = here, timeout, 0
         self.store = None if here.world == 1 else _store(here, timeout)
         self.group: Peers | None = None
+        self._left: Any = None
 
     @contextmanager
     def members(self) -> Iterator[Peers]:
@@ -51,18 +52,21 @@ class Membership:
                 self.leave()
             raise
 
-    def leave(self) -> None:
-        """Leave the group; whoever still waits for this rank hears of it at once."""
-        if self.group is not None:
-            self.group.close()
-        self.group, self.epoch = None, self.epoch + 1
+    def leave(self) -> Any:
+        """Leave the group; who still waits for this rank hears of it once what is left has been dropped."""
+        group, self.group, self.epoch = self.group, None, self.epoch + 1
+        return None if group is None else group.close()
 
     def part(self) -> None:
-        """Leave once all are here to do so: who leaves early breaks what slower ranks still read."""
+        """Leave once all are here to do so: who leaves early breaks what slower ranks still read.
+
+        What is left is kept for a while. Else a DDP of the group that is freed next would be the last to have
+        it, and wait for its threads with the interpreter in hand, for which one of them may be waiting.
+        """
         if self.group is not None:
             with suppress(GroupBroken):
                 self.group.numbers([0.0])
-        self.leave()
+        self._left = self.leave()
 
     def end(self) -> None:
         """Leave for good, with all that still holds on to a group of the past.
@@ -70,11 +74,13 @@ class Membership:
         The threads of a group drop tensors: the process aborts if there is no Python any more when they do.
         """
         self.leave()
+        self._left = None
         gc.collect()
 
     def _group(self) -> Peers:
         if self.store is None:
             return Alone()
+        self._left = None
         if torch.cuda.is_available():
             torch.cuda.set_device(self.place.local)
         return Group(
