@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,9 +64,14 @@ def shared_memory() -> set[str]:
     return set(os.listdir("/dev/shm"))
 
 
-def descriptors() -> int:
+def descriptors() -> Counter[str]:
+    """What is open, by what it is; pipes and sockets have numbers of their own."""
     gc.collect()  # errors and the frames of their tracebacks hold each other
-    return len(os.listdir("/proc/self/fd"))
+    targets: Counter[str] = Counter()
+    for descriptor in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):  # the one that lists them
+            targets[os.readlink(f"/proc/self/fd/{descriptor}")] += 1
+    return targets
 
 
 def alive(pids: list[int]) -> list[int]:
@@ -236,9 +242,10 @@ def test_nothing_grows_over_many_fits_good_and_bad() -> None:
 
     POOL.stop()
     fits(1)
-    before = descriptors(), shared_memory(), len(psutil.Process().children(recursive=True))
+    before, others = descriptors(), (shared_memory(), len(psutil.Process().children(recursive=True)))
     fits(3)
-    assert (descriptors(), shared_memory(), len(psutil.Process().children(recursive=True))) == before
+    assert descriptors().total() <= before.total()
+    assert (shared_memory(), len(psutil.Process().children(recursive=True))) == others
 
 
 def test_ending_the_pool_leaves_nothing_and_the_next_fit_starts_another() -> None:
@@ -257,7 +264,7 @@ def test_ending_the_pool_leaves_nothing_and_the_next_fit_starts_another() -> Non
     fit()
     assert len(ours()) == 3
     POOL.stop()
-    assert descriptors() == before
+    assert not descriptors() - before
     assert ours() == set()
 
 
@@ -266,4 +273,4 @@ def test_placed_rows_go_with_the_arrays_that_they_came_from() -> None:
     run(Plan(Faulty(), sync=Rounds(limit=1)), {"a": ArrayShard(name="a", X=X)}, Local(1), schema=SCHEMA)
     before = descriptors()
     del X
-    assert descriptors() == before - 1
+    assert (before - descriptors()).total() == 1

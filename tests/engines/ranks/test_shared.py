@@ -249,7 +249,7 @@ def leave_early(store: Store, rank: int, world: int) -> Any:
     if rank == 0:
         sums.close()
         return "left"
-    with pytest.raises(PeerLost, match="rank 0 (has left|is gone)"):  # or second-hand
+    with pytest.raises(PeerLost, match="rank 0 (has left|is gone|is lost, as rank . found)"):
         sums.all_reduce(torch.ones(1))
     return "told"
 
@@ -344,8 +344,9 @@ def train_both(store: Store, rank: int, world: int, width: int) -> Any:
     if rank == 0:
         sums.close()
     else:
-        with pytest.raises(PeerLost, match="rank 0 (has left|is gone)"):  # or second-hand
+        with pytest.raises(PeerLost, match="rank 0 (has left|is gone|is lost, as rank . found)"):
             torch.autograd.backward(ours(x).sum())
+    del plain, ours, net, optimizer  # a DDP that is freed after its group may wait for it without end
     dist.destroy_process_group()
     return moved, weights
 
