@@ -24,9 +24,7 @@ from talkoot.engines.ranks.memory import Memory
 from talkoot.engines.ranks.messages import DISMISS, DRAIN, Broken, Ended, Enter, Failed, Left, Told, Train
 from talkoot.engines.ranks.pause import Pause, Paused
 
-PATIENCE = (
-    3600.0  # seconds that others may still be at a step or a round; whether they live, the director sees
-)
+PATIENCE = 3600.0  # seconds that others may be at a step or round; the director sees whether they live
 
 
 @final
