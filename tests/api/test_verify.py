@@ -6,11 +6,18 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.sparse import csr_array
+from sklearn.base import clone
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_diabetes
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sklearn.linear_model import HuberRegressor, Lasso, LogisticRegression, PoissonRegressor, Ridge
+from sklearn.linear_model import (
+    HuberRegressor,
+    Lasso,
+    LogisticRegression,
+    PoissonRegressor,
+    Ridge,
+)
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import (
@@ -23,8 +30,9 @@ from sklearn.preprocessing import (
 )
 
 from talkoot.api.attributes import apart, learned, ranks_apart, up_to_signs
+from talkoot.api.optimum import tightened
 from talkoot.api.verification import Check, Verification
-from talkoot.api.verify import tightened, verify
+from talkoot.api.verify import verify
 from talkoot.core.errors import PlanError
 from talkoot.watch.findings import sameness
 
@@ -121,12 +129,39 @@ def test_a_difference_is_found_and_named() -> None:
 
 
 def test_solvers_stop_late_on_both_sides() -> None:
-    pipe, said = tightened(make_pipeline(StandardScaler(), LogisticRegression(max_iter=50)), features=4)
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=50))
+    pipe, settings = tightened(model, clone(model).fit(X, LABELS))
     assert pipe[-1].tol == 1e-10
     assert pipe[-1].max_iter == 10_000
     assert pipe[-1].solver == "newton-cholesky"
-    assert "logisticregression__tol=1e-10" in said
-    assert tightened(Ridge(), features=4)[1] == ""
+    assert "logisticregression__tol=1e-10" in settings
+    assert tightened(Ridge(), Ridge().fit(X, NUMBERS))[1] == ""
+
+
+def test_no_hessian_is_formed_of_many_columns_behind_an_encoder() -> None:
+    towns = pd.DataFrame({"town": [f"t{i % 400}" for i in range(1200)]})
+    ill = np.array([i % 3 == 0 for i in range(1200)]) ^ (RNG.random(1200) < 0.1)
+    found = verify(make_pipeline(OneHotEncoder(), LogisticRegression()), towns, ill, nodes=(3,))
+    assert found.ok, str(found)
+    assert "newton-cg" in str(found)
+
+
+def test_it_says_how_far_from_the_optimum_each_side_stops() -> None:
+    narrow = X * [1.0, 100.0, 1e-2, 10.0]  # columns of unlike size, on which L-BFGS stops early
+    found = verify(LogisticRegression(), narrow, LABELS > 0, nodes=(2,))
+    assert found.ok, str(found)
+    stops = {s.name: s for s in found.shortfalls}
+    assert stops["predict_proba"].alone > 1e-6
+    assert stops["predict_proba"].nodes > 1e-9
+    assert "stops this far from the optimum" in str(found)
+    assert any("before the optimum" in note for note in found.facts()["notes"])
+    assert verify(Ridge(), X, NUMBERS, nodes=(2,)).shortfalls == ()
+
+
+def test_the_name_of_the_solver_is_no_difference() -> None:
+    found = verify(Ridge(solver="lsqr"), X, NUMBERS, nodes=(2,))
+    assert found.ok, str(found)
+    assert "solver_" not in [check.name for check in found.checks]
 
 
 def test_how_far_two_values_are_apart() -> None:

@@ -9,7 +9,13 @@ import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator
 
-BESIDE = {"n_iter_", "dual_gap_", "outliers_", "n_features_in_"}  # how, and from what, it was learned
+BESIDE = {
+    "n_iter_",
+    "dual_gap_",
+    "outliers_",
+    "n_features_in_",
+    "solver_",
+}  # how, and from what, it was learned
 
 
 def learned(fitted: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

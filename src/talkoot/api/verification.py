@@ -32,12 +32,30 @@ class Check:
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Shortfall:
+    """How far from the optimum each side stops at the estimator's own settings.
+
+    Args:
+        name: a fitted attribute or a method.
+        alone: largest relative difference of scikit-learn's answer from the optimum.
+        nodes: the same of Talkoot's answer.
+    """
+
+    name: str
+    alone: float
+    nodes: float
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verification:
     """Talkoot beside scikit-learn alone, on the same rows; see `verify`.
 
     Args:
         estimator: what was fitted on both sides.
         checks: everything that was compared.
+        shortfalls: for solvers that iterate, how far each side stops from the optimum when it is left to
+            the estimator's own tolerance; empty for others.
         notes: what was set or left out to make the comparison fair.
 
     >>> check = Check(name="coef_", apart={"2 nodes": 3e-15, "7 nodes": 2e-15}, tolerance=1e-9)
@@ -49,6 +67,7 @@ class Verification:
 
     estimator: str
     checks: tuple[Check, ...]
+    shortfalls: tuple[Shortfall, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -70,7 +89,22 @@ class Verification:
         ]
         verdict = "the same as" if self.ok else "NOT the same as"
         head = f"{self.estimator} over nodes is {verdict} scikit-learn's on all rows; largest differences:"
-        return "\n".join([head, aligned([heads, *rows], right=range(1, len(heads) - 1)), *self.notes])
+        table = aligned([heads, *rows], right=range(1, len(heads) - 1))
+        return "\n".join([head, table, *self._stops(), *self.notes])
+
+    def _stops(self) -> list[str]:
+        if not self.shortfalls:
+            return []
+        rows = [[s.name, f"{s.alone:.1e}", f"{s.nodes:.1e}"] for s in self.shortfalls]
+        head = "At the estimator's own settings each side stops this far from the optimum:"
+        return [head, aligned([["", "scikit-learn", "Talkoot"], *rows], right=(1, 2))]
+
+    def _furthest(self) -> list[str]:
+        if not self.shortfalls:
+            return []
+        worst = max(self.shortfalls, key=lambda s: max(s.alone, s.nodes))
+        sides = f"scikit-learn {worst.alone:.1e} from it, Talkoot {worst.nodes:.1e} ({worst.name})"
+        return [f"At the estimator's own settings each side stops before the optimum: {sides}."]
 
     def facts(self) -> dict[str, Any]:
         """What a report shows."""
@@ -78,4 +112,4 @@ class Verification:
             {"name": c.name, "difference": max(c.apart.values()), "tolerance": c.tolerance, "ok": c.ok}
             for c in self.checks
         ]
-        return {"ok": self.ok, "rows": rows, "notes": list(self.notes)}
+        return {"ok": self.ok, "rows": rows, "notes": [*self._furthest(), *self.notes]}

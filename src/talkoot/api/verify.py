@@ -8,36 +8,29 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from sklearn.base import clone, is_regressor
+from sklearn.base import is_regressor
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import (
-    GammaRegressor,
-    HuberRegressor,
-    LogisticRegression,
-    PoissonRegressor,
-    TweedieRegressor,
-)
-from sklearn.preprocessing import KBinsDiscretizer, QuantileTransformer
+from sklearn.linear_model import HuberRegressor
 
+from talkoot.api import single_machine
 from talkoot.api.attributes import apart, learned, ranks_apart, up_to_signs
 from talkoot.api.job import Job, require_estimator
+from talkoot.api.optimum import STALLS, stalling, tightened
 from talkoot.api.pool import LIMIT, Pool, size
-from talkoot.api.verification import Check, Verification
+from talkoot.api.verification import Check, Shortfall, Verification
 from talkoot.core.engine import Engine, Run
 from talkoot.core.errors import DataError, PlanError
 from talkoot.core.plan import Plan
+from talkoot.core.shard import Schema
 from talkoot.data.shards import Shards, shards
 from talkoot.learners import learner_for
 from talkoot.watch import words
 
 CLOSED, ITERATED, SINGLE = 1e-9, 1e-6, 5e-7
-TOL, ROUNDS = 1e-10, 10_000  # that solvers are given
-NEWTON = (LogisticRegression, PoissonRegressor, GammaRegressor, TweedieRegressor)
 SHORT = {  # solvers that stop further from the optimum whatever their tolerance, and whose they are
     HuberRegressor: (1e-2, "scikit-learn"),
 }
-NARROW = 300  # features up to which Newton's method is quick
 ROWS = 10_000  # that are predicted
 LOCATIONS = ("mean_", "means_", "xbar_", "theta_", "intercept_")  # of centred rows: only...
 ROUNDING = 64 * np.finfo(np.float64).eps  # ...rounding
@@ -52,16 +45,21 @@ def verify(
     *,
     weight: Any = None,
     by: str | None = None,
+    columns: Sequence[Any] | None = None,
     nodes: Sequence[int] = (1, 2, 3, 7),
     on: Engine | None = None,
     seed: int = 0,
 ) -> Verification:
     """Fit by scikit-learn alone on all rows, and over nodes in several layouts; compare what was learned.
 
+    scikit-learn's rows are read by pandas and pyarrow, Talkoot's by its own readers: a column that one of
+    them leaves out, or reads otherwise, shows as a difference.
+
     The layouts: the nodes as they are given, if there are several; all rows dealt over so many nodes; and
     the last of those with one more node that has no rows. A difference is the largest of an array,
     relative to its largest number. Allowed are 1e-9 where one round of sums decides the answer, 1e-6 where a
-    solver iterates (both sides then stop at ``tol=1e-10``), 5e-7 where results are float32, and the
+    solver iterates (both sides then stop at ``tol=1e-10``; how far from that optimum each stops at the
+    estimator's own tolerance is shown as well), 5e-7 where results are float32, and the
     stated rank error where quantiles come from sketches.
 
     Args:
@@ -70,6 +68,7 @@ def verify(
         target: the target's column, or an array.
         weight: the column of sample weights, or an array.
         by: a column whose values name the nodes.
+        columns: the feature columns; all others by default.
         nodes: numbers of nodes to deal the rows over.
         on: where the nodes are; chosen for the job and this machine by default.
         seed: all random numbers of Talkoot's fits follow from it.
@@ -92,7 +91,7 @@ def verify(
     require_estimator(estimator, "tk.verify")
     if not nodes:
         raise PlanError("nodes= names no number of nodes", cure="Write nodes=(1, 2, 3), for example.")
-    given = shards(data, target, weight=weight, by=by)
+    given = shards(data, target, weight=weight, by=by, columns=columns)
     job = Job.place(Plan(learner_for(estimator), seed=seed), given, on)
     schema, bound = job.agree()
     if size(schema) > LIMIT:
@@ -100,22 +99,57 @@ def verify(
             f"the rows take {size(schema) / 2**30:.1f} GB, and scikit-learn would need them in this process",
             cure="Verify on a part of the rows.",
         )
-    tight, set_to = tightened(estimator, schema.features)
-    pool, job = Pool.of(bound, schema), replace(job, plan=Plan(learner_for(tight), seed=seed))
+    pool, notes = _alone(data, bound, schema, target=target, weight=weight, by=by, columns=columns)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # they are told to stop later than they can
-        reference = pool.double().fit(tight)
-        runs = {layout: _run(job, dealt) for layout, dealt in _layouts(given, pool, nodes).items()}
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the solvers get a later end than they reach
+        plain = pool.double().fit(estimator)
+        tight, settings = tightened(estimator, plain)
+        reference = pool.double().fit(tight) if settings else plain
+        exact = replace(job, plan=Plan(learner_for(tight), seed=seed))
+        runs = {layout: _run(exact, dealt) for layout, dealt in _layouts(given, pool, nodes).items()}
     models = {layout: job.plan.learner.finish(run.model) for layout, run in runs.items()}
+    rows = pool.take(slice(None, None, -(-schema.rows // ROWS))).X
+    shortfalls: tuple[Shortfall, ...] = ()
     rank_error = max(run.history[-1].metrics.get("rank_error", 0.0) for run in runs.values())
     if rank_error:
         checks = tuple(_ranked(reference, models, pool.X, rank_error))
     else:
-        every = slice(None, None, -(-schema.rows // ROWS))
-        allowed = _allowed(estimator, models, "tol" in set_to)
-        checks = tuple(_checks(reference, models, pool.take(every).X, allowed))
-    notes = tuple(_notes(estimator, set_to, rank_error))
-    return Verification(estimator=type(estimator).__name__, checks=checks, notes=notes)
+        checks = tuple(_checks(reference, models, rows, _allowed(tight, models, "tol" in settings)))
+    if "tol" in settings and all(check.ok for check in checks):
+        own = job.plan.learner.finish(_run(job, given).model)
+        shortfalls = tuple(_shortfalls(reference, plain, own, rows))
+    return Verification(
+        estimator=type(estimator).__name__,
+        checks=checks,
+        shortfalls=shortfalls,
+        notes=(*notes, *_notes(tight, settings, rank_error)),
+    )
+
+
+def _alone(data: Any, bound: Shards, schema: Schema, **roles: Any) -> tuple[Pool, list[str]]:
+    """The rows as one machine reads them, and what to say where Talkoot's own readers had to do it."""
+    if isinstance(data, Shards):
+        return Pool.of(bound, schema), [
+            "Both sides were read by Talkoot: hand in the data, not shards of them."
+        ]
+    try:
+        pool = single_machine.read(data, **roles)
+        return pool, list(_odd_columns(getattr(pool.X, "columns", None), schema.names))
+    except ModuleNotFoundError as error:
+        return Pool.of(bound, schema), [f"Both sides were read by Talkoot, as {error.name} is not installed."]
+
+
+def _odd_columns(alone: Any, nodes: Sequence[str] | None) -> Iterator[str]:
+    """What to say of columns that one side has and the other has not."""
+    if alone is None or nodes is None:
+        return
+    one, several = dict.fromkeys(map(str, alone)), dict.fromkeys(nodes)
+    for reader, odd in (
+        ("pandas", [k for k in one if k not in several]),
+        ("Talkoot", [k for k in several if k not in one]),
+    ):
+        if odd:
+            yield f"Only {reader} reads {words.listed(list(map(repr, odd)))} as a feature."
 
 
 def _run(job: Job, dealt: Shards) -> Run:
@@ -124,15 +158,20 @@ def _run(job: Job, dealt: Shards) -> Run:
 
 
 def _allowed(estimator: Any, models: Mapping[str, Any], iterated: bool) -> float:
+    """The largest difference that counts as the same. `estimator` has the settings that both sides got."""
     values = (value for model in models.values() for _, value in learned(model))
     single = any(getattr(value, "dtype", None) == np.float32 for value in values)
     short = (limit for kind, (limit, _) in SHORT.items() if _holds(estimator, kind))
-    return max(ITERATED if iterated else CLOSED, SINGLE if single else 0.0, *short)
+    stalls = (STALLS[solver] for solver in stalling(estimator)) if iterated else ()
+    return max(ITERATED if iterated else CLOSED, SINGLE if single else 0.0, *stalls, *short)
 
 
-def _notes(estimator: Any, set_to: str, rank_error: float) -> Iterator[str]:
-    if set_to:
-        yield f"Both sides were fitted with {set_to}."
+def _notes(estimator: Any, settings: str, rank_error: float) -> Iterator[str]:
+    if settings:
+        yield f"Both sides were fitted with {settings}."
+    for solver in stalling(estimator) if settings else ():
+        limit = f"{STALLS[solver]:.0e}"
+        yield f"scikit-learn's {solver} stops up to {limit} from the optimum whatever its tolerance."
     if rank_error:
         yield "Quantiles come from sketches: the ranks of both sides' quantiles among all rows are compared."
     for kind, (limit, whose) in SHORT.items():
@@ -140,28 +179,6 @@ def _notes(estimator: Any, set_to: str, rank_error: float) -> Iterator[str]:
             yield f"{whose}'s solver of {kind.__name__} stops up to {limit:.0e} from the optimum."
     if _holds(estimator, LinearDiscriminantAnalysis):
         yield "The signs of the columns of scalings_ are free; they were turned alike."
-
-
-def tightened(estimator: Any, features: int) -> tuple[Any, str]:
-    """The estimator with solvers that stop late and quantiles of all rows, and what was set.
-
-    Newton's method takes the place of L-BFGS where it may: scikit-learn's L-BFGS stops some 1e-6 from
-    the optimum whatever its tolerance.
-    """
-    params, changes = estimator.get_params(deep=True), dict[str, Any]()
-    for name, tol in params.items():
-        stem, last = name[: -len("tol")], name.split("__")[-1]
-        if last != "tol" or params.get(f"{stem}max_iter") is None:
-            continue
-        changes |= {name: min(tol, TOL), f"{stem}max_iter": max(params[f"{stem}max_iter"], ROUNDS)}
-        owner = params[stem.removesuffix("__")] if stem else estimator
-        if isinstance(owner, NEWTON) and owner.solver == "lbfgs" and features <= NARROW:
-            changes[f"{stem}solver"] = "newton-cholesky"
-    for name, part in {"": estimator, **params}.items():
-        if isinstance(part, KBinsDiscretizer | QuantileTransformer):
-            changes[f"{name}__subsample".removeprefix("__")] = None
-    said = ", ".join(f"{name}={value!r}" for name, value in changes.items())
-    return clone(estimator).set_params(**changes), said
 
 
 def _layouts(given: Shards, pool: Pool, nodes: Sequence[int]) -> dict[str, Shards]:
@@ -185,15 +202,31 @@ def _checks(reference: Any, models: Mapping[str, Any], X: Any, allowed: float) -
     }
     for name in RESPONSES:
         if hasattr(reference, name):
-            said, what = _response(reference, name, X), kinds.get(name, name)
-            far = {layout: _apart(what, _response(m, name, X), said) for layout, m in models.items()}
+            expected, what = _response(reference, name, X), kinds.get(name, name)
+            far = {layout: _apart(what, _attempt(m, name, X), expected) for layout, m in models.items()}
             yield Check(name=name, apart=far, tolerance=allowed)
+
+
+def _shortfalls(reference: Any, alone: Any, nodes: Any, X: Any) -> Iterator[Shortfall]:
+    """How far from the optimum `reference` each side's answer is at the estimator's own settings."""
+    far = {c.name: c.apart for c in _checks(reference, {"alone": alone, "nodes": nodes}, X, np.inf)}
+    for name, sides in far.items():
+        if max(sides.values()) > CLOSED:
+            yield Shortfall(name=name, **sides)
 
 
 def _response(model: Any, name: str, X: Any) -> Any:
     with warnings.catch_warnings():  # where pandas is not installed, rows with names come as arrays
         warnings.filterwarnings("ignore", "X does not have valid feature names")
         return getattr(model, name)(X)
+
+
+def _attempt(model: Any, name: str, X: Any) -> Any:
+    """What a model of Talkoot's responds; None if it refuses rows on which one machine has learned."""
+    try:
+        return _response(model, name, X)
+    except ValueError:
+        return None
 
 
 def _ranked(reference: Any, models: Mapping[str, Any], X: Any, error: float) -> Iterator[Check]:
@@ -212,6 +245,8 @@ def _matrix(X: Any) -> np.ndarray:
 
 
 def _apart(what: str, ours: Any, theirs: Any) -> float:
+    if ours is None:
+        return np.inf
     if what == "label":
         return float(np.mean(ours != theirs))  # the share of rows with another label
     if (

@@ -90,7 +90,10 @@ def check(options: argparse.Namespace) -> int:
 def verify(options: argparse.Namespace) -> int:
     """`talkoot verify`."""
     made = estimator(options.estimator, options.set)
-    found = tk.verify(made, shards(options), on=place(options), seed=options.seed)
+    given = roles(options)
+    dealt = given.pop("nodes")
+    layouts: dict[str, Any] = {} if dealt is None else {"nodes": (dealt,)}
+    found = tk.verify(made, rows(options.data), **given, **layouts, on=place(options), seed=options.seed)
     print(found)
     return DONE if found.ok else FOUND
 

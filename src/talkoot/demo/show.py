@@ -105,7 +105,7 @@ class Stage:
         """Whether it is the answer of one machine."""
         self.console.print("\n[bold]4  Is it the answer of one machine?[/]  tk.verify")
         with self.console.status("by scikit-learn alone, and over nodes in four ways"):
-            verification = tk.verify(self.estimator, self.rows, on=self.engine, nodes=(1, 3))
+            verification = tk.verify(self.estimator, PATH, TARGET, by=BY, on=self.engine, nodes=(1, 3))
         self.console.print(same(verification), markup=False, soft_wrap=True)
         return verification
 
