@@ -170,8 +170,8 @@ def _notes(estimator: Any, settings: str, rank_error: float) -> Iterator[str]:
     if settings:
         yield f"Both sides were fitted with {settings}."
     for solver in stalling(estimator) if settings else ():
-        limit = f"{STALLS[solver]:.0e}"
-        yield f"scikit-learn's {solver} stops up to {limit} from the optimum whatever its tolerance."
+        stop = f"stops up to {STALLS[solver]:.0e} from the optimum whatever its tolerance"
+        yield f"scikit-learn's {solver} {stop}."
     if rank_error:
         yield "Quantiles come from sketches: the ranks of both sides' quantiles among all rows are compared."
     for kind, (limit, whose) in SHORT.items():
