@@ -33,6 +33,7 @@ from talkoot.engines.ray.actor import HELLO  # noqa: E402
 from talkoot.engines.ray.berths import HARBOUR, Berths, Need  # noqa: E402
 from talkoot.engines.ray.ranks import Muster  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("cluster")
 SYNCS = {"every step": tk.every_step(), "every 5 steps": tk.every(steps=5)}
 Facts = Mapping[str, Any]
 

@@ -36,6 +36,7 @@ from talkoot.testing.compare import assert_same
 
 ray = pytest.importorskip("ray", reason="Ray is not installed")
 HERE = Path(__file__).parent
+pytestmark = pytest.mark.usefixtures("cluster")
 
 
 class Heard(list[tuple[str, Mapping[str, Any]]]):

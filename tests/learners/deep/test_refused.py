@@ -150,7 +150,7 @@ def test_a_gpu_that_is_not_there_is_missed(engine: str) -> None:
         ({"clip": 0.0}, "clip=0.0 is no"),
         ({"precision": "fp8"}, """precision='fp8' is unknown. Take "float32" or "bf16"."""),
         ({"buffers": {"*": "sum"}}, "'mean' or 'keep', not 'sum'"),
-        ({"metrics": [mse_loss]}, "metrics= is no dict"),
+        ({"metrics": ["accuracy"]}, "metrics= is no dict"),
         ({"build": nn.Linear(2, 1)}, "build= is a Linear, not a function. Write build=lambda"),
         ({"loss": None}, "loss= is a NoneType"),
     ],
