@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -16,7 +17,12 @@ settings.load_profile("any machine")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Let the limit of a test scale as all its waits do."""
+    """Let the limit of a test scale as all its waits do, and Ctrl-C reach those that it starts.
+
+    What a shell starts in the background ignores Ctrl-C, and so does all that is started from there.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.option.timeout is None:
         config.option.timeout = patient(float(config.getini("timeout")))
 

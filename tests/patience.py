@@ -7,10 +7,11 @@ import time
 from collections.abc import Callable
 
 PATIENCE = float(os.environ.get("TALKOOT_TEST_PATIENCE", "1"))
+NEVER = 3600.0  # a time limit that no test reaches: what ends before it was noticed, not given up
 
 
-def patient(seconds: float) -> float:
-    """A deadline that guards against a hang, in seconds of a machine that is in no hurry."""
+def patient(seconds: float = 60.0) -> float:
+    """A deadline in seconds, longer where TALKOOT_TEST_PATIENCE says so."""
     return seconds * PATIENCE
 
 
@@ -18,5 +19,5 @@ def soon(true: Callable[[], object], seconds: float = 60.0) -> bool:
     """Whether something comes true while we wait."""
     ends = time.monotonic() + patient(seconds)
     while not (came := bool(true())) and time.monotonic() < ends:
-        time.sleep(0.02)
+        time.sleep(0.01)
     return came
