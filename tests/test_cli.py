@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import joblib
@@ -19,6 +18,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import Pipeline
 
 import talkoot as tk
+from patience import patient, soon
 from talkoot.cli import main
 from talkoot.cli.estimators import estimator, rows
 from talkoot.core.errors import DataError, NotDistributable, PlanError
@@ -239,13 +239,11 @@ def test_ctrl_c_ends_a_run_with_130_and_no_traceback(claims: Path) -> None:
     words = [*command.split(), "--workers", "2", "--nodes", "2", "--out", "stopped"]
     with subprocess.Popen([sys.executable, "-c", code, *words], stderr=subprocess.PIPE, text=True) as child:
         log = claims / "stopped" / "events.jsonl"
-        until = time.monotonic() + 60
-        while time.monotonic() < until and (not log.exists() or "schema" not in log.read_text()):
-            time.sleep(0.05)
+        assert soon(lambda: log.exists() and "schema" in log.read_text())
         os.kill(child.pid, signal.SIGINT)
         assert child.stderr is not None
         errors = child.stderr.read()
-        assert child.wait(timeout=30) == 130
+        assert child.wait(timeout=patient()) == 130
     assert errors.strip() == "Interrupted."
     assert read(log)[-1]["ok"] is False
 
@@ -260,7 +258,7 @@ def test_a_closed_pipe_is_no_error(claims: Path) -> None:
         assert child.stderr is not None
         child.stdout.close()
         assert child.stderr.read() == ""
-        assert child.wait(timeout=60) == 0
+        assert child.wait(timeout=patient()) == 0
     del claims
 
 

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
 
+from patience import patient, soon
 from talkoot.api.fit import fit, run
 from talkoot.api.job import Job, told
 from talkoot.api.watching import Late
@@ -178,16 +178,14 @@ def test_ctrl_c_ends_the_run_its_log_and_its_workers(tmp_path: Path) -> None:
     script, log = tmp_path / "job.py", tmp_path / "events.jsonl"
     script.write_text(INTERRUPTED)
     job = subprocess.Popen([sys.executable, script, log], stderr=subprocess.PIPE, start_new_session=True)
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and not (log.exists() and '"round"' in log.read_text()):
-        time.sleep(0.02)
+    assert soon(lambda: log.exists() and '"round"' in log.read_text())
     family = psutil.Process(job.pid).children(recursive=True)
     assert family
     os.killpg(job.pid, signal.SIGINT)  # as a terminal does: all of the foreground group
-    _, said = job.communicate(timeout=60)
+    _, said = job.communicate(timeout=patient())
     assert said.decode().rstrip().endswith("KeyboardInterrupt")
     assert "Traceback" in said.decode()
-    psutil.wait_procs(family, timeout=10)
+    psutil.wait_procs(family, timeout=patient())
     assert not [process for process in family if process.is_running()]
     last = read(log)[-1]
     assert last["event"] == "end"

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from patience import patient, soon
 from talkoot.core.errors import DataError, PlanError
 from talkoot.data.ahead import Ahead
 from talkoot.data.feed import Batch, Feed, apportion
@@ -145,10 +146,7 @@ def test_the_next_steps_are_read_before_they_are_asked_for() -> None:
     data = Slow()
     with Feed([samples(data)["node0"]], batch=8, seed=0, prefetch=3) as feed:
         feed.at(0)
-        deadline = time.monotonic() + 10
-        while len(data.read) < 8 * 4 and time.monotonic() < deadline:
-            time.sleep(0.001)
-        assert len(data.read) >= 8 * 4
+        assert soon(lambda: len(data.read) >= 8 * 4)
         time.sleep(0.05)
         assert len(data.read) <= 1 + 8 * (1 + 3 + 16), "but not all of them"
         assert len(threads()) == 1
@@ -182,13 +180,13 @@ def test_closing_ends_the_thread_at_once_and_twice_is_fine() -> None:
 
 def test_who_waits_is_told_when_another_thread_closes() -> None:
     gate = threading.Event()
-    ahead = Ahead(lambda step: [gate.wait(10)], 2)
+    ahead = Ahead(lambda step: [gate.wait(patient())], 2)
     closer = threading.Timer(0.05, ahead.close)
     closer.start()
     with pytest.raises(DataError, match="the feed was closed"):
         ahead.at(0)
     gate.set()
-    closer.join(10)
+    closer.join(patient())
 
 
 def test_arrays_in_memory_need_no_thread() -> None:
@@ -209,7 +207,7 @@ def test_reading_ahead_does_not_wait_for_what_is_no_longer_wanted() -> None:
 
     def read(step: int) -> list[int]:
         if step == 1:
-            gate.wait(10)
+            gate.wait(patient())
         return [step]
 
     ahead = Ahead(read, 2)

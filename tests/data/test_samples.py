@@ -17,6 +17,7 @@ import torch
 from scipy.sparse import csr_array
 from torch.utils.data import TensorDataset
 
+from patience import patient
 from talkoot import shards
 from talkoot.core.errors import DataError
 from talkoot.data import decoded as module
@@ -352,6 +353,6 @@ def test_torch_is_not_needed_to_read_arrays_and_files(tmp_path: Path) -> None:
         "print([m for m in ('torch', 'ray', 'PIL') if m in sys.modules])"
     )
     got = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=patient(120)
     )
     assert got.stdout.strip() == "[]"

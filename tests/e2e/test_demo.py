@@ -6,9 +6,11 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from patience import patient, soon
 from talkoot.watch.events import read
 
 psutil = pytest.importorskip("psutil")
@@ -22,7 +24,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     folder = tmp_path_factory.mktemp("demo")
     words = ["--out", str(folder / "run"), "--picture", str(folder / "demo.svg")]
     done = subprocess.run(
-        [sys.executable, "-c", CODE, *words], capture_output=True, text=True, cwd=folder, timeout=240
+        [sys.executable, "-c", CODE, *words], capture_output=True, text=True, cwd=folder, timeout=patient(240)
     )
     assert done.returncode == 0, done.stderr
     assert "warning" not in done.stderr
@@ -72,5 +74,8 @@ def test_the_picture_stands_alone(ran: tuple[Path, str]) -> None:
 
 def test_nothing_is_left_running(ran: tuple[Path, str]) -> None:
     folder, _ = ran
-    left = [p for p in psutil.process_iter(["cwd"]) if p.info["cwd"] == str(folder)]
-    assert left == []
+
+    def left() -> list[Any]:
+        return [p for p in psutil.process_iter(["cwd"]) if p.info["cwd"] == str(folder)]
+
+    assert soon(lambda: not left()), left()

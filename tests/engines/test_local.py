@@ -18,6 +18,7 @@ import pytest
 from probes import SCHEMA, ask, nodes
 from threadpoolctl import threadpool_info
 
+from patience import patient
 from talkoot.core.errors import DataError, NodeFailed, PlanError
 from talkoot.core.plan import Plan
 from talkoot.core.run import run
@@ -251,7 +252,12 @@ def test_a_script_without_a_main_guard_may_bring_its_own_learner(tmp_path: Path)
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     got = subprocess.run(
-        [sys.executable, "../job.py"], cwd=elsewhere, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "../job.py"],
+        cwd=elsewhere,
+        capture_output=True,
+        text=True,
+        timeout=patient(),
+        check=False,
     )
     assert got.stdout == "the script runs\n[12.0, 16.0]\n[12.0, 16.0]\n", got.stderr
     assert got.stderr == ""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from patience import patient, soon
 from talkoot.core.errors import NodeLost
 from talkoot.engines.processes import pool
 from talkoot.engines.processes.pool import POOL, Pool, Worker, ending
@@ -37,9 +38,7 @@ def test_the_last_worker_given_back_is_the_next_one_lent() -> None:
 def test_a_dead_worker_is_not_lent() -> None:
     worker = POOL.lease(30.0)
     os.kill(worker.pid, signal.SIGTERM)
-    ends = time.monotonic() + 10
-    while worker.alive and time.monotonic() < ends:
-        time.sleep(0.01)
+    assert soon(lambda: not worker.alive)
     POOL.give_back(worker)
     other = POOL.lease(30.0)
     assert other.pid != worker.pid
@@ -63,9 +62,8 @@ def test_a_fork_server_that_does_not_answer_is_replaced(monkeypatch: pytest.Monk
     own = Pool(())
     first = own.lease(30.0)
     (server,) = (p for p in psutil.Process().children() if first.pid in {c.pid for c in p.children()})
-    monkeypatch.setattr(pool, "REPLY", 0.5)
+    monkeypatch.setattr(pool, "REPLY", patient(2.0))
     server.suspend()
-    monkeypatch.setattr(pool, "START", 30.0)
     second = own.lease(30.0)
     assert second.alive
     assert not psutil.pid_exists(server.pid)
@@ -111,9 +109,9 @@ def test_how_a_process_ended_is_said_in_words(status: int | None, words: str) ->
 
 def test_a_worker_says_how_it_ended() -> None:
     worker: Worker = POOL.lease(30.0)
+    assert soon(lambda: worker.board.beats), "it has begun"
     os.kill(worker.pid, signal.SIGSEGV)
-    while psutil.Process(worker.pid).status() != psutil.STATUS_ZOMBIE:
-        time.sleep(0.01)
+    assert soon(lambda: psutil.Process(worker.pid).status() == psutil.STATUS_ZOMBIE)
     told = worker.end()
     assert told.startswith("crashed in native code (SIGSEGV). Its last words: Fatal Python error")
     assert "worker.py" in told

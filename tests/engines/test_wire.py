@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
+from patience import patient
 from talkoot.engines.processes import wire
 from talkoot.engines.processes.memory import Segment
 
@@ -21,8 +23,8 @@ from talkoot.engines.processes.memory import Segment
 def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
     a, b = socket.socketpair()
     with a, b:
-        a.settimeout(2.0)
-        b.settimeout(2.0)
+        a.settimeout(patient())
+        b.settimeout(patient())
         yield a, b
 
 
@@ -43,6 +45,7 @@ def test_arrays_come_out_as_they_went_in(array: np.ndarray) -> None:
 
 @pytest.mark.parametrize("size", [0, 1, 1023, 1024, 65_000, 65_536, 66_000, 3_000_001])
 def test_messages_of_any_size_neither_block_nor_leak(size: int) -> None:
+    gc.collect()  # what other tests have left open closes before, not meanwhile
     before = len(os.listdir("/proc/self/fd"))
     for thing in (np.arange(size, dtype=np.uint8), os.urandom(size)):
         got = through([thing, thing])

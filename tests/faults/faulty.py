@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
@@ -19,6 +19,7 @@ from talkoot.core.errors import DataError
 from talkoot.core.learner import Kind, Learner
 from talkoot.core.outer import Add, Outer
 from talkoot.core.shard import Schema, Shard
+from talkoot.core.sync import Outcome, Round, Rounds, Sync
 from talkoot.core.update import Update
 from talkoot.data.arrays import ArrayShard
 
@@ -29,6 +30,32 @@ def sites(count: int, rows: int = 50) -> dict[str, ArrayShard]:
     """Named nodes with random rows."""
     X = np.random.default_rng(5).normal(size=(count, rows, 3))
     return {f"site{i}": ArrayShard(name=f"site{i}", X=X[i]) for i in range(count)}
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hurried(Sync):
+    """Rounds, one of which has a deadline; in the others, where workers start, a machine takes its time.
+
+    Args:
+        hurried: the index of that round.
+        deadline: its seconds.
+        limit: the number of rounds.
+        quorum, grace: as in `Rounds`.
+    """
+
+    hurried: int
+    deadline: float
+    limit: int
+    quorum: int | None = None
+    grace: float | None = None
+    ends: ClassVar[bool] = True
+
+    def next(self, history: Sequence[Outcome]) -> Round | None:
+        """The next round, with or without the deadline."""
+        hurry = self.deadline if len(history) == self.hurried else None
+        rounds = Rounds(limit=self.limit, quorum=self.quorum, grace=self.grace, deadline=hurry)
+        return rounds.next(history)
 
 
 class Odd(Exception):
@@ -64,8 +91,8 @@ ACTIONS: Mapping[str, Callable[[], Any]] = {
     "stop": lambda: os.kill(os.getpid(), signal.SIGSTOP),
     "exit": lambda: os._exit(3),
     "segfault": segfault,
-    "sleep": lambda: time.sleep(60),
-    "hold": lambda: ctypes.PyDLL(None).sleep(60),  # without letting go of the interpreter lock
+    "sleep": lambda: time.sleep(3600),
+    "hold": lambda: ctypes.PyDLL(None).sleep(3600),  # without letting go of the interpreter lock
 }
 
 

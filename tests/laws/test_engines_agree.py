@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -27,8 +25,6 @@ from talkoot.core.engine import Engine
 from talkoot.learners import catalogue
 from talkoot.testing.compare import assert_same
 
-ENGINES: dict[str, Callable[[], Engine]] = {"Local": lambda: tk.Local(2), "Ray": lambda: tk.Ray(2)}
-NEEDS = {"Ray": "ray"}
 EXAMPLES = {  # where the estimator by itself will not do
     Pipeline: Pipeline([("scale", StandardScaler()), ("fit", LogisticRegression())]),
     ColumnTransformer: ColumnTransformer([("a", MinMaxScaler(), [0, 1]), ("b", OneHotEncoder(), [2])]),
@@ -36,16 +32,6 @@ EXAMPLES = {  # where the estimator by itself will not do
     QuantileTransformer: QuantileTransformer(n_quantiles=50),
     KBinsDiscretizer: KBinsDiscretizer(n_bins=2),
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cluster() -> Iterator[None]:
-    """What was started for `Ray` ends behind the last test."""
-    yield
-    if find_spec("ray") is not None:
-        from talkoot.engines.ray.cluster import CLUSTER
-
-        CLUSTER.leave()
 
 
 def fit(estimator: Any, engine: Engine) -> Any:
@@ -60,12 +46,22 @@ def fit(estimator: Any, engine: Engine) -> Any:
     return tk.fit(estimator, X, y, nodes=5, on=engine).model
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("kind", catalogue(), ids=lambda kind: kind.__name__)
-def test_engines_do_not_change_answers(kind: type, engine: str) -> None:
-    pytest.importorskip(NEEDS.get(engine, "numpy"), reason=f"what {engine} needs is not installed")
+KINDS = pytest.mark.parametrize("kind", catalogue(), ids=lambda kind: kind.__name__)
+
+
+@KINDS
+def test_workers_do_not_change_answers(kind: type) -> None:
+    same(kind, tk.Local(2))
+
+
+@KINDS
+@pytest.mark.usefixtures("cluster")
+def test_actors_do_not_change_answers(kind: type) -> None:
+    same(kind, tk.Ray(2))
+
+
+def same(kind: type, engine: Engine) -> None:
     estimator = EXAMPLES.get(kind) or kind()
     if "random_state" in estimator.get_params():
         estimator.set_params(random_state=0)
-    expected = fit(estimator, tk.Inline())
-    assert_same(fit(estimator, ENGINES[engine]()), expected, rtol=1e-9)
+    assert_same(fit(estimator, engine), fit(estimator, tk.Inline()), rtol=1e-9)

@@ -12,7 +12,7 @@ import scipy.optimize as so
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from talkoot.learners.solvers.lbfgs import CURVATURE, DECREASE, Lbfgs, Search, Trial
+from talkoot.learners.solvers.lbfgs import CURVATURE, DECREASE, Lbfgs, Search, Trial, descend
 from talkoot.learners.solvers.solver import Evaluation, Solution, Solver, Stop
 
 Objective = Callable[[np.ndarray], tuple[float, np.ndarray]]
@@ -127,14 +127,15 @@ def test_no_iterations_are_a_start_and_a_limit() -> None:
 
 def test_going_on_with_more_digits_keeps_what_was_learned() -> None:
     objective, least, _ = quadratic(20, 1e3)
-    coarse, _ = solved(objective, np.zeros(20), Stop(tol=1e-10, max_iter=999, digits=1e-4))
+    coarse, _ = solved(objective, np.zeros(20), Stop(tol=1e-8, max_iter=999, digits=1e-4))
     assert coarse.end == "flat"
-    solver = coarse.again(replace(coarse.stop, digits=0.0))
+    assert isinstance(coarse, Lbfgs)
+    assert coarse.pairs
+    solver: Solver = coarse.again(replace(coarse.stop, digits=0.0))
     np.testing.assert_array_equal(solver.point, coarse.point)
-    count = 0
+    value, gradient = objective(solver.point)
+    solver = solver.told(Evaluation(value, gradient))
+    np.testing.assert_array_equal(solver.point, coarse.point - descend(gradient, coarse.pairs, None))
     while not solver.done:
-        solver, count = solver.told(Evaluation(*objective(solver.point))), count + 1
-    fresh, anew = solved(objective, coarse.point, Stop(tol=1e-10, max_iter=999, digits=0))
-    np.testing.assert_allclose(solver.point, least, atol=1e-9)
-    assert fresh.end == "converged"
-    assert count <= anew
+        solver = solver.told(Evaluation(*objective(solver.point)))
+    np.testing.assert_allclose(solver.point, least, atol=1e-7)

@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -16,15 +15,22 @@ from typing import Any
 
 from together import RANKS
 
+from patience import patient
+
 Work = Callable[..., Any]
 QUIET = {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
 
 
+_PORTS = iter(range(20_000 + os.getpid() * 64 % 12_000, 32_768))  # the system gives these to nobody unasked
+
+
 def port() -> int:
-    """One that is free now."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
+    """One that is free, and that no test beside this one takes meanwhile."""
+    for number in _PORTS:
+        with socket.socket() as free, suppress(OSError):
+            free.bind(("127.0.0.1", number))
+            return number
+    raise AssertionError("all ports are in use")
 
 
 def torchrun(rank: int, world: int, port: int) -> dict[str, str]:
@@ -40,13 +46,13 @@ class Rank:
     pipe: Connection
     words: list[Any] = field(default_factory=list)
 
-    def hear(self, deadline: float = 30.0) -> Any:
+    def hear(self) -> Any:
         """What it says next; its exit code, below 0 for a signal, if it says no more."""
-        assert self.pipe.poll(deadline), "a rank hangs"
+        assert self.pipe.poll(patient()), "a rank hangs"
         try:
             return self.pipe.recv()
         except EOFError:
-            self.process.join(5)
+            self.process.join(patient())
             return self.process.exitcode
 
     def send(self, number: signal.Signals) -> None:
@@ -79,12 +85,12 @@ def ranks(work: Work, *args: Any, environs: Sequence[Mapping[str, str]]) -> Iter
             rank.process.join()
 
 
-def said(work: Work, *args: Any, world: int = 2, deadline: float = 40.0) -> list[Any]:
+def said(work: Work, *args: Any, world: int = 2) -> list[Any]:
     """What every rank returned or raised."""
     free = port()
     environs = [torchrun(rank, world, free) for rank in range(world)]
     with ranks(work, *args, environs=environs) as started:
-        return [rank.hear(deadline) for rank in started]
+        return [rank.hear() for rank in started]
 
 
 def _rank(pipe: Connection, environ: dict[str, str], work: Work, args: tuple[Any, ...]) -> None:
@@ -100,11 +106,3 @@ def _rank(pipe: Connection, environ: dict[str, str], work: Work, args: tuple[Any
         result = error
     pipe.send(result)
     pipe.close()
-
-
-def waited(until: Callable[[], bool], seconds: float = 20.0) -> None:
-    """Wait for something."""
-    ends = time.monotonic() + seconds
-    while not until():
-        assert time.monotonic() < ends, "it did not come"
-        time.sleep(0.02)

@@ -13,6 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 from works import Say, rank
 
 import talkoot as tk
+from patience import NEVER
 
 H = 3
 
@@ -50,7 +51,7 @@ def told(say: Say) -> str:
         found[f"diloco {fragments}"], found[f"met {fragments}"] = diloco(sync)
     say(found)
     try:
-        with tk.join(plan(tk.every_step()), module(), timeout=20) as link:
+        with tk.join(plan(tk.every_step()), module(), timeout=NEVER) as link:
             if rank() == 1:
                 raise KeyError("by hand")
             link.merge_()
@@ -61,7 +62,7 @@ def told(say: Say) -> str:
 
 def at_every_step() -> torch.nn.Module:
     mine = module(seed=rank())
-    with tk.join(plan(tk.every_step()), mine, timeout=20) as link:
+    with tk.join(plan(tk.every_step()), mine, timeout=NEVER) as link:
         optimizer = torch.optim.AdamW(mine.parameters(), lr=0.01)
         for X, y in batches(link.rank):
             optimizer.zero_grad()
@@ -73,7 +74,7 @@ def at_every_step() -> torch.nn.Module:
 
 def ddp() -> torch.nn.Module:
     mine = module()
-    with tk.join(plan(tk.every_step()), mine, timeout=20):
+    with tk.join(plan(tk.every_step()), mine, timeout=NEVER):
         net = DistributedDataParallel(mine)
         optimizer = torch.optim.AdamW(mine.parameters(), lr=0.01)
         for X, y in batches(rank()):
@@ -86,7 +87,7 @@ def ddp() -> torch.nn.Module:
 def gradient_of_all() -> np.ndarray:
     """The gradient of the loss over both ranks' samples, which are not equally many."""
     mine = module()
-    with tk.join(plan(tk.every_step()), mine, timeout=20) as link:
+    with tk.join(plan(tk.every_step()), mine, timeout=NEVER) as link:
         X, y = next(batches(link.rank))
         torch.autograd.backward(mse_loss(mine(X), y))
         link.merge_(weight=len(X))
@@ -99,7 +100,7 @@ def gradient(module: torch.nn.Module) -> np.ndarray:
 
 def diloco(sync: Any) -> tuple[dict[str, np.ndarray], list[bool]]:
     mine = module(seed=rank())
-    with tk.join(plan(sync, outer=tk.Nesterov()), mine, timeout=20) as link:
+    with tk.join(plan(sync, outer=tk.Nesterov()), mine, timeout=NEVER) as link:
         optimizer = torch.optim.AdamW(mine.parameters(), lr=0.01)
         met = []
         for X, y in batches(link.rank):
@@ -113,7 +114,7 @@ def diloco(sync: Any) -> tuple[dict[str, np.ndarray], list[bool]]:
 def refused() -> str:
     """Modules that differ."""
     try:
-        tk.join(plan(tk.every_step()), torch.nn.Linear(2, 1 + rank()), timeout=20)
+        tk.join(plan(tk.every_step()), torch.nn.Linear(2, 1 + rank()), timeout=NEVER)
     except tk.PlanError as error:
         return str(error)
     return ""

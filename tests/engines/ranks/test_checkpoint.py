@@ -28,6 +28,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 
+from patience import patient
 from talkoot.core.errors import DataError, NodeLost, PlanError
 from talkoot.engines.ranks.checkpoint import Checkpoints
 from talkoot.engines.ranks.checkpoint_folder import Folder
@@ -407,7 +408,7 @@ def test_an_interrupt_does_not_wait_for_a_rank_that_hangs(tmp_path: Path) -> Non
             assert leaving.stdout is not None
             started = leaving.stdout.readline()
             leaving.send_signal(signal.SIGINT)
-            _, said = leaving.communicate(timeout=30)
+            _, said = leaving.communicate(timeout=patient())
         finally:
             leaving.kill()
     assert started == "waiting\n", said

@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import works
 from launch import port, ranks, said, torchrun
 
 import talkoot as tk
+from patience import patient
 from talkoot.testing.engines import check_engine
 
 
@@ -51,10 +51,9 @@ def test_all_ranks_stop_at_once_and_tell_what_one_of_them_raised(how: str, text:
     free = port()
     environs = [torchrun(rank, 2, free) for rank in range(2)]
     with ranks(works.train, 1, how, sync, environs=environs) as (first, second):
-        _, began = second.hear()
+        assert second.hear() == "there"
         for rank in (first, second):
-            _, ended, kind, told, _ = rank.hear()
-            assert ended - began < 2
+            kind, told, _ = rank.hear()
             assert re.search(text, f"{kind}: {told}"), told
             assert how != "diverges" or kind == "NodeFailed"
 
@@ -66,37 +65,31 @@ def test_a_rank_that_is_killed_is_named_to_all_others(culprit: int, sync: str) -
     with ranks(works.train, culprit, "hangs", sync, environs=environs) as started:
         started[culprit].hear()
         started[culprit].send(signal.SIGKILL)
-        killed = time.monotonic()
         for rank in (rank for number, rank in enumerate(started) if number != culprit):
-            _, ended, kind, told, node = rank.hear()
+            kind, told, node = rank.hear()
             assert (kind, node) == ("NodeLost", f"rank {culprit}"), told
-            assert ended - killed < 3
 
 
 @pytest.mark.parametrize("culprit", [0, 1])
 def test_a_rank_that_hangs_is_named_within_the_timeout(culprit: int) -> None:
-    free, timeout = port(), 3.0
+    free, timeout = port(), patient(4.0)
     environs = [torchrun(rank, 3, free) for rank in range(3)]
     with ranks(works.train, culprit, "hangs", "every step", timeout, environs=environs) as started:
         started[culprit].hear()
         started[culprit].send(signal.SIGSTOP)
-        stopped = time.monotonic()
         for rank in (rank for number, rank in enumerate(started) if number != culprit):
-            _, ended, kind, told, node = rank.hear()
+            kind, told, node = rank.hear()
             assert (kind, node) == ("NodeSilent", f"rank {culprit}"), told
-            assert ended - stopped < timeout + 4
 
 
 def test_a_rank_that_never_comes_is_named() -> None:
-    free = port()
-    began = time.monotonic()
-    with ranks(works.joins, 2.0, environs=[torchrun(rank, 3, free) for rank in (0, 2)]) as started:
+    free, timeout = port(), patient(4.0)
+    with ranks(works.joins, timeout, environs=[torchrun(rank, 3, free) for rank in (0, 2)]) as started:
         for rank in started:
             error = rank.hear()
             assert isinstance(error, tk.NodeError)
             assert error.node == "rank 1"
-            assert "did not come within 2 s" in str(error)
-    assert time.monotonic() - began < 20
+            assert f"did not come within {timeout:g} s" in str(error)
 
 
 def test_whoever_is_new_waits_for_those_at_a_long_step() -> None:
@@ -115,7 +108,7 @@ def test_without_the_first_rank_the_others_say_where_they_looked() -> None:
 def test_ranks_that_count_differently_are_refused() -> None:
     free = port()
     environs = [torchrun(0, 2, free), torchrun(1, 3, free)]
-    with ranks(works.joins, 5.0, environs=environs) as started:
+    with ranks(works.joins, patient(5.0), environs=environs) as started:
         told = [rank.hear() for rank in started]
     assert any("rank 0 is one of 2, and rank 1 of 3" in str(error) for error in told)
     assert all(isinstance(error, tk.TalkootError) for error in told)
@@ -123,7 +116,9 @@ def test_ranks_that_count_differently_are_refused() -> None:
 
 def test_two_processes_that_are_the_same_rank_are_refused() -> None:
     free = port()
-    with ranks(works.joins, 5.0, environs=[torchrun(rank, 3, free) for rank in (0, 1, 1)]) as started:
+    with ranks(
+        works.joins, patient(5.0), environs=[torchrun(rank, 3, free) for rank in (0, 1, 1)]
+    ) as started:
         told = [str(rank.hear()) for rank in started]
     assert sum("two processes are rank 1 of 3" in error for error in told) == 1
     assert sum("node 'rank 2', joining: it did not come" in error for error in told) == 2
@@ -142,12 +137,13 @@ def test_sigterm_saves_and_the_next_start_goes_on_as_if_nothing_had_been(tmp_pat
     (expected, _), _ = said(works.drains, tmp_path / "other", False)
     free = port()
     with ranks(works.drains, tmp_path / "ours", True, environs=[torchrun(r, 2, free) for r in (0, 1)]) as run:
-        for _ in range(12):
+        for _ in range(works.STEPS):
             assert run[1].hear() == "step"
         run[1].send(signal.SIGTERM)
+        (tmp_path / "asked").touch()
         assert [_last(rank) for rank in run] == [143, 143]
     (weights, steps), other = said(works.drains, tmp_path / "ours", False)
-    assert 8 < steps[0] <= 80
+    assert works.STEPS <= steps[0] <= 80
     for name, value in expected.items():
         np.testing.assert_array_equal(weights[name], value)
         np.testing.assert_array_equal(other[0][name], value)
@@ -169,7 +165,7 @@ def _last(rank: Any) -> Any:
 
 
 SCRIPT = """
-import sys; sys.path.insert(0, {here!r})
+import sys; sys.path[:0] = {path!r}
 import atexit, os, pathlib, numpy as np, works
 mine = {folder!r} + "/" + os.environ["RANK"]
 
@@ -188,7 +184,7 @@ np.savez(mine, **works.weights(module))
 @pytest.mark.parametrize("sync", ["every step", "sharded", "every 4 steps"])
 def test_torchrun_starts_ranks_and_they_end_with_no_thread_of_a_group(tmp_path: Path, sync: str) -> None:
     script = tmp_path / "script.py"
-    script.write_text(SCRIPT.format(here=str(Path(__file__).parent), folder=str(tmp_path), sync=sync))
+    script.write_text(SCRIPT.format(path=sys.path, folder=str(tmp_path), sync=sync))
     command = [
         sys.executable,
         "-m",
@@ -197,7 +193,7 @@ def test_torchrun_starts_ranks_and_they_end_with_no_thread_of_a_group(tmp_path: 
         "--nproc-per-node=2",
         str(script),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=patient(120), check=False)
     assert done.returncode == 0, done.stderr
     module = tk.fit(works.task(), works.X, works.Y, nodes=2, on=tk.Inline(), sync=works.SYNCS[sync]).model
     for rank in range(2):

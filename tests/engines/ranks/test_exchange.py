@@ -15,6 +15,7 @@ from torch.distributed.distributed_c10d import _get_default_store
 from walking import Stride, rows
 
 import talkoot as tk
+from patience import NEVER
 from talkoot.core.errors import NodeFailed
 from talkoot.core.run import run
 from talkoot.core.update import Leaf, total
@@ -78,7 +79,7 @@ def walked(on: Any, name: str, nodes: int = WORLD) -> dict[str, np.ndarray]:
 
 def walk(rank: int) -> Walked:
     """Every plan on the ranks: bytes sent in a round, and the model; then updates that are odd."""
-    group = Group(_get_default_store(), epoch=0, rank=rank, world=WORLD, timeout=20.0, patience=20.0)
+    group = Group(_get_default_store(), epoch=0, rank=rank, world=WORLD, timeout=NEVER, patience=NEVER)
     said: Walked = {}
     for name in PLANS:
         counted = Counted(group)
@@ -116,7 +117,7 @@ def odd(rank: int) -> dict[str, tk.Update]:
 
 @pytest.fixture(scope="module")
 def heard(tmp_path_factory: pytest.TempPathFactory) -> list[Walked]:
-    said: list[Walked] = together(tmp_path_factory.mktemp("ranks"), WORLD, walk, deadline=90.0)
+    said: list[Walked] = together(tmp_path_factory.mktemp("ranks"), WORLD, walk, patience=120.0)
     for each in said:
         assert isinstance(each, dict), each
     return said

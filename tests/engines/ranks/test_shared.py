@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import os
 import signal
 import socket
@@ -25,6 +26,7 @@ from torch import Tensor, nn
 from torch._C._distributed_c10d import FileStore, HashStore, PrefixStore, Store
 from torch.nn.parallel import DistributedDataParallel
 
+from patience import NEVER, patient
 from talkoot.engines.ranks import links, shared
 from talkoot.engines.ranks.hook import hook
 from talkoot.engines.ranks.shared import PeerLost, PeerSilent, SharedSum, same_host
@@ -32,7 +34,10 @@ from talkoot.engines.ranks.shared import PeerLost, PeerSilent, SharedSum, same_h
 STAGE, PIECE = 1 << 14, 1 << 11  # bytes; less than usual, which makes small tensors large
 SIZES = [0, 1, 15, 1001, STAGE // 4, STAGE // 4 + 1, 3 * STAGE // 4 + 17]
 DTYPES = [torch.float32, torch.float64, torch.bfloat16, torch.int64]
-SOON = 1.0  # seconds within which a death must be known
+
+
+_NUMBERS = itertools.count()
+_STARTED: list[int | None] = []  # processes
 
 
 # Ranks
@@ -51,7 +56,7 @@ def rank_main(pipe: Any, work: Callable[..., Any], rank: int, world: int, path: 
 @contextmanager
 def ranks(tmp: Path, world: int, work: Callable[..., Any], *args: Any) -> Iterator[list[Any]]:
     """A pipe to each of the processes that run ``work(store, rank, world, *args)``."""
-    path = tmp / f"store-{time.monotonic_ns()}"
+    path = tmp / f"store-{next(_NUMBERS)}"
     pipes = [RANKS.Pipe(duplex=False) for _ in range(world)]
     processes = [
         RANKS.Process(target=rank_main, args=(send, work, rank, world, path, *args))
@@ -60,6 +65,7 @@ def ranks(tmp: Path, world: int, work: Callable[..., Any], *args: Any) -> Iterat
     try:
         for process in processes:
             process.start()
+            _STARTED.append(process.pid)
         for _, send in pipes:
             send.close()
         yield [receive for receive, _ in pipes]
@@ -76,11 +82,11 @@ def answers(tmp: Path, world: int, work: Callable[..., Any], *args: Any) -> list
 
 
 def answer(pipe: Any) -> Any:
-    assert pipe.poll(40), "a rank hangs"
+    assert pipe.poll(patient()), "a rank hangs"
     return pipe.recv()
 
 
-def join(store: Store, rank: int, world: int, timeout: float = 20.0) -> SharedSum:
+def join(store: Store, rank: int, world: int, timeout: float = NEVER) -> SharedSum:
     return SharedSum.join(PrefixStore("sums", store), rank=rank, world=world, timeout=timeout)
 
 
@@ -99,10 +105,10 @@ def held() -> set[str]:
     return {name for name in names if any(word in name for word in ("socket", "memfd", "/dev/shm/torch"))}
 
 
-def left() -> set[str]:
-    """Memory with a name whose process is dead."""
+def left() -> list[str]:
+    """Memory with a name that ranks have left behind."""
     names = [name for name in os.listdir("/dev/shm") if name.startswith("torch_")]
-    return {name for name in names if not Path("/proc", name.split("_")[1]).exists()}
+    return [name for name in names if int(name.split("_")[1]) in _STARTED]
 
 
 # Sums
@@ -163,11 +169,10 @@ def average_again_and_again(store: Store, rank: int, world: int, room: int | Non
 @pytest.mark.parametrize("world", [2, 3])
 @pytest.mark.parametrize("room", [None, 0, 64 * STAGE])
 def test_large_means_are_taken_where_the_tensors_lie(tmp_path: Path, world: int, room: int | None) -> None:
-    before = left()
     (moved, first), *others = answers(tmp_path, world, average_again_and_again, room)
     assert moved == (0 if room == 0 else 2)
     assert all(other == (moved, first) for other in others)
-    assert left() == before
+    assert left() == []
 
 
 def sum_unlike(store: Store, rank: int, world: int) -> Any:
@@ -208,39 +213,31 @@ def sum_until_lost(
             return heard()
 
         sums._links.hear = hear  # type: ignore[method-assign]
-    start = time.monotonic()
     with pytest.raises(PeerLost) as caught:
         mean_for_ever(sums, tensors)
-    took = time.monotonic() - start
     with pytest.raises(PeerLost, match=f"rank {victim} "):
         sums.all_reduce(torch.ones(1))
-    start = time.monotonic()
     sums.close()
     sums.close()
-    assert time.monotonic() - start < SOON
-    return caught.value.rank, took, type(caught.value) is PeerSilent
+    return caught.value.rank, type(caught.value) is PeerSilent
 
 
 @pytest.mark.parametrize(("world", "victim", "size"), [(2, 0, 10), (3, 1, 10), (4, 3, STAGE)])
 def test_a_killed_rank_is_named_at_once_by_all_others(
     tmp_path: Path, world: int, victim: int, size: int
 ) -> None:
-    before = left()
-    with ranks(tmp_path, world, sum_until_lost, size, victim, signal.SIGKILL, 30.0) as pipes:
+    with ranks(tmp_path, world, sum_until_lost, size, victim, signal.SIGKILL, NEVER) as pipes:
         said = [answer(pipe) for rank, pipe in enumerate(pipes) if rank != victim]
-    assert [rank for rank, *_ in said] == [victim] * (world - 1)
-    assert max(took for _, took, _ in said) < SOON + 2  # of a machine with other things to do
-    assert not any(silent for *_, silent in said)
-    assert left() == before
+    assert said == [(victim, False)] * (world - 1)
+    assert left() == []
 
 
 @pytest.mark.parametrize(("world", "victim", "size"), [(2, 1, 10), (3, 0, STAGE)])
 def test_a_stopped_rank_is_named_at_the_deadline(tmp_path: Path, world: int, victim: int, size: int) -> None:
-    with ranks(tmp_path, world, sum_until_lost, size, victim, signal.SIGSTOP, 1.0) as pipes:
+    with ranks(tmp_path, world, sum_until_lost, size, victim, signal.SIGSTOP, patient(1.5)) as pipes:
         said = [answer(pipe) for rank, pipe in enumerate(pipes) if rank != victim]
-    assert [rank for rank, *_ in said] == [victim] * (world - 1)
-    assert all(0.9 < took < 4 for _, took, _ in said)
-    assert any(silent for *_, silent in said)
+    assert [rank for rank, _ in said] == [victim] * (world - 1)
+    assert any(silent for _, silent in said)
 
 
 def leave_early(store: Store, rank: int, world: int) -> Any:
@@ -263,18 +260,18 @@ def die_with_a_fork(store: Store, rank: int, world: int) -> Any:
     if rank == 0:
         fork = os.fork()
         if fork == 0:
-            time.sleep(3)
-            os._exit(0)
+            time.sleep(NEVER)
+        store.set("fork", str(fork))
         os.kill(os.getpid(), signal.SIGKILL)
-    start = time.monotonic()
     with pytest.raises(PeerLost, match="rank 0 is gone"):
         sums.all_reduce(torch.ones(1))
-    return time.monotonic() - start
+    os.kill(int(store.get("fork")), signal.SIGKILL)  # raises if it has ended
+    return "told"
 
 
 def test_a_fork_of_a_dead_rank_does_not_keep_it_alive(tmp_path: Path) -> None:
     with ranks(tmp_path, 2, die_with_a_fork) as pipes:
-        assert answer(pipes[1]) < 2.5
+        assert answer(pipes[1]) == "told"
 
 
 def test_a_rank_that_does_not_come_is_named() -> None:
@@ -293,7 +290,7 @@ def test_strangers_are_turned_away() -> None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as stranger:
             stranger.connect(listener.getsockname())
             stranger.send(b"who?")
-            assert links._accept(listener, 1, time.monotonic() + 5) == {}
+            assert links._accept(listener, 1, time.monotonic() + patient()) == {}
 
 
 # Hosts
@@ -322,7 +319,11 @@ def module(width: int) -> nn.Module:
 def train_both(store: Store, rank: int, world: int, width: int) -> Any:
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     dist.init_process_group(
-        "gloo", store=PrefixStore("gloo", store), rank=rank, world_size=world, timeout=timedelta(seconds=20)
+        "gloo",
+        store=PrefixStore("gloo", store),
+        rank=rank,
+        world_size=world,
+        timeout=timedelta(seconds=NEVER),
     )
     sums = join(store, rank, world)
     plain = DistributedDataParallel(module(width), bucket_cap_mb=0.02)

@@ -19,6 +19,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy, mse_loss
 
 import talkoot as tk
+from patience import patient, soon
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(400, 5)).astype(np.float32)
@@ -100,8 +101,21 @@ def whole() -> Any:
     return tk.fit(long(), X, Y, on=tk.Inline())
 
 
+SEEN: list[int] = []
+PAUSE = 0.0
+
+
 def slow(out: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    time.sleep(float(os.environ.get("TALKOOT_TEST_STEP", "0")))
+    """A loss that takes its time: long enough for a report, and a checkpoint, behind every step.
+
+    Behind some of them it waits until the file is there that TALKOOT_TEST_STOP names.
+    """
+    time.sleep(PAUSE)
+    if stop := os.environ.get("TALKOOT_TEST_STOP"):
+        SEEN.append(len(y))
+        time.sleep(0.3)
+        while len(SEEN) > 4 and not Path(stop).exists():
+            time.sleep(0.01)
     return mse_loss(out, y)
 
 
@@ -111,7 +125,7 @@ def long() -> tk.Torch:
 
 SCRIPT = """
 import sys
-sys.path.insert(0, {here!r})
+sys.path[:0] = {path!r}
 import talkoot as tk
 from test_steps import X, Y, long
 
@@ -123,14 +137,14 @@ if __name__ == "__main__":
 
 def stopped(folder: Path, on: str, sharded: bool = False, how: int = signal.SIGTERM) -> None:
     """Start a job, end it when it has saved something, and see how it ended."""
-    script = SCRIPT.format(here=str(Path(__file__).parent), folder=str(folder), on=on, sharded=sharded)
-    env = {**os.environ, "TALKOOT_TEST_STEP": "0.05"}
+    script = SCRIPT.format(path=sys.path, folder=str(folder), on=on, sharded=sharded)
+    stop = folder.with_name("stop")
+    env = {**os.environ, "TALKOOT_TEST_STOP": str(stop)}
     with subprocess.Popen([sys.executable, "-c", script], env=env, stderr=subprocess.PIPE) as job:
-        ends = time.monotonic() + 60
-        while not [*folder.glob("step-*")] and time.monotonic() < ends and job.poll() is None:
-            time.sleep(0.02)
+        assert soon(lambda: [*folder.glob("step-*")] or job.poll() is not None)
         job.send_signal(how)
-        _, said = job.communicate(timeout=30)
+        stop.touch()
+        _, said = job.communicate(timeout=patient())
     assert job.returncode == (143 if how == signal.SIGTERM else -how), said
     assert 0 < newest(folder) < 40
 
@@ -189,7 +203,7 @@ def test_a_folder_that_cannot_be_used_is_refused_in_one_error(tmp_path: Path, on
 
 
 def test_the_user_says_how_often_and_how_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TALKOOT_TEST_STEP", "0.03")  # several reports in 40 steps
+    monkeypatch.setitem(globals(), "PAUSE", 0.03)  # several reports in 40 steps
     tk.fit(long(), X, Y, on=tk.Inline(checkpoint=tk.Checkpoint(tmp_path / "often", every=0, keep=3)))
     tk.fit(long(), X, Y, on=tk.Inline(checkpoint=tk.Checkpoint(tmp_path / "last", every="10m")))
     assert len([*(tmp_path / "often").glob("step-*")]) == 3

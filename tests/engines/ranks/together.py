@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -15,6 +15,8 @@ from typing import Any
 
 import torch.distributed as dist
 from torch._C._distributed_c10d import FileStore
+
+from patience import NEVER, patient
 
 RANKS = multiprocessing.get_context("forkserver")  # a server with torch in it: a rank starts in no time
 RANKS.set_forkserver_preload(
@@ -29,11 +31,12 @@ RANKS.set_forkserver_preload(
 )
 
 Work = Callable[..., Any]
+_NUMBERS = itertools.count()
 
 
-def together(tmp: Path, world: int, work: Work, *args: Any, deadline: float = 40.0) -> list[Any]:
+def together(tmp: Path, world: int, work: Work, *args: Any, patience: float = 60.0) -> list[Any]:
     """What ``work(rank, *args)`` returned or raised at each rank; an exit code below 0 if it was killed."""
-    store = tmp / f"store-{time.monotonic_ns()}"
+    store = tmp / f"store-{next(_NUMBERS)}"
     pipes = [RANKS.Pipe(duplex=False) for _ in range(world)]
     ranks = [
         RANKS.Process(target=_rank, args=(pipes[rank][1], rank, world, store, work, args))
@@ -44,7 +47,7 @@ def together(tmp: Path, world: int, work: Work, *args: Any, deadline: float = 40
             rank.start()
         for _, send in pipes:
             send.close()
-        return [_answer(receive, rank, deadline) for (receive, _), rank in zip(pipes, ranks, strict=True)]
+        return [_answer(receive, rank, patience) for (receive, _), rank in zip(pipes, ranks, strict=True)]
     finally:
         for rank in ranks:
             if rank.is_alive():
@@ -65,19 +68,21 @@ def alone(work: Work, *args: Any) -> Iterator[BaseProcess]:
         process.join()
 
 
-def _answer(receive: Connection, rank: Any, deadline: float) -> Any:
-    assert receive.poll(deadline), "a rank hangs"
+def _answer(receive: Connection, rank: Any, patience: float) -> Any:
+    assert receive.poll(patient(patience)), "a rank hangs"
     try:
         return receive.recv()
     except EOFError:
-        rank.join(5)
+        rank.join(patient())
         return rank.exitcode
 
 
 def _rank(send: Connection, rank: int, world: int, store: Path, work: Work, args: tuple[Any, ...]) -> None:
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     shared = FileStore(str(store), world)
-    dist.init_process_group("gloo", store=shared, rank=rank, world_size=world, timeout=timedelta(seconds=20))
+    dist.init_process_group(
+        "gloo", store=shared, rank=rank, world_size=world, timeout=timedelta(seconds=NEVER)
+    )
     try:
         said = work(rank, *args)
     except Exception as error:

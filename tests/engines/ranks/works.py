@@ -17,11 +17,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 import talkoot as tk
+from patience import NEVER
 from talkoot.core.sync import Sync
 from talkoot.engines.ranks.group import Group
 from talkoot.testing.engines import check_engine
 
 Say = Callable[[Any], None]
+STEPS = 4  # of a job that is slow, until it is asked to stop
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 SYNCS: dict[str, Sync] = {
     "every step": tk.every_step(),
@@ -72,7 +74,7 @@ def answers(on: Any) -> dict[str, Any]:
 def well(say: Say, folder: Path) -> Any:
     """All that needs no failure, in one start of the ranks: answers, statistics, what is shown."""
     del say
-    on = tk.Ranks(timeout=20)
+    on = tk.Ranks(timeout=NEVER)
     check_engine(on)
     normed = tk.fit(task(build=build_normed), X, Y, on=on).model
     with contextlib.redirect_stdout(shown := io.StringIO()), contextlib.redirect_stderr(shown):
@@ -80,7 +82,7 @@ def well(say: Say, folder: Path) -> Any:
     return answers(on), weights(normed), shown.getvalue()
 
 
-def train(say: Say, culprit: int, how: str, sync: str, timeout: float = 20.0) -> Any:
+def train(say: Say, culprit: int, how: str, sync: str, timeout: float = NEVER) -> Any:
     """Train for long; in its sixth step the culprit says so, and does what `how` says."""
     calls = 0
 
@@ -89,20 +91,19 @@ def train(say: Say, culprit: int, how: str, sync: str, timeout: float = 20.0) ->
         calls += 1
         time.sleep(0.005)
         if calls == 6 and rank() == culprit:
-            say(("there", time.monotonic()))
+            say("there")
             if how == "raises":
                 raise KeyError("no such word")
             if how == "diverges":
                 return mean_loss(out, y) * float("nan")
             if how == "hangs":
-                time.sleep(60)
+                time.sleep(NEVER)
         return mean_loss(out, y)
 
     try:
         tk.fit(task(loss, epochs=500), X, Y, nodes=3, on=tk.Ranks(timeout=timeout), sync=SYNCS[sync])
     except Exception as error:
-        error.when = time.monotonic()  # type: ignore[attr-defined]
-        say(("raised", time.monotonic(), type(error).__name__, str(error), getattr(error, "node", None)))
+        say((type(error).__name__, str(error), getattr(error, "node", None)))
     return "done"
 
 
@@ -111,7 +112,7 @@ def is_late(say: Say) -> list[bytes]:
     del say
     store = dist.TCPStore("127.0.0.1", int(os.environ["MASTER_PORT"]), is_master=rank() == 0)
     time.sleep(4.0 * rank())
-    group = Group(store, epoch=0, rank=rank(), world=2, timeout=2.0, patience=20.0)
+    group = Group(store, epoch=0, rank=rank(), world=2, timeout=2.0, patience=NEVER)
     try:
         return group.gather(b"%d" % rank())
     finally:
@@ -149,14 +150,19 @@ def _differently() -> tuple[torch.nn.Module, torch.optim.Optimizer]:
 
 
 def drains(say: Say, folder: Path, slow: bool) -> Any:
-    """Train with checkpoints; slowly at first, to be asked to stop on the way."""
+    """Train with checkpoints; if slowly, wait behind some steps until the file "asked" is there."""
+    steps = 0
 
     def loss(out: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        nonlocal steps
+        steps += 1
         if slow:
             say("step")
-            time.sleep(0.02)
+            time.sleep(0.3)  # long enough for a report behind every step
+            while steps > STEPS and not folder.with_name("asked").exists():
+                time.sleep(0.01)
         return mean_loss(out, y)
 
     loss.__name__ = "loss"
-    fit = tk.fit(task(loss, epochs=8), X, Y, on=tk.Ranks(timeout=20, checkpoint=folder))
+    fit = tk.fit(task(loss, epochs=8), X, Y, on=tk.Ranks(timeout=NEVER, checkpoint=folder))
     return weights(fit.model), [outcome.round.index for outcome in fit.history]

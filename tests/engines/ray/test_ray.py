@@ -8,14 +8,13 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from faulty import SCHEMA, Faulty, Odd, sites
+from faulty import SCHEMA, Faulty, Hurried, Odd, sites
 from living import actors, psutil
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -23,6 +22,7 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.preprocessing import StandardScaler
 
 import talkoot as tk
+from patience import patient
 from talkoot.core.engine import Run
 from talkoot.core.errors import DataError, NodeFailed, NodeLost, NodeSilent
 from talkoot.core.plan import Plan
@@ -35,7 +35,8 @@ from talkoot.testing import check_engine
 from talkoot.testing.compare import assert_same
 
 ray = pytest.importorskip("ray", reason="Ray is not installed")
-HERE = Path(__file__).parent
+SILENCE = patient(2.5)
+pytestmark = pytest.mark.usefixtures("cluster")
 
 
 class Heard(list[tuple[str, Mapping[str, Any]]]):
@@ -48,8 +49,9 @@ class Heard(list[tuple[str, Mapping[str, Any]]]):
         return [facts for name, facts in self if name == event]
 
 
-def go(learner: Faulty, engine: Any, listen: Any = None, **sync: Any) -> Run:
-    plan = Plan(learner, sync=Rounds(**{"limit": 4, **sync}))
+def go(learner: Faulty, engine: Any, listen: Any = None, **given: Any) -> Run:
+    sync = Hurried(**given) if "hurried" in given else Rounds(**{"limit": 4, **given})
+    plan = Plan(learner, sync=sync)
     return run(plan, sites(4), engine, schema=SCHEMA, listen=Heard() if listen is None else listen)
 
 
@@ -114,9 +116,9 @@ def test_with_a_quorum_only_the_node_that_kills_actors_is_lost() -> None:
 @pytest.mark.slow  # Ray takes 6 s to end a process that is stopped
 def test_a_stopped_actor_is_ended_and_its_node_missing() -> None:
     stop = Faulty("stop", nodes=("site1",), rounds=(1,))
-    done = go(stop, Ray(1, silence=2.5), quorum=3, limit=3)
+    done = go(stop, Ray(1, silence=SILENCE), quorum=3, limit=3)
     assert [list(outcome.failed) for outcome in done.history] == [[], ["site1"], []]
-    assert "no sign of life from its worker for 2.5 s" in done.history[1].failed["site1"]
+    assert f"no sign of life from its worker for {SILENCE:g} s" in done.history[1].failed["site1"]
 
 
 def test_an_actor_stopped_from_outside_is_noticed_and_the_node_that_it_was_at_is_named() -> None:
@@ -125,17 +127,15 @@ def test_an_actor_stopped_from_outside_is_noticed_and_the_node_that_it_was_at_is
             for pid in actors():
                 os.kill(pid, signal.SIGSTOP)
 
-    began = time.monotonic()
     with pytest.raises(NodeSilent) as caught:
-        go(Faulty("sleep", nodes=("site1",), rounds=(0,)), Ray(1, silence=2.0), stop)
-    assert time.monotonic() - began < 20
+        go(Faulty("sleep", nodes=("site1",), rounds=(0,)), Ray(1, silence=SILENCE), stop)
     assert (caught.value.node, caught.value.step) == ("site1", "round 0")
     assert "Ray(...) a longer silence=" in str(caught.value.cure)
 
 
 def test_with_a_quorum_the_round_counts_without_nodes_that_are_late() -> None:
     late = Faulty("sleep", nodes=("site3",), rounds=(1,))
-    done = go(late, Ray(2), deadline=1.0, quorum=3, limit=3)
+    done = go(late, Ray(2), hurried=1, deadline=patient(2.0), quorum=3, limit=3)
     assert [list(outcome.failed) for outcome in done.history] == [[], ["site3"], []]
     assert "deadline" in done.history[1].failed["site3"]
     assert done.model["count"] == 3 * (1 + 2 + 3) + (1 + 2)
@@ -157,12 +157,10 @@ def test_rows_that_do_not_pickle_are_named() -> None:
 
 def test_more_than_the_cluster_has_is_refused_at_once_with_a_cure() -> None:
     go(Faulty(), Ray(1), limit=1)
-    began = time.monotonic()
     with pytest.raises(tk.PlanError, match=r"the cluster has \d+ CPUs, and 2 workers of 4000 were asked"):
         go(Faulty(), Ray(2, cpus=4000))
     with pytest.raises(tk.PlanError, match="the cluster has 0 GPUs"):
         go(Faulty(), Ray(2, gpus=1))
-    assert time.monotonic() - began < 5
 
 
 def test_a_cluster_without_room_is_waited_for_but_not_forever(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,7 +201,7 @@ def start(body: str, **environ: str) -> subprocess.Popen[str]:
     """A process of its own that has what scripts here need."""
     head = f"""
     import sys, threading, time
-    sys.path.append({str(HERE.parents[1] / "faults")!r})
+    sys.path[:0] = {sys.path!r}
     from faulty import SCHEMA, Faulty, sites
     import talkoot as tk
     from talkoot.core.plan import Plan
@@ -222,8 +220,8 @@ def start(body: str, **environ: str) -> subprocess.Popen[str]:
     )
 
 
-def wait_until_gone(processes: list[Any], seconds: float) -> list[Any]:
-    _, left = psutil.wait_procs(processes, seconds)
+def wait_until_gone(processes: list[Any]) -> list[Any]:
+    _, left = psutil.wait_procs(processes, patient())
     return [p for p in left if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
 
 
@@ -231,12 +229,10 @@ ENDS = """
 assert "ray" not in sys.modules
 go(tk.Inline()), go(tk.Local(1))
 assert "ray" not in sys.modules, "the local path loads it"
-began = time.monotonic()
 try:
     go(tk.Ray(1, address="127.0.0.1:1"))
 except tk.PlanError as error:
     assert "no Ray cluster can be reached at '127.0.0.1:1'" in str(error), error
-    assert time.monotonic() - began < 10
 thread = threading.Thread(target=go, args=(tk.Ray(1),))  # the cluster must not end with it
 thread.start(), thread.join()
 time.sleep(0.5)
@@ -251,10 +247,10 @@ def test_nothing_is_left_behind_by_a_script_that_ends() -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == "fitted\n", process.communicate()[1]
         started = psutil.Process(process.pid).children(recursive=True)
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=patient())
         assert (process.returncode, errors) == (0, "")
         assert any("raylet" in p.name() for p in started if p.is_running()) is False
-        assert wait_until_gone(started, 10) == []
+        assert wait_until_gone(started) == []
 
 
 def test_nothing_is_left_behind_by_a_script_that_is_killed() -> None:
@@ -266,7 +262,7 @@ def test_nothing_is_left_behind_by_a_script_that_is_killed() -> None:
         (socket,) = (Path(word.partition("=")[2]) for word in raylet if "raylet_socket_name=" in word)
         process.kill()
         process.communicate()
-        assert wait_until_gone(started, 20) == []
+        assert wait_until_gone(started) == []
         assert not socket.parents[1].exists(), "the folder of the session is removed"
 
 
@@ -277,7 +273,7 @@ def test_another_process_joins_a_running_cluster_and_leaves_it_running() -> None
     HARBOUR.clear()
     address = ray.get_runtime_context().gcs_address
     with start("assert go(tk.Ray(1)).model['count'] == 6", RAY_ADDRESS=address) as process:
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=patient())
         assert (process.returncode, errors) == (0, "")
     go(Faulty(), Ray(1), limit=1)
 
@@ -289,6 +285,6 @@ def test_fits_at_once_on_threads_have_actors_of_their_own() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(patient(120))
     assert len(got) == 2
     assert_equal(got[0], got[1])

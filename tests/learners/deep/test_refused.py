@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -150,7 +149,7 @@ def test_a_gpu_that_is_not_there_is_missed(engine: str) -> None:
         ({"clip": 0.0}, "clip=0.0 is no"),
         ({"precision": "fp8"}, """precision='fp8' is unknown. Take "float32" or "bf16"."""),
         ({"buffers": {"*": "sum"}}, "'mean' or 'keep', not 'sum'"),
-        ({"metrics": [mse_loss]}, "metrics= is no dict"),
+        ({"metrics": ["accuracy"]}, "metrics= is no dict"),
         ({"build": nn.Linear(2, 1)}, "build= is a Linear, not a function. Write build=lambda"),
         ({"loss": None}, "loss= is a NoneType"),
     ],
@@ -223,15 +222,12 @@ def test_what_goes_wrong_at_one_rank_stops_all_at_once_and_names_it(engine: str,
     target = Y.copy()
     target[int(_reader(step=3, batch=50)[30])] = 77.0  # is read in step 3, of two ranks by the second
     spoils = task(momentum, partial(spoilt, 77, how))
-    tk.fit(task(), X, Y, on=ENGINES[engine])  # workers are warm
-    began = time.monotonic()
     if engine == "Inline" and how == "raise":
         with pytest.raises(RuntimeError, match="my own mistake"):
             tk.fit(spoils, X, target, on=ENGINES[engine])
         return
     with pytest.raises(tk.NodeError) as caught:
         tk.fit(spoils, X, target, on=ENGINES[engine])
-    assert time.monotonic() - began < 5.0  # 0.3 s on a quiet machine
     assert caught.value.step == "step 3"
     assert caught.value.node == (None if engine == "Inline" else "rank 1")
     assert ("my own mistake" if how == "raise" else f"the loss is {how}") in str(caught.value)
