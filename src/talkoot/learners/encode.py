@@ -16,6 +16,7 @@ from talkoot.core.errors import DataError
 from talkoot.core.learner import Kind, Learner
 from talkoot.core.shard import Block, Schema, Shard
 from talkoot.core.update import Update
+from talkoot.data.dtypes import value_dtype
 from talkoot.learners.asked import Asked
 from talkoot.learners.columnwise import (
     Columnwise,
@@ -173,15 +174,19 @@ def _typed(encoder: Any, schema: Schema) -> Any:
     """Categories of numbers as what the columns were before they became floats, so 1 and not 1.0."""
     if "text" not in schema.kinds or schema.names is not None:
         encoder.categories_ = [
-            values if schema.kinds[j] == "text" else _original(values.astype(schema.dtype), j, schema)
+            values if schema.kinds[j] == "text" else _original(values, j, schema)
             for j, values in enumerate(encoder.categories_)
         ]
     return encoder
 
 
-def _original(values: np.ndarray, column: int, schema: Schema) -> np.ndarray:
-    dtype = {"b": np.bool_, "i": np.int64}.get(schema.origins[column : column + 1])
-    return values if dtype is None or np.isnan(values).any() else values.astype(dtype)
+def _original(values: Any, column: int, schema: Schema) -> np.ndarray:
+    if schema.kinds[column] == "whole":
+        return np.array(values.tolist(), schema.dtype_of(column))
+    values = np.asarray(values, schema.dtype)
+    dtype = value_dtype(schema.dtypes[column]) if schema.dtypes else None
+    plain = dtype is None or (dtype.kind != "f" and np.isnan(values).any())
+    return np.asarray(values if plain else values.astype(dtype))
 
 
 FITS: Mapping[type, Callable[[Any], Learner]] = {OneHotEncoder: Encoder, OrdinalEncoder: Encoder}

@@ -28,7 +28,7 @@ def picked(schema: Schema, columns: Sequence[int]) -> Schema:
         schema,
         names=None if names is None else tuple(names[i] for i in columns),
         kinds=tuple(schema.kinds[i] for i in columns),
-        origins="".join(schema.origins[i] for i in columns) if schema.origins else "",
+        dtypes=tuple(schema.dtypes[i] for i in columns) if schema.dtypes else (),
         center=schema.center[list(columns)],
     )
 

@@ -77,7 +77,7 @@ class Leaf(Flow):
             }
         else:
             facts = described(self._shown(schema))
-        return replace(schema, names=None, origins="", **facts)
+        return replace(schema, names=None, dtypes=(), strays={}, **facts)
 
     def _shown(self, schema: Schema) -> Any:
         try:
@@ -141,7 +141,8 @@ class Beside(Flow):
             schema,
             names=None,
             kinds=tuple(kind for part in known for kind in part.kinds),
-            origins="",
+            dtypes=(),
+            strays={},
             dtype=np.result_type(*(part.dtype for part in known)),
             sparse=wide,
             center=np.zeros_like(center) if wide else center,

@@ -1,0 +1,69 @@
+"""Text that stands among numbers: which, where, and what to do about it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+NUMBER = re.compile(r"\s*[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|inf|infinity|nan)\s*", re.ASCII | re.I)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Stray:
+    """A text of a text column: the first that is no number, if there is one.
+
+    Args:
+        text: the text.
+        place: where it stands, such as "row 7 of heart.csv".
+        among: whether most texts around it are numbers.
+    """
+
+    text: str = ""
+    place: str = ""
+    among: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.text!r} in {self.place}" if self.place else repr(self.text)
+
+
+def cure_of(text: str) -> str:
+    """What to do about a text among numbers."""
+    return f"If {text!r} stands for a missing value, say missing=[{text!r}]; else make the column alike everywhere."
+
+
+def is_number(text: str) -> bool:
+    """Whether a text reads as a number, as in pandas.read_csv.
+
+    >>> is_number(" -1.5e3"), is_number("1_000"), is_number("1,5")
+    (True, False, False)
+    """
+    return NUMBER.fullmatch(text) is not None
+
+
+def odd_one(levels: Iterable[str | None]) -> str | None:
+    """The first text that is no number."""
+    return next((level for level in levels if level is not None and not is_number(level)), None)
+
+
+def in_table(codes: np.ndarray, levels: np.ndarray) -> Stray:
+    """The stray text of a column in memory.
+
+    Args:
+        codes: (rows,) positions in `levels`; -1 where a value is missing.
+        levels: the distinct texts, the last of them None.
+    """
+    known = codes[codes >= 0]
+    if not len(known):
+        return Stray()
+    used = np.unique(known)
+    odd = np.array([not is_number(str(levels[code])) for code in used])
+    if not odd.any():
+        return Stray(text=str(levels[known[0]]))
+    row = int(np.isin(codes, used[odd]).argmax())
+    share = float(np.isin(known, used[odd]).mean())
+    return Stray(str(levels[codes[row]]), f"row {row + 1} (counted from 1)", share < 0.5)
