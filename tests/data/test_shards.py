@@ -241,5 +241,8 @@ def test_large_blocks_are_cut_to_fit_a_cache() -> None:
 
 def test_text_among_the_numbers_of_a_data_frame_is_shown_with_its_column() -> None:
     frame = pd.DataFrame({"bp": [1.0, 2.0, 3.0], "age": pd.Series([31, "forty", 52], dtype=object)})
-    with pytest.raises(DataError, match="node 'va', column 'age': it holds text .for example 'forty'. among"):
+    with pytest.raises(
+        DataError,
+        match="node 'va', column 'age': it holds text .for example 'forty' in row 2, counted from 1. among",
+    ):
         shards({"va": frame})

@@ -55,7 +55,7 @@ class Schema:
         target: name of the target column, if it has one.
         target_center: near the mean of a numeric target, (outputs,) float64.
         outputs: number of target columns; 0 for a one-dimensional target or none.
-        strays: for text columns that hold numbers for the most part: what else they hold, in words, and where.
+        strays: for text columns that are numbers for the most part: a text among them, and where.
     """
 
     names: tuple[str, ...] | None

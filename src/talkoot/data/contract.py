@@ -42,8 +42,8 @@ class Finding:
     Args:
         severity: "error": training fails, or reads one thing as another; "warning": it will suffer, or
             something was probably recorded differently; "note": worth knowing.
-        kind: "schema", "text", "type", "index", "units", "category", "spelling", "missing", "constant", "code",
-            "infinite", "labels", "shift", "duplicates", "keys" or "rows".
+        kind: "schema", "text", "type", "index", "units", "category", "spelling", "missing", "constant",
+            "code", "infinite", "labels", "shift", "duplicates", "keys" or "rows".
         what: what was found, in a sentence.
         cure: what to do about it.
         node: where, if at one node.

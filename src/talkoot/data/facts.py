@@ -36,7 +36,7 @@ class Facts:
 
     @property
     def kind(self) -> str:
-        """The kind: "number", "whole" for numbers that floats do not hold, "text", "empty" or a type's name."""
+        """The kind: "number", "whole" where floats do not hold them, "text", "empty" or a type's name."""
         kind = kind_of(self.type)
         if kind in (NUMBER, TEXT) and not self.known:
             return EMPTY

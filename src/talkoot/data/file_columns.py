@@ -17,7 +17,7 @@ from talkoot.data.paths import format_of
 from talkoot.data.reading import Part, fields, read
 from talkoot.data.roles import Roles
 from talkoot.data.source import Layout
-from talkoot.data.strays import Stray, cure_of, is_number
+from talkoot.data.strays import Stray, counted, cure_of, is_number
 
 WORDS = {NUMBER: "numbers", TEXT: "text"}
 
@@ -60,11 +60,9 @@ def _joined(name: str, before: str, facts: Facts, part: Part) -> str:
     kind = NUMBER if facts.kind == "whole" else facts.kind
     if {before, kind} == {NUMBER, TEXT}:
         stray = stray_of([part], name) if kind == TEXT else Stray()
-        shown = f" (for example {stray})" if kind == TEXT else ""
+        here = f"{stray} is text" if kind == TEXT else f"{part.path} holds numbers"
         raise DataError(
-            f"{part.path} holds {WORDS[kind]}{shown} where the files before it hold {WORDS[before]}",
-            column=name,
-            cure=cure_of(stray.text),
+            f"{here} where the files before it hold {WORDS[before]}", column=name, cure=cure_of(stray.text)
         )
     return before if kind == EMPTY else kind
 
@@ -101,7 +99,7 @@ def _place(part: Part, row: int) -> str:
     """Where a row is, as a reader finds it: in a CSV file its header is row 1, as in a spreadsheet."""
     if format_of(part.path) == "csv":
         return f"row {row + 2} of {part.path}"
-    return f"row {row + 1} of {part.path} (counted from 1)"
+    return f"{counted(row)}, of {part.path}"
 
 
 def _same_names(types: Mapping[str, Any], first: Mapping[str, Any], path: str, first_path: str) -> None:

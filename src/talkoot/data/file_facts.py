@@ -15,7 +15,9 @@ from talkoot.data.reading import Part, batches, parquet, read, reading, schema_o
 
 
 def file_facts(part: Part, columns: Iterable[str]) -> dict[str, Facts]:
-    """What columns hold over all rows of a part's file. A process looks once, as long as the file stays the same.
+    """What columns hold over all rows of a part's file.
+
+    A process looks once, as long as the file stays the same.
 
     Raises:
         DataError: the file cannot be read.
@@ -32,7 +34,7 @@ def file_facts(part: Part, columns: Iterable[str]) -> dict[str, Facts]:
 
 
 def left_out(part: Part) -> dict[str, str]:
-    """Columns that are no features unless they are asked for, with the reason: those that name or number rows.
+    """Columns that only name or number rows, with the reason: features only where they are asked for.
 
     Raises:
         DataError: the file cannot be read.

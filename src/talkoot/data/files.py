@@ -77,9 +77,9 @@ class FileShard(Source):
         """A batch at a time, reading no features where the format allows."""
         if not self.parts:
             return
+        features = features_of(self.parts[0], self.roles)
         target, weight = self.roles.name("target"), self.roles.name("weight")
-        columns = [name for name in (target, weight) if name is not None]
-        columns = columns or list(features_of(self.parts[0], self.roles)[:1])
+        columns = [name for name in (target, weight) if name is not None] or list(features[:1])
         for batch in self._batches(columns, 1 << 16, partial(_types_of, columns=columns)):
             yield self._target(batch, target), self._weights(batch), len(batch)
 

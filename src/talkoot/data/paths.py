@@ -146,7 +146,7 @@ def _only_member(path: str) -> Any:
 
 
 def partition(paths: Sequence[str], below: str = "") -> list[dict[str, Any]]:
-    """What the folders of files say about their rows: ``site=va/year=2020/part.parquet``, as Hive writes them.
+    """What folders such as ``site=va/year=2020/``, as Hive names them, say about the rows of their files.
 
     As pyarrow.dataset reads them: a column whose values are all whole numbers of 32 bits is int32, others
     are text, and ``__HIVE_DEFAULT_PARTITION__`` is missing.

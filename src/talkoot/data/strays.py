@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import final
 
@@ -33,7 +32,8 @@ class Stray:
 
 def cure_of(text: str) -> str:
     """What to do about a text among numbers."""
-    return f"If {text!r} stands for a missing value, say missing=[{text!r}]; else make the column alike everywhere."
+    declare = f"If {text!r} stands for a missing value, say missing=[{text!r}]"
+    return f"{declare}; else make the column alike everywhere."
 
 
 def is_number(text: str) -> bool:
@@ -45,9 +45,13 @@ def is_number(text: str) -> bool:
     return NUMBER.fullmatch(text) is not None
 
 
-def odd_one(levels: Iterable[str | None]) -> str | None:
-    """The first text that is no number."""
-    return next((level for level in levels if level is not None and not is_number(level)), None)
+def counted(row: int) -> str:
+    """A row of a table by its number.
+
+    >>> counted(0)
+    'row 1, counted from 1'
+    """
+    return f"row {row + 1}, counted from 1"
 
 
 def in_table(codes: np.ndarray, levels: np.ndarray) -> Stray:
@@ -66,4 +70,4 @@ def in_table(codes: np.ndarray, levels: np.ndarray) -> Stray:
         return Stray(text=str(levels[known[0]]))
     row = int(np.isin(codes, used[odd]).argmax())
     share = float(np.isin(known, used[odd]).mean())
-    return Stray(str(levels[codes[row]]), f"row {row + 1} (counted from 1)", share < 0.5)
+    return Stray(str(levels[codes[row]]), counted(row), share < 0.5)

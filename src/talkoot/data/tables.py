@@ -17,7 +17,7 @@ from talkoot.data.dtypes import is_whole, of_frame, pandas_name, value_dtype
 from talkoot.data.facts import EXACT
 from talkoot.data.file_facts import index_of, stored_dtypes
 from talkoot.data.source import ALIKE, Layout, Source, block_rows, cuts, wanted
-from talkoot.data.strays import Stray, cure_of, in_table, is_number
+from talkoot.data.strays import Stray, counted, cure_of, in_table, is_number
 from talkoot.data.targets import encode
 
 NO_TEXT = np.array([None], dtype=object)
@@ -68,6 +68,9 @@ class TableShard(Source):
         """The same columns in the schema's order, numbers in its dtype."""
         y = encode(self.y, schema) if target else None
         kinds = dict(zip(wanted(schema), schema.kinds, strict=True))
+        if not schema.mixed:  # large whole numbers that are read as floats
+            X = side_by_side([self.numbers[k] for k in kinds], self.rows, schema.dtype)
+            return ArrayShard(name=self.name, X=X, y=y, w=self.w)
         dtypes = {k: schema.dtype_of(j) for j, k in enumerate(kinds)}
         floats = {k: self.numbers[k].astype(dtypes[k], copy=False) for k in kinds if kinds[k] != TEXT}
         blank = np.zeros(self.rows, np.int32)
@@ -146,7 +149,7 @@ def as_arrow(data: Any, missing: Collection[str] = ()) -> tuple[Any, bool]:
 
 def _without(frame: Any, missing: Collection[str]) -> Any:
     """A pandas frame whose columns of objects hold None in place of texts that stand for missing values."""
-    places = [i for i, kind in enumerate(frame.dtypes) if missing and kind == object]
+    places = [i for i, kind in enumerate(frame.dtypes) if missing and str(kind) == "object"]
     if places:
         frame = frame.copy(deep=False)
         for i in places:
@@ -156,7 +159,7 @@ def _without(frame: Any, missing: Collection[str]) -> Any:
 
 
 def dtypes_of(data: Any, table: Any) -> dict[str, str]:
-    """The dtypes in pandas of a table's columns, see `dtypes`: those of the frame that `data` is or would be."""
+    """The dtypes in pandas of a table's columns, of the frame that `data` is or would be; see `dtypes`."""
     if type(data).__module__.partition(".")[0] == "pandas":
         return of_frame(data)
     stored = stored_dtypes(table.schema)
@@ -170,12 +173,14 @@ def _unreadable(data: Any, error: Exception) -> DataError:
         try:
             pa.array(data[name], from_pandas=True)
         except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
-            texts = ((row, value) for row, value in enumerate(data[name]) if isinstance(value, str))
-            row, text = next(texts, (0, None))
-            if text is None:
+            texts = [(row, value) for row, value in enumerate(data[name]) if isinstance(value, str)]
+            if not texts:
                 return DataError("it holds values of several kinds", column=name, cure=ALIKE)
-            stray = Stray(text, f"row {row + 1} (counted from 1)")
-            return DataError(f"it holds text ({stray}) among numbers", column=name, cure=cure_of(stray.text))
+            row, text = next((pair for pair in texts if not is_number(pair[1])), texts[0])
+            stray = Stray(text, counted(row))
+            return DataError(
+                f"it holds text (for example {stray}) among numbers", column=name, cure=cure_of(stray.text)
+            )
         except KeyError:  # a name that is no text
             continue
     cure = "Give each column one kind of value and a name of its own."
@@ -261,11 +266,15 @@ def _floats(column: Any, dtype: np.dtype[Any]) -> np.ndarray:
 
 def filled(columns: Sequence[Any], rows: int, dtype: np.dtype[Any]) -> np.ndarray:
     """Columns as one C-ordered matrix, filled by blocks of rows that stay in the cache."""
+    return side_by_side([_floats(column, dtype) for column in columns], rows, dtype)
+
+
+def side_by_side(columns: Sequence[np.ndarray], rows: int, dtype: np.dtype[Any]) -> np.ndarray:
+    """Columns of numbers as one C-ordered matrix."""
     X = np.empty((rows, len(columns)), dtype)
-    plain = [_floats(column, dtype) for column in columns]
     step = block_rows(len(columns), dtype.itemsize)
     for at in range(0, rows, step):
-        for j, column in enumerate(plain):
+        for j, column in enumerate(columns):
             X[at : at + step, j] = column[at : at + step]
     return X
 

@@ -47,6 +47,7 @@ class Encoder(Columnwise):
 
     kind: ClassVar[Kind] = "exact"
     threads: ClassVar[bool] = False
+    whole: ClassVar[bool] = True
 
     def init(self, schema: Schema, rng: np.random.Generator) -> Asked:
         """Ask for the categories, or count those that the user gave.
@@ -88,7 +89,7 @@ class Encoder(Columnwise):
 
     def _check(self, block: Block, schema: Schema) -> None:
         require_weights(block.w, self.estimator)
-        if "text" not in schema.kinds:
+        if not schema.mixed:
             refuse_infinite(block.X, schema, self.estimator)
 
     def _check_known(self, local: Tally, model: Asked) -> None:
@@ -157,13 +158,15 @@ def _unknown(values: Values, schema: Schema) -> Any:
     known = [value for value in values if not is_missing(value)]
     if known and isinstance(known[0], str):
         return max(known, key=len) + "_"
+    if schema.mixed and known and isinstance(known[0], int):  # whole numbers beyond 2**53
+        return next(value for value in range(len(known) + 1) if value not in known)
     return np.nextafter(schema.dtype.type(max(known, default=0.0)), np.inf)
 
 
 def _table(columns: Sequence[Values], schema: Schema, fill: Sequence[Any] | None = None) -> np.ndarray:
     """Columns of unequal length side by side, filled up with `fill`, or with their own first value."""
     rows = max(map(len, columns), default=0)
-    table = np.empty((rows, len(columns)), dtype=object if "text" in schema.kinds else schema.dtype)
+    table = np.empty((rows, len(columns)), dtype=object if schema.mixed else schema.dtype)
     for j, values in enumerate(columns):
         table[: len(values), j] = values
         table[len(values) :, j] = values[0] if fill is None else fill[j]
