@@ -33,7 +33,8 @@ def _settled(path: str, columns: tuple[str, ...], form: CsvFormat, version: str)
     if not columns:
         return {}
     with opened(path, columns, {}, form) as reader:
-        types = {field.name: _start(field.type) for field in reader.schema}
+        first = next(iter(reader), None)
+        types = {k.name: _start(k.type, first and first.column(k.name)) for k in reader.schema}
     seen, hexes = _passed(path, types, form)
     whole = [name for name, kind in types.items() if pa.types.is_integer(kind) and seen[name].known]
     if hexes and whole:  # Arrow takes 0x10 for 16
@@ -71,8 +72,12 @@ def _unfit(batch: Any, types: dict[str, pa.DataType], seen: dict[str, _Seen]) ->
     return None
 
 
-def _start(kind: pa.DataType) -> pa.DataType:
+def _start(kind: pa.DataType, column: Any) -> pa.DataType:
     """The narrowest type to try, by what Arrow infers from the first block. Dates are text, as for pandas."""
+    if pa.types.is_floating(kind) and column is not None:
+        values = column.drop_null().to_numpy()
+        if (values == np.floor(values)).all() and np.abs(values).max(initial=0) >= 2.0**63:
+            return pa.uint64()
     if pa.types.is_null(kind) or pa.types.is_integer(kind):
         return pa.int64()
     return kind if pa.types.is_boolean(kind) or pa.types.is_floating(kind) else pa.string()

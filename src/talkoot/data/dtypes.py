@@ -81,24 +81,18 @@ def joint(names: Iterable[str]) -> str:
 
 
 def joint_dtype(columns: Iterable[tuple[str, str]]) -> str:
-    """The dtype of columns one below the other, by the kind and dtype of each.
+    """The dtype of columns one below the other, by the kind and dtype of each; see `joint`.
 
-    Columns of missing values only turn integers into floats, and leave other dtypes as they are.
+    Categories stay categories where a part holds nothing but missing values.
 
-    >>> joint_dtype([("number", "int64"), ("empty", "object")])
+    >>> joint_dtype([("number", "int64"), ("empty", "float64")])
     'float64'
     """
     pairs = [(kind, name) for kind, name in columns if name]
     known = [name for kind, name in pairs if kind != "empty"]
-    if not known:
-        return joint(name for _, name in pairs) if pairs else ""
-    name = joint(known)
-    if len(known) < len(pairs) and value_dtype(name) is not None:
-        values = value_dtype(name)
-        return (
-            {"b": "object[bool]", "i": "float64", "u": "float64"}.get(values.kind, name) if values else name
-        )
-    return name
+    if known and all(name.startswith("category") for name in known):
+        return joint(known)
+    return joint(name for _, name in pairs) if pairs else ""
 
 
 def _values(name: str) -> str:

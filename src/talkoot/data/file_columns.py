@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from talkoot.core.errors import DataError
-from talkoot.data.columns import EMPTY, NUMBER, TEXT, encoded, joint_kind, number_dtype
-from talkoot.data.dtypes import joint_dtype
+from talkoot.data.columns import EMPTY, NUMBER, TEXT, WHOLE, encoded, joint_kind, number_dtype
+from talkoot.data.dtypes import is_whole, joint_dtype
 from talkoot.data.facts import Facts
 from talkoot.data.file_facts import file_facts, left_out
 from talkoot.data.paths import format_of
@@ -44,10 +44,11 @@ def layout_of(parts: Sequence[Part], roles: Roles, site: Any = None) -> Layout:
         for name in found[0]:
             kinds[name] = _joined(name, kinds.get(name, EMPTY), facts[name], part)
     dtypes = {name: joint_dtype((facts[name].kind, facts[name].dtype) for facts in found) for name in kinds}
+    wide = {name: joint_kind(facts[name].kind for facts in found) for name in kinds}
     texts = [name for name, kind in kinds.items() if kind == TEXT]
     return Layout(
         names=tuple(kinds),
-        kinds=tuple(joint_kind(facts[name].kind for facts in found) for name in kinds),
+        kinds=tuple(NUMBER if wide[k] == WHOLE and not is_whole(dtypes[k]) else wide[k] for k in kinds),
         named=True,
         dtype=number_dtype([facts[name].type for facts in found for name in kinds]),
         dtypes=tuple(dtypes.values()),
@@ -57,7 +58,7 @@ def layout_of(parts: Sequence[Part], roles: Roles, site: Any = None) -> Layout:
 
 
 def _joined(name: str, before: str, facts: Facts, part: Part) -> str:
-    kind = NUMBER if facts.kind == "whole" else facts.kind
+    kind = NUMBER if facts.kind == WHOLE else facts.kind
     if {before, kind} == {NUMBER, TEXT}:
         stray = stray_of([part], name) if kind == TEXT else Stray()
         here = f"{stray} is text" if kind == TEXT else f"{part.path} holds numbers"
