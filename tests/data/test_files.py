@@ -295,8 +295,7 @@ WRONG: list[tuple[Callable[[Path], Any], dict[str, Any], str]] = [
     (
         lambda d: {"p": write(d, "p.csv", "a,t\n1,0\n"), "q": write(d, "q.csv", NUMBERS + "n/k,1\n")},
         {},
-        "node 'q', agreeing on a schema, column 'a': text here "
-        "(for example 'n/k' in row 300002 of {d}/q.csv), but numbers at 'p'",
+        "column 'a': text here (for example 'n/k' in row 300002 of {d}/q.csv), but numbers at 'p'",
     ),
     (
         lambda d: write(d, "d.csv", "a,a,t\n1,2,0\n"),

@@ -125,7 +125,10 @@ def require_same(data: Any, want: pd.DataFrame, **options: Any) -> None:
         text = any(isinstance(value, str) for value in column)
         assert (schema.kinds[j] == "text") == text, name
         if not column.isna().all():
-            assert pandas_dtype(schema.dtypes[j]) == str(column.dtype), name
+            agreed = pandas_dtype(schema.dtypes[j])  # parts with other categories are text for pandas.concat
+            assert str(column.dtype) in ((agreed, "str", "object") if agreed == "category" else (agreed,)), (
+                name
+            )
         if text:
             assert values.tolist() == [None if pd.isna(value) else value for value in column], name
         elif schema.kinds[j] == "whole":
@@ -182,7 +185,7 @@ def test_files_with_types_are_read_as_by_pandas(tmp_path: Path, kind: str, seed:
     parts = frames(seed + 1000)
     for i, part in enumerate(parts):
         whole = pa.Table.from_pandas(part)
-        folder = tmp_path / (f"year=202{i}/site={'ab'[i % 2]}" if kind == "hive" else "")
+        folder = tmp_path / (f"year=202{i}/clinic={'ab'[i % 2]}" if kind == "hive" else "")
         folder.mkdir(parents=True, exist_ok=True)
         if kind in ("parquet", "hive"):
             pq.write_table(whole, folder / f"{i}.parquet", row_group_size=11, write_statistics=seed % 2 == 0)

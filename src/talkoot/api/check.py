@@ -56,8 +56,8 @@ def check(
     2 nodes: 1 warning found in 1 columns of 100 rows (here 50, there 50)
     ...
     """
-    given = shards(data, target, by=by, encoding=encoding, missing=missing)
     chosen = (keys,) if isinstance(keys, str) else tuple(keys or ())
+    given = shards(data, target, by=by, encoding=encoding, missing=missing).with_keys(chosen)
     plan = Plan(Profile(keys=chosen, salt=secrets.token_hex(16)))
     job = Job.place(plan, given, on)
     found = run(plan, given, job.engine, schema=UNKNOWN)

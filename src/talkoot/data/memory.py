@@ -14,7 +14,7 @@ from talkoot.data.columns import encoded, target_values, to_arrow
 from talkoot.data.file_facts import index_of
 from talkoot.data.roles import Roles, node_names
 from talkoot.data.source import Source
-from talkoot.data.tables import TableShard, as_arrow, dtypes_of, from_arrow, is_table
+from talkoot.data.tables import TableShard, as_arrow, dtypes_of, from_arrow, is_table, several_kinds
 from talkoot.data.targets import as_target, as_weights
 
 
@@ -93,8 +93,8 @@ def _table(data: Any, missing: tuple[str, ...] = ()) -> tuple[Any, bool]:
 def _object_column(values: np.ndarray, j: int) -> Any:
     try:
         return to_arrow(values)
-    except DataError as error:
-        raise DataError(error.cause, column=str(j), cure=error.cure) from None
+    except DataError:
+        raise several_kinds(values, str(j)) from None
 
 
 def _column(table: Any, roles: Roles, role: str, missing: tuple[str, ...]) -> np.ndarray | None:

@@ -55,6 +55,14 @@ class Shards(Mapping[str, Source]):
         """Whether some node has a target."""
         return any(source.has_target for source in self.values())
 
+    def with_keys(self, keys: tuple[str, ...]) -> Shards:
+        """The same, with columns of files that only name rows, such as an index, read where they are keys."""
+        made = {
+            node: replace(s, roles=replace(s.roles, keys=keys)) if isinstance(s, FileShard) else s
+            for node, s in self.items()
+        }
+        return Shards(made, target=self.target)
+
     def deal(self, nodes: int) -> Shards:
         """The rows of a single source dealt over `nodes` nodes: consecutive, nearly equal parts, in order.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, final
 
@@ -173,18 +173,21 @@ def _unreadable(data: Any, error: Exception) -> DataError:
         try:
             pa.array(data[name], from_pandas=True)
         except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
-            texts = [(row, value) for row, value in enumerate(data[name]) if isinstance(value, str)]
-            if not texts:
-                return DataError("it holds values of several kinds", column=name, cure=ALIKE)
-            row, text = next((pair for pair in texts if not is_number(pair[1])), texts[0])
-            stray = Stray(text, counted(row))
-            return DataError(
-                f"it holds text (for example {stray}) among numbers", column=name, cure=cure_of(stray.text)
-            )
+            return several_kinds(data[name], name)
         except KeyError:  # a name that is no text
             continue
     cure = "Give each column one kind of value and a name of its own."
     return DataError(f"the table cannot be read: {error}", cure=cure)
+
+
+def several_kinds(values: Iterable[Any], column: str) -> DataError:
+    """The error for a column of objects that are not alike, with a text among numbers if there is one."""
+    texts = [(row, value) for row, value in enumerate(values) if isinstance(value, str)]
+    if not texts:
+        return DataError("it holds values of several kinds", column=column, cure=ALIKE)
+    row, text = next((pair for pair in texts if not is_number(pair[1])), texts[0])
+    shown = Stray(text, counted(row))
+    return DataError(f"it holds text (for example {shown}) among numbers", column=column, cure=cure_of(text))
 
 
 def from_arrow(
