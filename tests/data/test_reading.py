@@ -324,6 +324,23 @@ def test_a_stray_text_among_objects_may_be_declared_missing(make: Any) -> None:
     assert tk.fit(SimpleImputer(), data, nodes=1, missing=["?"], on=HERE).model.statistics_[0] == 2.0
 
 
+@pytest.mark.parametrize("kind", ["frame", ".parquet", ".feather"])
+def test_numbers_written_as_text_are_numbers_once_the_stray_one_is_declared(
+    tmp_path: Path, kind: str
+) -> None:
+    here, there = pd.DataFrame({"a": [1.0, 2.0]}), pd.DataFrame({"a": ["3", "?", " 5"]})
+    data = {"p": here, "q": there if kind == "frame" else written(there, tmp_path / f"q{kind}")}
+    with pytest.raises(DataError, match=r"\?. in row 2, counted from 1.*missing=\['\?'\]"):
+        tk.fit(SimpleImputer(), data, on=HERE)
+    assert tk.fit(SimpleImputer(), data, missing=["?"], on=HERE).model.statistics_ == [2.75]
+
+
+def test_a_stray_weight_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("a,t,w\n1,2,1\n2,3,?\n")
+    with pytest.raises(DataError, match=r"column 'w': '\?' in row 3 of .*a.csv is no number"):
+        tk.fit(LinearRegression(), tmp_path / "a.csv", "t", weight="w", on=HERE)
+
+
 def test_an_invisible_character_is_made_visible(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("a\n1\n2\u200b\n3\n", encoding="utf-8")
     with pytest.raises(DataError) as caught:

@@ -201,7 +201,7 @@ WRONG: list[tuple[Any, dict[str, Any], str]] = [
     ((X, Y), {"target": Y}, "given twice"),
     ((X, Y, W, W), {}, "a tuple of 4"),
     (object(), {}, "data of type object cannot be read"),
-    (np.array([[1, "a"], [2, 3]], dtype=object), {}, "column '1': the values are of several kinds"),
+    (np.array([[1, "a"], [2, 3]], dtype=object), {}, "column '1': it holds text (for example 'a' in row 1"),
     (pd.DataFrame(X, columns=["a", "a", "b"]), {}, "Duplicate column names"),
     (pa.table([[1], [2]], names=["a", "a"]), {}, "column 'a': two columns have this name"),
     (X, {"target": np.array([object()] * 11)}, "several kinds"),

@@ -61,15 +61,18 @@ def number_dtype(types: Sequence[pa.DataType]) -> np.dtype[Any]:
     return FLOAT32 if numbers and all(pa.types.is_float32(kind) for kind in numbers) else FLOAT64
 
 
-def numbers(column: Any, dtype: np.dtype[Any]) -> np.ndarray:
+def numbers(column: Any, dtype: np.dtype[Any], missing: Collection[str] = ()) -> np.ndarray:
     """A column of numbers as floats, with NaN for nulls; or as integers where none is null.
 
     Args:
         column: Arrow array or chunked array, (rows,).
         dtype: float32 or float64, int64 or uint64.
+        missing: texts that stand for a missing value, in a column of numbers written as text.
     """
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
+    if missing and kind_of(column.type) == TEXT:
+        column = pa.array([None if v is None else v.strip() for v in texts(column, missing)], pa.string())
     if pa.types.is_boolean(column.type):
         column = column.cast(pa.uint8())
     elif not (pa.types.is_floating(column.type) or pa.types.is_integer(column.type)):
@@ -108,11 +111,13 @@ def texts(column: Any, missing: Collection[str] = ()) -> np.ndarray:
     return np.asarray(levels[codes])
 
 
-def matrix(columns: Sequence[Any], rows: int, dtype: np.dtype[Any]) -> np.ndarray:
+def matrix(
+    columns: Sequence[Any], rows: int, dtype: np.dtype[Any], missing: Collection[str] = ()
+) -> np.ndarray:
     """Number columns side by side, (rows, columns), each of them contiguous."""
     X = np.empty((rows, len(columns)), dtype=dtype, order="F")
     for j, column in enumerate(columns):
-        X[:, j] = numbers(column, dtype)
+        X[:, j] = numbers(column, dtype, missing)
     return X
 
 

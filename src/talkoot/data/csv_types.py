@@ -12,8 +12,8 @@ import pyarrow as pa
 from talkoot.data.csvs import FALSE, PLAIN, TRUE, CsvFormat, header, opened
 from talkoot.data.facts import Facts
 from talkoot.data.paths import open_bytes, stamp
+from talkoot.data.reading import WRONG
 
-WRONG = re.compile(r"In CSV column #(\d+): .*conversion error to [^:]+: invalid value '(.*)'", re.DOTALL)
 WHOLE = re.compile(r"\s*-?\d+\s*")
 INTS = pa.large_string()  # stands for text that is whole numbers throughout: too large for 64 bits
 MANY = 1 << 24  # numbers in a nameless column that are remembered to see whether each is there once
@@ -58,7 +58,7 @@ def _passed(path: str, types: dict[str, pa.DataType], form: CsvFormat) -> tuple[
             found = WRONG.search(str(error))
             if found is None or order[int(found[1])] not in types:
                 raise
-            wrong = order[int(found[1])], found[2]
+            wrong = order[int(found[1])], found[3]
         if wrong is None:
             return seen, raw.hexes
         types[wrong[0]] = _wider(types[wrong[0]], wrong[1], seen[wrong[0]].known)

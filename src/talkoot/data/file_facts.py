@@ -6,12 +6,15 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from talkoot.data import csv_types, csvs
+from talkoot.data.columns import TEXT, encoded
 from talkoot.data.facts import Facts
 from talkoot.data.paths import format_of, open_file, stamp
 from talkoot.data.reading import Part, batches, parquet, read, reading, schema_of
+from talkoot.data.strays import are_numbers
 
 
 def file_facts(part: Part, columns: Iterable[str]) -> dict[str, Facts]:
@@ -29,8 +32,19 @@ def file_facts(part: Part, columns: Iterable[str]) -> dict[str, Facts]:
             found = csv_types.settled(part.path, inside, part.form)
         else:
             found = dict(_typed(part.path, inside, stamp(part.path)))
+            texts = [k for k, facts in found.items() if part.form.missing and facts.kind == TEXT]
+            found |= {k: Facts(type=pa.float64(), nulls=True) for k in texts if _holds_numbers(part, k)}
     values = {name: value for name, value in folders.items() if name in columns}
     return found | {k: Facts(type=v.type, nulls=not v.is_valid, known=v.is_valid) for k, v in values.items()}
+
+
+def _holds_numbers(part: Part, column: str) -> bool:
+    """Whether a text column holds numbers beside texts that stand for missing values, and some of these."""
+    seen: set[str | None] = set()
+    for batch in read(Part(part.path), [column], 1 << 16):
+        codes, levels = encoded(batch.column(column))
+        seen.update(levels[np.unique(codes)].tolist())
+    return are_numbers(seen, part.form.missing)
 
 
 def left_out(part: Part) -> dict[str, str]:

@@ -191,7 +191,7 @@ def _features(batch: Any, names: Sequence[str], schema: Schema, missing: tuple[s
             name: values(column, schema, j, missing)
             for j, (name, column) in enumerate(zip(names, columns, strict=True))
         }
-    X = matrix(columns, len(batch), schema.dtype)
+    X = matrix(columns, len(batch), schema.dtype, missing)
     if not schema.sparse:
         return X
     from scipy.sparse import csr_array
@@ -203,4 +203,4 @@ def values(column: Any, schema: Schema, j: int, missing: tuple[str, ...] = ()) -
     """A column of Arrow as a block of the schema holds its column `j`."""
     if schema.kinds[j] == TEXT:
         return texts(column, missing)
-    return numbers(column, schema.dtype_of(j))
+    return numbers(column, schema.dtype_of(j), missing)

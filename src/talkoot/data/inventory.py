@@ -18,7 +18,7 @@ from talkoot.core.shard import Block, Schema, Shard
 from talkoot.core.update import Update
 from talkoot.data.columns import NUMBER, WHOLE, distinct
 from talkoot.data.source import STEP, Layout, Source
-from talkoot.data.strays import Stray
+from talkoot.data.strays import Stray, is_number
 from talkoot.data.targets import is_text, missing, text_target
 
 
@@ -154,7 +154,9 @@ class _Targets:
         if self.labels:
             self._add_labels(y)
         elif is_text(y):
-            raise text_target(str(y[0]), self.column)
+            known = [str(value) for value in y if value is not None]
+            odd = next((value for value in known if not is_number(value)), known[0])
+            raise text_target(odd, self.column)
         else:
             self.dtype = "number"
             self.total = self.total + np.atleast_1d(y.sum(axis=0, dtype=np.float64))

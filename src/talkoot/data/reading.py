@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import lzma
+import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,11 @@ import pyarrow as pa
 from talkoot.core.errors import DataError
 from talkoot.data import csvs
 from talkoot.data.paths import format_of, open_file
+from talkoot.data.strays import cure_of
 
+WRONG = re.compile(
+    r"In CSV column #(\d+):(?: Row #(\d+):)? CSV conversion error to [^:]+: invalid value '(.*)'", re.S
+)
 BUFFER = 1 << 18  # bytes read at a time from each column of a Parquet file, whatever its row groups
 
 
@@ -66,10 +71,25 @@ def _read(part: Part, columns: Sequence[str], rows: int, types: csvs.Types) -> I
                 yield from _parquet(part, columns, rows)
             case "csv":
                 known = {name: kind for name, kind in types.items() if name in columns}
-                with csvs.opened(part.path, columns, known, part.form) as reader:
+                with _no_strays(part), csvs.opened(part.path, columns, known, part.form) as reader:
                     yield from _window(reader, part.start, part.stop)
             case _:
                 yield from _window(_arrow(part.path, columns), part.start, part.stop)
+
+
+@contextmanager
+def _no_strays(part: Part) -> Iterator[None]:
+    """A value of a CSV file that is not of its column's type as an error with its place."""
+    try:
+        yield
+    except pa.ArrowInvalid as error:
+        found = WRONG.search(str(error))
+        if found is None:
+            raise
+        column, row, value = int(found[1]), found[2], found[3]
+        name = csvs.header(part.path, part.form).names[column]
+        where = f"in row {row} of {part.path}" if row else f"in {part.path}"
+        raise DataError(f"{value!r} {where} is no number", column=name, cure=cure_of(value)) from None
 
 
 def _with_folders(batch: Any, columns: Sequence[str], folders: Mapping[str, Any]) -> Any:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import final
 
 import numpy as np
 
-NUMBER = re.compile(r"\s*[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|inf|infinity|nan)\s*", re.ASCII | re.I)
+NUMBER = re.compile(r"\s*[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|inf|infinity)\s*", re.ASCII | re.I)
 
 
 @final
@@ -52,6 +53,17 @@ def counted(row: int) -> str:
     'row 1, counted from 1'
     """
     return f"row {row + 1}, counted from 1"
+
+
+def are_numbers(texts: Collection[str | None], missing: Collection[str]) -> bool:
+    """Whether texts are numbers but for some that stand for missing values.
+
+    >>> are_numbers({"1", "?"}, ["?"]), are_numbers({"1", "2"}, ["?"]), are_numbers({"a", "?"}, ["?"])
+    (True, False, False)
+    """
+    known = {text for text in texts if text is not None}
+    rest = known.difference(missing)
+    return len(rest) < len(known) and all(map(is_number, rest))
 
 
 def in_table(codes: np.ndarray, levels: np.ndarray) -> Stray:

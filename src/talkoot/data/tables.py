@@ -12,12 +12,12 @@ import pyarrow as pa
 from talkoot.core.errors import DataError
 from talkoot.core.shard import Block, Schema
 from talkoot.data.arrays import ArrayShard
-from talkoot.data.columns import EMPTY, NUMBER, TEXT, WHOLE, encoded, kind_of, number_dtype, numbers
+from talkoot.data.columns import EMPTY, FLOAT64, NUMBER, TEXT, WHOLE, encoded, kind_of, number_dtype, numbers
 from talkoot.data.dtypes import is_whole, of_frame, pandas_name, value_dtype
 from talkoot.data.facts import EXACT
 from talkoot.data.file_facts import index_of, stored_dtypes
 from talkoot.data.source import ALIKE, Layout, Source, block_rows, cuts, wanted
-from talkoot.data.strays import Stray, counted, cure_of, in_table, is_number
+from talkoot.data.strays import Stray, are_numbers, counted, cure_of, in_table, is_number
 from talkoot.data.targets import encode
 
 NO_TEXT = np.array([None], dtype=object)
@@ -214,7 +214,11 @@ def from_arrow(
         missing: texts that stand for a missing value.
     """
     names = tuple(features) if named else tuple(map(str, range(len(features))))
-    columns = dict(zip(names, (table.column(k) for k in features), strict=True))
+    columns = dict(zip(names, (_plain(table.column(k), missing) for k in features), strict=True))
+    dtypes = {
+        k: "float64" if c.type != table.column(k).type else dtypes[k]
+        for k, c in zip(features, columns.values(), strict=True)
+    }
     kinds = {
         k: _kind(column, dtypes[own]) for own, (k, column) in zip(features, columns.items(), strict=True)
     }
@@ -237,6 +241,16 @@ def from_arrow(
     floats = {k: _floats(c, exact[k] or dtype) for k, c in plain.items()}
     codes, levels = ({k: pair[i] for k, pair in text.items()} for i in (0, 1))
     return TableShard(name=name, numbers=floats, codes=codes, levels=levels, y=y, w=w, own=own)
+
+
+def _plain(column: Any, missing: Collection[str]) -> Any:
+    """A column; as floats where it is numbers written as text, beside texts that stand for missing values."""
+    if not missing or kind_of(column.type) != TEXT:
+        return column
+    codes, levels = encoded(column)
+    if not are_numbers(levels[np.unique(codes)].tolist(), missing):
+        return column
+    return pa.chunked_array([pa.array(numbers(column, FLOAT64, missing), from_pandas=True)])
 
 
 def _without_texts(

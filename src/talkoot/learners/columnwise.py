@@ -101,7 +101,8 @@ def refuse_infinite(X: Any, schema: Schema, estimator: Any) -> None:
     bad = np.isinf(X.toarray() if schema.sparse else X)
     column = int(bad.any(axis=0).argmax())
     raise DataError(
-        f"{int(bad[:, column].sum())} values are infinite, which {type(estimator).__name__} does not accept",
+        f"at least {int(bad[:, column].sum())} values are infinite, "
+        f"which {type(estimator).__name__} does not accept",
         column=schema.column(column),
         cure="Clean the column, or make them missing (NaN).",
     )
