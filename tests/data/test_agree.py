@@ -150,13 +150,13 @@ WRONG: list[tuple[Any, Any, bool, str]] = [
         {"p": TABLE, "q": TABLE.assign(b="?")},
         None,
         False,
-        "node 'q', agreeing on a schema, column 'b': text here (for example '?'), but numbers at 'p'",
+        "column 'b': text here (for example '?' in row 1, counted from 1), but numbers at 'p'",
     ),
     (
         {"p": TABLE.assign(b=["1"] * 19 + ["n/k"]), "q": TABLE},
         None,
         False,
-        "node 'p', agreeing on a schema, column 'b': text here (for example 'n/k'), but numbers at 'q'",
+        "column 'b': text here (for example 'n/k' in row 20, counted from 1), but numbers at 'q'",
     ),
     (
         {"p": TABLE, "q": TABLE[["a", "b"]]},

@@ -201,7 +201,7 @@ WRONG: list[tuple[Any, dict[str, Any], str]] = [
     ((X, Y), {"target": Y}, "given twice"),
     ((X, Y, W, W), {}, "a tuple of 4"),
     (object(), {}, "data of type object cannot be read"),
-    (np.array([[1, "a"], [2, 3]], dtype=object), {}, "column '1': the values are of several kinds"),
+    (np.array([[1, "a"], [2, 3]], dtype=object), {}, "column '1': it holds text (for example 'a' in row 1"),
     (pd.DataFrame(X, columns=["a", "a", "b"]), {}, "Duplicate column names"),
     (pa.table([[1], [2]], names=["a", "a"]), {}, "column 'a': two columns have this name"),
     (X, {"target": np.array([object()] * 11)}, "several kinds"),
@@ -241,5 +241,8 @@ def test_large_blocks_are_cut_to_fit_a_cache() -> None:
 
 def test_text_among_the_numbers_of_a_data_frame_is_shown_with_its_column() -> None:
     frame = pd.DataFrame({"bp": [1.0, 2.0, 3.0], "age": pd.Series([31, "forty", 52], dtype=object)})
-    with pytest.raises(DataError, match="node 'va', column 'age': it holds text .for example 'forty'. among"):
+    with pytest.raises(
+        DataError,
+        match="node 'va', column 'age': it holds text .for example 'forty' in row 2, counted from 1. among",
+    ):
         shards({"va": frame})

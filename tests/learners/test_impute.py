@@ -126,7 +126,7 @@ def test_laws(imputer: Any) -> None:
         (SimpleImputer(missing_values=-1), HOLES, "column '0': values are missing besides those .*=-1 marks"),
         (SimpleImputer(missing_values=None), HOLES, "'X' and 'missing_values' types are expected to be both"),
         (SimpleImputer(strategy="constant", fill_value="a"), HOLES, "fill_value='a'.*cannot be cast"),
-        (SimpleImputer(), np.array([[np.inf]]), "column '0': 1 values are infinite"),
+        (SimpleImputer(), np.array([[np.inf]]), "column '0': at least 1 values are infinite"),
         (
             SimpleImputer(missing_values="?", strategy="most_frequent"),
             TEXT[["job"]],

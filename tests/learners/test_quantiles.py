@@ -140,7 +140,7 @@ def test_laws() -> None:
     [
         (RobustScaler(), WIDE, "Cannot center sparse matrices: use `with_centering=False`"),
         (RobustScaler(quantile_range=(80.0, 20.0)), X, "Invalid quantile range"),
-        (RobustScaler(), np.array([[np.inf]]), "column '0': 1 values are infinite"),
+        (RobustScaler(), np.array([[np.inf]]), "column '0': at least 1 values are infinite"),
         (
             QuantileTransformer(n_quantiles=200, subsample=100),
             X,

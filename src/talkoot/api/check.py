@@ -22,6 +22,8 @@ def check(
     target: Any = None,
     *,
     by: str | None = None,
+    encoding: str | None = None,
+    missing: Sequence[str] | None = None,
     keys: str | Sequence[str] | None = None,
     on: Engine | None = None,
 ) -> Contract:
@@ -36,6 +38,8 @@ def check(
         data: the nodes' rows: whatever `tk.shards` takes.
         target: the target, by name for tables and files.
         by: a column whose values name the nodes.
+        encoding: how the text of CSV files is encoded, such as "cp1252"; UTF-8 by default.
+        missing: texts that stand for a missing value, such as ``["?"]``.
         keys: the columns that tell rows apart, to find rows that two nodes share; by default all columns.
         on: where; chosen where it is None.
 
@@ -52,8 +56,8 @@ def check(
     2 nodes: 1 warning found in 1 columns of 100 rows (here 50, there 50)
     ...
     """
-    given = shards(data, target, by=by)
     chosen = (keys,) if isinstance(keys, str) else tuple(keys or ())
+    given = shards(data, target, by=by, encoding=encoding, missing=missing).with_keys(chosen)
     plan = Plan(Profile(keys=chosen, salt=secrets.token_hex(16)))
     job = Job.place(plan, given, on)
     found = run(plan, given, job.engine, schema=UNKNOWN)

@@ -34,6 +34,8 @@ def compare(
     target: Any = None,
     *,
     by: str | None = None,
+    encoding: str | None = None,
+    missing: Sequence[str] | None = None,
     folds: int = 5,
     repeats: int = 1,
     scoring: str | None = None,
@@ -53,6 +55,8 @@ def compare(
         data: rows of two nodes or more; see `shards`.
         target: the target's column, where the rows do not come with theirs.
         by: a column whose values name the nodes.
+        encoding: how the text of CSV files is encoded, such as "cp1252"; UTF-8 by default.
+        missing: texts that stand for a missing value, such as ``["?"]``.
         folds: parts that each node's rows are dealt into.
         repeats: how often to deal anew; more make the scores steadier.
         scoring: name of a scikit-learn scorer; area under the ROC curve for two classes, accuracy for
@@ -83,7 +87,7 @@ def compare(
         raise PlanError(
             f"{type(estimator).__name__} predicts nothing", cure="Take a classifier or regressor."
         )
-    given = shards(data, target, by=by)
+    given = shards(data, target, by=by, encoding=encoding, missing=missing)
     if len(given) < 2:
         cure = 'Give {"name": rows, ...}, or by= a column whose values name the nodes.'
         raise DataError("there is one node, so there is nothing to compare", cure=cure)

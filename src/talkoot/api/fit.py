@@ -154,6 +154,8 @@ def fit(
     by: str | None = None,
     nodes: int | None = None,
     columns: Sequence[Any] | None = None,
+    encoding: str | None = None,
+    missing: Sequence[str] | None = None,
     on: Engine | None = None,
     sync: Sync | None = None,
     chain: Sequence[Transform] | None = None,
@@ -174,6 +176,8 @@ def fit(
         nodes: deal the rows of one source over that many nodes; as many as the engine works on at once
             by default.
         columns: the feature columns; all others by default.
+        encoding: how the text of CSV files is encoded, such as "cp1252"; UTF-8 by default.
+        missing: texts that stand for a missing value, such as ``["?"]``.
         on: where the nodes are, such as ``tk.Local(2)``; chosen for the job and this machine by default.
         sync: when the nodes meet, such as ``tk.rounds(50, deadline="10m")`` or ``tk.every(steps=100)``;
             until the learner is done by default, which for tasks of torch is at every step.
@@ -203,7 +207,17 @@ def fit(
     learner = learner_for(estimator)
     links = [weigh("rows")] if chain is None and learner.means else chain or ()
     plan = Plan(learner, chain=links, outer=outer, sync=sync, seed=seed)
-    given = _given(learner, data, target, weight=weight, by=by, nodes=nodes, columns=columns)
+    given = _given(
+        learner,
+        data,
+        target,
+        nodes=nodes,
+        columns=columns,
+        weight=weight,
+        by=by,
+        encoding=encoding,
+        missing=missing,
+    )
     spread = nodes is None and by is None and not isinstance(data, Mapping)
     return _done(Job.place(plan, given, on, spread=spread), log, progress)
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 from scipy import sparse
 
 from talkoot.api.pool import Pool
-from talkoot.data.paths import are_paths, expand
+from talkoot.data.paths import are_paths, expand, located
 
 
 def read(
@@ -73,7 +73,8 @@ def _features(X: Any, names: Sequence[Any], columns: Any) -> Any:
 def _rows(data: Any, csv: Mapping[str, Any]) -> Any:
     """Features and all other columns: a pandas frame, or an array, or a sparse matrix."""
     if are_paths(data):
-        return _files(expand(data), csv)
+        hive = any(folders for _, folders in located(data))
+        return _files(expand(data), csv, hive=hive)
     if hasattr(data, "iloc") or sparse.issparse(data):
         return data
     if hasattr(data, "__arrow_c_stream__"):
@@ -81,8 +82,8 @@ def _rows(data: Any, csv: Mapping[str, Any]) -> Any:
     return np.asarray(data)
 
 
-def _files(paths: Sequence[str], csv: Mapping[str, Any]) -> Any:
-    if any("=" in folder for path in paths for folder in PurePath(path).parts[:-1]):
+def _files(paths: Sequence[str], csv: Mapping[str, Any], *, hive: bool) -> Any:
+    if hive:
         import pyarrow.dataset as ds  # knows folders such as year=2026
 
         suffix = PurePath(paths[0]).suffix.lstrip(".")
@@ -110,9 +111,9 @@ def _file(path: str, csv: Mapping[str, Any]) -> Any:
 
 
 def _uncounted(frame: Any) -> Any:
-    """Without a first column that has no name and counts the rows: an index that pandas wrote."""
+    """Without a first column that has no name and numbers the rows: an index that pandas wrote."""
     first = frame.columns[0] if len(frame.columns) else ""
-    counted = first == "Unnamed: 0" and frame[first].tolist() == list(range(len(frame)))
+    counted = first == "Unnamed: 0" and frame[first].dtype.kind in "iu" and frame[first].is_unique
     return frame.drop(columns=first) if counted else frame
 
 

@@ -46,6 +46,8 @@ def verify(
     weight: Any = None,
     by: str | None = None,
     columns: Sequence[Any] | None = None,
+    encoding: str | None = None,
+    missing: Sequence[str] | None = None,
     nodes: Sequence[int] = (1, 2, 3, 7),
     on: Engine | None = None,
     seed: int = 0,
@@ -69,6 +71,8 @@ def verify(
         weight: the column of sample weights, or an array.
         by: a column whose values name the nodes.
         columns: the feature columns; all others by default.
+        encoding: how the text of CSV files is encoded, such as "cp1252"; UTF-8 by default.
+        missing: texts that stand for a missing value, such as ``["?"]``.
         nodes: numbers of nodes to deal the rows over.
         on: where the nodes are; chosen for the job and this machine by default.
         seed: all random numbers of Talkoot's fits follow from it.
@@ -91,7 +95,7 @@ def verify(
     require_estimator(estimator, "tk.verify")
     if not nodes:
         raise PlanError("nodes= names no number of nodes", cure="Write nodes=(1, 2, 3), for example.")
-    given = shards(data, target, weight=weight, by=by, columns=columns)
+    given = shards(data, target, weight=weight, by=by, columns=columns, encoding=encoding, missing=missing)
     job = Job.place(Plan(learner_for(estimator), seed=seed), given, on)
     schema, bound = job.agree()
     if size(schema) > LIMIT:
@@ -99,7 +103,8 @@ def verify(
             f"the rows take {size(schema) / 2**30:.1f} GB, and scikit-learn would need them in this process",
             cure="Verify on a part of the rows.",
         )
-    pool, notes = _alone(data, bound, schema, target=target, weight=weight, by=by, columns=columns)
+    csv = {"encoding": encoding or "utf-8", "na_values": missing}
+    pool, notes = _alone(data, bound, schema, target=target, weight=weight, by=by, columns=columns, **csv)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the solvers get a later end than they reach
         plain = pool.double().fit(estimator)

@@ -113,7 +113,8 @@ def shards(options: argparse.Namespace) -> Any:
 
 def roles(options: argparse.Namespace) -> dict[str, Any]:
     """What columns are for, and how rows are dealt, as keyword arguments of the API."""
-    return {name: getattr(options, name) for name in ("target", "weight", "by", "nodes", "columns")}
+    names = ("target", "weight", "by", "nodes", "columns", "encoding", "missing")
+    return {name: getattr(options, name) for name in names}
 
 
 def place(options: argparse.Namespace) -> Engine | None:

@@ -200,6 +200,10 @@ def _data(made: Parser) -> None:
     group.add_argument(
         "--columns", nargs="+", metavar="COLUMN", help="the features; all other columns by default"
     )
+    group.add_argument(
+        "--encoding", metavar="NAME", help="how CSV files are encoded, such as cp1252; UTF-8 by default"
+    )
+    group.add_argument("--missing", nargs="+", metavar="TEXT", help="stands for a missing value, such as '?'")
 
 
 def _place(made: Parser) -> None:

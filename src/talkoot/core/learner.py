@@ -30,6 +30,7 @@ class Learner(ABC):
         threads: `work` spends its time in kernels that release the interpreter lock.
         samples: it reads single samples in an order of its own, not blocks of rows in theirs; its
             shards are `talkoot.data.samples.Samples`.
+        whole: it tells whole numbers beyond 2**53 apart; for others they become floats.
         ends: it knows after how many rounds it is done; see `limit`.
         means: its updates make sense only as a mean, so plans must weigh them.
     """
@@ -52,6 +53,11 @@ class Learner(ABC):
     def threads(self) -> bool:
         """Whether `work` leaves other threads the interpreter."""
         return True
+
+    @property
+    def whole(self) -> bool:
+        """Whether it tells whole numbers beyond 2**53 apart."""
+        return False
 
     @abstractmethod
     def init(self, schema: Schema, rng: np.random.Generator) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, final
 
 import numpy as np
@@ -43,10 +43,10 @@ class Schema:
 
     Args:
         names: feature names in their agreed order; None for arrays without names.
-        kinds: "number" or "text", one for each feature.
+        kinds: "number", "whole" (numbers beyond 2**53, which stay integers) or "text", one for each feature.
         dtype: float32 if every number column is float32 at every node, else float64.
-        origins: for each feature numpy's letter of what it was before it became a float: "b" booleans,
-            "i" whole numbers, "f" floats, "O" text. Empty where rows were transformed.
+        dtypes: for each feature its dtype in pandas, such as "bool", "int64" or "category", with the values'
+            where it does not tell, as in "category[int64]". Empty where rows were transformed.
         sparse: the rows come as CSR.
         rows: number of rows over all nodes.
         center: (features,) float64, near the mean of each number column: what sums are taken about, so
@@ -55,12 +55,13 @@ class Schema:
         target: name of the target column, if it has one.
         target_center: near the mean of a numeric target, (outputs,) float64.
         outputs: number of target columns; 0 for a one-dimensional target or none.
+        strays: for text columns that are numbers for the most part: a text among them, and where.
     """
 
     names: tuple[str, ...] | None
     kinds: tuple[str, ...]
     dtype: np.dtype[Any]
-    origins: str = ""
+    dtypes: tuple[str, ...] = ()
     sparse: bool = False
     rows: int
     center: np.ndarray
@@ -68,11 +69,27 @@ class Schema:
     target: str | None = None
     target_center: np.ndarray | None = None
     outputs: int = 0
+    strays: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
     @property
     def features(self) -> int:
         """Number of feature columns."""
         return len(self.kinds)
+
+    @property
+    def mixed(self) -> bool:
+        """Whether blocks are mappings of columns, since some hold text or whole numbers beyond 2**53."""
+        return any(kind != "number" for kind in self.kinds)
+
+    def dtype_of(self, index: int) -> np.dtype[Any]:
+        """The dtype of a column of numbers in blocks."""
+        if self.kinds[index] != "whole":
+            return self.dtype
+        return np.dtype(np.uint64 if "uint64" in self.dtypes[index] else np.int64)
+
+    def floats(self) -> Schema:
+        """The same with floats in place of whole numbers beyond 2**53, as most learners read them."""
+        return replace(self, kinds=tuple("number" if kind == "whole" else kind for kind in self.kinds))
 
     def column(self, index: int) -> str:
         """The name of a feature as errors should print it."""

@@ -9,7 +9,8 @@ from typing import Any, final
 import numpy as np
 
 from talkoot.core.shard import Block, Schema
-from talkoot.data.columns import FLOAT32, FLOAT64, NUMBER
+from talkoot.data.columns import FLOAT32, FLOAT64, NUMBER, WHOLE
+from talkoot.data.facts import EXACT
 from talkoot.data.source import Layout, Source, block_rows, cuts, wanted
 from talkoot.data.targets import encode
 
@@ -54,12 +55,17 @@ class ArrayShard(Source):
         features = self.X.shape[1]
         return Layout(
             names=tuple(map(str, range(features))),
-            kinds=(NUMBER,) * features,
+            kinds=(WHOLE if self._is_wide() else NUMBER,) * features,
             named=False,
             dtype=FLOAT32 if self.X.dtype == np.float32 else FLOAT64,
-            origins={"b": "b", "i": "i", "u": "i"}.get(self.X.dtype.kind, "f") * features,
+            dtypes=(self.X.dtype.name,) * features,
             sparse=not isinstance(self.X, np.ndarray),
         )
+
+    def _is_wide(self) -> bool:
+        """Whether some whole number is too large for float64; an array then stays whole throughout."""
+        whole = isinstance(self.X, np.ndarray) and self.X.dtype in (np.int64, np.uint64)
+        return whole and self.X.size > 0 and max(int(self.X.max()), -int(self.X.min())) > EXACT
 
     def targets(self) -> Iterator[tuple[np.ndarray | None, np.ndarray | None, int]]:
         """All at once: they lie in memory."""

@@ -40,7 +40,12 @@ def examine(
         for name in dict.fromkeys(name for here in known.values() for name in here.columns)
         if name not in keys
     }
-    found = [*_rows(known, nodes), *columnwise.names(known), *columnwise.kinds(columns)]
+    found = [
+        *_rows(known, nodes),
+        *columnwise.names(known),
+        *columnwise.kinds(columns),
+        *columnwise.left_out(known),
+    ]
     tests = (len(columns) + 1) * len(known) * 4  # missing values, codes, categories, distribution
     for name, views in columnwise.comparable(columns).items():
         found += shifts.column(name, views, tests)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from talkoot.core.errors import DataError
 
-NUMBER, TEXT, EMPTY = "number", "text", "empty"
-USABLE = (NUMBER, TEXT, EMPTY)
+NUMBER, WHOLE, TEXT, EMPTY = "number", "whole", "text", "empty"  # whole numbers that floats do not hold
+USABLE = (NUMBER, WHOLE, TEXT, EMPTY)
 FEW = 1 << 16  # integers so near to each other are counted, not sorted
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
@@ -45,10 +45,14 @@ def origin_of(kind: pa.DataType) -> str:
     return "b" if pa.types.is_boolean(kind) else "i" if pa.types.is_integer(kind) else "f"
 
 
-def joint_origin(origins: Iterable[str]) -> str:
-    """The letter of a column that has several: floats hold all numbers; text and nothing leave no trace."""
-    found = set(origins) - {"O"}
-    return found.pop() if len(found) == 1 else "f" if found else "O"
+def joint_kind(kinds: Iterable[str]) -> str:
+    """The kind of a column that has several; text among numbers stays with the first.
+
+    >>> joint_kind(["number", "empty", "whole"]), joint_kind(["empty"])
+    ('whole', 'empty')
+    """
+    found = [kind for kind in kinds if kind != EMPTY]
+    return WHOLE if WHOLE in found and set(found) <= {NUMBER, WHOLE} else next(iter(found), EMPTY)
 
 
 def number_dtype(types: Sequence[pa.DataType]) -> np.dtype[Any]:
@@ -57,15 +61,18 @@ def number_dtype(types: Sequence[pa.DataType]) -> np.dtype[Any]:
     return FLOAT32 if numbers and all(pa.types.is_float32(kind) for kind in numbers) else FLOAT64
 
 
-def numbers(column: Any, dtype: np.dtype[Any]) -> np.ndarray:
-    """A column of numbers as floats; nulls are NaN.
+def numbers(column: Any, dtype: np.dtype[Any], missing: Collection[str] = ()) -> np.ndarray:
+    """A column of numbers as floats, with NaN for nulls; or as integers where none is null.
 
     Args:
         column: Arrow array or chunked array, (rows,).
-        dtype: float32 or float64.
+        dtype: float32 or float64, int64 or uint64.
+        missing: texts that stand for a missing value, in a column of numbers written as text.
     """
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
+    if missing and kind_of(column.type) == TEXT:
+        column = pa.array([None if v is None else v.strip() for v in texts(column, missing)], pa.string())
     if pa.types.is_boolean(column.type):
         column = column.cast(pa.uint8())
     elif not (pa.types.is_floating(column.type) or pa.types.is_integer(column.type)):
@@ -94,33 +101,37 @@ def encoded(column: Any) -> tuple[np.ndarray, np.ndarray]:
     return codes, levels
 
 
-def texts(column: Any) -> np.ndarray:
-    """A text column as an object array of str; nulls are None."""
+def texts(column: Any, missing: Collection[str] = ()) -> np.ndarray:
+    """A text column as an object array of str; nulls, and texts that stand for missing values, are None."""
     if pa.types.is_null(column.type):
         return np.full(len(column), None, dtype=object)
     codes, levels = encoded(column)
+    for text in missing:
+        levels[levels == text] = None
     return np.asarray(levels[codes])
 
 
-def matrix(columns: Sequence[Any], rows: int, dtype: np.dtype[Any]) -> np.ndarray:
+def matrix(
+    columns: Sequence[Any], rows: int, dtype: np.dtype[Any], missing: Collection[str] = ()
+) -> np.ndarray:
     """Number columns side by side, (rows, columns), each of them contiguous."""
     X = np.empty((rows, len(columns)), dtype=dtype, order="F")
     for j, column in enumerate(columns):
-        X[:, j] = numbers(column, dtype)
+        X[:, j] = numbers(column, dtype, missing)
     return X
 
 
-def target_values(column: Any) -> np.ndarray:
+def target_values(column: Any, missing: Collection[str] = ()) -> np.ndarray:
     """A target column as numpy would have it: ints, bools and floats as they are, text as objects.
 
-    Nulls turn integers and bools into floats with NaN, and text into None.
+    Nulls turn integers and bools into floats with NaN, and text into None; so do texts in `missing`.
 
     Raises:
         DataError: dates and other types that are no target.
     """
     kind = kind_of(column.type)
     if kind in (TEXT, EMPTY):
-        return texts(column)
+        return texts(column, missing)
     if kind != NUMBER:
         raise DataError(
             f"the target holds {kind}",

@@ -10,6 +10,7 @@ from talkoot.data.columns import EMPTY, NUMBER, TEXT, USABLE
 from talkoot.data.contract import Finding, percent
 from talkoot.data.views import Said, View
 
+FEW = 3  # texts among numbers up to which they may stand for missing values
 Columns = dict[str, dict[str, View]]  # column -> node -> what it is there
 
 
@@ -52,26 +53,68 @@ def kinds(columns: Columns) -> Iterator[Finding]:
                     what=f"holds {view.kind}, which learners cannot read",
                     cure="Turn it into numbers or text, or leave it out with columns=.",
                 )
-        if any(view.kind == NUMBER for view in views.values()):
-            for node, view in views.items():
-                if view.kind == TEXT:
-                    yield _text(name, node, view)
+        number = any(view.kind == NUMBER for view in views.values())
+        for node, view in views.items():
+            if view.kind == TEXT and number:
+                yield _text(name, node, view)
+            elif view.kind == TEXT and (found := _among(name, node, view)):
+                yield found
 
 
 def _text(name: str, node: str, view: View) -> Finding:
     strays = view.as_number().strays
     share = sum(strays.values()) / view.rows
+    where = f", first in {view.place}" if view.place else ""
     shown = ", ".join(repr(text) for text in list(strays)[:3])
     if not strays:
         what, cure = "holds numbers written as text", "Read the column as numbers."
-    elif len(strays) <= 3 and share < 1:
-        what = f"{shown} stands in {percent(share)} of the rows, and numbers elsewhere"
-        sign = next(iter(strays))
-        cure = f"If {sign!r} means missing, read it so: pandas.read_csv(..., na_values={sign!r})."
+    elif len(strays) <= FEW and share < 1:
+        what = f"{shown} stands in {percent(share)} of the rows{where}, and numbers elsewhere"
+        cure = _declare(list(strays))
     else:
-        what = f"holds text, such as {shown}, where other nodes hold numbers"
+        what = f"holds text, such as {shown}{where}, where other nodes hold numbers"
         cure = "Code the column alike at all nodes."
     return Finding(severity="error", kind="text", node=node, column=name, what=what, cure=cure, size=share)
+
+
+def _among(name: str, node: str, view: View) -> Finding | None:
+    """A few texts in a column of numbers, where no node has numbers only."""
+    strays = view.as_number().strays
+    share = sum(strays.values()) / view.known if view.known else 1.0
+    if not strays or len(strays) > FEW or share >= 0.5:
+        return None
+    shown = ", ".join(map(repr, strays))
+    where = f", first in {view.place}" if view.place else ""
+    what = f"{shown} stands in {percent(share)} of the rows{where}, among numbers, so the column is text"
+    return Finding(
+        severity="warning",
+        kind="text",
+        node=node,
+        column=name,
+        what=what,
+        cure=_declare(list(strays)),
+        size=share,
+    )
+
+
+def _declare(strays: list[str]) -> str:
+    """How to declare texts missing."""
+    shown = ", ".join(map(repr, strays))
+    return f"If {shown} means missing, say missing=[{shown}]."
+
+
+def left_out(nodes: Mapping[str, Said]) -> Iterator[Finding]:
+    """Columns that are no features, since they only name or number the rows."""
+    for node, said in nodes.items():
+        for name, why in said.left_out.items():
+            yield Finding(
+                severity="note",
+                kind="index",
+                node=node,
+                column=name,
+                what=f"{why}, so it is left out",
+                cure="To learn from it, name the features with columns=.",
+            )
 
 
 def comparable(columns: Columns) -> Columns:

@@ -18,7 +18,8 @@ KINDS = {
     "rows": ("rows", ""),
     "schema": ("columns that nodes do not share", ""),
     "type": ("columns that learners cannot read", ""),
-    "text": ("text where other nodes hold numbers", "{}"),
+    "text": ("text among numbers", "{}"),
+    "index": ("columns left out", ""),
     "units": ("other units", ""),
     "constant": ("one value only here (and the share of other values elsewhere)", "{}"),
     "code": ("codes for missing values", "{}"),
@@ -41,8 +42,8 @@ class Finding:
     Args:
         severity: "error": training fails, or reads one thing as another; "warning": it will suffer, or
             something was probably recorded differently; "note": worth knowing.
-        kind: "schema", "text", "type", "units", "category", "spelling", "missing", "constant", "code",
-            "infinite", "labels", "shift", "duplicates", "keys" or "rows".
+        kind: "schema", "text", "type", "index", "units", "category", "spelling", "missing", "constant",
+            "code", "infinite", "labels", "shift", "duplicates", "keys" or "rows".
         what: what was found, in a sentence.
         cure: what to do about it.
         node: where, if at one node.

@@ -1,100 +1,199 @@
-"""CSV files: which type each column has over all of its rows, and reading in a stream."""
+"""CSV files: their header, their encoding, and reading in a stream."""
 
 from __future__ import annotations
 
-import re
+import codecs
+import csv
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, final
 
 import pyarrow as pa
 import pyarrow.csv as pc
 
-from talkoot.data.columns import EMPTY, NUMBER, TEXT, kind_of
-from talkoot.data.paths import open_file, stamp
+from talkoot.core.errors import DataError
+from talkoot.data.paths import open_bytes, open_file, stamp
 
 Types = Mapping[str, pa.DataType]
 
 # What stands for a missing value: as in pandas.read_csv, so that answers are the same.
 MISSING = ["", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN"]
 MISSING += ["<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"]
-WRONG = re.compile(r"In CSV column #(\d+): .*conversion error to [^:]+: invalid value")
+TRUE, FALSE = ["True", "TRUE", "true"], ["False", "FALSE", "false"]
+UTF8 = "utf-8"
+BLOCK = 1 << 20
+# How other files begin that are called .csv, and what to do about them.
+BEGINS = {
+    b"\xff\xfe": 'It is written in UTF-16: say encoding="utf-16".',
+    b"\xfe\xff": 'It is written in UTF-16: say encoding="utf-16".',
+    b"\x1f\x8b": "It is compressed by gzip: let its name end with .csv.gz.",
+    b"\x28\xb5\x2f\xfd": "It is compressed by zstd: let its name end with .csv.zst.",
+    b"BZh": "It is compressed by bzip2: let its name end with .csv.bz2.",
+    b"\xfd7zXZ": "It is compressed by xz: let its name end with .csv.xz.",
+    b"PK\x03\x04": "It is a zip archive, or a workbook of a spreadsheet: save it as CSV.",
+    b"PAR1": "It is a Parquet file: let its name end with .parquet.",
+}
 
 
-@contextmanager
-def opened(path: str, columns: Sequence[str], types: Types) -> Iterator[Any]:
-    """A streaming reader of some columns (all of them for none), with the types that are known."""
-    between = "\t" if ".tsv" in path.lower() else ","
-    reader = pc.open_csv(
-        open_file(path),
-        read_options=pc.ReadOptions(block_size=1 << 20, use_threads=False),
-        parse_options=pc.ParseOptions(delimiter=between, newlines_in_values=True),
-        convert_options=pc.ConvertOptions(
-            column_types=dict(types),
-            include_columns=list(columns) or None,
-            strings_can_be_null=True,
-            null_values=MISSING,
-        ),
-    )
-    with closing(reader):
-        yield reader
-
-
-def settled(path: str, features: tuple[str, ...], target: str | None) -> Types:
-    """The types of columns that hold in every row of a file.
-
-    A process reads a file through for this once, as long as the file stays the same.
+@final
+@dataclass(frozen=True, slots=True)
+class CsvFormat:
+    """How CSV files are to be read.
 
     Args:
-        path: the file.
-        features: columns whose numbers become floats.
-        target: a column whose integers stay integers while all of its values are.
+        encoding: how their text is encoded.
+        missing: texts that stand for a missing value, beside those of pandas.read_csv.
     """
-    return _settled(path, features, target, stamp(path))
+
+    encoding: str = UTF8
+    missing: tuple[str, ...] = ()
+
+    @property
+    def utf8(self) -> bool:
+        """Whether files are in UTF-8, with or without a byte order mark."""
+        return codecs.lookup(self.encoding).name in ("utf-8", "utf-8-sig")
+
+
+PLAIN = CsvFormat()
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The first row of a CSV file.
+
+    Args:
+        names: the columns' names; those without one are called as pandas does, "Unnamed: 0".
+        lines: how many lines of the file it takes.
+        nameless: whether the first column has no name.
+        alone: whether nothing follows.
+    """
+
+    names: tuple[str, ...]
+    lines: int
+    nameless: bool
+    alone: bool
+
+
+def header(path: str, form: CsvFormat = PLAIN) -> Header:
+    """The header of a CSV file.
+
+    Raises:
+        DataError: the file is empty, or its text is not in the encoding.
+    """
+    return _header(path, form, stamp(path))
 
 
 @lru_cache(maxsize=256)
-def _settled(path: str, features: tuple[str, ...], target: str | None, version: str) -> Types:
+def _header(path: str, form: CsvFormat, version: str) -> Header:
     del version
-    columns = [*features] if target is None else [*features, target]
-    with opened(path, (), {}) as reader:
-        names = reader.schema.names
-        types = {k: _start(reader.schema.field(k).type, k == target) for k in columns}
+    encoding = "utf-8-sig" if form.utf8 else form.encoding
+    with open_bytes(path) as raw, decoding(path, form):
+        text = io.TextIOWrapper(raw, encoding=encoding, newline="")
+        reader = csv.reader(text, delimiter=_delimiter(path))
+        names = next((row for row in reader if row), None)
+        if names is None:
+            raise DataError(f"{path} is empty", cure="Write it again with a header, or leave it out.")
+        if any("\0" in name for name in names):
+            raise undecodable(path, form)
+        called = tuple(name or f"Unnamed: {i}" for i, name in enumerate(names))
+        return Header(called, reader.line_num, not names[0], not text.read(1))
+
+
+@contextmanager
+def opened(
+    path: str, columns: Sequence[str], types: Types, form: CsvFormat = PLAIN, raw: Any = None
+) -> Iterator[Any]:
+    """A streaming reader of some columns (all of them for none), with the types that are known.
+
+    Args:
+        path: the file.
+        columns: the columns to decode.
+        types: Arrow types of columns; those that are absent are inferred from the first block.
+        form: how the file is to be read.
+        raw: the open file, where the caller has opened it.
+
+    Raises:
+        DataError: the text is not in the encoding.
+    """
+    head = header(path, form)
+    source: Any = open_file(path) if raw is None else raw
+    if head.alone:  # Arrow asks for a line's end
+        source = pa.BufferReader(b"\n")
+    with decoding(path, form):
+        reader = pc.open_csv(
+            source,
+            read_options=pc.ReadOptions(
+                block_size=BLOCK,
+                use_threads=False,
+                column_names=list(head.names),
+                skip_rows=1 if head.alone else head.lines,
+                encoding="utf8" if form.utf8 or head.alone else form.encoding,
+            ),
+            parse_options=pc.ParseOptions(delimiter=_delimiter(path), newlines_in_values=True),
+            convert_options=pc.ConvertOptions(
+                column_types=dict(types),
+                include_columns=list(columns) or None,
+                strings_can_be_null=True,
+                null_values=[*MISSING, *form.missing],
+                true_values=TRUE,
+                false_values=FALSE,
+            ),
+        )
+        with closing(reader):
+            yield reader
+
+
+def _delimiter(path: str) -> str:
+    return "\t" if ".tsv" in path.lower() else ","
+
+
+@contextmanager
+def decoding(path: str, form: CsvFormat) -> Iterator[None]:
+    """Text that is not in the encoding as an error that says where and what to do."""
+    try:
+        yield
+    except UnicodeError:
+        raise undecodable(path, form) from None
+    except pa.ArrowInvalid as error:
+        if "invalid UTF8" in str(error):
+            raise undecodable(path, form) from None
+        raise
+
+
+def undecodable(path: str, form: CsvFormat) -> DataError:
+    """The error for a file that is not in its encoding: which byte, in which line, and what to do."""
+    name = "UTF-8" if form.utf8 else form.encoding
+    with open_bytes(path) as raw:
+        begin = raw.read(8)
+        cure = next((what for sign, what in BEGINS.items() if begin.startswith(sign)), "")
+        if not cure and b"\0" in begin and form.utf8:
+            little = begin[1:2] == b"\0"
+            cure = f'It seems to be written in UTF-16: say encoding="utf-16-{"le" if little else "be"}".'
+        raw.seek(0)
+        where = _first_bad(raw, form.encoding)
+    if not cure and form.utf8:
+        cure = 'Say how it is encoded: encoding="cp1252" for most files of Windows, or encoding="latin-1".'
+    return DataError(f"{path} is not written in {name}{where}", cure=cure or "Say another encoding=.")
+
+
+def _first_bad(raw: Any, encoding: str) -> str:
+    """Where the first bytes are that cannot be decoded, as the end of a sentence."""
+    decoder, at, line = codecs.getincrementaldecoder(encoding)(), 0, 1
     while True:
+        chunk = raw.read(BLOCK)
+        before = decoder.getstate()[0]
         try:
-            with opened(path, columns, types) as reader:
-                seen = dict.fromkeys(columns, False)
-                for batch in reader:
-                    for k in (k for k in columns if not seen[k]):
-                        seen[k] = batch.column(k).null_count < len(batch)
-            break
-        except pa.ArrowInvalid as error:
-            wrong = WRONG.search(str(error))
-            if wrong is None or names[int(wrong[1])] not in types:
-                raise
-            name = names[int(wrong[1])]
-            types[name] = _wider(types[name])
-    return {k: kind if seen[k] else pa.null() for k, kind in types.items()}
-
-
-def reading_types(path: str, kinds: Mapping[str, str]) -> dict[str, Any]:
-    """Types to read columns as, once their kinds over all rows are settled."""
-    with opened(path, (), {}) as reader:
-        first = {k: reader.schema.field(k).type for k in kinds}
-    return {k: pa.string() if kind == TEXT else _float(first[k]) for k, kind in kinds.items()}
-
-
-def _start(kind: pa.DataType, target: bool) -> pa.DataType:
-    """The narrowest type to try: integers only for targets, since features become floats anyway."""
-    if kind_of(kind) == EMPTY:
-        return pa.int64() if target else pa.float64()
-    return kind if target else _float(kind)
-
-
-def _float(kind: pa.DataType) -> pa.DataType:
-    return pa.float64() if kind_of(kind) in (NUMBER, EMPTY) and kind != pa.bool_() else kind
-
-
-def _wider(kind: pa.DataType) -> pa.DataType:
-    return pa.float64() if kind == pa.int64() else pa.string()
+            line += decoder.decode(chunk, final=not chunk).count("\n")
+        except UnicodeDecodeError as error:
+            line += error.object[: error.start].decode(encoding, errors="replace").count("\n")
+            place = at - len(before) + error.start
+            return f": byte 0x{error.object[error.start]:02X} at position {place}, in line {line}"
+        except UnicodeError as error:
+            return f": {error}"
+        if not chunk:
+            return ""
+        at += len(chunk)

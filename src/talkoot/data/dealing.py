@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate, pairwise
 from typing import Any, final
 
@@ -19,7 +19,7 @@ EVEN = 1.1  # parts may be this much larger than equal ones, so that they end be
 
 def dealt(parts: Sequence[Part], nodes: int) -> list[tuple[tuple[Part, ...], int]]:
     """Files cut into `nodes` consecutive lists of parts, with the rows of each."""
-    sizes = [groups(part.path) for part in parts]
+    sizes = [groups(part) for part in parts]
     ends = [0, *accumulate(size for file in sizes for size in file)]
     exact = cuts(ends[-1], nodes)
     edges = [0, *(_nearest(ends, cut.stop) for cut in exact[:-1]), ends[-1]]
@@ -41,7 +41,7 @@ def _within(parts: Sequence[Part], starts: Sequence[int], chosen: slice) -> Iter
         begin, end = max(chosen.start, starts[i]), min(chosen.stop, starts[i + 1])
         if begin < end:
             whole = begin == starts[i] and end == starts[i + 1]
-            yield part if whole else Part(part.path, begin - starts[i], end - starts[i])
+            yield part if whole else replace(part, start=begin - starts[i], stop=end - starts[i])
 
 
 @final
@@ -49,17 +49,17 @@ def _within(parts: Sequence[Part], starts: Sequence[int], chosen: slice) -> Iter
 class Site:
     """Where the rows with one value of a column are: the first and the last of them in each file."""
 
-    spans: dict[str, tuple[int, int]] = field(default_factory=dict)
+    spans: dict[Part, tuple[int, int]] = field(default_factory=dict)
     rows: int = 0
 
-    def add(self, path: str, start: int, stop: int, rows: int) -> None:
+    def add(self, part: Part, start: int, stop: int, rows: int) -> None:
         """More rows of a file, behind those added before."""
-        self.spans[path] = (self.spans.get(path, (start, 0))[0], stop)
+        self.spans[part] = (self.spans.get(part, (start, 0))[0], stop)
         self.rows += rows
 
     def parts(self) -> tuple[Part, ...]:
         """What must be read to see them all."""
-        return tuple(Part(path, start, stop) for path, (start, stop) in self.spans.items())
+        return tuple(replace(part, start=start, stop=stop) for part, (start, stop) in self.spans.items())
 
 
 def sites(parts: Sequence[Part], by: str) -> tuple[dict[Any, Site], int]:
@@ -73,7 +73,7 @@ def sites(parts: Sequence[Part], by: str) -> tuple[dict[Any, Site], int]:
             values, first, rows = np.unique(codes, return_index=True, return_counts=True)
             last = len(codes) - np.unique(codes[::-1], return_index=True)[1]
             for value, *span in zip(levels[values].tolist(), first + at, last + at, rows, strict=True):
-                found.setdefault(value, Site()).add(part.path, *map(int, span))
+                found.setdefault(value, Site()).add(part, *map(int, span))
             at += len(batch)
     found.pop(None, None)
     return found, missing

@@ -10,33 +10,21 @@ from typing import Any, final
 import numpy as np
 import pyarrow as pa
 
-from talkoot.core.errors import DataError
 from talkoot.core.shard import Block, Schema
 from talkoot.data import csvs
 from talkoot.data.cache import Cache
-from talkoot.data.columns import (
-    EMPTY,
-    NUMBER,
-    TEXT,
-    joint_origin,
-    kind_of,
-    matrix,
-    number_dtype,
-    numbers,
-    origin_of,
-    target_values,
-    texts,
-)
+from talkoot.data.columns import NUMBER, TEXT, matrix, numbers, target_values, texts
 from talkoot.data.dealing import dealt, sites
+from talkoot.data.file_columns import features_of, layout_of
+from talkoot.data.file_facts import file_facts
 from talkoot.data.paths import format_of
-from talkoot.data.reading import Part, fields, read, reading
+from talkoot.data.reading import Part, read
 from talkoot.data.roles import Roles, node_names
-from talkoot.data.source import ALIKE, Layout, Source, block_rows, wanted
-from talkoot.data.tables import is_number, stray
+from talkoot.data.source import Layout, Source, block_rows, wanted
 from talkoot.data.targets import as_weights, encode, label_kind
 
 CACHE = Cache()
-WORDS = {NUMBER: "numbers", TEXT: "text"}
+AS_IT_IS = "as it is"
 
 
 @final
@@ -78,69 +66,25 @@ class FileShard(Source):
         Raises:
             DataError: a file cannot be read, lacks a column, or has text where another has numbers.
         """
-        found = [self._columns(part.path) for part in self.parts]
-        kinds: dict[str, str] = {}
-        for part, types in zip(self.parts, found, strict=True):
-            _same_names(types, found[0], part.path, self.parts[0].path)
-            for name, type_ in types.items():
-                kinds[name] = self._joint_kind(name, kind_of(type_), kinds.get(name, EMPTY), part)
-        floats = [kind for types in found for kind in types.values()]
-        shown = {k: self._example(k) for k, kind in kinds.items() if kind == TEXT}
-        return Layout(
-            names=tuple(kinds),
-            kinds=tuple(kinds.values()),
-            named=True,
-            dtype=number_dtype(floats),
-            origins="".join(joint_origin(origin_of(types[k]) for types in found) for k in kinds),
-            examples=tuple(shown.get(k, "") for k in kinds),
-        )
+        return layout_of(self.parts, self.roles, self.site)
 
-    def _joint_kind(self, name: str, kind: str, before: str, part: Part) -> str:
-        if {before, kind} == {NUMBER, TEXT}:
-            here = replace(self, parts=(part,))
-            shown = f" (for example {here._example(name)!r})" if kind == TEXT else ""
-            raise DataError(
-                f"{part.path} holds {WORDS[kind]}{shown} where the files before it hold {WORDS[before]}",
-                column=name,
-                cure=ALIKE,
-            )
-        return before if kind == EMPTY else kind
-
-    def _columns(self, path: str) -> csvs.Types:
-        """The features of a file by name, with their types."""
-        types = fields(path)
-        features = self.roles.features(list(types), path)
-        if format_of(path) == "csv":
-            types = dict(self._settled(path))
-        return {name: types[name] for name in features}
-
-    def _settled(self, path: str) -> csvs.Types:
-        """The types of a CSV file's columns over all of its rows."""
-        features = self.roles.features(list(fields(path)), path)
-        with reading(path):
-            return csvs.settled(path, features, self.roles.name("target"))
-
-    def _example(self, column: str) -> str:
-        """A text of a column: one that is no number, if there is one."""
-        found = ""
-        for batch in self._batches([column], 1 << 16, lambda path: {column: pa.string()}):
-            found = stray(texts(batch.column(column)))
-            if found and not is_number(found):
-                break
-        return found
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Texts that stand for a missing value."""
+        return self.parts[0].form.missing if self.parts else ()
 
     def targets(self) -> Iterator[tuple[np.ndarray | None, np.ndarray | None, int]]:
         """A batch at a time, reading no features where the format allows."""
         if not self.parts:
             return
-        features = self.roles.features(list(fields(self.parts[0].path)), self.parts[0].path)
+        features = features_of(self.parts[0], self.roles)
         target, weight = self.roles.name("target"), self.roles.name("weight")
         columns = [name for name in (target, weight) if name is not None] or list(features[:1])
-        for batch in self._batches(columns, 1 << 16, self._settled):
+        for batch in self._batches(columns, 1 << 16, partial(_types_of, columns=columns)):
             yield self._target(batch, target), self._weights(batch), len(batch)
 
     def _target(self, batch: Any, target: str | None) -> np.ndarray | None:
-        return None if target is None else target_values(batch.column(target))
+        return None if target is None else target_values(batch.column(target), self.missing)
 
     def _weights(self, batch: Any) -> np.ndarray | None:
         weight = self.roles.name("weight")
@@ -166,25 +110,20 @@ class FileShard(Source):
         step = block_rows(len(names), schema.dtype.itemsize)
         extra = [name for name in (target, self.roles.name("weight")) if name is not None]
         kinds = dict(zip(names, schema.kinds, strict=True))
-        if target is not None and bound:
-            kinds[target] = label_kind(schema.classes)
-
-        def types(path: str) -> csvs.Types:
-            loose = {target: self._settled(path)[target]} if target is not None and not bound else {}
-            with reading(path):
-                return csvs.reading_types(path, kinds) | loose
-
+        if target is not None:
+            kinds[target] = label_kind(schema.classes) if bound else AS_IT_IS
+        types = partial(_types_as, kinds=kinds, target=target)
         for batch in self._batches([*names, *extra], 4 * step, types):
             y = self._target(batch, target)
             y = encode(y, schema) if bound else y
             w = self._weights(batch)
             for at in range(0, len(batch), step):
                 part = slice(at, at + step)
-                X = _features(batch.slice(at, step), names, schema)
+                X = _features(batch.slice(at, step), names, schema, self.missing)
                 yield Block(X=X, y=None if y is None else y[part], w=None if w is None else w[part])
 
     def _batches(
-        self, columns: Sequence[str], rows: int, types: Callable[[str], csvs.Types]
+        self, columns: Sequence[str], rows: int, types: Callable[[Part], csvs.Types]
     ) -> Iterator[Any]:
         """Some columns of this node's rows. `types` says as what to read a CSV file's columns."""
         by = [self.roles.by] if self.roles.by is not None else []
@@ -192,7 +131,7 @@ class FileShard(Source):
         if (weight := self.roles.name("weight")) is not None:
             fixed[weight] = pa.float64()
         for part in self.parts:
-            known = {**types(part.path), **fixed} if format_of(part.path) == "csv" else {}
+            known = {**types(part), **fixed} if format_of(part.path) == "csv" else {}
             for batch in read(part, [*columns, *by], rows, known):
                 if len(here := self._here(batch)):
                     yield here
@@ -215,7 +154,7 @@ class FileShard(Source):
         """
         assert self.roles.by is not None
         for part in self.parts:
-            self.roles.features(list(fields(part.path)), part.path)
+            features_of(part, self.roles)
         found, missing = sites(self.parts, self.roles.by)
         names = node_names(list(found), missing, self.roles.by)
         made = {
@@ -232,14 +171,27 @@ class FileShard(Source):
         ]
 
 
-def _features(batch: Any, names: Sequence[str], schema: Schema) -> Any:
+def _types_of(part: Part, columns: Sequence[str]) -> csvs.Types:
+    """The types of some columns of a CSV file over all of its rows."""
+    return {name: facts.type for name, facts in file_facts(part, columns).items()}
+
+
+def _types_as(part: Part, kinds: Mapping[str, str], target: str | None) -> csvs.Types:
+    """The types to read columns of a CSV file as, once all nodes have agreed on their kinds."""
+    own = _types_of(part, tuple(kinds))
+    types = {name: pa.string() if kind == TEXT else own[name] for name, kind in kinds.items()}
+    floats = [k for k, kind in kinds.items() if kind == NUMBER and k != target and own[k] != pa.bool_()]
+    return types | dict.fromkeys(floats, pa.float64())
+
+
+def _features(batch: Any, names: Sequence[str], schema: Schema, missing: tuple[str, ...]) -> Any:
     columns = [batch.column(name) for name in names]
-    if TEXT in schema.kinds:
+    if schema.mixed:
         return {
-            name: texts(column) if kind == TEXT else numbers(column, schema.dtype)
-            for name, column, kind in zip(names, columns, schema.kinds, strict=True)
+            name: values(column, schema, j, missing)
+            for j, (name, column) in enumerate(zip(names, columns, strict=True))
         }
-    X = matrix(columns, len(batch), schema.dtype)
+    X = matrix(columns, len(batch), schema.dtype, missing)
     if not schema.sparse:
         return X
     from scipy.sparse import csr_array
@@ -247,12 +199,8 @@ def _features(batch: Any, names: Sequence[str], schema: Schema) -> Any:
     return csr_array(X)
 
 
-def _same_names(types: Mapping[str, Any], first: Mapping[str, Any], path: str, first_path: str) -> None:
-    odd = [name for name in (*first, *types) if (name in first) != (name in types)]
-    if odd:
-        here, there = (path, first_path) if odd[0] in types else (first_path, path)
-        raise DataError(
-            f"{here} has this column and {there} has not",
-            column=odd[0],
-            cure="Rename it, or name those that all files have with columns=.",
-        )
+def values(column: Any, schema: Schema, j: int, missing: tuple[str, ...] = ()) -> np.ndarray:
+    """A column of Arrow as a block of the schema holds its column `j`."""
+    if schema.kinds[j] == TEXT:
+        return texts(column, missing)
+    return numbers(column, schema.dtype_of(j), missing)

@@ -45,7 +45,13 @@ def _values(column: np.ndarray, salt: str) -> np.ndarray:
         return np.asarray(words[codes])
     numbers = column.astype(np.float64) + 0.0  # -0.0 becomes 0.0
     numbers[np.isnan(numbers)] = np.nan
-    return _mixed(numbers.view(np.uint64))
+    words = numbers.view(np.uint64)
+    if column.dtype.kind in "iu":
+        size = np.abs(column).astype(np.uint64)
+        lowest = size & (~size + np.uint64(1))
+        lost = size // np.maximum(lowest, np.uint64(1)) > np.uint64(1 << 53)  # float64 has 53 bits
+        words[lost] = ~column[lost].astype(np.uint64)
+    return _mixed(words)
 
 
 def _levels(column: np.ndarray) -> tuple[list[str | None], np.ndarray]:

@@ -16,8 +16,9 @@ from talkoot.core.merge import Gather, Merge
 from talkoot.core.outer import Outer, Solve
 from talkoot.core.shard import Block, Schema, Shard
 from talkoot.core.update import Update
-from talkoot.data.columns import NUMBER, distinct
+from talkoot.data.columns import NUMBER, WHOLE, distinct
 from talkoot.data.source import STEP, Layout, Source
+from talkoot.data.strays import Stray, is_number
 from talkoot.data.targets import is_text, missing, text_target
 
 
@@ -69,16 +70,18 @@ class Inventory(Learner):
         if not seen.rows:
             return Update()
         layout = shard.layout()
-        own = layout.schema()
+        own, strays = layout.schema(), [layout.strays.get(name, Stray()) for name in layout.names]
         first = next(islice(shard.bind(own, target=False).blocks(), 1), None)
         said = {
             "rows": np.array([seen.rows]),
             "names": np.array(layout.names, dtype=str),
             "kinds": np.array(layout.kinds, dtype=str),
-            "examples": np.array(layout.examples or ("",) * len(layout.names), dtype=str),
+            "examples": np.array([stray.text for stray in strays], dtype=str),
+            "places": np.array([stray.place for stray in strays], dtype=str),
+            "among": np.array([stray.among for stray in strays], dtype=bool),
             "named": np.array([layout.named]),
-            "origins": np.array(list(layout.origins), dtype=str),
-            "dtype": np.array([layout.dtype.name if NUMBER in layout.kinds else ""]),
+            "dtypes": np.array(layout.dtypes, dtype=str),
+            "dtype": np.array([layout.dtype.name if {NUMBER, WHOLE} & {*layout.kinds} else ""]),
             "sparse": np.array([layout.sparse]),
             "center": _center(first, layout),
             **seen.said(),
@@ -108,7 +111,7 @@ def _center(first: Block | None, layout: Layout) -> np.ndarray:
     if layout.sparse or first is None:
         return center
     if isinstance(first.X, Mapping):
-        means = {k: _mean(v) for k, v in first.X.items() if v.dtype.kind == "f"}
+        means = {k: _mean(v) for k, v in first.X.items() if v.dtype.kind in "fiu"}
     else:
         usable = layout.schema().names or layout.names
         means = dict(zip(usable, (_mean(column) for column in first.X.T), strict=True))
@@ -129,6 +132,7 @@ class _Targets:
     column: str | None
     rows: int = 0
     absent: int = 0
+    weightless: int = 0
     dtype: str = "none"
     outputs: int = 0
     total: Any = 0.0
@@ -137,33 +141,32 @@ class _Targets:
     def add(self, y: np.ndarray | None, w: np.ndarray | None, rows: int) -> None:
         """Look at some rows."""
         self.rows += rows
-        if w is not None and not np.isfinite(w).all():
-            raise DataError(
-                f"{int((~np.isfinite(w)).sum())} sample weights are missing or infinite",
-                cure="Give every row a number.",
-            )
+        if w is not None:
+            self.weightless += int((~np.isfinite(w)).sum())
         if y is None or not len(y):
             return
-        self._refuse_missing(y)
+        if lost := missing(y):
+            self.absent += lost
+        if self.absent:  # it is refused once all are counted
+            return
+        self._refuse_infinite(y)
         self.outputs = y.shape[1] if y.ndim == 2 else 0
         if self.labels:
             self._add_labels(y)
         elif is_text(y):
-            raise text_target(str(y[0]), self.column)
+            known = [str(value) for value in y if value is not None]
+            odd = next((value for value in known if not is_number(value)), known[0])
+            raise text_target(odd, self.column)
         else:
             self.dtype = "number"
             self.total = self.total + np.atleast_1d(y.sum(axis=0, dtype=np.float64))
 
-    def _refuse_missing(self, y: np.ndarray) -> None:
-        place: dict[str, Any] = {"column": self.column}
-        if lost := missing(y):
-            cure = "Leave those rows out, or fill in the target."
-            raise DataError(f"Input y contains NaN: {lost} rows have no target", cure=cure, **place)
+    def _refuse_infinite(self, y: np.ndarray) -> None:
         if y.dtype.kind == "f" and not np.isfinite(y).all():
             raise DataError(
                 "Input y contains infinity or a value too large for dtype('float64')",
+                column=self.column,
                 cure="Clean the target.",
-                **place,
             )
 
     def _add_labels(self, y: np.ndarray) -> None:
@@ -184,7 +187,21 @@ class _Targets:
         self.classes = [distinct(np.concatenate([*self.classes, fresh]))]
 
     def said(self) -> dict[str, np.ndarray]:
-        """The leaves of the update."""
+        """The leaves of the update.
+
+        Raises:
+            DataError: rows have no target.
+        """
+        if self.weightless:
+            what = "1 sample weight is" if self.weightless == 1 else f"{self.weightless} sample weights are"
+            raise DataError(f"{what} missing or infinite", cure="Give every row a number.")
+        if self.absent:
+            what = "1 row has" if self.absent == 1 else f"{self.absent} rows have"
+            raise DataError(
+                f"Input y contains NaN: {what} no target",
+                column=self.column,
+                cure="Leave those rows out, or fill in the target.",
+            )
         known = {"target": np.array([self.dtype]), "outputs": np.array([self.outputs])}
         if self.dtype == "none":
             return known

@@ -11,41 +11,48 @@ import pyarrow as pa
 from talkoot.core.errors import DataError
 from talkoot.data.arrays import ArrayShard
 from talkoot.data.columns import encoded, target_values, to_arrow
+from talkoot.data.file_facts import index_of
 from talkoot.data.roles import Roles, node_names
 from talkoot.data.source import Source
-from talkoot.data.tables import TableShard, as_arrow, from_arrow, is_table
+from talkoot.data.tables import TableShard, as_arrow, dtypes_of, from_arrow, is_table, several_kinds
 from talkoot.data.targets import as_target, as_weights
 
 
-def from_memory(name: str, data: Any, roles: Roles) -> ArrayShard | TableShard:
+def from_memory(name: str, data: Any, roles: Roles, missing: tuple[str, ...] = ()) -> ArrayShard | TableShard:
     """A shard of a table, an array, a sparse matrix, or a tuple with targets and weights.
+
+    Args:
+        name: the node's name.
+        data: the rows.
+        roles: what each column is.
+        missing: texts that stand for a missing value.
 
     Raises:
         DataError: lengths that differ, columns that are not there, or data we do not know.
     """
     data, roles = _untupled(data, roles)
-    table, named = _table(data)
+    table, named = _table(data, missing)
     if table is None:
         return _from_array(name, data, roles)
-    features = roles.features(table.column_names)
-    y, w = (_column(table, roles, role) for role in ("target", "weight"))
+    features = roles.features(table.column_names, left_out=index_of(table.schema))
+    y, w = (_column(table, roles, role, missing) for role in ("target", "weight"))
     _same_length(table.num_rows, y, w)
-    return from_arrow(name, table, features, y, w, named)
+    dtypes = dtypes_of(data, table)
+    return from_arrow(name, table, features, y, w, dtypes=dtypes, named=named, missing=missing)
 
 
-def groups(data: Any, roles: Roles) -> dict[str, Source]:
+def groups(data: Any, roles: Roles, missing: tuple[str, ...] = ()) -> dict[str, Source]:
     """A table split into nodes by the values of a column, in sorted order.
 
     Raises:
         DataError: no such column, missing values in it, or too many nodes.
     """
-    bare, bare_roles = _untupled(data, roles)
+    bare, _ = _untupled(data, roles)
     table, _ = _table(bare)
     assert roles.by is not None
     if table is None:
         raise DataError("by= names a column, and arrays have none", cure="Give a table, or a dict of nodes.")
-    whole = from_memory("", data, roles)
-    del bare_roles
+    whole = from_memory("", data, roles, missing)
     codes, levels = encoded(table.column(roles.by))
     names = node_names(levels[:-1].tolist(), int((codes < 0).sum()), roles.by)
     order = np.argsort(codes, kind="stable")
@@ -68,11 +75,16 @@ def _untupled(data: Any, roles: Roles) -> tuple[Any, Roles]:
     return data[0], Roles(target=data[1], weight=weight, by=roles.by, columns=roles.columns)
 
 
-def _table(data: Any) -> tuple[Any, bool]:
+def _table(data: Any, missing: tuple[str, ...] = ()) -> tuple[Any, bool]:
     """Data as a pyarrow table where they are a table, or an array of text or objects."""
     if is_table(data):
-        return as_arrow(data)
+        return as_arrow(data, missing)
     if isinstance(data, np.ndarray) and data.ndim == 2 and data.dtype.kind in "OUS":
+        if missing:
+            data = data.astype(object)
+            data[
+                np.vectorize(lambda value: isinstance(value, str) and value in missing, otypes=[bool])(data)
+            ] = None
         columns = {str(j): _object_column(data[:, j], j) for j in range(data.shape[1])}
         return pa.table(columns), False
     return None, False
@@ -81,11 +93,11 @@ def _table(data: Any) -> tuple[Any, bool]:
 def _object_column(values: np.ndarray, j: int) -> Any:
     try:
         return to_arrow(values)
-    except DataError as error:
-        raise DataError(error.cause, column=str(j), cure=error.cure) from None
+    except DataError:
+        raise several_kinds(values, str(j)) from None
 
 
-def _column(table: Any, roles: Roles, role: str) -> np.ndarray | None:
+def _column(table: Any, roles: Roles, role: str, missing: tuple[str, ...]) -> np.ndarray | None:
     """The target or the weights, from a column or as they were given."""
     value, name = getattr(roles, role), roles.name(role)
     if value is None:
@@ -93,7 +105,7 @@ def _column(table: Any, roles: Roles, role: str) -> np.ndarray | None:
     try:
         if name is None:
             return as_target(value) if role == "target" else as_weights(value)
-        values = target_values(table.column(name))
+        values = target_values(table.column(name), missing)
         return values if role == "target" else as_weights(values)
     except DataError as error:
         raise DataError(error.cause, column=name, cure=error.cure) from None

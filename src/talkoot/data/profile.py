@@ -17,10 +17,11 @@ from talkoot.core.merge import Gather, Merge
 from talkoot.core.outer import Outer, Solve
 from talkoot.core.shard import Block, Schema, Shard
 from talkoot.core.update import Update
-from talkoot.data.columns import to_arrow
+from talkoot.data.columns import NUMBER, WHOLE, to_arrow
 from talkoot.data.hashing import Sample, hash_rows
 from talkoot.data.inventory import Gathered
 from talkoot.data.source import Source
+from talkoot.data.strays import Stray
 from talkoot.data.targets import is_text
 
 K = 4096  # of the KLL sketches: exact up to so many rows, then 0.07% off in rank at most (99% confidence)
@@ -82,7 +83,10 @@ class Profile(Learner):
         said = {
             "rows": np.array([rows]),
             "names": np.array(layout.names, dtype=str),
-            "kinds": np.array(layout.kinds, dtype=str),
+            "kinds": np.array([NUMBER if kind == WHOLE else kind for kind in layout.kinds], dtype=str),
+            "places": np.array([layout.strays.get(name, Stray()).place for name in layout.names], dtype=str),
+            "left_out": np.array(list(layout.left_out), dtype=str),
+            "reasons": np.array(list(layout.left_out.values()), dtype=str),
             "named": np.array([layout.named]),
             "target": np.array([shard.has_target]),
             "hashes": hashes,

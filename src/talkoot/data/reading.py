@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import lzma
+import re
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate
@@ -13,7 +16,11 @@ import pyarrow as pa
 from talkoot.core.errors import DataError
 from talkoot.data import csvs
 from talkoot.data.paths import format_of, open_file
+from talkoot.data.strays import cure_of
 
+WRONG = re.compile(
+    r"In CSV column #(\d+):(?: Row #(\d+):)? CSV conversion error to [^:]+: invalid value '(.*)'", re.S
+)
 BUFFER = 1 << 18  # bytes read at a time from each column of a Parquet file, whatever its row groups
 
 
@@ -26,11 +33,15 @@ class Part:
         path: local path or fsspec address.
         start: the first row.
         stop: the row after the last; None to the end.
+        form: how it is to be read if it is a CSV file.
+        folders: what its folders say of all its rows: an Arrow scalar by column.
     """
 
     path: str
     start: int = 0
     stop: int | None = None
+    form: csvs.CsvFormat = csvs.PLAIN
+    folders: tuple[tuple[str, Any], ...] = ()
 
 
 def read(part: Part, columns: Sequence[str], rows: int, types: csvs.Types | None = None) -> Iterator[Any]:
@@ -45,56 +56,102 @@ def read(part: Part, columns: Sequence[str], rows: int, types: csvs.Types | None
     Raises:
         DataError: the file cannot be read; it is named.
     """
+    folders = dict(part.folders)
+    inside = [name for name in columns if name not in folders]
+    if folders and not inside:  # their rows have to be counted
+        inside = [next(name for name in fields(part) if name not in folders)]
+    for batch in _read(part, inside, rows, types or {}):
+        yield _with_folders(batch, columns, folders) if folders else batch
+
+
+def _read(part: Part, columns: Sequence[str], rows: int, types: csvs.Types) -> Iterator[Any]:
     with reading(part.path):
         match format_of(part.path):
             case "parquet":
                 yield from _parquet(part, columns, rows)
             case "csv":
-                with csvs.opened(part.path, columns, types or {}) as reader:
+                known = {name: kind for name, kind in types.items() if name in columns}
+                with _no_strays(part), csvs.opened(part.path, columns, known, part.form) as reader:
                     yield from _window(reader, part.start, part.stop)
             case _:
                 yield from _window(_arrow(part.path, columns), part.start, part.stop)
 
 
-def fields(path: str) -> dict[str, pa.DataType]:
-    """The columns of a file and their types, from its first bytes.
+@contextmanager
+def _no_strays(part: Part) -> Iterator[None]:
+    """A value of a CSV file that is not of its column's type as an error with its place."""
+    try:
+        yield
+    except pa.ArrowInvalid as error:
+        found = WRONG.search(str(error))
+        if found is None:
+            raise
+        column, row, value = int(found[1]), found[2], found[3]
+        name = csvs.header(part.path, part.form).names[column]
+        where = f"in row {row} of {part.path}" if row else f"in {part.path}"
+        raise DataError(f"{value!r} {where} is no number", column=name, cure=cure_of(value)) from None
+
+
+def _with_folders(batch: Any, columns: Sequence[str], folders: Mapping[str, Any]) -> Any:
+    arrays = [
+        pa.repeat(folders[name], len(batch)) if name in folders else batch.column(name) for name in columns
+    ]
+    return pa.record_batch(arrays, names=list(columns))
+
+
+def fields(part: Part) -> dict[str, pa.DataType]:
+    """The columns of a file and their types, from its first bytes and its folders; folders come last.
 
     Raises:
         DataError: the file cannot be read, or two columns have one name.
     """
-    with reading(path):
-        match format_of(path):
-            case "parquet":
-                with parquet(open_file(path)) as file:
-                    schema = file.schema_arrow
-            case "csv":
-                with csvs.opened(path, (), {}) as reader:
-                    schema = reader.schema
-            case _:
-                schema = next(_batches(path)).schema
+    schema = schema_of(part)
     double = sorted({name for name in schema.names if schema.names.count(name) > 1})
     if double:
-        raise DataError(f"two columns of {path} have this name", column=double[0], cure="Rename one of them.")
-    return dict(zip(schema.names, schema.types, strict=True))
+        raise DataError(
+            f"two columns of {part.path} have this name", column=double[0], cure="Rename one of them."
+        )
+    inside = dict(zip(schema.names, schema.types, strict=True))
+    folders = {name: value.type for name, value in part.folders}
+    return {name: kind for name, kind in inside.items() if name not in folders} | folders
 
 
-def groups(path: str) -> list[int]:
+def schema_of(part: Part) -> pa.Schema:
+    """The Arrow schema of a file, with what pandas wrote about it.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    with reading(part.path):
+        match format_of(part.path):
+            case "parquet":
+                with parquet(open_file(part.path)) as file:
+                    return file.schema_arrow
+            case "csv":
+                with csvs.opened(part.path, (), {}, part.form) as reader:
+                    return reader.schema
+            case _:
+                return next(batches(part.path)).schema
+
+
+def groups(part: Part) -> list[int]:
     """Rows of each row group or record batch of a file: where it can be cut at no cost.
 
     Raises:
         DataError: the file cannot be read.
     """
-    with reading(path):
-        match format_of(path):
+    with reading(part.path):
+        match format_of(part.path):
             case "parquet":
-                with parquet(open_file(path)) as file:
+                with parquet(open_file(part.path)) as file:
                     meta = file.metadata
                     return [meta.row_group(i).num_rows for i in range(meta.num_row_groups)]
             case "csv":
-                first = next(iter(fields(path)))
-                return [sum(len(batch) for batch in read(Part(path), [first], 1, {first: pa.string()}))]
+                first = csvs.header(part.path, part.form).names[0]
+                whole = Part(part.path, form=part.form)
+                return [sum(len(batch) for batch in read(whole, [first], 1, {first: pa.string()}))]
             case _:
-                return [len(batch) for batch in _batches(path)]
+                return [len(batch) for batch in batches(part.path)]
 
 
 @contextmanager
@@ -108,9 +165,11 @@ def reading(path: str) -> Iterator[None]:
         raise DataError(f"{path} is not there", cure="Look at the path, as this node sees it.") from None
     except KeyError as error:
         raise DataError(f"{path} has no column {error}", cure="Give all files the same columns.") from None
-    except (OSError, pa.ArrowException, ValueError, EOFError) as error:
+    except (OSError, pa.ArrowException, ValueError, EOFError, zlib.error, lzma.LZMAError) as error:
         why = " ".join(str(error).split()).removesuffix(".")
         cure = "It may be cut off, or still being written: write it again, or leave it out."
+        if "CSV parse error" in why or "CSV conversion error" in why:
+            cure = "Look at that row: a quote, a separator or a value is not where it should be."
         raise DataError(f"{path} cannot be read: {why}", cure=cure) from None
 
 
@@ -133,19 +192,19 @@ def _parquet(part: Part, columns: Sequence[str], rows: int) -> Iterator[Any]:
         if not chosen:
             return
         skipped = begins[chosen[0]]
-        batches = file.iter_batches(
+        found = file.iter_batches(
             batch_size=rows, row_groups=chosen, columns=list(columns), use_threads=False
         )
-        for batch in _window(batches, part.start - skipped, stop - skipped):
+        for batch in _window(found, part.start - skipped, stop - skipped):
             yield batch.select(list(columns))
 
 
 def _arrow(path: str, columns: Sequence[str]) -> Iterator[Any]:
-    for batch in _batches(path):
+    for batch in batches(path):
         yield batch.select(list(columns))
 
 
-def _batches(path: str) -> Iterator[Any]:
+def batches(path: str) -> Iterator[Any]:
     """The batches of an Arrow file or stream; at least one, so that its schema is known."""
     source = open_file(path)
     with pa.memory_map(source) if isinstance(source, str) else source as raw:
@@ -162,10 +221,10 @@ def _batches(path: str) -> Iterator[Any]:
         yield from found
 
 
-def _window(batches: Any, start: int, stop: int | None) -> Iterator[Any]:
+def _window(stream: Any, start: int, stop: int | None) -> Iterator[Any]:
     """Rows start to stop of a stream of batches."""
     at = 0
-    for batch in batches:
+    for batch in stream:
         begin, end = max(start - at, 0), len(batch) if stop is None else min(stop - at, len(batch))
         at += len(batch)
         if begin < end:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -24,12 +24,14 @@ class Roles:
         weight: name of the column of sample weights, or the weights themselves.
         by: name of the column that says which node a row belongs to.
         columns: the feature columns, by name (by position for arrays); None for all others.
+        keys: columns to read although they only name the rows.
     """
 
     target: Any = None
     weight: Any = None
     by: str | None = None
     columns: tuple[Any, ...] | None = None
+    keys: tuple[str, ...] = ()
 
     def name(self, role: str) -> str | None:
         """The column that has a role, where it was given by name."""
@@ -38,12 +40,15 @@ class Roles:
             return value if isinstance(value, str) else None
         return str(value)  # pandas numbers columns without names
 
-    def features(self, names: Sequence[str], where: str = "") -> tuple[str, ...]:
+    def features(
+        self, names: Sequence[str], where: str = "", left_out: Container[str] = ()
+    ) -> tuple[str, ...]:
         """The feature columns among `names`, in order.
 
         Args:
             names: all columns of the table.
             where: the file, for errors.
+            left_out: columns that are features only where `columns` or `keys` name them.
 
         Raises:
             DataError: a column that was asked for is not there.
@@ -54,7 +59,8 @@ class Roles:
         for name, role in {**dict.fromkeys(chosen or (), "columns="), **asked}.items():
             if name not in names:
                 raise unknown(name, names, role, where)
-        return tuple(name for name in (chosen or names) if name not in taken)
+        plain = [name for name in names if name not in left_out or name in self.keys]
+        return tuple(name for name in (plain if chosen is None else chosen) if name not in taken)
 
 
 def unknown(name: str, names: Sequence[str], role: str, where: str = "") -> DataError:

@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 
 from talkoot.core.errors import DataError
-from talkoot.data import csvs
 from talkoot.data.columns import origin_of
 from talkoot.data.decoded import Decoded
+from talkoot.data.file_facts import file_facts, left_out
 from talkoot.data.order import together
 from talkoot.data.paths import expand, format_of, open_file, stamp
 from talkoot.data.reading import Part, fields, groups, parquet, read, reading
@@ -83,14 +83,14 @@ def from_files(name: str, data: Any, roles: Roles) -> FileSamples:
     first: dict[str, pa.DataType] = {}
     features: tuple[str, ...] = ()
     for path in paths:
-        types = fields(path)
-        features = features or roles.features(list(types), path)
-        roles.features(list(types), path)
+        types, index = fields(Part(path)), left_out(Part(path))
+        features = features or roles.features(list(types), path, index)
+        roles.features(list(types), path, index)
         types = _wanted(path, types, features, target)
         check(types, features, target)
         first = first or types
         _alike(types, first, target, (path, paths[0]))
-    sizes = [groups(path) for path in paths]
+    sizes = [groups(Part(path)) for path in paths]
     inner = [size for path in sizes for size in path]
     places = tuple((i, j) for i, path in enumerate(sizes) for j in range(len(path)))
     ends = np.cumsum(inner, dtype=np.int64)
@@ -109,9 +109,13 @@ def _wanted(
         if name not in types:
             raise DataError(f"{path} lacks this column", column=name, cure="Give all files the same columns.")
     if format_of(path) == "csv":
-        with reading(path):
-            types = dict(csvs.settled(path, features, target))
+        types = _settled(path, wanted)
     return {name: types[name] for name in wanted}
+
+
+def _settled(path: str, columns: tuple[str, ...]) -> dict[str, pa.DataType]:
+    """The types of a CSV file's columns over all of its rows."""
+    return {name: facts.type for name, facts in file_facts(Part(path), columns).items()}
 
 
 def _alike(
@@ -145,7 +149,7 @@ def _table(path: str, index: int, features: tuple[str, ...], target: str | None)
                 with parquet(open_file(path), metadata=meta, page_checksum_verification=True) as file:
                     return file.read_row_group(index, columns=columns, use_threads=False)
             case "csv":
-                types = csvs.settled(path, features, target)
+                types = _settled(path, tuple(columns))
                 return pa.Table.from_batches(list(read(Part(path), columns, 1 << 16, types)))
             case _:
                 return _batch(path, index).select(columns)

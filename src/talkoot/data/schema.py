@@ -15,18 +15,26 @@ from talkoot.core.plan import Plan
 from talkoot.core.run import run
 from talkoot.core.shard import Schema
 from talkoot.data.arrays import ArrayShard
-from talkoot.data.columns import FLOAT32, FLOAT64, NUMBER, TEXT, USABLE, distinct, joint_origin
+from talkoot.data.columns import FLOAT32, FLOAT64, NUMBER, TEXT, USABLE, WHOLE, distinct
+from talkoot.data.dtypes import is_whole, joint_dtype
 from talkoot.data.files import FileShard
 from talkoot.data.inventory import Inventory
 from talkoot.data.shards import Shards
-from talkoot.data.source import ALIKE, STEP, UNKNOWN, Source
+from talkoot.data.source import STEP, UNKNOWN, Source
+from talkoot.data.strays import Stray, cure_of
 from talkoot.data.tables import as_table
 
 Said = Mapping[str, np.ndarray]
 
 
 def agree(
-    shards: Shards, engine: Engine, *, labels: bool = False, target: bool = True, listen: Listener = ignore
+    shards: Shards,
+    engine: Engine,
+    *,
+    labels: bool = False,
+    target: bool = True,
+    whole: bool = False,
+    listen: Listener = ignore,
 ) -> tuple[Schema, Shards]:
     """Ask every node for its columns; return what they agree on and shards that read accordingly.
 
@@ -37,6 +45,7 @@ def agree(
         engine: where the nodes are.
         labels: the target holds classes, so collect them and hand learners their indices.
         target: False for estimators that learn from none: it is neither read nor handed on.
+        whole: keep whole numbers beyond 2**53 as they are; else they become floats.
         listen: hears of the round.
 
     Raises:
@@ -52,7 +61,8 @@ def agree(
     plan = Plan(Inventory(labels=labels, target=shards.target, read=target))
     heard = run(plan, shards, engine, schema=UNKNOWN, listen=_without_rounds(listen))
     said: Mapping[str, Said] = plan.learner.finish(heard.model)
-    schema = _agreed(said, shards.target, labels)
+    agreed = _agreed(said, shards.target, labels)
+    schema = agreed if whole else agreed.floats()
     facts = {
         "rows": schema.rows,
         "features": schema.features,
@@ -70,7 +80,7 @@ def bind(source: Source, schema: Schema, rows: int, *, target: bool = True) -> S
     """A source of `rows` rows that reads as the schema says."""
     if isinstance(source, FileShard):
         return replace(source.bind(schema, target=target), count=rows)
-    if TEXT in schema.kinds and isinstance(source, ArrayShard) and source.rows:
+    if schema.mixed and isinstance(source, ArrayShard) and source.rows:
         return as_table(source).bind(schema, target=target)
     return source.bind(schema, target=target)
 
@@ -92,21 +102,42 @@ def _agreed(said: Mapping[str, Said], target: str | None, labels: bool) -> Schem
     names = tuple(said[first]["names"].tolist())
     if not names:
         raise DataError("there are no feature columns besides the target and the weights", step=STEP)
-    kinds = _kinds(said, names)
+    kinds, dtypes = _kinds(said, names), _dtypes(said, names)
     sparse = any(bool(s["sparse"][0]) for s in said.values())
-    dtypes = {str(s["dtype"][0]) for s in said.values()} - {""}
+    floats = {str(s["dtype"][0]) for s in said.values()} - {""}
     rows = np.array([int(s["rows"][0]) for s in said.values()])
     return Schema(
         names=names if said[first]["named"][0] else None,
-        kinds=kinds,
-        dtype=FLOAT32 if dtypes == {"float32"} else FLOAT64,
-        origins="".join(map(joint_origin, zip(*_by_name(said, "origins", names), strict=True))),
+        kinds=tuple(
+            NUMBER if k == WHOLE and not is_whole(d) else k for k, d in zip(kinds, dtypes, strict=True)
+        ),
+        dtype=FLOAT32 if floats == {"float32"} else FLOAT64,
+        dtypes=dtypes,
         sparse=sparse,
         rows=int(rows.sum()),
         center=np.zeros(len(names)) if sparse else _center(said, names, kinds, rows),
         target=target,
+        strays=_strays(said, names),
         **_target(said, labels, int(rows.sum())),
     )
+
+
+def _dtypes(said: Mapping[str, Said], names: tuple[str, ...]) -> tuple[str, ...]:
+    """The dtype in pandas of each column, were the nodes' rows one below the other."""
+    kinds, dtypes = (zip(*_by_name(said, leaf, names), strict=True) for leaf in ("kinds", "dtypes"))
+    return tuple(joint_dtype(zip(k, d, strict=True)) for k, d in zip(kinds, dtypes, strict=True))
+
+
+def _strays(said: Mapping[str, Said], names: tuple[str, ...]) -> dict[str, tuple[str, str]]:
+    """For columns of numbers that hold some text: the text, and in which row of which node it is."""
+    found = dict[str, tuple[str, str]]()
+    for node, here in said.items():
+        for name, among, text, place in zip(
+            *(here[k].tolist() for k in ("names", "among", "examples", "places")), strict=True
+        ):
+            if among and name in names:
+                found.setdefault(name, (text, f"{place}, at node {node!r}" if len(said) > 1 else place))
+    return found
 
 
 def _same_columns(said: Mapping[str, Said], first: str, node: str) -> None:
@@ -165,19 +196,19 @@ def _kind(said: Mapping[str, Said], name: str, kinds: Mapping[str, str]) -> str:
             cure="Turn it into numbers or text, or leave it out with columns=.",
         )
     text = [node for node, kind in kinds.items() if kind == TEXT]
-    number = [node for node, kind in kinds.items() if kind == NUMBER]
+    number = [node for node, kind in kinds.items() if kind in (NUMBER, WHOLE)]
     if text and number:
         here = said[text[0]]
-        example = str(here["examples"][here["names"].tolist().index(name)])
-        others = _listed(number)
+        at = here["names"].tolist().index(name)
+        stray = Stray(str(here["examples"][at]), str(here["places"][at]))
         raise SchemaError(
-            f"text here (for example {example!r}), but numbers at {others}",
+            f"text here (for example {stray}), but numbers at {_listed(number)}",
             node=text[0],
             step=STEP,
             column=name,
-            cure=ALIKE,
+            cure=cure_of(stray.text),
         )
-    return TEXT if text else NUMBER
+    return TEXT if text else WHOLE if WHOLE in kinds.values() else NUMBER
 
 
 def _center(
@@ -185,7 +216,7 @@ def _center(
 ) -> np.ndarray:
     """The nodes' centers, each weighted by its rows; zero for text and where nobody knows."""
     centers = np.array(_by_name(said, "center", names))
-    known = np.isfinite(centers) & np.array([kind == NUMBER for kind in kinds])
+    known = np.isfinite(centers) & np.array([kind != TEXT for kind in kinds])
     weight = known * rows[:, None]
     total = np.where(known, centers, 0.0) * weight
     return np.asarray(total.sum(axis=0) / np.maximum(weight.sum(axis=0), 1))

@@ -10,9 +10,10 @@ import numpy as np
 
 from talkoot.core.errors import DataError
 from talkoot.data.arrays import ArrayShard
+from talkoot.data.csvs import UTF8, CsvFormat
 from talkoot.data.files import FileShard
 from talkoot.data.memory import from_memory, groups
-from talkoot.data.paths import are_paths, expand
+from talkoot.data.paths import are_paths, located
 from talkoot.data.reading import Part
 from talkoot.data.roles import Roles
 from talkoot.data.source import Source
@@ -54,6 +55,14 @@ class Shards(Mapping[str, Source]):
         """Whether some node has a target."""
         return any(source.has_target for source in self.values())
 
+    def with_keys(self, keys: tuple[str, ...]) -> Shards:
+        """The same, with columns of files that only name rows, such as an index, read where they are keys."""
+        made = {
+            node: replace(s, roles=replace(s.roles, keys=keys)) if isinstance(s, FileShard) else s
+            for node, s in self.items()
+        }
+        return Shards(made, target=self.target)
+
     def deal(self, nodes: int) -> Shards:
         """The rows of a single source dealt over `nodes` nodes: consecutive, nearly equal parts, in order.
 
@@ -87,6 +96,8 @@ def shards(
     by: str | None = None,
     nodes: int | None = None,
     columns: Sequence[Any] | None = None,
+    encoding: str | None = None,
+    missing: Sequence[str] | None = None,
 ) -> Shards:
     """The rows of every node.
 
@@ -106,7 +117,11 @@ def shards(
         nodes: deal the rows over this many nodes: consecutive, nearly equal parts, the same every time.
             Files are cut between row groups where that is even enough, else between rows.
         columns: the features, by name (by position for arrays); all other columns by default. The
-            target is never one.
+            target is never one. An index that pandas wrote into a file, and a first column of a CSV file
+            that has no name and numbers the rows, are features only where they are named here.
+        encoding: how the text of CSV files is encoded, such as "cp1252" or "utf-16"; UTF-8 by default.
+        missing: texts that stand for a missing value, such as ``["?"]``, beside those that
+            `pandas.read_csv` takes for one.
 
     Raises:
         DataError: nothing there, or columns that are not, with the nearest name.
@@ -117,36 +132,62 @@ def shards(
     Shards(lima: 1 rows, va: 2 rows)
     """
     if isinstance(data, Shards):
-        if not (target is None and weight is None and by is None and nodes is None and columns is None):
+        if any(v is not None for v in (target, weight, by, nodes, columns, encoding, missing)):
             raise DataError(
                 "the data are shards already", cure="Say target=, by= and nodes= when making them."
             )
         return data
+    form = _form(encoding, missing)
     chosen = None if columns is None else tuple([columns] if isinstance(columns, str) else columns)
     roles = Roles(target=target, weight=weight, by=by, columns=chosen)
     if by is not None and nodes is not None:
         raise DataError("by= and nodes= both say where rows belong", cure="Take one of them.")
     if isinstance(data, Mapping):
-        return _sites(data, roles, nodes)
+        return _sites(data, roles, nodes, form)
     if by is not None:
-        made = _from_files("", data, roles).split() if are_paths(data) else groups(data, roles)
+        files = are_paths(data)
+        made = _from_files("", data, roles, form).split() if files else groups(data, roles, form.missing)
         return Shards(made, target=roles.name("target"))
-    whole = Shards({"node0": _source("node0", data, roles)}, target=roles.name("target"))
+    whole = Shards({"node0": _source("node0", data, roles, form)}, target=roles.name("target"))
     return whole if nodes is None else whole.deal(nodes)
 
 
-def _source(name: str, data: Any, roles: Roles) -> Source:
-    return _from_files(name, data, roles) if are_paths(data) else from_memory(name, data, roles)
+def _form(encoding: str | None, missing: Sequence[str] | None) -> CsvFormat:
+    """How CSV files are to be read.
+
+    Raises:
+        DataError: an encoding that Python does not know, or values that are no text.
+    """
+    try:
+        "".encode(encoding or UTF8)
+    except LookupError:
+        cure = 'Take one that Python knows, such as "cp1252", "latin-1" or "utf-16".'
+        raise DataError(f"encoding={encoding!r} is not known", cure=cure) from None
+    texts: tuple[Any, ...] = (missing,) if isinstance(missing, str) else tuple(missing or ())
+    odd = next((text for text in texts if not isinstance(text, str)), None)
+    if odd is not None:
+        raise DataError(
+            f"missing= lists texts, and {odd!r} is none",
+            cure=f"Write it as it stands in the files, such as missing=[{str(odd)!r}].",
+        )
+    return CsvFormat(encoding or UTF8, texts)
 
 
-def _from_files(name: str, data: Any, roles: Roles) -> FileShard:
+def _source(name: str, data: Any, roles: Roles, form: CsvFormat) -> Source:
+    if are_paths(data):
+        return _from_files(name, data, roles, form)
+    return from_memory(name, data, roles, form.missing)
+
+
+def _from_files(name: str, data: Any, roles: Roles, form: CsvFormat) -> FileShard:
     for role in ("target", "weight"):
         if getattr(roles, role) is not None and roles.name(role) is None:
             raise DataError(f"{role}= is an array, and the rows are in files", cure="Name a column.")
-    return FileShard(name=name, parts=tuple(map(Part, expand(data))), roles=roles)
+    parts = [Part(path, form=form, folders=tuple(values.items())) for path, values in located(data)]
+    return FileShard(name=name, parts=tuple(parts), roles=roles)
 
 
-def _sites(data: Mapping[Any, Any], roles: Roles, nodes: int | None) -> Shards:
+def _sites(data: Mapping[Any, Any], roles: Roles, nodes: int | None, form: CsvFormat) -> Shards:
     if not data:
         raise DataError("the dict of nodes is empty", cure='Give {"name": rows, ...}.')
     if roles.by is not None or nodes is not None:
@@ -161,7 +202,7 @@ def _sites(data: Mapping[Any, Any], roles: Roles, nodes: int | None) -> Shards:
     made: dict[str, Source] = {}
     for node, rows in data.items():
         try:
-            made[str(node)] = _source(str(node), rows, roles)
+            made[str(node)] = _source(str(node), rows, roles, form)
         except DataError as error:
             raise error.at(node=str(node)) from None
     return Shards(_weighted(made), target=roles.name("target"))

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, final
 
 import numpy as np
 
 from talkoot.core.shard import Block, Schema, Shard
-from talkoot.data.columns import NUMBER, TEXT, USABLE
+from talkoot.data.columns import EMPTY, NUMBER, USABLE
+from talkoot.data.strays import Stray
 
 BLOCK_BYTES = 1 << 20  # of features in a block: about what a core's own cache holds
 STEP = "agreeing on a schema"
@@ -29,25 +30,29 @@ class Layout:
             that cannot be used.
         named: whether the names are the user's.
         dtype: float32 if all number columns are float32, else float64.
-        origins: for each numpy's letter of what it is: "b", "i", "f", or "O" for all that is no number.
+        dtypes: for each its dtype in pandas, see `dtypes`; empty where there are no rows.
         sparse: the rows are CSR.
-        examples: for text columns a value, one that is no number if there is one.
+        strays: for text columns a value, one that is no number if there is one.
+        left_out: columns that are no features since they only name or number the rows, with the reason.
     """
 
     names: tuple[str, ...]
     kinds: tuple[str, ...]
     named: bool
     dtype: np.dtype[Any]
-    origins: str
+    dtypes: tuple[str, ...]
     sparse: bool = False
-    examples: tuple[str, ...] = ()
+    strays: Mapping[str, Stray] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     def schema(self) -> Schema:
         """A schema of this node alone, without the columns that cannot be used and without a target."""
-        usable = [(n, k) for n, k in zip(self.names, self.kinds, strict=True) if k in USABLE]
+        every = zip(self.names, self.kinds, self.dtypes, strict=True)
+        usable = [(name, kind, dtype) for name, kind, dtype in every if kind in USABLE]
         return Schema(
-            names=tuple(name for name, _ in usable) if self.named else None,
-            kinds=tuple(TEXT if kind == TEXT else NUMBER for _, kind in usable),
+            names=tuple(name for name, *_ in usable) if self.named else None,
+            kinds=tuple(NUMBER if kind == EMPTY else kind for _, kind, _ in usable),
+            dtypes=tuple(dtype for *_, dtype in usable),
             dtype=self.dtype,
             sparse=self.sparse,
             rows=0,

@@ -11,7 +11,7 @@ from scipy.special import chdtrc
 
 from talkoot.data.columns import NUMBER, TEXT
 from talkoot.data.profile import FEW, RANKS
-from talkoot.data.tables import is_number
+from talkoot.data.strays import is_number
 
 DECILES = np.linspace(0, 1, 11)[1:-1]
 
@@ -30,6 +30,7 @@ class View:
         values: how often each value occurs, where they are few or text; None otherwise.
         complete: whether `values` has all of them.
         strays: texts that are no numbers, of a column that is read as numbers in spite of them.
+        place: in which row a text that is no number stands.
     """
 
     kind: str
@@ -40,6 +41,7 @@ class View:
     values: Mapping[Any, int] | None = None
     complete: bool = True
     strays: Mapping[str, int] = field(default_factory=dict)
+    place: str = ""
 
     @property
     def known(self) -> int:
@@ -101,6 +103,7 @@ class Said:
         has_target: whether it has any.
         hashes: sorted distinct hashes of its rows.
         repeats: how many rows have each.
+        left_out: columns that are no features, with the reason.
     """
 
     rows: int
@@ -110,12 +113,16 @@ class Said:
     has_target: bool
     hashes: np.ndarray
     repeats: np.ndarray
+    left_out: Mapping[str, str]
 
 
 def said(leaves: Mapping[str, np.ndarray]) -> Said:
     """What a node said, from the leaves of its update."""
     kinds = zip(leaves["names"].tolist(), leaves["kinds"].tolist(), strict=True)
-    columns = {name: _view(leaves, str(j), kind) for j, (name, kind) in enumerate(kinds)}
+    places = leaves["places"].tolist()
+    columns = {
+        name: replace(_view(leaves, str(j), kind), place=places[j]) for j, (name, kind) in enumerate(kinds)
+    }
     text = leaves.get("target.values", RANKS).dtype.kind == "U"
     target = _view(leaves, "target", TEXT if text else NUMBER)
     return Said(
@@ -126,6 +133,7 @@ def said(leaves: Mapping[str, np.ndarray]) -> Said:
         has_target=bool(leaves["target"][0]),
         hashes=leaves["hashes"],
         repeats=leaves["repeats"],
+        left_out=dict(zip(leaves["left_out"].tolist(), leaves["reasons"].tolist(), strict=True)),
     )
 
 

@@ -78,11 +78,15 @@ def require_numbers(schema: Schema, estimator: Any, cure: str = ENCODE) -> None:
         DataError: some column holds text.
     """
     if "text" in schema.kinds:
-        raise DataError(
-            f"it holds text, and {type(estimator).__name__} needs numbers",
-            column=schema.column(schema.kinds.index("text")),
-            cure=cure,
-        )
+        column, needs = schema.column(schema.kinds.index("text")), f"{type(estimator).__name__} needs numbers"
+        if column in schema.strays:
+            text, place = schema.strays[column]
+            raise DataError(
+                f"it holds {text!r} in {place} among numbers, and {needs}",
+                column=column,
+                cure=f"If {text!r} stands for a missing value, say missing=[{text!r}]; else correct it.",
+            )
+        raise DataError(f"it holds text, and {needs}", column=column, cure=cure)
 
 
 def refuse_infinite(X: Any, schema: Schema, estimator: Any) -> None:
@@ -97,7 +101,8 @@ def refuse_infinite(X: Any, schema: Schema, estimator: Any) -> None:
     bad = np.isinf(X.toarray() if schema.sparse else X)
     column = int(bad.any(axis=0).argmax())
     raise DataError(
-        f"{int(bad[:, column].sum())} values are infinite, which {type(estimator).__name__} does not accept",
+        f"at least {int(bad[:, column].sum())} values are infinite, "
+        f"which {type(estimator).__name__} does not accept",
         column=schema.column(column),
         cure="Clean the column, or make them missing (NaN).",
     )
@@ -122,8 +127,8 @@ def rehearse(estimator: Any, schema: Schema, **instead: Any) -> None:
     Raises:
         DataError: it does.
     """
-    text, shape = "text" in schema.kinds, (1, schema.features)
-    table = np.full(shape, "1", dtype=object) if text else np.ones(shape, schema.dtype)
+    shape = (1, schema.features)
+    table = np.full(shape, "1", dtype=object) if "text" in schema.kinds else np.ones(shape, schema.dtype)
     fit_table(estimator, csr_array(table) if schema.sparse else table, schema, **instead)
 
 

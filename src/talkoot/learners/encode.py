@@ -16,6 +16,7 @@ from talkoot.core.errors import DataError
 from talkoot.core.learner import Kind, Learner
 from talkoot.core.shard import Block, Schema, Shard
 from talkoot.core.update import Update
+from talkoot.data.dtypes import value_dtype
 from talkoot.learners.asked import Asked
 from talkoot.learners.columnwise import (
     Columnwise,
@@ -46,6 +47,7 @@ class Encoder(Columnwise):
 
     kind: ClassVar[Kind] = "exact"
     threads: ClassVar[bool] = False
+    whole: ClassVar[bool] = True
 
     def init(self, schema: Schema, rng: np.random.Generator) -> Asked:
         """Ask for the categories, or count those that the user gave.
@@ -87,7 +89,7 @@ class Encoder(Columnwise):
 
     def _check(self, block: Block, schema: Schema) -> None:
         require_weights(block.w, self.estimator)
-        if "text" not in schema.kinds:
+        if not schema.mixed:
             refuse_infinite(block.X, schema, self.estimator)
 
     def _check_known(self, local: Tally, model: Asked) -> None:
@@ -156,13 +158,15 @@ def _unknown(values: Values, schema: Schema) -> Any:
     known = [value for value in values if not is_missing(value)]
     if known and isinstance(known[0], str):
         return max(known, key=len) + "_"
+    if schema.mixed and known and isinstance(known[0], int):  # whole numbers beyond 2**53
+        return next(value for value in range(len(known) + 1) if value not in known)
     return np.nextafter(schema.dtype.type(max(known, default=0.0)), np.inf)
 
 
 def _table(columns: Sequence[Values], schema: Schema, fill: Sequence[Any] | None = None) -> np.ndarray:
     """Columns of unequal length side by side, filled up with `fill`, or with their own first value."""
     rows = max(map(len, columns), default=0)
-    table = np.empty((rows, len(columns)), dtype=object if "text" in schema.kinds else schema.dtype)
+    table = np.empty((rows, len(columns)), dtype=object if schema.mixed else schema.dtype)
     for j, values in enumerate(columns):
         table[: len(values), j] = values
         table[len(values) :, j] = values[0] if fill is None else fill[j]
@@ -173,15 +177,19 @@ def _typed(encoder: Any, schema: Schema) -> Any:
     """Categories of numbers as what the columns were before they became floats, so 1 and not 1.0."""
     if "text" not in schema.kinds or schema.names is not None:
         encoder.categories_ = [
-            values if schema.kinds[j] == "text" else _original(values.astype(schema.dtype), j, schema)
+            values if schema.kinds[j] == "text" else _original(values, j, schema)
             for j, values in enumerate(encoder.categories_)
         ]
     return encoder
 
 
-def _original(values: np.ndarray, column: int, schema: Schema) -> np.ndarray:
-    dtype = {"b": np.bool_, "i": np.int64}.get(schema.origins[column : column + 1])
-    return values if dtype is None or np.isnan(values).any() else values.astype(dtype)
+def _original(values: Any, column: int, schema: Schema) -> np.ndarray:
+    if schema.kinds[column] == "whole":
+        return np.array(values.tolist(), schema.dtype_of(column))
+    values = np.asarray(values, schema.dtype)
+    dtype = value_dtype(schema.dtypes[column]) if schema.dtypes else None
+    plain = dtype is None or (dtype.kind != "f" and np.isnan(values).any())
+    return np.asarray(values if plain else values.astype(dtype))
 
 
 FITS: Mapping[type, Callable[[Any], Learner]] = {OneHotEncoder: Encoder, OrdinalEncoder: Encoder}

@@ -51,7 +51,7 @@ def require_finite(X: Any, schema: Schema, estimator: Any) -> None:
     bad = ~np.isfinite(X.toarray() if hasattr(X, "tocsr") else X)
     column = int(bad.any(axis=0).argmax())
     raise DataError(
-        f"{int(bad[:, column].sum())} values are missing (NaN) or infinite, "
+        f"at least {int(bad[:, column].sum())} values are missing (NaN) or infinite, "
         f"which {type(estimator).__name__} does not accept",
         column=schema.column(column),
         cure="Put SimpleImputer() in front in a Pipeline, or clean the column.",

@@ -68,6 +68,7 @@ class ModeImputer(Columnwise):
     kind: ClassVar[Kind] = "exact"
     closed: ClassVar[bool] = True
     threads: ClassVar[bool] = False
+    whole: ClassVar[bool] = True
 
     def init(self, schema: Schema, rng: np.random.Generator) -> Asked:
         """Ask for the values."""
@@ -102,6 +103,7 @@ class ConstantImputer(Columnwise):
     kind: ClassVar[Kind] = "exact"
     closed: ClassVar[bool] = True
     threads: ClassVar[bool] = False
+    whole: ClassVar[bool] = True
 
     def init(self, schema: Schema, rng: np.random.Generator) -> Asked:
         """Ask for counts of missing values."""
@@ -200,7 +202,7 @@ def marked(shard: Shard, schema: Schema, estimator: SimpleImputer) -> Tally | No
 
 def _check(block: Block, schema: Schema, estimator: SimpleImputer) -> None:
     require_weights(block.w, estimator)
-    if "text" not in schema.kinds:
+    if not schema.mixed:
         refuse_infinite(block.X, schema, estimator)
 
 

@@ -75,7 +75,7 @@ def require_weights(w: np.ndarray | None, estimator: Any) -> None:
         raise DataError(f"{type(estimator).__name__} takes no sample weights", cure="Leave weight= out.")
     if (w < 0).any():
         cure = "Weights are numbers >= 0; a weight of 0 leaves a row out."
-        raise DataError(f"{int((w < 0).sum())} sample weights are negative", cure=cure)
+        raise DataError(f"at least {int((w < 0).sum())} sample weights are negative", cure=cure)
 
 
 def require_dense(schema: Schema, estimator: Any) -> None:

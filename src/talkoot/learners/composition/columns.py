@@ -16,20 +16,27 @@ from sklearn.preprocessing import FunctionTransformer
 
 from talkoot.core.errors import DataError, NotDistributable
 from talkoot.core.shard import Schema
+from talkoot.data.dtypes import pandas_dtype
 
 STAND_IN = FunctionTransformer(np.atleast_2d)  # says which columns it was handed
-DTYPES = (("float64", object), ("int64", "str"), ("bool", "category"))  # what the columns may have been
+MANY = 50  # rows of a frame that shows whether a function looks at values
 
 
 def picked(schema: Schema, columns: Sequence[int]) -> Schema:
     """The schema of some of the columns."""
-    names = schema.names
+    names, own = schema.names, [schema.column(i) for i in columns]
+    strays = {
+        column if names is not None else f"{i}": schema.strays[column]
+        for i, column in enumerate(own)
+        if column in schema.strays
+    }
     return replace(
         schema,
         names=None if names is None else tuple(names[i] for i in columns),
         kinds=tuple(schema.kinds[i] for i in columns),
-        origins="".join(schema.origins[i] for i in columns) if schema.origins else "",
+        dtypes=tuple(schema.dtypes[i] for i in columns) if schema.dtypes else (),
         center=schema.center[list(columns)],
+        strays=strays,
     )
 
 
@@ -95,29 +102,28 @@ def resolved(spec: Any, schema: Schema) -> Any:
     """A column specification without a callable in it: what the callable picks, such as make_column_selector.
 
     Raises:
-        NotDistributable: the callable tells apart what the schema does not, such as integers and floats.
+        NotDistributable: the callable looks at values.
         DataError: the callable cannot be asked.
     """
     if not callable(spec):
         return spec
-    if schema.names is None:
+    if schema.names is None or not schema.dtypes:
         return _picks(spec, np.zeros((1, schema.features)), schema)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pandas warns of dtype=object on frames that are not the user's
-        floats, ints, bools = (set(_picks(spec, _frame(schema, *dtypes), schema)) for dtypes in DTYPES)
-    numbers = {i for i, kind in enumerate(schema.kinds) if kind == "number"}
-    if unclear := numbers & ((floats ^ ints) | (bools - floats)):
+    found, other = (_picks(spec, _frame(schema, rows), schema) for rows in (1, MANY))
+    if found != other:
         raise NotDistributable(
-            f"{_said(spec)} tells kinds of numbers apart, and the nodes agree on numbers and text only",
-            column=schema.column(min(unclear)),
+            f"{_said(spec)} picks columns by their values, and only names and dtypes are agreed on",
+            column=schema.column(min({*found} ^ {*other}, default=0)),
             cure="List the columns by name.",
         )
-    return [schema.names[i] for i in sorted(floats | ints | bools)]
+    return [schema.names[i] for i in found]
 
 
 def _picks(spec: Callable[[Any], Any], table: Any, schema: Schema) -> tuple[int, ...]:
     try:
-        chosen = spec(table)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pandas warns of frames that are not the user's
+            chosen = spec(table)
     except Exception as error:
         raise DataError(
             f"{_said(spec)} cannot pick columns from the table: {error}", cure="List the columns by name."
@@ -129,8 +135,8 @@ def _said(spec: Callable[[Any], Any]) -> str:
     return f"{getattr(spec, '__name__', type(spec).__name__)}(...)"
 
 
-def _frame(schema: Schema, number: Any, text: Any) -> Any:
-    """A pandas frame of one row with the schema's columns."""
+def _frame(schema: Schema, rows: int) -> Any:
+    """A pandas frame with the names and dtypes of the schema's columns, and values that mean nothing."""
     try:
         import pandas as pd
     except ImportError as error:
@@ -138,8 +144,16 @@ def _frame(schema: Schema, number: Any, text: Any) -> Any:
             "a function that picks columns reads a pandas DataFrame, and pandas is not installed",
             cure="Install pandas, or list the columns by name.",
         ) from error
-    columns = {
-        name: pd.Series(["" if kind == "text" else 0], dtype=text if kind == "text" else number)
-        for name, kind in zip(schema.names or (), schema.kinds, strict=True)
-    }
-    return pd.DataFrame(columns)
+    kinds = zip(schema.names or (), schema.kinds, schema.dtypes, strict=True)
+    return pd.DataFrame({name: _series(kind, dtype, rows) for name, kind, dtype in kinds})
+
+
+def _series(kind: str, dtype: str, rows: int) -> Any:
+    import pandas as pd
+
+    values: list[Any] = [f"{i}" for i in range(rows)] if kind == "text" else list(range(rows))
+    if dtype == "object[bool]":
+        values = [True, *[None] * (rows - 1)]
+    if dtype.startswith(("int8", "uint8")):
+        values = [i % 100 for i in range(rows)]
+    return pd.Series(values, dtype=pandas_dtype(dtype) if dtype else None)

@@ -76,8 +76,8 @@ class Leaf(Flow):
                 "center": np.zeros(features),
             }
         else:
-            facts = described(self._shown(schema))
-        return replace(schema, names=None, origins="", **facts)
+            facts = described(self._shown(schema), schema)
+        return replace(schema, **{"names": None, "dtypes": (), "strays": {}, **facts})
 
     def _shown(self, schema: Schema) -> Any:
         try:
@@ -137,11 +137,15 @@ class Beside(Flow):
             centers.append(known[-1].center * (1.0 if factor is None else factor))
         wide = self._wide(part.sparse for part in known)
         center = np.concatenate(centers)
+        kinds = tuple(kind for part in known for kind in part.kinds)
+        dtypes = tuple(dtype for part in known for dtype in part.dtypes)
+        made = replace(schema, kinds=kinds, dtypes=dtypes)
+        if set(kinds) != {"whole"} or len(set(dtypes)) != 1:  # one array does not hold them as they are
+            made = replace(made.floats(), dtypes=())
         return replace(
-            schema,
+            made,
             names=None,
-            kinds=tuple(kind for part in known for kind in part.kinds),
-            origins="",
+            strays={},
             dtype=np.result_type(*(part.dtype for part in known)),
             sparse=wide,
             center=np.zeros_like(center) if wide else center,

@@ -17,7 +17,7 @@ from talkoot.core.shard import Schema, Shard
 from talkoot.core.update import Update
 from talkoot.learners.composition.columns import picked
 from talkoot.learners.composition.flow import flow, outgoing
-from talkoot.learners.composition.parts import blamed, seen_through, weakest
+from talkoot.learners.composition.parts import blamed, fitting, seen_through, weakest
 from talkoot.learners.composition.shapes import pick
 from talkoot.learners.composition.unions import Columns, Union, columns_of, united
 
@@ -83,8 +83,16 @@ class Parallel(Learner):
         columns, models = columns_of(self.estimator, schema), {}
         for name, read in columns.items():
             with blamed(name, _called(schema, read)):
-                models[name] = self.parts[name].init(picked(schema, read), rng)
+                models[name] = self.parts[name].init(self._schema(name, schema, read), rng)
         return self._settled(ParallelModel(schema=schema, columns=columns, models=models))
+
+    @property
+    def whole(self) -> bool:
+        """Whether some part tells large whole numbers apart."""
+        return any(part.whole for part in self.parts.values())
+
+    def _schema(self, name: str, schema: Schema, columns: tuple[int, ...]) -> Schema:
+        return fitting(self.parts[name], picked(schema, columns))
 
     def work(
         self, model: ParallelModel, local: Mapping[str, Any] | None, shard: Shard, ctx: Ctx
@@ -99,7 +107,7 @@ class Parallel(Learner):
             rows = seen_through(
                 shard,
                 partial(pick, columns=columns),
-                picked(model.schema, columns),
+                self._schema(name, model.schema, columns),
                 weighted=name in self.weighted,
             )
             with blamed(name, _called(model.schema, columns)):
@@ -152,7 +160,7 @@ class Parallel(Learner):
     def _outputs(self, model: ParallelModel) -> dict[str, Schema]:
         """The schema of what comes out of each part."""
         return {
-            name: outgoing(part, picked(model.schema, model.columns[name]))
+            name: outgoing(part, self._schema(name, model.schema, model.columns[name]))
             for name, part in self._fitted(model).items()
         }
 

@@ -39,6 +39,11 @@ def weakest(learners: Iterable[Learner]) -> Kind:
     return max((learner.kind for learner in learners), key=get_args(Kind).index)
 
 
+def fitting(part: Learner, schema: Schema) -> Schema:
+    """The schema as a part reads it: whole numbers beyond 2**53 are floats for most."""
+    return schema if part.whole else schema.floats()
+
+
 def seen_through(shard: Shard, way: Callable[[Rows], Any], schema: Schema, *, weighted: bool) -> Shard:
     """The shard as a part sees it.
 

@@ -17,7 +17,7 @@ from talkoot.core.shard import Schema, Shard
 from talkoot.core.update import Update
 from talkoot.learners.composition.flow import Chain, flow, outgoing
 from talkoot.learners.composition.memo import Memo
-from talkoot.learners.composition.parts import blamed, seen_through, weakest
+from talkoot.learners.composition.parts import blamed, fitting, seen_through, weakest
 from talkoot.learners.composition.stateless import Stateless
 
 
@@ -112,9 +112,15 @@ class Serial(Learner):
         """Whether all steps leave other threads the interpreter."""
         return all(step.threads for _, step in self.steps)
 
+    @property
+    def whole(self) -> bool:
+        """Whether some step tells large whole numbers apart."""
+        return any(step.whole for _, step in self.steps)
+
     def init(self, schema: Schema, rng: np.random.Generator) -> SerialModel:
         """The first step's start."""
         name, step = self.steps[0]
+        schema = fitting(step, schema)
         with blamed(name):
             model = step.init(schema, rng)
         start = SerialModel(
@@ -157,6 +163,7 @@ class Serial(Learner):
         columns = None if schema.names is not None else _columns(fitted, model)
         index = model.index + 1
         name, step = self.steps[index]
+        schema = fitting(step, schema)
         with blamed(name, columns):
             start = step.init(schema, stream_rng(model.seed, index))
         return replace(

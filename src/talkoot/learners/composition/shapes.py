@@ -54,14 +54,19 @@ def framed(X: Rows, names: Sequence[str] | None) -> Any:
 
     What a model is handed on one machine. Text that is missing is NaN, as pandas reads it.
     """
-    if names is None or is_sparse(X):
+    if is_sparse(X) or (names is None and not _is_uneven(X)):
         return matrix(X)
     try:
         import pandas as pd
     except ImportError:
         return matrix(X)
     frame = pd.DataFrame(dict(X)).fillna(np.nan) if isinstance(X, Mapping) else pd.DataFrame(X)
-    return frame.set_axis(list(names), axis=1)
+    return frame.set_axis(range(frame.shape[1]) if names is None else list(names), axis=1)
+
+
+def _is_uneven(X: Rows) -> bool:
+    """Whether some columns are large whole numbers and others floats, so that no array holds all."""
+    return isinstance(X, Mapping) and {column.dtype.kind for column in X.values()} in ({"i", "f"}, {"u", "f"})
 
 
 def shaped(X: Any, schema: Schema) -> Rows:
@@ -71,14 +76,14 @@ def shaped(X: Any, schema: Schema) -> Rows:
         X: what a transformer put out, or some columns of a block.
         schema: what the rows are agreed to be.
     """
-    if "text" not in schema.kinds:
+    if not schema.mixed:
         if is_sparse(X):
             return X.tocsr().astype(schema.dtype, copy=False)
         return np.asarray(matrix(X), dtype=schema.dtype)
     columns = list(X.values()) if isinstance(X, Mapping) else list(_with_none(np.asarray(X, dtype=object)).T)
     return {
-        name: column if kind == "text" else column.astype(schema.dtype, copy=False)
-        for name, column, kind in zip(labels(schema), columns, schema.kinds, strict=True)
+        name: column if schema.kinds[j] == "text" else column.astype(schema.dtype_of(j), copy=False)
+        for j, (name, column) in enumerate(zip(labels(schema), columns, strict=True))
     }
 
 
@@ -98,21 +103,30 @@ def typical(schema: Schema) -> Rows:
     return shaped(row, schema)
 
 
-def described(out: Any) -> dict[str, Any]:
-    """The fields of a schema that one transformed row tells: kinds, dtype, sparse and center.
+def described(out: Any, before: Schema) -> dict[str, Any]:
+    """The fields of a schema that one transformed row tells: kinds, dtypes, dtype, sparse and center.
 
     Args:
         out: (1, features), an array of numbers or objects, or CSR.
+        before: the schema of the row before.
     """
     wide, features = is_sparse(out), out.shape[1]
-    kinds = ["number"] * features
+    whole = "whole" in before.kinds and out.dtype in (np.int64, np.uint64)
+    kinds = ["whole" if whole else "number"] * features
     if not wide and out.dtype == object:
         kinds = ["text" if isinstance(value, str) else "number" for value in out[0]]
     center = np.zeros(features)
-    numbers = np.array([kind == "number" for kind in kinds], dtype=bool)
+    numbers = np.array([kind != "text" for kind in kinds], dtype=bool)
     if not wide:
         center[numbers] = np.nan_to_num(out[0, numbers].astype(np.float64), posinf=0.0, neginf=0.0)
-    return {"kinds": tuple(kinds), "dtype": as_float(out.dtype), "sparse": wide, "center": center}
+    dtypes = (str(out.dtype),) * features if whole else ()
+    return {
+        "kinds": tuple(kinds),
+        "dtypes": dtypes,
+        "dtype": as_float(out.dtype),
+        "sparse": wide,
+        "center": center,
+    }
 
 
 def as_float(dtype: np.dtype[Any]) -> np.dtype[Any]:

@@ -51,6 +51,7 @@ class Stateless(Learner):
 
     estimator: Any
     kind: ClassVar[Kind] = "exact"
+    whole: ClassVar[bool] = True
 
     def init(self, schema: Schema, rng: np.random.Generator) -> Ready:
         """The fitted transformer."""

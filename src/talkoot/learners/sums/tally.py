@@ -38,7 +38,7 @@ class Tally:
         Text goes as objects: arrays of str would give every text the room of the longest.
         """
         values = {
-            f"seen.{j}": np.array(sorted(counter), dtype=object if kind == "text" else np.float64)
+            f"seen.{j}": np.array(sorted(counter), dtype=object if kind == "text" else _dtype(schema, j))
             for j, (counter, kind) in enumerate(zip(self.counts, schema.kinds, strict=True))
         }
         return Update(
@@ -112,9 +112,14 @@ def _count_text(column: np.ndarray, counter: Counter[Any]) -> int:
     return counter.pop(None, 0)
 
 
+def _dtype(schema: Schema, column: int) -> Any:
+    return np.float64 if schema.kinds[column] == "number" else schema.dtype_of(column)
+
+
 def _count_numbers(column: np.ndarray, counter: Counter[Any]) -> int:
     known = column[~np.isnan(column)]
-    values, counts = np.unique(known.astype(np.float64, copy=False), return_counts=True)
+    known = known.astype(np.float64, copy=False) if known.dtype.kind == "f" else known
+    values, counts = np.unique(known, return_counts=True)
     for value, count in zip(values.tolist(), counts.tolist(), strict=True):
         counter[value] += count
     return len(column) - len(known)

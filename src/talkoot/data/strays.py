@@ -1,0 +1,85 @@
+"""Text that stands among numbers: which, where, and what to do about it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+NUMBER = re.compile(r"\s*[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|inf|infinity)\s*", re.ASCII | re.I)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Stray:
+    """A text of a text column: the first that is no number, if there is one.
+
+    Args:
+        text: the text.
+        place: where it stands, such as "row 7 of heart.csv".
+        among: whether most texts around it are numbers.
+    """
+
+    text: str = ""
+    place: str = ""
+    among: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.text!r} in {self.place}" if self.place else repr(self.text)
+
+
+def cure_of(text: str) -> str:
+    """What to do about a text among numbers."""
+    declare = f"If {text!r} stands for a missing value, say missing=[{text!r}]"
+    return f"{declare}; else make the column alike everywhere."
+
+
+def is_number(text: str) -> bool:
+    """Whether a text reads as a number, as in pandas.read_csv.
+
+    >>> is_number(" -1.5e3"), is_number("1_000"), is_number("1,5")
+    (True, False, False)
+    """
+    return NUMBER.fullmatch(text) is not None
+
+
+def counted(row: int) -> str:
+    """A row of a table by its number.
+
+    >>> counted(0)
+    'row 1, counted from 1'
+    """
+    return f"row {row + 1}, counted from 1"
+
+
+def are_numbers(texts: Collection[str | None], missing: Collection[str]) -> bool:
+    """Whether texts are numbers but for some that stand for missing values.
+
+    >>> are_numbers({"1", "?"}, ["?"]), are_numbers({"1", "2"}, ["?"]), are_numbers({"a", "?"}, ["?"])
+    (True, False, False)
+    """
+    known = {text for text in texts if text is not None}
+    rest = known.difference(missing)
+    return len(rest) < len(known) and all(map(is_number, rest))
+
+
+def in_table(codes: np.ndarray, levels: np.ndarray) -> Stray:
+    """The stray text of a column in memory.
+
+    Args:
+        codes: (rows,) positions in `levels`; -1 where a value is missing.
+        levels: the distinct texts, the last of them None.
+    """
+    known = codes[codes >= 0]
+    if not len(known):
+        return Stray()
+    used = np.unique(known)
+    odd = np.array([not is_number(str(levels[code])) for code in used])
+    if not odd.any():
+        return Stray(text=str(levels[known[0]]))
+    row = int(np.isin(codes, used[odd]).argmax())
+    share = float(np.isin(known, used[odd]).mean())
+    return Stray(str(levels[codes[row]]), counted(row), share < 0.5)
