@@ -10,9 +10,14 @@ from hypothesis import HealthCheck, given, settings
 from numpy.testing import assert_allclose
 from pooling import FITS, assert_alike, assert_as_pooled, dealt, even, learn, pooled, together
 from scipy import sparse
+from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import KBinsDiscretizer, QuantileTransformer, RobustScaler
 
+import talkoot as tk
+from talkoot.core.context import Ctx
 from talkoot.core.errors import DataError, NotDistributable
+from talkoot.data.arrays import ArrayShard
+from talkoot.learners import order_statistics
 from talkoot.testing import check_learner
 from talkoot.testing.strategies import deals
 
@@ -74,22 +79,92 @@ def test_a_sparse_column_that_stores_nothing() -> None:
         assert_as_pooled(scaler, rows, even(rows, 2))
 
 
-def test_many_rows_are_within_the_stated_rank_error() -> None:
-    rows = np.column_stack([RNG.normal(size=60_000), RNG.exponential(size=60_000)])
-    scaler = QuantileTransformer(n_quantiles=200, subsample=None)
-    run = learn(scaler, even(rows, 3))
-    stated = run.plan.learner.measures(run.model)["rank_error"]
-    want = pooled(scaler, rows)
-    for j, found in enumerate(run.model.result.quantiles_.T):
-        ranks = np.searchsorted(np.sort(rows[:, j]), found) / len(rows)
-        assert np.abs(ranks - want.references_).max() <= stated + 1 / len(rows)
-    assert run.plan.learner.kind == "sketched"
-    assert stated == pytest.approx(0.00071, abs=1e-5)
+def hard(rows: int) -> np.ndarray:
+    """Far from 0, heavy tails, few values, whole numbers, money, times, missing values, all the same."""
+    return np.column_stack(
+        [
+            RNG.normal(size=rows),
+            RNG.normal(1e6, 1, rows),
+            RNG.standard_cauchy(rows),
+            RNG.integers(0, 10, rows),
+            RNG.choice([0.1, 0.2, 0.3, -7.7], rows),
+            1.6e9 + RNG.integers(0, 10**7, rows),
+            np.where(RNG.random(rows) < 0.9, 0.0, RNG.normal(size=rows)),
+            np.where(RNG.random(rows) < 0.3, np.nan, RNG.gamma(2, size=rows)),
+            np.exp(RNG.normal(size=rows) * 80),
+            np.full(rows, -3.25),
+        ]
+    )
 
 
-def test_an_exact_sketch_says_so() -> None:
-    run = learn(RobustScaler(), even(X, 2))
-    assert run.plan.learner.measures(run.model) == {"rank_error": 0.0}
+MANY = hard(12_000)
+
+
+@pytest.mark.parametrize(
+    "scaler",
+    [RobustScaler(), RobustScaler(quantile_range=(1.0, 99.9)), QuantileTransformer(subsample=None)],
+    ids=repr,
+)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_many_rows_have_the_quantiles_of_scikit_learn_to_the_bit(scaler: Any, dtype: Any) -> None:
+    rows = np.clip(MANY, -1e30, 1e30).astype(dtype)
+    got, want = together(scaler, even(rows, 3)), pooled(scaler, rows)
+    assert_alike(got, want, 0.0, atol=0.0)
+
+
+def test_many_rows_have_the_bins_of_scikit_learn() -> None:
+    rows = MANY[:, [0, 1, 2, 3, 5, 6]]
+    for method in METHODS:
+        bins = KBinsDiscretizer(7, quantile_method=method, subsample=None)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            got = together(bins, even(rows, 3))
+        assert_alike(got, pooled(bins, rows), 0.0, atol=0.0)
+
+
+def test_nodes_that_cannot_keep_their_values_read_them_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    want = together(QuantileTransformer(n_quantiles=50), even(MANY, 3)).quantiles_
+    for limit in (0, 10_000, 400_000):
+        monkeypatch.setattr(order_statistics, "KEEP", limit)
+        got = together(QuantileTransformer(n_quantiles=50), even(MANY, 3)).quantiles_
+        assert_allclose(got, want, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("on", [tk.Inline(), tk.Local(2)], ids=["Inline", "Local"])
+def test_the_answer_is_the_same_on_every_engine_and_at_every_call(on: Any) -> None:
+    for estimator in (SimpleImputer(strategy="median"), QuantileTransformer(n_quantiles=30)):
+        for nodes in (1, 3):
+            got = tk.fit(estimator, MANY, nodes=nodes, on=on).model.transform(MANY[:100])
+            want = pooled(estimator.set_params(**WHOLE.get(type(estimator), {})), MANY).transform(MANY[:100])
+            assert_allclose(got, want, rtol=0, atol=0)
+
+
+WHOLE: dict[type, dict[str, Any]] = {QuantileTransformer: {"subsample": None}}
+
+
+def test_an_update_stays_small() -> None:
+    """4 MB, and where more than 2^14 values are searched at once 256 bytes for each."""
+    rows = RNG.normal(size=(400, 50))
+    run = learn(QuantileTransformer(n_quantiles=400), even(rows, 2))
+    schema, learner = run.schema, FITS[QuantileTransformer](QuantileTransformer(n_quantiles=400))
+    model, sizes = learner.init(schema, np.random.default_rng(0)), []
+    while not model.done:
+        update, _ = learner.work(model, None, ArrayShard(name="a", X=rows), Ctx(node="a"))
+        sizes.append(sum(leaf.nbytes for leaf in update.values.values()))
+        model = learner.step(model, update)
+    assert max(sizes) <= max(4.2e6, 256 * 400 * 50)
+    assert len(sizes) <= 10
+
+
+def test_rows_that_change_between_rounds_are_noticed() -> None:
+    learner: Any = FITS[RobustScaler](RobustScaler())
+    run = learn(RobustScaler(), even(MANY, 2))
+    model = learner.init(run.schema, np.random.default_rng(0))
+    update, _ = learner.work(model, None, ArrayShard(name="a", X=MANY), Ctx(node="a"))
+    model = learner.step(model, update)
+    update, _ = learner.work(model, None, ArrayShard(name="a", X=MANY[:9000]), Ctx(node="a"))
+    with pytest.raises(DataError, match="the rows changed while they were read"):
+        learner.step(model, update)
 
 
 def test_even_bins_are_exact_on_any_number_of_rows() -> None:
@@ -154,9 +229,14 @@ def test_laws() -> None:
         (KBinsDiscretizer(), WIDE, "Sparse data was passed"),
         (KBinsDiscretizer(), pd.DataFrame({"n": [1.0], "t": ["x"]}), "column 't': it holds text"),
         (
-            KBinsDiscretizer(),
+            KBinsDiscretizer(quantile_method="linear"),
             (X, None, np.ones(80)),
-            "sample weights.*count every row once.*Leave weight= out",
+            "quantile_method='linear'. takes no sample weights.*averaged_inverted_cdf, inverted_cdf",
+        ),
+        (
+            KBinsDiscretizer(quantile_method="inverted_cdf"),
+            (X, None, np.zeros(80)),
+            "weights add up to 0.0",
         ),
         (RobustScaler(), (X, None, np.ones(80)), "RobustScaler takes no sample weights"),
     ],
@@ -179,3 +259,18 @@ def test_landmarks_are_those_of_scikit_learn_to_the_bit() -> None:
     )
     assert_allclose(got.quantiles_, want.quantiles_, rtol=0, atol=0)
     assert_allclose(got.transform(rows), want.transform(rows), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("method", ["averaged_inverted_cdf", "inverted_cdf"])
+@pytest.mark.parametrize("draw", ["whole", "zeros", "any"])
+def test_bins_of_rows_with_weights(method: str, draw: str) -> None:
+    rows = np.column_stack([RNG.normal(size=900), RNG.integers(0, 40, 900), RNG.exponential(size=900)])
+    w = {
+        "whole": RNG.integers(1, 5, 900).astype(float),
+        "zeros": RNG.integers(0, 2, 900) * 0.5,
+        "any": RNG.random(900),
+    }[draw]
+    bins = KBinsDiscretizer(6, quantile_method=method, encode="ordinal")
+    for count in (1, 3):
+        parts = [(rows[i::count], None, w[i::count]) for i in range(count)]
+        assert_alike(together(bins, parts), pooled(bins, rows, sample_weight=w), 1e-12)

@@ -60,8 +60,8 @@ def apart(ours: Any, theirs: Any) -> float:
     >>> apart(np.array([1.0, 2.5]), np.array([1.0, 2.0])), apart("a", "b")
     (0.25, inf)
     """
-    if isinstance(theirs, list | tuple):
-        if len(ours) != len(theirs):
+    if _ragged(theirs):
+        if not _ragged(ours) or len(ours) != len(theirs):
             return np.inf
         return max((apart(a, b) for a, b in zip(ours, theirs, strict=True)), default=0.0)
     a, b = _dense(ours), _dense(theirs)
@@ -71,6 +71,14 @@ def apart(ours: Any, theirs: Any) -> float:
         same = (a == b) | ((a != a) & (b != b))  # NaN among objects
         return 0.0 if bool(np.all(same)) else np.inf
     return _far(a.astype(np.float64), b.astype(np.float64))
+
+
+def _ragged(value: Any) -> bool:
+    """Whether it is a sequence of values, such as the edges of the bins of each feature."""
+    if isinstance(value, list | tuple):
+        return True
+    nested = isinstance(value, np.ndarray) and value.dtype == object and value.ndim == 1
+    return nested and any(isinstance(entry, np.ndarray) for entry in value)
 
 
 def _far(a: np.ndarray, b: np.ndarray) -> float:
@@ -93,38 +101,3 @@ def up_to_signs(ours: Any, theirs: Any) -> Any:
     if np.shape(ours) != np.shape(theirs):
         return ours
     return ours * np.where((ours * theirs).sum(axis=0) < 0, -1.0, 1.0)
-
-
-def ranks_apart(ours: Any, theirs: Any, X: np.ndarray) -> float:
-    """The largest difference between the ranks of two sets of quantiles among the rows, as a share of them.
-
-    Args:
-        ours: (features,), (quantiles, features), or an object array of (quantiles,) for each feature.
-        theirs: likewise.
-        X: (rows, features); missing values (NaN) are left out.
-
-    >>> X = np.arange(10.0)[:, np.newaxis]
-    >>> ranks_apart(np.array([4.0]), np.array([5.5]), X)
-    0.1
-    """
-    if np.shape(ours) != np.shape(theirs):
-        return np.inf
-    pairs = zip(_by_feature(ours), _by_feature(theirs), X.T, strict=True)
-    return max(_column_ranks_apart(a, b, np.sort(column[~np.isnan(column)])) for a, b, column in pairs)
-
-
-def _by_feature(value: Any) -> list[np.ndarray]:
-    if value.dtype == object:
-        return [np.asarray(edges, dtype=np.float64) for edges in value]
-    return list(np.atleast_2d(value).T)
-
-
-def _column_ranks_apart(a: np.ndarray, b: np.ndarray, column: np.ndarray) -> float:
-    """A value that some rows equal has a range of ranks; where two ranges meet there is no difference."""
-    if a.shape != b.shape:
-        return np.inf
-    (a_low, a_high), (b_low, b_high) = (
-        (np.searchsorted(column, v, "left"), np.searchsorted(column, v, "right")) for v in (a, b)
-    )
-    gap = np.maximum(a_low - b_high, b_low - a_high).max(initial=0)
-    return float(max(gap, 0) / max(1, len(column)))

@@ -14,7 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import HuberRegressor
 
 from talkoot.api import single_machine
-from talkoot.api.attributes import apart, learned, ranks_apart, up_to_signs
+from talkoot.api.attributes import apart, learned, up_to_signs
 from talkoot.api.job import Job, require_estimator
 from talkoot.api.optimum import STALLS, stalling, tightened
 from talkoot.api.pool import LIMIT, Pool, size
@@ -34,7 +34,6 @@ SHORT = {  # solvers that stop further from the optimum whatever their tolerance
 ROWS = 10_000  # that are predicted
 LOCATIONS = ("mean_", "means_", "xbar_", "theta_", "intercept_")  # of centred rows: only...
 ROUNDING = 64 * np.finfo(np.float64).eps  # ...rounding
-QUANTILES = ("center_", "quantiles_", "bin_edges_", "statistics_")
 RESPONSES = ("predict", "predict_proba", "decision_function", "transform")
 
 
@@ -61,8 +60,8 @@ def verify(
     the last of those with one more node that has no rows. A difference is the largest of an array,
     relative to its largest number. Allowed are 1e-9 where one round of sums decides the answer, 1e-6 where a
     solver iterates (both sides then stop at ``tol=1e-10``; how far from that optimum each stops at the
-    estimator's own tolerance is shown as well), 5e-7 where results are float32, and the
-    stated rank error where quantiles come from sketches.
+    estimator's own tolerance is shown as well), and 5e-7 where results are float32. Quantiles are those of
+    all rows on both sides (``subsample=None``).
 
     Args:
         estimator: an unfitted scikit-learn estimator.
@@ -115,11 +114,7 @@ def verify(
     models = {layout: job.plan.learner.finish(run.model) for layout, run in runs.items()}
     rows = pool.take(slice(None, None, -(-schema.rows // ROWS))).X
     shortfalls: tuple[Shortfall, ...] = ()
-    rank_error = max(run.history[-1].metrics.get("rank_error", 0.0) for run in runs.values())
-    if rank_error:
-        checks = tuple(_ranked(reference, models, pool.X, rank_error))
-    else:
-        checks = tuple(_checks(reference, models, rows, _allowed(tight, models, "tol" in settings)))
+    checks = tuple(_checks(reference, models, rows, _allowed(tight, models, "tol" in settings)))
     if "tol" in settings and all(check.ok for check in checks):
         own = job.plan.learner.finish(_run(job, given).model)
         shortfalls = tuple(_shortfalls(reference, plain, own, rows))
@@ -127,7 +122,7 @@ def verify(
         estimator=type(estimator).__name__,
         checks=checks,
         shortfalls=shortfalls,
-        notes=(*notes, *_notes(tight, settings, rank_error)),
+        notes=(*notes, *_notes(tight, settings)),
     )
 
 
@@ -171,14 +166,12 @@ def _allowed(estimator: Any, models: Mapping[str, Any], iterated: bool) -> float
     return max(ITERATED if iterated else CLOSED, SINGLE if single else 0.0, *stalls, *short)
 
 
-def _notes(estimator: Any, settings: str, rank_error: float) -> Iterator[str]:
+def _notes(estimator: Any, settings: str) -> Iterator[str]:
     if settings:
         yield f"Both sides were fitted with {settings}."
     for solver in stalling(estimator) if settings else ():
         stop = f"stops up to {STALLS[solver]:.0e} from the optimum whatever its tolerance"
         yield f"scikit-learn's {solver} {stop}."
-    if rank_error:
-        yield "Quantiles come from sketches: the ranks of both sides' quantiles among all rows are compared."
     for kind, (limit, whose) in SHORT.items():
         if _holds(estimator, kind):
             yield f"{whose}'s solver of {kind.__name__} stops up to {limit:.0e} from the optimum."
@@ -232,21 +225,6 @@ def _attempt(model: Any, name: str, X: Any) -> Any:
         return _response(model, name, X)
     except ValueError:
         return None
-
-
-def _ranked(reference: Any, models: Mapping[str, Any], X: Any, error: float) -> Iterator[Check]:
-    """The attributes of sketched quantiles, by their ranks."""
-    for name, value in learned(reference):
-        if name in QUANTILES:
-            far = {
-                layout: ranks_apart(getattr(model, name), value, _matrix(X))
-                for layout, model in models.items()
-            }
-            yield Check(name=name, apart=far, tolerance=error)
-
-
-def _matrix(X: Any) -> np.ndarray:
-    return np.asarray(X.toarray() if hasattr(X, "toarray") else X, dtype=np.float64)
 
 
 def _apart(what: str, ours: Any, theirs: Any) -> float:

@@ -45,6 +45,16 @@ class Learner(ABC):
         """What the answer is to that of one machine with all rows."""
 
     @property
+    def name(self) -> str:
+        """What errors call it: the class of its estimator, if it has one."""
+        return type(getattr(self, "estimator", self)).__name__
+
+    @property
+    def needs_all(self) -> bool:
+        """Whether the answer is made of the rows of every node, so that no round counts without one."""
+        return self.kind in ("exact", "sketched")
+
+    @property
     def closed(self) -> bool:
         """Whether the sums of the last round decide the answer."""
         return False

@@ -86,8 +86,9 @@ class Plan:
         elif not self.chain.additive:
             culprit = next(link for link in self.chain if not link.additive)
             raise PlanError(f"{culprit} does not add, so {self.merge} cannot merge what it encodes")
-        if self.learner.kind in ("exact", "sketched"):
+        if self.learner.needs_all:
             self._check_sums()
+            self._check_sync()
         if self.learner.means and self.merge.needs == "sum" and not self.chain.weighs:
             raise PlanError(
                 f"the updates of {type(self.learner).__name__} would be added, not averaged",
@@ -100,17 +101,37 @@ class Plan:
             )
 
     def _check_sums(self) -> None:
-        name = type(self.learner).__name__
+        name = self.learner.name
         for part, own in ((self.merge, self.learner.merge()), (self.outer, self.learner.outer())):
             if type(part) is not type(own):
                 raise PlanError(
                     f"{name} is {self.learner.kind}: its sums mean something only with {own}, not {part}",
                     cure="Leave it out, or take a learner that is averaged.",
                 )
+        if self.chain.weighs:
+            raise PlanError(
+                f"{name} is {self.learner.kind}: its updates are sums, and weigh would make means of them",
+                cure="Leave weigh out.",
+            )
         biased = [link for link in self.chain if link.bias == "biased"]
         if biased:
             kind = self.learner.kind
             raise PlanError(f"{name} is {kind}; {biased[0]} would bias its sums", cure="Leave it out.")
+
+    def _check_sync(self) -> None:
+        """Refuse a sync that would commit a round without some of the nodes."""
+        name, kind = self.learner.name, self.learner.kind
+        sample, grace = getattr(self.sync, "sample", 1.0), getattr(self.sync, "grace", None)
+        if sample < 1:
+            raise PlanError(
+                f"{name} is {kind}: its answer needs the rows of all nodes; sample={sample} leaves some out",
+                cure="Leave sample= out. To do without a node for good, leave it out of the data.",
+            )
+        if grace is not None:
+            raise PlanError(
+                f"{name} is {kind}: no round counts without a node, so grace={grace} cannot leave any behind",
+                cure="Leave grace= out. With quorum= a node that fails is asked again.",
+            )
 
     def lines(self) -> list[str]:
         """The plan as lines of text, one a part."""

@@ -10,7 +10,7 @@ from typing import Any, final
 
 from talkoot.core.context import stream_rng
 from talkoot.core.engine import Engine, Listener, Nodes, Progress, Run, ignore
-from talkoot.core.errors import NodeFailed, QuorumError, TalkootError
+from talkoot.core.errors import DataError, NodeFailed, PlanError, QuorumError, TalkootError
 from talkoot.core.plan import Plan
 from talkoot.core.shard import Schema, Shard
 from talkoot.core.sync import Merged, Outcome, Round
@@ -71,6 +71,7 @@ def run(
 
     Raises:
         TalkootError: a node failed in a round that needs all of them, or a quorum was missed.
+        PlanError: the rounds ended before a learner whose answer is exact had it.
     """
     if model is None and (done := engine.whole(plan, shards, schema, listen)) is not None:
         return done
@@ -81,17 +82,40 @@ def run(
         while not plan.outer.done(now.outer) and len(now.history) != most:
             if (rnd := plan.sync.next(now.history)) is None:
                 break
-            now, merged = hold(plan, replace(rnd, cohort=rnd.choose(tuple(shards), plan.seed)), nodes, now)
+            now, merged = hold(plan, _addressed(plan, rnd, tuple(shards)), nodes, now)
             listen("round", _facts(now.history[-1], merged))
             nodes.keep(now)
+    if plan.learner.needs_all and plan.outer.ends and not plan.outer.done(now.outer):
+        raise _unfinished(plan, len(now.history))
     return Run(plan, schema, now.model, now.point, now.update, now.history)
+
+
+def _addressed(plan: Plan, rnd: Round, nodes: tuple[str, ...]) -> Round:
+    """A round with its cohort; where the answer needs every node, all of them, and all of them a quorum."""
+    cohort = rnd.choose(nodes, plan.seed)
+    if not plan.learner.needs_all:
+        return replace(rnd, cohort=cohort)
+    if len(cohort) < len(nodes):
+        raise PlanError(
+            f"{plan.learner.name} is {plan.learner.kind}: its answer needs the rows of all nodes, and "
+            f"{plan.sync} asks {len(cohort)} of {len(nodes)}",
+            cure="Take a sync that asks all nodes, such as tk.rounds().",
+        )
+    return replace(rnd, cohort=cohort, quorum=None if rnd.quorum is None else len(cohort))
+
+
+def _unfinished(plan: Plan, rounds: int) -> PlanError:
+    return PlanError(
+        f"{plan.learner.name} is {plan.learner.kind} and has no answer after the {rounds} rounds of the sync",
+        cure="Leave the number of rounds out: it stops by itself. Solvers have max_iter= and tol= for less.",
+    )
 
 
 def hold(plan: Plan, rnd: Round, nodes: Nodes, now: Progress) -> tuple[Progress, Merged]:
     """One round, and where the run stands after it."""
     began = time.perf_counter()
     merged = nodes.round(rnd, now.model)
-    committed = counts(rnd, merged)
+    committed = counts(rnd, merged, needs_all=plan.learner.needs_all)
     after = now
     if committed:
         update, chain = plan.chain.decode(merged.update, now.chain, rnd.ctx("", plan.seed))
@@ -111,8 +135,13 @@ def hold(plan: Plan, rnd: Round, nodes: Nodes, now: Progress) -> tuple[Progress,
 PATIENCE = 3  # rounds in a row that may miss their quorum
 
 
-def counts(rnd: Round, merged: Merged) -> bool:
+def counts(rnd: Round, merged: Merged, *, needs_all: bool = False) -> bool:
     """Whether a round counts. Without a quorum every node of it must arrive, or its error is raised.
+
+    Args:
+        rnd: the round.
+        merged: what came of it.
+        needs_all: the answer needs every node, so with a quorum those that failed are asked again.
 
     Raises:
         TalkootError: the first failure, where all nodes are needed.
@@ -122,15 +151,31 @@ def counts(rnd: Round, merged: Merged) -> bool:
         raise next(iter(merged.failed.values()))
     if rnd.quorum is None or len(merged.arrived) >= rnd.quorum:
         return True
+    refused = [error for error in merged.failed.values() if isinstance(error, DataError)]
+    if needs_all and refused:
+        raise refused[0]  # its rows would be refused again
     if set(rnd.dropped) >= set(range(rnd.index - PATIENCE + 1, rnd.index)) and rnd.index + 1 >= PATIENCE:
-        missing = "; ".join(f"{node}: {error}" for node, error in merged.failed.items())
-        raise QuorumError(
-            f"{len(merged.arrived)} of {len(rnd.cohort)} nodes arrived and the quorum is {rnd.quorum}, "
-            f"{PATIENCE} rounds in a row ({missing or 'no node failed'})",
-            step=f"round {rnd.index}",
-            cure="Lower the quorum, or ask more nodes.",
-        )
+        raise _missed(rnd, merged, needs_all=needs_all)
     return False
+
+
+def _missed(rnd: Round, merged: Merged, *, needs_all: bool) -> QuorumError:
+    missing = "; ".join(f"{node}: {error}" for node, error in merged.failed.items())
+    if needs_all:
+        absent = [node for node in rnd.cohort if node not in merged.arrived]
+        names = ", ".join(map(repr, absent))
+        return QuorumError(
+            f"{len(absent)} of {len(rnd.cohort)} nodes did not arrive, {PATIENCE} rounds in a row, and the "
+            f"answer needs the rows of all: {names} ({missing or 'no node failed'})",
+            step=f"round {rnd.index}",
+            cure=f"Start again when they are back, or leave them out of the data: {names}.",
+        )
+    return QuorumError(
+        f"{len(merged.arrived)} of {len(rnd.cohort)} nodes arrived and the quorum is {rnd.quorum}, "
+        f"{PATIENCE} rounds in a row ({missing or 'no node failed'})",
+        step=f"round {rnd.index}",
+        cure="Lower the quorum, or ask more nodes.",
+    )
 
 
 def measured(update: Update) -> dict[str, float]:

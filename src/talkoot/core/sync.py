@@ -227,6 +227,10 @@ def rounds(
         quorum: nodes that must arrive for a round to count; None for all.
         deadline: seconds a round may take, or text such as ``"10m"``.
 
+    The answer of an exact learner needs the rows of every node. For these, `sample` below 1 is refused, a
+    `limit` that comes before the answer is an error, and `quorum` means that a round is held again, up to
+    three times, while a node fails; without it the first failure ends the run.
+
     Raises:
         PlanError: a value that makes no sense.
 

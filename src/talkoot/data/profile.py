@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, final
 
 import numpy as np
-from datasketches import kll_doubles_sketch
 
 from talkoot.core.context import Ctx
 from talkoot.core.errors import DataError, TalkootError
@@ -20,11 +19,11 @@ from talkoot.core.update import Update
 from talkoot.data.columns import NUMBER, WHOLE, to_arrow
 from talkoot.data.hashing import Sample, hash_rows
 from talkoot.data.inventory import Gathered
+from talkoot.data.quantile_summary import QuantileSummary
 from talkoot.data.source import Source
 from talkoot.data.strays import Stray
 from talkoot.data.targets import is_text
 
-K = 4096  # of the KLL sketches: exact up to so many rows, then 0.07% off in rank at most (99% confidence)
 RANKS = np.linspace(0, 1, 201)
 FEW = 20  # distinct values up to which numbers are counted one by one, like categories
 MANY = 50_000  # distinct texts of a column above which a node forgets the rarer half
@@ -143,7 +142,7 @@ class Column:
     infinite: int = 0
     counts: Counter[Any] | None = field(default_factory=Counter)
     text: bool = False
-    sketch: Any = field(default_factory=lambda: kll_doubles_sketch(K))
+    summary: QuantileSummary = field(default_factory=QuantileSummary)
 
     def add(self, values: np.ndarray) -> None:
         """More rows: numbers, or objects of str and None."""
@@ -155,7 +154,7 @@ class Column:
         known = numbers[np.isfinite(numbers)]
         self.missing += int(np.isnan(numbers).sum())
         self.infinite += int(np.isinf(numbers).sum())
-        self.sketch.update(np.ascontiguousarray(known))
+        self.summary.add(known)
         if self.counts is not None:
             distinct, counts = np.unique(known, return_counts=True)
             if len(distinct) <= FEW:
@@ -183,6 +182,6 @@ class Column:
             said[f"{name}.values"] = np.array([value for value, _ in top], dtype=str if self.text else float)
             said[f"{name}.counts"] = np.array([count for _, count in top], dtype=np.int64)
             said[f"{name}.distinct"] = np.array([len(self.counts)])
-        if not self.sketch.is_empty():
-            said[f"{name}.grid"] = np.array(self.sketch.get_quantiles(RANKS))
+        if not self.summary.empty:
+            said[f"{name}.grid"] = self.summary.quantiles(RANKS)
         return said

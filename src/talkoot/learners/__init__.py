@@ -38,7 +38,7 @@ def learner_for(estimator: Any) -> Learner:
     >>> from sklearn.preprocessing import StandardScaler
     >>> tk.learner_for(StandardScaler()).kind
     'exact'
-    >>> plan = tk.Plan(tk.learner_for(StandardScaler()), sync=tk.rounds(quorum=2, deadline="1m"))
+    >>> plan = tk.Plan(tk.learner_for(StandardScaler()), sync=tk.rounds(deadline="1m"))
     """
     if isinstance(estimator, Learner):
         return estimator

@@ -1,4 +1,4 @@
-"""The state of a learner that asks its nodes once or twice."""
+"""The state of a learner that asks its nodes a few times."""
 
 from __future__ import annotations
 
@@ -16,15 +16,13 @@ class Asked:
     Args:
         schema: what the nodes agreed on.
         about: what all nodes must share before they can answer: the center of a sum, or the categories
-            that are counted; None where nothing needs to be shared.
+            that are counted, or where a search for order statistics stands; None where nothing is shared.
         result: the fitted estimator, when done.
-        error: the rank error of the result's quantiles, where they come from sketches.
     """
 
     schema: Schema
     about: Any = None
     result: Any = None
-    error: float | None = None
 
     @property
     def done(self) -> bool:

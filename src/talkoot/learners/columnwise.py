@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,7 @@ from talkoot.learners.asked import Asked
 
 @dataclass(frozen=True, slots=True)
 class Columnwise(Learner):
-    """A learner whose answer is there after one or two rounds of merging.
+    """A learner whose answer is there after a few rounds of merging.
 
     Args:
         estimator: the unfitted estimator.
@@ -58,10 +58,6 @@ class Columnwise(Learner):
     def outer(self) -> Outer:
         """Answer, or ask once more."""
         return Solve(self.step)
-
-    def measures(self, model: Asked) -> Mapping[str, float]:
-        """The rank error of the quantiles, where they come from sketches."""
-        return {} if model.error is None else {"rank_error": model.error}
 
     def finish(self, model: Asked) -> Any:
         """The fitted estimator."""

@@ -16,7 +16,6 @@ from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.kernel_approximation import RBFSampler
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import Binarizer, FunctionTransformer, Normalizer, PolynomialFeatures
-from sklearn.utils.metadata_routing import get_routing_for_object
 
 from talkoot.core.errors import NotDistributable, PlanError
 from talkoot.core.learner import Learner
@@ -117,10 +116,22 @@ def _require_names(names: Sequence[str]) -> None:
 
 
 def _asks_weights(estimator: Any) -> bool:
-    """Whether an estimator, or a part of it, was told to by ``set_fit_request(sample_weight=True)``."""
+    """Whether an estimator, or a part of it, requests weights by ``set_fit_request(sample_weight=True)``.
+
+    `get_metadata_routing` cannot answer: RidgeCV's lists its scorer, which lists RidgeCV, without end.
+    """
     if estimator is None or isinstance(estimator, str):
         return False
-    return bool(get_routing_for_object(estimator).consumes("fit", ["sample_weight"]))
+    match estimator:
+        case Pipeline():
+            return any(_asks_weights(step) for _, step in estimator.steps)
+        case FeatureUnion():
+            return any(_asks_weights(part) for _, part in estimator.transformer_list)
+        case ColumnTransformer():
+            parts = [*(part for _, part, _ in estimator.transformers), estimator.remainder]
+            return any(map(_asks_weights, parts))
+    request = getattr(estimator, "_get_metadata_request", None)
+    return request is not None and bool(request().consumes("fit", ["sample_weight"]))
 
 
 STATELESS = (Binarizer, FunctionTransformer, HashingVectorizer, Normalizer, PolynomialFeatures, RBFSampler)

@@ -1,4 +1,4 @@
-"""SimpleImputer: means from sums, modes from counts, medians from sketches."""
+"""SimpleImputer: means from sums, modes from counts, medians by counting."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ from talkoot.learners.columnwise import (
     warn_empty,
 )
 from talkoot.learners.estimator import refuse
+from talkoot.learners.order_statistics import OrderStatistics, median, middle
 from talkoot.learners.rows import require_weights
 from talkoot.learners.sums.moments import Moments, sums
-from talkoot.learners.sums.sketch import sketched
+from talkoot.learners.sums.selection import Selection, Totals
 from talkoot.learners.sums.tally import Tally, counts_of, is_missing, seen_values, tally
 
 
@@ -122,34 +123,29 @@ class ConstantImputer(Columnwise):
 
 @final
 @dataclass(frozen=True, slots=True)
-class MedianImputer(Columnwise):
-    """SimpleImputer(strategy="median"): KLL sketches, so exact up to 4096 values a column.
-
-    Beyond, the rank of a median is within 0.00071 of the rows from the middle, at 99% confidence.
-    """
-
-    kind: ClassVar[Kind] = "sketched"
-    threads: ClassVar[bool] = False
+class MedianImputer(OrderStatistics):
+    """SimpleImputer(strategy="median"): the middle of all values that are there, found by counting."""
 
     def init(self, schema: Schema, rng: np.random.Generator) -> Asked:
-        """Ask for sketches."""
-        return _start(self.estimator, schema)
+        """Ask for counts of all values."""
+        start = _start(self.estimator, schema)
+        return replace(start, about=Selection.start(schema.features, schema.rows))
 
-    def work(self, model: Asked, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
-        """Sketches of a node's rows."""
-        return sketched(shard, model.schema, self._known), None
-
-    def _known(self, block: Block, schema: Schema) -> Any:
+    def read(self, block: Block, model: Asked) -> tuple[Any, None]:
+        """Rows with NaN where a value is missing."""
         require_weights(block.w, self.estimator)
-        return unmarked(block.X, schema, self.estimator)
+        return unmarked(block.X, model.schema, self.estimator), None
 
-    def answer(self, model: Asked, update: Update) -> Asked:
+    def ranks(self, schema: Schema, totals: Totals, column: int) -> np.ndarray:
+        """Those of the middle."""
+        return middle(int(totals.counts[column]))
+
+    def result(self, schema: Schema, selection: Selection) -> SimpleImputer:
         """The medians."""
-        sketches, half = update.values["sketch"], np.array([0.5])
-        medians = np.array([sketches.quantiles(j, half)[0] for j in range(model.schema.features)])
-        missing = sketches.rows - sketches.counts
-        result = imputer(self.estimator, model.schema, medians, missing, sketches.counts == 0)
-        return replace(model, result=result, error=sketches.error)
+        totals = selection.known_totals
+        medians = [median(selection, j, int(n), schema.dtype) for j, n in enumerate(totals.counts)]
+        missing = totals.rows - totals.counts
+        return imputer(self.estimator, schema, np.array(medians), missing, totals.counts == 0)
 
 
 def _start(estimator: SimpleImputer, schema: Schema) -> Asked:

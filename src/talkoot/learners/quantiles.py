@@ -1,4 +1,4 @@
-"""Scalers and bins from quantiles: KLL sketches, within the error that `sketch.Sketches` states."""
+"""Scalers and bins from quantiles of all rows, found by counting: see `order_statistics`."""
 
 from __future__ import annotations
 
@@ -25,103 +25,115 @@ from talkoot.learners.columnwise import (
     warn_empty,
 )
 from talkoot.learners.estimator import fitted, refuse, require_finite
+from talkoot.learners.order_statistics import OrderStatistics, median, middle, quantiles
 from talkoot.learners.preprocess import bounds, extremes
 from talkoot.learners.rows import require_weights
-from talkoot.learners.sums.sketch import Sketches, sketched
+from talkoot.learners.sums.quantile import WEIGHTED, Places, places, weighted_places
+from talkoot.learners.sums.selection import Selection, Totals
 
 NARROW = 1e-8  # scikit-learn removes bins that are no wider
 
 
 @final
 @dataclass(frozen=True, slots=True)
-class Robust(Columnwise):
-    """RobustScaler: medians and ranges between quantiles, exact up to 4096 values a column.
-
-    Beyond, the ranks of all quantiles are within 0.00071 of the rows of the true ones, at 99% confidence.
-    Missing values (NaN) are left out.
+class Robust(OrderStatistics):
+    """RobustScaler: medians and ranges between quantiles. Missing values (NaN) are left out.
 
     >>> import talkoot as tk
     >>> tk.fit(RobustScaler(), np.array([[1.0], [2.0], [9.0]]), nodes=2).model.center_
     array([2.])
     """
 
-    kind: ClassVar[Kind] = "sketched"
-    threads: ClassVar[bool] = False
-
-    def work(self, model: Asked, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
-        """Sketches of a node's rows."""
-        return sketched(shard, model.schema, self._read), None
-
-    def _read(self, block: Block, schema: Schema) -> Any:
+    def read(self, block: Block, model: Asked) -> tuple[Any, None]:
+        """Rows without infinite values."""
         require_weights(block.w, self.estimator)
-        refuse_infinite(block.X, schema, self.estimator)
-        return block.X
+        refuse_infinite(block.X, model.schema, self.estimator)
+        return block.X, None
 
-    def answer(self, model: Asked, update: Update) -> Asked:
+    def ranks(self, schema: Schema, totals: Totals, column: int) -> np.ndarray:
+        """Those of the median and of both ends of the range."""
+        count = int(totals.counts[column])
+        return np.concatenate([self._ends(schema, count).ranks, middle(count)])
+
+    def _ends(self, schema: Schema, count: int) -> Places:
+        return places(count, np.array(self.estimator.quantile_range) / schema.dtype.type(100))
+
+    def result(self, schema: Schema, selection: Selection) -> RobustScaler:
         """Center and scale."""
-        sketches, schema, estimator = update.values["sketch"], model.schema, self.estimator
-        warn_empty(sketches.counts == 0, schema, estimator, "gives NaN for it")
-        low, high = (percent / 100 for percent in estimator.quantile_range)
-        quantiles = _quantiles(sketches, np.array([low, 0.5, high]))
-        result = fitted(
+        estimator, counts = self.estimator, selection.known_totals.counts
+        warn_empty(counts == 0, schema, estimator, "gives NaN for it")
+        ends = np.full((schema.features, 2), np.nan)
+        for j in np.flatnonzero(counts).tolist():
+            ends[j] = quantiles(selection, j, self._ends(schema, int(counts[j])), schema.dtype)
+        center = [median(selection, j, int(n), schema.dtype) for j, n in enumerate(counts)]
+        return fitted(
             estimator,
             schema,
-            center_=quantiles[1].astype(schema.dtype) if estimator.with_centering else None,
-            scale_=self._scale(quantiles[2] - quantiles[0], low, high) if estimator.with_scaling else None,
+            center_=np.array(center, dtype=schema.dtype) if estimator.with_centering else None,
+            scale_=self._scale(ends[:, 1] - ends[:, 0]) if estimator.with_scaling else None,
         )
-        return replace(model, result=result, error=sketches.error)
 
-    def _scale(self, spread: np.ndarray, low: float, high: float) -> np.ndarray:
+    def _scale(self, spread: np.ndarray) -> np.ndarray:
         scale = np.where(spread < 10 * np.finfo(np.float64).eps, 1.0, spread)
+        low, high = (percent / 100 for percent in self.estimator.quantile_range)
         return scale / (norm.ppf(high) - norm.ppf(low)) if self.estimator.unit_variance else scale
 
 
 @final
 @dataclass(frozen=True, slots=True)
-class Quantile(Columnwise):
-    """QuantileTransformer: its landmarks, exact up to 4096 values a column.
+class Quantile(OrderStatistics):
+    """QuantileTransformer: its landmarks, from all rows. Missing values (NaN) are left out.
 
-    Beyond, the ranks of all landmarks are within 0.00071 of the rows of the true ones, at 99% confidence.
-    That is closer than the 10 000 rows that scikit-learn samples by default; here all rows count, and
-    `subsample` and `random_state` have no effect. Missing values (NaN) are left out.
+    scikit-learn looks at 10 000 rows drawn at random unless ``subsample=None``; here `subsample` and
+    `random_state` have no effect.
     """
 
-    kind: ClassVar[Kind] = "sketched"
-    threads: ClassVar[bool] = False
-
-    def work(self, model: Asked, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
-        """Sketches of a node's rows."""
-        return sketched(shard, model.schema, self._read), None
-
-    def _read(self, block: Block, schema: Schema) -> Any:
+    def read(self, block: Block, model: Asked) -> tuple[Any, None]:
+        """Rows without infinite values, and without negative ones that scikit-learn refuses."""
+        schema = model.schema
         require_weights(block.w, self.estimator)
         refuse_infinite(block.X, schema, self.estimator)
-        if schema.sparse and not self.estimator.ignore_implicit_zeros and (block.X.data < 0).any():
+        if schema.sparse and self.counts_zeros and (block.X.data < 0).any():
             raise DataError(
                 "QuantileTransformer takes no negative values in sparse rows",
                 column=schema.column(int(block.X.indices[block.X.data < 0].min())),
                 cure="Make the rows dense, or take ignore_implicit_zeros=True.",
             )
-        return block.X
+        return block.X, None
 
-    def answer(self, model: Asked, update: Update) -> Asked:
+    @property
+    def counts_zeros(self) -> bool:
+        """Unless the estimator ignores them."""
+        return not self.estimator.ignore_implicit_zeros
+
+    def ranks(self, schema: Schema, totals: Totals, column: int) -> np.ndarray:
+        """Those of all landmarks."""
+        return self._places(schema, totals.rows, int(totals.counts[column])).ranks
+
+    def _references(self, rows: int) -> np.ndarray:
+        return np.linspace(0, 1, max(1, min(self.estimator.n_quantiles, rows)))
+
+    def _places(self, schema: Schema, rows: int, count: int) -> Places:
+        return places(count, self._references(rows) * 100 / schema.dtype.type(100))  # by percent, to the bit
+
+    def result(self, schema: Schema, selection: Selection) -> QuantileTransformer:
         """The landmarks of each column."""
-        sketches, schema, estimator = update.values["sketch"], model.schema, self.estimator
-        if estimator.ignore_implicit_zeros:
-            if not schema.sparse:
-                warnings.warn("ignore_implicit_zeros has no effect on dense rows", UserWarning, stacklevel=2)
-            sketches = replace(sketches, zeros=np.zeros_like(sketches.zeros))
-        count = min(estimator.n_quantiles, sketches.rows)
-        if count < estimator.n_quantiles:
-            warnings.warn(f"n_quantiles is set to {count}: there are no more rows", UserWarning, stacklevel=2)
-        references = np.linspace(0, 1, count)
-        quantiles = _quantiles(sketches, references * 100 / 100)  # to the bit as scikit-learn: by percent
-        if schema.sparse:
-            quantiles[:, sketches.counts == 0] = 0.0
-        else:
-            warn_empty(sketches.counts == 0, schema, estimator, "gives NaN for it")
-        result = fitted(estimator, schema, n_quantiles_=count, references_=references, quantiles_=quantiles)
-        return replace(model, result=result, error=sketches.error)
+        totals = selection.known_totals
+        estimator, rows, counts = self.estimator, totals.rows, totals.counts
+        references = self._references(rows)
+        if estimator.ignore_implicit_zeros and not schema.sparse:
+            warnings.warn("ignore_implicit_zeros has no effect on dense rows", UserWarning, stacklevel=2)
+        if len(references) < estimator.n_quantiles:
+            said = f"n_quantiles is set to {len(references)}: there are no more rows"
+            warnings.warn(said, UserWarning, stacklevel=2)
+        found = np.full((len(references), schema.features), 0.0 if schema.sparse else np.nan)
+        for j in np.flatnonzero(counts).tolist():
+            found[:, j] = quantiles(selection, j, self._places(schema, rows, int(counts[j])), schema.dtype)
+        if not schema.sparse:
+            warn_empty(counts == 0, schema, estimator, "gives NaN for it")
+        return fitted(
+            estimator, schema, n_quantiles_=len(references), references_=references, quantiles_=found
+        )
 
 
 @final
@@ -152,43 +164,78 @@ class UniformBins(Columnwise):
 
 @final
 @dataclass(frozen=True, slots=True)
-class QuantileBins(Columnwise):
-    """KBinsDiscretizer(strategy="quantile"): edges at quantiles, exact up to 4096 values a column.
+class QuantileBins(OrderStatistics):
+    """KBinsDiscretizer(strategy="quantile"): edges at quantiles of all rows, with sample weights or without.
 
-    Beyond, the ranks of all edges are within 0.00071 of the rows of the true ones, at 99% confidence, and
-    `quantile_method` has no effect, as its choices differ by less than a rank. All rows count: `subsample`
-    has no effect either.
+    scikit-learn looks at 200 000 rows drawn at random unless ``subsample=None``; here `subsample` and
+    `random_state` have no effect. Weights count in steps of 2^-52 of their sum: where a level falls on the
+    border between two values to the last digit, scikit-learn's rounding may take the neighbour.
     """
 
-    kind: ClassVar[Kind] = "sketched"
-    threads: ClassVar[bool] = False
+    def work(self, model: Asked, local: Any, shard: Shard, ctx: Ctx) -> tuple[Update, Any]:
+        """The sum of the weights first, if there are any; then counts."""
+        if model.about.scale is None and model.about.inside is None:
+            blocks = (block for block in shard.blocks() if len(block))
+            first = next(blocks, None)
+            if first is not None and first.w is not None:
+                return total(self._weights(block) for block in (first, *blocks)), None
+        return OrderStatistics.work(self, model, local, shard, ctx)
 
-    def work(self, model: Asked, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
-        """Sketches of a node's rows."""
-        return sketched(shard, model.schema, self._read), None
+    def _weights(self, block: Block) -> Update:
+        require_weights(block.w, self.estimator)
+        assert block.w is not None, "a node has weights for all of its rows"
+        return Update(values={"weight": np.array([block.w.sum()])}, weight=float(len(block)))
 
-    def _read(self, block: Block, schema: Schema) -> Any:
-        if block.w is not None:
-            raise DataError(
-                "the rows have sample weights, and the KLL sketches behind "
-                'KBinsDiscretizer(strategy="quantile") count every row once',
-                cure='Leave weight= out, or take strategy="uniform".',
-            )
-        require_finite(block.X, schema, self.estimator)
-        return block.X
+    def read(self, block: Block, model: Asked) -> tuple[Any, np.ndarray | None]:
+        """Finite rows, and their weights."""
+        require_finite(block.X, model.schema, self.estimator)
+        if block.w is None:
+            return block.X, None
+        return block.X, np.rint(block.w * model.about.scale).astype(np.int64)
 
     def answer(self, model: Asked, update: Update) -> Asked:
+        """In which units to count the weights, or as others."""
+        if "weight" not in update.values:
+            return OrderStatistics.answer(self, model, update)
+        weight = float(update.values["weight"][0])
+        self._require_weighted(weight)
+        scale = 2.0 ** (52 - np.ceil(np.log2(weight)))
+        return replace(model, about=replace(model.about, scale=scale))
+
+    def _require_weighted(self, weight: float) -> None:
+        method = self.estimator.quantile_method
+        if method not in WEIGHTED:
+            raise DataError(
+                f"KBinsDiscretizer(quantile_method={method!r}) takes no sample weights",
+                cure=f"Leave weight= out, or take one of: {', '.join(WEIGHTED)}.",
+            )
+        if not 0 < weight < np.inf:
+            raise DataError(f"the sample weights add up to {weight}", cure="Some rows need a weight above 0.")
+
+    def ranks(self, schema: Schema, totals: Totals, column: int) -> np.ndarray:
+        """Those of the edges, and of the least and the greatest value."""
+        ends = np.array([0, totals.mass[column] - 1])
+        return np.concatenate([ends, self._edges(schema, totals, column).ranks])
+
+    def _edges(self, schema: Schema, totals: Totals, column: int) -> Places:
+        bins = np.broadcast_to(self.estimator.n_bins, schema.features)[column]
+        levels, method = np.linspace(0, 100, bins + 1), self.estimator.quantile_method
+        if totals.scale is not None:
+            return weighted_places(int(totals.mass[column]), totals.scale, levels / 100, method)
+        return places(int(totals.counts[column]), levels / schema.dtype.type(100), method)
+
+    def result(self, schema: Schema, selection: Selection) -> KBinsDiscretizer:
         """Edges and bins."""
-        sketches, schema = update.values["sketch"], model.schema
-        low, high = _quantiles(sketches, np.array([0.0, 1.0]))
-        result = _even_bins(self.estimator, schema, low.astype(schema.dtype), high.astype(schema.dtype))
-        for j in np.flatnonzero(low < high):
-            levels = np.linspace(0, 100, result.n_bins_[j] + 1) / 100
-            edges = sketches.quantiles(int(j), levels, self.estimator.quantile_method)
+        totals = selection.known_totals
+        ends = [selection.at(j, np.array([0, mass - 1])) for j, mass in enumerate(totals.mass)]
+        low, high = np.array(ends, dtype=schema.dtype).T
+        result = _even_bins(self.estimator, schema, low, high)
+        for j in np.flatnonzero(low < high).tolist():
+            edges = quantiles(selection, j, self._edges(schema, totals, j), schema.dtype).astype(np.float64)
             edges = edges[np.ediff1d(edges, to_begin=np.inf) > NARROW]
             if len(edges) - 1 != result.n_bins_[j]:
                 warnings.warn(
-                    f"column {schema.column(int(j))!r}: {result.n_bins_[j] + 1 - len(edges)} bins no wider "
+                    f"column {schema.column(j)!r}: {result.n_bins_[j] + 1 - len(edges)} bins no wider "
                     f"than {NARROW} are removed; fewer n_bins would avoid it",
                     UserWarning,
                     stacklevel=2,
@@ -196,12 +243,7 @@ class QuantileBins(Columnwise):
             result.bin_edges_[j], result.n_bins_[j] = edges, len(edges) - 1
         if hasattr(result, "_encoder"):
             result._encoder = _bin_encoder(result)
-        return replace(model, result=result, error=sketches.error)
-
-
-def _quantiles(sketches: Sketches, levels: np.ndarray) -> np.ndarray:
-    """Quantiles of every column, (levels, columns)."""
-    return np.stack([sketches.quantiles(j, levels) for j in range(len(sketches.columns))], axis=1)
+        return result
 
 
 def _even_bins(estimator: Any, schema: Schema, low: np.ndarray, high: np.ndarray) -> Any:

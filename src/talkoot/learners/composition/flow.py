@@ -59,6 +59,8 @@ class Leaf(Flow):
     def __call__(self, X: Rows) -> Any:
         """What it makes of the rows."""
         given = framed(X, self.names)
+        if isinstance(self.transformer, FunctionTransformer):
+            given = given.copy()  # a function may write into the rows that it gets
         if self.missing is not None and isinstance(given, np.ndarray) and given.dtype == object:
             given = np.where(given == NONE, self.missing, given)
         with config_context(transform_output="default"):

@@ -103,9 +103,9 @@ class Serial(Learner):
 
     @property
     def closed(self) -> bool:
-        """Whether one step is fitted and that one is closed: sums of a later step hang on all rows."""
-        fitted = [step for _, step in self.steps if not isinstance(step, Stateless)]
-        return len(fitted) == 1 and fitted[0].closed
+        """Whether one step alone is fitted, in the last rounds, and is closed."""
+        asking = [step for _, step in self.steps if not isinstance(step, Stateless) or step.tries]
+        return bool(asking) and asking[-1].closed and all(isinstance(step, Stateless) for step in asking[:-1])
 
     @property
     def threads(self) -> bool:

@@ -1,1 +1,1 @@
-"""What nodes add up: moments, products, counts, sketches."""
+"""What nodes add up: moments, products, counts, order statistics."""

@@ -1,0 +1,153 @@
+"""What a node does for a selection: count its values in bins of keys, in one pass over its rows.
+
+From the pass on in which the values that matter fit a share of 256 MB, the node keeps them, sorted; it then
+reads its rows no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+
+from talkoot.learners.sums.ranges import Ranges, keys
+from talkoot.learners.sums.tally import columns_of
+
+KEEP = 1 << 28  # bytes of keys that all nodes of a run may keep together
+
+Leaves = dict[str, np.ndarray]
+Part = tuple[Any, np.ndarray | None]  # (rows, features), array or CSR; (rows,) whole weights
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Values:
+    """Values of some rows, those that lie in the ranges that are counted.
+
+    Args:
+        found: for each column its keys, sorted.
+        mass: for each column the weights of these, or None where each counts 1.
+        zeros: (features,) values of 0 besides: what sparse rows do not store.
+        rows: number of rows.
+    """
+
+    found: tuple[np.ndarray, ...]
+    mass: tuple[np.ndarray, ...] | None
+    zeros: np.ndarray
+    rows: int
+
+    def __reduce__(self) -> Any:
+        return type(None), ()  # they can be read again, so they do not travel
+
+    def count(self, ranges: Ranges) -> Leaves:
+        """The leaves rows, count and total, and mass where rows have weights: all of them whole numbers.
+
+        `count` says how many values each bin holds, `total` the sum of their distances from the bin's first
+        key, modulo 2^64, and `mass` the sum of their weights.
+        """
+        bins = ranges.bins()
+        count, total = np.zeros(len(bins), np.int64), np.zeros(len(bins), np.uint64)
+        mass = None if self.mass is None else np.zeros(len(bins), np.int64)
+        spans, zero = bins.spans(len(self.found)), keys([0.0])
+        for j, found in enumerate(self.found):
+            own = slice(spans[j], spans[j + 1])
+            first, last = bins.first[own], bins.last[own]
+            if not len(first):
+                continue
+            left, right = _edges(found, first, last)
+            count[own] = right - left
+            total[own] = _sums(found, left, right) - count[own].astype(np.uint64) * first
+            if mass is not None and self.mass is not None:
+                mass[own] = _sums(self.mass[j], left, right)
+            at = int(np.searchsorted(first, zero[0], side="right")) - 1
+            if self.zeros[j] and at >= 0 and zero[0] <= last[at]:
+                count[own.start + at] += self.zeros[j]
+                total[own.start + at] += np.uint64(self.zeros[j]) * (zero[0] - first[at])
+        leaves = {"rows": np.array([self.rows]), "count": count, "total": total.view(np.int64)}
+        return leaves if mass is None else leaves | {"mass": mass}
+
+
+def _edges(found: np.ndarray, first: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where the keys of each bin begin and end among sorted keys."""
+    left = np.searchsorted(found, first)
+    right = np.append(left[1:], 0)
+    apart = np.append(first[1:] - last[:-1] != 1, True)
+    right[apart] = np.searchsorted(found, last[apart], side="right")
+    return left, right
+
+
+def _sums(values: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """The sum of each slice of `values`, as whole numbers that wrap; slices may be empty."""
+    sums, some = np.zeros(len(left), values.dtype), np.flatnonzero(right > left)
+    if len(some):
+        edges = np.stack([left[some], right[some]], axis=1).reshape(-1)
+        edges = edges[:-1] if edges[-1] == len(values) else edges
+        sums[some] = np.add.reduceat(values, edges)[::2]
+    return sums
+
+
+def passes(
+    parts: Iterable[Part], ranges: Ranges, features: int, limit: int, *, zeros: bool
+) -> Iterator[Values]:
+    """The values that lie in `ranges`, in chunks that end once they take `limit` bytes; NaN is left out.
+
+    Args:
+        parts: the node's rows.
+        ranges: what will be counted.
+        features: number of columns.
+        limit: bytes of keys and weights.
+        zeros: whether what sparse rows do not store counts as 0.
+    """
+    chunk = _Chunk(features)
+    for X, weights in parts:
+        chunk.add(X, weights, ranges, zeros=zeros)
+        if chunk.size > limit:
+            yield chunk.values()
+            chunk = _Chunk(features)
+    if chunk.rows:
+        yield chunk.values()
+
+
+class _Chunk:
+    """Values that are gathered from blocks."""
+
+    def __init__(self, features: int) -> None:
+        self.found: list[list[np.ndarray]] = [[] for _ in range(features)]
+        self.mass: list[list[np.ndarray]] = [[] for _ in range(features)]
+        self.weighted = False
+        self.zeros = np.zeros(features, np.int64)
+        self.rows = self.size = 0
+
+    def add(self, X: Any, weights: np.ndarray | None, ranges: Ranges, *, zeros: bool) -> None:
+        """The values of a block; weights come with dense rows only."""
+        self.rows += X.shape[0]
+        whole = ranges.everything
+        self.weighted |= weights is not None
+        for j, values in enumerate(columns_of(X)):
+            if zeros:
+                self.zeros[j] += X.shape[0] - len(values)
+            found, known = keys(values), ~np.isnan(values)
+            known = known if whole else known & ranges.hold(j, found)
+            if weights is not None:
+                known &= weights > 0
+                self.mass[j].append(weights[known])
+            self.found[j].append(found[known])
+            self.size += self.found[j][-1].nbytes * (1 if weights is None else 2)
+
+    def values(self) -> Values:
+        """All of them, sorted."""
+        found = tuple(np.concatenate(blocks) for blocks in self.found)
+        if not self.weighted:
+            for column in found:
+                column.sort()
+            return Values(found, None, self.zeros, self.rows)
+        order = [np.argsort(column) for column in found]
+        mass = [np.concatenate(blocks) for blocks in self.mass]
+        return Values(
+            tuple(column[by] for column, by in zip(found, order, strict=True)),
+            tuple(column[by] for column, by in zip(mass, order, strict=True)),
+            self.zeros,
+            self.rows,
+        )
