@@ -23,6 +23,7 @@ LAYERS = {  # a package may import itself and those of a lower number
     "data": 1,
     "learners": 2,
     "recipes": 2,
+    "formats": 3,
     "engines": 3,
     "watch": 3,
     "testing": 4,
@@ -31,7 +32,7 @@ LAYERS = {  # a package may import itself and those of a lower number
     "cli": 6,
 }
 PICKLES = re.compile(r"^(pickle|cloudpickle|dill|shelve|marshal)\b")
-UNPICKLES = re.compile(r"^(pickle|joblib|torch|skops)\.loads?\(|allow_pickle=True")
+UNPICKLES = re.compile(r"^(pickle|joblib|torch)\.loads?\(|allow_pickle=True")
 HEAVY = {"ray", "grpc", "torch", "xgboost", "pandas", "polars", "hypothesis"}
 AT_HOME = {  # packages that are made of a heavy library and imported late themselves
     "learners/deep": {"torch"},

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from talkoot.engines.ranks.engine import Ranks
     from talkoot.engines.ranks.join import join
     from talkoot.engines.ray.engine import Ray
+    from talkoot.formats.save import load
     from talkoot.guards.quantize import quantize
     from talkoot.guards.topk import topk
     from talkoot.guards.weigh import weigh
@@ -107,6 +108,7 @@ _HOMES = {
     "engines.ranks.engine": ("Ranks",),
     "engines.ranks.join": ("join",),
     "engines.ray.engine": ("Ray",),
+    "formats.save": ("load",),
     "guards.quantize": ("quantize",),
     "guards.topk": ("topk",),
     "guards.weigh": ("weigh",),
@@ -158,6 +160,7 @@ __all__ = [
     "images",
     "join",
     "learner_for",
+    "load",
     "quantize",
     "recipes",
     "rounds",

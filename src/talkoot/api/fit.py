@@ -125,6 +125,31 @@ class Fit:
 
         return value(self, scoring)
 
+    def save(self, path: str | Path) -> Path:
+        """Write the fitted model as data, without a pickle; `tk.load` reads it.
+
+        A module of torch is written as its tensors and the name of the function that built it.
+
+        Args:
+            path: where; its folders are made. A file that is there is replaced when the new one is whole.
+
+        Returns:
+            The path.
+
+        Raises:
+            PlanError: a part of it cannot be saved, such as a lambda; it is named.
+
+        >>> import numpy as np, talkoot as tk, tempfile
+        >>> from sklearn.preprocessing import StandardScaler
+        >>> fit = tk.fit(StandardScaler(), np.array([[1.0], [3.0]]))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     tk.load(fit.save(f"{folder}/scaler.talkoot")).mean_
+        array([2.])
+        """
+        from talkoot.formats.save import save
+
+        return save(self.model, path, getattr(self.job.plan.learner, "build", None))
+
     def report(self, path: str | Path) -> Path:
         """Write the run as one HTML file that opens without a network.
 

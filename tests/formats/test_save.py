@@ -1,0 +1,159 @@
+"""What `Fit.save` writes is what `tk.load` reads: the same answers, and nothing of anybody's is run."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.compose import make_column_selector, make_column_transformer
+from sklearn.linear_model import LogisticRegression, Ridge, TweedieRegressor
+from sklearn.pipeline import make_pipeline, make_union
+from sklearn.preprocessing import FunctionTransformer, KBinsDiscretizer, OneHotEncoder, StandardScaler
+
+import talkoot as tk
+from talkoot.formats.frames import from_bytes, to_bytes
+from talkoot.learners import catalogue
+
+sys.path.insert(0, str(Path(__file__).parent))
+import contextlib
+
+import nets
+
+RNG = np.random.default_rng(0)
+X = np.abs(RNG.normal(size=(60, 3))) + 0.1
+LABELS = (X[:, 0] > 0.7).astype(int)
+TABLE = pd.DataFrame({"dose": X[:, 0], "age": X[:, 1], "site": np.where(LABELS, "lima", "oslo")})
+COMPOSED = make_pipeline(
+    make_column_transformer(
+        (OneHotEncoder(), make_column_selector("site")),
+        (make_pipeline(FunctionTransformer(np.log1p), StandardScaler()), ["dose", "age"]),
+    ),
+    LogisticRegression(),
+)
+
+
+def plain(kind: type) -> bool:
+    return kind.__name__ not in ("Pipeline", "ColumnTransformer", "FeatureUnion", "HashingVectorizer")
+
+
+def responses(model: Any, rows: Any) -> list[Any]:
+    names = ("predict", "predict_proba", "transform")
+    found = [getattr(model, name)(rows) for name in names if hasattr(model, name)]
+    return [each.toarray() if hasattr(each, "toarray") else np.asarray(each) for each in found]
+
+
+@pytest.mark.parametrize("kind", [k for k in catalogue() if plain(k)], ids=lambda k: k.__name__)
+@pytest.mark.filterwarnings("ignore")
+def test_every_estimator_of_the_catalogue_comes_back(kind: type[BaseEstimator], tmp_path: Path) -> None:
+    fit = tk.fit(kind(), X, X[:, 1] if kind.__name__ == "GammaRegressor" else LABELS, nodes=2, on=tk.Inline())
+    model = tk.load(fit.save(tmp_path / "model.talkoot"))
+    assert type(model) is kind
+    for ours, theirs in zip(responses(model, X), responses(fit.model, X), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_compositions_with_selectors_and_functions_of_numpy(tmp_path: Path) -> None:
+    fit = tk.fit(COMPOSED, (TABLE, LABELS), on=tk.Inline())
+    model = tk.load(fit.save(tmp_path / "model.talkoot"))
+    np.testing.assert_array_equal(model.predict_proba(TABLE), fit.model.predict_proba(TABLE))
+
+
+def test_functions_of_a_module_are_imported_only_if_they_are_trusted(tmp_path: Path) -> None:
+    fit = tk.fit(make_pipeline(FunctionTransformer(nets.log_dose), Ridge()), X, LABELS, on=tk.Inline())
+    path = fit.save(tmp_path / "model.talkoot")
+    with pytest.raises(tk.DataError, match=r"it holds nets.log_dose.*trusted=\['nets.log_dose'\]"):
+        tk.load(path)
+    model = tk.load(path, trusted=["nets.log_dose"])
+    np.testing.assert_array_equal(model.predict(X), fit.model.predict(X))
+
+
+def test_a_lambda_is_refused_by_name_when_it_is_saved(tmp_path: Path) -> None:
+    fit = tk.fit(make_pipeline(FunctionTransformer(lambda X: X * 2), Ridge()), X, LABELS, on=tk.Inline())
+    with pytest.raises(tk.PlanError, match=r"<lambda>.* cannot be imported by a name.*module of its own"):
+        fit.save(tmp_path / "model.talkoot")
+    assert not list(tmp_path.iterdir())
+
+
+def torch_fit(build: Any) -> tk.Fit:
+    task = tk.Torch(build, loss=torch.nn.functional.mse_loss, batch=20, epochs=2)
+    return tk.fit(task, X.astype(np.float32), LABELS.astype(np.float32), on=tk.Inline(), progress=False)
+
+
+def test_modules_come_back_by_the_name_of_what_built_them(tmp_path: Path) -> None:
+    fit = torch_fit(nets.build)
+    path = fit.save(tmp_path / "module.talkoot")
+    with pytest.raises(tk.DataError, match=r"names 'nets.build'.*trusted=\['nets.build'\]"):
+        tk.load(path)
+    module = tk.load(path, trusted=["nets.build"])
+    for name, value in fit.model.state_dict().items():
+        assert torch.equal(module.state_dict()[name], value), name
+    assert module.one.weight is module.two.weight
+
+
+def test_a_module_of_a_script_is_built_by_the_function_that_is_handed_in(tmp_path: Path) -> None:
+    def build() -> Any:
+        return nets.build()
+
+    path = torch_fit(build).save(tmp_path / "module.talkoot")
+    with pytest.raises(tk.DataError, match=r"tk.load\(path, build=build\)"):
+        tk.load(path)
+    assert isinstance(tk.load(path, build=build), nets.Tied)
+    with pytest.raises(tk.DataError, match="tensors are not those of the module"):
+        tk.load(path, build=lambda: torch.nn.Linear(2, 2))
+
+
+def test_files_that_are_missing_damaged_or_of_something_else(tmp_path: Path) -> None:
+    path = tk.fit(StandardScaler(), X, on=tk.Inline()).save(tmp_path / "new folder" / "model.talkoot")
+    whole = path.read_bytes()
+    for name, content, cause in (
+        ("cut", whole[:-9], "shorter than its header says"),
+        ("longer", whole + b"x", "longer than its header says"),
+        ("empty", b"", "not written by Talkoot"),
+        ("other", b"PK\x03\x04 something else altogether", "not written by Talkoot"),
+        ("kind", to_bytes({"version": 1, "kind": "plan"}), "no fitted model"),
+        ("later", to_bytes({"version": 2, "kind": "estimator"}, [b""]), "no fitted model"),
+        ("garbage", to_bytes({"version": 1, "kind": "estimator"}, [b"garbage"]), "cannot be read"),
+    ):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(tk.DataError, match=cause) as caught:
+            tk.load(tmp_path / name)
+        assert name in str(caught.value) or name == "garbage"
+    with pytest.raises(tk.DataError, match="No such file"):
+        tk.load(tmp_path / "nowhere")
+
+
+def test_saving_again_replaces_the_file_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    for value in (1.0, 2.0):
+        tk.fit(StandardScaler(), X * value, on=tk.Inline()).save(tmp_path / "model.talkoot")
+    assert [path.name for path in tmp_path.iterdir()] == ["model.talkoot"]
+    np.testing.assert_allclose(tk.load(tmp_path / "model.talkoot").mean_, (X * 2).mean(axis=0))
+
+
+def test_a_flipped_byte_is_read_as_an_error_or_as_the_same_kind_of_model(tmp_path: Path) -> None:
+    path = tk.fit(TweedieRegressor(), X, X[:, 0], on=tk.Inline()).save(tmp_path / "model.talkoot")
+    whole = path.read_bytes()
+    for place in RNG.integers(0, len(whole), 150).tolist():
+        broken = bytearray(whole)
+        broken[place] ^= 1 << int(RNG.integers(0, 8))
+        path.write_bytes(broken)
+        with contextlib.suppress(tk.DataError):
+            assert isinstance(tk.load(path), TweedieRegressor)
+
+
+def test_no_numbers_but_data_and_buffers_are_in_a_frame() -> None:
+    data, buffers = from_bytes(to_bytes({"a": [1, None, "x"]}, [np.arange(3).tobytes(), b""]))
+    assert data == {"a": [1, None, "x"]}
+    assert [buffer.nbytes for buffer in buffers] == [24, 0]
+
+
+def test_bins_keep_their_edges(tmp_path: Path) -> None:
+    estimator = make_union(KBinsDiscretizer(3, quantile_method="averaged_inverted_cdf"), StandardScaler())
+    fit = tk.fit(estimator, X, on=tk.Inline())
+    model = tk.load(fit.save(tmp_path / "model.talkoot"))
+    np.testing.assert_array_equal(model.transform(X).toarray(), fit.model.transform(X).toarray())
