@@ -150,7 +150,10 @@ def class_weights(out: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     ("loss", "match"),
     [
         (token_loss, r"no mean over samples.*count=lambda output, target: \(target != -100\).sum\(\)"),
-        (pairs, "compares samples with each other .in-batch negatives., count= cannot mend that: take on=tk.In"),
+        (
+            pairs,
+            "compares samples with each other .in-batch negatives., count= cannot mend that: take on=tk.In",
+        ),
         (weighted, "no mean over samples"),
         (total, 'the loss is a sum over the samples.*reduction="mean"'),
     ],

@@ -10,8 +10,23 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tasks import SAME, X, Y, adamw, apart, by_hand, counted, forgetful, momentum, normed, scheduled, seen, task
+from tasks import (
+    SAME,
+    X,
+    Y,
+    adamw,
+    apart,
+    by_hand,
+    counted,
+    forgetful,
+    momentum,
+    normed,
+    scheduled,
+    seen,
+    task,
+)
 from torch import nn
+from torch.nn.functional import mse_loss
 
 import talkoot as tk
 from talkoot.core.engine import Engine, Listener, Nodes, ignore

@@ -15,7 +15,7 @@ import talkoot as tk
 
 SIGNS = np.where(np.arange(400)[:, None] % 3 == 0, -1.0, 1.0) * np.abs(X)  # samples of two kinds
 KINDS = SIGNS.astype(np.float32)
-CLOSE = 1e-6
+CLOSE = 1e-5
 
 
 class Experts(nn.Module):
@@ -65,13 +65,13 @@ def test_what_samples_do_not_use_changes_as_in_one_process(
     build: Any, on: Any, batch: int, accumulate: int
 ) -> None:
     """Weight decay and momentum must not move what nobody used in a step."""
-    job = task(build, unused="zeros", batch=batch, epochs=0.5, accumulate=accumulate)
+    job = task(build, unused="zeros", batch=batch, epochs=0.2, accumulate=accumulate)
     nodes = {"nodes": 2} if isinstance(on, Reference) else {}
-    assert apart(fitted(job, on, **nodes), by_hand(task(build, batch=batch, epochs=0.5), KINDS)) < CLOSE
+    assert apart(fitted(job, on, **nodes), by_hand(task(build, batch=batch, epochs=0.2), KINDS)) < CLOSE
 
 
 def test_every_so_many_steps_too() -> None:
-    job = task(experts, unused="zeros", batch=4, epochs=0.2)
+    job = task(experts, unused="zeros", batch=4, epochs=0.1)
     one = fitted(job, tk.Inline(), sync=tk.every(steps=5), nodes=2)
     assert apart(fitted(job, tk.Local(2), sync=tk.every(steps=5), nodes=2), one) < CLOSE
 
@@ -93,12 +93,12 @@ def late() -> Any:
     return module, torch.optim.SGD(module.parameters(), lr=1e-4)
 
 
-def marked(step: int, position: int) -> np.ndarray:
+def marked(step: int, position: int, batch: int = 48) -> np.ndarray:
     """Samples of which one, read in a step, is marked."""
     from talkoot.data.order import Order
 
     x = X.copy()
-    x[int(Order(rows=400, seed=0, key="node0").at(step * 50, step * 50 + 50)[position]), 1] = 77
+    x[int(Order(rows=400, seed=0, key="node0").at(step * batch, (step + 1) * batch)[position]), 1] = 77
     return x
 
 
@@ -109,22 +109,26 @@ def marked(step: int, position: int) -> np.ndarray:
 @pytest.mark.parametrize("step", [3, 7])
 def test_who_leaves_out_a_gradient_is_named_with_it(step: int, accumulate: int, sync: Any) -> None:
     """Also in the last step, which others would wait for in vain, and end with another model."""
-    job = task(late, epochs=1, accumulate=accumulate)
-    whole = accumulate == 2 and not sync.sharded  # the other part of the rank's samples uses it
+    job = task(late, batch=48, epochs=0.96, accumulate=accumulate)  # eight steps
     x = marked(step, 30)
-    if whole:
-        assert apart(fitted(job, tk.Local(2), x, sync=sync), fitted(job, tk.Inline(), x)) < CLOSE
+    if accumulate == 2 and not sync.sharded:  # the other part of the rank's samples uses it
+        four = task(late, batch=48, epochs=0.96, accumulate=4)
+        assert apart(fitted(job, tk.Local(2), x, sync=sync), fitted(four, tk.Inline(), x)) < CLOSE
         return
-    with pytest.raises(tk.PlanError, match=r"'two.weight' \(and 1 more\) took no part.*unused=\"zeros\"") as e:
+    with pytest.raises(
+        tk.PlanError, match=r"'two.weight' \(and 1 more\) took no part.*unused=\"zeros\""
+    ) as e:
         fitted(job, tk.Local(2), x, sync=sync)
     assert (e.value.node, e.value.step) == ("rank 1", f"step {step}")
 
 
 def test_one_process_trains_what_ranks_refuse() -> None:
     x = marked(3, 30)
-    one = fitted(task(late, epochs=1), tk.Inline(), x)
-    assert apart(one, by_hand(task(late, epochs=1), x)) < CLOSE
-    assert apart(fitted(task(late, epochs=1, unused="zeros"), tk.Local(2), x), one) > 0  # it branches by batch
+    one = fitted(task(late, batch=48, epochs=1), tk.Inline(), x)
+    assert apart(one, by_hand(task(late, batch=48, epochs=1), x)) < CLOSE
+    assert (
+        apart(fitted(task(late, batch=48, epochs=1, unused="zeros"), tk.Local(2), x), one) > 0
+    )  # it branches by batch
 
 
 def test_sharded_ranks_refuse_to_count_zeros() -> None:
@@ -154,7 +158,7 @@ def blocks() -> Any:
 
 def test_sharded_blocks_that_a_rank_leaves_out_are_named() -> None:
     with pytest.raises(tk.PlanError, match="'blocks.1.0.weight'") as caught:
-        fitted(task(blocks, epochs=1), tk.Local(2), marked(3, 30), sync=tk.every_step(sharded=True))
+        fitted(task(blocks, batch=48, epochs=1), tk.Local(2), marked(3, 30), sync=tk.every_step(sharded=True))
     assert caught.value.node == "rank 1"
 
 
@@ -173,10 +177,6 @@ class Words(nn.Module):
         return self.layer(self.embed(x).mean(1))
 
 
-class Pair:
-    """Two optimizers in one, as sparse parameters need one of their own."""
-
-
 def words() -> Any:
     module = Words()
     return module, torch.optim.SGD(module.parameters(), lr=0.5)
@@ -193,15 +193,17 @@ IDS = np.random.default_rng(2).integers(0, 40, size=(400, 3))
 
 @pytest.mark.parametrize("build", [words, only_words])
 def test_sparse_gradients_stay_sparse_and_give_what_one_process_gives(build: Any) -> None:
-    one = by_hand(task(build, batch=6, epochs=0.3), IDS)
-    for on in (tk.Inline(), Reference(), tk.Local(2), tk.Local(3)):
-        for accumulate in (1, 2):
-            job = task(build, batch=6, epochs=0.3, accumulate=accumulate)
-            assert apart(fitted(job, on, IDS, nodes=3), one) < CLOSE
+    one = by_hand(task(build, batch=6, epochs=0.1), IDS)
+    for on, accumulate in ((tk.Inline(), 1), (tk.Inline(), 2), (tk.Local(2), 1), (tk.Local(3), 2)):
+        job = task(build, batch=6, epochs=0.1, accumulate=accumulate)
+        assert apart(fitted(job, on, IDS), one) < CLOSE
+    assert apart(fitted(task(build, batch=6, epochs=0.1), Reference(), IDS, nodes=2), one) < CLOSE
 
 
 def test_what_sparse_gradients_cannot_do_is_refused() -> None:
-    with pytest.raises(tk.PlanError, match="'embed.weight' has sparse gradients, whose norm torch cannot clip"):
+    with pytest.raises(
+        tk.PlanError, match="'embed.weight' has sparse gradients, whose norm torch cannot clip"
+    ):
         fitted(task(words, clip=1.0), tk.Inline(), IDS)
     with pytest.raises(tk.PlanError, match="sparse gradients and sharded=True do not go together"):
         fitted(task(words), tk.Local(2), IDS, sync=tk.every_step(sharded=True))

@@ -79,7 +79,9 @@ def _add_rows(parameters: list[torch.nn.Parameter], group: Peers, scale: float) 
         parts = [rank[number] for rank in said if rank[number] is not None]
         indices = torch.cat([indices for indices, _ in parts], dim=1).to(parameter.device)
         values = torch.cat([values for _, values in parts]).to(parameter.device)
-        parameter.grad = torch.sparse_coo_tensor(indices, values, parameter.shape).coalesce()
+        parameter.grad = torch.sparse_coo_tensor(
+            indices, values, parameter.shape, check_invariants=False
+        ).coalesce()
 
 
 def _rows(grad: torch.Tensor | None, scale: float) -> tuple[torch.Tensor, torch.Tensor] | None:

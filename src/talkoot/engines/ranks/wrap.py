@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
+from collections.abc import Iterable
+from functools import partial
 from typing import Any, final
 
 import torch
@@ -14,6 +16,7 @@ from talkoot.core.errors import PlanError
 from talkoot.engines.processes import wire
 from talkoot.engines.ranks.gradients import average
 from talkoot.engines.ranks.group import Peers
+from talkoot.learners.deep.outputs import leaves
 from talkoot.learners.deep.trainer import Trainer
 
 Signature = list[tuple[str, tuple[int, ...], str]]
@@ -80,13 +83,20 @@ def _average(trainer: Trainer, group: Peers) -> None:
     average(trainer.module.parameters(), group, 1 / group.world)
 
 
-def check_used(trainer: Trainer, group: Peers) -> None:
-    """After a backward pass: see that this rank has left out no gradient for which the others wait.
+def check_used(trainer: Trainer, group: Peers, names: Iterable[str] | None = None) -> None:
+    """See that this rank has left out no gradient for which the others wait.
+
+    Args:
+        trainer: the rank's.
+        group: the ranks.
+        names: of the parameters that take part; after a backward pass those that have a gradient.
 
     Raises:
         PlanError: it has; the first of these parameters is named.
     """
-    unused = [n for n, p in trainer.module.named_parameters() if p.requires_grad and p.grad is None]
+    named = [(name, p) for name, p in trainer.module.named_parameters() if p.requires_grad]
+    used = {name for name, p in named if p.grad is not None} if names is None else {*names}
+    unused = [name for name, _ in named if name not in used]
     if unused:
         more = f" (and {len(unused) - 1} more)" if unused[1:] else ""
         raise PlanError(
@@ -127,16 +137,35 @@ def shard(trainer: Trainer, group: Peers) -> None:
     parts = dict(module.named_parameters())
     for part in trainer.optimizer.param_groups:
         part["params"] = [parts[names[id(parameter)]] for parameter in part["params"]]
-    trainer.call(module, _Parts(trainer, group).after)
+    parts_of_step = _Parts(trainer, group)
+    trainer.call(module, parts_of_step.after, parts_of_step.before)
 
 
 @final
 class _Parts:
-    """Gradients of the parts of a step: FSDP sums each over the ranks, so each is looked at by itself."""
+    """Gradients of the parts of a step: FSDP sums each over the ranks, so each is looked at by itself.
+
+    What FSDP exchanges depends on which parameters take part. Where ranks differ in that they would add up
+    one parameter's gradient with another's, so the graph is looked at before the backward pass.
+    """
 
     def __init__(self, trainer: Trainer, group: Peers) -> None:
         self._trainer, self._group = trainer, group
         self._before: list[torch.Tensor] = []
+        self._names: dict[int, str] = {}
+        for place, unit in trainer.module.named_modules():
+            if is_sharded(unit):
+                unit.register_forward_pre_hook(partial(self._whole, place))
+
+    def _whole(self, place: str, unit: torch.nn.Module, args: Any) -> None:
+        """The parameters of a unit are whole now, which are other tensors than its parts."""
+        prefix = f"{place}." if place else ""
+        self._names |= {id(p): prefix + name for name, p in unit.named_parameters()}
+
+    def before(self, loss: torch.Tensor) -> None:
+        """See that all parameters take part."""
+        if self._trainer.open:
+            check_used(self._trainer, self._group, (self._names.get(id(leaf), "") for leaf in leaves(loss)))
 
     def after(self, last: bool) -> None:
         """See that all parameters took part, and add up what the parts gave."""

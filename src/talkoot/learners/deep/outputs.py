@@ -7,6 +7,7 @@ from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import torch
+from torch.autograd.graph import Node
 
 
 def tensors(output: Any) -> Iterator[torch.Tensor]:
@@ -52,3 +53,25 @@ def nothing(output: Any) -> None:
     reached = [tensor for tensor in tensors(output) if tensor.requires_grad]
     if reached:
         torch.autograd.backward(reached, [torch.zeros_like(tensor) for tensor in reached])
+
+
+def leaves(loss: torch.Tensor) -> list[torch.Tensor]:
+    """The tensors that the backward pass of a loss will give a gradient, as far as its graph shows them.
+
+    >>> weight = torch.ones(2, requires_grad=True)
+    >>> [leaf is weight for leaf in leaves((weight * 2).sum())]
+    [True]
+    """
+    found: list[torch.Tensor] = []
+    seen: set[Node] = set()
+    waiting = [loss.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        variable = getattr(node, "variable", None)
+        if variable is not None:
+            found.append(variable)
+        waiting += [following for following, _ in node.next_functions]
+    return found

@@ -13,6 +13,7 @@ import talkoot
 from talkoot.core.errors import PlanError, TalkootError
 from talkoot.data.feed import Batch, Feed
 from talkoot.learners.deep.halves import compare, explained
+from talkoot.learners.deep.outputs import leaves
 from talkoot.learners.deep.trainer import Trainer
 
 FEW = 8  # samples that are enough to try
@@ -41,8 +42,12 @@ def rehearse(trainer: Trainer, feed: Feed, *, divided: bool) -> str:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("error", message="Using a target size")  # it would be broadcast
-            few = _few(trainer, batch)
-            counted = trainer.backward(few, parts=1)
+            reached: list[torch.Tensor] = []
+            trainer.before = lambda loss: reached.extend(leaves(loss))
+            counted = trainer.backward(_few(trainer, batch), parts=1)
+            trainer.open = {id(p) for p in trainer.module.parameters() if p.grad is not None} <= {
+                *map(id, reached)
+            }
             trainer.losses.take()
             _check_gradients(trainer, counted)
             note = _parts(trainer, feed) if divided or trainer.task.accumulate > 1 else ""

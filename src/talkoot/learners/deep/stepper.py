@@ -62,4 +62,6 @@ def _make_sparse(module: torch.nn.Module) -> None:
             grad = part.weight.grad
             if grad is not None:
                 rows = grad.flatten(1).any(1).nonzero()[:, 0]
-                part.weight.grad = torch.sparse_coo_tensor(rows[None], grad[rows], grad.shape)
+                part.weight.grad = torch.sparse_coo_tensor(
+                    rows[None], grad[rows], grad.shape, check_invariants=False
+                )

@@ -37,9 +37,11 @@ class Trainer:
     Attributes:
         module: the module itself.
         net: what is called: the module, or what an engine wraps around it.
+        before: called with the loss of each part before its backward pass.
         after: called behind the backward pass of each part with whether it was the step's last: an engine
             may exchange gradients there.
-        sparse: a gradient is a sparse tensor; known once the task was tried.
+        sparse: a gradient is a sparse tensor; known once the task was tried, as is whether
+        open: the graph of a loss shows every parameter that its gradient reaches.
         steps: optimizer steps done.
         losses: since somebody asked.
     """
@@ -53,20 +55,26 @@ class Trainer:
         self._frozen = [part for part in self.module.modules() if self.module.training and not part.training]
         self.train()
         self.net: Callable[[torch.Tensor], Any]
+        self.before: Callable[[torch.Tensor], None]
         self.after: Callable[[bool], None]
         self.call(self.module)
         self.named = dict(named(self.module, task.buffers))
-        self.sparse = False
+        self.sparse, self.open = False, False
         self.steps = 0
         self.losses = Losses(self._cure)
         self._fresh = copy.deepcopy(
             (self.optimizer.state_dict(), self.scheduler.state_dict() if self.scheduler is not None else {})
         )
 
-    def call(self, net: torch.nn.Module, after: Callable[[bool], None] = lambda last: None) -> None:
+    def call(
+        self,
+        net: torch.nn.Module,
+        after: Callable[[bool], None] = lambda last: None,
+        before: Callable[[torch.Tensor], None] = lambda loss: None,
+    ) -> None:
         """From now on call `net`: the module, or something around it. Compiled, if that is asked for."""
         self.net = torch.compile(net) if self.task.compile else net
-        self.after = after
+        self.before, self.after = before, after
 
     def train(self) -> None:
         """Training mode, but for the parts that `build` has put in evaluation mode."""
@@ -129,6 +137,7 @@ class Trainer:
         if weight:
             loss = self.loss(out, y)
             self.losses.add(loss.detach(), weight, step=self.steps)
+            self.before(loss)
             torch.autograd.backward(loss * (weight * scale))
         elif self.task.unused != "zeros":
             nothing(out)
