@@ -66,8 +66,8 @@ def test_what_samples_do_not_use_changes_as_in_one_process(
 ) -> None:
     """Weight decay and momentum must not move what nobody used in a step."""
     job = task(build, unused="zeros", batch=batch, epochs=0.2, accumulate=accumulate)
-    nodes = {"nodes": 2} if isinstance(on, Reference) else {}
-    assert apart(fitted(job, on, **nodes), by_hand(task(build, batch=batch, epochs=0.2), KINDS)) < CLOSE
+    nodes = 2 if isinstance(on, Reference) else None
+    assert apart(fitted(job, on, nodes=nodes), by_hand(task(build, batch=batch, epochs=0.2), KINDS)) < CLOSE
 
 
 def test_every_so_many_steps_too() -> None:

@@ -28,7 +28,7 @@ from talkoot.engines.ranks.rounds import hosted
 from talkoot.engines.ranks.saving import Saving, Training
 from talkoot.engines.ranks.wrap import agree_on_parameters, forget_shards, replicate, shard, whole_state
 from talkoot.guards.weigh import Weigh
-from talkoot.learners.deep.losses import CURE
+from talkoot.learners.deep.finite import bad_gradient
 from talkoot.learners.deep.rehearsal import rehearse
 from talkoot.learners.deep.stepper import Stepper
 from talkoot.learners.deep.task import Torch, start_seed
@@ -176,12 +176,8 @@ class Steps:
             trainer.backward(batch)
             ranks = self.group.numbers([len(trainer.spoilt())])[:, 0].nonzero()[0]
             blamed = ", ".join(f"rank {rank}" for rank in ranks)
-        return NodeFailed(
-            f"the loss is finite, and the gradient of {name!r} is not",
-            node=(blamed or "the sum over all ranks") if self.group.world > 1 else None,
-            step=f"step {step}",
-            cure=CURE,
-        )
+        node = (blamed or "the sum over all ranks") if self.group.world > 1 else None
+        return bad_gradient(name, step, node=node)
 
     def _report(self, trainer: Trainer, counted: float, seen: Mapping[str, float]) -> int:
         """Tell how it goes, save if it is time, stop if one wants to; the steps until the next report."""

@@ -80,7 +80,7 @@ def replicate(trainer: Trainer, group: Peers) -> None:
 def _average(trainer: Trainer, group: Peers) -> None:
     if trainer.task.unused != "zeros":
         check_used(trainer, group)
-    average(trainer.module.parameters(), group, 1 / group.world)
+    average(trainer.trained(), group, 1 / group.world)
 
 
 def check_used(trainer: Trainer, group: Peers, names: Iterable[str] | None = None) -> None:
@@ -94,6 +94,8 @@ def check_used(trainer: Trainer, group: Peers, names: Iterable[str] | None = Non
     Raises:
         PlanError: it has; the first of these parameters is named.
     """
+    if names is None and all(parameter.grad is not None for parameter in trainer.trained()):
+        return
     named = [(name, p) for name, p in trainer.module.named_parameters() if p.requires_grad]
     used = {name for name, p in named if p.grad is not None} if names is None else {*names}
     unused = [name for name, _ in named if name not in used]
@@ -170,7 +172,7 @@ class _Parts:
     def after(self, last: bool) -> None:
         """See that all parameters took part, and add up what the parts gave."""
         check_used(self._trainer, self._group)
-        trained = [p for p in self._trainer.module.parameters() if p.requires_grad]
+        trained = self._trainer.trained()
         grads = [p.grad for p in trained if p.grad is not None]
         if self._before:
             grads = [torch.add(a, b) for a, b in zip(self._before, grads, strict=True)]

@@ -6,6 +6,9 @@ from collections.abc import Iterable
 
 import torch
 
+from talkoot.core.errors import NodeFailed
+from talkoot.learners.deep.losses import CURE
+
 Named = Iterable[tuple[str, torch.nn.Parameter]]
 
 
@@ -40,3 +43,18 @@ def local(tensor: torch.Tensor) -> torch.Tensor:
 
 def _finite(tensor: torch.Tensor) -> bool:
     return bool(torch.isfinite(local(tensor)).all())
+
+
+def bad_gradient(name: str, step: int, *, node: str | None = None) -> NodeFailed:
+    """The error where a gradient is not finite."""
+    cause = f"the loss is finite, and the gradient of {name!r} is not"
+    return NodeFailed(cause, node=node, step=f"step {step}", cure=CURE)
+
+
+def bad_parameter(name: str, step: int) -> NodeFailed:
+    """The error where gradients were finite, and a parameter is not any more."""
+    return NodeFailed(
+        f"the optimizer has made parameter {name!r} infinite or not a number",
+        step=f"step {step}",
+        cure="A smaller learning rate helps, or a larger eps= of the optimizer.",
+    )

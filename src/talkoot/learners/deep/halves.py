@@ -67,7 +67,7 @@ def compare(trainer: Trainer, x: torch.Tensor, y: torch.Tensor) -> Halves | None
 
 def _judged(losses: Sequence[float], weights: Sequence[float], tolerance: float) -> Halves | None:
     whole, again, *parts = losses
-    if whole != again or not sum(weights):
+    if whole != again or not math.isfinite(whole) or not sum(weights):
         return None
     mean = sum(w * loss for w, loss in zip(weights, parts, strict=True) if w) / sum(weights)
     least = tolerance * max(abs(value) for value in (whole, *parts)) + 1e-12

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any, final
 
+import numpy as np
 import torch
 
-from talkoot.core.errors import NodeFailed
+from talkoot.core.errors import NodeFailed, PlanError
 
 CURE = "Look for such values in its samples; else a smaller learning rate or clip= helps."
 
@@ -96,3 +97,20 @@ class _Number:
         if self._arrival is not None:
             self._arrival.synchronize()
         return float(self._here)
+
+
+def as_weight(said: Any) -> float:
+    """What a task's `count` gave, as a number.
+
+    Raises:
+        PlanError: it cannot be a weight.
+    """
+    if isinstance(said, torch.Tensor) and said.numel() == 1:
+        said = said.detach().item()
+    if not isinstance(said, int | float | np.number) or not 0 <= float(said) < math.inf:
+        what = f"a tensor of shape {tuple(said.shape)}" if isinstance(said, torch.Tensor) else repr(said)
+        raise PlanError(
+            f"count= gave {what}, not one number of 0 or more",
+            cure="Return how many targets the loss is a mean of, such as (target != -100).sum().",
+        )
+    return float(said)

@@ -14,7 +14,7 @@ from talkoot.core.errors import PlanError, TalkootError
 from talkoot.data.feed import Batch, Feed
 from talkoot.learners.deep.halves import compare, explained
 from talkoot.learners.deep.outputs import leaves
-from talkoot.learners.deep.trainer import Trainer
+from talkoot.learners.deep.trainer import Trainer, untrained
 
 FEW = 8  # samples that are enough to try
 MANY = 256  # samples whose loss is compared with that of their halves, if a few steps have so many
@@ -87,6 +87,8 @@ def _check_gradients(trainer: Trainer, counted: float) -> None:
     """See what gradients there are."""
     named = [(name, p) for name, p in trainer.module.named_parameters() if p.requires_grad]
     unused = [name for name, parameter in named if parameter.grad is None]
+    if len(unused) == len(named) and counted:
+        raise untrained()
     if unused and counted and trainer.task.unused != "zeros":
         more = f" (and {len(unused) - 1} more)" if unused[1:] else ""
         raise PlanError(

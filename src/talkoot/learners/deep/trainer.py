@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, final
@@ -11,11 +10,11 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 import torch
 
-from talkoot.core.errors import NodeFailed, PlanError
+from talkoot.core.errors import PlanError
 from talkoot.data.feed import Batch
 from talkoot.learners.deep.building import build, device_of
-from talkoot.learners.deep.finite import checksum, lost, spoilt
-from talkoot.learners.deep.losses import CURE, Losses
+from talkoot.learners.deep.finite import bad_gradient, bad_parameter, checksum, lost, spoilt
+from talkoot.learners.deep.losses import CURE, Losses, as_weight
 from talkoot.learners.deep.outputs import nothing
 from talkoot.learners.deep.tensors import named
 
@@ -138,7 +137,8 @@ class Trainer:
             loss = self.loss(out, y)
             self.losses.add(loss.detach(), weight, step=self.steps)
             self.before(loss)
-            torch.autograd.backward(loss * (weight * scale))
+            if loss.requires_grad:
+                torch.autograd.backward(loss * (weight * scale))
         elif self.task.unused != "zeros":
             nothing(out)
         return weight
@@ -151,20 +151,11 @@ class Trainer:
         """
         if self.task.count is None:
             return float(len(y))
-        said: Any = self.task.count(out, y)
-        if isinstance(said, torch.Tensor) and said.numel() == 1:
-            said = said.detach().item()
-        if not isinstance(said, int | float | np.number) or not 0 <= float(said) < math.inf:
-            what = f"a tensor of shape {tuple(said.shape)}" if isinstance(said, torch.Tensor) else repr(said)
-            raise PlanError(
-                f"count= gave {what}, not one number of 0 or more",
-                cure="Return how many targets the loss is a mean of, such as (target != -100).sum().",
-            )
-        return float(said)
+        return as_weight(self.task.count(out, y))
 
     def _divide(self, total: float) -> None:
         """Make a mean of the sum over all that counts; where nothing does, there is no gradient."""
-        for parameter in self.module.parameters():
+        for parameter in self.trained():
             if parameter.grad is not None:
                 parameter.grad = parameter.grad.div_(total) if total else None
 
@@ -177,18 +168,15 @@ class Trainer:
         """The task's loss.
 
         Raises:
-            PlanError: it is not one number of torch, or depends on no parameter.
+            PlanError: it is not one number of torch, or depends on no parameter where one has to take part.
         """
         with self._precision():
             loss: Any = self.task.loss(out, y)
         if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
             what = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, torch.Tensor) else repr(loss)
             raise PlanError(f"the loss gave {what}, not one number", cure="Take the mean over the batch.")
-        if not loss.requires_grad:
-            raise PlanError(
-                "the loss depends on no parameter that is trained",
-                cure="Compute it from the module's output by functions of torch, without detach() or item().",
-            )
+        if not loss.requires_grad and self.task.unused != "zeros":
+            raise untrained()
         return loss.reshape(())
 
     def check(self) -> None:
@@ -198,15 +186,16 @@ class Trainer:
             NodeFailed: they are not; the first parameter is named. On a GPU that shows with the next loss.
         """
         if names := self.spoilt():
-            raise NodeFailed(
-                f"the loss is finite, and the gradient of {names[0]!r} is not",
-                step=f"step {self.steps}",
-                cure=CURE,
-            )
+            raise bad_gradient(names[0], self.steps)
+
+    def trained(self) -> list[torch.nn.Parameter]:
+        """The parameters that the optimizer steps, in its order; modules take long to be walked through."""
+        groups = self.optimizer.param_groups
+        return [p for group in groups for p in group["params"] if p.requires_grad]
 
     def spoilt(self) -> list[str]:
         """The names of parameters whose gradient is not finite."""
-        total = checksum(parameter.grad for parameter in self.module.parameters())
+        total = checksum(parameter.grad for parameter in self.trained())
         if total.device.type == "cuda":
             self.losses.check(total, step=self.steps)
             return []
@@ -219,11 +208,7 @@ class Trainer:
             NodeFailed: they are not.
         """
         if names := lost((name, p) for name, p in self.module.named_parameters() if p.requires_grad):
-            raise NodeFailed(
-                f"the optimizer has made parameter {names[0]!r} infinite or not a number",
-                step=f"step {self.steps - 1}",
-                cure="A smaller learning rate helps, or a larger eps= of the optimizer.",
-            )
+            raise bad_parameter(names[0], self.steps - 1)
 
     def apply(self) -> None:
         """Take the optimizer's step with the gradients that are there, and forget them."""
@@ -302,3 +287,11 @@ class Trainer:
         if self.task.precision == "bf16":
             return torch.autocast(self.device.type, dtype=torch.bfloat16)
         return nullcontext()
+
+
+def untrained() -> PlanError:
+    """The error of a loss that teaches nothing."""
+    return PlanError(
+        "the loss depends on no parameter that is trained",
+        cure="Compute it from the module's output by functions of torch, without detach() or item().",
+    )
