@@ -46,6 +46,7 @@ def told(say: Say) -> str:
     """
     found: dict[str, Any] = {"every step": state(at_every_step()), "ddp": state(ddp())}
     found["weighed"], found["refused"] = gradient_of_all(), refused()
+    found["unused"] = gradients_of_some()
     for fragments in (1, 3):
         sync = tk.every(steps=H * fragments, fragments=fragments)
         found[f"diloco {fragments}"], found[f"met {fragments}"] = diloco(sync)
@@ -92,6 +93,20 @@ def gradient_of_all() -> np.ndarray:
         torch.autograd.backward(mse_loss(mine(X), y))
         link.merge_(weight=len(X))
     return gradient(mine)
+
+
+def gradients_of_some() -> list[Any]:
+    """Of a parameter that both ranks use, one that the first uses, one that nobody uses; then of a rank whose
+    samples count nothing, so that its mean loss is not a number."""
+    mine = torch.nn.ParameterList(torch.nn.Parameter(torch.ones(1)) for _ in range(3))
+    with tk.join(plan(tk.every_step()), mine, timeout=20) as link:
+        torch.autograd.backward(mine[0] * 2 + (mine[1] * 4 if link.rank == 0 else 0))
+        link.merge_(weight=1.0)
+        found = [None if p.grad is None else float(p.grad) for p in mine]
+        mine.zero_grad()
+        torch.autograd.backward(mine[0] * (3.0 if link.rank == 0 else float("nan")))
+        link.merge_(weight=1.0 - link.rank)
+        return [*found, float(mine[0].grad)]
 
 
 def gradient(module: torch.nn.Module) -> np.ndarray:

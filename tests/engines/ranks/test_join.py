@@ -28,6 +28,7 @@ def test_loops_by_hand_equal_ddp_and_diloco_in_torch() -> None:
     for name in ("every step", "diloco 1", "weighed"):
         same(first[name], second[name], 0.0)
     same(first["weighed"], gradient_of_all_samples())
+    assert first["unused"] == second["unused"] == [2.0, 2.0, None, 3.0]
     last = [*first["diloco 3"]][0::3]  # the part whose turn was in the last of four meetings
     assert all(np.array_equal(first["diloco 3"][name], second["diloco 3"][name]) for name in last)
     assert not any(

@@ -13,6 +13,8 @@ from torch import nn
 from torch.nn.functional import mse_loss
 
 import talkoot as tk
+from talkoot.core.context import stream_rng
+from talkoot.data.order import Order
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(400, 5)).astype(np.float32)
@@ -53,6 +55,8 @@ def told(folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer, sche
     """The module and the rest, told to write down, process by process, what it sees at which rate."""
 
     def write(module: nn.Module, args: tuple[torch.Tensor]) -> None:
+        if not module.training:
+            return  # the loss is compared with that of halves
         rank = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
         rate = optimizer.param_groups[0]["lr"]
         line = f"{rate:.9g} {' '.join(str(int(x)) for x in args[0][:, 0])}\n"
@@ -89,3 +93,18 @@ def apart(one: Any, other: Any) -> float:
     mine, theirs = (model.state_dict() for model in (one, other))
     assert mine.keys() == theirs.keys()
     return max(float((mine[name].double() - theirs[name].double()).abs().max()) for name in mine)
+
+
+def by_hand(task: tk.Torch, x: np.ndarray = X, y: np.ndarray = Y) -> nn.Module:
+    """The loop that everybody writes, over the same order of samples."""
+    torch.manual_seed(int(stream_rng(0, "init").integers(2**31)))
+    model: nn.Module
+    model, optimizer = task.build()
+    order = Order(rows=len(x), seed=0, key="node0")
+    for step in range(task.steps(len(x))):
+        rows = order.at(step * task.batch, (step + 1) * task.batch)
+        optimizer.zero_grad()
+        loss = task.loss(model(torch.from_numpy(x[rows])), torch.from_numpy(y[rows]))
+        torch.autograd.backward(loss)
+        optimizer.step()
+    return model

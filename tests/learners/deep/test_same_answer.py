@@ -10,16 +10,28 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tasks import SAME, X, Y, adamw, apart, counted, forgetful, momentum, normed, scheduled, seen, task
+from tasks import (
+    SAME,
+    X,
+    Y,
+    adamw,
+    apart,
+    by_hand,
+    counted,
+    forgetful,
+    momentum,
+    normed,
+    scheduled,
+    seen,
+    task,
+)
 from torch import nn
 from torch.nn.functional import mse_loss
 
 import talkoot as tk
-from talkoot.core.context import stream_rng
 from talkoot.core.engine import Engine, Listener, Nodes, ignore
 from talkoot.core.plan import Plan
 from talkoot.core.shard import Shard
-from talkoot.data.order import Order
 from talkoot.engines.processes.pool import DEEP
 
 
@@ -34,21 +46,6 @@ class Reference(Engine):
 
 def fitted(task: tk.Torch, on: Engine, data: Any = (X, Y), **given: Any) -> nn.Module:
     model: nn.Module = tk.fit(task, data, on=on, progress=False, **given).model
-    return model
-
-
-def by_hand(task: tk.Torch) -> nn.Module:
-    """The loop that everybody writes, over the same order of samples."""
-    torch.manual_seed(int(stream_rng(0, "init").integers(2**31)))
-    model: nn.Module
-    model, optimizer = task.build()
-    order = Order(rows=len(X), seed=0, key="node0")
-    for step in range(task.steps(len(X))):
-        rows = order.at(step * task.batch, (step + 1) * task.batch)
-        optimizer.zero_grad()
-        loss = mse_loss(model(torch.from_numpy(X[rows])), torch.from_numpy(Y[rows]))
-        torch.autograd.backward(loss)
-        optimizer.step()
     return model
 
 

@@ -20,6 +20,7 @@ from talkoot.core.shard import Block, Schema, Shard
 from talkoot.core.sync import Rounds
 from talkoot.core.update import Update
 from talkoot.engines.processes import wire
+from talkoot.engines.ranks.gradients import average
 from talkoot.engines.ranks.group import Peers
 from talkoot.engines.ranks.membership import membership
 from talkoot.engines.ranks.memory import Memory
@@ -245,20 +246,11 @@ def _plain(module: torch.nn.Module) -> Mapping[str, Any]:
     return {name: tensor.detach().cpu() for name, tensor in module.state_dict().items()}
 
 
-@torch.no_grad()
 def _average(module: torch.nn.Module, weight: float, group: Peers) -> None:
-    """Gradients become their weighted mean over the ranks; one that is missing counts as zero."""
-    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    """Gradients become their weighted mean over the ranks; one that some ranks lack counts as zero there."""
     total = float(group.numbers([weight]).sum())
     if group.world == 1 or not total:
         return
-    if all(parameter.device.type == "cpu" for parameter in trained):
+    if all(parameter.device.type == "cpu" for parameter in module.parameters()):
         group.share_memory()
-    for kind in dict.fromkeys((parameter.dtype, parameter.device) for parameter in trained):
-        alike = [parameter for parameter in trained if (parameter.dtype, parameter.device) == kind]
-        grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in alike]
-        flat = torch.cat([grad.reshape(-1) for grad in grads]).mul_(weight / total)
-        group.add(flat)
-        parts = torch.split_with_sizes(flat, [p.numel() for p in alike])
-        for parameter, mean in zip(alike, parts, strict=True):
-            parameter.grad = mean.view_as(parameter)
+    average(module.parameters(), group, weight / total)

@@ -12,12 +12,12 @@ import torch
 
 from talkoot.core.context import stream_rng
 from talkoot.core.engine import Listener, Run
-from talkoot.core.errors import PlanError
+from talkoot.core.errors import NodeFailed, PlanError
 from talkoot.core.plan import Plan
 from talkoot.core.shard import Schema, Shard
 from talkoot.core.sync import EveryStep, Outcome, Round
 from talkoot.core.update import BUFFER, Update
-from talkoot.data.feed import Feed
+from talkoot.data.feed import Batch, Feed
 from talkoot.data.samples import Samples
 from talkoot.engines.processes import wire
 from talkoot.engines.ranks.advice import Advice
@@ -28,6 +28,7 @@ from talkoot.engines.ranks.rounds import hosted
 from talkoot.engines.ranks.saving import Saving, Training
 from talkoot.engines.ranks.wrap import agree_on_parameters, forget_shards, replicate, shard, whole_state
 from talkoot.guards.weigh import Weigh
+from talkoot.learners.deep.finite import bad_gradient
 from talkoot.learners.deep.rehearsal import rehearse
 from talkoot.learners.deep.stepper import Stepper
 from talkoot.learners.deep.task import Torch, start_seed
@@ -111,7 +112,8 @@ class Steps:
     def _trainer(self, feed: Feed) -> Trainer:
         if self.memory.trainer is None:
             trainer = Trainer(self.task, start_seed(stream_rng(self.plan.seed, "init")))
-            rehearse(trainer, feed.at(0))
+            if note := rehearse(trainer, feed, divided=self.group.world > 1):
+                self.listen("note", {"text": note})
             self.memory.trainer = trainer
         return self.memory.trainer
 
@@ -141,32 +143,61 @@ class Steps:
         total, ahead = self.task.steps(self.schema.rows), 1
         self.reported = trainer.steps
         advice = Advice(self.task, self.shards, self.group, self.listen)
-        share = self.group.world / self.task.batch
         for step in range(trainer.steps, total):
             batch = feed.at(step)
-            trainer.begin(step, self.group.rank)
-            with broken():
-                trainer.backward(batch, share * batch.rows)
-            trainer.apply()
             ahead -= 1
-            if not ahead or step + 1 == total:
-                ahead = self._report(trainer, trainer.measure(batch))
+            due = not ahead or step + 1 == total
+            seen = trainer.measure(batch) if due else (0.0, {})  # before the step learns from it
+            self._step(trainer, batch, step)
+            if due:
+                ahead = self._report(trainer, *seen)
                 advice.consider(trainer, total)
 
-    def _report(self, trainer: Trainer, seen: Mapping[str, float]) -> int:
+    def _step(self, trainer: Trainer, batch: Batch, step: int) -> None:
+        trainer.begin(step, self.group.rank)
+        with broken():
+            trainer.backward(batch, of=self.task.batch, ranks=self.group.world, total=self._total)
+        if names := trainer.spoilt():
+            raise self._blamed(trainer, batch, step, names[0])
+        trainer.apply()
+
+    def _total(self, mine: float) -> float:
+        """A number of this rank, summed over all."""
+        numbers = torch.tensor([mine], dtype=torch.float64)
+        self.group.add(numbers)
+        return float(numbers)
+
+    def _blamed(self, trainer: Trainer, batch: Batch, step: int, name: str) -> NodeFailed:
+        """The mean gradient is not finite, at all ranks: each looks whether its own is."""
+        blamed = ""
+        if not self._sharded:
+            trainer.unwrap()
+            trainer.begin(step, self.group.rank)
+            trainer.backward(batch)
+            ranks = self.group.numbers([len(trainer.spoilt())])[:, 0].nonzero()[0]
+            blamed = ", ".join(f"rank {rank}" for rank in ranks)
+        node = (blamed or "the sum over all ranks") if self.group.world > 1 else None
+        return bad_gradient(name, step, node=node)
+
+    def _report(self, trainer: Trainer, counted: float, seen: Mapping[str, float]) -> int:
         """Tell how it goes, save if it is time, stop if one wants to; the steps until the next report."""
-        loss, rows = trainer.losses.take()
+        loss, weight = trainer.losses.take()
         now = time.perf_counter()
         going = trainer.steps < self.task.steps(self.schema.rows)
         wish = max(self.pause.wish(), self.saving.wish()) if going else GO_ON
-        mine = [loss, rows, wish, now - self.since]
-        table = self.group.numbers([*mine, *seen.values()])
+        names = tuple(self.task.metrics)
+        mine = [loss, weight, wish, now - self.since, counted, *(counted * seen.get(n, 0.0) for n in names)]
+        table = self.group.numbers(mine)
+        total = table.sum(axis=0)
         steps, seconds = trainer.steps - self.reported, float(table[0, 3])
         self.reported = trainer.steps
-        total = table.sum(axis=0)
-        measured = dict(zip(seen, (total[len(mine) :] / self.group.world).tolist(), strict=True))
-        rate = {"samples_per_s": float(total[1] / max(seconds, 1e-9))}
-        self._tell(trainer, {"loss": float(total[0] / total[1]), **measured, **rate}, seconds)
+        means = {
+            "loss": (total[0], total[1]),
+            **{n: (t, total[4]) for n, t in zip(names, total[5:], strict=True)},
+        }
+        measured = {n: float(value / count) for n, (value, count) in means.items() if count}
+        measured["samples_per_s"] = steps * self.task.batch / max(seconds, 1e-9)
+        self._tell(trainer, measured, seconds)
         self.since, self.elapsed = now, self.elapsed + seconds
         stop = int(table[:, 2].max())
         if stop != GO_ON:
@@ -196,12 +227,14 @@ class Steps:
         """Statistics that every rank kept for itself become their mean."""
         for name, tensor in trainer.named.items():
             if name.startswith(BUFFER):
-                mean = tensor.detach().to(torch.float64)
-                self.group.add(mean)
+                whole = not (tensor.is_floating_point() or tensor.is_complex())
+                mean = tensor.detach().to(torch.complex128 if tensor.is_complex() else torch.float64)
+                self.group.add(torch.view_as_real(mean) if tensor.is_complex() else mean)
                 mean /= self.group.world
-                tensor.copy_(mean if tensor.is_floating_point() else mean.round())
+                tensor.copy_(mean.round() if whole else mean)
 
     def _ended(self, trainer: Trainer) -> Run:
+        trainer.ended()
         self._settle(trainer)
         self.saving.finish(Training(trainer), self.group)
         model = self._model(trainer)

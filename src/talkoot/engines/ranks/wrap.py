@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from typing import Any
+from collections.abc import Iterable
+from functools import partial
+from typing import Any, final
 
 import torch
 from torch.nn.parallel import DistributedDataParallel
 
 from talkoot.core.errors import PlanError
 from talkoot.engines.processes import wire
+from talkoot.engines.ranks.gradients import average
 from talkoot.engines.ranks.group import Peers
+from talkoot.learners.deep.outputs import leaves
 from talkoot.learners.deep.trainer import Trainer
 
 Signature = list[tuple[str, tuple[int, ...], str]]
@@ -50,9 +54,15 @@ def _difference(mine: Signature, theirs: Signature) -> str:
 def replicate(trainer: Trainer, group: Peers) -> None:
     """Every rank keeps all parameters; gradients are averaged bucket by bucket while others are computed.
 
-    Where all ranks are on one machine, buckets go through shared memory instead of sockets.
+    Where all ranks are on one machine, buckets go through shared memory instead of sockets. Gradients that
+    DDP cannot exchange, or only in the last of several parts, are averaged when all of them are there.
     """
-    here = trainer.device
+    here, task = trainer.device, trainer.task
+    shared = group.share_memory() if here.type == "cpu" else None
+    complexes = any(parameter.is_complex() for parameter in trainer.module.parameters())
+    if task.unused == "zeros" or task.accumulate > 1 or trainer.sparse or complexes:
+        trainer.call(trainer.module, lambda last: _average(trainer, group) if last else None)
+        return
     net = DistributedDataParallel(
         trainer.module,
         device_ids=[here.index] if here.type == "cuda" else None,
@@ -60,12 +70,45 @@ def replicate(trainer: Trainer, group: Peers) -> None:
         gradient_as_bucket_view=True,
         init_sync=False,
     )
-    shared = group.share_memory() if here.type == "cpu" else None
     if shared is not None:
         from talkoot.engines.ranks.hook import hook
 
         net.register_comm_hook(shared, hook)
-    trainer.call(net, net.no_sync)
+    trainer.call(net, lambda last: check_used(trainer, group))
+
+
+def _average(trainer: Trainer, group: Peers) -> None:
+    if trainer.task.unused != "zeros":
+        check_used(trainer, group)
+    average(trainer.trained(), group, 1 / group.world)
+
+
+def check_used(trainer: Trainer, group: Peers, names: Iterable[str] | None = None) -> None:
+    """See that this rank has left out no gradient for which the others wait.
+
+    Args:
+        trainer: the rank's.
+        group: the ranks.
+        names: of the parameters that take part; after a backward pass those that have a gradient.
+
+    Raises:
+        PlanError: it has; the first of these parameters is named.
+    """
+    if names is None and all(parameter.grad is not None for parameter in trainer.trained()):
+        return
+    named = [(name, p) for name, p in trainer.module.named_parameters() if p.requires_grad]
+    used = {name for name, p in named if p.grad is not None} if names is None else {*names}
+    unused = [name for name, _ in named if name not in used]
+    if unused:
+        more = f" (and {len(unused) - 1} more)" if unused[1:] else ""
+        raise PlanError(
+            f"parameter {unused[0]!r}{more} took no part in the loss of this rank's samples, and the others "
+            "wait for its gradient",
+            node=f"rank {group.rank}",
+            step=f"step {trainer.steps}",
+            cure='Write tk.Torch(..., unused="zeros") if samples decide which parameters are used, or use '
+            "all of them in forward().",
+        )
 
 
 def shard(trainer: Trainer, group: Peers) -> None:
@@ -73,7 +116,16 @@ def shard(trainer: Trainer, group: Peers) -> None:
 
     Torch remembers by mesh which part is this process's. In another epoch it may be another rank, so each
     epoch has a mesh of its own name.
+
+    Raises:
+        PlanError: the task has gradients that FSDP cannot divide.
     """
+    if trainer.task.unused == "zeros" or trainer.sparse:
+        what = "sparse gradients" if trainer.sparse else 'unused="zeros"'
+        raise PlanError(
+            f"{what} and sharded=True do not go together: FSDP divides gradients that every rank has in full",
+            cure="Take tk.every_step() without sharded=True.",
+        )
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
@@ -87,7 +139,46 @@ def shard(trainer: Trainer, group: Peers) -> None:
     parts = dict(module.named_parameters())
     for part in trainer.optimizer.param_groups:
         part["params"] = [parts[names[id(parameter)]] for parameter in part["params"]]
-    trainer.call(module)
+    parts_of_step = _Parts(trainer, group)
+    trainer.call(module, parts_of_step.after, parts_of_step.before)
+
+
+@final
+class _Parts:
+    """Gradients of the parts of a step: FSDP sums each over the ranks, so each is looked at by itself.
+
+    What FSDP exchanges depends on which parameters take part. Where ranks differ in that they would add up
+    one parameter's gradient with another's, so the graph is looked at before the backward pass.
+    """
+
+    def __init__(self, trainer: Trainer, group: Peers) -> None:
+        self._trainer, self._group = trainer, group
+        self._before: list[torch.Tensor] = []
+        self._names: dict[int, str] = {}
+        for place, unit in trainer.module.named_modules():
+            if is_sharded(unit):
+                unit.register_forward_pre_hook(partial(self._whole, place))
+
+    def _whole(self, place: str, unit: torch.nn.Module, args: Any) -> None:
+        """The parameters of a unit are whole now, which are other tensors than its parts."""
+        prefix = f"{place}." if place else ""
+        self._names |= {id(p): prefix + name for name, p in unit.named_parameters()}
+
+    def before(self, loss: torch.Tensor) -> None:
+        """See that all parameters take part."""
+        if self._trainer.open:
+            check_used(self._trainer, self._group, (self._names.get(id(leaf), "") for leaf in leaves(loss)))
+
+    def after(self, last: bool) -> None:
+        """See that all parameters took part, and add up what the parts gave."""
+        check_used(self._trainer, self._group)
+        trained = self._trainer.trained()
+        grads = [p.grad for p in trained if p.grad is not None]
+        if self._before:
+            grads = [torch.add(a, b) for a, b in zip(self._before, grads, strict=True)]
+        for parameter, grad in zip(trained, grads, strict=True):
+            parameter.grad = grad if last else None
+        self._before = [] if last else grads
 
 
 def forget_shards(module: Any) -> None:
@@ -97,7 +188,9 @@ def forget_shards(module: Any) -> None:
     the group's threads and sockets for good.
     """
     for part in module.parameters():
-        part.device_mesh._pg_registry.clear()
+        mesh = getattr(part, "device_mesh", None)  # none where a forward pass broke off: parameters are whole
+        if mesh is not None:
+            mesh._pg_registry.clear()
 
 
 def units(module: torch.nn.Module) -> list[torch.nn.Module]:

@@ -15,9 +15,9 @@ import torch
 
 from talkoot.core.context import Ctx
 from talkoot.core.update import METRIC, Update
-from talkoot.data.feed import Batch, Feed
+from talkoot.data.feed import Feed
 from talkoot.data.samples import Samples
-from talkoot.learners.deep.tensors import Arrays, arrays, fragment, put
+from talkoot.learners.deep.tensors import Arrays, array, arrays, fragment, put
 from talkoot.learners.deep.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -48,20 +48,28 @@ def gradient(trainer: Trainer, model: Arrays, feed: Feed, source: Samples, ctx: 
     """Of the node's samples of this step."""
     put(trainer.module, model, trainer.task.buffers)
     trainer.forget()
+    trainer.steps = ctx.round
     batch = feed.at(ctx.round)
+    _, seen = trainer.measure(batch)
     trainer.begin(ctx.round, _part(source))
     trainer.backward(batch)
-    loss, rows = trainer.losses.take()
-    said = {name: _moved(tensor, model[name]) for name, tensor in trainer.named.items()}
-    return Update(values={**said, **_seen(trainer, loss / rows, batch)}, weight=float(rows))
+    trainer.check()
+    loss, weight = trainer.losses.take()
+    said = {name: _moved(tensor, model[name]) for name, tensor in trainer.named.items() if _moves(tensor)}
+    return Update(values={**said, **_seen(loss, weight, seen)}, weight=weight)
+
+
+def _moves(tensor: torch.Tensor) -> bool:
+    """Whether there is something to tell: a parameter that no sample has used has no gradient."""
+    return not isinstance(tensor, torch.nn.Parameter) or tensor.grad is not None
 
 
 def _moved(tensor: torch.Tensor, before: np.ndarray) -> np.ndarray:
     """The gradient of a parameter, the difference of a buffer."""
     if isinstance(tensor, torch.nn.Parameter):
         assert tensor.grad is not None
-        return np.asarray(tensor.grad.float().cpu().numpy().copy())
-    return np.asarray(tensor.cpu().numpy() - before)
+        return array(tensor.grad.to_dense())
+    return np.asarray(array(tensor) - before)
 
 
 def difference(
@@ -70,18 +78,18 @@ def difference(
     """What the steps until the next meeting change."""
     _place(trainer, _rebased(model, local), local)
     if ctx.seconds is not None:
-        _walk_until(trainer, feed, source, time.monotonic() + ctx.seconds)
+        seen = _walk_until(trainer, feed, source, time.monotonic() + ctx.seconds)
     else:
         steps = ctx.steps or _once(trainer.task, source)
         start = ctx.round * steps
-        _walk(trainer, feed, source, range(start, start + steps - ctx.delay))
-    loss, rows = trainer.losses.take()
+        seen = _walk(trainer, feed, source, range(start, start + steps - ctx.delay), measured=True)
+    trainer.ended()
+    loss, weight = trainer.losses.take()
     now = arrays(trainer.module, trainer.task.buffers)
     names = fragment(list(now), ctx.round, ctx.fragments)
     said = {name: now[name] - model[name] for name in names}
     inner = _inner(trainer, {name: now[name] for name in names})
-    seen = _seen(trainer, loss / max(1, rows), feed.at(trainer.steps))
-    return Update(values={**said, **seen}, weight=float(rows)), inner
+    return Update(values={**said, **_seen(loss, weight, seen)}, weight=weight), inner
 
 
 def further(trainer: Trainer, local: Inner, feed: Feed, source: Samples, steps: range) -> Inner:
@@ -92,9 +100,9 @@ def further(trainer: Trainer, local: Inner, feed: Feed, source: Samples, steps: 
     return _inner(trainer, local.sent)
 
 
-def _seen(trainer: Trainer, loss: float, batch: Batch) -> dict[str, np.ndarray]:
+def _seen(loss: float, weight: float, metrics: Mapping[str, float]) -> dict[str, np.ndarray]:
     """What is worth watching, as leaves."""
-    seen = {"loss": loss, **trainer.measure(batch)}
+    seen = {"loss": loss / weight, **metrics} if weight else metrics
     return {METRIC + name: np.array([value]) for name, value in seen.items()}
 
 
@@ -126,20 +134,33 @@ def _inner(trainer: Trainer, sent: Arrays) -> Inner:
     return Inner(optimizer, scheduler, trainer.steps, now, sent)
 
 
-def _walk(trainer: Trainer, feed: Feed, source: Samples, steps: range) -> None:
-    """Take steps by this node's samples alone."""
+def _walk(
+    trainer: Trainer, feed: Feed, source: Samples, steps: range, *, measured: bool = False
+) -> dict[str, float]:
+    """Take steps by this node's samples alone.
+
+    Returns:
+        The metrics of the last step's samples, before they are learned from, if that is asked for.
+    """
+    seen: dict[str, float] = {}
     for step in steps:
         batch = feed.at(step)
+        if measured and step == steps[-1]:
+            weight, seen = trainer.measure(batch)
+            seen = seen if weight else dict.fromkeys(trainer.task.metrics, math.nan)
         trainer.begin(step, _part(source))
         trainer.backward(batch)
+        trainer.check()
         trainer.apply()
+    return seen
 
 
-def _walk_until(trainer: Trainer, feed: Feed, source: Samples, end: float) -> None:
-    """The same until the time is over; at least one."""
-    _walk(trainer, feed, source, range(trainer.steps, trainer.steps + 1))
+def _walk_until(trainer: Trainer, feed: Feed, source: Samples, end: float) -> dict[str, float]:
+    """The same until the time is over, at least one; the metrics are those of the first one's samples."""
+    seen = _walk(trainer, feed, source, range(trainer.steps, trainer.steps + 1), measured=True)
     while time.monotonic() < end:
         _walk(trainer, feed, source, range(trainer.steps, trainer.steps + 1))
+    return seen
 
 
 def _part(source: Samples) -> int:

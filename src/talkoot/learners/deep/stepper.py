@@ -44,6 +44,7 @@ class Stepper(Outer):
             value = update.values.get(name)
             if value is not None and not name.startswith(BUFFER):
                 tensor.grad = torch.from_numpy(np.ascontiguousarray(value)).to(tensor)
+        _make_sparse(trainer.module)
         trainer.apply()
         said = {k: v for k, v in update.values.items() if k.startswith(BUFFER)}
         moved = {
@@ -52,3 +53,15 @@ class Stepper(Outer):
             **{k: model[k] + v for k, v in said.items()},
         }
         return moved, copy.deepcopy({k: v for k, v in trainer.state().items() if k != "module"})
+
+
+def _make_sparse(module: torch.nn.Module) -> None:
+    """Gradients of sparse embeddings name the rows that a step used, as optimizers may ask for."""
+    for part in module.modules():
+        if isinstance(part, torch.nn.Embedding | torch.nn.EmbeddingBag) and part.sparse:
+            grad = part.weight.grad
+            if grad is not None:
+                rows = grad.flatten(1).any(1).nonzero()[:, 0]
+                part.weight.grad = torch.sparse_coo_tensor(
+                    rows[None], grad[rows], grad.shape, check_invariants=False
+                )

@@ -52,8 +52,14 @@ class Torch(Learner):
             samples of all nodes together.
         loss: (output of the module, target) -> one number, the mean over the samples. Without targets it
             gets the samples themselves.
-        metrics: more such functions by name, to be seen beside the loss. They are measured now and then,
-            on samples that are learned from next.
+        metrics: more such functions by name, to be seen beside the loss. They are measured now and then, in
+            evaluation mode, on the samples of a step before it learns from them. In the first epoch these
+            are new to the model; from the second on it has seen them, as the loss does.
+        count: (output of the module, target) -> what a part of a batch counts, where the loss is a mean over
+            something else than samples: over tokens, pixels, or targets that are not ignored. Gradients,
+            losses and metrics of parts are weighed by it, so that all engines and any `accumulate` agree
+            with the whole batch in one process. Parts that count 0 add nothing; where nothing counts, a step
+            leaves the parameters as they are.
         epochs: how often each sample is learned from.
         batch: samples of a step, over all nodes together.
         accumulate: parts in which a node takes its samples of a step, where memory is short.
@@ -61,6 +67,10 @@ class Torch(Learner):
         precision: "float32", or "bf16" for automatic mixed precision.
         compile: compile the module (torch.compile).
         device: such as "cuda"; by default the node's GPU if there is one, else its processor.
+        unused: what holds for a parameter that takes no part in a step's loss at one rank: "refuse", as the
+            others would wait for its gradient, or "zeros", that its gradient is zero there. Where no rank
+            used it the optimizer passes it over, as in one process. Gradients are exchanged behind the
+            backward pass then, not beside it.
         buffers: how buffers merge, by pattern of their names: "mean", or "keep" for each node its own; the
             model that comes back has those of the first rank or, where nodes meet in rounds, as built.
             Floats and the counters of batch norms have a mean by default.
@@ -91,6 +101,8 @@ class Torch(Learner):
     compile: bool = False
     device: str | None = None
     buffers: Mapping[str, str] = field(default_factory=dict)
+    count: Callable[[Any, Any], Any] | None = None
+    unused: Literal["refuse", "zeros"] = "refuse"
 
     kind: ClassVar[Kind] = "averaged"
     samples: ClassVar[bool] = True
@@ -113,13 +125,21 @@ class Torch(Learner):
                 raise PlanError(f"{name}={value!r} is no positive {what}")
         if self.precision not in ("float32", "bf16"):
             raise PlanError(f"precision={self.precision!r} is unknown", cure='Take "float32" or "bf16".')
+        if self.unused not in ("refuse", "zeros"):
+            raise PlanError(f"unused={self.unused!r} is unknown", cure='Take "refuse" or "zeros".')
+        if self.count is not None and not callable(self.count):
+            raise PlanError(
+                f"count= is a {type(self.count).__name__}, not a function",
+                cure="Write count=lambda output, target: (target != -100).sum().",
+            )
         wrong = {rule for rule in self.buffers.values() if rule not in (MEAN, KEEP)}
         if wrong:
             raise PlanError(f"buffers merge by 'mean' or 'keep', not {wrong.pop()!r}")
 
     def __repr__(self) -> str:
         plain = {f.name: f.default for f in fields(self) if isinstance(f.default, int | float | str | None)}
-        said = [f"{k}={getattr(self, k)!r}" for k, v in plain.items() if getattr(self, k) != v]
+        given = {k: getattr(self, k) for k, v in plain.items() if getattr(self, k) != v}
+        said = [f"{k}={_name(v) if callable(v) else repr(v)}" for k, v in given.items()]
         return f"Torch({', '.join([_name(self.build), _name(self.loss), *said])})"
 
     def steps(self, rows: int) -> int:
@@ -169,7 +189,7 @@ class Torch(Learner):
         with self.feed([source], ctx.seed) as feed:
             if local is None:
                 put(trainer.module, model, self.buffers)
-                rehearse(trainer, feed.at(0))
+                rehearse(trainer, feed, divided=ctx.gradient and len(ctx.cohort) > 1)
             if ctx.gradient:
                 return gradient(trainer, model, feed, source, ctx), None
             return difference(trainer, model, local, feed, source, ctx)

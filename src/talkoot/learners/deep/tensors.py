@@ -39,7 +39,9 @@ def named(module: torch.nn.Module, rules: Mapping[str, str]) -> Iterator[tuple[s
 
 
 def rule(name: str, tensor: torch.Tensor, rules: Mapping[str, str]) -> str:
-    """How a buffer merges: as the task says, else as known of torch's own, else the mean of floats.
+    """How a buffer merges: as the task says, else as known of torch's own, else the mean of real numbers.
+
+    Complex ones have a mean as well.
 
     >>> rule("bn.num_batches_tracked", torch.tensor(3), {})
     'mean'
@@ -47,7 +49,7 @@ def rule(name: str, tensor: torch.Tensor, rules: Mapping[str, str]) -> str:
     for pattern, chosen in (*rules.items(), *_KNOWN.items()):
         if fnmatch(name, pattern):
             return chosen
-    if tensor.is_floating_point():
+    if tensor.is_floating_point() or tensor.is_complex():
         return MEAN
     raise PlanError(
         f"buffer {name!r} holds {str(tensor.dtype).removeprefix('torch.')}, which has no mean of its own",
@@ -66,15 +68,16 @@ def fixed(module: torch.nn.Module, rules: Mapping[str, str]) -> Iterator[tuple[s
 
 def everything(module: torch.nn.Module, rules: Mapping[str, str]) -> Arrays:
     """Copies of all that `named` and `fixed` give: what a model starts from, and ends as."""
-    return arrays(module, rules) | {name: _array(tensor) for name, tensor in fixed(module, rules)}
+    return arrays(module, rules) | {name: array(tensor) for name, tensor in fixed(module, rules)}
 
 
 def arrays(module: torch.nn.Module, rules: Mapping[str, str]) -> Arrays:
     """Copies of all that `named` gives, as float32, or wider where the module is."""
-    return {name: _array(tensor) for name, tensor in named(module, rules)}
+    return {name: array(tensor) for name, tensor in named(module, rules)}
 
 
-def _array(tensor: torch.Tensor) -> np.ndarray:
+def array(tensor: torch.Tensor) -> np.ndarray:
+    """A copy of a tensor."""
     whole = not (tensor.is_floating_point() or tensor.is_complex())
     least = torch.float64 if whole else torch.float32  # the mean of whole numbers is none
     return np.asarray(tensor.detach().to(torch.promote_types(tensor.dtype, least), copy=True).cpu().numpy())
@@ -100,7 +103,7 @@ def put(
     for name, tensor in (*named(module, rules), *frozen):
         if name in values:
             value = torch.from_numpy(np.ascontiguousarray(values[name]))
-            if not tensor.is_floating_point():
+            if not (tensor.is_floating_point() or tensor.is_complex()):
                 value = value.round()
             tensor.copy_(value.reshape(tensor.shape))
 

@@ -1,0 +1,60 @@
+"""Whether the numbers of a training are finite."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+
+from talkoot.core.errors import NodeFailed
+from talkoot.learners.deep.losses import CURE
+
+Named = Iterable[tuple[str, torch.nn.Parameter]]
+
+
+@torch.no_grad()
+def checksum(gradients: Iterable[torch.Tensor | None]) -> torch.Tensor:
+    """The sum of all numbers of gradients: finite if they are, but for sums that overflow.
+
+    >>> checksum([torch.ones(2), None, torch.tensor([float("nan")])])
+    tensor(nan)
+    """
+    sums = [local(gradient).sum() for gradient in gradients if gradient is not None]
+    return sum(sums[1:], start=sums[0]) if sums else torch.zeros(())
+
+
+def spoilt(named: Named) -> list[str]:
+    """The names of parameters whose gradient is not finite."""
+    return [name for name, p in named if p.grad is not None and not _finite(p.grad)]
+
+
+def lost(named: Named) -> list[str]:
+    """The names of parameters that are not finite themselves."""
+    return [name for name, parameter in named if not _finite(parameter.detach())]
+
+
+def local(tensor: torch.Tensor) -> torch.Tensor:
+    """The numbers of a sparse tensor; this process's part of one that ranks share."""
+    if tensor.is_sparse:
+        return tensor._values()
+    part = getattr(tensor, "to_local", None)
+    return tensor if part is None else part()
+
+
+def _finite(tensor: torch.Tensor) -> bool:
+    return bool(torch.isfinite(local(tensor)).all())
+
+
+def bad_gradient(name: str, step: int, *, node: str | None = None) -> NodeFailed:
+    """The error where a gradient is not finite."""
+    cause = f"the loss is finite, and the gradient of {name!r} is not"
+    return NodeFailed(cause, node=node, step=f"step {step}", cure=CURE)
+
+
+def bad_parameter(name: str, step: int) -> NodeFailed:
+    """The error where gradients were finite, and a parameter is not any more."""
+    return NodeFailed(
+        f"the optimizer has made parameter {name!r} infinite or not a number",
+        step=f"step {step}",
+        cure="A smaller learning rate helps, or a larger eps= of the optimizer.",
+    )

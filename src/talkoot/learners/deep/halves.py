@@ -1,0 +1,125 @@
+"""Whether a loss may be taken of a batch in parts: what a batch says against what its halves say."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any, final
+
+import torch
+
+from talkoot.core.errors import PlanError
+from talkoot.learners.deep.outputs import each, tensors
+from talkoot.learners.deep.trainer import Trainer
+
+TOLERANCE = {torch.float64: 1e-7, torch.float32: 2e-4}  # relative, of a mean in such numbers
+_COUNT = "count=lambda output, target: (target != -100).sum()"
+
+Part = tuple[Any, torch.Tensor]  # output and target
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Halves:
+    """The loss of some samples.
+
+    Args:
+        whole: all at once.
+        mean: of the two halves, weighed by what they count.
+        sum: of the two halves.
+        apart: whether the whole is not the mean.
+    """
+
+    whole: float
+    mean: float
+    sum: float
+    apart: bool
+
+
+@torch.no_grad()
+def compare(trainer: Trainer, x: torch.Tensor, y: torch.Tensor) -> Halves | None:
+    """Take the loss of samples at once, and of their halves.
+
+    Returns:
+        None where that says nothing: for a single sample, or a loss that draws random numbers or needs more
+        than the module's output.
+    """
+    rows = len(x)
+    if rows < 2:
+        return None
+    whole = again = trainer.forward(x), y
+    halves, least = _cut(whole, rows), 0.0
+    if halves is None:
+        again = trainer.forward(x), y
+        halves = [(trainer.forward(x[part]), y[part]) for part in _slices(rows)]
+        least = 0.03 if trainer.task.precision == "bf16" else 1e-3  # batches of other sizes round otherwise
+    for dtype, tolerance in TOLERANCE.items():
+        try:
+            losses = [_loss(trainer, part, dtype) for part in (whole, again, *halves)]
+        except Exception:  # such as class weights in float32 beside float64
+            continue
+        weights = [trainer.weight(*part) for part in halves]
+        return _judged(losses, weights, max(least, tolerance))
+    return None
+
+
+def _judged(losses: Sequence[float], weights: Sequence[float], tolerance: float) -> Halves | None:
+    whole, again, *parts = losses
+    if whole != again or not math.isfinite(whole) or not sum(weights):
+        return None
+    mean = sum(w * loss for w, loss in zip(weights, parts, strict=True) if w) / sum(weights)
+    least = tolerance * max(abs(value) for value in (whole, *parts)) + 1e-12
+    apart = not abs(whole - mean) <= least  # also where a half is not a number
+    return Halves(whole, mean, sum(parts), apart)
+
+
+def explained(halves: Halves, *, counted: bool) -> str:
+    """What such a difference means, in words; raises where it is to be mended first.
+
+    Raises:
+        PlanError: the task does not say what parts count.
+    """
+    found = f"the loss of a batch is {halves.whole:.6g}, and the mean of its halves {halves.mean:.6g}"
+    if counted:
+        return (
+            f"{found}, though weighed by count=: the loss compares samples with each other, so each part "
+            "compares its own samples alone, and the answer depends on ranks and accumulate="
+        )
+    if math.isclose(halves.whole, halves.sum, rel_tol=1e-4):
+        raise PlanError(
+            f"{found}: the loss is a sum over the samples, not their mean",
+            cure='Take the mean, such as reduction="mean".',
+        )
+    raise PlanError(
+        f"{found}: it is no mean over samples, so taken in parts it would give another model than at once",
+        cure=f"If it is a mean over tokens or targets, say how many a part has: tk.Torch(..., {_COUNT}). If "
+        "it compares samples with each other (in-batch negatives), count= cannot mend that: take "
+        "on=tk.Inline() and accumulate=1, or count=lambda output, target: len(target) if each part may "
+        "compare its own samples alone.",
+    )
+
+
+def _loss(trainer: Trainer, part: Part, dtype: torch.dtype) -> float:
+    """The loss in numbers of many digits, so that rounding does not look like a difference."""
+    out, y = part
+    wide = each(out, lambda t: t.to(dtype) if t.is_floating_point() else t)
+    target = y.to(dtype) if y.is_floating_point() else y
+    return float(trainer.task.loss(wide, target))
+
+
+def _cut(whole: Part, rows: int) -> list[Part] | None:
+    """The halves of an output and its target; None where it has no row for each sample."""
+    out, y = whole
+    found = [*tensors(out)]
+    if not found or any(t.dim() == 0 or len(t) != rows for t in found):
+        return None
+    try:
+        return [(each(out, itemgetter(part)), y[part]) for part in _slices(rows)]
+    except TypeError:
+        return None
+
+
+def _slices(rows: int) -> tuple[slice, slice]:
+    return slice(0, rows // 2), slice(rows // 2, rows)
