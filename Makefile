@@ -2,10 +2,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
-PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 4 --dist loadgroup
+# Half of the time of the tests is waiting, so more of them than cores run at once; each has one core for its sums.
+BESIDE ?= 4
+PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n $(BESIDE) --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint types docs bench clean
+.PHONY: help demo check test test-all lint types docs bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | expand -t 14
@@ -13,7 +15,11 @@ help: ## this list
 demo: .venv/base ## four areas of forest learn together on this machine; ends with a report to open
 	@$(BIN)/talkoot demo
 
-test: lint types docs .venv/dev ## lint, types, docs and tests, under 12 minutes on 2 cores
+check: lint types .venv/dev ## for whoever edits: lint, types and the tests of what runs without engines, about a minute
+	@$(PYTEST) -m "not slow" tests/test_structure.py $(addprefix tests/,core guards data learners watch) \
+		--ignore tests/learners/deep
+
+test: lint types docs .venv/dev ## lint, types, docs and tests, under 8 minutes on 2 cores
 	@$(PYTEST) -m "not slow"
 
 test-all: lint types docs .venv/dev ## the same with the long checks: memory of big files, killed parents

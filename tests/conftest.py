@@ -43,5 +43,7 @@ def cluster() -> Iterator[None]:
     pytest.importorskip("ray", reason="Ray is not installed")
     from talkoot.engines.ray.cluster import CLUSTER
 
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("talkoot.engines.ray.hand.START", patient(300))
+        yield
     CLUSTER.leave()

@@ -101,20 +101,18 @@ def whole() -> Any:
     return tk.fit(long(), X, Y, on=tk.Inline())
 
 
-SEEN: list[int] = []
 PAUSE = 0.0
 
 
 def slow(out: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     """A loss that takes its time: long enough for a report, and a checkpoint, behind every step.
 
-    Behind some of them it waits until the file is there that TALKOOT_TEST_STOP names.
+    Once there is a checkpoint in the folder TALKOOT_TEST_SAVED, it waits for a file "stop" beside that.
     """
     time.sleep(PAUSE)
-    if stop := os.environ.get("TALKOOT_TEST_STOP"):
-        SEEN.append(len(y))
+    if saved := os.environ.get("TALKOOT_TEST_SAVED"):
         time.sleep(0.3)
-        while len(SEEN) > 4 and not Path(stop).exists():
+        while any(Path(saved).glob("step-*")) and not Path(saved).with_name("stop").exists():
             time.sleep(0.01)
     return mse_loss(out, y)
 
@@ -138,12 +136,11 @@ if __name__ == "__main__":
 def stopped(folder: Path, on: str, sharded: bool = False, how: int = signal.SIGTERM) -> None:
     """Start a job, end it when it has saved something, and see how it ended."""
     script = SCRIPT.format(path=sys.path, folder=str(folder), on=on, sharded=sharded)
-    stop = folder.with_name("stop")
-    env = {**os.environ, "TALKOOT_TEST_STOP": str(stop)}
+    env = {**os.environ, "TALKOOT_TEST_SAVED": str(folder)}
     with subprocess.Popen([sys.executable, "-c", script], env=env, stderr=subprocess.PIPE) as job:
-        assert soon(lambda: [*folder.glob("step-*")] or job.poll() is not None)
-        job.send_signal(how)
-        stop.touch()
+        came = soon(lambda: [*folder.glob("step-*")] or job.poll() is not None)
+        job.send_signal(how if came else signal.SIGKILL)
+        folder.with_name("stop").touch()
         _, said = job.communicate(timeout=patient())
     assert job.returncode == (143 if how == signal.SIGTERM else -how), said
     assert 0 < newest(folder) < 40
@@ -186,8 +183,9 @@ def test_who_was_stopped_goes_on_on_any_number_of_ranks(
 
 @pytest.mark.slow
 def test_who_was_killed_goes_on(tmp_path: Path, whole: Any) -> None:
-    stopped(tmp_path, "tk.Local(2, checkpoint=where)", how=signal.SIGKILL)
-    assert apart(tk.fit(long(), X, Y, on=tk.Local(2, checkpoint=tmp_path)), whole) < SAME
+    saved = tmp_path / "saved"
+    stopped(saved, "tk.Local(2, checkpoint=where)", how=signal.SIGKILL)
+    assert apart(tk.fit(long(), X, Y, on=tk.Local(2, checkpoint=saved)), whole) < SAME
 
 
 @pytest.mark.parametrize("on", ["Inline", "Local(2)"])
