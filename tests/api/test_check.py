@@ -119,8 +119,8 @@ def test_signs_for_missing_values_are_named_and_the_rest_is_still_compared() -> 
     contract = abc(b=odd)
     assert {("text", "b", "height", "error"), ("units", "b", "height", "warning")} <= found(contract)
     assert {("missing", "b", "height", "warning")} <= found(contract)
-    assert "'?' stands in 50% of the rows, and numbers elsewhere" in str(contract)
-    assert "na_values='?'" in str(contract)
+    assert "'?' stands in 50% of the rows, first in row 1, counted from 1, and numbers" in str(contract)
+    assert "say missing=['?']" in str(contract)
 
 
 def test_rows_at_two_nodes_without_keys() -> None:

@@ -87,7 +87,7 @@ def test_a_fault_of_a_reader_is_a_difference(tmp_path: Path, monkeypatch: pytest
 
     sound = columns_module.numbers
 
-    def cut(column: Any, dtype: Any) -> np.ndarray:
+    def cut(column: Any, dtype: Any, missing: Any = ()) -> np.ndarray:
         return sound(column, dtype).astype(np.float16).astype(dtype)
 
     monkeypatch.setattr(columns_module, "numbers", cut)

@@ -78,14 +78,14 @@ class Job:
             return pooled(self.shards), self.shards
         estimator = self.estimator
         if estimator is None:
-            return agree(self.shards, self.engine, whole=self.plan.learner.whole, listen=listen)
+            return agree(self.shards, self.engine, whole=self.plan.learner.large_integers, listen=listen)
         supervised = learns_from_target(estimator)
         if supervised and not self.shards.has_target:
             raise _no_target(estimator, self.shards)
         from sklearn.base import is_classifier
 
         labels = is_classifier(estimator)
-        whole = self.plan.learner.whole
+        whole = self.plan.learner.large_integers
         return agree(self.shards, self.engine, labels=labels, target=supervised, whole=whole, listen=listen)
 
     def execute(

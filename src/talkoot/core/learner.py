@@ -30,7 +30,7 @@ class Learner(ABC):
         threads: `work` spends its time in kernels that release the interpreter lock.
         samples: it reads single samples in an order of its own, not blocks of rows in theirs; its
             shards are `talkoot.data.samples.Samples`.
-        whole: it tells whole numbers beyond 2**53 apart; for others they become floats.
+        large_integers: it tells whole numbers beyond 2**53 apart; for others they become floats.
         ends: it knows after how many rounds it is done; see `limit`.
         means: its updates make sense only as a mean, so plans must weigh them.
     """
@@ -65,7 +65,7 @@ class Learner(ABC):
         return True
 
     @property
-    def whole(self) -> bool:
+    def large_integers(self) -> bool:
         """Whether it tells whole numbers beyond 2**53 apart."""
         return False
 

@@ -47,7 +47,7 @@ class Encoder(Columnwise):
 
     kind: ClassVar[Kind] = "exact"
     threads: ClassVar[bool] = False
-    whole: ClassVar[bool] = True
+    large_integers: ClassVar[bool] = True
 
     def init(self, schema: Schema, rng: np.random.Generator) -> Asked:
         """Ask for the categories, or count those that the user gave.

@@ -69,7 +69,7 @@ class ModeImputer(Columnwise):
     kind: ClassVar[Kind] = "exact"
     closed: ClassVar[bool] = True
     threads: ClassVar[bool] = False
-    whole: ClassVar[bool] = True
+    large_integers: ClassVar[bool] = True
 
     def init(self, schema: Schema, rng: np.random.Generator) -> Asked:
         """Ask for the values."""
@@ -104,7 +104,7 @@ class ConstantImputer(Columnwise):
     kind: ClassVar[Kind] = "exact"
     closed: ClassVar[bool] = True
     threads: ClassVar[bool] = False
-    whole: ClassVar[bool] = True
+    large_integers: ClassVar[bool] = True
 
     def init(self, schema: Schema, rng: np.random.Generator) -> Asked:
         """Ask for counts of missing values."""

@@ -109,11 +109,14 @@ def resolved(spec: Any, schema: Schema) -> Any:
         return spec
     if schema.names is None or not schema.dtypes:
         return _picks(spec, np.zeros((1, schema.features)), schema)
-    found, other = (_picks(spec, _frame(schema, rows), schema) for rows in (1, MANY))
-    if found != other:
+    found, *others = (
+        _picks(spec, _frame(schema, rows, alike=alike), schema)
+        for rows, alike in ((1, False), (MANY, False), (MANY, True))
+    )
+    if odd := {i for other in others for i in {*found} ^ {*other}}:
         raise NotDistributable(
             f"{_said(spec)} picks columns by their values, and only names and dtypes are agreed on",
-            column=schema.column(min({*found} ^ {*other}, default=0)),
+            column=schema.column(min(odd)),
             cure="List the columns by name.",
         )
     return [schema.names[i] for i in found]
@@ -135,8 +138,14 @@ def _said(spec: Callable[[Any], Any]) -> str:
     return f"{getattr(spec, '__name__', type(spec).__name__)}(...)"
 
 
-def _frame(schema: Schema, rows: int) -> Any:
-    """A pandas frame with the names and dtypes of the schema's columns, and values that mean nothing."""
+def _frame(schema: Schema, rows: int, *, alike: bool) -> Any:
+    """A pandas frame with the names and dtypes of the schema's columns, and values that mean nothing.
+
+    Args:
+        schema: what the nodes agreed on.
+        rows: number of rows.
+        alike: whether all rows are the same; else all differ, as far as the dtype has so many values.
+    """
     try:
         import pandas as pd
     except ImportError as error:
@@ -144,16 +153,10 @@ def _frame(schema: Schema, rows: int) -> Any:
             "a function that picks columns reads a pandas DataFrame, and pandas is not installed",
             cure="Install pandas, or list the columns by name.",
         ) from error
-    kinds = zip(schema.names or (), schema.kinds, schema.dtypes, strict=True)
-    return pd.DataFrame({name: _series(kind, dtype, rows) for name, kind, dtype in kinds})
-
-
-def _series(kind: str, dtype: str, rows: int) -> Any:
-    import pandas as pd
-
-    values: list[Any] = [f"{i}" for i in range(rows)] if kind == "text" else list(range(rows))
-    if dtype == "object[bool]":
-        values = [True, *[None] * (rows - 1)]
-    if dtype.startswith(("int8", "uint8")):
-        values = [i % 100 for i in range(rows)]
-    return pd.Series(values, dtype=pandas_dtype(dtype) if dtype else None)
+    numbers = [0 if alike else i for i in range(rows)]
+    columns = {}
+    for name, kind, dtype in zip(schema.names or (), schema.kinds, schema.dtypes, strict=True):
+        values: list[Any] = [str(i) for i in numbers] if kind == "text" else list(numbers)
+        values = [bool(i) for i in numbers] if dtype == "object[bool]" else values
+        columns[name] = pd.Series(values, dtype=pandas_dtype(dtype))
+    return pd.DataFrame(columns)

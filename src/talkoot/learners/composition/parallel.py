@@ -87,9 +87,9 @@ class Parallel(Learner):
         return self._settled(ParallelModel(schema=schema, columns=columns, models=models))
 
     @property
-    def whole(self) -> bool:
+    def large_integers(self) -> bool:
         """Whether some part tells large whole numbers apart."""
-        return any(part.whole for part in self.parts.values())
+        return any(part.large_integers for part in self.parts.values())
 
     def _schema(self, name: str, schema: Schema, columns: tuple[int, ...]) -> Schema:
         return fitting(self.parts[name], picked(schema, columns))

@@ -41,7 +41,7 @@ def weakest(learners: Iterable[Learner]) -> Kind:
 
 def fitting(part: Learner, schema: Schema) -> Schema:
     """The schema as a part reads it: whole numbers beyond 2**53 are floats for most."""
-    return schema if part.whole else schema.floats()
+    return schema if part.large_integers else schema.floats()
 
 
 def seen_through(shard: Shard, way: Callable[[Rows], Any], schema: Schema, *, weighted: bool) -> Shard:

@@ -113,9 +113,9 @@ class Serial(Learner):
         return all(step.threads for _, step in self.steps)
 
     @property
-    def whole(self) -> bool:
+    def large_integers(self) -> bool:
         """Whether some step tells large whole numbers apart."""
-        return any(step.whole for _, step in self.steps)
+        return any(step.large_integers for _, step in self.steps)
 
     def init(self, schema: Schema, rng: np.random.Generator) -> SerialModel:
         """The first step's start."""

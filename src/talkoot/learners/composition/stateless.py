@@ -61,7 +61,7 @@ class Stateless(Learner):
 
     estimator: Any
     kind: ClassVar[Kind] = "exact"
-    whole: ClassVar[bool] = True
+    large_integers: ClassVar[bool] = True
 
     @property
     def tries(self) -> bool:
