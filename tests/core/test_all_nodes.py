@@ -96,7 +96,7 @@ SYNCS: st.SearchStrategy[dict[str, Any]] = st.builds(
 LOSSES = st.lists(st.frozensets(st.integers(0, NODES - 1), max_size=3), max_size=6)
 
 
-@settings(max_examples=120, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(st.integers(0, len(ESTIMATORS) - 1), SYNCS, LOSSES)
 def test_no_sync_that_is_accepted_gives_another_answer(
     which: int, sync: dict[str, Any], losses: list[frozenset[int]]

@@ -129,27 +129,27 @@ def test_later_steps_are_fitted_again_when_a_node_leaves() -> None:
 class Opened(Learner):
     """A composition whose result is its parts, so that all that they learned is compared."""
 
-    whole: Learner
+    inner: Learner
 
     @property
     def kind(self) -> Kind:
-        return self.whole.kind
+        return self.inner.kind
 
     @property
     def closed(self) -> bool:
-        return self.whole.closed
+        return self.inner.closed
 
     def init(self, schema: Schema, rng: np.random.Generator) -> Any:
-        return self.whole.init(schema, rng)
+        return self.inner.init(schema, rng)
 
     def work(self, model: Any, local: Any, shard: Shard, ctx: Ctx) -> tuple[Update, Any]:
-        return self.whole.work(model, local, shard, ctx)
+        return self.inner.work(model, local, shard, ctx)
 
     def outer(self) -> Outer:
-        return self.whole.outer()
+        return self.inner.outer()
 
     def finish(self, model: Any) -> Any:
-        return list(leaves(self.whole.finish(model)).values())
+        return list(leaves(self.inner.finish(model)).values())
 
 
 LAWFUL = {"serial": NUMBERS[1], "closed": NUMBERS[13], "union": NUMBERS[5], "columns": NUMBERS[8]}

@@ -111,6 +111,7 @@ def odd(rank: int) -> dict[str, tk.Update]:
         "shapes differ": tk.Update(values={"w": big if rank % 2 else big[None]}, weight=1.0),
         "kinds": tk.Update(values={"w": big, "low": -big, "n": np.ones(1)}, kinds=kinds, weight=1.0),
         "small blocks": tk.Update(values={"w": to_blocks(np.full(8, rank + 1.0), block=8)[0]}, weight=1.0),
+        "whole numbers": tk.Update(values={"w": np.full(300, 2**62 + rank)}, weight=1.0),
         "nothing": tk.Update(),
     }
 
@@ -177,6 +178,11 @@ def test_what_cannot_be_added_goes_in_letters(heard: list[Walked]) -> None:
     assert said["nothing"] == {}
 
 
+def test_whole_numbers_are_added_to_the_last_digit_and_wrap(heard: list[Walked]) -> None:
+    total = (WORLD * 2**62 + sum(range(WORLD)) + 2**63) % 2**64 - 2**63
+    assert set(heard[0]["whole numbers"][1]["w"].tolist()) == {total}
+
+
 def test_few_ranks_tell_each_other_all_at_once() -> None:
     said = wire.packed((0, [Answer(nodes=("a",), update=tk.Update(values={"w": np.ones(5000)}))]))
     ((wish, (answer,)),) = exchange.start(Alone(), said, sums=True)()
@@ -191,7 +197,8 @@ def test_only_large_leaves_that_are_added_are_worth_a_sum() -> None:
         values={
             "big": big,
             "small": big[:9],
-            "whole": big.astype(int),
+            "whole": big.astype(np.int64),
+            "short": big.astype(np.int32),
             "low": big,
             "code": to_blocks(big)[0],
         },
@@ -199,6 +206,7 @@ def test_only_large_leaves_that_are_added_are_worth_a_sum() -> None:
     )
     assert forms(update) == {
         "big": Form(shape=(1000,), dtype="float64"),
+        "whole": Form(shape=(1000,), dtype="int64"),
         "code": Form(shape=(1000,), bits=8, block=128),
     }
 

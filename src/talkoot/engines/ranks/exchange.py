@@ -1,7 +1,7 @@
 """How ranks hear what all nodes said: each from each where ranks are few, and as sums where they are many.
 
 Where every rank sends all that it has to every other, its bytes grow with the ranks. So among many ranks the
-large leaves, which are only to be added, go another way: float arrays through one all-reduce for each dtype,
+large leaves, which are only to be added, go another way: arrays of numbers through one all-reduce a dtype,
 leaves of codes and scales through a quantised reduce-scatter and an all-gather, whose sums have 8 bits a
 value. Either way a rank sends about twice the size of its own update (three times where codes have 4 bits),
 however many ranks there are. What is small, or merges otherwise, still goes to all, in a letter before, which
@@ -30,7 +30,7 @@ from talkoot.guards.quantize import sum_blocks
 
 FEW = 4  # ranks that tell each other all: on a slow link every exchange more costs a round trip
 LARGE = 1024  # bytes of a leaf from which it is worth a sum
-_ADDED = (np.dtype(np.float32), np.dtype(np.float64))
+_ADDED = (np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.int64))
 
 Said = tuple[int, list[Answer]]  # what a rank wants to do next, and what its nodes said
 
