@@ -11,7 +11,7 @@ from talkoot.watch.events import Event
 from talkoot.watch.steps import Steps
 
 Facts = Mapping[str, Any]
-ONCE = ("log", "schema", "end", "advice", "check", "compare", "transfer", "verify")  # the last word counts
+ONCE = ("log", "end", "advice", "check", "compare", "transfer", "verify")  # the last word counts
 
 
 @final
@@ -141,8 +141,11 @@ def after(story: Story, event: Event) -> Story:
         case "round":
             nodes = {name: replace(node, read=0) for name, node in story.nodes.items()}
             return replace(story, nodes=nodes, rounds=(*story.rounds, facts), turn=story.now)
+        case "schema":
+            for node, rows in facts.get("nodes", {}).items():  # files did not know at the start
+                story = _changed(story, node, rows=rows)
+            return replace(story, turn=story.now, facts={**story.facts, name: facts})
         case _ if name in ONCE:
-            story = replace(story, turn=story.now) if name == "schema" else story
             return replace(story, facts={**story.facts, name: facts})
     return story
 
