@@ -60,7 +60,7 @@ def score_interval(value: float, variance: float, *, groups: int, bounds: Bounds
         return Interval(value, low, high)
     z = reach(groups)
     if not (np.isfinite(low) and np.isfinite(high)):
-        half = z * np.sqrt(max(0.0, variance))
+        half = z * float(np.sqrt(max(0.0, variance)))
         return Interval(value, max(low, value - half), min(high, value + half))
     share, variance = (value - low) / (high - low), variance / (high - low) ** 2
     spread = share * (1 - share)
@@ -98,7 +98,7 @@ def difference_interval(
         return Interval(value, -widest, widest)
     (one, shared), (_, two) = covariance
     if not np.isfinite(widest):
-        half = reach(groups) * np.sqrt(max(0.0, one + two - 2 * shared))
+        half = reach(groups) * float(np.sqrt(max(0.0, one + two - 2 * shared)))
         return Interval(value, value - half, value + half)
     same = float(np.clip(shared / np.sqrt(one * two), -1.0, 1.0)) if one > 0 and two > 0 else 0.0
     down = _joint(first.value - first.low, second.high - second.value, same)
