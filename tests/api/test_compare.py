@@ -298,3 +298,9 @@ def test_it_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     said.truncate(0)
     compare(Ridge(), sites(NUMBERS), folds=3)
     assert not said.getvalue().strip("\0")
+
+
+def test_a_label_that_is_rarer_than_folds_is_named() -> None:
+    rare = np.where(np.arange(200) == 3, "ill", "well")
+    with pytest.raises(DataError, match=r"without fold \d of 5, all rows have the label 'well'. Take fewer"):
+        compare(GaussianNB(), sites(rare), scoring="accuracy")

@@ -136,7 +136,7 @@ class Contest:
     def _hold(self, repeat: int, fold: int, pooled: bool) -> None:
         """Train without one fold, then test on it."""
         fits, nodes = self.fits, self.nodes
-        together = fits.fit(nodes, repeat, fold)
+        together = fits.together(repeat, fold)
         self.count.trained()
         pool = None
         if pooled:

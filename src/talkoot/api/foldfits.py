@@ -105,6 +105,22 @@ class FoldFits:
                 return run(self._grouped(nodes, repeat, fold))
         return run(self.parts(nodes, repeat, fold))
 
+    def together(self, repeat: int, fold: int) -> Fitted:
+        """What all nodes learn without one fold.
+
+        Raises:
+            DataError: the rows of the other folds have one label.
+            TalkootError: they cannot learn.
+        """
+        dealt = sum(self.rows[node][repeat] for node in self.shards)
+        try:
+            narrowed(self.schema, dealt.sum(axis=0) - dealt[fold])
+        except DataError as error:
+            why = error.cause.replace("all its rows", "all rows")
+            cure = "Take fewer folds, or another seed: a label is rarer than folds can be dealt."
+            raise DataError(f"without fold {fold + 1} of {len(dealt)}, {why}", cure=cure) from None
+        return self.fit(list(self.shards), repeat, fold)
+
     def attempt(
         self, nodes: Sequence[str], repeat: int, fold: int, near: Fitted | None = None
     ) -> tuple[Any, str]:

@@ -113,7 +113,7 @@ class LeaveOneOut:
 
     def _hold(self, fold: int) -> None:
         """Train without one fold, then test on it."""
-        full = self.fits.fit(self.nodes, 0, fold)
+        full = self.fits.together(0, fold)
         self.count.trained()
         without: dict[str, Any] = {}
         for node in self.filled:
