@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from talkoot.api.comparison import Comparison
     from talkoot.api.distributed import Distributed
     from talkoot.api.fit import Fit, fit, run
-    from talkoot.api.value import Value
     from talkoot.api.verification import Verification
     from talkoot.api.verify import verify
+    from talkoot.api.worth import Value
     from talkoot.core.errors import (
         DataError,
         NodeError,
@@ -60,9 +60,9 @@ _HOMES = {
         "fit",
         "run",
     ),
-    "api.value": ("Value",),
     "api.verification": ("Verification",),
     "api.verify": ("verify",),
+    "api.worth": ("Value",),
     "core.errors": (
         "DataError",
         "NodeError",

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import io
 import json
 import re
 from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
+from scipy.stats import binomtest
 from sklearn.base import clone
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
-from sklearn.metrics import r2_score, roc_auc_score
+from sklearn.metrics import f1_score, get_scorer, make_scorer, r2_score, roc_auc_score
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -16,8 +19,11 @@ from sklearn.preprocessing import StandardScaler
 from talkoot.api.compare import compare
 from talkoot.api.comparison import Interval, Row
 from talkoot.api.folds import Folds
-from talkoot.api.trial import GROUPS
+from talkoot.api.foldsums import FoldSums
+from talkoot.api.intervals import bounds_of, score_interval
+from talkoot.api.measures import GROUPS
 from talkoot.core.errors import DataError, PlanError
+from talkoot.core.shard import Block
 from talkoot.data.shards import shards
 from talkoot.engines.inline import Inline
 from talkoot.watch.findings import comparison_of
@@ -172,3 +178,129 @@ def test_what_makes_no_sense_is_refused(change: dict[str, Any], error: type[Exce
     given: dict[str, Any] = {"estimator": LinearRegression(), "data": sites(NUMBERS)} | change
     with pytest.raises(error, match=re.escape(said)):
         compare(given.pop("estimator"), given.pop("data"), **given)
+
+
+KINDS = {
+    "text": LABELS,
+    "one and two": np.where(NUMBERS > 0, 1, 2),
+    "zero and two": np.where(NUMBERS > 0, 0, 2),
+    "booleans": NUMBERS > 0,
+    "three": np.where(NUMBERS > 1.5, "odd", LABELS),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("scoring", ["f1", "precision", "average_precision", "roc_auc", "neg_brier_score"])
+def test_a_scorer_means_what_it_means_to_scikit_learn_or_is_refused(scoring: str, kind: str) -> None:
+    y = KINDS[kind]
+    codes = np.unique(y, return_inverse=True)[1].astype(np.intp)
+    fold = np.empty(len(y), dtype=int)
+    for node, cut in CUTS.items():
+        fold[cut] = Folds(count=2, seed=0).dealer(node)(Block(X=X[cut], y=codes[cut]))
+    here = np.zeros(200, dtype=bool)
+    here[CUTS["many"]] = True
+    try:
+        scores = [
+            get_scorer(scoring)(
+                clone(EXACT).fit(X[fold != k], y[fold != k]), X[here & (fold == k)], y[here & (fold == k)]
+            )
+            for k in range(2)
+        ]
+    except ValueError:
+        with pytest.raises(PlanError, match="cannot score LogisticRegression here") as refused:
+            compare(EXACT, sites(y), folds=2, scoring=scoring)
+        assert re.search(r"make_scorer\(.*pos_label=|'roc_auc_ovr'|_macro'", str(refused.value))
+    else:
+        found = compare(EXACT, sites(y), folds=2, scoring=scoring)
+        assert found["many"].scores["together"].value == pytest.approx(np.mean(scores), abs=1e-6)
+
+
+def test_the_cure_that_is_named_works() -> None:
+    scorer = make_scorer(f1_score, pos_label="well")
+    found = compare(EXACT, sites(LABELS), folds=2, scoring=scorer)
+    same = compare(EXACT, sites((LABELS == "well").astype(int)), folds=2, scoring="f1")
+    assert found["many"].scores["together"] == same["many"].scores["together"]
+
+
+def test_scores_that_the_rows_do_not_allow_name_the_node() -> None:
+    with pytest.raises(DataError, match="node 'few'.*cannot score the rows here.*less than or equal to -1"):
+        compare(Ridge(), sites(NUMBERS), folds=2, scoring="neg_mean_squared_log_error")
+    weighed = {n: (X[s], NUMBERS[s], np.ones(len(X[s]))) for n, s in CUTS.items()}
+    with pytest.raises(DataError, match="unexpected keyword argument 'sample_weight'"):
+        compare(Ridge(), weighed, folds=2, scoring="neg_max_error")
+
+
+@pytest.mark.parametrize("scoring", ["accuracy", "roc_auc", "f1"])
+def test_intervals_of_shares_stay_within_0_and_1_and_have_a_width(scoring: str) -> None:
+    easy = (X[:, 0] > 0).astype(int)
+    found = compare(GaussianNB(), sites(easy) | {"tiny": (X[:8], easy[:8])}, folds=2, scoring=scoring)
+    for row in found.rows:
+        for score in row.scores.values():
+            assert 0.0 <= score.low <= score.value <= score.high <= 1.0
+            assert score.low < score.high
+        assert row.gain is None or -1.0 <= row.gain.low <= row.gain.value <= row.gain.high <= 1.0
+
+
+def test_the_interval_of_a_share_is_wilsons() -> None:
+    known = proportion_interval(9, 10)
+    found = score_interval(0.9, 0.9 * 0.1 / 10, groups=10**6, bounds=(0.0, 1.0), rows=10)
+    assert (found.low, found.high) == pytest.approx(known, abs=1e-4)
+    sure = score_interval(1.0, 0.0, groups=10**6, bounds=(0.0, 1.0), rows=10)
+    assert (sure.low, sure.high) == pytest.approx(proportion_interval(10, 10), abs=1e-4)
+    assert bounds_of("neg_log_loss") == (-np.inf, 0.0)
+    assert score_interval(-0.1, 0.01, groups=20, bounds=(-np.inf, 0.0), rows=9).high == 0.0
+
+
+def proportion_interval(hits: int, rows: int) -> tuple[float, float]:
+    found = binomtest(hits, rows).proportion_ci(method="wilson")
+    return float(found.low), float(found.high)
+
+
+def test_sums_of_folds_are_gathered_once_and_give_what_fits_give(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A closed form asks each node once for all that is compared: rows are counted, summed, tested."""
+    data = sites(LABELS)
+    data["odd"] = (X[:40], np.full(40, "odd"))  # a class of one node only, so some models are fitted anew
+    fast = compare(GaussianNB(), data, folds=2, on=Inline())
+    monkeypatch.setattr(FoldSums, "gather", lambda *_: None)
+    slow = compare(GaussianNB(), data, folds=2, on=Inline())
+    for row in fast.rows:
+        for way, score in row.scores.items():
+            assert score.value == pytest.approx(slow[row.node].scores[way].value, abs=1e-9)
+
+
+@pytest.mark.parametrize("estimator", [EXACT, make_pipeline(StandardScaler(), EXACT)], ids=["plain", "steps"])
+def test_small_nodes_that_train_as_groups_give_what_nodes_give(
+    estimator: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fast = compare(estimator, sites(LABELS), folds=2, on=Inline(threads=2))
+    monkeypatch.setattr("talkoot.api.foldfits._groups", lambda *_: 0)
+    slow = compare(estimator, sites(LABELS), folds=2, on=Inline())
+    for row in fast.rows:
+        for way, score in row.scores.items():
+            assert score.value == pytest.approx(slow[row.node].scores[way].value, abs=1e-6)
+
+
+def test_an_error_of_one_node_names_it_also_where_nodes_train_as_groups() -> None:
+    data = sites(LABELS)
+    rows = X[CUTS["some"]].copy()
+    rows[3, 1] = np.nan
+    data["some"] = (rows, LABELS[CUTS["some"]])
+    with pytest.raises(DataError, match="node 'some'"):
+        compare(EXACT, data, folds=2, on=Inline())
+
+
+def test_it_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = io.StringIO()
+    monkeypatch.setattr("talkoot.watch.progress.Console", lambda **_: Console(file=said, width=80))
+    compare(Ridge(), sites(NUMBERS), folds=3, progress=True)
+    assert re.search(r"fold 1 of 3 done, about \d+ s left", said.getvalue())
+    assert "done: 3 folds in" in said.getvalue()
+    said.truncate(0)
+    compare(Ridge(), sites(NUMBERS), folds=3)
+    assert not said.getvalue().strip("\0")
+
+
+def test_a_label_that_is_rarer_than_folds_is_named() -> None:
+    rare = np.where(np.arange(200) == 3, "ill", "well")
+    with pytest.raises(DataError, match=r"without fold \d of 5, all rows have the label 'well'. Take fewer"):
+        compare(GaussianNB(), sites(rare), scoring="accuracy")

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, cast, final
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -38,6 +40,7 @@ class Sealed(Shard):
     """A node that must not be asked."""
 
     node: str
+    rows: int | None
 
     @property
     def name(self) -> str:
@@ -48,7 +51,7 @@ class Sealed(Shard):
 
 
 def sealed(done: Fit, but: str) -> Fit:
-    rest: Mapping[str, Any] = {n: s if n == but else Sealed(n) for n, s in done.shards.items()}
+    rest: Mapping[str, Any] = {n: s if n == but else Sealed(n, s.rows) for n, s in done.shards.items()}
     job = replace(done.job, shards=Shards(cast("Any", rest)))
     return replace(done, shards=Shards(cast("Any", rest)), job=job)
 
@@ -153,3 +156,45 @@ def test_a_node_that_is_not_there_gets_the_nearest_name() -> None:
         done.forget("lima").forget("oslo")
     with pytest.raises(DataError, match="no other node has rows"):
         fit(StandardScaler(), {"all": ROWS, "none": ROWS[:0]}).forget("all")
+
+
+def stored(kind: str, folder: Path, name: str, table: pd.DataFrame) -> Any:
+    path = folder / f"{name}.{kind}"
+    match kind:
+        case "csv":
+            table.to_csv(path, index=False)
+        case "parquet":
+            table.to_parquet(path, index=False)
+        case _:
+            return table
+    return str(path)
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "memory"])
+@pytest.mark.parametrize(
+    "estimator",
+    [GaussianNB(), LogisticRegression(max_iter=1000), make_pipeline(StandardScaler(), GaussianNB())],
+    ids=lambda v: type(v).__name__,
+)
+def test_the_schema_and_the_report_are_those_of_the_rows_that_remain(
+    tmp_path: Path, kind: str, estimator: Any
+) -> None:
+    Z = StandardScaler().fit_transform(ROWS)
+    table = pd.DataFrame(Z, columns=list("pqrs")).assign(ill=LABELS)
+    data = {n: stored(kind, tmp_path, n, table[s]) for n, s in CUTS.items()}
+    done = fit(estimator, data, "ill", on=Inline())
+    assert "b: 20 rows" in str(done.shards)
+    whole = done.report(tmp_path / "whole.html").read_text()
+    assert "120 rows with 4 features and 3 classes" in whole
+    assert ">?<" not in whole
+
+    left = done.forget("b")
+    assert left.schema.rows == 100
+    assert left.schema.classes is not None
+    assert left.schema.classes.tolist() == ["ill", "well"]
+    assert str(left.shards) == "Shards(a: 30 rows, c: 70 rows)"
+    page = left.report(tmp_path / "left.html").read_text()
+    assert "One model from 2 nodes" in page
+    assert "100 rows with 4 features and 2 classes" in page
+    assert ">?<" not in page
+    assert left.forget("a").schema.rows == 70

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from difflib import get_close_matches
+from collections.abc import Sequence
 from typing import Any, final
 
 import numpy as np
-from scipy.stats import t as student
 from sklearn.base import is_classifier, is_regressor
-from sklearn.metrics import get_scorer_names
 
-from talkoot.api.comparison import CONTESTANTS, Comparison, Interval, Row
-from talkoot.api.folds import Folds, Part, Relabel
+from talkoot.api.comparison import CONTESTANTS, Comparison, Row
+from talkoot.api.foldfits import Fitted, FoldFits, deals_of
+from talkoot.api.intervals import bounds_of, difference_interval, score_interval
 from talkoot.api.job import Job, require_estimator
 from talkoot.api.pool import LIMIT, Pool, size
 from talkoot.api.question import Answer
-from talkoot.api.trial import Census, Trial
+from talkoot.api.scoring import chosen
+from talkoot.api.trial import HeldOutScores, averaged
+from talkoot.api.watching import Counter, counted
 from talkoot.core.engine import Engine
-from talkoot.core.errors import DataError, PlanError, TalkootError
+from talkoot.core.errors import DataError, PlanError
 from talkoot.core.plan import Plan
-from talkoot.core.shard import Mapped, Schema, Shard
 from talkoot.data.shards import shards
 from talkoot.learners import learner_for
-
-Models = tuple[Any, ...] | None  # one model a (repeat, fold); None where one could not be trained
 
 
 def compare(
@@ -38,17 +34,19 @@ def compare(
     missing: Sequence[str] | None = None,
     folds: int = 5,
     repeats: int = 1,
-    scoring: str | None = None,
+    scoring: Any = None,
     on: Engine | None = None,
     seed: int = 0,
+    progress: bool | None = None,
 ) -> Comparison:
     """Does working together pay? Each node's held-out rows, predicted by four models.
 
     For every node: the model of its own rows alone, of all nodes together, of all nodes but this one
     (a site that joins with no rows of its own), and of all rows pooled on this machine by scikit-learn.
-    Cross-validated: every node deals its own rows into folds, within each class. Intervals are of 95%,
-    over which rows were held out (a jackknife over each node's rows; differences are paired); they do
-    not cover that the models would differ had other rows been drawn for training.
+    Cross-validated: every node deals its own rows into folds, within each class; a score is the mean over
+    folds. Intervals are of 95%, over which rows were held out (a jackknife over each node's rows;
+    differences are paired); those of a share are Wilson's, so they stay within 0 and 1. They do not cover
+    that the models would differ had other rows been drawn for training.
 
     Args:
         estimator: an unfitted classifier or regressor, a Pipeline included.
@@ -59,17 +57,20 @@ def compare(
         missing: texts that stand for a missing value, such as ``["?"]``.
         folds: parts that each node's rows are dealt into.
         repeats: how often to deal anew; more make the scores steadier.
-        scoring: name of a scikit-learn scorer; area under the ROC curve for two classes, accuracy for
-            more, R2 for numbers by default.
+        scoring: name of a scikit-learn scorer, or one made by `sklearn.metrics.make_scorer`, such as
+            ``make_scorer(f1_score, pos_label="ill")``; area under the ROC curve for two classes, accuracy
+            for more, R2 for numbers by default. It means what it means to `cross_val_score`.
         on: where the nodes are; chosen for the job and this machine by default.
         seed: the folds follow from it.
+        progress: show in the terminal how many models are trained and the time left; by default if there
+            is one and it takes over a second.
 
     Returns:
         A `Comparison`: print it, or read its `rows`.
 
     Raises:
         DataError: fewer than two nodes, or rows that cannot be used.
-        PlanError: folds, repeats or a scorer that make no sense.
+        PlanError: folds or repeats that make no sense, or a scorer that cannot score such models or labels.
         NotDistributable: no learner fits the estimator.
 
     >>> import numpy as np, talkoot as tk
@@ -82,7 +83,7 @@ def compare(
     (['few', 'many'], 'r2')
     """
     require_estimator(estimator, "tk.compare")
-    deals = _deals(folds, repeats, seed)
+    deals = deals_of(folds, repeats, seed)
     if not (is_classifier(estimator) or is_regressor(estimator)):
         raise PlanError(
             f"{type(estimator).__name__} predicts nothing", cure="Take a classifier or regressor."
@@ -92,163 +93,99 @@ def compare(
         cure = 'Give {"name": rows, ...}, or by= a column whose values name the nodes.'
         raise DataError("there is one node, so there is nothing to compare", cure=cure)
     job = Job.place(Plan(learner_for(estimator), seed=seed), given, on)
-    schema, bound = job.agree()
-    metric = _metric(scoring, schema)
-    classes = 1 if schema.classes is None else len(schema.classes)
-    classes = 1 if schema.classes is None else len(schema.classes)
-    said = Census(deals=deals, classes=classes).put(bound, job.engine, schema)
-    rows = {node: answer["rows"] for node, answer in said.items()}
-    arena = Arena(job=job, schema=schema, shards=bound, deals=deals, rows=rows)
-    return arena.compared(metric)
+    with counted(job, progress) as count:
+        schema, bound = job.agree(count.listen)
+        scorer = chosen(scoring, estimator, schema)
+        return Contest(FoldFits.of(job, schema, bound, deals, count.workers), scorer, count).run()
 
 
 @final
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Arena:
-    """What all contestants are trained on.
+class Contest:
+    """All contestants, fold by fold.
 
     Args:
-        job: the plan, and where it runs.
-        schema: what the nodes agreed on over all their rows.
-        shards: the rows, bound to it.
-        deals: into folds, one for each repeat.
-        rows: node -> (repeats, folds, classes) number of rows.
+        fits: trains them.
+        scoring: the scorer, or its name.
+        count: hears of every model that is trained and every fold that is tested.
     """
 
-    job: Job
-    schema: Schema
-    shards: Mapping[str, Shard]
-    deals: tuple[Folds, ...]
-    rows: Mapping[str, np.ndarray]
+    def __init__(self, fits: FoldFits, scoring: Any, count: Counter) -> None:
+        self.fits, self.scoring, self.count = fits, scoring, count
+        self.nodes = list(fits.shards)
+        self.why = dict.fromkeys(self.nodes, "")
+        self.failed: set[tuple[str, str]] = set()  # (contestant, node) that could not learn in some fold
+        self.tests: dict[str, list[Answer]] = {node: [] for node in self.nodes}
 
-    def compared(self, metric: str) -> Comparison:
+    def run(self) -> Comparison:
         """Train all, test all, and say what came of it."""
-        nodes = list(self.shards)
-        together = self.trained(nodes)
-        pooled, notes = self.pooled()
-        models: dict[str, tuple[Models, ...]] = {}
-        why: dict[str, str] = {}
-        for node in nodes:
-            alone, why[node] = self.attempted([node])
-            left_out, _ = self.attempted([other for other in nodes if other != node])
-            models[node] = (alone, together, left_out, pooled)
-        trial = Trial(models=models, deals=self.deals, scoring=metric, schema=self.schema)
-        said = trial.put(self.shards, self.job.engine, self.schema)
+        deals, schema = self.fits.deals, self.fits.schema
+        pooled = size(schema) <= LIMIT
+        note = f"pooled is left out: it would take {size(schema) / 2**30:.1f} GB in this process."
+        self.count.begin(len(deals) * deals[0].count, 2 * len(self.nodes) + 1 + pooled)
+        for repeat, folds in enumerate(deals):
+            for fold in range(folds.count):
+                self._hold(repeat, fold, pooled)
         return Comparison(
-            rows=tuple(_row(node, self.rows[node], said.get(node), why[node]) for node in nodes),
-            metric=metric,
-            folds=self.deals[0].count,
-            repeats=len(self.deals),
-            notes=notes,
+            rows=tuple(self._row(node) for node in self.nodes),
+            metric=str(self.scoring),
+            folds=deals[0].count,
+            repeats=len(deals),
+            notes=() if pooled else (note,),
         )
 
-    def attempted(self, nodes: Sequence[str]) -> tuple[Models, str]:
-        """What `nodes` learn together, or nothing and the reason."""
-        try:
-            return self.trained(nodes), ""
-        except TalkootError as error:
-            return None, f"cannot learn alone: {error.cause.rstrip('.')}"
+    def _hold(self, repeat: int, fold: int, pooled: bool) -> None:
+        """Train without one fold, then test on it."""
+        fits, nodes = self.fits, self.nodes
+        together = fits.together(repeat, fold)
+        self.count.trained()
+        pool = None
+        if pooled:
+            pool = Pool.of(fits.parts(nodes, repeat, fold), fits.schema).fit(fits.job.estimator)
+            self.count.trained()
+        models: dict[str, list[Any]] = {}
+        for node in nodes:
+            alone, why = self._attempt("alone", node, [node], repeat, fold)
+            self.why[node] = self.why[node] or (f"cannot learn alone: {why}" if why else "")
+            rest = [other for other in nodes if other != node]
+            left_out, _ = self._attempt("left out", node, rest, repeat, fold, together)
+            models[node] = [alone, together.estimator, left_out, pool]
+        test = HeldOutScores(
+            models=models, folds=fits.deals[repeat], fold=fold, scoring=self.scoring, schema=fits.schema
+        )
+        for node, answer in test.put(fits.shards, fits.job.engine, fits.schema, fits.listen).items():
+            self.tests[node].append(answer)
+        self.count.tested()
 
-    def trained(self, nodes: Sequence[str]) -> tuple[Any, ...]:
-        """The models that `nodes` learn together, one for each fold that is held out.
+    def _attempt(
+        self, way: str, node: str, nodes: Sequence[str], repeat: int, fold: int, near: Fitted | None = None
+    ) -> tuple[Any, str]:
+        self.count.trained()
+        if (way, node) in self.failed:
+            return None, ""
+        model, why = self.fits.attempt(nodes, repeat, fold, near)
+        if model is None:
+            self.failed.add((way, node))
+        return model, why
 
-        Raises:
-            TalkootError: they cannot learn.
-        """
-        models = []
-        for repeat, folds in enumerate(self.deals):
-            for fold in range(folds.count):
-                dealt = sum(self.rows[node][repeat] for node in nodes)
-                schema, index = narrowed(self.schema, dealt.sum(axis=0) - dealt[fold])
-                shards = self.parts(nodes, folds, fold)
-                if index is not None:
-                    shards = {node: Mapped(shard, Relabel(index)) for node, shard in shards.items()}
-                done = self.job.execute(schema, shards)
-                models.append(self.job.plan.learner.finish(done.model))
-        return tuple(models)
-
-    def pooled(self) -> tuple[Models, tuple[str, ...]]:
-        """What scikit-learn makes of all rows in this process, or nothing and the reason."""
-        if size(self.schema) > LIMIT:
-            note = f"pooled is left out: it would take {size(self.schema) / 2**30:.1f} GB in this process."
-            return None, (note,)
-        models = []
-        for folds in self.deals:
-            for fold in range(folds.count):
-                pool = Pool.of(self.parts(list(self.shards), folds, fold), self.schema)
-                models.append(pool.fit(self.job.estimator))
-        return tuple(models), ()
-
-    def parts(self, nodes: Sequence[str], folds: Folds, fold: int) -> Mapping[str, Shard]:
-        """The rows of `nodes` without one fold."""
-        return {node: Part(shard=self.shards[node], folds=folds, fold=fold) for node in nodes}
-
-
-def narrowed(schema: Schema, counts: np.ndarray) -> tuple[Schema, tuple[int, ...] | None]:
-    """The schema of rows of which some classes may be missing.
-
-    Args:
-        schema: of all rows.
-        counts: (classes,) rows that are there.
-
-    Returns:
-        The schema, and for each old class its new index, or None where no class is missing.
-
-    Raises:
-        DataError: no rows, or rows of a single class.
-    """
-    rows, there = int(counts.sum()), counts > 0
-    if not rows:
-        raise DataError("it has no rows")
-    if schema.classes is None or there.all():
-        return replace(schema, rows=rows), None
-    if there.sum() == 1:
-        raise DataError(f"all its rows have the label {schema.classes[there].tolist()[0]!r}")
-    index = tuple(np.where(there, np.cumsum(there) - 1, -1).tolist())
-    return replace(schema, rows=rows, classes=schema.classes[there]), index
-
-
-def _row(node: str, rows: np.ndarray, said: Answer | None, why: str) -> Row:
-    count = int(rows[0].sum())
-    if said is None:
-        return Row(node=node, rows=count, scores={}, gain=None, why="has no rows")
-    scores, covariance, groups = said["scores"], said["covariance"], int(said["groups"][0])
-    reach = student.ppf(0.975, max(1, groups - 1))
-
-    def interval(weights: np.ndarray) -> Interval | None:
-        part = weights != 0
-        value = float(weights[part] @ scores[part])
-        variance = float(weights[part] @ covariance[np.ix_(part, part)] @ weights[part])
-        if not np.isfinite(value):
-            return None
-        half = reach * np.sqrt(max(0.0, variance)) if np.isfinite(variance) else np.inf
-        return Interval(value, value - half, value + half)
-
-    each = np.eye(len(CONTESTANTS))
-    found = {way: interval(unit) for way, unit in zip(CONTESTANTS, each, strict=True)}
-    return Row(
-        node=node,
-        rows=count,
-        scores={way: score for way, score in found.items() if score is not None},
-        gain=interval(each[1] - each[0]),
-        why=why or "has no score: no fold of its rows has every label",
-    )
-
-
-def _deals(folds: int, repeats: int, seed: int) -> tuple[Folds, ...]:
-    if folds < 2 or repeats < 1:
-        raise PlanError(f"folds={folds}, repeats={repeats}", cure="Take folds >= 2 and repeats >= 1.")
-    return tuple(Folds(count=folds, seed=seed + repeat) for repeat in range(repeats))
-
-
-def _metric(scoring: str | None, schema: Schema) -> str:
-    if scoring is not None:
-        known = get_scorer_names()
-        if scoring not in known:
-            near = get_close_matches(scoring, known, n=1)
-            cure = f"Did you mean {near[0]!r}?" if near else "See sklearn.metrics.get_scorer_names()."
-            raise PlanError(f"scoring={scoring!r} is no scorer of scikit-learn", cure=cure)
-        return scoring
-    if schema.classes is None:
-        return "r2"
-    return "roc_auc" if len(schema.classes) == 2 else "accuracy"
+    def _row(self, node: str) -> Row:
+        counts = self.fits.rows[node][0].sum(axis=0)
+        rows = int(counts.sum())
+        if not rows:
+            return Row(node=node, rows=0, scores={}, gain=None, why="has no rows")
+        able = [(way, node) not in self.failed for way in CONTESTANTS]
+        scores, covariance, groups = averaged(self.tests[node], np.array(able))
+        bounds = bounds_of(self.scoring)
+        least = rows if self.scoring == "accuracy" else int(counts[counts > 0].min())
+        found = {
+            way: score_interval(
+                float(scores[at]), float(covariance[at, at]), groups=groups, bounds=bounds, rows=least
+            )
+            for at, way in enumerate(CONTESTANTS)
+            if not np.isnan(scores[at])
+        }
+        gain = None
+        if {"alone", "together"} <= found.keys():
+            pair = covariance[np.ix_([1, 0], [1, 0])]
+            gain = difference_interval(found["together"], found["alone"], pair, groups=groups, bounds=bounds)
+        why = self.why[node] or "has no score: no fold of its rows has every label"
+        return Row(node=node, rows=rows, scores=found, gain=gain, why=why)

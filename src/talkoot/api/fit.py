@@ -27,7 +27,7 @@ from talkoot.watch.events import Event, versions
 from talkoot.watch.report import report
 
 if TYPE_CHECKING:
-    from talkoot.api.value import Value
+    from talkoot.api.worth import Value
 
 
 @final
@@ -101,29 +101,45 @@ class Fit:
         """
         return forget(self, node)
 
-    def value(self, scoring: str | None = None) -> Value:
-        """What each node's data are worth to the others: exact leave-one-node-out.
+    def value(self, scoring: str | None = None, *, folds: int = 5, progress: bool | None = None) -> Value:
+        """What each node's data are worth to the others: leave-one-node-out on rows that no model has seen.
 
-        For each node: the score of this model minus the score of the model without the node (see
-        `forget`), both on the rows of the other nodes. All models are scored in one round.
+        Every node deals its rows into folds. For each fold and each node the plan is fitted to the other
+        folds' rows, once of all nodes and once of all but this node; both models are scored on the rows of
+        the fold that the *other* nodes have. The worth is the mean difference over folds: what the others
+        gain by this node's data. Its interval is of 95%, over which rows were held out: a jackknife over 20
+        parts of the rows, paired (Kott 2001, J. of Official Statistics 17); it does not cover that the
+        models would differ had other rows been drawn for training.
+
+        Where sums decide the answer (Ridge, naive Bayes, ...) every node is asked for them once; others
+        fit again, without a node from where the model of all nodes has arrived, where the learner can. For
+        "roc_auc" and "average_precision" the responses and labels of held-out rows leave their nodes; for
+        the other scores sums do.
 
         Args:
-            scoring: "accuracy" (the default) or "neg_log_loss" for classifiers, "r2" for regressors.
+            scoring: "accuracy" (the default), "neg_log_loss", "roc_auc" or "average_precision" for
+                classifiers, "r2" for regressors; they mean what they mean in scikit-learn. With
+                "neg_log_loss" a class that a model has not seen has the probability 0.
+            folds: parts that each node's rows are dealt into; the deal follows from the fit's seed.
+            progress: show in the terminal how many models are trained and the time left; by default if
+                there is one and it takes over a second.
 
         Raises:
-            DataError: there is one node only.
-            PlanError: a score that does not add over nodes, or a model that predicts nothing.
+            DataError: there is one node only, or a fold without which nothing can be learned.
+            PlanError: a score that does not suit the model or the labels, or a model that predicts nothing.
 
         >>> import numpy as np, talkoot as tk
         >>> from sklearn.linear_model import Ridge
-        >>> X = np.arange(8.0).reshape(8, 1)
-        >>> fit = tk.fit(Ridge(), {"much": (X[:6], X[:6, 0]), "little": (X[6:], X[6:, 0])})
-        >>> [worth.node for worth in fit.value().nodes]
-        ['much', 'little']
+        >>> X = np.random.default_rng(0).normal(size=(70, 2))
+        >>> y = X[:, 0] + X[:, 1]
+        >>> sites = {"much": (X[:40], y[:40]), "some": (X[40:60], y[40:60]), "few": (X[60:], y[60:])}
+        >>> found = tk.fit(Ridge(), sites).value()
+        >>> [worth.node for worth in found.nodes], found["much"] > 0
+        (['much', 'some', 'few'], True)
         """
         from talkoot.api.value import value
 
-        return value(self, scoring)
+        return value(self, scoring, folds, progress)
 
     def save(self, path: str | Path) -> Path:
         """Write the fitted model as data, without a pickle; `tk.load` reads it.

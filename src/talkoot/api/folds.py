@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, final
 
 import numpy as np
+from scipy import sparse
 
 from talkoot.core.context import stream_rng
 from talkoot.core.shard import Block, Shard
+
+FEW = 1 << 23  # entries of a table that a node holds in memory to read them again
 
 
 @final
@@ -32,17 +35,25 @@ class Folds:
 
     def dealt(self, shard: Shard) -> Iterator[tuple[Block, np.ndarray]]:
         """The shard's blocks with the fold of each row, (rows,) intp."""
-        decks: dict[int, _Deck] = {}
+        deal = self.dealer(shard.name)
         for block in shard.blocks():
+            yield block, deal(block)
+
+    def dealer(self, node: str) -> Callable[[Block], np.ndarray]:
+        """A function that gives the folds of a node's blocks, one block after the other from the first."""
+        decks: dict[int, _Deck] = {}
+
+        def deal(block: Block) -> np.ndarray:
             labels = self._labels(block)
             fold = np.empty(len(block), dtype=np.intp)
             for label in np.unique(labels).tolist():
                 if label not in decks:
-                    rng = stream_rng("folds", self.seed, shard.name, label)
-                    decks[label] = _Deck(self.count, rng)
+                    decks[label] = _Deck(self.count, stream_rng("folds", self.seed, node, label))
                 rows = labels == label
                 fold[rows] = decks[label].draw(int(rows.sum()))
-            yield block, fold
+            return fold
+
+        return deal
 
     def _labels(self, block: Block) -> np.ndarray:
         if self.stratify and block.y is not None and block.y.dtype.kind == "i":
@@ -93,9 +104,43 @@ class Part(Shard):
     def blocks(self) -> Iterator[Block]:
         """The rows in order; blocks without any are left out."""
         for block, fold in self.folds.dealt(self.shard):
-            rows = np.flatnonzero((fold == self.fold) == self.held_out)
+            rows = self._rows(fold)
             if len(rows):
                 yield take(block, rows)
+
+    def beside(self, other: Folds) -> Iterator[tuple[Block, np.ndarray]]:
+        """The same blocks, and the fold of each row in another deal of the whole shard."""
+        deal = other.dealer(self.shard.name)
+        for block, fold in self.folds.dealt(self.shard):
+            rows, fold_there = self._rows(fold), deal(block)
+            if len(rows):
+                yield take(block, rows), fold_there[rows]
+
+    def _rows(self, fold: np.ndarray) -> np.ndarray:
+        return np.flatnonzero((fold == self.fold) == self.held_out)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Blocks(Shard):
+    """Rows in memory.
+
+    Args:
+        node: the node's name.
+        held: the rows.
+    """
+
+    node: str
+    held: tuple[Block, ...]
+
+    @property
+    def name(self) -> str:
+        """The node's name."""
+        return self.node
+
+    def blocks(self) -> Iterator[Block]:
+        """The rows in order."""
+        return iter(self.held)
 
 
 @final
@@ -121,3 +166,19 @@ def take(block: Block, rows: np.ndarray) -> Block:
     X = {name: column[rows] for name, column in X.items()} if isinstance(X, Mapping) else X[rows]
     y, w = (None if values is None else values[rows] for values in (block.y, block.w))
     return Block(X=X, y=y, w=w)
+
+
+def joined(blocks: Sequence[Block]) -> Block:
+    """Blocks one after the other, as one; rows without weights among others count 1."""
+    first: Any = blocks[0].X
+    Xs: Any = [block.X for block in blocks]
+    if isinstance(first, Mapping):
+        X: Any = {name: np.concatenate([columns[name] for columns in Xs]) for name in first}
+    elif sparse.issparse(first):
+        X = sparse.csr_array(sparse.vstack(Xs, format="csr"))
+    else:
+        X = np.concatenate(Xs)
+    y = None if blocks[0].y is None else np.concatenate([np.asarray(block.y) for block in blocks])
+    ws = [np.ones(len(block)) if block.w is None else block.w for block in blocks]
+    some = any(block.w is not None for block in blocks)
+    return Block(X=X, y=y, w=np.concatenate(ws) if some else None)

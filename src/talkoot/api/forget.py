@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from talkoot.api.job import Job, without
+from talkoot.api.job import Job, told, without
+from talkoot.api.watching import watched
 from talkoot.core.engine import Listener, Run, ignore
 from talkoot.core.errors import DataError, NotInvertible
 from talkoot.core.run import counts
-from talkoot.core.shard import Shard
+from talkoot.core.shard import Schema, Shard
 from talkoot.core.sync import Round
 from talkoot.core.update import Leaf, Update
+from talkoot.data.schema import facts
 from talkoot.data.shards import Shards
+from talkoot.watch.events import Event, tee
 
 if TYPE_CHECKING:
     from talkoot.api.fit import Fit
@@ -37,7 +40,6 @@ def forget(fit: Fit, node: str, listen: Listener = ignore) -> Fit:
         NotInvertible: the model is a module of torch.
         NodeError: a node that was asked did not answer.
     """
-    began = time.perf_counter()
     require_node(node, fit.shards)
     if fit.job.plan.learner.samples:
         raise NotInvertible(
@@ -45,20 +47,39 @@ def forget(fit: Fit, node: str, listen: Listener = ignore) -> Fit:
             node=node,
             cure="Fit without the node.",
         )
-    gone = fit.job.shards[node].rows or 0  # files may not know
+    gone = fit.shards[node].rows or 0
     if len(fit.shards) == 1 or gone == fit.schema.rows:
         raise DataError("no other node has rows, so nothing would be left", node=node)
+    began, events = time.perf_counter(), list[Event]()
+    with watched(None, False, events) as record, told(fit.job.without(node), tee(record, listen)):
+        forgotten = _forgotten(fit, node, gone, tee(record, listen))
+    seconds = time.perf_counter() - began
+    return replace(forgotten, seconds=seconds, log=None, events=tuple(events))
+
+
+def _forgotten(fit: Fit, node: str, gone: int, listen: Listener) -> Fit:
+    """The fit without the node, by subtraction where that gives the answer, else fitted again."""
     job = fit.job.without(node)
     run = subtracted(fit.run, fit.job, fit.shards[node], listen)
-    if run is not None:
-        run = replace(run, schema=replace(run.schema, rows=run.schema.rows - gone))
+    if run is None:
+        run, bound, note = _refitted(fit.run, job, node, listen)
+        model = job.plan.learner.finish(run.model)
+    else:
         bound = without(fit.shards, node)
         note = f"the sums of node {node!r} were subtracted; no other node was asked"
-    else:
-        run, bound, note = _refitted(fit.run, job, node, listen)
-    model = job.plan.learner.finish(run.model)
-    seconds = time.perf_counter() - began
-    return replace(fit, model=model, run=run, job=job, shards=bound, seconds=seconds, note=note)
+        model = job.plan.learner.finish(run.model)
+        run = replace(run, schema=_remaining(run.schema, model, gone))
+        listen("schema", facts(run.schema, {name: source.rows or 0 for name, source in bound.items()}))
+        for event in fit.events:
+            if event["event"] == "round":  # what is left of them decides this answer
+                listen("round", {key: value for key, value in event.items() if key not in ("t", "event")})
+    return replace(fit, model=model, run=run, job=job, shards=bound, note=note)
+
+
+def _remaining(schema: Schema, model: Any, gone: int) -> Schema:
+    """The schema of the other nodes' rows: without the classes that only the node had."""
+    classes = None if schema.classes is None else np.asarray(getattr(model, "classes_", schema.classes))
+    return replace(schema, rows=schema.rows - gone, classes=classes)
 
 
 def require_node(node: str, known: Iterable[str]) -> None:

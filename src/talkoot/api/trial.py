@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, final
 
 import numpy as np
-from sklearn.exceptions import UndefinedMetricWarning
+from sklearn import config_context
 from sklearn.metrics import get_scorer
 from sklearn.utils import Tags, get_tags
 
-from talkoot.api.folds import Folds, Part
+from talkoot.api.folds import FEW, Blocks, Folds, Part
+from talkoot.api.measures import GROUPS, measure_for
 from talkoot.api.question import Answer, Question
-from talkoot.core.shard import Schema, Shard
+from talkoot.api.scoring import RESPONSES
+from talkoot.core.errors import DataError
+from talkoot.core.shard import Block, Schema, Shard
 from talkoot.learners.composition.flow import head
 
-RESPONSES = ("predict", "predict_proba", "decision_function", "predict_log_proba")
-GROUPS = 20  # parts of a node's rows that the jackknife leaves out, one after the other
+GROUP = Folds(count=GROUPS, seed=-1, stratify=False)  # which part of the jackknife a row belongs to
 
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Census(Question):
+class FoldCounts(Question):
     """How many rows of each class each node has in each fold.
 
     Args:
@@ -49,95 +51,144 @@ class Census(Question):
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Trial(Question):
-    """Tests each node's models on that node's rows, each model on the fold that it has not seen.
+class HeldOutScores(Question):
+    """Scores each node's models on that node's rows of a fold that none of them has seen.
+
+    Args:
+        models: node -> the contestants; None for one that could not be trained.
+        folds: the deal into folds.
+        fold: which fold is held out.
+        scoring: a scikit-learn scorer, or its name.
+        schema: how the rows are read, and their classes.
+    """
+
+    models: Mapping[str, Sequence[Any]]
+    folds: Folds
+    fold: int
+    scoring: Any
+    schema: Schema
+
+    def answer(self, shard: Shard) -> Answer:
+        """``"scores"``, ``"groups"``.
+
+        Returns:
+            scores: (1 + GROUPS, contestants) of all rows of the fold, then without each group of the
+                jackknife; NaN for no score.
+            groups: (GROUPS,) rows of each group.
+        """
+        models = self.models[shard.name]
+        rows = _Rows.of(Part(shard=shard, folds=self.folds, fold=self.fold, held_out=True), self.schema)
+        scores = np.full((1 + GROUPS, len(models)), np.nan)
+        if len(rows.group):
+            known: dict[int, np.ndarray] = {}  # one model may stand for several contestants
+            for at, model in enumerate(models):
+                if model is not None:
+                    if id(model) not in known:
+                        known[id(model)] = self._scores(Answered(model, rows.shard), rows)
+                    scores[:, at] = known[id(model)]
+        return {"scores": scores, "groups": np.bincount(rows.group, minlength=GROUPS)}
+
+    def _scores(self, model: Answered, rows: _Rows) -> np.ndarray:
+        every = np.arange(len(rows.group))
+        whole = self._score(model, rows, every)
+        measure = measure_for(self.scoring, self.schema)
+        if np.isnan(whole):
+            return np.full(1 + GROUPS, np.nan)
+        if measure is not None:
+            tally = measure.tally(model, every[:, np.newaxis], rows.y, rows.w, rows.group)
+            return np.concatenate([[whole], measure.scores(tally)[1:]])
+        left = [self._score(model, rows, np.flatnonzero(rows.group != g)) for g in range(GROUPS)]
+        return np.array([whole, *left])
+
+    def _score(self, model: Answered, rows: _Rows, at: np.ndarray) -> float:
+        if not len(at):
+            return np.nan
+        y = rows.y[at]
+        weights = {} if rows.w is None else {"sample_weight": rows.w[at]}
+        with warnings.catch_warnings(), config_context(assume_finite=True):
+            warnings.simplefilter("ignore")  # such as: a class is missing, so the score is set to 0
+            try:
+                return float(get_scorer(self.scoring)(model, at[:, np.newaxis], y, **weights))
+            except (ValueError, TypeError) as error:
+                known = getattr(model, "classes_", None)
+                if known is not None and set(y.tolist()) != set(np.asarray(known).tolist()):
+                    return np.nan  # such as an area under the curve where a class is missing
+                what = str(error).strip().split("\n")[0].rstrip(".")
+                raise DataError(
+                    f"scoring={self.scoring!r} cannot score the rows here: {what}",
+                    cure="Take another score, such as 'accuracy' for labels or 'r2' for numbers.",
+                ) from error
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class _Rows:
+    """Targets, weights and groups of the jackknife of some rows, and the rows: in memory if they are few."""
+
+    shard: Shard
+    y: np.ndarray
+    w: np.ndarray | None
+    group: np.ndarray
+
+    @classmethod
+    def of(cls, part: Part, schema: Schema) -> _Rows:
+        """Of one pass; groups are dealt over all of the node's rows, so that folds share them."""
+        blocks: list[Block] = []
+        facts, rows = [], 0
+        for block, group in part.beside(GROUP):
+            facts.append((np.asarray(block.y), block.w, group))
+            rows += len(block)
+            blocks = [*blocks, block] if rows * schema.features <= FEW else []
+        if not facts:
+            return cls(part, np.empty(0), None, np.empty(0, dtype=np.intp))
+        y = np.concatenate([y for y, _, _ in facts])
+        ws = [w for _, w, _ in facts if w is not None]
+        few = rows * schema.features <= FEW
+        return cls(
+            shard=Blocks(part.name, tuple(blocks)) if few else part,
+            y=y if schema.classes is None else schema.classes[y],
+            w=np.concatenate(ws) if ws else None,
+            group=np.concatenate([group for _, _, group in facts]),
+        )
+
+
+def averaged(tests: Sequence[Answer], able: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+    """A node's scores over all folds, and how sure they are.
 
     A score is the mean over folds. Its variance, and that of differences between models, is the
     delete-a-group jackknife's over the node's rows: the same rows are left out for every model, so that
     differences are paired. Source: Kott 2001, The Delete-a-Group Jackknife, J. of Official Statistics 17.
 
     Args:
-        models: node -> the contestants, each one model a (repeat, fold) in that order; None for a
-            contestant that could not be trained.
-        deals: the deals into folds, one a repeat.
-        scoring: name of a scikit-learn scorer.
-        schema: how the rows are read, and their classes.
+        tests: what `HeldOutScores` found, one for each fold.
+        able: (contestants,) False for those that could not be trained in some fold, which have no score.
+
+    Returns:
+        scores: (contestants,), NaN for no score.
+        covariance: (contestants, contestants).
+        groups: those of the jackknife that have rows.
     """
-
-    models: Mapping[str, tuple[tuple[Any, ...] | None, ...]]
-    deals: tuple[Folds, ...]
-    scoring: str
-    schema: Schema
-
-    def answer(self, shard: Shard) -> Answer:
-        """``"scores"`` (contestants,), their ``"covariance"``, number of ``"groups"``; NaN for no score."""
-        group = _dealt(shard, Folds(count=GROUPS, seed=-1, stratify=False))
-        if not len(group):
-            return {}
-        y, w = _targets(shard, self.schema)
-        tests = []
-        for repeat, folds in enumerate(self.deals):
-            fold = _dealt(shard, folds)
-            for k in range(folds.count):
-                rows = np.flatnonzero(fold == k)
-                part = Part(shard=shard, folds=folds, fold=k, held_out=True)
-                models = [m and m[repeat * folds.count + k] for m in self.models[shard.name]]
-                tests.append(_Test(self, part, models, y[rows], None if w is None else w[rows], group[rows]))
-        scores = _mean([test.scores(None) for test in tests])
-        left = np.array([_mean([test.scores(g) for test in tests]) for g in np.unique(group)])
-        spread = left - left.mean(axis=0)
-        count = len(left)
-        covariance = (count - 1) / count * spread.T @ spread
-        return {"scores": scores, "covariance": covariance, "groups": np.array([count])}
+    present = np.sum([test["groups"] for test in tests], axis=0) > 0
+    table = np.where(able, np.array([test["scores"] for test in tests]), np.nan)
+    scores = mean_over_folds(table[:, 0])
+    left = np.array([mean_over_folds(table[:, 1 + g]) for g in np.flatnonzero(present)])
+    return scores, jackknifed(left), len(left)
 
 
-def _dealt(shard: Shard, folds: Folds) -> np.ndarray:
-    dealt = [fold for _, fold in folds.dealt(shard)]
-    return np.concatenate(dealt) if dealt else np.empty(0, dtype=np.intp)
+def jackknifed(left: np.ndarray) -> np.ndarray:
+    """(n, n) covariance from (groups, n) scores without each group; NaN for less than two."""
+    count = len(left)
+    if count < 2:
+        return np.full((left.shape[1],) * 2, np.nan)
+    spread = left - left.mean(axis=0)
+    return np.asarray((count - 1) / count * spread.T @ spread)
 
 
-def _targets(shard: Shard, schema: Schema) -> tuple[np.ndarray, np.ndarray | None]:
-    blocks = [(block.y, block.w) for block in shard.blocks()]
-    y = np.concatenate([np.asarray(y) for y, _ in blocks])
-    ws = [w for _, w in blocks if w is not None]
-    return y if schema.classes is None else schema.classes[y], np.concatenate(ws) if ws else None
-
-
-def _mean(scores: list[np.ndarray]) -> np.ndarray:
-    """The mean over the tests in which every contestant that takes part at all has a score."""
-    table = np.array(scores)
+def mean_over_folds(table: np.ndarray) -> np.ndarray:
+    """(contestants,) means of (folds, contestants), over folds where all that take part have a score."""
     takes_part = ~np.isnan(table).all(axis=0)
     whole = ~np.isnan(table[:, takes_part]).any(axis=1)
-    return table[whole].mean(axis=0) if whole.any() else np.full(table.shape[1], np.nan)
-
-
-@final
-class _Test:
-    """The contestants on one held-out fold of one node."""
-
-    def __init__(self, trial: Trial, part: Part, models: list[Any], *rows: Any) -> None:
-        self.scorer = get_scorer(trial.scoring)
-        self.models = [None if model is None else Answered(model, part) for model in models]
-        self.y, self.w, self.group = rows
-
-    def scores(self, left_out: int | None) -> np.ndarray:
-        """Each contestant's score, without one group of rows: (contestants,), NaN where there is none."""
-        rows = np.flatnonzero(self.group != left_out) if left_out is not None else np.arange(len(self.y))
-        return np.array([np.nan if m is None else self._score(m, rows) for m in self.models])
-
-    def _score(self, model: Answered, rows: np.ndarray) -> float:
-        if not len(rows):
-            return np.nan
-        y = self.y[rows]
-        weights = {} if self.w is None else {"sample_weight": self.w[rows]}
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UndefinedMetricWarning)
-            try:
-                return float(self.scorer(model, rows[:, np.newaxis], y, **weights))
-            except ValueError:
-                if set(y.tolist()) != set(np.asarray(getattr(model, "classes_", ())).tolist()):
-                    return np.nan  # such as an area under the curve where a class is missing
-                raise
+    return np.asarray(table[whole].mean(axis=0)) if whole.any() else np.full(table.shape[1], np.nan)
 
 
 @final

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, final
 
+from talkoot.api.job import Job, told
 from talkoot.core.engine import Listener
 from talkoot.watch.events import Event, EventLog, tee
 from talkoot.watch.progress import Progress
@@ -41,6 +42,62 @@ def watched(log: str | Path | None, progress: bool | None, heard: list[Event]) -
             view = stack.enter_context(Progress(plain=True))
             listeners.append(view if progress else stack.enter_context(Late(view)))
         yield tee(*listeners)
+
+
+@contextmanager
+def counted(job: Job, progress: bool | None) -> Iterator[Counter]:
+    """A counter of models, shown in the terminal; see `watched` for `progress`."""
+    if not job.engine.speaks:
+        progress = False
+    with watched(None, progress, []) as listen, told(job, listen):
+        yield Counter(listen)
+
+
+@final
+class Counter:
+    """Tells how many models are trained and tested, fold by fold.
+
+    Args:
+        listen: hears of it as event "fold": folds done ("fold") of "folds", "models" trained "of" all, and
+            all work "done" of "total"; "last" says that a fold has ended.
+    """
+
+    def __init__(self, listen: Listener) -> None:
+        self.listen = listen
+        self._folds = self._each = self._fold = self._models = 0
+
+    def begin(self, folds: int, models: int) -> None:
+        """So many folds, in each so many models to train and to test."""
+        self._folds, self._each = folds, models
+        self._tell()
+
+    def trained(self) -> None:
+        """One model more."""
+        self._models += 1
+        self._tell()
+
+    def tested(self) -> None:
+        """The models of a fold are tested, which takes about as long as a third of their training."""
+        self._fold += 1
+        self._tell(last=True)
+
+    def workers(self, event: str, facts: Mapping[str, Any]) -> None:
+        """A listener for the runs behind the models: of these only lost workers are worth telling."""
+        if event == "worker":
+            self.listen(event, facts)
+
+    def _tell(self, *, last: bool = False) -> None:
+        tests = max(1, self._each // 3)
+        facts = {
+            "fold": self._fold,
+            "folds": self._folds,
+            "models": self._models,
+            "of": self._folds * self._each,
+            "done": self._models + self._fold * tests,
+            "total": self._folds * (self._each + tests),
+            "last": last,
+        }
+        self.listen("fold", facts)
 
 
 @final

@@ -69,6 +69,7 @@ def compare(options: argparse.Namespace) -> int:
         scoring=options.scoring,
         on=place(options),
         seed=options.seed,
+        progress=False if options.quiet else None,
     )
     print(found)
     folder = run_folder(options.out, f"compare-{options.estimator[-1]}")

@@ -63,17 +63,22 @@ def agree(
     said: Mapping[str, Said] = plan.learner.finish(heard.model)
     agreed = _agreed(said, shards.target, labels)
     schema = agreed if whole else agreed.floats()
-    facts = {
+    rows = {node: int(s["rows"][0]) for node, s in said.items()}
+    seconds = time.perf_counter() - began
+    listen("schema", {**facts(schema, {node: rows.get(node, 0) for node in shards}), "seconds": seconds})
+    bound = {node: bind(source, schema, rows.get(node, 0), target=target) for node, source in shards.items()}
+    return schema, Shards(bound, target=shards.target)
+
+
+def facts(schema: Schema, rows: Mapping[str, int]) -> dict[str, Any]:
+    """What the event log says of a schema, and of the rows that each node has."""
+    return {
         "rows": schema.rows,
+        "nodes": dict(rows),
         "features": schema.features,
         "names": None if schema.names is None else list(schema.names),
         "classes": None if schema.classes is None else schema.classes.tolist(),
-        "seconds": time.perf_counter() - began,
     }
-    listen("schema", facts)
-    rows = {node: int(s["rows"][0]) for node, s in said.items()}
-    bound = {node: bind(source, schema, rows.get(node, 0), target=target) for node, source in shards.items()}
-    return schema, Shards(bound, target=shards.target)
 
 
 def bind(source: Source, schema: Schema, rows: int, *, target: bool = True) -> Source:

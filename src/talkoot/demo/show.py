@@ -94,7 +94,7 @@ class Stage:
         """Whether it pays."""
         self.console.print("\n[bold]3  Does it pay?[/]  tk.compare, on cells that no model has seen")
         with self.console.status("each alone, all together, all but one, all on one machine; four folds"):
-            comparison = tk.compare(self.estimator, self.rows, on=self.engine, folds=4)
+            comparison = tk.compare(self.estimator, self.rows, on=self.engine, folds=4, progress=False)
             scores = transferred(self.estimator, comparison)
         home, elsewhere = at_home(comparison), away_from_home(scores)
         self.console.print(table(comparison), markup=False, soft_wrap=True)

@@ -110,6 +110,9 @@ def lines(story: Story, event: str, facts: Mapping[str, Any]) -> list[str]:
             return [str(facts["text"])]
         case "round":
             return [f"round {facts['round']}: {node} failed: {why}" for node, why in facts["failed"].items()]
+        case "fold" if facts["fold"] and facts["last"]:
+            left = f", {_left(story, story.now)}" if _left(story, story.now) else ""
+            return [f"fold {facts['fold']} of {facts['folds']} done{left}"]
         case "end":
             return [_ended(story)]
     return []
@@ -127,7 +130,14 @@ def view(story: Story, now: float, height: int = 20) -> RenderableType:
     lost += [mishap.text for mishap in mishaps(story)]
     told = [Text(text, style="yellow") for text in lost[-2:]]
     told += [Text(str(story.get("advice")["text"]), style="cyan")] if story.get("advice") else []
-    above = [_bar(story)] if story.stepwise else _nodes(story, height) if _placed(story) else []
+    folds = story.get("fold")
+    if folds:
+        above = [_bar(f"fold {_fold(folds)}", folds["done"], folds["total"])]
+    elif story.stepwise:
+        done, total = story.steps.done, story.steps.total
+        above = [_bar(f"step {words.count(done)} of {words.count(total)}", done, total)]
+    else:
+        above = _nodes(story, height) if _placed(story) else []
     return Group(*above, *told, _status(story, now))
 
 
@@ -136,12 +146,17 @@ def _placed(story: Story) -> bool:
     return bool(story.rounds) or not story.get("start").get("samples")
 
 
-def _bar(story: Story) -> RenderableType:
-    """The steps done, of all."""
-    table, steps = Table.grid(padding=(0, 2)), story.steps
-    bar = ProgressBar(total=steps.total, completed=steps.done, width=BAR, complete_style="cyan")
-    table.add_row(Text(f"step {words.count(steps.done)} of {words.count(steps.total)}"), bar)
+def _bar(said: str, done: float, total: float) -> RenderableType:
+    """The work that is done, of all."""
+    table = Table.grid(padding=(0, 2))
+    bar = ProgressBar(total=total, completed=done, width=BAR, complete_style="cyan")
+    table.add_row(Text(said), bar)
     return table
+
+
+def _fold(folds: Mapping[str, Any]) -> str:
+    """The fold that is worked on, or the last one."""
+    return f"{min(folds['fold'] + 1, folds['folds'])} of {folds['folds']}"
 
 
 def _nodes(story: Story, height: int) -> list[RenderableType]:
@@ -201,7 +216,11 @@ def _status(story: Story, now: float) -> Text:
         ok = bool(story.get("end").get("ok"))
         return Text(_ended(story), style="bold green" if ok else "bold red")
     spent = words.duration(now - story.began)
-    if story.stepwise:
+    if story.get("fold"):
+        folds = story.get("fold")
+        trained = f"{words.count(folds['models'])} of {words.many(folds['of'], 'model')} trained"
+        parts = [trained, spent]
+    elif story.stepwise:
         ranks = [words.many(story.steps.ranks, "rank")] if story.groups else []
         parts = [*_metrics(story), *ranks, spent]
     elif story.rounds:
@@ -242,8 +261,11 @@ def _left(story: Story, now: float) -> str:
 
 
 def _whole(story: Story, now: float) -> float | None:
-    """Seconds until the last step, or the last of a known number of rounds."""
-    total = story.get("start").get("rounds")
+    """Seconds until the last step, fold, or the last of a known number of rounds."""
+    total, folds = story.get("start").get("rounds"), story.get("fold")
+    if folds:
+        spent, done = story.now - story.turn, folds["done"]
+        return float(spent / done * (folds["total"] - done) - (now - story.now)) if done else None
     if story.stepwise:
         return story.steps.left
     if not total or not story.rounds:

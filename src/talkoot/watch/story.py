@@ -11,7 +11,9 @@ from talkoot.watch.events import Event
 from talkoot.watch.steps import Steps
 
 Facts = Mapping[str, Any]
-ONCE = ("log", "schema", "end", "advice", "check", "compare", "transfer", "verify")  # the last word counts
+ONCE = ("log", "end", "advice", "check", "compare", "transfer", "verify")  # the last word counts
+
+AGAIN = ("schema", "end", "advice", "fold")  # what each run has anew
 
 
 @final
@@ -71,7 +73,9 @@ class Story:
 
     @property
     def counted(self) -> tuple[int, str]:
-        """How many meetings there were, and what they are called."""
+        """How many meetings there were, or folds of a comparison, and what they are called."""
+        if self.get("fold"):
+            return int(self.get("fold")["fold"]), "fold"
         return (self.steps.done, "step") if self.stepwise else (len(self.rounds), "round")
 
     @property
@@ -141,8 +145,14 @@ def after(story: Story, event: Event) -> Story:
         case "round":
             nodes = {name: replace(node, read=0) for name, node in story.nodes.items()}
             return replace(story, nodes=nodes, rounds=(*story.rounds, facts), turn=story.now)
+        case "schema":
+            for node, rows in facts.get("nodes", {}).items():  # files did not know at the start
+                story = _changed(story, node, rows=rows)
+            return replace(story, turn=story.now, facts={**story.facts, name: facts})
+        case "fold":
+            story = story if story.get("fold") else replace(story, turn=story.now)
+            return replace(story, facts={**story.facts, name: facts})
         case _ if name in ONCE:
-            story = replace(story, turn=story.now) if name == "schema" else story
             return replace(story, facts={**story.facts, name: facts})
     return story
 
@@ -150,7 +160,7 @@ def after(story: Story, event: Event) -> Story:
 def _started(story: Story, facts: Facts) -> Story:
     rows = facts.get("rows") or {}
     nodes = {node: NodeStory(name=node, rows=rows.get(node)) for node in facts.get("nodes", ())}
-    kept = {name: told for name, told in story.facts.items() if name not in ("schema", "end", "advice")}
+    kept = {name: told for name, told in story.facts.items() if name not in AGAIN}
     return Story(nodes=nodes, facts={**kept, "start": facts}, began=story.now, turn=story.now, now=story.now)
 
 
