@@ -159,6 +159,19 @@ def test_check_ends_with_one_if_training_would_fail(claims: Path, capsys: pytest
     assert "south, age" in out
 
 
+def test_a_strict_check_ends_with_one_for_warnings_too(
+    claims: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = "check --data north=north.csv south=south.csv --target fraud --threads 1"
+    assert talk(capsys, f"{command} --strict")[0] == 0
+    text = (claims / "south.csv").read_text().splitlines()
+    scaled = [f"{float(line.partition(',')[0]) * 1000},{line.partition(',')[2]}" for line in text[1:]]
+    (claims / "south.csv").write_text("\n".join([text[0], *scaled]))
+    code, out, _ = talk(capsys, command)
+    assert (code, "the unit looks different" in out) == (0, True)
+    assert talk(capsys, f"{command} --strict")[0] == 1
+
+
 def test_report_of_a_run(claims: Path, capsys: pytest.CaptureFixture[str]) -> None:
     talk(capsys, "fit StandardScaler --data claims.parquet --columns age --threads 1 --out r --quiet")
     (claims / "r/report.html").unlink()

@@ -84,7 +84,7 @@ def check(options: argparse.Namespace) -> int:
     """`talkoot check`."""
     found = tk.check(shards(options), keys=options.keys, on=place(options))
     print(found)
-    return DONE if found.ok else FOUND
+    return FOUND if not found.ok or (options.strict and found.findings) else DONE
 
 
 def verify(options: argparse.Namespace) -> int:
