@@ -243,6 +243,58 @@ def test_a_run_that_fails_leaves_a_report_of_it(
     assert "It did not finish." in Path("broken/report.html").read_text()
 
 
+@pytest.mark.usefixtures("claims")
+@pytest.mark.parametrize(
+    "command",
+    [
+        "fit Ridge --data claims.parquet --target csot",
+        "fit Ridge --data claims.parquet --target cost",
+        "compare Ridge --data north=north.csv south=south.csv --target csot",
+        "compare Ridge --data claims.parquet --target cost",
+    ],
+)
+def test_a_run_that_fails_before_its_first_round_leaves_nothing(
+    capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    assert talk(capsys, f"{command} --threads 1")[0] == 2
+    assert not Path("runs").exists()
+    Path("runs", "before").mkdir(parents=True)
+    assert talk(capsys, f"{command} --threads 1")[0] == 2
+    assert [folder.name for folder in Path("runs").iterdir()] == ["before"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "fit Ridge --data claims.parquet --target cost --columns age --out {}",
+        "compare Ridge --data north=north.csv south=south.csv --target cost --out {}",
+        "demo --out {}",
+        "demo --picture {}/picture.svg",
+        "report run --out {}/report.html",
+    ],
+)
+@pytest.mark.parametrize("place", ["a_file", "a_file/below", "/proc/none"])
+def test_a_place_that_cannot_be_written_to_is_said_before_anything_is_learned(
+    claims: Path, capsys: pytest.CaptureFixture[str], command: str, place: str
+) -> None:
+    (claims / "a_file").write_text("")
+    talk(capsys, "fit StandardScaler --data claims.parquet --columns age --out run --threads 1")
+    code, out, err = talk(capsys, command.format(place))
+    assert (code, out) == (2, "")
+    assert "cannot write" in err
+    assert place in err
+    assert "Traceback" not in err
+    assert (claims / "a_file").read_text() == ""
+    assert not Path("runs").exists()
+
+
+@pytest.mark.usefixtures("claims")
+def test_empty_paths_are_not_the_present_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    for item in ("", "a="):
+        assert main(["fit", "Ridge", "--data", item, "--target", "cost"]) == 2
+        assert "a path is empty" in capsys.readouterr().err
+
+
 def test_ctrl_c_ends_a_run_with_130_and_no_traceback(claims: Path) -> None:
     rng = np.random.default_rng(0)
     table = pa.table({f"c{i}": rng.normal(size=100_000) for i in range(30)} | {"y": rng.normal(size=100_000)})

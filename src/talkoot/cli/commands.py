@@ -7,7 +7,7 @@ import itertools
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -155,7 +155,8 @@ def run_folder(out: str | None, name: str) -> Iterator[Path]:
     except BaseException:
         if not out and not _got_going(folder / "events.jsonl"):
             shutil.rmtree(folder)
-            for place in made[1:]:
+        for place in made:
+            with suppress(OSError):  # it is not empty
                 place.rmdir()
         raise
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from talkoot.watch import words
-from talkoot.watch.charts import Mark, Stream, curve, flow
+from talkoot.watch.charts import Mark, Stream, curve, flow, flow_on_phone
 from talkoot.watch.events import Event, plain, read, unwritable
 from talkoot.watch.findings import advice_of, agreement, comparison_of, sameness, transfer_of
 from talkoot.watch.markup import Safe, join, tag
@@ -143,7 +143,10 @@ def _nodes(story: Story) -> Safe:
     ]
     lines = [words.many(story.rows, "row")] if story.rows is not None else []
     lines.append(words.many(*story.counted))
-    drawn = tag("div", flow(streams, "one model", lines).draw(), class_="draw")
+    drawn = join(
+        tag("div", flow(streams, "one model", lines).draw(), class_="draw wide"),
+        tag("div", flow_on_phone(streams, "one model", lines).draw(), class_="draw narrow"),
+    )
     lost = [tag("li", _lost(facts)) for facts in story.lost if "name" not in facts]
     ranks = [tag("li", words.sentence(mishap.text)) for mishap in mishaps(story)]
     failed = [
