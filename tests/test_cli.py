@@ -159,6 +159,19 @@ def test_check_ends_with_one_if_training_would_fail(claims: Path, capsys: pytest
     assert "south, age" in out
 
 
+def test_a_strict_check_ends_with_one_for_warnings_too(
+    claims: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = "check --data north=north.csv south=south.csv --target fraud --threads 1"
+    assert talk(capsys, f"{command} --strict")[0] == 0
+    text = (claims / "south.csv").read_text().splitlines()
+    scaled = [f"{float(line.partition(',')[0]) * 1000},{line.partition(',')[2]}" for line in text[1:]]
+    (claims / "south.csv").write_text("\n".join([text[0], *scaled]))
+    code, out, _ = talk(capsys, command)
+    assert (code, "the unit looks different" in out) == (0, True)
+    assert talk(capsys, f"{command} --strict")[0] == 1
+
+
 def test_report_of_a_run(claims: Path, capsys: pytest.CaptureFixture[str]) -> None:
     talk(capsys, "fit StandardScaler --data claims.parquet --columns age --threads 1 --out r --quiet")
     (claims / "r/report.html").unlink()
@@ -228,6 +241,58 @@ def test_a_run_that_fails_leaves_a_report_of_it(
     assert said in err
     assert "Traceback" not in err
     assert "It did not finish." in Path("broken/report.html").read_text()
+
+
+@pytest.mark.usefixtures("claims")
+@pytest.mark.parametrize(
+    "command",
+    [
+        "fit Ridge --data claims.parquet --target csot",
+        "fit Ridge --data claims.parquet --target cost",
+        "compare Ridge --data north=north.csv south=south.csv --target csot",
+        "compare Ridge --data claims.parquet --target cost",
+    ],
+)
+def test_a_run_that_fails_before_its_first_round_leaves_nothing(
+    capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    assert talk(capsys, f"{command} --threads 1")[0] == 2
+    assert not Path("runs").exists()
+    Path("runs", "before").mkdir(parents=True)
+    assert talk(capsys, f"{command} --threads 1")[0] == 2
+    assert [folder.name for folder in Path("runs").iterdir()] == ["before"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "fit Ridge --data claims.parquet --target cost --columns age --out {}",
+        "compare Ridge --data north=north.csv south=south.csv --target cost --out {}",
+        "demo --out {}",
+        "demo --picture {}/picture.svg",
+        "report run --out {}/report.html",
+    ],
+)
+@pytest.mark.parametrize("place", ["a_file", "a_file/below", "/proc/none"])
+def test_a_place_that_cannot_be_written_to_is_said_before_anything_is_learned(
+    claims: Path, capsys: pytest.CaptureFixture[str], command: str, place: str
+) -> None:
+    (claims / "a_file").write_text("")
+    talk(capsys, "fit StandardScaler --data claims.parquet --columns age --out run --threads 1")
+    code, out, err = talk(capsys, command.format(place))
+    assert (code, out) == (2, "")
+    assert "cannot write" in err
+    assert place in err
+    assert "Traceback" not in err
+    assert (claims / "a_file").read_text() == ""
+    assert not Path("runs").exists()
+
+
+@pytest.mark.usefixtures("claims")
+def test_empty_paths_are_not_the_present_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    for item in ("", "a="):
+        assert main(["fit", "Ridge", "--data", item, "--target", "cost"]) == 2
+        assert "a path is empty" in capsys.readouterr().err
 
 
 def test_ctrl_c_ends_a_run_with_130_and_no_traceback(claims: Path) -> None:

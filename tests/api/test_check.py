@@ -75,6 +75,7 @@ def test_the_same_holds_on_workers() -> None:
     [
         ({"b": B.assign(height=B.height / 2.54)}, ("units", "b", "height", "warning")),
         ({"c": C.assign(temp=C.temp * 1.8 + 32)}, ("units", "c", "temp", "warning")),
+        ({"b": B.assign(income=np.log(B.income))}, ("units", "b", "income", "warning")),
         ({"b": B.assign(sex=B.sex.replace("M", " m"))}, ("spelling", "b", "sex", "warning")),
         ({"b": B.assign(sex=B.sex.where(B.index % 3 > 0, "X"))}, ("category", "b", "sex", "warning")),
         ({"b": B.assign(kids=B.kids.where(B.index % 3 > 0, 99))}, ("category", "b", "kids", "warning")),
@@ -141,6 +142,16 @@ def test_numeric_targets_and_classes_that_a_node_lacks() -> None:
     contract = check({"a": (X[y < 2], y[y < 2]), "b": (X, y)})
     assert ("labels", "a", "target", "warning") in found(contract)
     assert "no row has the label 2, which 3" in str(contract)
+
+
+def test_a_target_in_another_unit() -> None:
+    rng = np.random.default_rng(0)
+    X, cost = rng.normal(size=(600, 2)), rng.lognormal(6, 1, 600)
+    tables = {"a": pd.DataFrame(X[:300]).assign(cost=cost[:300])}
+    tables["b"] = pd.DataFrame(X[300:]).assign(cost=cost[300:] * 100)
+    contract = check({k: t.rename(columns=str) for k, t in tables.items()}, "cost")
+    assert found(contract) == {("units", "a", "cost", "warning")}
+    assert "whole units of money here and cents there" in str(contract)
 
 
 def test_sparse_rows_and_rows_without_names() -> None:

@@ -261,7 +261,7 @@ NULLS = pa.table({"x": [1.0, None], "t": [0, None]})
         ({"a": np.eye(2), "b": np.empty((0, 2))}, None, "node 'b': it has no rows"),
         ({}, None, "empty"),
         ({"a": np.eye(2)}, np.arange(2), "one array for several nodes"),
-        (3, None, "type int cannot be read"),
+        (3, None, "3 is one number, not rows"),
         (torch.zeros(2, dtype=torch.bfloat16), None, "cannot be read"),
         (FRAME, "tt", "column 'tt'.*Did you mean 't'"),
         (FRAME, "t", "column 's': it holds text.*Encode it as numbers, or leave it out"),

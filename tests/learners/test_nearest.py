@@ -10,14 +10,26 @@ import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.cluster import DBSCAN
 from sklearn.covariance import EmpiricalCovariance
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import LassoCV, Ridge
+from sklearn.ensemble import RandomForestClassifier, VotingRegressor
+from sklearn.feature_selection import RFE
+from sklearn.linear_model import LassoCV, LogisticRegression, LogisticRegressionCV, MultiTaskLasso, Ridge
+from sklearn.model_selection import GridSearchCV
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.svm import SVC
 from sklearn.utils.discovery import all_estimators
 
 import talkoot as tk
 from talkoot.learners import catalogue, learner_for
-from talkoot.learners.nearest import ADVICE
+from talkoot.learners.nearest import ADVICE, AROUND, nearest
+
+
+def test_all_advice_can_be_reached() -> None:
+    shared = {cls.__name__: cls for _, cls in all_estimators()}
+    for advice, names in ADVICE.items():
+        for name in names.split():
+            if name in shared:
+                bare = object.__new__(shared[name])  # some need arguments, and advice does not look at them
+                assert nearest(bare, catalogue()) == advice, name
 
 
 class Own(BaseEstimator, ClassifierMixin):  # type: ignore[misc]
@@ -55,7 +67,7 @@ def cure(cls: type) -> str | None:
 
 
 def test_every_class_of_scikit_learn_is_fitted_or_gets_an_answer() -> None:
-    listed = {name for names in ADVICE.values() for name in names.split()}
+    listed = {name for names in ADVICE.values() for name in names.split()} | set(AROUND.split())
     for sort in ("classifier", "regressor", "transformer"):
         for name, cls in all_estimators(type_filter=sort):
             said = cure(cls)
@@ -67,6 +79,20 @@ def test_every_class_of_scikit_learn_is_fitted_or_gets_an_answer() -> None:
     [
         (SVC(), r"SVC cannot be distributed. It keeps rows.*LinearSVC\(\)"),
         (RandomForestClassifier(), r"Trees are not there yet"),
+        (LogisticRegressionCV(), r"Take LogisticRegression\(\) and choose its C with GridSearchCV"),
+        (MultiTaskLasso(), r"Take ElasticNet\(\) and choose its alpha with GridSearchCV"),
+        (
+            OneVsRestClassifier(LogisticRegression()),
+            r"inside: OneVsRestClassifier\(tk.Distributed\(LogisticRegression\(\)\), ...\)",
+        ),
+        (GridSearchCV(Ridge(), {}), r"GridSearchCV\(tk.Distributed\(Ridge\(\)\), ...\).*called estimator__C"),
+        (
+            VotingRegressor([("a", Ridge())]),
+            r'VotingRegressor\(\[\("name", tk.Distributed\(Ridge\(\)\)\), ...\]',
+        ),
+        (RFE(SVC()), r"It would work around tk.Distributed\(...\), but SVC cannot be. It keeps rows"),
+        (RFE(tk.Distributed(Ridge())), r"distributed already: call its own fit\(X, y\)"),
+        (tk.Distributed(Ridge()), r"Give the estimator inside of it, or call its own fit"),
         (LassoCV(), r"Take Lasso\(\) and choose its alpha with GridSearchCV"),
         (Steep(), r"Steep cannot.*A subclass may fit in another way than Ridge"),
         (Ridge, r"Ridge cannot be distributed. It is a class: write Ridge\(\)"),

@@ -9,7 +9,7 @@ import pytest
 from composing import HOLES, TABLE, X, nodes
 from sklearn.base import BaseEstimator
 from sklearn.compose import ColumnTransformer, make_column_selector
-from sklearn.decomposition import PCA
+from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline, make_union
@@ -86,6 +86,11 @@ BAD_DATA = [
         "column '1': in 'columntransformer': in 'num'",
     ),
     (make_pipeline(HashingVectorizer(), StandardScaler()), TABLE, "reads one column of text"),
+    (
+        make_pipeline(HashingVectorizer(n_features=4), TruncatedSVD(2)),
+        pd.DataFrame({"text": ["rain"] * 9 + [None] + ["sun"] * 9}),
+        r"node 'n\d', round 0, column 'text': .*some texts are missing.*fillna",
+    ),
     (make_pipeline(Failing(), StandardScaler()), X, "fails on a row of typical values.*no such rows"),
 ]
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from talkoot.watch import svg
-from talkoot.watch.charts import MOST, Mark, Stream, curve, flow
+from talkoot.watch.charts import MOST, Mark, Stream, curve, flow, flow_on_phone
 from talkoot.watch.scores import dots, matrix, transfer
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -79,6 +79,17 @@ def test_any_number_of_nodes_fits(count: int) -> None:
         assert f"{count - MOST + 1:,} more nodes" in texts(root)
 
 
+@pytest.mark.parametrize("count", [1, 4, MOST + 1])
+def test_on_a_phone_the_nodes_and_the_model_fit_without_being_made_smaller(count: int) -> None:
+    streams = [Stream(name=f"{'a long name ' * 4}{i}", rows=i % 7, seconds=0.1 * i) for i in range(count - 1)]
+    streams.append(Stream(name="last", rows=None, seconds=None, trouble="did not arrive in 2 rounds"))
+    root = parse(flow_on_phone(streams, "one model", ["5 rows", "1 round"]))
+    assert inside(root)
+    assert float((root.get("viewBox") or "").split()[2]) <= 360
+    assert {"one model", "5 rows", "1 round"} <= set(texts(root))
+    assert len(list(root.iter(f"{SVG}path"))) == min(count, MOST)
+
+
 def test_a_node_without_known_rows_is_drawn() -> None:
     root = parse(flow([Stream(name="<a>", rows=None, seconds=None)], "one model", []))
     assert "?" in texts(root)
@@ -129,6 +140,12 @@ def test_dots_say_scores_and_intervals() -> None:
     assert inside(root)
     assert {"50.0 %", "70.0 %", "20.0 %", "65.0 to 75.0 %", "alone", "together"} <= set(texts(root))
     assert "pooled" not in texts(root)
+
+
+def test_scores_that_could_not_be_computed_are_left_out() -> None:
+    root = parse(dots({"north": {"alone": (None, None, None)}}, "f1"))
+    assert inside(root)
+    assert "north" in " ".join(texts(root))
 
 
 def test_scores_that_are_no_shares_are_plain_numbers() -> None:

@@ -165,6 +165,14 @@ def test_a_comparison_without_a_run_is_a_report_too() -> None:
     assert "no end" not in found.text
 
 
+def test_narrow_screens_have_a_picture_of_their_own() -> None:
+    page = render(tell(events()))
+    assert page.count("one model</text>") == 2
+    assert re.search(
+        r"@media \(max-width: 680px\) {\s*.draw.wide { display: none; }\s*.draw.narrow { display: block", page
+    )
+
+
 def test_nothing_is_fetched_and_nothing_is_run(tmp_path: Path) -> None:
     page = report(
         [*events(), *({"t": 2e9, **event} for event in BESIDE)], tmp_path / "a" / "b.html"
@@ -182,6 +190,7 @@ def test_a_node_that_was_late_says_how_often() -> None:
 def test_a_run_that_failed_says_so_first() -> None:
     broken = {"ok": False, "error": "node 'south', round 2: <no> rows"}
     found = Outline(render(tell(events(end=broken, round={"failed": {"south": "no rows"}}))))
+    assert found.heads[0] == "A run of 2 nodes that did not finish"
     assert "It did not finish. node 'south', round 2: <no> rows" in found.text
     assert "south did not arrive in round 0: no rows" in found.text
     assert "did not arrive in 3 rounds" in found.text

@@ -118,6 +118,8 @@ class Distributed(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]  # s
         return replace(get_tags(self.estimator), array_api_support=False)
 
     def __getattr__(self, name: str) -> Any:
+        if name == "penalty" and "estimator" in self.__dict__ and _clears(self.estimator):
+            return "l1"  # SelectFromModel asks for it, or for the class's name, and cuts elsewhere then
         fitted = self.__dict__.get("estimator_")
         if fitted is not None and name.endswith("_") and not name.startswith("_"):
             return getattr(fitted, name)
@@ -186,6 +188,14 @@ class Distributed(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]  # s
             if inner is not None:
                 inner.set_output(transform=transform)
         return self
+
+
+def _clears(estimator: Any) -> bool:
+    """Whether SelectFromModel takes the estimator for one whose penalty sets coefficients to exactly 0."""
+    whole = getattr(estimator, "l1_ratio", None) == 1
+    name = type(estimator).__name__
+    named = "Lasso" in name or (name in ("ElasticNet", "LogisticRegression") and whole)
+    return named or getattr(estimator, "penalty", None) == "l1"
 
 
 def _mixed(X: Any, tags: Tags) -> bool:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ import talkoot as tk
 from talkoot.cli.estimators import estimator, rows
 from talkoot.core.engine import Engine
 from talkoot.watch import words
-from talkoot.watch.events import EventLog
+from talkoot.watch.events import EventLog, read, unwritable
 from talkoot.watch.report import report as write_report
 
 DONE, FOUND = 0, 1
@@ -24,29 +27,31 @@ def demo(options: argparse.Namespace) -> int:
     """`talkoot demo`."""
     from talkoot.demo.show import show
 
-    folder = run_folder(options.out, "demo")
-    ok = show(folder, workers=options.workers, picture=options.picture, quiet=options.quiet)
+    if options.picture:
+        require_writable(Path(options.picture))
+    with run_folder(options.out, "demo") as folder:
+        ok = show(folder, workers=options.workers, picture=options.picture, quiet=options.quiet)
     return DONE if ok else FOUND
 
 
 def fit(options: argparse.Namespace) -> int:
     """`talkoot fit`."""
     made = estimator(options.estimator, options.set)
-    folder = run_folder(options.out, options.estimator[-1])
-    log, model = folder / "events.jsonl", folder / "model.joblib"
-    try:
-        done = tk.fit(
-            made,
-            rows(options.data),
-            **roles(options),
-            on=place(options),
-            seed=options.seed,
-            log=log,
-            progress=False if options.quiet else None,
-        )
-    finally:  # a run that failed has a report as well: it says what broke
-        page = write_report(log, folder / "report.html") if log.exists() else None
-    joblib.dump(done.model, model)
+    with run_folder(options.out, options.estimator[-1]) as folder:
+        log, model = folder / "events.jsonl", folder / "model.joblib"
+        try:
+            done = tk.fit(
+                made,
+                rows(options.data),
+                **roles(options),
+                on=place(options),
+                seed=options.seed,
+                log=log,
+                progress=False if options.quiet else None,
+            )
+        finally:  # a run that failed has a report as well: it says what broke
+            page = write_report(log, folder / "report.html") if log.exists() else None
+        joblib.dump(done.model, model)
     if options.quiet:
         print(model)
         return DONE
@@ -61,21 +66,21 @@ def fit(options: argparse.Namespace) -> int:
 def compare(options: argparse.Namespace) -> int:
     """`talkoot compare`."""
     made = estimator(options.estimator, options.set)
-    found = tk.compare(
-        made,
-        shards(options),
-        folds=options.folds,
-        repeats=options.repeats,
-        scoring=options.scoring,
-        on=place(options),
-        seed=options.seed,
-        progress=False if options.quiet else None,
-    )
-    print(found)
-    folder = run_folder(options.out, f"compare-{options.estimator[-1]}")
-    with EventLog(folder / "events.jsonl") as log:
-        log("compare", found.facts())
-    page = write_report(folder, folder / "report.html")
+    with run_folder(options.out, f"compare-{options.estimator[-1]}") as folder:
+        found = tk.compare(
+            made,
+            shards(options),
+            folds=options.folds,
+            repeats=options.repeats,
+            scoring=options.scoring,
+            on=place(options),
+            seed=options.seed,
+            progress=False if options.quiet else None,
+        )
+        print(found)
+        with EventLog(folder / "events.jsonl") as log:
+            log("compare", found.facts())
+        page = write_report(folder, folder / "report.html")
     if not options.quiet:
         print(f"\nreport  {page}")
     return DONE
@@ -85,7 +90,7 @@ def check(options: argparse.Namespace) -> int:
     """`talkoot check`."""
     found = tk.check(shards(options), keys=options.keys, on=place(options))
     print(found)
-    return DONE if found.ok else FOUND
+    return FOUND if not found.ok or (options.strict and found.findings) else DONE
 
 
 def verify(options: argparse.Namespace) -> int:
@@ -125,10 +130,54 @@ def place(options: argparse.Namespace) -> Engine | None:
     return tk.Inline(options.threads) if options.threads else None
 
 
-def run_folder(out: str | None, name: str) -> Path:
-    """The folder of a run: the one that was asked for, or a new one, which is not made yet."""
+@contextmanager
+def run_folder(out: str | None, name: str) -> Iterator[Path]:
+    """The folder of a run: the one that was asked for, or a new one.
+
+    A run that fails before its first round has nothing to tell but its error: a new folder goes with it.
+
+    Raises:
+        DataError: it cannot be written to, which is found before anything is learned.
+    """
     if out:
-        return Path(out)
-    stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{name}"
-    tries = (Path("runs") / (stem + (f"-{i}" if i else "")) for i in itertools.count())
-    return next(folder for folder in tries if not folder.exists())
+        folder = Path(out)
+    else:
+        stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{name}"
+        tries = (Path("runs") / (stem + (f"-{i}" if i else "")) for i in itertools.count())
+        folder = next(folder for folder in tries if not folder.exists())
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        require_writable(folder / "report.html")
+    except OSError as error:
+        raise unwritable("to", folder, error) from None
+    try:
+        yield folder
+    except BaseException:
+        if not out and not _got_going(folder / "events.jsonl"):
+            shutil.rmtree(folder)
+        for place in made:
+            with suppress(OSError):  # it is not empty
+                place.rmdir()
+        raise
+
+
+def _got_going(log: Path) -> bool:
+    """Whether a run came to its first round."""
+    return log.exists() and any(event["event"] in ("round", "step") for event in read(log))
+
+
+def require_writable(file: Path) -> None:
+    """Find out now, not at the end, whether a file can be written.
+
+    Raises:
+        DataError: it cannot.
+    """
+    new = not file.exists()
+    try:
+        with file.open("ab"):
+            pass
+        if new:
+            file.unlink()
+    except OSError as error:
+        raise unwritable("to", file, error) from None

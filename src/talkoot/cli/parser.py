@@ -142,13 +142,15 @@ def _check(commands: Any) -> Parser:
         "check",
         "Do the nodes' data agree? Columns, units, categories, missing values, labels, duplicates.",
         "talkoot check --data cleveland=a.csv hungary=b.csv --target ill --keys patient",
-        "Ends with 1 if something was found that makes training fail, or reads one thing as another.",
+        "Ends with 1 if something was found that makes training fail, or reads one thing as another;\n"
+        "with --strict, if anything was found at all.",
     )
     _data(made)
     _place(made)
     made.add_argument(
         "--keys", nargs="+", metavar="COLUMN", help="tell rows apart, to find those of two nodes"
     )
+    made.add_argument("--strict", action="store_true", help="end with 1 for warnings and notes too")
     return made
 
 

@@ -16,6 +16,7 @@ from talkoot.data.roles import Roles, node_names
 from talkoot.data.source import Source
 from talkoot.data.tables import TableShard, as_arrow, dtypes_of, from_arrow, is_table, several_kinds
 from talkoot.data.targets import as_target, as_weights
+from talkoot.data.unreadable import unreadable
 
 
 def from_memory(name: str, data: Any, roles: Roles, missing: tuple[str, ...] = ()) -> ArrayShard | TableShard:
@@ -51,6 +52,7 @@ def groups(data: Any, roles: Roles, missing: tuple[str, ...] = ()) -> dict[str, 
     table, _ = _table(bare)
     assert roles.by is not None
     if table is None:
+        _dense(bare)  # says what is wrong with data that are no array either
         raise DataError("by= names a column, and arrays have none", cure="Give a table, or a dict of nodes.")
     whole = from_memory("", data, roles, missing)
     codes, levels = encoded(table.column(roles.by))
@@ -79,6 +81,8 @@ def _table(data: Any, missing: tuple[str, ...] = ()) -> tuple[Any, bool]:
     """Data as a pyarrow table where they are a table, or an array of text or objects."""
     if is_table(data):
         return as_arrow(data, missing)
+    if isinstance(data, np.ndarray) and data.ndim == 1 and data.dtype.names:
+        return as_arrow(pa.table({name: to_arrow(data[name]) for name in data.dtype.names}), missing)
     if isinstance(data, np.ndarray) and data.ndim == 2 and data.dtype.kind in "OUS":
         if missing:
             data = data.astype(object)
@@ -112,13 +116,13 @@ def _column(table: Any, roles: Roles, role: str, missing: tuple[str, ...]) -> np
 
 
 def _from_array(name: str, data: Any, roles: Roles) -> ArrayShard:
+    X = _csr(data) if is_sparse(data) else _dense(data)
     for role in ("target", "weight", "by"):
         if roles.name(role) is not None:
             raise DataError(
                 f"{role}={roles.name(role)!r} names a column, and arrays have none",
                 cure=f"Give {role}= as an array, or the data as a table.",
             )
-    X = _csr(data) if is_sparse(data) else _dense(data)
     if roles.columns is not None:
         X = X[:, _positions(roles.columns, X.shape[1])]
     y = None if roles.target is None else as_target(roles.target)
@@ -128,20 +132,18 @@ def _from_array(name: str, data: Any, roles: Roles) -> ArrayShard:
 
 
 def _dense(data: Any) -> np.ndarray:
+    if isinstance(data, np.ma.MaskedArray):  # numpy would read on as if nothing were masked
+        data = np.ma.filled(data if data.dtype.kind == "f" else data.astype(np.float64), np.nan)
     try:
         X: np.ndarray = np.asarray(data)
-    except ValueError:
-        X = np.empty(0, dtype=object)
-    if X.dtype.kind not in "biuf":
-        raise DataError(
-            f"data of type {type(data).__name__} cannot be read",
-            cure="Give paths, a pandas, polars or pyarrow table, a numpy array, a scipy.sparse matrix, "
-            "(X, y), or a dict of named nodes.",
-        )
-    if X.ndim != 2:
-        raise DataError(
-            f"the array has shape {X.shape}", cure="Give (rows, features); X.reshape(-1, 1) makes one column."
-        )
+    except (
+        ValueError,
+        TypeError,
+        RuntimeError,
+    ):  # rows of differing length; tensors with gradients, or far away
+        raise unreadable(data) from None
+    if X.dtype.kind not in "biuf" or X.ndim != 2:
+        raise unreadable(data, X)
     return X
 
 

@@ -70,6 +70,8 @@ def located(data: Any) -> list[tuple[str, dict[str, Any]]]:
 
 def _expand(spec: str) -> tuple[list[str], str]:
     """Files, and the folder below which folders say something; nothing where `spec` is a file."""
+    if not spec.strip():
+        raise DataError("a path is empty", cure='Name a file or a folder; "." is the present one.')
     try:
         fs, path = fsspec.core.url_to_fs(spec)
         signs = [at for at, sign in enumerate(path) if sign in "*?["]

@@ -19,18 +19,7 @@ VARIED = 10  # distinct quantiles that a column must have for a code to stand ou
 
 def recorded_otherwise(name: str, known: Mapping[str, View], level: float) -> Iterator[Finding]:
     """Other units, columns that are constant at one node, codes for missing values."""
-    for node, (meaning, against) in other_units(known).items():
-        others = ", ".join(against[:3]) + (f" and {len(against) - 3} more" if len(against) > 3 else "")
-        medians = [float(np.median(known[k].quantiles)) for k in (node, against[0])]
-        yield Finding(
-            severity="warning",
-            kind="units",
-            node=node,
-            column=name,
-            what=f"the unit looks different from {others}: {meaning}; the medians are "
-            f"{medians[0]:.4g} and {medians[1]:.4g}",
-            cure="Convert it at the node.",
-        )
+    yield from in_other_units(name, known)
     for node, view in known.items():
         rest = [other for k, other in known.items() if k != node]
         found = _constant(name, node, view, rest, level)
@@ -38,6 +27,23 @@ def recorded_otherwise(name: str, known: Mapping[str, View], level: float) -> It
             found = _code(name, node, view, rest, level)
         if found is not None:
             yield found
+
+
+def in_other_units(name: str, known: Mapping[str, View]) -> Iterator[Finding]:
+    """Nodes that record a column in another unit than most."""
+    for node, odd in other_units(name, known).items():
+        others = ", ".join(odd.against[:3])
+        others += f" and {len(odd.against) - 3} more" if len(odd.against) > 3 else ""
+        medians = [float(np.median(known[k].quantiles)) for k in (node, odd.against[0])]
+        yield Finding(
+            severity="warning" if odd.sure else "note",
+            kind="units",
+            node=node,
+            column=name,
+            what=f"the unit {'looks' if odd.sure else 'may be'} different from {others}: {odd.meaning}; "
+            f"the medians are {medians[0]:.4g} and {medians[1]:.4g}",
+            cure="Convert it at the node.",
+        )
 
 
 def _constant(name: str, node: str, view: View, rest: list[View], level: float) -> Finding | None:

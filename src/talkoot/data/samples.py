@@ -22,6 +22,7 @@ from talkoot.data.samples_dataset import from_dataset
 from talkoot.data.samples_files import from_files
 from talkoot.data.shards import Shards
 from talkoot.data.tables import as_arrow, is_table
+from talkoot.data.unreadable import SAMPLES, unreadable
 
 __all__ = ["Samples", "samples"]
 
@@ -88,10 +89,7 @@ def _source(name: str, data: Any, roles: Roles) -> Samples:
         return from_arrays(name, data, roles.target)
     if hasattr(data, "__getitem__") and hasattr(data, "__len__") and roles.target is None:
         return from_dataset(name, data)
-    raise DataError(
-        f"data of type {type(data).__name__} cannot be read as samples",
-        cure="Give paths, a table, arrays (X, y), a dataset of pairs (x, y), or a dict of named nodes.",
-    )
+    raise unreadable(data, cure=SAMPLES)
 
 
 def _pair(data: tuple[Any, ...], roles: Roles) -> tuple[Any, Roles]:

@@ -18,6 +18,7 @@ from talkoot.data.reading import Part
 from talkoot.data.roles import Roles
 from talkoot.data.source import Source
 from talkoot.data.tables import TableShard
+from talkoot.data.unreadable import columns_not_nodes, paths_or_texts
 
 
 @final
@@ -183,13 +184,19 @@ def _from_files(name: str, data: Any, roles: Roles, form: CsvFormat) -> FileShar
     for role in ("target", "weight"):
         if getattr(roles, role) is not None and roles.name(role) is None:
             raise DataError(f"{role}= is an array, and the rows are in files", cure="Name a column.")
-    parts = [Part(path, form=form, folders=tuple(values.items())) for path, values in located(data)]
+    try:
+        files = located(data)
+    except DataError as error:
+        raise paths_or_texts(data, error) from None
+    parts = [Part(path, form=form, folders=tuple(values.items())) for path, values in files]
     return FileShard(name=name, parts=tuple(parts), roles=roles)
 
 
 def _sites(data: Mapping[Any, Any], roles: Roles, nodes: int | None, form: CsvFormat) -> Shards:
     if not data:
         raise DataError("the dict of nodes is empty", cure='Give {"name": rows, ...}.')
+    if (wrong := columns_not_nodes(data)) is not None:
+        raise wrong
     if roles.by is not None or nodes is not None:
         raise DataError(
             "by= and nodes= split one source, and a dict names the nodes already", cure="Leave them out."

@@ -12,7 +12,7 @@ import numpy as np
 
 from talkoot.data.columns import TEXT
 from talkoot.data.contract import Finding, percent
-from talkoot.data.recorded import recorded_otherwise, shown
+from talkoot.data.recorded import in_other_units, recorded_otherwise, shown
 from talkoot.data.views import View, apart, chance, stability, table
 
 ALPHA = 0.001  # the chance of any finding at all where nodes are alike
@@ -47,8 +47,13 @@ def column(name: str, views: Views, tests: int) -> Iterator[Finding]:
             return  # its distribution cannot be compared before the codes are
     if any(view.values is not None and not view.complete for view in known.values()):
         return  # too many texts to compare
-    odd = {finding.node for finding in told}
-    yield from shift(name, {node: view for node, view in known.items() if node not in odd}, level)
+    yield from shift(name, _without(known, told), level)
+
+
+def _without(known: Views, told: list[Finding]) -> Views:
+    """The nodes whose values can be compared after what was found; a unit that may be another can."""
+    odd = {f.node for f in told if f.kind != "units" or f.severity == "warning"}
+    return {node: view for node, view in known.items() if node not in odd}
 
 
 def missing(name: str, views: Views, level: float) -> Iterator[Finding]:
@@ -151,7 +156,9 @@ def labels(name: str, views: Views, level: float) -> Iterator[Finding]:
     if len(known) < 2:
         return
     if any(view.values is None for view in known.values()):
-        yield from shift(name, known, level)
+        units = list(in_other_units(name, known))
+        yield from units
+        yield from shift(name, _without(known, units), level)
         return
     if len({view.kind for view in known.values()}) > 1:
         text = next(node for node, view in known.items() if view.kind == TEXT)

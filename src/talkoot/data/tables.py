@@ -112,6 +112,8 @@ class TableShard(Source):
 
 def is_table(data: Any) -> bool:
     """Whether `data` is a table: it speaks Arrow, or pandas' protocol for exchange."""
+    if isinstance(data, type):
+        return False  # the class itself
     stream, exchange = hasattr(data, "__arrow_c_stream__"), hasattr(data, "__dataframe__")
     return (stream or exchange) and not isinstance(data, pa.ChunkedArray) and not _is_series(data)
 

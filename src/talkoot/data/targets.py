@@ -18,6 +18,10 @@ def as_target(y: Any) -> np.ndarray:
         DataError: more than two dimensions, or values of several kinds.
     """
     values: np.ndarray = np.asarray(y)
+    if values.ndim == 0 and not isinstance(y, np.ndarray):
+        raise DataError(
+            f"the target is of type {type(y).__name__}", cure="Give an array with one value a row, or a name."
+        )
     if values.ndim not in (1, 2):
         raise DataError(
             f"the target has shape {values.shape}", cure="Give one value a row, or (rows, outputs)."

@@ -30,12 +30,11 @@ ADVICE = {  # what to take: instead of what
     NETWORKS.format("LogisticRegression()"): "MLPClassifier",
     NETWORKS.format("Ridge()"): "MLPRegressor",
     "Take LogisticRegression(), or LinearSVC().": """
-        Perceptron SGDClassifier PassiveAggressiveClassifier OneVsRestClassifier OneVsOneClassifier
-        OutputCodeClassifier CalibratedClassifierCV""",
+        Perceptron SGDClassifier PassiveAggressiveClassifier""",
     "Take LinearDiscriminantAnalysis() or GaussianNB().": """
         RidgeClassifier RidgeClassifierCV NearestCentroid QuadraticDiscriminantAnalysis""",
     "Take HuberRegressor() or Ridge().": """
-        SGDRegressor PassiveAggressiveRegressor LinearSVR RANSACRegressor TheilSenRegressor
+        SGDRegressor PassiveAggressiveRegressor LinearSVR TheilSenRegressor
         QuantileRegressor""",
     "Take RidgeCV().": "BayesianRidge ARDRegression",
     SEARCHED.format("LogisticRegression()", "C"): "LogisticRegressionCV",
@@ -57,15 +56,17 @@ ADVICE = {  # what to take: instead of what
     "Take HashingVectorizer().": "CountVectorizer TfidfVectorizer TfidfTransformer DictVectorizer",
     "Leave it out: classifiers take labels as they are, text too.": "LabelEncoder LabelBinarizer",
     "Take VarianceThreshold(), or learn with Lasso().": """
-        SelectKBest SelectPercentile SelectFpr SelectFdr SelectFwe GenericUnivariateSelect RFE RFECV
-        SelectFromModel SequentialFeatureSelector""",
+        SelectKBest SelectPercentile SelectFpr SelectFdr SelectFwe GenericUnivariateSelect""",
     "Take RBFSampler().": "Nystroem SkewedChi2Sampler PolynomialCountSketch",
-    "Put tk.Distributed(...) inside it, around the estimator that is searched or combined.": """
-        GridSearchCV RandomizedSearchCV HalvingGridSearchCV HalvingRandomSearchCV StackingClassifier
-        StackingRegressor VotingClassifier VotingRegressor BaggingClassifier BaggingRegressor
-        TransformedTargetRegressor MultiOutputClassifier MultiOutputRegressor ClassifierChain
-        RegressorChain""",
 }
+# They fit other estimators by those's own `fit`, so they work around tk.Distributed too.
+SEARCHES = "GridSearchCV RandomizedSearchCV HalvingGridSearchCV HalvingRandomSearchCV"
+AROUND = f"""{SEARCHES}
+    CalibratedClassifierCV OneVsRestClassifier OneVsOneClassifier OutputCodeClassifier RFE RFECV
+    SelectFromModel SequentialFeatureSelector BaggingClassifier BaggingRegressor VotingClassifier
+    VotingRegressor StackingClassifier StackingRegressor TransformedTargetRegressor MultiOutputClassifier
+    MultiOutputRegressor ClassifierChain RegressorChain SelfTrainingClassifier RANSACRegressor
+    FixedThresholdClassifier TunedThresholdClassifierCV"""
 SORTS = {
     "classifier": ClassifierMixin,
     "regressor": RegressorMixin,
@@ -88,17 +89,43 @@ def nearest(estimator: Any, known: Collection[type]) -> str:
     if inspect.isclass(estimator):
         return f"It is a class: write {estimator.__name__}()."
     kind = type(estimator)
-    parents = [parent.__name__ for parent in kind.__mro__[1:] if parent in known]
-    if parents:
-        return f"A subclass may fit in another way than {parents[0]}, so only {parents[0]}() itself is taken."
-    for advice, names in ADVICE.items():
-        if kind.__name__ in names.split():
-            return advice
+    if kind.__name__ in AROUND.split():
+        return _inside(estimator, known)
+    if kind.__name__ == "Distributed":
+        return "Give the estimator inside of it, or call its own fit(X, y)."
+    for (
+        parent
+    ) in kind.__mro__:  # LogisticRegressionCV has advice of its own, a subclass of the user's has not
+        if parent in known:
+            name = parent.__name__
+            return f"A subclass may fit in another way than {name}, so only {name}() itself is taken."
+        for advice, names in ADVICE.items():
+            if parent.__name__ in names.split():
+                return advice
     if any(parent.__module__.startswith("torch.nn") for parent in kind.__mro__):
         return "A module of torch is trained as tk.Torch(build=lambda: (module, optimizer), loss=...)."
     if not isinstance(estimator, BaseEstimator):
         return "Take an unfitted scikit-learn estimator, or a learner."
     return _alike(estimator, known)
+
+
+def _inside(estimator: Any, known: Collection[type]) -> str:
+    """How to distribute what a meta-estimator fits."""
+    name = type(estimator).__name__
+    parts = [part for _, part in getattr(estimator, "estimators", None) or ()]
+    parts = [
+        part for part in parts or [getattr(estimator, "estimator", None)] if isinstance(part, BaseEstimator)
+    ]
+    if parts and all(type(part).__name__ == "Distributed" for part in parts):
+        return "What it fits is distributed already: call its own fit(X, y)."
+    for part in parts:
+        if type(part) not in known and type(part).__name__ not in ("Distributed", *AROUND.split()):
+            inner = type(part).__name__
+            return f"It would work around tk.Distributed(...), but {inner} cannot be. {nearest(part, known)}"
+    inner = f"tk.Distributed({f'{type(parts[0]).__name__}()' if parts else '...'})"
+    inner = f'[("name", {inner}), ...]' if hasattr(estimator, "estimators") else inner
+    renamed = " Its parameters are called estimator__C and the like then." if name in SEARCHES.split() else ""
+    return f"Put tk.Distributed inside: {name}({inner}, ...).fit(X, y).{renamed}"
 
 
 def _alike(estimator: BaseEstimator, known: Collection[type]) -> str:

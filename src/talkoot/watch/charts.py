@@ -61,6 +61,47 @@ def flow(streams: Sequence[Stream], result: str, lines: Sequence[str]) -> svg.Pi
     )
 
 
+def flow_on_phone(streams: Sequence[Stream], result: str, lines: Sequence[str]) -> svg.Picture:
+    """The same as `flow` for a narrow screen: figures stand below their node's name, the model at the foot.
+
+    Args:
+        streams: the nodes.
+        result: what they make, such as "one model".
+        lines: what to say below it.
+    """
+    streams, step, wide = _folded(streams), 52.0, 360.0
+    most = max((s.rows or 0 for s in streams), default=0) or 1
+    thick = [max(1.5, (step - 24) * (s.rows or 0) / most) for s in streams]
+    foot = step * len(streams)
+    fan = _fan(thick, foot / 2, gap=2.0)
+    rows = []
+    for i, stream in enumerate(streams):
+        y = step * (i + 0.5)
+        count = "? rows" if stream.rows is None else words.many(stream.rows, "row")
+        spent = "" if stream.seconds is None else f", {words.duration(stream.seconds)} at work"
+        kind = "flow trouble" if stream.trouble else "flow" if stream.rows else "flow empty"
+        rows += [
+            svg.band(190, y, 352, fan[i], thick[i], kind),
+            svg.text(0, y - 9, tag("title", stream.name), words.short(stream.name, 24), class_="name"),
+            svg.text(0, y + 9, words.short(stream.trouble, 34), class_="warn small")
+            if stream.trouble
+            else svg.text(0, y + 9, count + spent, class_="muted small"),
+        ]
+    low, high = fan[0] - thick[0] / 2, fan[-1] + thick[-1] / 2
+    return svg.picture(
+        wide,
+        foot + 20 * len(lines) + 26,
+        f"{len(streams)} nodes make {result}",
+        *rows,
+        tag("rect", x=352.0, y=low, width=6.0, height=high - low, rx=2.0, class_="together"),
+        svg.text(wide, foot + 12, result, class_="strong", anchor="end"),
+        *(
+            svg.text(wide, foot + 12 + 20 * (i + 1), said, class_="muted", anchor="end")
+            for i, said in enumerate(lines)
+        ),
+    )
+
+
 def _folded(streams: Sequence[Stream]) -> list[Stream]:
     """At most MOST streams: those in trouble and the largest; the others as one."""
     if len(streams) <= MOST:

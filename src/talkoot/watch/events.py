@@ -28,6 +28,9 @@ class EventLog:
     Args:
         path: the file; it is continued if it is there, its folders are made if they are not.
 
+    Raises:
+        DataError: it cannot be written to, or is another file.
+
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "events.jsonl"
     >>> with EventLog(path) as log:
@@ -40,9 +43,12 @@ class EventLog:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        _drop_partial_line(self.path)
-        self._file: TextIO = self.path.open("a", encoding="utf-8")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            _drop_partial_line(self.path)
+            self._file: TextIO = self.path.open("a", encoding="utf-8")
+        except OSError as error:
+            raise unwritable("the event log", self.path, error) from error
         self._lock = threading.Lock()  # engines may report from several threads
         if self._file.tell() == 0:
             self("log", {"versions": versions()})
@@ -65,6 +71,11 @@ class EventLog:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def unwritable(what: str, path: Path, error: OSError) -> DataError:
+    """The error for a file that cannot be written."""
+    return DataError(f"cannot write {what} {str(path)!r}: {error.strerror}", cure="Name another place.")
 
 
 def _drop_partial_line(path: Path) -> None:

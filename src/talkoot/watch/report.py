@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from talkoot.watch import words
-from talkoot.watch.charts import Mark, Stream, curve, flow
-from talkoot.watch.events import Event, plain, read
+from talkoot.watch.charts import Mark, Stream, curve, flow, flow_on_phone
+from talkoot.watch.events import Event, plain, read, unwritable
 from talkoot.watch.findings import advice_of, agreement, comparison_of, sameness, transfer_of
 from talkoot.watch.markup import Safe, join, tag
 from talkoot.watch.mishaps import mishaps
@@ -47,7 +47,7 @@ def report(
         The path written to.
 
     Raises:
-        DataError: the log is no event log.
+        DataError: the log is no event log, or the path cannot be written to.
 
     >>> import tempfile
     >>> events = [{"t": 0.0, "event": "start", "nodes": ["a"], "rows": {"a": 5}, "plan": "learner  Mean"}]
@@ -58,9 +58,12 @@ def report(
     story = tell(read(log) if isinstance(log, str | Path) else log)
     found = {"compare": comparison, "check": contract, "verify": verification}
     given = {name: plain(told.facts()) for name, told in found.items() if told is not None}
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(render(replace(story, facts={**story.facts, **given})), encoding="utf-8")
+    path, page = Path(path), render(replace(story, facts={**story.facts, **given}))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise unwritable("the report", path, error) from error
     return path
 
 
@@ -86,7 +89,10 @@ def render(story: Story) -> str:
 def _title(story: Story) -> str:
     if story.get("compare") and not story.get("start"):
         return f"Alone or together: {words.many(len(story.get('compare')['nodes']), 'node')}"
-    return f"One model from {words.many(len(story.nodes), 'node')}"
+    nodes = words.many(len(story.nodes), "node")
+    if story.get("end") and not story.get("end").get("ok"):
+        return f"A run of {nodes} that did not finish"
+    return f"One model from {nodes}"
 
 
 def _found(story: Story, event: str, draw: Any) -> Safe | None:
@@ -137,7 +143,10 @@ def _nodes(story: Story) -> Safe:
     ]
     lines = [words.many(story.rows, "row")] if story.rows is not None else []
     lines.append(words.many(*story.counted))
-    drawn = tag("div", flow(streams, "one model", lines).draw(), class_="draw")
+    drawn = join(
+        tag("div", flow(streams, "one model", lines).draw(), class_="draw wide"),
+        tag("div", flow_on_phone(streams, "one model", lines).draw(), class_="draw narrow"),
+    )
     lost = [tag("li", _lost(facts)) for facts in story.lost if "name" not in facts]
     ranks = [tag("li", words.sentence(mishap.text)) for mishap in mishaps(story)]
     failed = [

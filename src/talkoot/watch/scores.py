@@ -25,7 +25,7 @@ def dots(scores: Mapping[str, Ways], metric: str) -> svg.Picture:
     """
     scores, folded = _telling(scores)
     ends = [v for ways in scores.values() for known in ways.values() for v in known if v is not None]
-    low, high = min(ends), max(ends)
+    low, high = min(ends, default=0.0), max(ends, default=1.0)  # where no score could be computed
     pad = 0.04 * ((high - low) or 1.0)
     x = svg.linear(low - pad, high + pad, LEFT, 580)
     shares, top = _shares(metric), 34.0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any, final
@@ -61,6 +61,8 @@ class Leaf(Flow):
         given = framed(X, self.names)
         if isinstance(self.transformer, FunctionTransformer):
             given = given.copy()  # a function may write into the rows that it gets
+        if reads_text(self.transformer) and isinstance(X, Mapping):
+            _require_texts(type(self.transformer).__name__, X)
         if self.missing is not None and isinstance(given, np.ndarray) and given.dtype == object:
             given = np.where(given == NONE, self.missing, given)
         with config_context(transform_output="default"):
@@ -209,6 +211,14 @@ def _missing(fitted: Any) -> float | None:
     """What a transformer takes for missing text: NaN, as pandas has it, unless it has learned None."""
     learned = any(None in values.tolist() for values in getattr(fitted, "categories_", ()))
     return None if learned or getattr(fitted, "missing_values", np.nan) is None else np.nan
+
+
+def _require_texts(reader: str, X: Mapping[str, np.ndarray]) -> None:
+    """Refuse missing texts, as scikit-learn does."""
+    for name, values in X.items():
+        if not all(isinstance(value, str) for value in values):
+            cure = 'Fill them at the node, as with table["text"].fillna(""), or leave these rows out.'
+            raise DataError(f"some texts are missing, and {reader} reads texts only", column=name, cure=cure)
 
 
 def reads_text(transformer: Any) -> bool:
