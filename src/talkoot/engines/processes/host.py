@@ -17,7 +17,7 @@ from talkoot.core.sync import Round
 from talkoot.core.update import Update
 from talkoot.engines.counted import Counted
 from talkoot.engines.ordered import OrderedMerge
-from talkoot.engines.processes import wire
+from talkoot.engines.processes import edited, wire
 from talkoot.engines.processes.heartbeat import Heartbeat
 from talkoot.engines.processes.messages import Answer, Ask, Load, Packed, Surroundings
 
@@ -45,6 +45,7 @@ class Host:
             if load.setting != self.setting:
                 load.setting.take()
                 self.setting = load.setting
+            edited.forget(load.changed)
             self.plan = _unpack(load.plan, segments)
             self.shards = {node: _unpack(packed, segments) for node, packed in load.shards.items()}
             self.states = _unpack(load.states, segments)

@@ -57,6 +57,7 @@ class Load:
         shards: for each node its shard without the large buffers, and those.
         states: states of nodes whose former worker died.
         segments: number of segments that are lent behind this message.
+        changed: modules to be imported anew, if they are asked for.
     """
 
     setting: Surroundings
@@ -64,6 +65,7 @@ class Load:
     shards: Mapping[str, Packed]
     states: Packed
     segments: int
+    changed: tuple[str, ...] = ()
 
 
 class Errand(ABC):
