@@ -96,12 +96,13 @@ def _users() -> Mapping[str, ModuleType]:
         and vars(module).get("__spec__") is not None
         and name.partition(".")[0] not in _NOT_THEIRS
         and module.__name__ == name
-        and not _of_a_library(file)
+        and not of_a_library(file)
     }
 
 
 @cache
-def _of_a_library(file: str) -> bool:
+def of_a_library(file: str) -> bool:
+    """Whether a file is installed, not written by the user."""
     paths = {*sysconfig.get_paths().values(), *site.getsitepackages(), site.getusersitepackages()}
     folders = [os.path.realpath(path) + os.sep for path in paths]
     installed = {"site-packages", "dist-packages"} & {*file.split(os.sep)}

@@ -114,6 +114,7 @@ class Answer:
         failed: nodes that raised, and what.
         states: what nodes keep for themselves, where they keep anything.
         seconds: how long each node worked.
+        restarted: nodes that lack the state that they had before this round, and that mattered.
     """
 
     nodes: tuple[str, ...] = ()
@@ -121,3 +122,4 @@ class Answer:
     failed: Mapping[str, TalkootError] = field(default_factory=dict)
     states: Mapping[str, NodeState] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
+    restarted: tuple[str, ...] = ()

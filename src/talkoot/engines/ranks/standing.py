@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ class Standing:
 
     progress: Progress
     nodes: tuple[str, ...]
+    unit: ClassVar[str] = "round"
 
     @property
     def steps(self) -> int:
