@@ -38,6 +38,9 @@ class Kept(Protocol):
     def state(self) -> dict[str, Any]:
         """All that it goes on from: a nested dict of tensors and numbers."""
 
+    def outline(self) -> dict[str, Any]:
+        """What kinds of things that will be; to ask leaves all as it is, also before the first step."""
+
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from there."""
 
@@ -121,7 +124,7 @@ class Saving:
         assert self.checkpoints is not None
         from talkoot.engines.ranks.checkpoint_index import split
 
-        split(kept.state())
+        split(kept.outline())
         folder = self.checkpoints.folder = replace(self.checkpoints.folder, settings=settings)
         changes, newest = folder.check(), self.checkpoints.latest()
         if newest is not None and most is not None and newest > most:
@@ -238,6 +241,10 @@ class Training:
             state["module"] = get_model_state_dict(self.trainer.module)
             state["optimizer"] = get_optimizer_state_dict(self.trainer.module, self.trainer.optimizer)
         return state
+
+    def outline(self) -> dict[str, Any]:
+        """The same, but not by torch's helpers for sharded modules: they step an optimizer without state."""
+        return self.trainer.state()
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from there."""

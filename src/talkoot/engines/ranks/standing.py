@@ -40,6 +40,10 @@ class Standing:
             "told": [dict(outcome.metrics) for outcome in self.progress.history],
         }
 
+    def outline(self) -> dict[str, Any]:
+        """The same."""
+        return self.state()
+
     def restore(self, state: dict[str, Any]) -> None:
         """Stand there."""
         now = self.progress
