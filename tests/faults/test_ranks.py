@@ -43,6 +43,13 @@ def build() -> tuple[torch.nn.Module, torch.optim.Optimizer]:
     return module, torch.optim.AdamW(module.parameters(), lr=0.01)
 
 
+def build_plain() -> tuple[torch.nn.Module, torch.optim.Optimizer, Any]:
+    """Its optimizer keeps nothing; its schedule is a function of the step."""
+    module, _ = build()
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    return module, optimizer, torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.98)
+
+
 def loss(until: Path, out: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     """Takes its time, and waits for a file in the middle, so that nobody is struck behind the end."""
     STEPS[os.getpid()] += 1
@@ -52,7 +59,7 @@ def loss(until: Path, out: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     return torch.nn.functional.cross_entropy(out, y)
 
 
-def train(engine: Engine, strike: Strike, sync: Sync) -> Run:
+def train(engine: Engine, strike: Strike, sync: Sync, build: Any = build) -> Run:
     given = Shards(samples((X, Y)))  # type: ignore[arg-type]
     shards = rationed(given.deal(RANKS), BATCH)
     learner = Torch(build, partial(loss, strike.until), batch=BATCH, epochs=8)  # 256 steps
@@ -93,10 +100,15 @@ def assert_close(got: Run, expected: Run) -> None:
 
 @pytest.fixture(scope="module", name="undisturbed")
 def _undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    none = Strike(tmp_path_factory.mktemp("none"), 0, 0)
+    return train(Inline(), nobody(tmp_path_factory.mktemp("none")), EveryStep())
+
+
+def nobody(folder: Path) -> Strike:
+    """No strike at all."""
+    none = Strike(folder, 0, 0)
     none.struck = 1.0
     none.until.touch()
-    return train(Inline(), none, EveryStep())
+    return none
 
 
 @pytest.fixture(autouse=True)
@@ -124,6 +136,17 @@ def test_between_meetings_too(rank: int, tmp_path: Path) -> None:
     assert len(strike.of("worker")) == 1
     assert [outcome.round.index for outcome in got.history] == list(range(32))
     assert got.history[-1].metrics["loss"] < 0.6 < got.history[0].metrics["loss"]
+    (note,) = strike.of("note")
+    assert "without what it had kept there (such as its optimizer's momentum)" in note["text"]
+    assert set(note["nodes"]) == ({"node1"} if rank else {"node0", "node1"}), "the others move up"
+
+
+def test_what_keeps_nothing_loses_nothing(tmp_path: Path) -> None:
+    strike = Strike(tmp_path, 1, signal.SIGKILL)
+    got = train(Local(RANKS), strike, every(steps=8), build_plain)
+    assert len(strike.of("worker")) == 1
+    assert not strike.of("note")
+    assert_close(got, train(Inline(), nobody(tmp_path), every(steps=8), build_plain))
 
 
 def test_a_stopped_rank_is_named_and_replaced(undisturbed: Run, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -319,7 +320,11 @@ def _done(job: Job, log: str | Path | None, progress: bool | None) -> Fit:
         done = job.execute(schema, bound, listen)
         model = job.plan.learner.finish(done.model)
     seconds, path = time.perf_counter() - began, None if log is None else Path(log)
-    note = next((str(event["text"]) for event in heard if event["event"] == "advice"), "")
+    texts = [str(event["text"]) for event in heard if event["event"] in ("note", "advice")]
+    note = "; ".join(dict.fromkeys(texts))
+    for event in heard:
+        if event["event"] == "note" and event.get("failed"):
+            warnings.warn(str(event["text"]), UserWarning, stacklevel=3)
     events = tuple(heard)
     return Fit(
         model=model, run=done, job=job, shards=bound, seconds=seconds, note=note, log=path, events=events

@@ -90,6 +90,10 @@ class Learner(ABC):
         del shard, ctx
         return local
 
+    def carries(self, local: Any) -> bool:
+        """Whether the next round would be another one without a node's own state."""
+        return local is not None
+
     @abstractmethod
     def outer(self) -> Outer:
         """The outer step that this learner is made for; a plan may name another."""

@@ -90,6 +90,7 @@ class Local(Engine):
         pool = DEEP if plan.learner.samples else POOL
         pool.warm()
         cargo = Placement.pack(plan, shards)
+        cargo.note(listen)
         hands = deal(cargo.sizes, self.workers)
         crew = WorkerNodes(
             plan=plan,

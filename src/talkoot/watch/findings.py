@@ -73,6 +73,11 @@ def advice_of(facts: Facts) -> Safe:
     return section("Would it be faster another way?", tag("p", words.sentence(text)), shown)
 
 
+def notes_of(facts: Facts) -> Safe:
+    """What a reader should know of how the model came about."""
+    return section("Notes", *[tag("p", words.sentence(text)) for text in facts["texts"]])
+
+
 def sameness(facts: Facts) -> Safe:
     """The model beside the one that a single machine with all rows makes."""
     told = [row for row in facts["rows"] if row["difference"] or not row["ok"]]

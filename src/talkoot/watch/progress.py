@@ -106,7 +106,7 @@ def lines(story: Story, event: str, facts: Mapping[str, Any]) -> list[str]:
         case "epoch" if len(story.groups) > 1:
             on = f"on with {words.many(facts['ranks'], 'rank')}"
             return [mishaps(story)[-1].text if story.groups[-1]["cause"] else on]
-        case "advice":
+        case "advice" | "note":
             return [str(facts["text"])]
         case "round":
             return [f"round {facts['round']}: {node} failed: {why}" for node, why in facts["failed"].items()]
@@ -129,6 +129,7 @@ def view(story: Story, now: float, height: int = 20) -> RenderableType:
     lost = [_lost(facts) for facts in story.lost if "name" not in facts]
     lost += [mishap.text for mishap in mishaps(story)]
     told = [Text(text, style="yellow") for text in lost[-2:]]
+    told += [Text(text, style="yellow") for text in story.get("note").get("texts", ())]
     told += [Text(str(story.get("advice")["text"]), style="cyan")] if story.get("advice") else []
     folds = story.get("fold")
     if folds:

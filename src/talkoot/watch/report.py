@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from talkoot.watch import words
 from talkoot.watch.charts import Mark, Stream, curve, flow, flow_on_phone
 from talkoot.watch.events import Event, plain, read, unwritable
-from talkoot.watch.findings import advice_of, agreement, comparison_of, sameness, transfer_of
+from talkoot.watch.findings import advice_of, agreement, comparison_of, notes_of, sameness, transfer_of
 from talkoot.watch.markup import Safe, join, tag
 from talkoot.watch.mishaps import mishaps
 from talkoot.watch.page import page, section
@@ -75,6 +75,7 @@ def render(story: Story) -> str:
         _nodes(story) if story.nodes else None,
         _steps(story) if story.steps.reports else None,
         _rounds(story) if story.rounds else None,
+        _found(story, "note", notes_of),
         _found(story, "advice", advice_of),
         _found(story, "compare", comparison_of),
         _found(story, "transfer", transfer_of),

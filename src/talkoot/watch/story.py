@@ -46,7 +46,8 @@ class Story:
         groups: facts of every group of ranks that formed, after which "step" (or round), when ("t"), and
             the "cause" if the ranks of the one before lost each other.
         lost: facts of workers that died, after which "step" (or round) and when ("t").
-        facts: of events that happen once, by their name: "start", "schema", "end", "verify", ...
+        facts: of events that happen once, by their name: "start", "schema", "end", "verify", ...;
+            under "note" the "texts" of all notes.
         began: when the run began, in seconds since 1970.
         turn: when the present round began.
         now: when the last event happened.
@@ -140,6 +141,9 @@ def after(story: Story, event: Event) -> Story:
         case "epoch":
             group = {**facts, **_when(story), "cause": story.get("broken").get("cause")}
             return replace(_mended(story), groups=(*story.groups, group))
+        case "note":
+            texts = dict.fromkeys([*story.get(name).get("texts", ()), facts["text"]])
+            return replace(story, facts={**story.facts, name: {"texts": [*texts]}})
         case "step":
             return replace(story, steps=story.steps.told(facts, story.now))
         case "round":

@@ -30,12 +30,13 @@ from torch.distributed.tensor import DTensor
 
 from patience import patient
 from talkoot.core.errors import DataError, NodeLost, PlanError
-from talkoot.engines.ranks.checkpoint import Checkpoints
-from talkoot.engines.ranks.checkpoint_folder import Folder
+from talkoot.engines.ranks.checkpoint import Checkpoints, Damaged
+from talkoot.engines.ranks.checkpoint_folder import Folder, sealed, unsealed
 from talkoot.engines.ranks.checkpoint_index import Index, join, split
-from talkoot.engines.ranks.checkpoint_shards import Severed, Writer
+from talkoot.engines.ranks.checkpoint_shards import Severed, Writer, checksum
 
 State = dict[str, Any]
+OURS = {"batch": "8"}
 
 
 class Job:
@@ -96,7 +97,7 @@ def bits(tensor: torch.Tensor) -> bytes:
 
 def kept(folder: Path, *steps: int, group: Any = None, keep: int = 2) -> Checkpoints:
     """Checkpoints of a job at some steps."""
-    checkpoints = Checkpoints(folder, digest="plan", keep=keep)
+    checkpoints = Checkpoints(folder, settings=OURS, keep=keep)
     for step in steps:
         checkpoints.save(Job().train(step).state(), step, group)
     checkpoints.wait()
@@ -131,7 +132,7 @@ def test_whatever_was_there_before_gives_way(tree: Any, before: Any) -> None:
 
 def test_what_cannot_be_kept_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot hold the set at 'extra/seen'"):
-        Checkpoints(tmp_path, digest="plan").save({"extra": {"seen": {1}}}, 1, None)
+        Checkpoints(tmp_path, settings=OURS).save({"extra": {"seen": {1}}}, 1, None)
     with pytest.raises(DataError, match="two tensors of the state are called 'a/0'"):
         split({"a": {0: torch.ones(1), "0": torch.ones(1)}})
 
@@ -140,14 +141,14 @@ def test_what_cannot_be_kept_is_named(tmp_path: Path) -> None:
 
 
 def test_a_fresh_job_goes_on_where_the_other_was(tmp_path: Path) -> None:
-    checkpoints, job = Checkpoints(tmp_path, digest="plan"), Job().train(3)
+    checkpoints, job = Checkpoints(tmp_path, settings=OURS), Job().train(3)
     checkpoints.save(job.state(), 3, None)
     job.train(3)  # while it is being written
     checkpoints.wait()
     fresh = Job(seed=1)
     weight = fresh.first.weight
     where = weight.data_ptr()
-    fresh.take(Checkpoints(tmp_path, digest="plan"))
+    fresh.take(Checkpoints(tmp_path, settings=OURS))
     assert weight.data_ptr() == where, "parameters are read in place"
     assert fresh.step == 3
     assert same(fresh.state(), Job().train(3).state())
@@ -175,7 +176,7 @@ def test_every_dtype_and_shape(tmp_path: Path) -> None:
         "part": torch.arange(100)[3:7],
         "list": [torch.ones(2)],
     }
-    checkpoints = Checkpoints(tmp_path, digest="plan")
+    checkpoints = Checkpoints(tmp_path, settings=OURS)
     checkpoints.save({"extra": extra}, 1, None)
     state: State = {}
     assert checkpoints.load(state) == 1
@@ -188,7 +189,7 @@ def test_a_survivor_goes_back_to_what_was_saved(tmp_path: Path) -> None:
     assert same(job.state(), Job().train(1).state())
     checkpoints.save(job.train(1).state(), 2, None)
     checkpoints.wait()
-    assert Checkpoints(tmp_path, digest="plan").latest() == 2, "what came after was given up"
+    assert Checkpoints(tmp_path, settings=OURS).latest() == 2, "what came after was given up"
 
 
 def test_only_the_newest_stay_and_a_step_may_be_saved_again(tmp_path: Path) -> None:
@@ -203,14 +204,14 @@ def test_only_the_newest_stay_and_a_step_may_be_saved_again(tmp_path: Path) -> N
 
 
 def test_finished_stays_finished(tmp_path: Path) -> None:
-    checkpoints = Checkpoints(tmp_path, digest="plan")
+    checkpoints = Checkpoints(tmp_path, settings=OURS)
     assert checkpoints.finished is None
     checkpoints.save(Job().state(), 5, None)
     checkpoints.finish(5)
     assert checkpoints.latest() == 5, "the mark comes after the checkpoint"
-    assert Checkpoints(tmp_path, digest="plan").finished == 5
+    assert Checkpoints(tmp_path, settings=OURS).finished == 5
     kept(tmp_path, 6)
-    assert Checkpoints(tmp_path, digest="plan").finished == 5
+    assert Checkpoints(tmp_path, settings=OURS).finished == 5
 
 
 # Any number of ranks
@@ -226,7 +227,7 @@ def save_and_load(rank: int, folder: Path) -> list[tuple[int, int]]:
         dist.barrier()
         for loaded, other in enumerate(groups, 1):
             if rank < loaded:
-                job = Job(seed=rank).take(Checkpoints(folder / str(saved), digest="plan"), other)
+                job = Job(seed=rank).take(Checkpoints(folder / str(saved), settings=OURS), other)
                 wrong += [] if same(job.state(), Job().train(saved).state()) else [(saved, loaded)]
     return wrong
 
@@ -234,7 +235,7 @@ def save_and_load(rank: int, folder: Path) -> list[tuple[int, int]]:
 def test_replicated_states_come_back_on_any_number_of_ranks(tmp_path: Path) -> None:
     assert together(tmp_path, 3, save_and_load, tmp_path) == [[], [], []]
     for world in (1, 2, 3):
-        checkpoints = Checkpoints(tmp_path / str(world), digest="plan")
+        checkpoints = Checkpoints(tmp_path / str(world), settings=OURS)
         assert same(Job(seed=1).take(checkpoints).state(), Job().train(world).state()), "in one process"
         place = checkpoints.folder.place(world)
         index = Index.parse((place / Index.FILE).read_text())
@@ -261,7 +262,7 @@ def named(job: Job) -> State:
 
 def save_sharded(rank: int, folder: Path, world: int) -> bool:
     job, state = sharded(Job(), world)
-    checkpoints = Checkpoints(folder, digest="plan")
+    checkpoints = Checkpoints(folder, settings=OURS)
     if checkpoints.latest() is None:
         job.module(torch.ones(1, 5)).sum().backward()
         job.optimizer.step()
@@ -287,7 +288,7 @@ def test_shards_come_back_on_another_number_of_ranks_and_on_none(tmp_path: Path)
     job.optimizer.step()
     fresh = Job(seed=1)
     state = named(fresh)
-    Checkpoints(folder, digest="plan").load(state)
+    Checkpoints(folder, settings=OURS).load(state)
     expected = named(job)
     assert same(state["module"], expected["module"])
     assert same(state["optimizer"]["state"], expected["optimizer"]["state"])
@@ -330,12 +331,12 @@ def kill_at_each_moment(folder: Path) -> None:
     kept(folder, 1, 2)
     newest, call = 2, 1
     while killed(folder, newest + 1, call):
-        checkpoints = Checkpoints(folder, digest="plan")
+        checkpoints = Checkpoints(folder, settings=OURS)
         job = Job(seed=1).take(checkpoints)
         assert job.step in {newest, newest + 1}, "at most the one under way is lost"
         assert same(job.state(), Job().train(job.step).state())
         newest, call = job.step, call + 1
-    assert Checkpoints(folder, digest="plan").latest() == newest + 1, "it came through in the end"
+    assert Checkpoints(folder, settings=OURS).latest() == newest + 1, "it came through in the end"
     assert call > 8, "there were that many moments"
     assert newest > 2, "some came after it was complete"
     assert not list(folder.glob(".tmp-*")), "what the kills left is gone"
@@ -365,7 +366,7 @@ def test_a_rank_that_is_killed_while_it_writes(tmp_path: Path) -> None:
     assert "checkpoint of step 2" in said
     assert "Step 1 is complete" in said
     assert (folder / ".tmp-step-00000002").is_dir()
-    assert Job(seed=1).take(Checkpoints(folder, digest="plan")).step == 1
+    assert Job(seed=1).take(Checkpoints(folder, settings=OURS)).step == 1
     kept(folder, 3)
     assert not list(folder.glob(".tmp-*")), "what the crash left is gone"
 
@@ -377,7 +378,7 @@ checkpoint.PATIENCE = 0.5
 dist.init_process_group("gloo", store=dist.FileStore(sys.argv[1] + ".store", 2), rank=0, world_size=2)
 group = dist.new_group(backend="gloo")
 dist.barrier()
-checkpoints = checkpoint.Checkpoints(sys.argv[1], digest="plan")
+checkpoints = checkpoint.Checkpoints(sys.argv[1])
 checkpoints.save({"w": torch.ones(10)}, 1, group)
 print("waiting", flush=True)
 checkpoints.wait()
@@ -427,18 +428,25 @@ def test_a_shard_that_is_gone_cut_or_spoiled_is_named(tmp_path: Path) -> None:
     before = job.first.weight.clone()
     shard.unlink()
     with pytest.raises(
-        DataError, match=r"step 2: .*__0_0.distcp is missing. Load step=1, or delete step-00000002\."
+        DataError,
+        match=r"step 2: .*__0_0.distcp is missing. Start again after `rm -r .*step-00000002`: step 1 is",
     ):
         job.take(checkpoints)
     shard.write_bytes(whole[:-100])
     with pytest.raises(
-        DataError, match=r"step 2: .*__0_0.distcp is cut short: \d+ of \d+ bytes. Load step=1, or"
+        DataError, match=r"step 2: .*__0_0.distcp is cut short: \d+ of \d+ bytes. Start again"
     ):
         job.take(checkpoints)
     assert torch.equal(job.first.weight, before), "nothing was touched"
     shard.write_bytes(b"\0" * len(whole))
-    with pytest.raises(DataError, match=r"step 2: .*__0_0.distcp cannot be read"):
+    with pytest.raises(Damaged, match=r"step 2: .*__0_0.distcp has changed since it was written"):
         job.take(checkpoints)
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 1
+    shard.write_bytes(flipped)
+    with pytest.raises(Damaged, match=r"step 2: .*__0_0.distcp has changed since it was written"):
+        job.take(checkpoints)
+    assert torch.equal(job.first.weight, before), "still nothing was touched"
     (checkpoints.folder.place(2) / Index.FILE).write_text("[]")
     with pytest.raises(DataError, match=r"step 2: .*index.json cannot be read"):
         job.take(checkpoints)
@@ -446,11 +454,11 @@ def test_a_shard_that_is_gone_cut_or_spoiled_is_named(tmp_path: Path) -> None:
 
 
 def test_there_is_none(tmp_path: Path) -> None:
-    checkpoints = Checkpoints(tmp_path / "none", digest="plan")
+    checkpoints = Checkpoints(tmp_path / "none", settings=OURS)
     assert checkpoints.latest() is None
-    with pytest.raises(DataError, match="no complete checkpoint. Start anew"):
+    with pytest.raises(DataError, match="no complete checkpoint. Start again"):
         checkpoints.load({})
-    with pytest.raises(DataError, match=r"no complete checkpoint of step 7. Load step=1\."):
+    with pytest.raises(DataError, match=r"no complete checkpoint of step 7. Complete are the steps 1\."):
         kept(tmp_path, 1).load({}, step=7)
 
 
@@ -470,25 +478,25 @@ def test_another_module_is_refused_by_its_parameters(tmp_path: Path) -> None:
         checkpoints.load({"module": Job().module.bfloat16().state_dict()})
 
 
-def test_another_plan_is_refused(tmp_path: Path) -> None:
+def test_another_training_is_refused(tmp_path: Path) -> None:
     ours = kept(tmp_path, 1)
-    with pytest.raises(PlanError, match=r"another plan \(plan, this one is other\). Take another folder"):
-        Checkpoints(tmp_path, digest="other")
-    (tmp_path / "plan.json").write_text('{"digest": "other", "finished": null}')
-    with pytest.raises(PlanError, match="another plan"):
+    with pytest.raises(PlanError, match=r"another training \(batch: 8 in the folder, 4 now; loss: .*Give"):
+        Checkpoints(tmp_path, settings={"batch": "4", "loss": "mse"})
+    (tmp_path / "plan.json").write_text(sealed({"settings": {"batch": "4"}, "finished": None}))
+    with pytest.raises(PlanError, match="another training"):
         ours.load({})
-    with pytest.raises(PlanError, match="another plan"):
+    with pytest.raises(PlanError, match="another training"):
         kept(tmp_path, 2)
     (tmp_path / "plan.json").write_text("?")
     with pytest.raises(DataError, match=r"plan.json cannot be read"):
-        Checkpoints(tmp_path, digest="plan")
+        Checkpoints(tmp_path, settings=OURS)
     with pytest.raises(PlanError, match="keep=0 would leave no checkpoint"):
-        Checkpoints(tmp_path, digest="plan", keep=0)
+        Checkpoints(tmp_path, settings=OURS, keep=0)
 
 
 def test_a_folder_that_cannot_be_written_is_said_at_the_next_call(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    checkpoints = Checkpoints(tmp_path / "file" / "run", digest="plan")
+    checkpoints = Checkpoints(tmp_path / "file" / "run", settings=OURS)
     calls: list[Callable[[], None]] = [lambda: checkpoints.save({}, 2, None), checkpoints.wait]
     for again in calls:
         checkpoints.save({"w": torch.ones(2)}, 1, None)
@@ -528,7 +536,7 @@ def load_unlike(rank: int, folder: Path) -> str:
     if rank == 1:
         del state["module"]["0.bias"]
     with pytest.raises(DataError) as caught:
-        Checkpoints(folder, digest="plan").load(state, dist.group.WORLD)
+        Checkpoints(folder, settings=OURS).load(state, dist.group.WORLD)
     return str(caught.value)
 
 
@@ -555,20 +563,21 @@ def test_pickles_in_the_folder_are_not_run(tmp_path: Path) -> None:
     (place / ".metadata").write_bytes(pickle.dumps(Trap(sprung)))
     assert Job(seed=1).take(checkpoints).step == 1
     shard = place / "__0_0.distcp"
-    index = json.loads((place / Index.FILE).read_text())
+    index = unsealed((place / Index.FILE).read_text())
     for entry in index["tensors"].values():
         entry["pieces"][0]["offset"] = 0
     torch.save(Trap(sprung), shard)
     for entry in index["tensors"].values():
         entry["pieces"][0]["length"] = shard.stat().st_size
-    (place / Index.FILE).write_text(json.dumps(index))
+        entry["pieces"][0]["crc32"] = checksum(shard, 0, shard.stat().st_size)
+    (place / Index.FILE).write_text(sealed(index))
     with pytest.raises(DataError, match="cannot be read"):
         checkpoints.load({})
     assert not sprung.exists()
 
 
 def left_at_once(rank: int, folder: Path) -> None:
-    checkpoints = Checkpoints(folder, digest="d")
+    checkpoints = Checkpoints(folder, settings=OURS)
     group = dist.new_group(backend="gloo")
     checkpoints.save(Job().train(1).state(), 1, group)
     dist.destroy_process_group()
@@ -577,11 +586,11 @@ def left_at_once(rank: int, folder: Path) -> None:
 
 
 def test_what_a_rank_wrote_alone_is_no_checkpoint(tmp_path: Path) -> None:
-    writer = Writer(Folder(tmp_path, "d"), 1, 2, {}, 2)
+    writer = Writer(Folder(tmp_path, OURS), 1, 2, {}, 2)
     with pytest.raises(Severed, match="1 of 2 ranks"):
         writer.prepare_global_plan([SavePlan([], planner_data=frozenset())])
     for number in range(3):  # the group goes at any point of the writing
         folder = tmp_path / str(number)
         together(tmp_path, 2, left_at_once, folder)
-        if Checkpoints(folder, digest="d").latest() is not None:
-            assert Checkpoints(folder, digest="d").load(Job().state()) == 1
+        if Checkpoints(folder, settings=OURS).latest() is not None:
+            assert Checkpoints(folder, settings=OURS).load(Job().state()) == 1

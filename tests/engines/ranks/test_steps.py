@@ -192,11 +192,11 @@ def test_who_was_killed_goes_on(tmp_path: Path, whole: Any) -> None:
 def test_a_folder_that_cannot_be_used_is_refused_in_one_error(tmp_path: Path, on: str) -> None:
     place = ENGINES[on](checkpoint=tmp_path)
     tk.fit(task(), X, Y, on=place)
-    with pytest.raises(tk.PlanError, match="checkpoints of another plan .*Take another folder"):
+    with pytest.raises(tk.PlanError, match="another training .batch: 50 in the folder, 40 now"):
         tk.fit(task(batch=40), X, Y, on=place)
     (shard,) = tmp_path.glob("step-*/__0_*")
     shard.unlink()
-    with pytest.raises(tk.DataError, match=f"{shard.name}.* (missing|not there).*Start anew"):
+    with pytest.raises(tk.DataError, match="no checkpoint in .* can be read: step .*Start again"):
         tk.fit(task(), X, Y, on=place)
 
 

@@ -152,11 +152,12 @@ def _differently() -> tuple[torch.nn.Module, torch.optim.Optimizer]:
 def drains(say: Say, folder: Path, slow: bool) -> Any:
     """Train with checkpoints; if slowly, wait behind some steps until the file "asked" is there."""
     steps = 0
+    pace = [slow]  # whose content is no setting of the loss
 
     def loss(out: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         nonlocal steps
         steps += 1
-        if slow:
+        if pace[0]:
             say("step")
             time.sleep(0.3)  # long enough for a report behind every step
             while steps > STEPS and not folder.with_name("asked").exists():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import os
 import signal
 import socket
@@ -342,3 +343,18 @@ def test_classical_learners_on_ray_do_without_torch() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=patient(120), check=True
     )
     assert got.stdout.split() == ["talkoot.engines.ray.nodes"]
+
+
+def test_warm_actors_learn_by_what_was_reloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    file = tmp_path / "rates_of_ray.py"
+    got: list[Any] = []
+    for rate in ("0.05", "0.0"):
+        file.write_text(f"import tasks\n\ndef build():\n    return tasks.at_rate({rate})\n")
+        importlib.invalidate_caches()
+        module = importlib.import_module("rates_of_ray") if not got else importlib.reload(got[0])
+        fits = [tk.fit(task(module.build), X, Y, on=on) for on in (tk.Inline(), tk.Ray(2))]
+        assert apart(*(fit.model for fit in fits)) < SAME
+        got.append(module)
+    assert "'rates_of_ray'" in fits[1].note
+    del sys.modules["rates_of_ray"]

@@ -32,6 +32,11 @@ def adamw() -> Any:
     return module, torch.optim.AdamW(module.parameters(), lr=0.01)
 
 
+def at_rate(rate: float) -> Any:
+    module = nn.Linear(5, 1)
+    return module, torch.optim.SGD(module.parameters(), lr=rate)
+
+
 def scheduled() -> Any:
     module, optimizer = momentum()
     return module, optimizer, torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9)

@@ -8,8 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, final
 
+from talkoot.core.engine import Listener
 from talkoot.core.errors import TalkootError
 from talkoot.core.merge import Merge
+from talkoot.core.plan import Plan
+from talkoot.core.run import NodeState
 from talkoot.core.sync import Merged, Round
 from talkoot.core.update import Update
 from talkoot.engines.processes.messages import Answer
@@ -97,3 +100,27 @@ class Answers:
             for node in others:
                 merged[first] = merge.merge({first: merged[first], node: merged.pop(node)})
         return merged
+
+
+def restarted(plan: Plan, before: NodeState | None, after: NodeState, rnd: Round) -> bool:
+    """Whether a node that has been in rounds before did this one without what it had kept, and that matters.
+
+    Only learners of samples leave their state where it is when a worker dies: it is many times an update.
+    """
+    if before is not None or not rnd.index or not plan.learner.samples:
+        return False
+    local, chain = after.now
+    if rnd.delay or rnd.seconds is not None:  # it had gone on by itself
+        return True
+    return plan.learner.carries(local) or any(link is not None for link in chain or ())
+
+
+def note_restarts(listen: Listener, nodes: Sequence[str], rnd: Round) -> None:
+    """Say that nodes go on without the state that they had."""
+    if nodes:
+        names = ", ".join(map(repr, nodes))
+        text = (
+            f"in round {rnd.index} {names} went on in another process, without what it had kept there "
+            "(such as its optimizer's momentum), so the answer is not that of an undisturbed run"
+        )
+        listen("note", {"text": text, "nodes": list(nodes), "round": rnd.index})

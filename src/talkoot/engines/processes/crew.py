@@ -14,7 +14,7 @@ from talkoot.core.errors import NodeError, NodeLost, NodeSilent
 from talkoot.core.plan import Plan
 from talkoot.core.run import NodeState, explain
 from talkoot.core.sync import Merged, Round
-from talkoot.engines.processes.answers import Answers
+from talkoot.engines.processes.answers import Answers, note_restarts
 from talkoot.engines.processes.messages import Answer, Ask
 from talkoot.engines.processes.placement import Placement
 
@@ -245,6 +245,7 @@ class Crew(Nodes, Generic[W]):
         if answer.nodes and seat.round < meeting.rnd.index:
             self.behind.append(answer)
         self.states.update(answer.states)
+        note_restarts(self.listen, answer.restarted, meeting.rnd)
         for node in (*answer.nodes, *answer.failed):
             del seat.todo[node]
         return None

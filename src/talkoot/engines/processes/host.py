@@ -17,7 +17,8 @@ from talkoot.core.sync import Round
 from talkoot.core.update import Update
 from talkoot.engines.counted import Counted
 from talkoot.engines.ordered import OrderedMerge
-from talkoot.engines.processes import wire
+from talkoot.engines.processes import edited, wire
+from talkoot.engines.processes.answers import restarted
 from talkoot.engines.processes.heartbeat import Heartbeat
 from talkoot.engines.processes.messages import Answer, Ask, Load, Packed, Surroundings
 
@@ -45,6 +46,7 @@ class Host:
             if load.setting != self.setting:
                 load.setting.take()
                 self.setting = load.setting
+            edited.forget(load.changed)
             self.plan = _unpack(load.plan, segments)
             self.shards = {node: _unpack(packed, segments) for node, packed in load.shards.items()}
             self.states = _unpack(load.states, segments)
@@ -103,6 +105,7 @@ class Host:
             update=heap.merged(),
             states={node: state for part in parts for node, state in part.states.items()},
             seconds={node: took for part in parts for node, took in part.seconds.items()},
+            restarted=tuple(node for part in parts for node in part.restarted),
         )
 
     def _node(self, index: int, node: str, rnd: Round, model: Any, page: Heartbeat) -> Answer:
@@ -116,10 +119,13 @@ class Host:
         finally:
             with suppress(OSError):  # nobody may be reading any more
                 sys.stdout.flush()
+        assert self.plan is not None
+        began_anew = restarted(self.plan, self.states.get(node), state, rnd)
         self.states[node] = state
         kept = {node: state} if self._tells(state) else {}
         seconds = {node: time.perf_counter() - began}
-        return Answer(nodes=(node,), update=update, states=kept, seconds=seconds)
+        anew = (node,) if began_anew else ()
+        return Answer(nodes=(node,), update=update, states=kept, seconds=seconds, restarted=anew)
 
     def _tells(self, state: NodeState) -> bool:
         """Whether a worker that takes over from this one would miss the state of a node.

@@ -57,6 +57,7 @@ class Load:
         shards: for each node its shard without the large buffers, and those.
         states: states of nodes whose former worker died.
         segments: number of segments that are lent behind this message.
+        changed: modules to be imported anew, if they are asked for.
     """
 
     setting: Surroundings
@@ -64,6 +65,7 @@ class Load:
     shards: Mapping[str, Packed]
     states: Packed
     segments: int
+    changed: tuple[str, ...] = ()
 
 
 class Errand(ABC):
@@ -112,6 +114,7 @@ class Answer:
         failed: nodes that raised, and what.
         states: what nodes keep for themselves, where they keep anything.
         seconds: how long each node worked.
+        restarted: nodes that lack the state that they had before this round, and that mattered.
     """
 
     nodes: tuple[str, ...] = ()
@@ -119,3 +122,4 @@ class Answer:
     failed: Mapping[str, TalkootError] = field(default_factory=dict)
     states: Mapping[str, NodeState] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
+    restarted: tuple[str, ...] = ()

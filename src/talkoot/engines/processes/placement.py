@@ -8,12 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
+from talkoot.core.engine import Listener
 from talkoot.core.errors import DataError, PlanError
 from talkoot.core.plan import Plan
 from talkoot.core.run import NodeState
 from talkoot.core.shard import Shard
 from talkoot.data.source import Source
 from talkoot.engines.processes import wire
+from talkoot.engines.processes.edited import MODULES
 from talkoot.engines.processes.memory import LARGE, Place, Shelf
 from talkoot.engines.processes.messages import Load, Packed, Setting, Surroundings
 
@@ -31,11 +33,13 @@ class Placement:
         plan: its pickle and buffers.
         shards: the same for each node's shard.
         sizes: for each node its rows where all know them, else the bytes of its shard.
+        changed: the user's modules that workers must not take from what they have imported.
     """
 
     plan: tuple[bytes, tuple[bytes | Place, ...]]
     shards: Mapping[str, tuple[bytes, tuple[bytes | Place, ...]]]
     sizes: Mapping[str, int]
+    changed: tuple[str, ...] = ()
 
     @classmethod
     def pack(
@@ -55,23 +59,24 @@ class Placement:
             PlanError: the plan does not pickle.
             DataError: a shard does not pickle.
         """
-        try:
-            dumped = [wire.dump(plan)]
-        except Exception as error:
-            raise PlanError(f"the plan cannot go to worker processes: {error}", cure=_INSTEAD) from error
-        for node, shard in shards.items():
-            try:
-                dumped.append(wire.dump(shard))
-            except Exception as error:
-                raise DataError(
-                    f"its rows cannot go to a worker process: {error}", node=node, cure=_INSTEAD
-                ) from error
+        with MODULES.sent() as changed:
+            dumped = _dumped(plan, shards)
         first, *others = _placed(dumped, place)
         rows = [shard.rows if isinstance(shard, Source) else None for shard in shards.values()]
         known = [count for count in rows if count is not None]
         weights = known if len(known) == len(rows) else [thing.size for thing in dumped[1:]]
         sizes = dict(zip(shards, weights, strict=True))
-        return cls(first, dict(zip(shards, others, strict=True)), sizes)
+        return cls(first, dict(zip(shards, others, strict=True)), sizes, changed)
+
+    def note(self, listen: Listener) -> None:
+        """Say which modules were sent as they are here, if any were."""
+        if self.changed:
+            names = ", ".join(map(repr, self.changed))
+            text = (
+                f"workers got {names} as imported in this process: edited or reloaded since workers "
+                "first used it, or built on such a module"
+            )
+            listen("note", {"text": text, "modules": list(self.changed)})
 
     def load(
         self, nodes: Sequence[str], states: Mapping[str, NodeState], setting: Surroundings
@@ -87,6 +92,7 @@ class Placement:
             shards=shards,
             states=(kept.stream, tuple(map(bytes, kept.buffers))),
             segments=len(numbers),
+            changed=self.changed,
         )
         return load, list(numbers)
 
@@ -109,6 +115,20 @@ def deal(sizes: Mapping[str, int], hands: int) -> list[tuple[str, ...]]:
         held[least].add(node)
         weights[least] += sizes[node] + 1
     return [tuple(node for node in sizes if node in hand) for hand in held]
+
+
+def _dumped(plan: Plan, shards: Mapping[str, Shard]) -> list[wire.Pickled]:
+    try:
+        dumped = [wire.dump(plan)]
+    except Exception as error:
+        raise PlanError(f"the plan cannot go to worker processes: {error}", cure=_INSTEAD) from error
+    for node, shard in shards.items():
+        try:
+            dumped.append(wire.dump(shard))
+        except Exception as error:
+            cause = f"its rows cannot go to a worker process: {error}"
+            raise DataError(cause, node=node, cure=_INSTEAD) from error
+    return dumped
 
 
 def _placed(

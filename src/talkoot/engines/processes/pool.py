@@ -17,7 +17,7 @@ from typing import Any, final
 
 from talkoot.core.errors import NodeLost
 from talkoot.engines.machine import cores
-from talkoot.engines.processes import wire
+from talkoot.engines.processes import edited, wire
 from talkoot.engines.processes.forkserver import ANSWER, ASK, FORK, READY, REAP
 from talkoot.engines.processes.heartbeat import Heartbeat
 from talkoot.engines.processes.starting import Process, can_fork, forked, spawned
@@ -43,6 +43,8 @@ class Server:
         self._lock = threading.Lock()
         self._ready = False
         self._control, theirs = socket.socketpair()
+        if inherit:
+            edited.MODULES.note()
         with theirs:
             start = forked if inherit and can_fork() else spawned
             self._process: Process = start(theirs.fileno(), tuple(modules))

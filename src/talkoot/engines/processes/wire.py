@@ -11,8 +11,10 @@ import os
 import pickle
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any, final
 
 import cloudpickle
@@ -52,6 +54,20 @@ def dump(thing: Any) -> Pickled:
 
     stream = cloudpickle.dumps(thing, protocol=5, buffer_callback=apart)
     return Pickled(stream, tuple(buffers))
+
+
+@contextmanager
+def by_value(modules: Sequence[ModuleType]) -> Iterator[None]:
+    """In this context functions and classes of `modules` are pickled by value, as those of scripts are."""
+    before = cloudpickle.list_registry_pickle_by_value()
+    added = [module for module in modules if module.__name__ not in before]
+    for module in added:
+        cloudpickle.register_pickle_by_value(module)
+    try:
+        yield
+    finally:
+        for module in added:
+            cloudpickle.unregister_pickle_by_value(module)
 
 
 def load(stream: Any, buffers: Sequence[Any]) -> Any:

@@ -9,6 +9,7 @@ it says, and ranks of a group unpickle each other's messages: keep folder and gr
 from __future__ import annotations
 
 import atexit
+import shlex
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -39,6 +40,11 @@ PATIENCE = 5.0  # seconds that the exit of a process waits for a checkpoint unde
 
 
 @final
+class Damaged(DataError):
+    """A checkpoint that is not what was written."""
+
+
+@final
 class Checkpoints:
     """The checkpoints of one run, in one folder that all nodes see.
 
@@ -50,15 +56,16 @@ class Checkpoints:
 
     Args:
         folder: where they are; it need not exist.
-        digest: of the plan. A folder belongs to one plan.
+        settings: of the training, by name. A folder belongs to one training; None where another process has
+            compared them.
         keep: how many of the newest stay.
 
     Raises:
-        PlanError: less than one to keep, or the folder holds checkpoints of another plan.
+        PlanError: less than one to keep, or the folder holds checkpoints of another training.
 
     >>> import tempfile, torch
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     checkpoints = Checkpoints(folder, digest="of my plan")
+    ...     checkpoints = Checkpoints(folder, settings={"batch": "32"})
     ...     module = torch.nn.Linear(2, 1)
     ...     checkpoints.save({"module": module.state_dict(), "step": 7}, 7, None)
     ...     checkpoints.wait()
@@ -67,10 +74,12 @@ class Checkpoints:
     (7, True)
     """
 
-    def __init__(self, folder: str | Path, *, digest: str, keep: int = 2) -> None:
+    def __init__(
+        self, folder: str | Path, *, settings: Mapping[str, str] | None = None, keep: int = 2
+    ) -> None:
         if keep < 1:
             raise PlanError(f"keep={keep} would leave no checkpoint", cure="Keep at least one.")
-        self.folder, self.keep = Folder(Path(folder), digest), keep
+        self.folder, self.keep = Folder(Path(folder), settings), keep
         self._writing: _Writing | None = None
         self._staged: dict[str, Tensor] = {}
         self.folder.check()
@@ -147,8 +156,9 @@ class Checkpoints:
             The step.
 
         Raises:
-            DataError: there is none, a shard file is missing or damaged, or the parameters are others.
-            PlanError: they are checkpoints of another plan.
+            Damaged: a file is missing, cut short, or has changed since it was written.
+            DataError: there is none, or the parameters are others.
+            PlanError: they are checkpoints of another training.
         """
         self.wait()
         found: int | None = _gather(self.latest() if step is None else step, group)[0]
@@ -182,13 +192,18 @@ class Checkpoints:
             raise self._damaged(str(error), step) from error
         join(index.values, tensors, state)
 
-    def _damaged(self, cause: str, step: int) -> DataError:
-        cure = self._cure(step, f", or delete {self.folder.place(step).name}")
-        return DataError(cause, step=f"step {step}", cure=cure)
+    def _damaged(self, cause: str, step: int) -> Damaged:
+        return Damaged(cause, step=f"step {step}", cure=self._cure(step))
 
-    def _cure(self, step: int | None, instead: str = "") -> str:
-        others = [str(each) for each in self.folder.steps() if each != step]
-        return f"Load step={' or '.join(others)}{instead}." if others else "Start anew, in an empty folder."
+    def _cure(self, step: int | None) -> str:
+        """What can be done, as it can be typed."""
+        others = [each for each in self.folder.steps() if each != step]
+        if not others:
+            return "Start again in an empty folder."
+        if step is None or not self.folder.place(step).is_dir():
+            return f"Complete are the steps {', '.join(map(str, others))}."
+        delete = shlex.join(["rm", "-r", str(self.folder.place(step))])
+        return f"Start again after `{delete}`: step {max(others)} is complete."
 
     def _explain(self, error: BaseException, step: int) -> TalkootError:
         """What went wrong in the background."""

@@ -6,7 +6,6 @@ is small and goes to the index. Reading it back runs no code, unlike a pickle.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from torch.distributed.checkpoint.metadata import (
 from torch.distributed.checkpoint.storage import WriteResult
 
 from talkoot.core.errors import DataError
+from talkoot.engines.ranks.checkpoint_folder import sealed, unsealed
 
 
 def split(state: Any) -> tuple[Any, dict[str, Tensor]]:
@@ -101,6 +101,7 @@ class Piece:
         relative_path: the shard file, within the checkpoint.
         offset: its first byte there.
         length: in bytes.
+        crc32: of these bytes.
     """
 
     offsets: Sequence[int]
@@ -108,6 +109,7 @@ class Piece:
     relative_path: str
     offset: int
     length: int
+    crc32: int
     transform_descriptors: ClassVar[tuple[str, ...]] = ()
 
 
@@ -213,17 +215,17 @@ class Index:
         return None
 
     def text(self) -> str:
-        """As JSON. Floats keep every bit."""
-        return json.dumps(asdict(self))
+        """As JSON with a checksum."""
+        return sealed(asdict(self))
 
     @classmethod
     def parse(cls, text: str) -> Index:
         """From JSON.
 
         Raises:
-            ValueError, KeyError, TypeError: it is none.
+            ValueError, KeyError, TypeError: it is none, or has changed since it was written.
         """
-        told = json.loads(text)
+        told = unsealed(text)
         tensors = {
             name: Entry(
                 dtype=entry["dtype"],
@@ -235,11 +237,12 @@ class Index:
         return cls(values=told["values"], tensors=tensors)
 
 
-def _piece(box: ChunkStorageMetadata, place: Any) -> Piece:
+def _piece(box: ChunkStorageMetadata, written: Any) -> Piece:
     return Piece(
         offsets=tuple(box.offsets),
         sizes=tuple(box.sizes),
-        relative_path=place.relative_path,
-        offset=place.offset,
-        length=place.length,
+        relative_path=written.place.relative_path,
+        offset=written.place.offset,
+        length=written.place.length,
+        crc32=written.crc32,
     )

@@ -6,8 +6,9 @@ replicated ones (DDP) are dealt out over the ranks, each written once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
 
@@ -17,18 +18,21 @@ from torch.distributed import ProcessGroup
 from torch.distributed.checkpoint.default_planner import DefaultLoadPlanner, DefaultSavePlanner
 from torch.distributed.checkpoint.filesystem import FileSystemReader, FileSystemWriter
 from torch.distributed.checkpoint.metadata import Metadata, MetadataIndex
-from torch.distributed.checkpoint.planner import LoadPlan, ReadItem, SavePlan
+from torch.distributed.checkpoint.planner import LoadPlan, ReadItem, SavePlan, SavePlanner
 from torch.distributed.checkpoint.state_dict_saver import save
 from torch.distributed.checkpoint.storage import WriteResult
 from torch.distributed.tensor import DTensor
+from torch.futures import Future
 
 from talkoot.core.errors import DataError
 from talkoot.engines.ranks.checkpoint_folder import Folder, write
 from talkoot.engines.ranks.checkpoint_index import Entry, Index, split
 
+_PART = 1 << 22  # bytes that are read at once for a checksum
+
 
 class Unreadable(Exception):
-    """A shard file that is there and long enough but holds something else."""
+    """A shard file that is there and long enough but holds something else than was written."""
 
 
 class Severed(Exception):
@@ -58,15 +62,51 @@ class Writer(FileSystemWriter):
         self._folder.begin(self._step)
         return super().prepare_global_plan(plans)
 
+    def write_data(self, plan: SavePlan, planner: SavePlanner) -> Future[list[WriteResult]]:
+        """At every rank; with checksums of what it wrote."""
+        folder = self._folder.draft(self._step)
+        done: Future[list[WriteResult]] = Future()
+        done.set_result([_summed(each, folder) for each in super().write_data(plan, planner).wait()])
+        return done
+
     def finish(self, metadata: Metadata, results: list[list[WriteResult]]) -> None:
         """At the first rank, when all have written."""
-        super().finish(metadata, results)
+        super().finish(metadata, [[_plain(each) for each in part] for part in results])
         index = Index.of(self._values, metadata, [each for part in results for each in part])
         draft = self._folder.draft(self._step)
         if fault := index.fault(draft):
             raise DataError(fault, cure="The folder must be one that all nodes see.")
         write(draft / Index.FILE, index.text())
         self._folder.complete(self._step, self._keep)
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """Where DCP wrote a piece, and the checksum of its bytes."""
+
+    place: Any
+    crc32: int
+
+
+def _summed(result: WriteResult, folder: Path) -> WriteResult:
+    place = result.storage_data
+    crc = checksum(folder / place.relative_path, place.offset, place.length)
+    return replace(result, storage_data=_Written(place, crc))
+
+
+def _plain(result: WriteResult) -> WriteResult:
+    """As other tools read it from DCP's metadata."""
+    return replace(result, storage_data=result.storage_data.place)
+
+
+def checksum(file: Path, offset: int, length: int) -> int:
+    """The CRC-32 of some bytes of a file."""
+    crc = 0
+    with file.open("rb") as stream:
+        stream.seek(offset)
+        while length > 0 and (part := stream.read(min(length, _PART))):
+            crc, length = zlib.crc32(part, crc), length - len(part)
+    return crc
 
 
 @final
@@ -147,10 +187,23 @@ def read_shards(place: Path, index: Index, tensors: dict[str, Tensor]) -> None:
     for item in planner.create_local_plan().items:
         files.setdefault(metadata.storage_data[item.storage_index].relative_path, []).append(item)
     for file, items in files.items():
+        _check(place / file, [metadata.storage_data[item.storage_index] for item in items])
+    for file, items in files.items():
         try:
             reader.read_data(LoadPlan(items), planner).wait()
         except Exception as error:
             raise Unreadable(f"{place / file} cannot be read ({error})") from error
+
+
+def _check(file: Path, pieces: Sequence[Any]) -> None:
+    """Before anything is touched: the bytes are those that were written."""
+    for piece in {each.offset: each for each in pieces}.values():
+        try:
+            found = checksum(file, piece.offset, piece.length)
+        except OSError as error:
+            raise Unreadable(f"{file} cannot be read ({error})") from error
+        if found != piece.crc32:
+            raise Unreadable(f"{file} has changed since it was written: its checksum is another one")
 
 
 def targets(index: Index, state: Mapping[str, Any], step: int) -> dict[str, Tensor]:

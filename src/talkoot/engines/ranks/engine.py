@@ -44,11 +44,11 @@ class Joined(Engine):
     @contextmanager
     def open(self, plan: Plan, shards: Mapping[str, Shard], listen: Listener = ignore) -> Iterator[Nodes]:
         """Nothing to place: every rank has the plan and reads its nodes' rows."""
-        del listen
-        saving = Saving.into(self.checkpoint if plan.learner.samples else None, plan.digest)
-        nodes = RankNodes(plan, shards, self.group, self.memory, self.pause, saving)
-        yield nodes
-        nodes.finish()
+        saving = Saving.into(self.checkpoint if plan.learner.samples else None, listen)
+        with saving.opened(self.group):
+            nodes = RankNodes(plan, shards, self.group, self.memory, self.pause, saving, listen)
+            yield nodes
+            nodes.finish()
 
     def whole(
         self, plan: Plan, shards: Mapping[str, Shard], schema: Schema, listen: Listener = ignore
@@ -62,7 +62,7 @@ class Joined(Engine):
             schema=schema,
             group=self.group,
             memory=self.memory,
-            saving=Saving.into(self.checkpoint, plan.digest),
+            saving=Saving.into(self.checkpoint, listen),
             pause=self.pause,
             listen=listen,
         )

@@ -70,6 +70,7 @@ class Crew:
     def run(self, listen: Listener) -> Run:
         """Train on them."""
         cargo = Placement.pack(self.plan, self.shards)
+        cargo.note(listen)
         director = Director(
             hire=lambda wait: self._hire(cargo),
             count=self.workers,

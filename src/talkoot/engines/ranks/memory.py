@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import final
 
@@ -18,6 +19,7 @@ class Memory:
     """One rank's own part of a run.
 
     Args:
+        settings: of the run, as its folder of checkpoints holds them; at the first rank.
         trainer: the live module of a plan that meets at every step.
         told: what such a plan has told of itself so far.
         progress: where a plan that meets in rounds stands.
@@ -25,6 +27,7 @@ class Memory:
         said: a round and the answers of nodes in it, to be said again if the other ranks did not hear them.
     """
 
+    settings: Mapping[str, str] | None = None
     trainer: Trainer | None = None
     told: tuple[Outcome, ...] = ()
     progress: Progress | None = None

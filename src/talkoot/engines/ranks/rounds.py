@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import final
+from typing import cast, final
 
-from talkoot.core.engine import Nodes, Progress
+from talkoot.core.context import stream_rng
+from talkoot.core.engine import Listener, Nodes, Progress, ignore
 from talkoot.core.merge import Merge, Sum
 from talkoot.core.plan import Plan
 from talkoot.core.run import NodeState, contribute, explain, meanwhile
@@ -15,14 +16,17 @@ from talkoot.core.shard import Shard
 from talkoot.core.sync import Merged, Round
 from talkoot.core.update import Update
 from talkoot.engines.processes import wire
-from talkoot.engines.processes.answers import Answers
+from talkoot.engines.processes.answers import Answers, note_restarts, restarted
 from talkoot.engines.processes.messages import Answer
 from talkoot.engines.ranks import exchange
 from talkoot.engines.ranks.group import Peers
+from talkoot.engines.ranks.identity import planned, settings
 from talkoot.engines.ranks.memory import Memory
 from talkoot.engines.ranks.pause import GO_ON, SAVE, Pause
 from talkoot.engines.ranks.saving import Saving
 from talkoot.engines.ranks.standing import Standing
+from talkoot.learners.deep.task import Torch, start_seed
+from talkoot.learners.deep.trainer import Trainer
 
 
 @final
@@ -37,6 +41,7 @@ class RankNodes(Nodes):
         memory: what this rank holds from one epoch to the next.
         pause: whether this rank wants all to stop.
         saving: where checkpoints go.
+        listen: hears of nodes that start without the state that they had.
     """
 
     plan: Plan
@@ -45,6 +50,7 @@ class RankNodes(Nodes):
     memory: Memory
     pause: Pause
     saving: Saving = field(default_factory=Saving)
+    listen: Listener = ignore
     wish: int = GO_ON
 
     def resume(self, progress: Progress) -> Progress:
@@ -84,7 +90,12 @@ class RankNodes(Nodes):
     def _loaded(self, progress: Progress) -> Progress:
         """From where the newest checkpoint stands, if there is one."""
         standing = Standing(progress, tuple(self.shards))
-        self.saving.load(standing, self.group)
+        if self.saving.checkpoints is not None:
+            told = None
+            if self.group.rank == 0:
+                seed = start_seed(stream_rng(self.plan.seed, "init"))
+                told = settings(self.plan, self.shards, Trainer(cast(Torch, self.plan.learner), seed))
+            self.saving.begin(standing, self.group, told, planned(self.plan, self.shards))
         return standing.progress
 
     def round(self, rnd: Round, model: object) -> Merged:
@@ -100,6 +111,8 @@ class RankNodes(Nodes):
         heard = Answers(rnd=rnd, message=None, apart=_apart(self.plan, rnd))
         told = finish()
         self.wish = max(wish for wish, _ in told)
+        anew = [node for _, answers in told for answer in answers for node in answer.restarted]
+        note_restarts(self.listen, anew, rnd)
         for answer in (answer for _, answers in told for answer in answers):
             heard.add(answer)
         return heard.merged(self.plan.merge)
@@ -121,12 +134,16 @@ class RankNodes(Nodes):
 
     def _answer(self, node: str, rnd: Round, model: object) -> Answer:
         began = time.perf_counter()
-        state = self.memory.states.get(node, NodeState())
+        before = self.memory.states.get(node)
         try:
-            update, self.memory.states[node] = contribute(self.plan, model, self.shards[node], state, rnd)
+            state = before or NodeState()
+            update, state = contribute(self.plan, model, self.shards[node], state, rnd)
         except Exception as error:
             return Answer(failed={node: explain(error, node, rnd)})
-        return Answer(nodes=(node,), update=update, seconds={node: time.perf_counter() - began})
+        self.memory.states[node] = state
+        anew = (node,) if restarted(self.plan, before, state, rnd) else ()
+        seconds = {node: time.perf_counter() - began}
+        return Answer(nodes=(node,), update=update, seconds=seconds, restarted=anew)
 
     def _meanwhile(self, rnd: Round, nodes: Sequence[str]) -> None:
         for node in nodes:
@@ -147,6 +164,7 @@ def together(merge: Merge, answers: Sequence[Answer]) -> Answer:
         update=merge.merge(updates),
         failed={node: error for answer in answers for node, error in answer.failed.items()},
         seconds={node: took for answer in answers for node, took in answer.seconds.items()},
+        restarted=tuple(node for answer in answers for node in answer.restarted),
     )
 
 

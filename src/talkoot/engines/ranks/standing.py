@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ class Standing:
 
     progress: Progress
     nodes: tuple[str, ...]
+    unit: ClassVar[str] = "round"
 
     @property
     def steps(self) -> int:
@@ -38,6 +39,10 @@ class Standing:
             "outer": tensors(self.progress.outer),
             "told": [dict(outcome.metrics) for outcome in self.progress.history],
         }
+
+    def outline(self) -> dict[str, Any]:
+        """The same."""
+        return self.state()
 
     def restore(self, state: dict[str, Any]) -> None:
         """Stand there."""

@@ -22,6 +22,7 @@ from talkoot.data.samples import Samples
 from talkoot.engines.processes import wire
 from talkoot.engines.ranks.advice import Advice
 from talkoot.engines.ranks.group import Peers, broken
+from talkoot.engines.ranks.identity import settings
 from talkoot.engines.ranks.memory import Memory
 from talkoot.engines.ranks.pause import GO_ON, SAVE, Pause
 from talkoot.engines.ranks.rounds import hosted
@@ -91,8 +92,11 @@ class Steps:
             Paused: all stop here, as one of them wanted.
         """
         sources = mine(self.shards, self.group.rank, self.group.world, self.task.batch)
-        with self.task.feed(sources, self.plan.seed) as feed:
+        with self.saving.opened(self.group), self.task.feed(sources, self.plan.seed) as feed:
             trainer = self._trainer(feed)
+            if self.saving.checkpoints is not None and self.group.rank == 0 and not trainer.steps:
+                compared = self.memory.settings or settings(self.plan, self.shards, trainer)
+                self.memory.settings = compared
             agree_on_parameters(trainer.module, self.group)
             self._wrap(trainer)
             try:
@@ -127,7 +131,8 @@ class Steps:
     def _catch_up(self, trainer: Trainer) -> None:
         """Go on from where the furthest rank stands; else from the checkpoint; else all from one start."""
         if self._sharded or not self.group.numbers([trainer.steps]).any():
-            self.saving.load(Training(trainer), self.group)
+            most = self.task.steps(self.schema.rows)
+            self.saving.begin(Training(trainer), self.group, self.memory.settings, most)
         if self._sharded:
             return
         marks = self.group.numbers([trainer.steps, _mark(trainer)])

@@ -102,6 +102,7 @@ def crew(plan: Plan, shards: Mapping[str, Shard], listen: Listener, *, engine: R
     """Actors that hold the plan and the shards, as `engine` asks for them; they are kept afterwards."""
     CLUSTER.join(engine.address)
     cargo = Placement.pack(plan, shards, place)
+    cargo.note(listen)
     hands = deal(cargo.sizes, engine.workers)
     berths = HARBOUR.lease(Need(workers=len(hands), cpus=engine.cpus, gpus=engine.gpus))
     nodes = ActorNodes(

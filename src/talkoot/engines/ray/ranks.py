@@ -183,7 +183,9 @@ def train(plan: Plan, shards: Mapping[str, Shard], schema: Schema, listen: Liste
         TalkootError: an actor raised, or actors die again and again, or there are none to be had.
     """
     CLUSTER.join(engine.address)
-    load, segments = Placement.pack(plan, shards, place).load([*shards], {}, Paths.here())
+    cargo = Placement.pack(plan, shards, place)
+    cargo.note(listen)
+    load, segments = cargo.load([*shards], {}, Paths.here())
     job = Train(
         schema=schema,
         timeout=max(TIMEOUT, 2 * engine.silence),

@@ -76,7 +76,7 @@ def difference(
     trainer: Trainer, model: Arrays, local: Inner | None, feed: Feed, source: Samples, ctx: Ctx
 ) -> tuple[Update, Inner]:
     """What the steps until the next meeting change."""
-    _place(trainer, _rebased(model, local), local)
+    _place(trainer, _rebased(model, local), local, ctx.round * (ctx.steps or 0))
     if ctx.seconds is not None:
         seen = _walk_until(trainer, feed, source, time.monotonic() + ctx.seconds)
     else:
@@ -94,7 +94,7 @@ def difference(
 
 def further(trainer: Trainer, local: Inner, feed: Feed, source: Samples, steps: range) -> Inner:
     """Where the node is after some steps more, of which it has not told the others."""
-    _place(trainer, local.now, local)
+    _place(trainer, local.now, local, 0)
     _walk(trainer, feed, source, steps)
     trainer.losses.take()
     return _inner(trainer, local.sent)
@@ -119,10 +119,18 @@ def _rebased(model: Arrays, local: Inner | None) -> Arrays:
     return {**local.now, **since}
 
 
-def _place(trainer: Trainer, at: Arrays, local: Inner | None) -> None:
+def carries(local: Inner) -> bool:
+    """Whether a node that starts without this state goes on otherwise."""
+    state = local.optimizer.get("state", {}).values()
+    moments = any(isinstance(value, torch.Tensor) for each in state for value in each.values())
+    return moments or local.now.keys() != local.sent.keys()
+
+
+def _place(trainer: Trainer, at: Arrays, local: Inner | None, done: int) -> None:
+    """Put the module where the node is; a node that starts `done` steps late has the schedule of then."""
     put(trainer.module, at, trainer.task.buffers)
     if local is None:
-        trainer.restart()
+        trainer.restart(done)
     else:
         trainer.resume(local.optimizer, local.scheduler, local.steps)
 

@@ -23,7 +23,7 @@ from talkoot.core.update import Update
 from talkoot.data.feed import Feed
 from talkoot.data.samples import Samples
 from talkoot.learners.deep.building import build
-from talkoot.learners.deep.inner import Inner, difference, further, gradient
+from talkoot.learners.deep.inner import Inner, carries, difference, further, gradient
 from talkoot.learners.deep.rehearsal import rehearse
 from talkoot.learners.deep.stepper import Stepper
 from talkoot.learners.deep.tensors import KEEP, MEAN, Arrays, everything, put
@@ -202,6 +202,10 @@ class Torch(Learner):
         source = cast(Samples, shard)
         with self.feed([source], ctx.seed) as feed:
             return further(_trainer(self, ctx.seed), local, feed, source, range(stop - ctx.delay, stop))
+
+    def carries(self, local: Inner | None) -> bool:
+        """Whether its optimizer holds anything, such as momentum, or only a part of it was sent."""
+        return local is not None and carries(local)
 
     def feed(self, sources: Sequence[Samples], seed: int) -> Feed:
         """What a process that holds `sources` reads for each step."""

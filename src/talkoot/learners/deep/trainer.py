@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, final
@@ -268,9 +269,13 @@ class Trainer:
         self.optimizer.zero_grad()
         self.losses = Losses(self._cure)
 
-    def restart(self) -> None:
-        """Go on with the optimizer as it was built."""
-        self.resume(*self._fresh, 0)
+    def restart(self, steps: int = 0) -> None:
+        """Go on with the optimizer as it was built, and with its schedule as it is after `steps` steps."""
+        self.resume(*self._fresh, steps)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
+            for _ in range(steps if self.scheduler is not None else 0):
+                self.scheduler.step()
 
     def tensors(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor | None]:
         """The batch on the module's device."""
