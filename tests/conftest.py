@@ -44,6 +44,7 @@ def cluster() -> Iterator[None]:
     from talkoot.engines.ray.cluster import CLUSTER
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("talkoot.engines.ray.hand.START", patient(300))
+        for name in ("hand", "ranks"):
+            patch.setattr(f"talkoot.engines.ray.{name}.START", patient(300))
         yield
     CLUSTER.leave()
