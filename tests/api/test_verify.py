@@ -151,6 +151,12 @@ def test_it_says_how_far_from_the_optimum_each_side_stops() -> None:
     assert verify(Ridge(), X, NUMBERS, nodes=(2,)).shortfalls == ()
 
 
+def test_ridge_iterates_to_the_optimum_on_sparse_bins() -> None:
+    found = verify(make_pipeline(KBinsDiscretizer(4), Ridge()), X, NUMBERS, nodes=(2,))
+    assert found.ok, str(found)
+    assert "ridge__tol=1e-10" in str(found)
+
+
 def test_the_name_of_the_solver_is_no_difference() -> None:
     found = verify(Ridge(solver="lsqr"), X, NUMBERS, nodes=(2,))
     assert found.ok, str(found)

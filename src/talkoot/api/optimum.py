@@ -10,10 +10,8 @@ from sklearn.preprocessing import KBinsDiscretizer, QuantileTransformer
 
 TOL, ROUNDS = 1e-10, 10_000  # that solvers are given
 NEWTON = (LogisticRegression, PoissonRegressor, GammaRegressor, TweedieRegressor)
-STALLS = {
-    "lbfgs": 1e-4,
-    "newton-cg": 1e-5,
-}  # from the optimum, where these of scikit-learn's solvers may stop
+STALLS = {"lbfgs": 1e-4, "newton-cg": 1e-5}  # how far from the optimum scikit-learn's solvers may stop
+ITERATING = ("sparse_cg", "lsqr", "sag", "saga")  # what Ridge may choose by itself
 NARROW = 300  # coefficients up to which a Hessian is formed quickly
 
 
@@ -30,10 +28,13 @@ def tightened(estimator: Any, fitted: Any) -> tuple[Any, str]:
     params, parts, changes = estimator.get_params(deep=True), fitted.get_params(deep=True), dict[str, Any]()
     for name, tol in params.items():
         stem, last = name[: -len("tol")], name.split("__")[-1]
-        if last != "tol" or params.get(f"{stem}max_iter") is None:
+        if last != "tol" or f"{stem}max_iter" not in params:
             continue
-        changes |= {name: min(tol, TOL), f"{stem}max_iter": max(params[f"{stem}max_iter"], ROUNDS)}
-        owner = parts[stem.removesuffix("__")] if stem else fitted
+        owner, most = parts[stem.removesuffix("__")] if stem else fitted, params[f"{stem}max_iter"]
+        if most is not None:
+            changes |= {name: min(tol, TOL), f"{stem}max_iter": max(most, ROUNDS)}
+        elif getattr(owner, "solver_", None) in ITERATING:
+            changes[name] = min(tol, TOL)
         if isinstance(owner, NEWTON) and owner.solver == "lbfgs" and (solver := _newton(owner)):
             changes[f"{stem}solver"] = solver
     for name, part in {"": estimator, **params}.items():

@@ -136,11 +136,7 @@ def _dense(data: Any) -> np.ndarray:
         data = np.ma.filled(data if data.dtype.kind == "f" else data.astype(np.float64), np.nan)
     try:
         X: np.ndarray = np.asarray(data)
-    except (
-        ValueError,
-        TypeError,
-        RuntimeError,
-    ):  # rows of differing length; tensors with gradients, or far away
+    except (ValueError, TypeError, RuntimeError):  # rows of differing length; tensors on a GPU
         raise unreadable(data) from None
     if X.dtype.kind not in "biuf" or X.ndim != 2:
         raise unreadable(data, X)
