@@ -54,6 +54,11 @@ class Samples(Shard, ABC):
         """Whether taking rows costs next to nothing, so that nobody need read ahead."""
         return False
 
+    @property
+    def own_code(self) -> bool:
+        """Whether the user's code makes the rows, which may draw random numbers."""
+        return False
+
     @abstractmethod
     def take(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Some of the rows, in the order of `indices`.
@@ -68,6 +73,16 @@ class Samples(Shard, ABC):
         Raises:
             DataError: what cannot be read, or rows that differ in shape.
         """
+
+    def draw(self, indices: np.ndarray, seeds: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Some of the rows, as `take` gives them, each with random numbers of its own.
+
+        Args:
+            indices: rows of the whole source, (b,) int64 with b of one or more.
+            seeds: of the random numbers of each, (b,) int64 of 0 or more.
+        """
+        del seeds
+        return self.take(indices)
 
     def blocks(self) -> Iterator[Block]:
         """The rows in order; of a shared source the node's own consecutive part."""

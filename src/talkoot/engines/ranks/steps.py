@@ -10,7 +10,6 @@ from typing import Any, cast, final
 
 import torch
 
-from talkoot.core.context import stream_rng
 from talkoot.core.engine import Listener, Run
 from talkoot.core.errors import PlanError
 from talkoot.core.plan import Plan
@@ -18,6 +17,7 @@ from talkoot.core.shard import Schema, Shard
 from talkoot.core.sync import EveryStep, Outcome, Round
 from talkoot.core.update import BUFFER, Update
 from talkoot.data.feed import Feed
+from talkoot.data.generators import start_seed
 from talkoot.data.samples import Samples
 from talkoot.engines.processes import wire
 from talkoot.engines.ranks.advice import Advice
@@ -30,7 +30,7 @@ from talkoot.engines.ranks.wrap import agree_on_parameters, forget_shards, repli
 from talkoot.guards.weigh import Weigh
 from talkoot.learners.deep.rehearsal import rehearse
 from talkoot.learners.deep.stepper import Stepper
-from talkoot.learners.deep.task import Torch, start_seed
+from talkoot.learners.deep.task import Torch
 from talkoot.learners.deep.tensors import Arrays, everything
 from talkoot.learners.deep.trainer import Trainer
 
@@ -110,8 +110,10 @@ class Steps:
 
     def _trainer(self, feed: Feed) -> Trainer:
         if self.memory.trainer is None:
-            trainer = Trainer(self.task, start_seed(stream_rng(self.plan.seed, "init")))
-            rehearse(trainer, feed.at(0))
+            trainer = Trainer(self.task, start_seed(self.plan.seed))
+            first = feed.at(0)
+            with trainer.turn(0, self.group.rank):
+                rehearse(trainer, first)
             self.memory.trainer = trainer
         return self.memory.trainer
 
@@ -144,13 +146,15 @@ class Steps:
         share = self.group.world / self.task.batch
         for step in range(trainer.steps, total):
             batch = feed.at(step)
-            trainer.begin(step, self.group.rank)
-            with broken():
-                trainer.backward(batch, share * batch.rows)
-            trainer.apply()
             ahead -= 1
-            if not ahead or step + 1 == total:
-                ahead = self._report(trainer, trainer.measure(batch))
+            due = not ahead or step + 1 == total
+            with trainer.turn(step, self.group.rank):
+                with broken():
+                    trainer.backward(batch, share * batch.rows)
+                trainer.apply()
+                seen = trainer.measure(batch) if due else {}
+            if due:
+                ahead = self._report(trainer, seen)
                 advice.consider(trainer, total)
 
     def _report(self, trainer: Trainer, seen: Mapping[str, float]) -> int:
@@ -211,7 +215,7 @@ class Steps:
         if not self._sharded:
             return everything(trainer.module, self.task.buffers)
         state: Any = whole_state(trainer.module)
-        whole = Trainer(self.task, self.plan.seed).module
+        whole = Trainer(self.task, trainer.seed).module
         whole.load_state_dict(state)
         return everything(whole, self.task.buffers)
 

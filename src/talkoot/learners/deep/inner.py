@@ -49,11 +49,11 @@ def gradient(trainer: Trainer, model: Arrays, feed: Feed, source: Samples, ctx: 
     put(trainer.module, model, trainer.task.buffers)
     trainer.forget()
     batch = feed.at(ctx.round)
-    trainer.begin(ctx.round, _part(source))
-    trainer.backward(batch)
-    loss, rows = trainer.losses.take()
-    said = {name: _moved(tensor, model[name]) for name, tensor in trainer.named.items()}
-    return Update(values={**said, **_seen(trainer, loss / rows, batch)}, weight=float(rows))
+    with trainer.turn(ctx.round, _part(source)):
+        trainer.backward(batch)
+        loss, rows = trainer.losses.take()
+        said = {name: _moved(tensor, model[name]) for name, tensor in trainer.named.items()}
+        return Update(values={**said, **_seen(trainer, loss / rows, batch)}, weight=float(rows))
 
 
 def _moved(tensor: torch.Tensor, before: np.ndarray) -> np.ndarray:
@@ -80,7 +80,9 @@ def difference(
     names = fragment(list(now), ctx.round, ctx.fragments)
     said = {name: now[name] - model[name] for name in names}
     inner = _inner(trainer, {name: now[name] for name in names})
-    seen = _seen(trainer, loss / max(1, rows), feed.at(trainer.steps))
+    next_batch = feed.at(trainer.steps)
+    with trainer.turn(trainer.steps, _part(source)):
+        seen = _seen(trainer, loss / max(1, rows), next_batch)
     return Update(values={**said, **seen}, weight=float(rows)), inner
 
 
@@ -130,9 +132,9 @@ def _walk(trainer: Trainer, feed: Feed, source: Samples, steps: range) -> None:
     """Take steps by this node's samples alone."""
     for step in steps:
         batch = feed.at(step)
-        trainer.begin(step, _part(source))
-        trainer.backward(batch)
-        trainer.apply()
+        with trainer.turn(step, _part(source)):
+            trainer.backward(batch)
+            trainer.apply()
 
 
 def _walk_until(trainer: Trainer, feed: Feed, source: Samples, end: float) -> None:

@@ -21,6 +21,7 @@ from talkoot.core.shard import Schema, Shard
 from talkoot.core.sync import EveryStep, Rounds, Sync
 from talkoot.core.update import Update
 from talkoot.data.feed import Feed
+from talkoot.data.generators import start_seed
 from talkoot.data.samples import Samples
 from talkoot.learners.deep.building import build
 from talkoot.learners.deep.inner import Inner, difference, further, gradient
@@ -146,7 +147,8 @@ class Torch(Learner):
     def init(self, schema: Schema, rng: np.random.Generator) -> Arrays:
         """The parameters as `build` makes them, a function of the seed."""
         del schema
-        return everything(_trainer(self, start_seed(rng)).module, self.buffers)
+        trainer = _HERE.trainer = Trainer(self, int(rng.integers(2**31)))  # not one that a fit has trained
+        return everything(trainer.module, self.buffers)
 
     def outer(self) -> Outer:
         """Add the mean difference."""
@@ -165,11 +167,13 @@ class Torch(Learner):
         source = cast(Samples, shard)
         if not source.rows:
             return Update(), local
-        trainer = _trainer(self, ctx.seed)
+        trainer = _trainer(self, start_seed(ctx.seed))
         with self.feed([source], ctx.seed) as feed:
             if local is None:
                 put(trainer.module, model, self.buffers)
-                rehearse(trainer, feed.at(0))
+                first = feed.at(0)
+                with trainer.turn(0, 0):
+                    rehearse(trainer, first)
             if ctx.gradient:
                 return gradient(trainer, model, feed, source, ctx), None
             return difference(trainer, model, local, feed, source, ctx)
@@ -179,9 +183,9 @@ class Torch(Learner):
         if local is None or not ctx.delay or ctx.steps is None:
             return local
         stop = (ctx.round + 1) * ctx.steps
-        source = cast(Samples, shard)
+        source, trainer = cast(Samples, shard), _trainer(self, start_seed(ctx.seed))
         with self.feed([source], ctx.seed) as feed:
-            return further(_trainer(self, ctx.seed), local, feed, source, range(stop - ctx.delay, stop))
+            return further(trainer, local, feed, source, range(stop - ctx.delay, stop))
 
     def feed(self, sources: Sequence[Samples], seed: int) -> Feed:
         """What a process that holds `sources` reads for each step."""
@@ -201,11 +205,6 @@ def _name(function: Any) -> str:
         return f"{_name(function.func)}({', '.join(given)})"
     said = str(getattr(function, "__qualname__", repr(function)))
     return f"{type(function).__name__}()" if " at 0x" in said else said
-
-
-def start_seed(rng: np.random.Generator) -> int:
-    """Torch's seed when the module is built of which all nodes start."""
-    return int(rng.integers(2**31))
 
 
 def _trainer(task: Torch, seed: int) -> Trainer:

@@ -12,14 +12,13 @@ import torch
 
 from talkoot.core.errors import PlanError
 from talkoot.data.feed import Batch
+from talkoot.data.generators import sample_seeds, turn
 from talkoot.learners.deep.building import build, device_of
 from talkoot.learners.deep.losses import Losses
 from talkoot.learners.deep.tensors import named
 
 if TYPE_CHECKING:
     from talkoot.learners.deep.task import Torch
-
-_PRIME = 1_000_003
 
 
 @final
@@ -41,8 +40,8 @@ class Trainer:
     def __init__(self, task: Torch, seed: int) -> None:
         self.task, self.seed = task, seed
         self.device = device_of(task.device)
-        torch.manual_seed(seed)
-        self.module, self.optimizer, self.scheduler = build(task.build, self.device)
+        with turn(seed):
+            self.module, self.optimizer, self.scheduler = build(task.build, self.device)
         self.module.train()
         self.net: Callable[[torch.Tensor], Any]
         self.hold: Callable[[], AbstractContextManager[Any]]
@@ -61,9 +60,12 @@ class Trainer:
         self.net = torch.compile(net) if self.task.compile else net
         self.hold = hold
 
-    def begin(self, step: int, part: int) -> None:
-        """Random numbers of dropout and the like become a function of (seed, step, part)."""
-        torch.manual_seed(((self.seed * _PRIME + step) * _PRIME + part) % 2**63)
+    def turn(self, step: int, part: int) -> AbstractContextManager[None]:
+        """A step: random numbers of dropout and the like are a function of (seed, step, part).
+
+        The process's random generators are this thread's alone meanwhile.
+        """
+        return turn(int(sample_seeds(self.seed, np.array([step]), np.array([part]))[0]))
 
     def backward(self, batch: Batch, share: float = 1.0) -> None:
         """Add the gradient of the batch's mean loss, times `share`, to what is there, and note the loss.
