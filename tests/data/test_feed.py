@@ -161,8 +161,9 @@ def test_batches_smaller_than_the_number_of_nodes_leave_some_without_rows(source
 @pytest.mark.parametrize(
     ("other", "match"),
     [
-        ((np.zeros((5, 3)), np.zeros(5, int)), r"node 'b': its samples are float32 of shape \(3,\).* of 'a'"),
-        ((np.zeros((5, 2)), np.zeros(5)), r"node 'b': its targets are float32 .* 'a' are int64"),
+        ((np.zeros((5, 3)), np.zeros(5, int)), r"node 'b': its samples are float64 of shape \(3,\).* of 'a'"),
+        ((np.zeros((5, 2), int), np.zeros(5, int)), r"node 'b': its samples are int64 .* 'a' are float64"),
+        ((np.zeros((5, 2)), np.zeros(5)), r"node 'b': its targets are float64 .* 'a' are int64"),
         (np.zeros((5, 2)), r"node 'b': its targets are missing, .* 'a'"),
     ],
 )

@@ -17,6 +17,7 @@ from talkoot.data.samples_base import Samples
 
 Arrays = tuple[np.ndarray, np.ndarray | None]  # X and y
 RUN = 16  # steps that are read at once at most
+_KINDS = {"b": "booleans", "i": "whole numbers", "u": "whole numbers", "f": "floats"}  # by numpy's letters
 RUN_BYTES = 4 << 20  # of the batches that are read at once
 
 
@@ -195,7 +196,7 @@ def _joined(parts: Sequence[Arrays]) -> Batch:
 def _same(first: str, ours: Arrays, node: str, theirs: Arrays) -> None:
     """Refuse samples that cannot stand in one batch."""
     for what, a, b in zip(("samples", "targets"), ours, theirs, strict=True):
-        here, there = (None if v is None else (v.shape[1:], v.dtype) for v in (b, a))
+        here, there = (None if v is None else (v.shape[1:], _KINDS[v.dtype.kind]) for v in (b, a))
         if here != there:
             shown = [f"{v.dtype} of shape {v.shape[1:]}" if v is not None else "missing" for v in (b, a)]
             raise DataError(

@@ -12,7 +12,7 @@ import numpy as np
 from talkoot.core.errors import DataError
 from talkoot.data.generators import generators, put_back, turn
 from talkoot.data.samples_arrays import from_arrays
-from talkoot.data.samples_base import Samples, array, plain
+from talkoot.data.samples_base import Samples, array, as_numpy, readable
 
 
 @final
@@ -115,12 +115,11 @@ def _check_repeats(samples: DatasetSamples, name: str) -> None:
 
 def _stack(values: Sequence[Any], *, target: bool = False) -> np.ndarray:
     what = "targets" if target else "items"
-    arrays = [np.asarray(v.detach() if hasattr(v, "detach") else v) for v in values]
+    arrays = [np.asarray(as_numpy(value)) for value in values]
     shapes = sorted({a.shape for a in arrays})
     if len(shapes) > 1:
         raise DataError(
             f"the dataset's {what} differ in shape: {shapes[0]} and {shapes[1]}",
             cure="Pad or resize them in the dataset.",
         )
-    found = array(np.stack(arrays), target=target)
-    return found.astype(plain(found.dtype, target=target), copy=False)
+    return readable(array(np.stack(arrays), target=target), target=target)

@@ -37,13 +37,25 @@ def rehearse(trainer: Trainer, batch: Batch) -> None:
         raise PlanError(
             f"the module or the loss cannot take the samples, X {_said(batch.X)}, "
             f"y {_said(batch.y)}: {type(error).__name__}: {str(error).rstrip('.')}{_place(error)}",
-            cure="Try module(X) and loss(module(X), y) with such tensors by hand.",
+            cure=_cure(batch, error),
         ) from error
     _check_used(trainer.module)
     trainer.unwrap()
     with torch.no_grad():
         for name, buffer in trainer.module.named_buffers():
             buffer.copy_(kept[name])
+
+
+def _cure(batch: Batch, error: Exception) -> str:
+    """What to try; where floats meet whole numbers, which of the two to change."""
+    kind = batch.X.dtype.kind
+    if kind != "f" and any(word in str(error) for word in ("dtype", "type", "Float", "float")):
+        what = "booleans" if kind == "b" else "whole numbers"
+        return (
+            f"X holds {what}, which come to the module as they are: write x.float() in forward(), or make "
+            "them floats in the data."
+        )
+    return "Try module(X) and loss(module(X), y) with such tensors by hand."
 
 
 def _place(error: Exception) -> str:

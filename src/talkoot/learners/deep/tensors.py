@@ -74,6 +74,16 @@ def arrays(module: torch.nn.Module, rules: Mapping[str, str]) -> Arrays:
     return {name: _array(tensor) for name, tensor in named(module, rules)}
 
 
+def floats_of(module: torch.nn.Module) -> torch.dtype:
+    """The floats that a module computes with: those of its first parameter of floats, or torch's own.
+
+    >>> floats_of(torch.nn.Linear(1, 1).double())
+    torch.float64
+    """
+    kinds = (parameter.dtype for parameter in module.parameters() if parameter.is_floating_point())
+    return next(kinds, torch.get_default_dtype())
+
+
 def _array(tensor: torch.Tensor) -> np.ndarray:
     whole = not (tensor.is_floating_point() or tensor.is_complex())
     least = torch.float64 if whole else torch.float32  # the mean of whole numbers is none

@@ -15,7 +15,7 @@ from talkoot.data.feed import Batch
 from talkoot.data.generators import sample_seeds, turn
 from talkoot.learners.deep.building import build, device_of
 from talkoot.learners.deep.losses import Losses
-from talkoot.learners.deep.tensors import named
+from talkoot.learners.deep.tensors import floats_of, named
 
 if TYPE_CHECKING:
     from talkoot.learners.deep.task import Torch
@@ -32,6 +32,7 @@ class Trainer:
     Attributes:
         module: the module itself.
         net: what is called: the module, or what an engine wraps around it.
+        dtype: what floats of samples and targets become for it.
         hold: gives a context in which gradients are not exchanged yet.
         steps: optimizer steps done.
         losses: since somebody asked.
@@ -42,6 +43,7 @@ class Trainer:
         self.device = device_of(task.device)
         with turn(seed):
             self.module, self.optimizer, self.scheduler = build(task.build, self.device)
+        self.dtype = floats_of(self.module)
         self.module.train()
         self.net: Callable[[torch.Tensor], Any]
         self.hold: Callable[[], AbstractContextManager[Any]]
@@ -172,8 +174,13 @@ class Trainer:
         return self._there(batch.X), None if batch.y is None else self._there(batch.y)
 
     def _there(self, array: np.ndarray) -> torch.Tensor:
-        """On the device; from pinned memory a GPU fetches it without keeping this process waiting."""
+        """On the device; from pinned memory a GPU fetches it without keeping this process waiting.
+
+        Floats become those of the module, whole numbers and booleans stay what they are.
+        """
         tensor = torch.from_numpy(array)
+        if tensor.is_floating_point():
+            tensor = tensor.to(self.dtype)
         if self.device.type == "cuda":
             tensor = tensor.pin_memory()
         return tensor.to(self.device, non_blocking=True)
