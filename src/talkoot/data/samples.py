@@ -14,6 +14,7 @@ from talkoot.data.arrays import ArrayShard
 from talkoot.data.dtypes import is_whole
 from talkoot.data.files import FileShard
 from talkoot.data.memory import is_sparse
+from talkoot.data.names import refuse_meanings
 from talkoot.data.paths import are_paths
 from talkoot.data.roles import Roles
 from talkoot.data.samples_arrays import ArraySamples, from_arrays
@@ -39,7 +40,8 @@ def samples(data: Any, target: Any = None, *, columns: Sequence[str] | None = No
             - a tuple (X, y) of arrays;
             - a map-style dataset of items x or (x, y), such as those of torch;
             - `tk.images(...)`, `tk.tokens(...)`, or `tk.shards(...)` of whole files or dense arrays;
-            - a dict of named nodes: ``{"cleveland": any of these, ...}``.
+            - a dict of named nodes: ``{"cleveland": any of these, ...}``. Names that mean something else,
+              such as "validation" or "input_ids", are refused.
         target: the target's column name for tables and files; an array for arrays and tables.
         columns: the feature columns; all others by default. Number columns become one matrix; a column of
             lists of one length, such as images or windows of tokens, is taken alone.
@@ -60,6 +62,7 @@ def samples(data: Any, target: Any = None, *, columns: Sequence[str] | None = No
         return {"node0": _source("node0", data, roles)}
     if not data:
         raise DataError("the dict of nodes is empty", cure='Give {"name": rows, ...}.')
+    refuse_meanings(map(str, data))
     if isinstance(data, Shards) and target is None:
         roles = replace(roles, target=data.target)
     if roles.target is not None and roles.name("target") is None:

@@ -25,7 +25,7 @@ def of(dtype: torch.dtype) -> Any:
 
 @pytest.mark.parametrize("name", DTYPES)
 def test_floats_become_those_of_the_module(name: str) -> None:
-    data = X.astype(np.float64) if name == "float64" else torch.from_numpy(X).to(DTYPES[name])
+    data: Any = X.astype(np.float64) if name == "float64" else torch.from_numpy(X).to(DTYPES[name])
     plain = X if name == "float64" else data.float().numpy()
     one = tk.fit(task(), data, Y.astype(np.float64), on=tk.Inline()).model
     assert apart(one, tk.fit(task(), plain, Y, on=tk.Inline()).model) < SAME
