@@ -9,7 +9,7 @@ from typing import Self, final
 import numpy as np
 
 from talkoot.core.context import stream_rng
-from talkoot.core.errors import DataError, PlanError, TalkootError
+from talkoot.core.errors import DataError, PlanError, TalkootError, place_of
 from talkoot.data.ahead import Ahead
 from talkoot.data.generators import sample_seeds
 from talkoot.data.order import Order
@@ -138,15 +138,10 @@ def taken(source: Samples, indices: np.ndarray, seeds: np.ndarray) -> Arrays:
     try:
         return source.draw(indices, seeds)
     except TalkootError as error:
-        raise error.at(node=source.name) from error
-    except (Exception, SystemExit) as error:  # a program that ends while it reads has not read
-        raise DataError(_cause(error), node=source.name, cure="Look at the error above.") from error
-
-
-def _cause(error: BaseException) -> str:
-    if isinstance(error, SystemExit):
-        return f"its dataset ended the program: it called sys.exit({error.code!r})"
-    return f"its samples cannot be read: {type(error).__name__}: {error}"
+        raise error.at(node=source.name) from error.__cause__ or error
+    except Exception as error:
+        cause = f"its samples cannot be read: {type(error).__name__}: {error}{place_of(error)}"
+        raise DataError(cause, node=source.name, cure="See whether all that it reads is there.") from error
 
 
 def apportion(batch: int, rows: Mapping[str, int]) -> dict[str, int]:

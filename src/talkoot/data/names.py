@@ -69,8 +69,8 @@ def refuse_split(names: Iterable[str], by: str) -> None:
     parts = [*names]
     if parts and all(_is_part(_plain(name)) for name in parts):
         raise DataError(
-            f"its values {_listed(parts)} {_name(parts)} parts of one data set, and by= makes a node of each: "
-            "all of it would be trained on",
+            f"its values {_listed(parts)} {_name(parts)} parts of one data set, and by= makes a node of "
+            "each: all of it would be trained on",
             column=by,
             cure="Give the rows to train on alone, without by=. If these are nodes, rename the values.",
         )

@@ -9,7 +9,7 @@ from typing import Any, final
 
 import numpy as np
 
-from talkoot.core.errors import DataError
+from talkoot.core.errors import DataError, TalkootError, place_of
 from talkoot.data.generators import generators, put_back, turn
 from talkoot.data.samples_arrays import from_arrays
 from talkoot.data.samples_base import Samples, array, as_numpy, readable
@@ -65,7 +65,7 @@ class DatasetSamples(Samples):
         for index, seed in zip(indices, seeds, strict=True):
             for generator in drawn:
                 generator.seed(seed)
-            items.append(self.data[index])
+            items.append(_item(self.data, index))
         found = {name for name, generator in others.items() if not generator.is_fresh()}
         if found:
             self.drawn.update(found)
@@ -87,7 +87,7 @@ def from_dataset(name: str, data: Any) -> Samples:
 
 def _from_items(name: str, data: Any) -> DatasetSamples:
     with turn(seed=0):
-        first = data[0] if len(data) else None
+        first = _item(data, 0) if len(data) else None
     if isinstance(first, dict | str) or (isinstance(first, tuple | list) and len(first) != 2):
         raise DataError(
             f"the items of {type(data).__name__} are {type(first).__name__}s",
@@ -97,6 +97,25 @@ def _from_items(name: str, data: Any) -> DatasetSamples:
     if len(data):
         _check_repeats(samples, type(data).__name__)
     return samples
+
+
+def _item(data: Any, index: int) -> Any:
+    """An item.
+
+    Raises:
+        DataError: the dataset raised, or ended the program.
+    """
+    try:
+        return data[index]
+    except TalkootError:
+        raise
+    except SystemExit as error:
+        cause = f"{type(data).__name__} ended the program at item {index}: sys.exit({error.code!r})"
+        cure = "Raise an error there instead, that says what is wrong."
+        raise DataError(f"{cause}{place_of(error)}", cure=cure) from error
+    except Exception as error:
+        cause = f"item {index} of {type(data).__name__} cannot be read: {type(error).__name__}: {error}"
+        raise DataError(f"{cause}{place_of(error)}", cure=f"Try dataset[{index}] by hand.") from error
 
 
 def _check_repeats(samples: DatasetSamples, name: str) -> None:

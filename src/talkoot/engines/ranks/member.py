@@ -80,7 +80,7 @@ class Member:
             said = Broken(epoch.epoch, str(error))
         except Paused as stop:
             said = Left(stop.step, stop.wish == pause.DRAIN, self.pause.terminated)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # sys.exit() in a task is an error of the task
             said = Failed(self._explained(error, epoch.rank))
         self.channel.send(said)
 
@@ -107,7 +107,7 @@ class Member:
     def _tell(self, event: str, facts: Mapping[str, Any]) -> None:
         self.channel.send(Told(event, facts))
 
-    def _explained(self, error: Exception, rank: int) -> TalkootError:
+    def _explained(self, error: BaseException, rank: int) -> TalkootError:
         """The error with its traceback, and where it was."""
         trainer = self.memory.trainer
         when = "before the first step" if trainer is None else f"step {trainer.steps}"

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import copy
-import os
-import traceback
 import warnings
 
 import torch
 
-import talkoot
-from talkoot.core.errors import PlanError, TalkootError
+from talkoot.core.errors import PlanError, TalkootError, place_of
 from talkoot.data.feed import Batch
 from talkoot.learners.deep.trainer import Trainer
 
@@ -36,7 +33,7 @@ def rehearse(trainer: Trainer, batch: Batch) -> None:
     except Exception as error:
         raise PlanError(
             f"the module or the loss cannot take the samples, X {_said(batch.X)}, "
-            f"y {_said(batch.y)}: {type(error).__name__}: {str(error).rstrip('.')}{_place(error)}",
+            f"y {_said(batch.y)}: {type(error).__name__}: {str(error).rstrip('.')}{place_of(error)}",
             cure=_cure(batch, error),
         ) from error
     _check_used(trainer.module)
@@ -56,17 +53,6 @@ def _cure(batch: Batch, error: Exception) -> str:
             "them floats in the data."
         )
     return "Try module(X) and loss(module(X), y) with such tensors by hand."
-
-
-def _place(error: Exception) -> str:
-    """The last line of it that is the user's own, if one is."""
-    libraries = [os.path.dirname(torch.__file__), os.path.dirname(talkoot.__file__)]
-    lines = [
-        f" ({frame.filename}, line {frame.lineno})"
-        for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith((*libraries, "<"))
-    ]
-    return lines[-1] if lines else ""
 
 
 def _few(batch: Batch) -> Batch:
