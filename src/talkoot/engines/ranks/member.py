@@ -15,7 +15,7 @@ from talkoot.core.errors import TalkootError
 from talkoot.core.plan import Plan
 from talkoot.core.run import explain, run
 from talkoot.core.shard import Shard
-from talkoot.engines.processes.host import Host
+from talkoot.engines.processes.host import Host, missing_module
 from talkoot.engines.ranks import pause
 from talkoot.engines.ranks.channel import Channel
 from talkoot.engines.ranks.engine import Joined
@@ -111,7 +111,7 @@ class Member:
         """The error with its traceback, and where it was."""
         trainer = self.memory.trainer
         when = "before the first step" if trainer is None else f"step {trainer.steps}"
-        return explain(error, f"rank {rank}", when)
+        return explain(missing_module(error) or error, f"rank {rank}", when)
 
 
 def serve(channel: Channel, desk: Host, job: Train) -> None:
@@ -124,6 +124,6 @@ def serve(channel: Channel, desk: Host, job: Train) -> None:
     """
     if desk.trouble is not None or desk.plan is None:
         error = desk.trouble or RuntimeError("it got no plan")
-        channel.send(Failed(explain(error, "a rank", "unpacking")))
+        channel.send(Failed(explain(missing_module(error) or error, "a rank", "unpacking")))
         return
     Member(channel, desk.plan, desk.shards, job).serve()

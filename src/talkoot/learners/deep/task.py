@@ -45,7 +45,9 @@ class Torch(Learner):
     """A module of torch, trained on all nodes: every step, or every so many steps, as the plan's sync says.
 
     Samples come in an order that is a function of the seed, the epoch and the sample's index: the number of
-    nodes does not change it, nor what a step learns from.
+    nodes does not change it, nor what a step learns from. So are the random numbers that a dataset draws for
+    a sample from torch, numpy or Python; those of a step, such as dropout's, follow from seed, step and rank.
+    Floats of samples become those of the module's first parameter; whole numbers stay what they are.
 
     Args:
         build: gives (module, optimizer) or (module, optimizer, scheduler). It is called on every node and
