@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from patience import patient
 from talkoot.data.generators import generators, put_back, sample_seeds, turn
 from talkoot.data.samples import samples
 
@@ -82,7 +83,7 @@ def test_turns_are_one_at_a_time_and_in_order() -> None:
         for thread in threads:
             thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(patient(30))
     assert all(found["a", step] == found["b", step] for step in range(20))
     assert len(order) == 40
 
@@ -101,7 +102,7 @@ def test_who_waits_too_long_for_a_turn_is_told(monkeypatch: pytest.MonkeyPatch) 
     with turn():
         waiting = threading.Thread(target=wait)
         waiting.start()
-        waiting.join(30)
+        waiting.join(patient(30))
     assert "another fit in this process" in str(errors[0])
     with turn():
         pass

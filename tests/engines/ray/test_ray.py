@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -171,7 +172,7 @@ def test_a_cluster_of_somebody_else_that_cannot_grow_is_not_waited_for(
     from talkoot.engines.ray.cluster import CLUSTER
 
     monkeypatch.setattr(CLUSTER, "address", "joined")
-    ends = time.monotonic() + 60
+    ends = time.monotonic() + patient(60)
     while CLUSTER.grows and time.monotonic() < ends:  # its first report comes some seconds after its start
         time.sleep(0.2)
     monkeypatch.setattr(berths, "placement_group", None)  # nothing is asked of it

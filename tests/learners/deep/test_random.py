@@ -16,6 +16,7 @@ from torch import nn
 from torch.nn.functional import mse_loss
 
 import talkoot as tk
+from patience import patient
 
 ENGINES = {"Inline": tk.Inline(), "Inline(threads=2)": tk.Inline(threads=2), "Local": tk.Local(2)}
 SYNCS = {"every step": tk.every_step(), "every 4 steps": tk.every(steps=4)}
@@ -131,7 +132,7 @@ def test_fits_on_threads_at_the_same_time_are_functions_of_their_seeds() -> None
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(patient(60))
     assert [apart(beside[seed], one) for seed, one in enumerate(alone)] == [0, 0, 0]
     assert random.random() == want
 
