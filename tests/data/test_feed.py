@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import random
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -50,6 +52,34 @@ class Slow:
         if index == self.broken:
             raise OSError("the disk is gone")
         return np.full(3, index, np.float32), index
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Far(Samples):
+    """Rows that are far away, and say when they were read."""
+
+    read: list[int] = field(default_factory=list)
+
+    @property
+    def rows(self) -> int:
+        return ROWS
+
+    def take(self, indices: np.ndarray) -> tuple[np.ndarray, None]:
+        self.read.extend(indices.tolist())
+        return np.repeat(indices[:, np.newaxis], 3, axis=1), None
+
+
+class Random:
+    """A dataset that draws from every generator there is, each item from some of them."""
+
+    def __len__(self) -> int:
+        return 50
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, float]:
+        drawn = [torch.rand(2), torch.full((1,), index), torch.zeros(2)]
+        if index % 5 == 3:
+            drawn[2] = torch.tensor([np.random.rand(), np.random.normal()])
+        return torch.cat(drawn).float(), random.random() if index % 7 == 3 else 0.0
 
 
 @pytest.fixture(params=["arrays", "files", "dataset", "map"])
@@ -131,8 +161,9 @@ def test_batches_smaller_than_the_number_of_nodes_leave_some_without_rows(source
 @pytest.mark.parametrize(
     ("other", "match"),
     [
-        ((np.zeros((5, 3)), np.zeros(5, int)), r"node 'b': its samples are float32 of shape \(3,\).* of 'a'"),
-        ((np.zeros((5, 2)), np.zeros(5)), r"node 'b': its targets are float32 .* 'a' are int64"),
+        ((np.zeros((5, 3)), np.zeros(5, int)), r"node 'b': its samples are float64 of shape \(3,\).* of 'a'"),
+        ((np.zeros((5, 2), int), np.zeros(5, int)), r"node 'b': its samples are int64 .* 'a' are float64"),
+        ((np.zeros((5, 2)), np.zeros(5)), r"node 'b': its targets are float64 .* 'a' are int64"),
         (np.zeros((5, 2)), r"node 'b': its targets are missing, .* 'a'"),
     ],
 )
@@ -143,13 +174,55 @@ def test_nodes_whose_samples_differ_are_both_named(other: Any, match: str) -> No
 
 
 def test_the_next_steps_are_read_before_they_are_asked_for() -> None:
-    data = Slow()
-    with Feed([samples(data)["node0"]], batch=8, seed=0, prefetch=3) as feed:
+    data = Far(name="a")
+    with Feed([data], batch=8, seed=0, prefetch=3) as feed:
         feed.at(0)
         assert soon(lambda: len(data.read) >= 8 * 4)
         time.sleep(0.05)
         assert len(data.read) <= 1 + 8 * (1 + 3 + 16), "but not all of them"
         assert len(threads()) == 1
+
+
+def test_what_the_users_code_makes_is_read_by_the_thread_that_trains() -> None:
+    data = Slow()
+    with Feed([samples(data)["node0"]], batch=8, seed=0, prefetch=3) as feed:
+        before = len(data.read)
+        feed.at(0)
+        feed.at(0)
+        assert threads() == []
+        assert len(data.read) == before + 8, "a batch that is asked for twice is read once"
+
+
+@pytest.mark.parametrize("nodes", [1, 2, 3])
+def test_each_sample_draws_random_numbers_of_its_own_whoever_reads_it(nodes: int) -> None:
+    shares = samples(Random())["node0"].share([f"node{i}" for i in range(nodes)])
+    feeds = [Feed([share], batch=16, seed=5) for share in shares]
+    want = [_drawn(samples(Random())["node0"], step, seed=5) for step in range(8)]
+    for step in (3, 0, 7, 7, 5):
+        np.random.seed(step)
+        torch.rand(step + 1)
+        parts = [feed.at(step) for feed in feeds]
+        assert np.array_equal(np.concatenate([part.X for part in parts]), want[step][0])
+        assert np.array_equal(np.concatenate([part.y for part in parts if part.y is not None]), want[step][1])
+    for feed in feeds:
+        feed.close()
+    every = np.concatenate([X[:, 0] for X, _ in want])
+    assert len(np.unique(every)) == len(every), "in every epoch others"
+    assert not np.array_equal(_drawn(samples(Random())["node0"], 0, seed=6)[0], want[0][0])
+
+
+def _drawn(source: Samples, step: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    with Feed([source], batch=16, seed=seed) as feed:
+        batch = feed.at(step)
+    assert batch.y is not None
+    return batch.X, batch.y
+
+
+def test_nodes_with_datasets_of_their_own_draw_other_numbers() -> None:
+    nodes = samples({"a": Random(), "b": Random()})
+    with Feed(list(nodes.values()), batch=50, seed=0) as feed:
+        batch = feed.at(0)
+    assert len(np.unique(batch.X[:, 0])) == 100
 
 
 @pytest.mark.parametrize("prefetch", [0, 2])
@@ -168,7 +241,7 @@ def test_an_error_is_raised_where_it_is_met_with_the_node_and_may_be_tried_again
 
 
 def test_closing_ends_the_thread_at_once_and_twice_is_fine() -> None:
-    feed = Feed([samples(Slow())["node0"]], batch=8, seed=0)
+    feed = Feed([Far(name="a")], batch=8, seed=0)
     feed.at(0)
     assert len(threads()) == 1
     feed.close()

@@ -82,10 +82,16 @@ def odd() -> None:
     raise Odd("odd ", "one")
 
 
+def environ() -> None:
+    """Raise what an environment variable holds."""
+    raise KeyError(f"the environment is {os.environ.get('TALKOOT_TEST')!r}")
+
+
 ACTIONS: Mapping[str, Callable[[], Any]] = {
     "raise": lambda: [][1],
     "refuse": refuse,
     "odd": odd,
+    "environ": environ,
     "sys.exit": lambda: sys.exit(3),
     "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
     "stop": lambda: os.kill(os.getpid(), signal.SIGSTOP),

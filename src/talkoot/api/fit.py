@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, final
@@ -20,6 +21,7 @@ from talkoot.core.plan import Plan
 from talkoot.core.shard import Schema
 from talkoot.core.sync import Outcome, Sync
 from talkoot.core.transform import Transform
+from talkoot.data.generators import put_back, start_seed, turn
 from talkoot.data.samples import samples
 from talkoot.data.shards import Shards, shards
 from talkoot.guards.weigh import weigh
@@ -310,6 +312,17 @@ def _given(
     return found if nodes is None else found.deal(nodes)
 
 
+def _own_random_numbers(plan: Plan) -> AbstractContextManager[None]:
+    """A context after which the caller's random generators are as before, where modules are trained."""
+    return put_back() if plan.learner.samples else nullcontext()
+
+
+def _finished(plan: Plan, done: Run) -> Any:
+    """What a run has learned, built as its nodes have built it."""
+    with turn(start_seed(plan.seed)) if plan.learner.samples else nullcontext():
+        return plan.learner.finish(done.model)
+
+
 def _done(job: Job, log: str | Path | None, progress: bool | None) -> Fit:
     began = time.perf_counter()
     heard: list[Event] = []
@@ -317,8 +330,9 @@ def _done(job: Job, log: str | Path | None, progress: bool | None) -> Fit:
         log, progress = None, False
     with watched(log, progress, heard) as listen, told(job, listen):
         schema, bound = job.agree(listen)
-        done = job.execute(schema, bound, listen)
-        model = job.plan.learner.finish(done.model)
+        with _own_random_numbers(job.plan):
+            done = job.execute(schema, bound, listen)
+            model = _finished(job.plan, done)
     seconds, path = time.perf_counter() - began, None if log is None else Path(log)
     texts = [str(event["text"]) for event in heard if event["event"] in ("note", "advice")]
     note = "; ".join(dict.fromkeys(texts))

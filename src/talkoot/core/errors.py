@@ -15,8 +15,26 @@ TalkootError (ValueError)
 
 from __future__ import annotations
 
+import os
+import sysconfig
+import traceback
 from functools import partial
 from typing import Any, final
+
+
+def place_of(error: BaseException) -> str:
+    """The last line of an error's traceback that is the user's own, as the end of a sentence.
+
+    >>> place_of(KeyError("raised nowhere"))
+    ''
+    """
+    libraries = (sysconfig.get_path("stdlib"), os.path.dirname(os.path.dirname(__file__)), "<")
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith(libraries) and "site-packages" not in frame.filename
+    ]
+    return f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
 
 
 class TalkootError(ValueError):

@@ -8,13 +8,16 @@ from typing import Self, final
 
 import numpy as np
 
-from talkoot.core.errors import DataError, PlanError, TalkootError
+from talkoot.core.context import stream_rng
+from talkoot.core.errors import DataError, PlanError, TalkootError, place_of
 from talkoot.data.ahead import Ahead
+from talkoot.data.generators import sample_seeds
 from talkoot.data.order import Order
 from talkoot.data.samples_base import Samples
 
 Arrays = tuple[np.ndarray, np.ndarray | None]  # X and y
 RUN = 16  # steps that are read at once at most
+_KINDS = {"b": "booleans", "i": "whole numbers", "u": "whole numbers", "f": "floats"}  # by numpy's letters
 RUN_BYTES = 4 << 20  # of the batches that are read at once
 
 
@@ -40,7 +43,9 @@ class Feed:
 
     Step s covers positions s * batch to (s + 1) * batch of the order of the whole source. Where nodes
     share a source, node i of n reads positions batch * i // n to batch * (i + 1) // n of these, so that
-    together they read what one node would, in its order. Sources that are not ready are read ahead.
+    together they read what one node would, in its order. Sources that are not ready are read ahead, unless
+    the user's own code makes their samples: it may draw from random generators that the training uses too.
+    Its random numbers depend on the seed, the source, the epoch and the row alone.
 
     Args:
         sources: samples of the nodes of this process.
@@ -64,8 +69,11 @@ class Feed:
             name: Order(rows=source.rows, seed=seed, key=name, groups=source.groups)
             for name, source in wholes.items()
         }
+        self._keys = {name: int(stream_rng(seed, "samples", name).integers(2**63)) for name in wholes}
         lazy = prefetch > 0 and not all(source.ready for source in sources)
-        self._ahead = Ahead(self._run, prefetch) if lazy else None
+        here = any(source.own_code for source in sources)
+        self._ahead = Ahead(self._run, prefetch) if lazy and not here else None
+        self._last: tuple[int, Batch] | None = None
         self._most = RUN if any(source.groups for source in sources) else 1
         self._steps = 1  # that are read at once; known once the first is
 
@@ -75,7 +83,11 @@ class Feed:
         Raises:
             DataError: samples that cannot be read, with the node, or two nodes whose samples differ in shape.
         """
-        return self._read(step, 1)[0] if self._ahead is None else self._ahead.at(step)
+        if self._ahead is not None:
+            return self._ahead.at(step)
+        if self._last is None or self._last[0] != step:
+            self._last = step, self._read(step, 1)[0]
+        return self._last[1]
 
     def close(self) -> None:
         """Stop reading ahead."""
@@ -96,33 +108,40 @@ class Feed:
         return batches
 
     def _read(self, step: int, steps: int) -> list[Batch]:
-        slices = [(source, self._indices(source, step, steps)) for source in self._sources]
-        some = [(source, rows) for source, rows in slices if rows.size]
+        slices = [(source, *self._indices(source, step, steps)) for source in self._sources]
+        some = [(source, rows, seeds) for source, rows, seeds in slices if rows.size]
         if not some:
-            X, y = taken(self._sources[0], np.zeros(1, np.int64))
+            X, y = taken(self._sources[0], np.zeros(1, np.int64), np.zeros(1, np.int64))
             return [Batch(X[:0], None if y is None else y[:0], 0)] * steps
-        parts = [(source.name, taken(source, rows.ravel()), rows.shape[1]) for source, rows in some]
+        parts = [
+            (source.name, taken(source, rows.ravel(), seeds.ravel()), rows.shape[1])
+            for source, rows, seeds in some
+        ]
         for name, arrays, _ in parts[1:]:
             _same(parts[0][0], parts[0][1], name, arrays)
         return [_joined([_part(arrays, i, size) for _, arrays, size in parts]) for i in range(steps)]
 
-    def _indices(self, source: Samples, step: int, steps: int) -> np.ndarray:
-        """The rows that a source reads in each of some steps, (steps, rows)."""
+    def _indices(self, source: Samples, step: int, steps: int) -> tuple[np.ndarray, np.ndarray]:
+        """The rows that a source reads in each of some steps, (steps, rows), and the seeds of each."""
         size = self._sizes[source.name]
-        begin, end = (size * part // source.of for part in (source.part, source.part + 1))
-        whole = self._orders[source.whole].at(step * size, (step + steps) * size)
-        return whole.reshape(steps, size)[:, begin:end]
+        mine = slice(*(size * part // source.of for part in (source.part, source.part + 1)))
+        first, last = step * size, (step + steps) * size
+        rows = self._orders[source.whole].at(first, last).reshape(steps, size)[:, mine]
+        if not source.own_code:
+            return rows, rows
+        epochs = (np.arange(first, last) // source.rows).reshape(steps, size)[:, mine]
+        return rows, sample_seeds(self._keys[source.whole], epochs, rows)
 
 
-def taken(source: Samples, indices: np.ndarray) -> Arrays:
+def taken(source: Samples, indices: np.ndarray, seeds: np.ndarray) -> Arrays:
     """Some samples of a node; what goes wrong is an error that names it."""
     try:
-        return source.take(indices)
+        return source.draw(indices, seeds)
     except TalkootError as error:
-        raise error.at(node=source.name) from error
+        raise error.at(node=source.name) from error.__cause__ or error
     except Exception as error:
-        cause = f"its samples cannot be read: {type(error).__name__}: {error}"
-        raise DataError(cause, node=source.name, cure="Look at the error above.") from error
+        cause = f"its samples cannot be read: {type(error).__name__}: {error}{place_of(error)}"
+        raise DataError(cause, node=source.name, cure="See whether all that it reads is there.") from error
 
 
 def apportion(batch: int, rows: Mapping[str, int]) -> dict[str, int]:
@@ -172,7 +191,7 @@ def _joined(parts: Sequence[Arrays]) -> Batch:
 def _same(first: str, ours: Arrays, node: str, theirs: Arrays) -> None:
     """Refuse samples that cannot stand in one batch."""
     for what, a, b in zip(("samples", "targets"), ours, theirs, strict=True):
-        here, there = (None if v is None else (v.shape[1:], v.dtype) for v in (b, a))
+        here, there = (None if v is None else (v.shape[1:], _KINDS[v.dtype.kind]) for v in (b, a))
         if here != there:
             shown = [f"{v.dtype} of shape {v.shape[1:]}" if v is not None else "missing" for v in (b, a)]
             raise DataError(

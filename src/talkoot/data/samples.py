@@ -11,15 +11,17 @@ import numpy as np
 from talkoot.core.errors import DataError
 from talkoot.core.shard import Shard
 from talkoot.data.arrays import ArrayShard
+from talkoot.data.dtypes import is_whole
 from talkoot.data.files import FileShard
 from talkoot.data.memory import is_sparse
+from talkoot.data.names import refuse_meanings
 from talkoot.data.paths import are_paths
 from talkoot.data.roles import Roles
 from talkoot.data.samples_arrays import ArraySamples, from_arrays
 from talkoot.data.samples_base import Samples
-from talkoot.data.samples_columns import check, decoded
+from talkoot.data.samples_columns import check, check_exact, decoded, element, joint
 from talkoot.data.samples_dataset import from_dataset
-from talkoot.data.samples_files import from_files
+from talkoot.data.samples_files import FileSamples, from_files
 from talkoot.data.shards import Shards
 from talkoot.data.tables import as_arrow, is_table
 from talkoot.data.unreadable import SAMPLES, unreadable
@@ -39,10 +41,14 @@ def samples(data: Any, target: Any = None, *, columns: Sequence[str] | None = No
             - a tuple (X, y) of arrays;
             - a map-style dataset of items x or (x, y), such as those of torch;
             - `tk.images(...)`, `tk.tokens(...)`, or `tk.shards(...)` of whole files or dense arrays;
-            - a dict of named nodes: ``{"cleveland": any of these, ...}``.
+            - a dict of named nodes: ``{"cleveland": any of these, ...}``. Names that mean something else,
+              such as "validation" or "input_ids", are refused.
         target: the target's column name for tables and files; an array for arrays and tables.
-        columns: the feature columns; all others by default. Number columns become one float32 matrix; a
-            column of lists of one length, such as images or windows of tokens, is taken alone.
+        columns: the feature columns; all others by default. Number columns become one matrix; a column of
+            lists of one length, such as images or windows of tokens, is taken alone.
+
+    Numbers keep their type. Number columns of a table are int64 where all hold whole numbers (at all nodes),
+    else floats, and whole numbers that float32 does not tell apart are refused among them.
 
     Raises:
         DataError: no rows, lengths that differ, columns that are not there or hold text, files that
@@ -57,6 +63,7 @@ def samples(data: Any, target: Any = None, *, columns: Sequence[str] | None = No
         return {"node0": _source("node0", data, roles)}
     if not data:
         raise DataError("the dict of nodes is empty", cure='Give {"name": rows, ...}.')
+    refuse_meanings(map(str, data))
     if isinstance(data, Shards) and target is None:
         roles = replace(roles, target=data.target)
     if roles.target is not None and roles.name("target") is None:
@@ -67,7 +74,39 @@ def samples(data: Any, target: Any = None, *, columns: Sequence[str] | None = No
             made[str(node)] = _source(str(node), rows, roles)
         except DataError as error:
             raise error.at(node=str(node)) from None
-    return made
+    return _levelled(made)
+
+
+def _levelled(made: dict[str, Samples]) -> dict[str, Samples]:
+    """Number columns are floats at all nodes where they are at one, as they would be in one table."""
+    types = {node: _columns(source) for node, source in made.items()}
+    kinds = {None if kind is None else kind.kind == "f" for kind in types.values()} - {None}
+    if kinds != {True, False}:
+        return made
+    return {
+        node: source if kind is None or kind.kind == "f" else _as_floats(node, source)
+        for (node, source), kind in zip(made.items(), types.values(), strict=True)
+    }
+
+
+def _columns(source: Samples) -> np.dtype[Any] | None:
+    """The type of the number columns of a table or of files; None of other samples."""
+    if isinstance(source, FileSamples):
+        return source.dtype if source.flat else None
+    return source.X.dtype if isinstance(source, ArraySamples) and source.columns else None
+
+
+def _as_floats(node: str, source: Samples) -> Samples:
+    if isinstance(source, FileSamples):
+        return replace(source, dtype=np.dtype(np.float64))
+    assert isinstance(source, ArraySamples)
+    assert isinstance(source.X, np.ndarray)
+    try:
+        for j, name in enumerate(source.columns):
+            check_exact(source.X[:, j], name)
+    except DataError as error:
+        raise error.at(node=node) from None
+    return replace(source, X=source.X.astype(np.float64))
 
 
 def _source(name: str, data: Any, roles: Roles) -> Samples:
@@ -104,9 +143,12 @@ def _pair(data: tuple[Any, ...], roles: Roles) -> tuple[Any, Roles]:
 def _from_table(name: str, data: Any, roles: Roles) -> ArraySamples:
     table, _ = as_arrow(data)
     features, target = roles.features(table.column_names), roles.name("target")
-    check(dict(zip(table.column_names, table.schema.types, strict=True)), features, target)
-    X, y = decoded(table, features, target)
-    return from_arrays(name, X, roles.target if target is None else y)
+    types = dict(zip(table.column_names, table.schema.types, strict=True))
+    check(types, features, target)
+    kinds = [types[feature] for feature in features]
+    X, y = decoded(table, features, target, joint(kinds))
+    flat = all(element(kind) == kind for kind in kinds)
+    return from_arrays(name, X, roles.target if target is None else y, features if flat else ())
 
 
 def _from_shard(name: str, shard: Shard, roles: Roles) -> Samples:
@@ -116,7 +158,8 @@ def _from_shard(name: str, shard: Shard, roles: Roles) -> Samples:
             raise DataError("the data are samples already", cure="Leave target= and columns= out.")
         return replace(shard, name=name, whole=name)
     if isinstance(shard, ArrayShard) and isinstance(shard.X, np.ndarray) and shard.w is None:
-        return from_arrays(name, shard.X, shard.y)
+        whole = all(map(is_whole, shard.layout().dtypes)) and not np.isnan(shard.X).any()
+        return from_arrays(name, shard.X.astype(np.int64) if whole else shard.X, shard.y)
     if isinstance(shard, FileShard) and shard.site is None and shard.roles.weight is None:
         whole = all(part.start == 0 and part.stop is None for part in shard.parts)
         if whole and shard.parts:

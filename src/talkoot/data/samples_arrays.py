@@ -10,7 +10,7 @@ import numpy as np
 
 from talkoot.core.errors import DataError
 from talkoot.data.reading import reading
-from talkoot.data.samples_base import Samples, array, plain
+from talkoot.data.samples_base import Samples, array, readable
 
 
 @final
@@ -62,14 +62,16 @@ class ArraySamples(Samples):
     Args:
         X: features, (rows, ...).
         y: targets, (rows, ...).
+        columns: names of the features, where they are the number columns of a table.
 
     >>> X, y = ArraySamples(name="a", X=np.eye(3), y=np.arange(3)).take(np.array([2, 0]))
     >>> X.dtype, y.tolist()
-    (dtype('float32'), [2, 0])
+    (dtype('float64'), [2, 0])
     """
 
     X: Stored
     y: Stored | None = None
+    columns: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -83,14 +85,20 @@ class ArraySamples(Samples):
 
     def take(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Copies of the rows."""
-        X = self.X.take(indices, axis=0).astype(plain(self.X.dtype), copy=False)
+        X = readable(self.X.take(indices, axis=0))
         if self.y is None:
             return X, None
-        return X, self.y.take(indices, axis=0).astype(plain(self.y.dtype, target=True), copy=False)
+        return X, readable(self.y.take(indices, axis=0), target=True)
 
 
-def from_arrays(name: str, X: Any, y: Any = None) -> ArraySamples:
+def from_arrays(name: str, X: Any, y: Any = None, columns: tuple[str, ...] = ()) -> ArraySamples:
     """Samples of array-likes: numpy arrays, memory maps, torch tensors, nested lists.
+
+    Args:
+        name: the node's name.
+        X: features, (rows, ...).
+        y: targets, (rows, ...).
+        columns: names of the features, where they are the number columns of a table.
 
     Raises:
         DataError: text, rows of several shapes, no rows, or lengths that differ.
@@ -101,4 +109,5 @@ def from_arrays(name: str, X: Any, y: Any = None) -> ArraySamples:
         raise DataError(
             f"X has {len(features)} rows, but the target has {len(targets)}", cure="Give one for each row."
         )
-    return ArraySamples(name=name, X=stored(features), y=None if targets is None else stored(targets))
+    y = None if targets is None else stored(targets)
+    return ArraySamples(name=name, X=stored(features), y=y, columns=columns)

@@ -14,6 +14,7 @@ from talkoot.core.shard import Block, Shard
 from talkoot.data.source import BLOCK_BYTES, cuts
 
 NUMBERS = "biuf"  # numpy's letters of what can be trained on
+MOST = 2**63 - 1  # the largest whole number of torch
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -54,6 +55,11 @@ class Samples(Shard, ABC):
         """Whether taking rows costs next to nothing, so that nobody need read ahead."""
         return False
 
+    @property
+    def own_code(self) -> bool:
+        """Whether the user's code makes the rows, which may draw random numbers."""
+        return False
+
     @abstractmethod
     def take(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Some of the rows, in the order of `indices`.
@@ -62,12 +68,22 @@ class Samples(Shard, ABC):
             indices: rows of the whole source, (b,) int64 with b of one or more.
 
         Returns:
-            X (b, ...): numbers as they are, but float64 as float32; y (b, ...): int64 or float32, or
-            None without a target.
+            X (b, ...): numbers of the type that they have, see `plain`; y (b, ...): int64, or floats of
+            the type that they have, or None without a target.
 
         Raises:
             DataError: what cannot be read, or rows that differ in shape.
         """
+
+    def draw(self, indices: np.ndarray, seeds: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Some of the rows, as `take` gives them, each with random numbers of its own.
+
+        Args:
+            indices: rows of the whole source, (b,) int64 with b of one or more.
+            seeds: of the random numbers of each, (b,) int64 of 0 or more.
+        """
+        del seeds
+        return self.take(indices)
 
     def blocks(self) -> Iterator[Block]:
         """The rows in order; of a shared source the node's own consecutive part."""
@@ -91,14 +107,44 @@ class Samples(Shard, ABC):
 
 
 def plain(dtype: np.dtype[Any], *, target: bool = False) -> np.dtype[Any]:
-    """The type that numbers are trained as.
+    """The type that numbers are read as: their own where torch computes with it.
 
-    >>> plain(np.dtype(np.float64)), plain(np.dtype(np.uint8)), plain(np.dtype(bool), target=True)
-    (dtype('float32'), dtype('uint8'), dtype('int64'))
+    Floats become those of the module when a batch comes to it. Whole numbers and booleans stay what they are,
+    but for targets, which are int64, and unsigned ones of more than 8 bits, which become wide enough signed.
+
+    >>> plain(np.dtype(np.float64)), plain(np.dtype(np.uint8)), plain(np.dtype(np.uint16))
+    (dtype('float64'), dtype('uint8'), dtype('int32'))
+    >>> plain(np.dtype(bool), target=True)
+    dtype('int64')
     """
     if dtype.kind == "f":
-        return np.dtype(np.float32) if dtype.itemsize > 4 or target else dtype.newbyteorder("=")
-    return np.dtype(np.int64) if target else dtype.newbyteorder("=")
+        return np.dtype(np.float64) if dtype.itemsize > 8 else dtype.newbyteorder("=")
+    if target or (dtype.kind == "u" and dtype.itemsize > 2):
+        return np.dtype(np.int64)
+    return np.dtype(np.int32) if dtype.kind == "u" and dtype.itemsize == 2 else dtype.newbyteorder("=")
+
+
+def readable(values: np.ndarray, *, target: bool = False) -> np.ndarray:
+    """Numbers as the type that they are read as.
+
+    Raises:
+        DataError: whole numbers beyond those of torch.
+    """
+    wide = values.dtype.kind == "u" and values.dtype.itemsize == 8 and values.size
+    if wide and (most := int(values.max())) > MOST:
+        raise DataError(
+            f"it holds {most}, and whole numbers of torch end at 2**63 - 1",
+            cure="Number such ids from 0, for example by numpy.unique(ids, return_inverse=True).",
+        )
+    return values.astype(plain(values.dtype, target=target), copy=False)
+
+
+def as_numpy(values: Any) -> np.ndarray:
+    """An array or tensor as an array that shares its memory where it can; bfloat16 as float32, exactly."""
+    if not hasattr(values, "detach"):
+        return np.asanyarray(values)
+    here = values.detach().cpu()
+    return np.asarray((here.float() if str(here.dtype) == "torch.bfloat16" else here).numpy())
 
 
 def array(values: Any, *, target: bool = False) -> np.ndarray:
@@ -109,7 +155,7 @@ def array(values: Any, *, target: bool = False) -> np.ndarray:
     """
     what = "the target" if target else "the array"
     try:
-        found = values.detach().cpu().numpy() if hasattr(values, "detach") else np.asanyarray(values)
+        found = as_numpy(values)
     except ValueError:
         raise DataError(
             f"{what} is ragged: its rows have several shapes", cure="Pad or cut them to one shape."

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from talkoot.core.errors import DataError
-from talkoot.data.columns import EMPTY, FLOAT32, NUMBER, TEXT, kind_of, target_values
-from talkoot.data.samples_base import plain
+from talkoot.data.columns import EMPTY, FLOAT32, FLOAT64, NUMBER, TEXT, kind_of, origin_of, target_values
+from talkoot.data.samples_base import readable
 from talkoot.data.tables import filled
 
 Types = Mapping[str, pa.DataType]
+EXACT = 2**24  # whole numbers up to here are floats of 32 bits
 
 
 def check(types: Types, features: Sequence[str], target: str | None) -> None:
@@ -57,25 +58,82 @@ def element(kind: pa.DataType) -> pa.DataType:
     return element(kind.value_type) if listed else kind
 
 
-def decoded(table: Any, features: Sequence[str], target: str | None) -> tuple[np.ndarray, np.ndarray | None]:
-    """Columns of a table as X, (rows, features) float32 or what the lists of a column hold, and y.
+def joint(types: Iterable[pa.DataType]) -> np.dtype[Any]:
+    """The type of number columns side by side: booleans, int64, or floats where one of them holds floats.
+
+    >>> [str(joint(kinds)) for kinds in ([pa.int8(), pa.bool_()], [pa.int8(), pa.float32()], [pa.float64()])]
+    ['int64', 'float32', 'float64']
+    """
+    every = [kind.value_type if pa.types.is_dictionary(kind) else kind for kind in types]
+    origins = {origin_of(kind) for kind in every}
+    if origins <= {"i", "b"}:
+        return np.dtype(np.int64 if "i" in origins else bool)
+    wide = any(pa.types.is_float64(kind) or pa.types.is_decimal(kind) for kind in every)
+    return FLOAT64 if wide else FLOAT32
+
+
+def decoded(
+    table: Any, features: Sequence[str], target: str | None, dtype: np.dtype[Any]
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Columns of a table as X, (rows, features) or what the lists of a column hold, and y.
 
     Args:
         table: pyarrow table.
         features: the feature columns, as `check` lets them pass.
         target: the target column.
+        dtype: of number columns, as `joint` gives it.
 
     Raises:
-        DataError: lists of several lengths, or missing values where there is no NaN.
+        DataError: lists of several lengths, missing values where there is no NaN, or whole numbers that
+            floats do not tell apart.
     """
     first = _chunk(table.column(features[0]))
     if element(first.type) != first.type:
-        X = nested(first, features[0])
-        X = X.astype(plain(X.dtype), copy=False)
+        X = _named(features[0], nested(first, features[0]))
     else:
-        columns = [_chunk(table.column(name)) for name in features]
-        X = filled(columns, table.num_rows, FLOAT32)
+        columns = {name: _chunk(table.column(name)) for name in features}
+        for name, column in columns.items():
+            _check_held(column, name, dtype)
+        X = filled([*columns.values()], table.num_rows, dtype)
     return X, None if target is None else _target(_chunk(table.column(target)), target)
+
+
+def _check_held(column: Any, name: str, dtype: np.dtype[Any]) -> None:
+    """Refuse whole numbers that would not be the same, and missing ones that could not be told."""
+    if origin_of(column.type) not in ("i", "b"):
+        return
+    if dtype.kind == "f":
+        check_exact(target_values(column.drop_null()), name)
+        return
+    _complete(column, name)
+    if pa.types.is_uint64(column.type):
+        _named(name, target_values(column))
+
+
+def check_exact(values: np.ndarray, name: str) -> None:
+    """Refuse whole numbers of which some are the same as floats of 32 bits.
+
+    Args:
+        values: of a column, (rows,) of whole numbers.
+        name: of the column.
+
+    Raises:
+        DataError: there are such.
+    """
+    if values.dtype.kind not in "iu" or not values.size:
+        return
+    if int(values.min()) >= -EXACT and int(values.max()) <= EXACT:
+        return
+    floats = values.astype(np.float64)
+    lost = (floats.astype(np.float32) != floats) | (np.abs(floats) > 2**53)
+    if lost.any():
+        raise DataError(
+            f"it holds whole numbers such as {values[lost][0]}, and stands beside columns of other numbers, "
+            "with which it becomes float32, where such numbers are no longer told apart",
+            column=name,
+            cure=f"Take ids alone, with columns=[{name!r}]; scale amounts, for example to thousands; or make "
+            "it a column of floats, which says that rounding does no harm.",
+        )
 
 
 def _chunk(column: Any) -> Any:
@@ -89,7 +147,15 @@ def _target(column: Any, name: str) -> np.ndarray:
     else:
         _complete(column, name)
         y = target_values(column)
-    return y.astype(plain(y.dtype, target=True), copy=False)
+    return _named(name, y, target=True)
+
+
+def _named(name: str, values: np.ndarray, *, target: bool = False) -> np.ndarray:
+    """Numbers as the type that they are read as; what cannot be read names the column."""
+    try:
+        return readable(values, target=target)
+    except DataError as error:
+        raise DataError(error.cause, column=name, cure=error.cure) from None
 
 
 def nested(column: Any, name: str) -> np.ndarray:
@@ -126,5 +192,5 @@ def _complete(column: Any, name: str) -> None:
         raise DataError(
             f"{column.null_count} of its values are missing, and {column.type} has no NaN",
             column=name,
-            cure="Fill them in, or leave those rows out.",
+            cure="Fill them in, leave those rows out, or make it a column of floats.",
         )

@@ -19,9 +19,7 @@ from talkoot.data.paths import expand, format_of, open_file, stamp
 from talkoot.data.reading import Part, fields, groups, parquet, read, reading
 from talkoot.data.roles import Roles
 from talkoot.data.samples_base import Samples
-from talkoot.data.samples_columns import check, decoded, element
-
-FLOATS = "floats"
+from talkoot.data.samples_columns import check, decoded, element, joint
 
 
 @final
@@ -33,8 +31,10 @@ class FileSamples(Samples):
         paths: local paths or fsspec addresses.
         places: for each group the position of its path, and its own position in that file.
         ends: for each group the row after its last, (groups,) int64.
-        features: the feature columns: numbers become float32; lists must be alone, and become arrays.
+        features: the feature columns: numbers become one matrix; lists must be alone, and become arrays.
         target: the target column.
+        dtype: of that matrix.
+        flat: whether there is one, that is, no lists.
         kept: decoded groups; nodes of one process that share a source share them too.
     """
 
@@ -43,6 +43,8 @@ class FileSamples(Samples):
     ends: np.ndarray
     features: tuple[str, ...]
     target: str | None
+    dtype: np.dtype[Any]
+    flat: bool
     kept: Decoded
 
     @property
@@ -67,7 +69,7 @@ class FileSamples(Samples):
         table = _table(self.paths[place], index, self.features, self.target)
         if table.num_rows != self.groups[group]:
             raise _changed(self.paths[place])
-        X, y = decoded(table, self.features, self.target)
+        X, y = decoded(table, self.features, self.target, self.dtype)
         return [X] if y is None else [X, y]
 
 
@@ -81,6 +83,7 @@ def from_files(name: str, data: Any, roles: Roles) -> FileSamples:
         raise DataError("target= is an array, and the rows are in files", cure="Name a column.")
     paths, target = expand(data), roles.name("target")
     first: dict[str, pa.DataType] = {}
+    kinds: set[pa.DataType] = set()
     features: tuple[str, ...] = ()
     for path in paths:
         types, index = fields(Part(path)), left_out(Part(path))
@@ -90,13 +93,22 @@ def from_files(name: str, data: Any, roles: Roles) -> FileSamples:
         check(types, features, target)
         first = first or types
         _alike(types, first, target, (path, paths[0]))
+        kinds |= {types[feature] for feature in features}
     sizes = [groups(Part(path)) for path in paths]
     inner = [size for path in sizes for size in path]
     places = tuple((i, j) for i, path in enumerate(sizes) for j in range(len(path)))
     ends = np.cumsum(inner, dtype=np.int64)
     kept = Decoded(len(inner), max(inner, default=1), together(tuple(inner)) if any(inner) else 1)
     return FileSamples(
-        name=name, paths=paths, places=places, ends=ends, features=features, target=target, kept=kept
+        name=name,
+        paths=paths,
+        places=places,
+        ends=ends,
+        features=features,
+        target=target,
+        dtype=joint(kinds),
+        flat=all(element(kind) == kind for kind in kinds),
+        kept=kept,
     )
 
 
@@ -109,13 +121,15 @@ def _wanted(
         if name not in types:
             raise DataError(f"{path} lacks this column", column=name, cure="Give all files the same columns.")
     if format_of(path) == "csv":
-        types = _settled(path, wanted)
+        types = _settled(path, wanted, target)
     return {name: types[name] for name in wanted}
 
 
-def _settled(path: str, columns: tuple[str, ...]) -> dict[str, pa.DataType]:
-    """The types of a CSV file's columns over all of its rows."""
-    return {name: facts.type for name, facts in file_facts(Part(path), columns).items()}
+def _settled(path: str, columns: tuple[str, ...], target: str | None) -> dict[str, pa.DataType]:
+    """The types of a CSV file's columns over all of its rows; whole numbers of which some miss are floats."""
+    found = file_facts(Part(path), columns)
+    gaps = {name for name, facts in found.items() if facts.nulls and pa.types.is_integer(facts.type)}
+    return {name: pa.float64() if name in gaps - {target} else found[name].type for name in columns}
 
 
 def _alike(
@@ -133,8 +147,8 @@ def _alike(
 
 def _becomes(kind: pa.DataType, target: bool) -> str:
     if target:
-        return FLOATS if origin_of(element(kind)) == "f" else "whole numbers"
-    return FLOATS if element(kind) == kind else f"lists of {element(kind)}"
+        return "floats" if origin_of(element(kind)) == "f" else "whole numbers"
+    return "numbers" if element(kind) == kind else f"lists of {element(kind)}"
 
 
 def _table(path: str, index: int, features: tuple[str, ...], target: str | None) -> Any:
@@ -149,7 +163,7 @@ def _table(path: str, index: int, features: tuple[str, ...], target: str | None)
                 with parquet(open_file(path), metadata=meta, page_checksum_verification=True) as file:
                     return file.read_row_group(index, columns=columns, use_threads=False)
             case "csv":
-                types = _settled(path, tuple(columns))
+                types = _settled(path, tuple(columns), target)
                 return pa.Table.from_batches(list(read(Part(path), columns, 1 << 16, types)))
             case _:
                 return _batch(path, index).select(columns)

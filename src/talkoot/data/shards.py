@@ -13,6 +13,7 @@ from talkoot.data.arrays import ArrayShard
 from talkoot.data.csvs import UTF8, CsvFormat
 from talkoot.data.files import FileShard
 from talkoot.data.memory import from_memory, groups
+from talkoot.data.names import refuse_meanings, refuse_split
 from talkoot.data.paths import are_paths, located
 from talkoot.data.reading import Part
 from talkoot.data.roles import Roles
@@ -111,7 +112,8 @@ def shards(
             - a pandas, polars or pyarrow table, or anything that speaks Arrow's PyCapsule protocol;
             - an array or a scipy.sparse matrix, (rows, features), with `target` an array;
             - a tuple (X, y) or (X, y, weights);
-            - a dict of named nodes: ``{"cleveland": any of these, ...}``.
+            - a dict of named nodes: ``{"cleveland": any of these, ...}``. Names that mean something else,
+              such as "validation" or "labels", are refused.
         target: the target's column name for tables and files; an array for arrays.
         weight: sample weights, named or given like the target.
         by: a column whose values name the nodes. It is no feature then.
@@ -148,6 +150,7 @@ def shards(
     if by is not None:
         files = are_paths(data)
         made = _from_files("", data, roles, form).split() if files else groups(data, roles, form.missing)
+        refuse_split(made, by)
         return Shards(made, target=roles.name("target"))
     whole = Shards({"node0": _source("node0", data, roles, form)}, target=roles.name("target"))
     return whole if nodes is None else whole.deal(nodes)
@@ -197,6 +200,7 @@ def _sites(data: Mapping[Any, Any], roles: Roles, nodes: int | None, form: CsvFo
         raise DataError("the dict of nodes is empty", cure='Give {"name": rows, ...}.')
     if (wrong := columns_not_nodes(data)) is not None:
         raise wrong
+    refuse_meanings(map(str, data))
     if roles.by is not None or nodes is not None:
         raise DataError(
             "by= and nodes= split one source, and a dict names the nodes already", cure="Leave them out."

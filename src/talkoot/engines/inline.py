@@ -39,7 +39,8 @@ class Inline(Engine):
         threads: nodes that work at the same time, each on one core: kernels run over blocks of rows
             that fit a core's cache, where BLAS and OpenMP gain little from a second one. Threads pay
             where the learner's kernels release the interpreter lock. For modules of torch: the cores
-            of this process.
+            of this process; nodes that meet in rounds take turns, step by step, as they share its random
+            generators.
         checkpoint: a folder for checkpoints of deep learning, or a `Checkpoint`; who runs the
             same plan again goes on from there.
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -161,6 +162,33 @@ def test_more_than_the_cluster_has_is_refused_at_once_with_a_cure() -> None:
         go(Faulty(), Ray(2, cpus=4000))
     with pytest.raises(tk.PlanError, match="the cluster has 0 GPUs"):
         go(Faulty(), Ray(2, gpus=1))
+
+
+def test_a_cluster_of_somebody_else_that_cannot_grow_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    go(Faulty(), Ray(1), limit=1)
+    from talkoot.engines.ray import berths
+    from talkoot.engines.ray.cluster import CLUSTER
+
+    monkeypatch.setattr(CLUSTER, "address", "joined")
+    ends = time.monotonic() + patient(60)
+    while CLUSTER.grows and time.monotonic() < ends:  # its first report comes some seconds after its start
+        time.sleep(0.2)
+    monkeypatch.setattr(berths, "placement_group", None)  # nothing is asked of it
+    with pytest.raises(tk.PlanError, match="2 workers of 4000 were asked for. Take fewer workers"):
+        go(Faulty(), Ray(2, cpus=4000))
+
+
+def test_an_environment_goes_to_the_actors_and_its_secrets_are_not_shown() -> None:
+    on = Ray(1, runtime_env={"env_vars": {"TALKOOT_TEST": "secret"}})
+    assert repr(on) == "Ray(workers=1, runtime_env={'env_vars': Ellipsis})"
+    with pytest.raises(NodeFailed, match="the environment is 'secret'"):
+        go(Faulty("environ"), on)
+    with pytest.raises(NodeFailed, match="the environment is None"):
+        go(Faulty("environ"), Ray(1))
+    with pytest.raises(tk.PlanError, match="runtime_env= is a str"):
+        Ray(1, runtime_env="pip")  # type: ignore[arg-type]
 
 
 def test_a_cluster_without_room_is_waited_for_but_not_forever(monkeypatch: pytest.MonkeyPatch) -> None:

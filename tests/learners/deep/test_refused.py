@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy, mse_loss
 
 import talkoot as tk
+from talkoot.core.errors import NodeFailed, NodeLost
 
 ENGINES: dict[str, tk.Inline | tk.Local] = {"Inline": tk.Inline(), "Local": tk.Local(2)}
 
@@ -95,6 +98,19 @@ def detached(out: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     return mse_loss(out.detach(), y)
 
 
+def lazy() -> Any:
+    return sgd(nn.Sequential(nn.LazyLinear(8), nn.Tanh(), nn.LazyBatchNorm1d(), nn.Linear(8, 1)))
+
+
+def plateau() -> Any:
+    module, optimizer = momentum()
+    return module, optimizer, torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer)
+
+
+def a_number_as_scheduler() -> Any:
+    return (*momentum(), 0.9)
+
+
 LABELS = np.arange(400) % 5
 REFUSED: dict[str, tuple[tk.Torch, Any, str]] = {
     "build: module only": (task(only_a_module), (X, Y), r"build\(\) gave \(Linear\). It has to return"),
@@ -102,11 +118,14 @@ REFUSED: dict[str, tuple[tk.Torch, Any, str]] = {
     "build: another's": (task(of_another), (X, Y), "not the module's. Make it from this module's param"),
     "build: partly": (task(partly), (X, Y), "does not step 'bias'. Give it all"),
     "build: closure": (task(lbfgs), (X, Y), "LBFGS evaluates the loss several times"),
+    "build: lazy": (task(lazy), (X, Y), r"'0.weight' has no shape before a LazyLinear .* Write Linear with"),
+    "build: plateau": (task(plateau), (X, Y), "ReduceLROnPlateau waits for a metric.* CosineAnnealingLR"),
+    "build: scheduler": (task(a_number_as_scheduler), (X, Y), r"build\(\) gave a float as scheduler"),
     "loss: each sample": (task(loss=each), (X, Y), r"shape \(\d+, 1\), not one number. Take the mean"),
     "loss: a float": (task(loss=number), (X, Y), r"the loss gave \d.*, not one number"),
     "loss: detached": (task(loss=detached), (X, Y), "depends on no parameter that is trained"),
     "unused": (task(lambda: sgd(Spare())), (X, Y), r"'spare.weight' \(and 1 more\) takes no part"),
-    "X: integers": (task(), (X.astype(int), Y), r"X int64 \(\d+, 5\).*same dtype"),
+    "X: integers": (task(), (X.astype(int), Y), r"X int64 \(\d+, 5\).*same dtype.*write x.float"),
     "X: shape": (task(), (X[:, :4], Y), r"X float32 \(\d+, 4\).*shapes cannot be multiplied"),
     "y: floats": (task(loss=cross_entropy), (X, Y[:, 0]), r"y float32 \(\d+,\).*(dtype|type)"),
     "y: shape": (task(), (X, Y[:, 0]), "Using a target size .* Try module"),
@@ -193,6 +212,53 @@ def test_a_fit_of_a_module_reports_but_neither_forgets_nor_values(tmp_path: Path
         fit.forget("a")
     with pytest.raises(tk.PlanError, match="Sequential is a module of torch, and has no score"):
         fit.value()
+
+
+class Ends:
+    """A dataset that ends the program at some item."""
+
+    def __len__(self) -> int:
+        return 100
+
+    def __getitem__(self, index: int) -> Any:
+        if index == 7:
+            sys.exit("no such file")
+        return torch.zeros(5), torch.zeros(1)
+
+
+class Misses(Ends):
+    """One that lacks an item."""
+
+    def __getitem__(self, index: int) -> Any:
+        return torch.zeros(5), {3: torch.zeros(1)}[index] if index == 3 or index == 7 else torch.zeros(1)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    ("data", "match"),
+    [
+        (Ends(), r"Ends ended the program at item 7: sys.exit\('no such file'\) \(.*test_refused.py, line"),
+        (Misses(), r"item 7 of Misses cannot be read: KeyError: 7 \(.*test_refused.py.*Try dataset\[7\]"),
+    ],
+)
+def test_a_dataset_that_fails_is_named_with_the_item_and_the_line(data: Any, match: str, engine: str) -> None:
+    with pytest.raises(tk.DataError, match=match):
+        tk.fit(task(batch=20, epochs=1), data, on=ENGINES[engine])
+
+
+def ends(out: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    sys.exit(3)
+
+
+def ends_hard(out: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    os._exit(4)
+
+
+def test_a_task_that_ends_its_process_is_not_taken_for_one_that_lacks_memory() -> None:
+    with pytest.raises(NodeFailed, match=r"(?s)in ends\n.*SystemExit: 3"):
+        tk.fit(task(loss=ends), X, Y, on=tk.Local(2))
+    with pytest.raises(NodeLost, match=r"exited with status 4.*ends its process, such as os._exit"):
+        tk.fit(task(loss=ends_hard), X, Y, on=tk.Local(2))
 
 
 def test_ranks_that_build_other_modules_are_named() -> None:

@@ -17,6 +17,7 @@ from talkoot.core.sync import Merged, Round
 from talkoot.engines.processes.answers import Answers, note_restarts
 from talkoot.engines.processes.messages import Answer, Ask
 from talkoot.engines.processes.placement import Placement
+from talkoot.engines.processes.pool import advice_on
 
 TICK = 0.25  # seconds between looks at workers that say nothing
 DEATHS = 3  # of a worker in one round until its nodes are given up
@@ -280,7 +281,7 @@ class Crew(Nodes, Generic[W]):
         lost = [node for node in nodes if node in seat.suspects] or nodes
         seat.deaths, seat.suspects = 0, {}
         told = f"its worker process died {DEATHS} times in this round; the last one {cause}"
-        cure = "If memory is short, take fewer workers; Inline() shows the crash in your own process."
+        cure = advice_on(cause)
         return self._without(seat, meeting, dict.fromkeys(lost, (NodeLost, told, cure)), nodes)
 
     def _silent(self, seat: Seat[W], meeting: Answers) -> None:

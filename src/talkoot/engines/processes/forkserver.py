@@ -13,6 +13,7 @@ import select
 import signal
 import socket
 import struct
+import time
 import traceback
 from collections.abc import Sequence
 from importlib import import_module
@@ -24,6 +25,7 @@ FORK, REAP = b"f", b"r"
 ASK = struct.Struct("=ci")  # what, and the process it is about
 ANSWER = struct.Struct("=i")  # the new process, or the exit status of an old one
 _DESCRIPTORS = 2
+_GRACE = 0.05  # seconds
 _PATIENCE = 1000  # milliseconds between looks at whether the parent is still there
 
 
@@ -96,7 +98,17 @@ def _fork(control: socket.socket, descriptors: list[int]) -> int:
 
 
 def _reap(child: int) -> int:
-    """End a child, if it has not ended, and return its exit status as `os.waitpid` gives it."""
+    """End a child, if it has not ended, and return its exit status as `os.waitpid` gives it.
+
+    One that is about to end by itself gets the time to: how it ends says why.
+    """
+    ends = time.monotonic() + _GRACE
+    with contextlib.suppress(ChildProcessError):
+        while time.monotonic() < ends:
+            pid, status = os.waitpid(child, os.WNOHANG)
+            if pid:
+                return status
+            time.sleep(_GRACE / 50)
     with contextlib.suppress(ProcessLookupError):
         os.kill(child, signal.SIGKILL)
     with contextlib.suppress(ChildProcessError):

@@ -68,7 +68,7 @@ class Host:
         try:
             rnd, model = read()
             if self.trouble is not None:
-                raise self.trouble
+                raise missing_module(self.trouble) or self.trouble
         except (EOFError, ConnectionError):
             raise
         except Exception as error:
@@ -140,6 +140,17 @@ class Host:
         assert self.plan is not None
         shard = Counted(self.shards[node], page.read)
         return work(self.plan, model, shard, self.states.get(node, NodeState()), rnd)
+
+
+def missing_module(error: BaseException) -> NodeFailed | None:
+    """The error of a process that lacks a module which the task or the data need; None of other errors."""
+    if not isinstance(error, ModuleNotFoundError):
+        return None
+    return NodeFailed(
+        f"the module {error.name!r} is not there, and what was sent needs it",
+        cure="Install it on every machine; on a cluster of Ray, tk.Ray(n, runtime_env={'pip': "
+        f"[{error.name!r}]}}) does so, and for a module of your own runtime_env={{'py_modules': [...]}}.",
+    )
 
 
 def _unpack(packed: Packed, segments: list[memoryview]) -> Any:

@@ -180,6 +180,19 @@ def ending(status: int | None) -> str:
     return f"crashed in native code ({name})" if -code in crashes else f"was killed ({name})"
 
 
+def advice_on(cause: str) -> str:
+    """What to do about processes that end again and again, by how they ended.
+
+    >>> advice_on(ending(1 << 8))
+    'Something in the task ends its process, such as os._exit(); Inline() shows where.'
+    """
+    if "memory" in cause:
+        return "Take fewer workers, or a smaller batch; Inline() shows how much one of them needs."
+    if "exited with status" in cause:
+        return "Something in the task ends its process, such as os._exit(); Inline() shows where."
+    return "Inline() shows a crash in your own process."
+
+
 @final
 @dataclass(slots=True, eq=False)
 class Pool:

@@ -87,8 +87,10 @@ def _alone(task: Torch, shards: Mapping[str, Shard], trainer: Trainer, threads: 
         with task.feed(whole, trainer.seed) as feed:
             for step in range(TRIALS + 1):
                 began = time.perf_counter()
-                trial.backward(feed.at(trainer.steps + step))
-                trial.apply()
+                batch = feed.at(trainer.steps + step)
+                with trial.turn(trainer.steps + step, 0):
+                    trial.backward(batch)
+                    trial.apply()
                 seconds.append(time.perf_counter() - began)
     finally:
         torch.set_num_threads(before)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import dis
 import hashlib
 import os
-import random
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from types import CodeType, FunctionType, MethodType
 from typing import Any
@@ -18,6 +17,7 @@ import torch
 
 from talkoot.core.errors import DataError
 from talkoot.data.feed import taken
+from talkoot.data.generators import put_back
 from talkoot.data.samples_base import Samples
 from talkoot.engines.processes.edited import of_a_library
 
@@ -146,10 +146,11 @@ def _of_code(code: CodeType, doc: str | None = None) -> str:
 def sampled(source: Samples) -> Iterator[tuple[str, str]]:
     """Shape, type and a sample of the content of X and y; no content where it is drawn anew at each look."""
     rows = _some(source)
+    seeds = np.zeros(rows.shape, np.int64)
     try:
-        with generators_put_back():
-            first = taken(source, rows)
-            again = first if source.ready else taken(source, rows)
+        with put_back():
+            first = taken(source, rows, seeds)
+            again = first if source.ready else taken(source, rows, seeds)
     except DataError:  # this process need not be one that can read them
         return
     for what, one, other in zip(("X", "y"), first, again, strict=True):
@@ -177,18 +178,6 @@ def _some(source: Samples) -> np.ndarray:
 
 def _even(start: int, stop: int, most: int) -> np.ndarray:
     return np.unique(np.linspace(start, stop - 1, min(most, stop - start)).astype(np.int64))
-
-
-@contextmanager
-def generators_put_back() -> Iterator[None]:
-    """What samples draw in this context is drawn again behind it."""
-    kept = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    try:
-        yield
-    finally:
-        random.setstate(kept[0])
-        np.random.set_state(kept[1])
-        torch.set_rng_state(kept[2])
 
 
 def _digest(content: Any) -> str:

@@ -14,6 +14,7 @@ import torch.distributed as dist
 
 from talkoot.core.engine import Listener, Run
 from talkoot.core.errors import NodeLost, NodeSilent
+from talkoot.engines.processes.pool import advice_on
 from talkoot.engines.ranks.channel import Channel
 from talkoot.engines.ranks.messages import DISMISS, DRAIN, Broken, Ended, Enter, Failed, Left, Told
 from talkoot.engines.ranks.pause import Pause
@@ -205,7 +206,7 @@ class Director:
                 f"its process {cause}; so did {DEATHS - 1} others before the training came any further",
                 node=f"rank {seat.rank}",
                 step=f"after step {self.steps}",
-                cure="If memory is short, take fewer workers; Inline() shows a crash in your own process.",
+                cure=advice_on(cause),
             )
         self._fill(1)
         self._form()

@@ -15,7 +15,7 @@ from talkoot.core.errors import TalkootError
 from talkoot.core.plan import Plan
 from talkoot.core.run import explain, run
 from talkoot.core.shard import Shard
-from talkoot.engines.processes.host import Host
+from talkoot.engines.processes.host import Host, missing_module
 from talkoot.engines.ranks import pause
 from talkoot.engines.ranks.channel import Channel
 from talkoot.engines.ranks.engine import Joined
@@ -80,7 +80,7 @@ class Member:
             said = Broken(epoch.epoch, str(error))
         except Paused as stop:
             said = Left(stop.step, stop.wish == pause.DRAIN, self.pause.terminated)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # sys.exit() in a task is an error of the task
             said = Failed(self._explained(error, epoch.rank))
         self.channel.send(said)
 
@@ -107,11 +107,11 @@ class Member:
     def _tell(self, event: str, facts: Mapping[str, Any]) -> None:
         self.channel.send(Told(event, facts))
 
-    def _explained(self, error: Exception, rank: int) -> TalkootError:
+    def _explained(self, error: BaseException, rank: int) -> TalkootError:
         """The error with its traceback, and where it was."""
         trainer = self.memory.trainer
         when = "before the first step" if trainer is None else f"step {trainer.steps}"
-        return explain(error, f"rank {rank}", when)
+        return explain(missing_module(error) or error, f"rank {rank}", when)
 
 
 def serve(channel: Channel, desk: Host, job: Train) -> None:
@@ -124,6 +124,6 @@ def serve(channel: Channel, desk: Host, job: Train) -> None:
     """
     if desk.trouble is not None or desk.plan is None:
         error = desk.trouble or RuntimeError("it got no plan")
-        channel.send(Failed(explain(error, "a rank", "unpacking")))
+        channel.send(Failed(explain(missing_module(error) or error, "a rank", "unpacking")))
         return
     Member(channel, desk.plan, desk.shards, job).serve()

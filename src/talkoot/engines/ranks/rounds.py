@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast, final
 
-from talkoot.core.context import stream_rng
 from talkoot.core.engine import Listener, Nodes, Progress, ignore
 from talkoot.core.merge import Merge, Sum
 from talkoot.core.plan import Plan
@@ -15,6 +14,7 @@ from talkoot.core.run import NodeState, contribute, explain, meanwhile
 from talkoot.core.shard import Shard
 from talkoot.core.sync import Merged, Round
 from talkoot.core.update import Update
+from talkoot.data.generators import start_seed
 from talkoot.engines.processes import wire
 from talkoot.engines.processes.answers import Answers, note_restarts, restarted
 from talkoot.engines.processes.messages import Answer
@@ -25,7 +25,7 @@ from talkoot.engines.ranks.memory import Memory
 from talkoot.engines.ranks.pause import GO_ON, SAVE, Pause
 from talkoot.engines.ranks.saving import Saving
 from talkoot.engines.ranks.standing import Standing
-from talkoot.learners.deep.task import Torch, start_seed
+from talkoot.learners.deep.task import Torch
 from talkoot.learners.deep.trainer import Trainer
 
 
@@ -93,7 +93,7 @@ class RankNodes(Nodes):
         if self.saving.checkpoints is not None:
             told = None
             if self.group.rank == 0:
-                seed = start_seed(stream_rng(self.plan.seed, "init"))
+                seed = start_seed(self.plan.seed)
                 told = settings(self.plan, self.shards, Trainer(cast(Torch, self.plan.learner), seed))
             self.saving.begin(standing, self.group, told, planned(self.plan, self.shards))
         return standing.progress

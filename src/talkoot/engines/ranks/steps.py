@@ -10,7 +10,6 @@ from typing import Any, cast, final
 
 import torch
 
-from talkoot.core.context import stream_rng
 from talkoot.core.engine import Listener, Run
 from talkoot.core.errors import NodeFailed, PlanError
 from talkoot.core.plan import Plan
@@ -18,6 +17,7 @@ from talkoot.core.shard import Schema, Shard
 from talkoot.core.sync import EveryStep, Outcome, Round
 from talkoot.core.update import BUFFER, Update
 from talkoot.data.feed import Batch, Feed
+from talkoot.data.generators import start_seed
 from talkoot.data.samples import Samples
 from talkoot.engines.processes import wire
 from talkoot.engines.ranks.advice import Advice
@@ -32,7 +32,7 @@ from talkoot.guards.weigh import Weigh
 from talkoot.learners.deep.finite import bad_gradient
 from talkoot.learners.deep.rehearsal import rehearse
 from talkoot.learners.deep.stepper import Stepper
-from talkoot.learners.deep.task import Torch, start_seed
+from talkoot.learners.deep.task import Torch
 from talkoot.learners.deep.tensors import Arrays, everything
 from talkoot.learners.deep.trainer import Trainer
 
@@ -115,8 +115,10 @@ class Steps:
 
     def _trainer(self, feed: Feed) -> Trainer:
         if self.memory.trainer is None:
-            trainer = Trainer(self.task, start_seed(stream_rng(self.plan.seed, "init")))
-            if note := rehearse(trainer, feed, divided=self.group.world > 1):
+            trainer = Trainer(self.task, start_seed(self.plan.seed))
+            with trainer.turn(0, self.group.rank):
+                note = rehearse(trainer, feed, divided=self.group.world > 1)
+            if note:
                 self.listen("note", {"text": note})
             self.memory.trainer = trainer
         return self.memory.trainer
@@ -152,19 +154,26 @@ class Steps:
             batch = feed.at(step)
             ahead -= 1
             due = not ahead or step + 1 == total
-            seen = trainer.measure(batch) if due else (0.0, {})  # before the step learns from it
+            seen = (
+                self._measured(trainer, batch, step) if due else (0.0, {})
+            )  # before the step learns from it
             self._step(trainer, batch, step)
             if due:
                 ahead = self._report(trainer, *seen)
                 advice.consider(trainer, total)
 
+    def _measured(self, trainer: Trainer, batch: Batch, step: int) -> tuple[float, dict[str, float]]:
+        """What a batch counts, and its metrics, before the step learns from it."""
+        with trainer.turn(step, self.group.rank):
+            return trainer.measure(batch)
+
     def _step(self, trainer: Trainer, batch: Batch, step: int) -> None:
-        trainer.begin(step, self.group.rank)
-        with broken():
-            trainer.backward(batch, of=self.task.batch, ranks=self.group.world, total=self._total)
-        if names := trainer.spoilt():
-            raise self._blamed(trainer, batch, step, names[0])
-        trainer.apply()
+        with trainer.turn(step, self.group.rank):
+            with broken():
+                trainer.backward(batch, of=self.task.batch, ranks=self.group.world, total=self._total)
+            if names := trainer.spoilt():
+                raise self._blamed(trainer, batch, step, names[0])
+            trainer.apply()
 
     def _total(self, mine: float) -> float:
         """A number of this rank, summed over all."""
@@ -177,8 +186,8 @@ class Steps:
         blamed = ""
         if not self._sharded:
             trainer.unwrap()
-            trainer.begin(step, self.group.rank)
-            trainer.backward(batch)
+            with trainer.turn(step, self.group.rank):
+                trainer.backward(batch)
             ranks = self.group.numbers([len(trainer.spoilt())])[:, 0].nonzero()[0]
             blamed = ", ".join(f"rank {rank}" for rank in ranks)
         node = (blamed or "the sum over all ranks") if self.group.world > 1 else None
@@ -249,7 +258,7 @@ class Steps:
         if not self._sharded:
             return everything(trainer.module, self.task.buffers)
         state: Any = whole_state(trainer.module)
-        whole = Trainer(self.task, self.plan.seed).module
+        whole = Trainer(self.task, trainer.seed).module
         whole.load_state_dict(state)
         return everything(whole, self.task.buffers)
 

@@ -62,7 +62,7 @@ class Verdict:
         here = [rank for rank in range(self.place.world) if rank not in absent]
         causes = [self.store.get(f"here/{rank}").decode() for rank in here]
         silent = any(word in cause for cause in causes for word in ("imed out", "said nothing"))
-        kind = "apart" if not absent else "silent" if silent else "lost"
+        kind = ("slow" if silent else "apart") if not absent else "silent" if silent else "lost"
         said = self._say(f"{kind} {','.join(map(str, absent or here))} {text}")
         self._heard(here)
         return said
@@ -90,8 +90,20 @@ def _error(kind: str, ranks: str, text: str) -> TalkootError:
             return NodeSilent(f"it does not answer ({text})", node=node, cure=restart)
         case "lost":
             return NodeLost(f"its process is gone ({text})", node=node, cure=restart)
+        case "slow":
+            return NodeSilent(
+                f"one of them kept the others waiting for longer than timeout= ({text})",
+                node=node,
+                cure="If a step may take so long at one rank, raise it: tk.Ranks(timeout=600). Else see that "
+                "all ranks run the same steps, and that the network between them works.",
+            )
         case "apart":
-            return NodeLost(f"they live and lost each other ({text})", node=node, cure="Look at the network.")
+            return NodeLost(
+                f"their processes live, and a connection between them broke ({text})",
+                node=node,
+                cure="See that no rank left the training early, such as by an error that it caught; else "
+                "that the network between them works.",
+            )
     return NodeLost(f"the first rank, which keeps the store, is gone ({text})", node=node, cure=restart)
 
 

@@ -31,11 +31,13 @@ class Need:
         workers: number of actors.
         cpus: for each.
         gpus: for each.
+        runtime_env: what Ray brings to the machines for them.
     """
 
     workers: int
     cpus: float
     gpus: float
+    runtime_env: Mapping[str, Any] | None = None
 
     @property
     def each(self) -> dict[str, float]:
@@ -77,8 +79,10 @@ class Berths:
         if number in self.idle:
             return self.idle.pop(number)
         strategy = PlacementGroupSchedulingStrategy(self.group, placement_group_bundle_index=number)
-        options = {"num_cpus": self.need.cpus, "num_gpus": self.need.gpus or None, "max_restarts": 0}
-        actor = ACTOR.options(scheduling_strategy=strategy, **options)
+        options: dict[str, Any] = {"num_cpus": self.need.cpus, "num_gpus": self.need.gpus or None}
+        if self.need.runtime_env is not None:
+            options["runtime_env"] = dict(self.need.runtime_env)
+        actor = ACTOR.options(scheduling_strategy=strategy, max_restarts=0, **options)
         return Hand(actor.remote(max(1, int(self.need.cpus))), number)
 
     def free(self) -> None:
@@ -135,7 +139,8 @@ HARBOUR = Harbour()
 
 def _room(need: Need) -> Any:
     """A placement group that has its resources: on few machines if that can be."""
-    if CLUSTER.own and (lack := need.lacking(_there())):
+    lack = need.lacking(_there())
+    if lack and not CLUSTER.grows:
         raise _too_small(lack)
     group = placement_group([need.each] * need.workers, strategy="PACK")
     if group.wait(ROOM):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import atexit
+import json
 import logging
 import os
+import re
 import socket
 import subprocess
 import threading
@@ -12,11 +14,13 @@ from dataclasses import dataclass, field
 from typing import Any, final
 
 import ray
+from ray.experimental import internal_kv
 
 from talkoot.core.errors import PlanError
 from talkoot.engines.machine import cores
 from talkoot.engines.ray.reaper import reaper
 
+_WATCHED = re.compile(r"node_[0-9a-f]{40,}")
 REACH = 5.0  # seconds until a cluster must answer
 _LOCAL = "local"
 
@@ -39,6 +43,18 @@ class Cluster:
     def own(self) -> bool:
         """Whether it was started here, and so cannot grow."""
         return self.address == _LOCAL and ray.is_initialized()
+
+    @property
+    def grows(self) -> bool:
+        """Whether an autoscaler may add machines. One that only watches calls each by its own id."""
+        if self.own:
+            return False
+        report = internal_kv._internal_kv_get("__autoscaling_status")
+        try:
+            kinds = json.loads(report)["autoscaler_report"]["active_nodes"] if report else {}
+        except (ValueError, KeyError):
+            return True
+        return not kinds or not all(_WATCHED.fullmatch(kind) for kind in kinds)
 
     @property
     def session(self) -> str:

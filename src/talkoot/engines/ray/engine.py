@@ -7,13 +7,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from importlib.util import find_spec
 from pathlib import Path
-from typing import final
+from typing import TYPE_CHECKING, Any, final
 
 from talkoot.core.engine import Engine, Listener, Nodes, Run, ignore
 from talkoot.core.errors import PlanError
 from talkoot.core.plan import Plan
 from talkoot.core.shard import Schema, Shard
 from talkoot.engines.checkpoint import Checkpoint
+
+if TYPE_CHECKING:
+    from talkoot.engines.ray.berths import Need
 
 
 @final
@@ -33,6 +36,8 @@ class Ray(Engine):
         silence: seconds without a sign of life after which an actor is given up.
         checkpoint: a folder that all machines see, for checkpoints of deep learning, or a `Checkpoint`; who
             runs the same plan again goes on from there, on however many actors.
+        runtime_env: what Ray brings to the machines for the actors, such as ``{"pip": ["einops"]}`` or, for
+            modules of your own, ``{"py_modules": ["mine"]}``; see Ray's "Environment dependencies".
 
     Raises:
         PlanError: a number that makes no sense, or Ray is not installed.
@@ -48,6 +53,7 @@ class Ray(Engine):
     gpus: float = field(default=0, kw_only=True)
     silence: float = field(default=30.0, kw_only=True)
     checkpoint: str | Path | Checkpoint | None = field(default=None, kw_only=True)
+    runtime_env: Mapping[str, Any] | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         if (
@@ -58,13 +64,26 @@ class Ray(Engine):
         ):
             cure = "Take at least one worker, some cpus= or gpus=, and a positive silence=."
             raise PlanError(f"{self} cannot work", cure=cure)
+        if self.runtime_env is not None and not isinstance(self.runtime_env, Mapping):
+            raise PlanError(
+                f"runtime_env= is a {type(self.runtime_env).__name__}",
+                cure='Write a dict as Ray takes it, such as runtime_env={"pip": ["einops"]}.',
+            )
         if find_spec("ray") is None:
             raise PlanError("Ray is not installed", cure="pip install 'talkoot[ray]'")
 
     def __repr__(self) -> str:
-        """Only what is not as usual."""
-        told = [f"{f.name}={value!r}" for f in fields(self) if (value := getattr(self, f.name)) != f.default]
-        return f"Ray({', '.join(told)})"
+        """Only what is not as usual; of the environment its parts' names, as there may be secrets in it."""
+        given = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
+        if self.runtime_env is not None:
+            given["runtime_env"] = dict.fromkeys(self.runtime_env, ...)
+        return f"Ray({', '.join(f'{name}={value!r}' for name, value in given.items())})"
+
+    def need(self, workers: int) -> Need:
+        """What is asked of a cluster for so many actors."""
+        from talkoot.engines.ray.berths import Need
+
+        return Need(workers=workers, cpus=self.cpus, gpus=self.gpus, runtime_env=self.runtime_env)
 
     def whole(
         self, plan: Plan, shards: Mapping[str, Shard], schema: Schema, listen: Listener = ignore

@@ -18,7 +18,7 @@ from talkoot.engines.processes.crew import Crew, Seat
 from talkoot.engines.processes.messages import Answer, Ask
 from talkoot.engines.processes.placement import Placement, deal
 from talkoot.engines.ray.actor import Paths
-from talkoot.engines.ray.berths import HARBOUR, Berths, Need
+from talkoot.engines.ray.berths import HARBOUR, Berths
 from talkoot.engines.ray.cluster import CLUSTER
 from talkoot.engines.ray.engine import Ray
 from talkoot.engines.ray.hand import Hand
@@ -104,7 +104,7 @@ def crew(plan: Plan, shards: Mapping[str, Shard], listen: Listener, *, engine: R
     cargo = Placement.pack(plan, shards, place)
     cargo.note(listen)
     hands = deal(cargo.sizes, engine.workers)
-    berths = HARBOUR.lease(Need(workers=len(hands), cpus=engine.cpus, gpus=engine.gpus))
+    berths = HARBOUR.lease(engine.need(len(hands)))
     nodes = ActorNodes(
         plan=plan,
         cargo=cargo,

@@ -25,7 +25,7 @@ from talkoot.engines.ranks.hands import TIMEOUT
 from talkoot.engines.ranks.messages import Train
 from talkoot.engines.ray import hand
 from talkoot.engines.ray.actor import HELLO, Paths
-from talkoot.engines.ray.berths import HARBOUR, Berths, Need
+from talkoot.engines.ray.berths import HARBOUR, Berths
 from talkoot.engines.ray.cluster import CLUSTER
 from talkoot.engines.ray.engine import Ray
 from talkoot.engines.ray.parcel import Parcel, pack, place
@@ -194,7 +194,7 @@ def train(plan: Plan, shards: Mapping[str, Shard], schema: Schema, listen: Liste
     )
     util: Any = ray.util
     host: str = util.get_node_ip_address()
-    berths = HARBOUR.lease(Need(workers=engine.workers, cpus=engine.cpus, gpus=engine.gpus))
+    berths = HARBOUR.lease(engine.need(engine.workers))
     muster = Muster(
         berths=berths,
         load=pack(load),

@@ -34,9 +34,39 @@ def build(function: Callable[[], Any], device: torch.device) -> Built:
             "LBFGS evaluates the loss several times a step, and nodes meet once a step",
             cure="Take another optimizer.",
         )
+    _check_shapes(module)
+    _check_scheduler(scheduler)
     _check_owner(module, optimizer)
     module.to(device)
     return module, optimizer, scheduler
+
+
+def _check_shapes(module: torch.nn.Module) -> None:
+    """Refuse parameters that have no shape yet: nodes start from the same ones before they see a sample."""
+    named = (*module.named_parameters(), *module.named_buffers())
+    lazy = next((name for name, tensor in named if torch.nn.parameter.is_lazy(tensor)), None)
+    if lazy is not None:
+        owner = type(module.get_submodule(lazy.rpartition(".")[0])).__name__
+        raise PlanError(
+            f"parameter {lazy!r} has no shape before a {owner} has seen a sample, and nodes start from the "
+            "same parameters before they see any",
+            cure=f"Write {owner.removeprefix('Lazy')} with its number of inputs, or call module(torch.zeros("
+            "1, ...)) in build(), with the shape of a sample, before the optimizer is made.",
+        )
+
+
+def _check_scheduler(scheduler: Any) -> None:
+    """Refuse what cannot be stepped by itself."""
+    if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
+        raise PlanError(
+            "ReduceLROnPlateau waits for a metric that stops falling, and schedulers are stepped once a step "
+            "without one",
+            cure="Take one that knows its steps, such as CosineAnnealingLR(optimizer, T_max=steps), or train "
+            "once more from the first model, with a smaller rate.",
+        )
+    if scheduler is not None and not callable(getattr(scheduler, "step", None)):
+        kind = type(scheduler).__name__
+        raise PlanError(f"build() gave a {kind} as scheduler", cure=f"It has to {_WANTED}.")
 
 
 def _check_owner(module: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:

@@ -50,12 +50,13 @@ def gradient(trainer: Trainer, model: Arrays, feed: Feed, source: Samples, ctx: 
     trainer.forget()
     trainer.steps = ctx.round
     batch = feed.at(ctx.round)
-    _, seen = trainer.measure(batch)
-    trainer.begin(ctx.round, _part(source))
-    trainer.backward(batch)
-    trainer.check()
-    loss, weight = trainer.losses.take()
-    said = {name: _moved(tensor, model[name]) for name, tensor in trainer.named.items() if _moves(tensor)}
+    with trainer.turn(ctx.round, _part(source)):
+        _, seen = trainer.measure(batch)
+    with trainer.turn(ctx.round, _part(source)):
+        trainer.backward(batch)
+        trainer.check()
+        loss, weight = trainer.losses.take()
+        said = {name: _moved(tensor, model[name]) for name, tensor in trainer.named.items() if _moves(tensor)}
     return Update(values={**said, **_seen(loss, weight, seen)}, weight=weight)
 
 
@@ -154,12 +155,13 @@ def _walk(
     for step in steps:
         batch = feed.at(step)
         if measured and step == steps[-1]:
-            weight, seen = trainer.measure(batch)
+            with trainer.turn(step, _part(source)):
+                weight, seen = trainer.measure(batch)
             seen = seen if weight else dict.fromkeys(trainer.task.metrics, math.nan)
-        trainer.begin(step, _part(source))
-        trainer.backward(batch)
-        trainer.check()
-        trainer.apply()
+        with trainer.turn(step, _part(source)):
+            trainer.backward(batch)
+            trainer.check()
+            trainer.apply()
     return seen
 
 

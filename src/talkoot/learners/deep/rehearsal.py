@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import copy
-import os
-import traceback
 import warnings
 
 import torch
 
-import talkoot
-from talkoot.core.errors import PlanError, TalkootError
+from talkoot.core.errors import PlanError, TalkootError, place_of
 from talkoot.data.feed import Batch, Feed
 from talkoot.learners.deep.halves import compare, explained
 from talkoot.learners.deep.outputs import leaves
@@ -56,8 +53,8 @@ def rehearse(trainer: Trainer, feed: Feed, *, divided: bool) -> str:
     except Exception as error:
         raise PlanError(
             f"the module or the loss cannot take the samples, X {_said(batch.X)}, "
-            f"y {_said(batch.y)}: {type(error).__name__}: {str(error).rstrip('.')}{_place(error)}",
-            cure="Try module(X) and loss(module(X), y) with such tensors by hand.",
+            f"y {_said(batch.y)}: {type(error).__name__}: {str(error).rstrip('.')}{place_of(error)}",
+            cure=_cure(batch, error),
         ) from error
     trainer.unwrap()
     with torch.no_grad():
@@ -66,15 +63,16 @@ def rehearse(trainer: Trainer, feed: Feed, *, divided: bool) -> str:
     return note
 
 
-def _place(error: Exception) -> str:
-    """The last line of it that is the user's own, if one is."""
-    libraries = [os.path.dirname(torch.__file__), os.path.dirname(talkoot.__file__)]
-    lines = [
-        f" ({frame.filename}, line {frame.lineno})"
-        for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith((*libraries, "<"))
-    ]
-    return lines[-1] if lines else ""
+def _cure(batch: Batch, error: Exception) -> str:
+    """What to try; where floats meet whole numbers, which of the two to change."""
+    kind = batch.X.dtype.kind
+    if kind != "f" and any(word in str(error) for word in ("dtype", "type", "Float", "float")):
+        what = "booleans" if kind == "b" else "whole numbers"
+        return (
+            f"X holds {what}, which come to the module as they are: write x.float() in forward(), or make "
+            "them floats in the data."
+        )
+    return "Try module(X) and loss(module(X), y) with such tensors by hand."
 
 
 def _few(trainer: Trainer, batch: Batch) -> Batch:

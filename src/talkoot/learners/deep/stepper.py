@@ -45,7 +45,8 @@ class Stepper(Outer):
             if value is not None and not name.startswith(BUFFER):
                 tensor.grad = torch.from_numpy(np.ascontiguousarray(value)).to(tensor)
         _make_sparse(trainer.module)
-        trainer.apply()
+        with trainer.turn(trainer.steps, 0):
+            trainer.apply()
         said = {k: v for k, v in update.values.items() if k.startswith(BUFFER)}
         moved = {
             **model,

@@ -21,6 +21,7 @@ from talkoot.core.shard import Schema, Shard
 from talkoot.core.sync import EveryStep, Rounds, Sync
 from talkoot.core.update import Update
 from talkoot.data.feed import Feed
+from talkoot.data.generators import start_seed
 from talkoot.data.samples import Samples
 from talkoot.learners.deep.building import build
 from talkoot.learners.deep.inner import Inner, carries, difference, further, gradient
@@ -44,7 +45,9 @@ class Torch(Learner):
     """A module of torch, trained on all nodes: every step, or every so many steps, as the plan's sync says.
 
     Samples come in an order that is a function of the seed, the epoch and the sample's index: the number of
-    nodes does not change it, nor what a step learns from.
+    nodes does not change it, nor what a step learns from. So are the random numbers that a dataset draws for
+    a sample from torch, numpy or Python; those of a step, such as dropout's, follow from seed, step and rank.
+    Floats of samples become those of the module's first parameter; whole numbers stay what they are.
 
     Args:
         build: gives (module, optimizer) or (module, optimizer, scheduler). It is called on every node and
@@ -166,7 +169,8 @@ class Torch(Learner):
     def init(self, schema: Schema, rng: np.random.Generator) -> Arrays:
         """The parameters as `build` makes them, a function of the seed."""
         del schema
-        return everything(_trainer(self, start_seed(rng)).module, self.buffers)
+        trainer = _HERE.trainer = Trainer(self, int(rng.integers(2**31)))  # not one that a fit has trained
+        return everything(trainer.module, self.buffers)
 
     def outer(self) -> Outer:
         """Add the mean difference."""
@@ -185,11 +189,12 @@ class Torch(Learner):
         source = cast(Samples, shard)
         if not source.rows:
             return Update(), local
-        trainer = _trainer(self, ctx.seed)
+        trainer = _trainer(self, start_seed(ctx.seed))
         with self.feed([source], ctx.seed) as feed:
             if local is None:
                 put(trainer.module, model, self.buffers)
-                rehearse(trainer, feed, divided=ctx.gradient and len(ctx.cohort) > 1)
+                with trainer.turn(0, 0):
+                    rehearse(trainer, feed, divided=ctx.gradient and len(ctx.cohort) > 1)
             if ctx.gradient:
                 return gradient(trainer, model, feed, source, ctx), None
             return difference(trainer, model, local, feed, source, ctx)
@@ -199,9 +204,9 @@ class Torch(Learner):
         if local is None or not ctx.delay or ctx.steps is None:
             return local
         stop = (ctx.round + 1) * ctx.steps
-        source = cast(Samples, shard)
+        source, trainer = cast(Samples, shard), _trainer(self, start_seed(ctx.seed))
         with self.feed([source], ctx.seed) as feed:
-            return further(_trainer(self, ctx.seed), local, feed, source, range(stop - ctx.delay, stop))
+            return further(trainer, local, feed, source, range(stop - ctx.delay, stop))
 
     def carries(self, local: Inner | None) -> bool:
         """Whether its optimizer holds anything, such as momentum, or only a part of it was sent."""
@@ -225,11 +230,6 @@ def _name(function: Any) -> str:
         return f"{_name(function.func)}({', '.join(given)})"
     said = str(getattr(function, "__qualname__", repr(function)))
     return f"{type(function).__name__}()" if " at 0x" in said else said
-
-
-def start_seed(rng: np.random.Generator) -> int:
-    """Torch's seed when the module is built of which all nodes start."""
-    return int(rng.integers(2**31))
 
 
 def _trainer(task: Torch, seed: int) -> Trainer:

@@ -76,6 +76,16 @@ def arrays(module: torch.nn.Module, rules: Mapping[str, str]) -> Arrays:
     return {name: array(tensor) for name, tensor in named(module, rules)}
 
 
+def floats_of(module: torch.nn.Module) -> torch.dtype:
+    """The floats that a module computes with: those of its first parameter of floats, or torch's own.
+
+    >>> floats_of(torch.nn.Linear(1, 1).double())
+    torch.float64
+    """
+    kinds = (parameter.dtype for parameter in module.parameters() if parameter.is_floating_point())
+    return next(kinds, torch.get_default_dtype())
+
+
 def array(tensor: torch.Tensor) -> np.ndarray:
     """A copy of a tensor."""
     whole = not (tensor.is_floating_point() or tensor.is_complex())

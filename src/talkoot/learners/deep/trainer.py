@@ -13,16 +13,16 @@ import torch
 
 from talkoot.core.errors import PlanError
 from talkoot.data.feed import Batch
+from talkoot.data.generators import sample_seeds, turn
 from talkoot.learners.deep.building import build, device_of
 from talkoot.learners.deep.finite import bad_gradient, bad_parameter, checksum, lost, spoilt
 from talkoot.learners.deep.losses import CURE, Losses, as_weight
 from talkoot.learners.deep.outputs import nothing
-from talkoot.learners.deep.tensors import named
+from talkoot.learners.deep.tensors import floats_of, named
 
 if TYPE_CHECKING:
     from talkoot.learners.deep.task import Torch
 
-_PRIME = 1_000_003
 _EMPTY = " Where the samples of a part may have no target at all, count= lets them count nothing."
 
 
@@ -37,6 +37,7 @@ class Trainer:
     Attributes:
         module: the module itself.
         net: what is called: the module, or what an engine wraps around it.
+        dtype: what floats of samples and targets become for it.
         before: called with the loss of each part before its backward pass.
         after: called behind the backward pass of each part with whether it was the step's last: an engine
             may exchange gradients there.
@@ -50,8 +51,9 @@ class Trainer:
         self.task, self.seed = task, seed
         self._cure = CURE if task.count is not None else CURE + _EMPTY
         self.device = device_of(task.device)
-        torch.manual_seed(seed)
-        self.module, self.optimizer, self.scheduler = build(task.build, self.device)
+        with turn(seed):
+            self.module, self.optimizer, self.scheduler = build(task.build, self.device)
+        self.dtype = floats_of(self.module)
         self._frozen = [part for part in self.module.modules() if self.module.training and not part.training]
         self.train()
         self.net: Callable[[torch.Tensor], Any]
@@ -82,9 +84,12 @@ class Trainer:
         for part in self._frozen:
             part.training = False
 
-    def begin(self, step: int, part: int) -> None:
-        """Random numbers of dropout and the like become a function of (seed, step, part)."""
-        torch.manual_seed(((self.seed * _PRIME + step) * _PRIME + part) % 2**63)
+    def turn(self, step: int, part: int) -> AbstractContextManager[None]:
+        """A step: random numbers of dropout and the like are a function of (seed, step, part).
+
+        The process's random generators are this thread's alone meanwhile.
+        """
+        return turn(int(sample_seeds(self.seed, np.array([step]), np.array([part]))[0]))
 
     def backward(
         self,
@@ -282,8 +287,13 @@ class Trainer:
         return self._there(batch.X), None if batch.y is None else self._there(batch.y)
 
     def _there(self, array: np.ndarray) -> torch.Tensor:
-        """On the device; from pinned memory a GPU fetches it without keeping this process waiting."""
+        """On the device; from pinned memory a GPU fetches it without keeping this process waiting.
+
+        Floats become those of the module, whole numbers and booleans stay what they are.
+        """
         tensor = torch.from_numpy(array)
+        if tensor.is_floating_point():
+            tensor = tensor.to(self.dtype)
         if self.device.type == "cuda":
             tensor = tensor.pin_memory()
         return tensor.to(self.device, non_blocking=True)
