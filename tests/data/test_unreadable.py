@@ -75,6 +75,7 @@ def test_the_cure_that_is_named_makes_rows(data: Any, what: str, cure: str) -> N
         ((row for row in X), "these rows can be read only once. Give numpy.array(list(data))"),
         ([(X, X[:, 0]), (X, X[:, 0])], "a list of 2 tuples"),
         (["it rained", "the sun shone"], 'Give pandas.DataFrame({"text": texts})'.lower()),
+        (["It rained all day and " * 400], "If these are texts and not paths"),
         (b"a,b\n1,2\n", "these are bytes"),
         (pd.DataFrame, "DataFrame is a class"),
         (len, "len is a function"),
@@ -85,7 +86,7 @@ def test_the_cure_that_is_named_makes_rows(data: Any, what: str, cure: str) -> N
         ({"here": TABLE, "there": {"a": [1]}}, "node 'there': this is a dict in the place of rows"),
         ({"here": 3}, "node 'here': 3 is one number"),
     ],
-    ids=range(20),
+    ids=range(21),
 )
 def test_what_it_is_and_what_can_be_given_is_said(data: Any, text: str) -> None:
     assert text.lower() in refused(data).lower()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
 from collections.abc import Iterator, Mapping
 from numbers import Number
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -155,8 +155,8 @@ def _shape(data: np.ndarray) -> DataError:
 
 def paths_or_texts(data: Any, error: DataError) -> DataError:
     """The error for paths where nothing is, with a cure for texts that were taken for paths."""
-    texts = [data] if isinstance(data, str) else list(data)
-    if any(isinstance(text, str) and not PATH.search(text) and not Path(text).exists() for text in texts):
+    texts = [data] if isinstance(data, str | os.PathLike) else list(data)
+    if any(isinstance(text, str) and not PATH.search(text) and not os.path.exists(text) for text in texts):
         cure = 'If these are texts and not paths, give pandas.DataFrame({"text": texts}).'
         return DataError(error.cause, cure=f"{error.cure or ''} {cure}".strip())
     return error
