@@ -210,8 +210,9 @@ def test_a_node_far_from_the_others_asks_for_a_round_when_it_leaves() -> None:
 
 @pytest.mark.parametrize("estimator", [LinearRegression(), Ridge(), ElasticNet(0.1), RidgeCV()], ids=repr)
 def test_laws(estimator: Any) -> None:
-    check_learner(FITS[type(estimator)](estimator), X, y)
-    check_learner(FITS[type(estimator)](estimator), WIDE, y)
+    rtol = 1e-6 if isinstance(estimator, ElasticNet) else 1e-9  # its gap is a difference of large numbers
+    for rows in (X, WIDE):
+        check_learner(FITS[type(estimator)](estimator), rows, y, rtol=rtol)
 
 
 @settings(max_examples=25, deadline=None, derandomize=True)

@@ -148,7 +148,7 @@ def test_names_come_along() -> None:
         (
             StandardScaler(),
             np.array([[1.0], [np.inf]]),
-            "node 'node0', round 0, column '0': 1 values are inf",
+            "node 'node0', round 0, column '0': at least 1 values are inf",
         ),
         (StandardScaler(), WIDE, "Cannot center sparse matrices: pass `with_mean=False`"),
         (MinMaxScaler(), WIDE, "MinMaxScaler does not support sparse input. Consider using MaxAbsScaler"),
