@@ -137,8 +137,3 @@ def test_a_structured_array_is_a_table() -> None:
         assert all(np.array_equal(one.X[name], other.X[name]) for name in ("a", "c"))
         assert one.y is not None
         assert one.y.tolist() == [2.5, 3.5]
-
-
-def test_nodes_called_x_and_y_are_nodes() -> None:
-    assert list(tk.shards({"X": TABLE, "y": TABLE})) == ["X", "y"]
-    assert list(tk.shards({"x": X, "y": X})) == ["x", "y"]
