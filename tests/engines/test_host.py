@@ -37,5 +37,5 @@ def test_a_module_that_is_missing_is_named_with_the_cure(
     ]
     page.close()
     error = answers[0].failed["a"]
-    assert "the module 'far_away' is not there" in str(error)
+    assert "No module named 'far_away', which what was sent needs. Install it" in str(error)
     assert "tk.Ray(n, runtime_env={'pip': ['far_away']})" in str(error)

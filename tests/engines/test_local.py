@@ -177,7 +177,7 @@ def test_an_answer_that_cannot_be_sent_is_named() -> None:
     assert caught.value.node == "b"
 
 
-def test_code_that_workers_cannot_import_is_an_error_with_its_traceback(
+def test_code_that_workers_cannot_import_is_an_error_that_names_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     module = types.ModuleType("only_here")

@@ -184,9 +184,9 @@ def test_an_environment_goes_to_the_actors_and_its_secrets_are_not_shown() -> No
     on = Ray(1, runtime_env={"env_vars": {"TALKOOT_TEST": "secret"}})
     assert repr(on) == "Ray(workers=1, runtime_env={'env_vars': Ellipsis})"
     with pytest.raises(NodeFailed, match="the environment is 'secret'"):
-        go(Faulty("environ"), on)
+        go(Faulty("environ", nodes=("site1",)), on)
     with pytest.raises(NodeFailed, match="the environment is None"):
-        go(Faulty("environ"), Ray(1))
+        go(Faulty("environ", nodes=("site1",)), Ray(1))
     with pytest.raises(tk.PlanError, match="runtime_env= is a str"):
         Ray(1, runtime_env="pip")  # type: ignore[arg-type]
 

@@ -147,7 +147,7 @@ def missing_module(error: BaseException) -> NodeFailed | None:
     if not isinstance(error, ModuleNotFoundError):
         return None
     return NodeFailed(
-        f"the module {error.name!r} is not there, and what was sent needs it",
+        f"ModuleNotFoundError: {error}, which what was sent needs",
         cure="Install it on every machine; on a cluster of Ray, tk.Ray(n, runtime_env={'pip': "
         f"[{error.name!r}]}}) does so, and for a module of your own runtime_env={{'py_modules': [...]}}.",
     )
