@@ -101,5 +101,5 @@ def test_all_who_read_dicts_refuse_them(tmp_path: Path) -> None:
                 read(data)
     with pytest.raises(DataError, match="'train' and 'validation' name parts"):
         tk.fit(Ridge(), {"train": rows, "validation": rows}, "t")
-    with pytest.raises(DataError, match="'data' and .* name fields of samples"):
+    with pytest.raises(DataError, match=r"Give \(data.data, data.target\)"):
         tk.fit(Ridge(), load_iris())
