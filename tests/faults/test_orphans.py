@@ -62,8 +62,11 @@ print(server(), *workers(), flush=True)
 
 def named(pids: Iterable[int]) -> list[str]:
     """Shared memory with a name, which could stay behind, that processes use."""
-    maps = [Path(f"/proc/{pid}/maps").read_text() for pid in pids]
-    return [line for text in maps for line in text.splitlines() if "/dev/shm/" in line]
+    found: list[str] = []
+    for pid in pids:
+        with contextlib.suppress(OSError):  # it has ended
+            found += Path(f"/proc/{pid}/maps").read_text().splitlines()
+    return [line for line in found if "/dev/shm/" in line]
 
 
 def descriptors() -> Counter[str]:
