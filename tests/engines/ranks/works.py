@@ -88,9 +88,11 @@ def train(say: Say, culprit: int, how: str, sync: str, timeout: float = NEVER) -
 
     def loss(out: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         nonlocal calls
-        calls += 1
+        calls += (
+            torch.is_grad_enabled()
+        )  # not in the try-out of halves
         time.sleep(0.005)
-        if calls == 6 and rank() == culprit:
+        if calls == 6 and torch.is_grad_enabled() and rank() == culprit:
             say("there")
             if how == "raises":
                 raise KeyError("no such word")
@@ -156,8 +158,10 @@ def drains(say: Say, folder: Path, slow: bool) -> Any:
 
     def loss(out: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         nonlocal steps
-        steps += 1
-        if pace[0]:
+        steps += (
+            torch.is_grad_enabled()
+        )  # not in the try-out of halves
+        if pace[0] and torch.is_grad_enabled():
             say("step")
             time.sleep(0.3)  # long enough for a report behind every step
             while steps > STEPS and not folder.with_name("asked").exists():
