@@ -111,7 +111,7 @@ def test_a_node_that_kills_its_worker_each_time_is_named() -> None:
     assert "died 3 times" in str(error)
     assert "SIGSEGV" in str(error)
     assert "in segfault" in str(error), "the place of the crash is in its last words"
-    assert "memory" in str(error.cure)
+    assert "Inline()" in str(error.cure)
     assert len(heard.of("worker")) == 3
 
 

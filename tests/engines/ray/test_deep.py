@@ -156,6 +156,7 @@ def test_through_a_kill_the_others_go_on_and_grow_again_when_there_is_room(
     assert apart(got, fitted(job, tk.Local(2))) < SAME
 
 
+@pytest.mark.slow  # a new actor imports torch; Local shows the same in tests/faults
 def test_through_a_kill_rounds_go_on_and_no_update_is_lost(tmp_path: Path) -> None:
     job, sync = task(plain, partial(slow, tmp_path / "grown"), epochs=100), tk.every(steps=5)
     killed: list[int] = []
@@ -174,6 +175,7 @@ def test_through_a_kill_rounds_go_on_and_no_update_is_lost(tmp_path: Path) -> No
     assert apart(got, fitted(job, tk.Local(2), sync)) < SAME
 
 
+@pytest.mark.slow  # a new actor imports torch; Local shows the same in tests/faults
 def test_an_actor_that_is_asked_to_end_finishes_its_step_first(tmp_path: Path) -> None:
     asked: list[int] = []
 
@@ -192,6 +194,7 @@ def test_an_actor_that_is_asked_to_end_finishes_its_step_first(tmp_path: Path) -
     assert not psutil.pid_exists(asked[0]) or psutil.Process(asked[0]).status() == psutil.STATUS_ZOMBIE
 
 
+@pytest.mark.slow  # a new actor imports torch; Local shows the same in tests/faults
 def test_a_stopped_actor_is_noticed_and_named(tmp_path: Path) -> None:
     stopped: list[int] = []
 
@@ -211,6 +214,7 @@ def test_a_stopped_actor_is_noticed_and_named(tmp_path: Path) -> None:
     assert str(stopped[0]) in facts["name"]
 
 
+@pytest.mark.slow  # a new actor imports torch; Local shows the same in tests/faults
 def test_where_all_are_killed_others_are_waited_for(tmp_path: Path) -> None:
     killed: list[int] = []
 
