@@ -12,7 +12,9 @@ import pyarrow as pa
 import pyarrow.feather
 import pytest
 from scipy.sparse import csr_array, issparse
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import talkoot as tk
@@ -99,3 +101,14 @@ def test_shards_were_read_by_talkoot_on_both_sides_and_it_says_so() -> None:
     found = tk.verify(StandardScaler(), tk.shards(np.eye(4)), nodes=(2,))
     assert found.ok
     assert "Both sides were read by Talkoot" in str(found)
+
+
+def test_texts_that_stand_for_missing_values_are_missing_in_tables_too() -> None:
+    table = pd.DataFrame({"dose": ["1.5", "?", "3"], "site": ["?", "lima", "oslo"]})
+    for given in (table, pl.from_pandas(table)):
+        X = read(given, na_values=["?"]).X
+        assert X["dose"].tolist()[::2] == [1.5, 3.0]
+        assert X.isna().sum().tolist() == [1, 1]
+    rows = table.assign(y=[1.0, 2.0, 3.0])[["dose", "y"]]
+    imputed = make_pipeline(SimpleImputer(), Ridge())
+    assert tk.verify(imputed, rows, "y", missing=["?"], nodes=(2,), on=tk.Inline()).ok

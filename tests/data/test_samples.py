@@ -356,3 +356,12 @@ def test_torch_is_not_needed_to_read_arrays_and_files(tmp_path: Path) -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=patient(120)
     )
     assert got.stdout.strip() == "[]"
+
+
+def test_a_column_of_folders_is_not_left_out_without_a_word(tmp_path: Path) -> None:
+    for town in ("lima", "oslo"):
+        (tmp_path / f"town={town}").mkdir()
+        pq.write_table(pa.table({"a": [1.0, 2.0], "y": [0, 1]}), tmp_path / f"town={town}" / "rows.parquet")
+    with pytest.raises(DataError, match="column 'town': it stands in the names of folders"):
+        samples(str(tmp_path), "y")
+    assert samples(str(tmp_path), "y", columns=["a"])["node0"].rows == 4

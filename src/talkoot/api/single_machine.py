@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import PurePath
 from typing import Any
 
@@ -75,11 +76,28 @@ def _rows(data: Any, csv: Mapping[str, Any]) -> Any:
     if are_paths(data):
         hive = any(folders for _, folders in located(data))
         return _files(expand(data), csv, hive=hive)
-    if hasattr(data, "iloc") or sparse.issparse(data):
+    if sparse.issparse(data):
         return data
+    if hasattr(data, "iloc"):
+        return _with_missing(data, csv.get("na_values"))
     if hasattr(data, "__arrow_c_stream__"):
-        return pa.table(data).to_pandas()
+        return _with_missing(pa.table(data).to_pandas(), csv.get("na_values"))
     return np.asarray(data)
+
+
+def _with_missing(frame: Any, texts: Sequence[str] | None) -> Any:
+    """A frame in which some texts are missing values; a column of which numbers remain becomes numbers."""
+    import pandas as pd
+
+    if not texts:
+        return frame
+    changed = {}
+    for name in frame.columns[[frame[name].isin(texts).any() for name in frame.columns]]:
+        values = frame[name].mask(frame[name].isin(texts))
+        with suppress(ValueError, TypeError):
+            values = pd.to_numeric(values)
+        changed[name] = values
+    return frame.assign(**changed)
 
 
 def _files(paths: Sequence[str], csv: Mapping[str, Any], *, hive: bool) -> Any:

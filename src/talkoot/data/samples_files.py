@@ -15,7 +15,7 @@ from talkoot.data.columns import origin_of
 from talkoot.data.decoded import Decoded
 from talkoot.data.file_facts import file_facts, left_out
 from talkoot.data.order import together
-from talkoot.data.paths import expand, format_of, open_file, stamp
+from talkoot.data.paths import expand, format_of, located, open_file, stamp
 from talkoot.data.reading import Part, fields, groups, parquet, read, reading
 from talkoot.data.roles import Roles
 from talkoot.data.samples_base import Samples
@@ -73,6 +73,18 @@ class FileSamples(Samples):
         return [X] if y is None else [X, y]
 
 
+def _refuse_folders(data: Any, roles: Roles) -> None:
+    """Refuse a column that stands in the names of folders, which are not read here, unless it is left out."""
+    names = {name for _, pairs in located(data) for name in pairs}
+    wanted = names if roles.columns is None else names & set(map(str, roles.columns))
+    if wanted:
+        raise DataError(
+            "it stands in the names of folders, and samples of files do not read these",
+            column=min(wanted),
+            cure="Name the features with columns=, or give a table: pyarrow.dataset.dataset(...).to_table().",
+        )
+
+
 def from_files(name: str, data: Any, roles: Roles) -> FileSamples:
     """Samples of files, folders, globs or lists of these. Reads metadata only, but CSV files once.
 
@@ -81,6 +93,7 @@ def from_files(name: str, data: Any, roles: Roles) -> FileSamples:
     """
     if roles.target is not None and roles.name("target") is None:
         raise DataError("target= is an array, and the rows are in files", cure="Name a column.")
+    _refuse_folders(data, roles)
     paths, target = expand(data), roles.name("target")
     first: dict[str, pa.DataType] = {}
     kinds: set[pa.DataType] = set()

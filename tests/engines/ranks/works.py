@@ -88,9 +88,7 @@ def train(say: Say, culprit: int, how: str, sync: str, timeout: float = NEVER) -
 
     def loss(out: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         nonlocal calls
-        calls += (
-            torch.is_grad_enabled()
-        )  # not in the try-out of halves
+        calls += torch.is_grad_enabled()  # not in the try-out of halves
         time.sleep(0.005)
         if calls == 6 and torch.is_grad_enabled() and rank() == culprit:
             say("there")
@@ -158,9 +156,7 @@ def drains(say: Say, folder: Path, slow: bool) -> Any:
 
     def loss(out: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         nonlocal steps
-        steps += (
-            torch.is_grad_enabled()
-        )  # not in the try-out of halves
+        steps += torch.is_grad_enabled()  # not in the try-out of halves
         if pace[0] and torch.is_grad_enabled():
             say("step")
             time.sleep(0.3)  # long enough for a report behind every step
