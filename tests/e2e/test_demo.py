@@ -51,7 +51,8 @@ def test_it_says_what_it_found_good_or_bad(ran: tuple[Path, str]) -> None:
 
 def test_the_log_and_the_report_tell_all_of_it(ran: tuple[Path, str]) -> None:
     folder, _ = ran
-    events = [event["event"] for event in read(folder / "run")]
+    told = [event["event"] for event in read(folder / "run")]
+    events = [name for name in told if name != "rows"]  # which a slow machine tells of more often
     assert events[:3] == ["log", "start", "schema"]
     assert events[-5:] == ["end", "check", "compare", "transfer", "verify"]
     page = (folder / "run" / "report.html").read_text()
