@@ -106,7 +106,8 @@ def test_the_log_tells_the_run_from_start_to_end(tmp_path: Path) -> None:
     assert start["digest"] == done.run.plan.digest
     assert start["engine"] == repr(done.engine)
     assert end["ok"] is True
-    assert [event["event"] for event in done.events] == ["start", "schema", "round", "end"]
+    names = [event["event"] for event in done.events if event["event"] != "rows"]
+    assert names == ["start", "schema", "round", "end"]
 
 
 def test_a_failed_run_says_so_in_the_log(tmp_path: Path) -> None:
