@@ -19,15 +19,9 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 
 import talkoot as tk
 from talkoot.formats.frames import from_bytes, to_bytes
-from talkoot.formats.plans import plan_from_bytes, plan_from_data, plan_to_bytes, plan_to_data
+from talkoot.formats.plans import TYPES, plan_from_bytes, plan_from_data, plan_to_bytes, plan_to_data
 from talkoot.formats.values import Decoder, Encoder
 
-CHAINS: tuple[list[Any], ...] = (
-    [],
-    [tk.weigh("rows")],
-    [tk.weigh("rows"), tk.quantize(bits=4)],
-    [tk.weigh("nodes"), tk.topk(0.1)],
-)
 ESTIMATORS = (
     Ridge(alpha=0.5),
     LogisticRegression(C=2.0, class_weight={0: 1.0, 1: 3.0}),
@@ -48,16 +42,20 @@ def test_a_plan_comes_back(estimator: Any) -> None:
     assert plan_to_bytes(found) == frame
 
 
-@pytest.mark.parametrize("chain", CHAINS, ids=len)
-def test_chains_merges_and_meetings_come_back(chain: list[Any]) -> None:
-    plan = tk.Plan(
-        tk.learner_for(Ridge()),
-        chain=[link for link in chain if link.bias != "biased"],
-        sync=tk.every(seconds=2.5),
-    )
-    found = plan_from_bytes(plan_to_bytes(plan))
-    assert found.chain == plan.chain
-    assert found.sync == plan.sync
+@pytest.mark.parametrize(
+    "part",
+    [
+        tk.weigh("rows"),
+        tk.quantize(bits=4),
+        tk.topk(0.1),
+        tk.Adam(lr=0.1),
+        tk.Median(),
+        tk.every(seconds=2.5),
+    ],
+    ids=lambda part: type(part).__name__,
+)
+def test_parts_of_plans_come_back(part: Any) -> None:
+    assert Decoder(types=TYPES).decode(Encoder(types=TYPES).encode(part)) == part
 
 
 def test_what_cannot_travel_is_refused_by_name() -> None:
