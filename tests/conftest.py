@@ -45,6 +45,6 @@ def cluster() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         for name in ("hand", "ranks"):
-            patch.setattr(f"talkoot.engines.ray.{name}.START", patient(300))
+            patch.setattr(f"talkoot.engines.ray.{name}.START", patient(120))
         yield
     CLUSTER.leave()

@@ -53,6 +53,7 @@ def test_digits_are_learned_in_this_process_and_reported(tmp_path: Path) -> None
     assert "<svg" in (tmp_path / "run.html").read_text()
 
 
+@pytest.mark.slow
 def test_one_word_moves_them_to_workers_that_meet_now_and_then() -> None:
     said = run("images", "--on", "local", "--sync", 20, "--epochs", 4)
     assert numbers("on 360 unseen images: accuracy #", said)[0] > 0.9
@@ -80,6 +81,7 @@ def test_pneumonia_is_seen_as_well_as_by_a_network_in_a_loop() -> None:
     assert area > 0.92
 
 
+@pytest.mark.slow
 def test_two_hosts_with_a_slow_link_learn_together_in_few_bytes() -> None:
     if obstacle := Hosts.possible():
         pytest.skip(obstacle)
@@ -94,6 +96,7 @@ def test_two_hosts_with_a_slow_link_learn_together_in_few_bytes() -> None:
     assert len(said.partition("goes on:\n")[2]) > 200
 
 
+@pytest.mark.slow
 def test_without_a_network_of_its_own_it_says_so_and_trains_in_plain_processes() -> None:
     said = run("speeches", "--epochs", 0.1, "--steps", 5, PATH="")
     assert said.startswith("Two processes of this machine and no slow link, as there is no command 'ip'")

@@ -55,6 +55,7 @@ def test_workers_do_not_change_answers(kind: type) -> None:
 
 
 @KINDS
+@pytest.mark.slow  # of Ray; some kinds are short tests of its own
 @pytest.mark.usefixtures("cluster")
 def test_actors_do_not_change_answers(kind: type) -> None:
     same(kind, tk.Ray(2))

@@ -21,7 +21,20 @@ from patience import NEVER, patient
 RANKS = multiprocessing.get_context("forkserver")  # a server with torch in it: a rank starts in no time
 RANKS.set_forkserver_preload(
     [
+        "talkoot.api.fit",
+        "talkoot.engines.local",
         "talkoot.engines.ranks.checkpoint",
+        "talkoot.engines.ranks.engine",
+        "talkoot.engines.ranks.exchange",
+        "talkoot.engines.ranks.rounds",
+        "talkoot.engines.ranks.steps",
+        "talkoot.engines.ranks.wrap",
+        "talkoot.learners.columnwise",
+        "talkoot.learners.composition.unions",
+        "talkoot.learners.deep.rehearsal",
+        "talkoot.learners.glm",
+        "talkoot.learners.preprocess",
+        "talkoot.testing.engines",
         "torch.distributed.checkpoint.state_dict",
         "torch.distributed.fsdp",
         "torch._dynamo",

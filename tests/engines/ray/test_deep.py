@@ -110,6 +110,7 @@ def test_actors_that_are_idle_hold_nothing() -> None:
     assert all(hand.call is None for hand in berths.idle.values())
 
 
+@pytest.mark.slow  # Local shows the same
 def test_a_finished_job_is_found_finished_by_who_starts_it_again(tmp_path: Path) -> None:
     once = partial(slow, tmp_path / "begun")
     first = fitted(task(adamw, once), tk.Ray(2, checkpoint=tmp_path / "saved"))
@@ -349,6 +350,7 @@ def test_classical_learners_on_ray_do_without_torch() -> None:
     assert got.stdout.split() == ["talkoot.engines.ray.nodes"]
 
 
+@pytest.mark.slow  # Local shows the same
 def test_warm_actors_learn_by_what_was_reloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
     file = tmp_path / "rates_of_ray.py"
