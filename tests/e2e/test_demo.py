@@ -14,7 +14,6 @@ from patience import patient, soon
 from talkoot.watch.events import read
 
 psutil = pytest.importorskip("psutil")
-pytestmark = pytest.mark.xdist_group("demo")  # one process runs it once for all
 
 CODE = "import sys; from talkoot.cli import main; sys.exit(main(['demo', *sys.argv[1:]]))"
 

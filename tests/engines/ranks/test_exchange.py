@@ -59,7 +59,6 @@ class Counted:
         return getattr(self.group, name)
 
 
-pytestmark = pytest.mark.xdist_group("exchange")  # one process starts the ranks once for all
 PLANS: dict[str, Any] = {
     "dense": {"chain": [tk.weigh("rows")]},
     "packed": {"chain": [tk.weigh("rows"), tk.quantize()]},
