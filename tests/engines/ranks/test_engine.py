@@ -117,7 +117,7 @@ def test_ranks_that_count_differently_are_refused() -> None:
 def test_two_processes_that_are_the_same_rank_are_refused() -> None:
     free = port()
     with ranks(
-        works.joins, patient(5.0), environs=[torchrun(rank, 3, free) for rank in (0, 1, 1)]
+        works.joins, patient(10.0), environs=[torchrun(rank, 3, free) for rank in (0, 1, 1)]
     ) as started:
         told = [str(rank.hear()) for rank in started]
     assert sum("two processes are rank 1 of 3" in error for error in told) == 1
