@@ -65,10 +65,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 def cluster() -> Iterator[None]:
     """One local cluster for all tests of Ray, which therefore run in one process; it ends behind the last."""
     pytest.importorskip("ray", reason="Ray is not installed")
+    from talkoot.engines.machine import cores
     from talkoot.engines.ray.cluster import CLUSTER
 
     with pytest.MonkeyPatch.context() as patch:
         for name in ("hand", "ranks"):
             patch.setattr(f"talkoot.engines.ray.{name}.START", patient(120))
+        patch.setattr("talkoot.engines.ray.cluster.cores", lambda: max(2, cores()))  # also on one core
         yield
     CLUSTER.leave()
