@@ -182,9 +182,11 @@ class Saving:
         checkpoints = self.checkpoints
         if checkpoints is None:
             return
+        there = False
         with self._noted():
-            if checkpoints.finished == kept.steps and checkpoints.latest() == kept.steps:
-                return
+            there = checkpoints.finished == kept.steps and checkpoints.latest() == kept.steps
+        if wire.unpacked(group.gather(wire.packed(there))[0]):  # as the first rank sees it, for all
+            return
         self.save(kept, group)
         with self._noted():
             checkpoints.finish(kept.steps)
