@@ -15,11 +15,11 @@ help: ## this list
 demo: .venv/base ## four areas of forest learn together on this machine; ends with a report to open
 	@$(BIN)/talkoot demo
 
-check: lint types .venv/dev ## for whoever edits: lint, types and the tests of what runs without engines, about a minute
+check: lint types .venv/dev ## for whoever edits: lint, types and the tests of what runs without engines, two minutes or so
 	@$(PYTEST) -m "not slow" tests/test_structure.py $(addprefix tests/,core guards data learners watch) \
 		--ignore tests/learners/deep
 
-test: lint types docs .venv/dev ## lint, types, docs and tests, under 8 minutes on 2 cores
+test: lint types docs .venv/dev ## lint, types, docs and tests, 10 to 15 minutes on 2 cores
 	@$(PYTEST) -m "not slow"
 
 test-all: lint types docs .venv/dev ## the same with the long checks: memory of big files, killed parents
