@@ -7,13 +7,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from talkoot.core.plan import Plan
 from talkoot.core.sync import Round
+from talkoot.data.schema import agree
+from talkoot.data.shards import shards
+from talkoot.engines.inline import Inline
 from talkoot.engines.processes import wire
 from talkoot.engines.processes.heartbeat import Heartbeat
 from talkoot.engines.processes.host import Host
 from talkoot.engines.processes.messages import Ask, Load, Setting
+from talkoot.testing.toys import Count
 
 
 def test_a_module_that_is_missing_is_named_with_the_cure(
@@ -39,3 +45,16 @@ def test_a_module_that_is_missing_is_named_with_the_cure(
     error = answers[0].failed["a"]
     assert "No module named 'far_away', which what was sent needs. Install it" in str(error)
     assert "tk.Ray(n, runtime_env={'pip': ['far_away']})" in str(error)
+
+
+def test_a_node_is_at_work_no_more_once_its_answer_is_out() -> None:
+    """The next request may follow the answer at once, and then the page would speak of another node."""
+    schema, bound = agree(shards({name: np.ones((3, 2)) for name in "ab"}), Inline())
+    plan = Plan(Count())
+    host = Host(pack=lambda answer: answer, plan=plan, shards=dict(bound))
+    page = Heartbeat.make()
+    model = plan.learner.init(schema, np.random.default_rng(0))
+    rounds = host.round(Ask(nodes=("a", "b"), round=0, apart=True), lambda: (Round(index=0), model), page)
+    seen = [(answer.nodes, page.node) for answer in rounds]
+    page.close()
+    assert seen == [(("a",), None), (("b",), None)]

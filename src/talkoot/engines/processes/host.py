@@ -77,8 +77,9 @@ class Host:
             return
         answers = (self._node(index, node, rnd, model, page) for index, node in enumerate(ask.nodes))
         for answer in answers if ask.apart else [self._together(answers)]:
-            yield self._packed(answer, rnd)
-        page.turn(None)
+            packed = self._packed(answer, rnd)
+            page.turn(None)  # before the answer is out, as the next request may follow it at once
+            yield packed
 
     def _packed(self, answer: Answer, rnd: Round) -> Any:
         """The answer as a message; if it does not pickle, an answer that says so."""

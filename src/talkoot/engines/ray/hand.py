@@ -77,6 +77,7 @@ class Hand:
         """Ask for nodes, together or one behind the other."""
         asks = [Ask(nodes=(node,), round=ask.round, apart=True) for node in ask.nodes] if alone else [ask]
         self._message, self._alone, self._asks = message, alone, deque(enumerate(asks))
+        self._node, self._sight = None, None  # what was seen before is about other nodes
         self._next()
 
     def receive(self, patience: float) -> Answer:
