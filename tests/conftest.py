@@ -69,7 +69,7 @@ def cluster() -> Iterator[None]:
     from talkoot.engines.ray.cluster import CLUSTER
 
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("hand", "ranks"):
+        for name in ("worker_handle", "ranks"):
             patch.setattr(f"talkoot.engines.ray.{name}.START", patient(120))
         patch.setattr("talkoot.engines.ray.cluster.cores", lambda: max(2, cores()))  # also on one core
         yield

@@ -59,6 +59,12 @@ def imports(path: Path) -> list[tuple[str, bool]]:
     return found
 
 
+def home_of(path: Path) -> str:
+    """The package made of a heavy library that a file is in, or its folder."""
+    folder = path.parent.relative_to(SOURCE).as_posix()
+    return next((home for home in AT_HOME if f"{folder}/".startswith(f"{home}/")), folder)
+
+
 def layer(module: str) -> str:
     return module.split(".")[1] if "." in module else ""
 
@@ -82,7 +88,7 @@ def test_nothing_is_unpickled_but_by_the_module_that_serves_our_own_workers(path
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SOURCE)))
 def test_heavy_libraries_are_imported_late_and_engine_libraries_only_by_engines(path: Path) -> None:
-    own, home = path.relative_to(SOURCE).parts[0], path.parent.relative_to(SOURCE).as_posix()
+    own, home = path.relative_to(SOURCE).parts[0], home_of(path)
     for module, at_once in imports(path):
         top = module.split(".")[0]
         heavy = HEAVY - AT_HOME.get(home, set())

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from talkoot import recipes
     from talkoot.api.check import check
-    from talkoot.api.compare import compare
-    from talkoot.api.comparison import Comparison
+    from talkoot.api.compare.compare import compare
+    from talkoot.api.compare.comparison import Comparison
+    from talkoot.api.compare.worth import Value
     from talkoot.api.distributed import Distributed
     from talkoot.api.fit import Fit, fit, run
-    from talkoot.api.verification import Verification
-    from talkoot.api.verify import verify
-    from talkoot.api.worth import Value
+    from talkoot.api.verify.verification import Verification
+    from talkoot.api.verify.verify import verify
     from talkoot.core.errors import (
         DataError,
         NodeError,
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from talkoot.core.plan import Plan
     from talkoot.core.sync import every, every_step, rounds
     from talkoot.core.update import Leaf, Update
-    from talkoot.data.contract import Contract
-    from talkoot.data.images import images
+    from talkoot.data.contract.contract import Contract
+    from talkoot.data.samples.images import images
+    from talkoot.data.samples.tokens import tokens
     from talkoot.data.shards import Shards, shards
-    from talkoot.data.tokens import tokens
     from talkoot.engines.checkpoint import Checkpoint
     from talkoot.engines.inline import Inline
     from talkoot.engines.local import Local
@@ -52,17 +52,17 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "api.check": ("check",),
-    "api.compare": ("compare",),
-    "api.comparison": ("Comparison",),
+    "api.compare.compare": ("compare",),
+    "api.compare.comparison": ("Comparison",),
     "api.distributed": ("Distributed",),
     "api.fit": (
         "Fit",
         "fit",
         "run",
     ),
-    "api.verification": ("Verification",),
-    "api.verify": ("verify",),
-    "api.worth": ("Value",),
+    "api.verify.verification": ("Verification",),
+    "api.verify.verify": ("verify",),
+    "api.compare.worth": ("Value",),
     "core.errors": (
         "DataError",
         "NodeError",
@@ -95,13 +95,13 @@ _HOMES = {
         "Leaf",
         "Update",
     ),
-    "data.contract": ("Contract",),
-    "data.images": ("images",),
+    "data.contract.contract": ("Contract",),
+    "data.samples.images": ("images",),
     "data.shards": (
         "Shards",
         "shards",
     ),
-    "data.tokens": ("tokens",),
+    "data.samples.tokens": ("tokens",),
     "engines.checkpoint": ("Checkpoint",),
     "engines.inline": ("Inline",),
     "engines.local": ("Local",),

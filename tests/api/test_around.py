@@ -36,7 +36,7 @@ from sklearn.multioutput import ClassifierChain, MultiOutputClassifier, MultiOut
 from sklearn.semi_supervised import SelfTrainingClassifier
 
 import talkoot as tk
-from talkoot.learners.nearest import AROUND
+from talkoot.learners.common.alternatives import AROUND
 
 ORDER = np.random.default_rng(0).permutation(150)
 IRIS, KINDS = (part[ORDER] for part in load_iris(return_X_y=True))

@@ -12,7 +12,7 @@ from sklearn.datasets import load_breast_cancer, load_diabetes
 import talkoot as tk
 from talkoot.api.check import check
 from talkoot.core.errors import DataError
-from talkoot.data.contract import Contract
+from talkoot.data.contract.contract import Contract
 
 HEART = Path(__file__).parents[3] / "shared" / "data" / "heart4"
 

@@ -16,12 +16,12 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from talkoot.api.compare import compare
-from talkoot.api.comparison import Interval, Row
-from talkoot.api.folds import Folds
-from talkoot.api.foldsums import FoldSums
-from talkoot.api.intervals import bounds_of, score_interval
-from talkoot.api.measures import GROUPS
+from talkoot.api.compare.compare import compare
+from talkoot.api.compare.comparison import Interval, Row
+from talkoot.api.compare.fold_sums import FoldSums
+from talkoot.api.compare.folds import Folds
+from talkoot.api.compare.intervals import bounds_of, score_interval
+from talkoot.api.compare.measures import GROUPS
 from talkoot.core.errors import DataError, PlanError
 from talkoot.core.shard import Block
 from talkoot.data.shards import shards
@@ -273,7 +273,7 @@ def test_small_nodes_that_train_as_groups_give_what_nodes_give(
     estimator: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fast = compare(estimator, sites(LABELS), folds=2, on=Inline(threads=2))
-    monkeypatch.setattr("talkoot.api.foldfits._groups", lambda *_: 0)
+    monkeypatch.setattr("talkoot.api.compare.fold_fits._groups", lambda *_: 0)
     slow = compare(estimator, sites(LABELS), folds=2, on=Inline())
     for row in fast.rows:
         for way, score in row.scores.items():

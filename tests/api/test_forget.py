@@ -18,8 +18,8 @@ from sklearn.naive_bayes import BernoulliNB, GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
-from talkoot.api.attributes import apart, learned, up_to_signs
 from talkoot.api.fit import Fit, fit
+from talkoot.api.verify.attributes import apart, learned, up_to_signs
 from talkoot.core.errors import DataError
 from talkoot.core.shard import Block, Shard
 from talkoot.data.shards import Shards

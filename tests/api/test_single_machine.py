@@ -18,8 +18,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import talkoot as tk
-from talkoot.api.single_machine import read
-from talkoot.data import columns as columns_module
+from talkoot.api.verify.single_machine import read
+from talkoot.data.tables import columns as columns_module
 
 TABLE = pd.DataFrame({"a": [1.5, 2.0, np.nan], "b": ["x", "y", "x"], "w": [1, 2, 1], "y": [0, 1, 1]})
 

@@ -15,8 +15,8 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from talkoot.api.compare.folds import Folds
 from talkoot.api.fit import fit
-from talkoot.api.folds import Folds
 from talkoot.core.errors import DataError, PlanError
 from talkoot.core.shard import Block
 from talkoot.engines.inline import Inline

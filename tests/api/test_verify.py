@@ -29,10 +29,10 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 
-from talkoot.api.attributes import apart, learned, up_to_signs
-from talkoot.api.optimum import tightened
-from talkoot.api.verification import Check, Verification
-from talkoot.api.verify import verify
+from talkoot.api.verify.attributes import apart, learned, up_to_signs
+from talkoot.api.verify.optimum import tightened
+from talkoot.api.verify.verification import Check, Verification
+from talkoot.api.verify.verify import verify
 from talkoot.core.errors import PlanError
 from talkoot.watch.findings import sameness
 

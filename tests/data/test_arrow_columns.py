@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from talkoot.core.errors import DataError
-from talkoot.data.columns import (
+from talkoot.data.tables.columns import (
     distinct,
     encoded,
     kind_of,
@@ -18,7 +18,7 @@ from talkoot.data.columns import (
     texts,
     to_arrow,
 )
-from talkoot.data.columns import matrix as side_by_side
+from talkoot.data.tables.columns import matrix as side_by_side
 
 F8 = np.dtype(np.float64)
 

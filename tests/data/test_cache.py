@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from talkoot.core.shard import Block
-from talkoot.data.cache import Cache, nbytes
+from talkoot.data.tables.cache import Cache, nbytes
 
 
 class Owner:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from talkoot.data.contract import Contract, Finding
+from talkoot.data.contract.contract import Contract, Finding
 
 
 def finding(kind: str = "shift", **said: object) -> Finding:

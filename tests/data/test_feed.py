@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 
 from patience import patient, soon
 from talkoot.core.errors import DataError, PlanError
-from talkoot.data.ahead import Ahead
-from talkoot.data.feed import Batch, Feed, apportion
-from talkoot.data.order import Order
-from talkoot.data.samples import Samples, samples
+from talkoot.data.loading.loader import Batch, Feed, apportion
+from talkoot.data.loading.prefetch import Ahead
+from talkoot.data.loading.shuffle import Order
+from talkoot.data.samples.samples import Samples, samples
 
 ROWS = 1000
 

@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 from talkoot import Inline, shards
 from talkoot.core.errors import DataError, TalkootError
 from talkoot.core.shard import Schema
-from talkoot.data.files import CACHE
 from talkoot.data.schema import agree
 from talkoot.data.shards import Shards
+from talkoot.data.tables.files import CACHE
 
 Write = Callable[[pd.DataFrame, Path], None]
 

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from patience import patient
-from talkoot.data.generators import generators, put_back, sample_seeds, turn
-from talkoot.data.samples import samples
+from talkoot.data.loading.generators import generators, put_back, sample_seeds, turn
+from talkoot.data.samples.samples import samples
 
 DRAWS: dict[str, Callable[[], Any]] = {
     "python": random.random,
@@ -89,7 +89,7 @@ def test_turns_are_one_at_a_time_and_in_order() -> None:
 
 
 def test_who_waits_too_long_for_a_turn_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("talkoot.data.generators.WAIT", 0.05)
+    monkeypatch.setattr("talkoot.data.loading.generators.WAIT", 0.05)
     errors: list[Exception] = []
 
     def wait() -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from talkoot.data.hashing import Sample, hash_rows
+from talkoot.data.contract.hashing import Sample, hash_rows
 
 WORDS = st.lists(st.one_of(st.none(), st.text(max_size=4)), min_size=6, max_size=6)
 

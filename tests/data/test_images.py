@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from talkoot.core.errors import DataError
-from talkoot.data.feed import Feed
-from talkoot.data.images import images
-from talkoot.data.samples import samples
+from talkoot.data.loading.loader import Feed
+from talkoot.data.samples.images import images
+from talkoot.data.samples.samples import samples
 from talkoot.engines.processes.wire import copied
 
 Image = pytest.importorskip("PIL.Image")

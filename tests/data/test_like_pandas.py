@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from talkoot import Inline, shards
-from talkoot.data.dtypes import pandas_dtype
 from talkoot.data.schema import agree
+from talkoot.data.tables.dtypes import pandas_dtype
 
 Make = Callable[[np.random.Generator, int], Any]
 TABLES = 200

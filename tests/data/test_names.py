@@ -15,7 +15,7 @@ from sklearn.linear_model import Ridge
 import talkoot as tk
 from talkoot.core.errors import DataError
 from talkoot.data.names import refuse_meanings
-from talkoot.data.samples import samples
+from talkoot.data.samples.samples import samples
 
 PARTS = [
     ["train", "validation"],

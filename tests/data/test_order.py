@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from talkoot.data import order as module
-from talkoot.data.order import Order
+from talkoot.data.loading import shuffle as module
+from talkoot.data.loading.shuffle import Order
 
 SIZES = st.lists(st.integers(0, 30), min_size=1, max_size=40).filter(sum)
 SEEDS = st.integers(0, 2**63)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from talkoot.data.quantile_summary import SIZE, QuantileSummary
+from talkoot.data.contract.quantile_summary import SIZE, QuantileSummary
 
 LEVELS = np.linspace(0, 1, 201)
 

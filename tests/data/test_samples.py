@@ -20,10 +20,10 @@ from torch.utils.data import TensorDataset
 from patience import patient
 from talkoot import shards
 from talkoot.core.errors import DataError
-from talkoot.data import decoded as module
-from talkoot.data.samples import Samples, samples
-from talkoot.data.samples_arrays import ArraySamples, OnDisk
-from talkoot.data.samples_files import FileSamples
+from talkoot.data.samples import row_group_cache as module
+from talkoot.data.samples.arrays import ArraySamples, OnDisk
+from talkoot.data.samples.files import FileSamples
+from talkoot.data.samples.samples import Samples, samples
 from talkoot.engines.processes.wire import copied, dump
 
 ROWS = 100
@@ -348,7 +348,8 @@ def test_shards_that_are_more_than_rows_are_refused(tmp_path: Path, made: Any) -
 def test_torch_is_not_needed_to_read_arrays_and_files(tmp_path: Path) -> None:
     path = write(tmp_path / "a.parquet", FRAME[["a", "t"]])
     script = (
-        "import sys; from talkoot.data.samples import samples; from talkoot.data.feed import Feed\n"
+        "import sys; from talkoot.data.samples.samples import samples\n"
+        "from talkoot.data.loading.loader import Feed\n"
         f"with Feed([samples({str(path)!r}, 't')['node0']], batch=4, seed=0) as feed: feed.at(0)\n"
         "print([m for m in ('torch', 'ray', 'PIL') if m in sys.modules])"
     )

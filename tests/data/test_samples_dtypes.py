@@ -16,8 +16,8 @@ from torch.utils.data import TensorDataset
 
 from talkoot import shards
 from talkoot.core.errors import DataError
-from talkoot.data.feed import Feed
-from talkoot.data.samples import Samples, samples
+from talkoot.data.loading.loader import Feed
+from talkoot.data.samples.samples import Samples, samples
 
 IDS = 2**24 + np.arange(64)  # of which float32 tells 33 apart
 NAMES = [f"{name}{bits}" for name in ("int", "uint") for bits in (8, 16, 32, 64)]

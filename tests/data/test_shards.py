@@ -14,10 +14,10 @@ from scipy import sparse
 
 from talkoot import Inline, shards
 from talkoot.core.errors import DataError
-from talkoot.data.arrays import ArrayShard
 from talkoot.data.schema import agree
 from talkoot.data.shards import Shards
-from talkoot.data.source import Source
+from talkoot.data.tables.arrays import ArrayShard
+from talkoot.data.tables.source import Source
 
 RNG = np.random.default_rng(0)
 X, Y, W = RNG.normal(size=(11, 3)), RNG.integers(0, 2, 11), RNG.random(11)

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from talkoot.core.errors import DataError
-from talkoot.data.samples import samples
-from talkoot.data.tokens import encode, tokens
+from talkoot.data.samples.samples import samples
+from talkoot.data.samples.tokens import encode, tokens
 from talkoot.engines.processes.wire import copied, dump
 
 TEXT = "Talkoot: työ, jonka teemme yhdessä. " * 40

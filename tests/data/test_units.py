@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from talkoot.data.profile import Column
-from talkoot.data.quantities import BARE, CONVERSIONS, QUANTITIES, Conversion, named
-from talkoot.data.units import distance, other_units
-from talkoot.data.views import View
+from talkoot.data.contract.checks.quantities import BARE, CONVERSIONS, QUANTITIES, Conversion, named
+from talkoot.data.contract.checks.units import distance, other_units
+from talkoot.data.contract.profile import Column
+from talkoot.data.contract.views import View
 
 
 def view(values: np.ndarray) -> View:

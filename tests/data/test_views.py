@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import chi2_contingency
 
-from talkoot.data.profile import RANKS, Column
-from talkoot.data.views import View, apart, chance, stability, table
+from talkoot.data.contract.profile import RANKS, Column
+from talkoot.data.contract.views import View, apart, chance, stability, table
 
 COUNTS = arrays(np.float64, (3, 4), elements=st.integers(1, 500).map(float))
 

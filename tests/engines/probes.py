@@ -17,7 +17,7 @@ from talkoot.core.plan import Plan
 from talkoot.core.run import run
 from talkoot.core.shard import Schema, Shard
 from talkoot.core.update import Update
-from talkoot.data.arrays import ArrayShard
+from talkoot.data.tables.arrays import ArrayShard
 
 SCHEMA = Schema(names=None, kinds=("number",) * 2, dtype=np.dtype(np.float64), rows=0, center=np.zeros(2))
 

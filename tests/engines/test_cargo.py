@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from probes import Probe, nodes
 
 from talkoot.core.plan import Plan
-from talkoot.data.arrays import ArrayShard
+from talkoot.data.tables.arrays import ArrayShard
 from talkoot.engines.processes.placement import Placement, deal, setting
 
 PLAN = Plan(Probe(lambda model, shard, ctx: {}))

@@ -24,7 +24,7 @@ from talkoot.core.plan import Plan
 from talkoot.core.run import run
 from talkoot.core.shard import Block, Shard
 from talkoot.core.sync import rounds
-from talkoot.data.arrays import ArrayShard
+from talkoot.data.tables.arrays import ArrayShard
 from talkoot.engines.counted import Counted
 from talkoot.engines.inline import Inline
 from talkoot.testing.engines import check_engine

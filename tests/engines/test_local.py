@@ -22,7 +22,7 @@ from patience import patient
 from talkoot.core.errors import DataError, NodeFailed, PlanError
 from talkoot.core.plan import Plan
 from talkoot.core.run import run
-from talkoot.data.arrays import ArrayShard
+from talkoot.data.tables.arrays import ArrayShard
 from talkoot.engines.inline import Inline
 from talkoot.engines.local import Local
 from talkoot.engines.processes import memory

@@ -21,7 +21,7 @@ from talkoot.core.outer import Add, Outer
 from talkoot.core.shard import Schema, Shard
 from talkoot.core.sync import Outcome, Round, Rounds, Sync
 from talkoot.core.update import Update
-from talkoot.data.arrays import ArrayShard
+from talkoot.data.tables.arrays import ArrayShard
 
 SCHEMA = Schema(names=None, kinds=("number",) * 3, dtype=np.dtype(np.float64), rows=0, center=np.zeros(3))
 

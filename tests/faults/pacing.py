@@ -16,7 +16,7 @@ from talkoot.core.learner import Kind, Learner
 from talkoot.core.outer import Add, Outer
 from talkoot.core.shard import Schema, Shard
 from talkoot.core.update import Update
-from talkoot.data.arrays import ArrayShard
+from talkoot.data.tables.arrays import ArrayShard
 
 GOALS = {"a": 1.0, "b": 2.0, "c": 8.0, "d": -4.0}
 ROWS = {"a": 10, "b": 20, "c": 30, "d": 40}

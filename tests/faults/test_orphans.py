@@ -23,7 +23,7 @@ from talkoot.core.errors import NodeFailed, NodeLost
 from talkoot.core.plan import Plan
 from talkoot.core.run import run
 from talkoot.core.sync import Rounds
-from talkoot.data.arrays import ArrayShard
+from talkoot.data.tables.arrays import ArrayShard
 from talkoot.engines.local import Local
 from talkoot.engines.processes.pool import POOL
 

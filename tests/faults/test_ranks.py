@@ -22,7 +22,7 @@ from talkoot.core.errors import NodeLost
 from talkoot.core.plan import Plan
 from talkoot.core.run import run
 from talkoot.core.sync import EveryStep, Sync, every
-from talkoot.data.samples import samples
+from talkoot.data.samples.samples import samples
 from talkoot.data.shards import Shards
 from talkoot.engines.inline import Inline
 from talkoot.engines.local import Local

@@ -18,7 +18,9 @@ from talkoot.core.run import run
 from talkoot.data.schema import agree
 from talkoot.data.shards import shards
 from talkoot.engines.inline import Inline
-from talkoot.learners import encode, impute, preprocess, quantiles
+from talkoot.learners.preprocess import encoders as encode
+from talkoot.learners.preprocess import impute, quantiles
+from talkoot.learners.preprocess import scalers as preprocess
 
 FITS: dict[type, Callable[[Any], Any]] = {
     **preprocess.FITS,

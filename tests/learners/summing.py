@@ -19,7 +19,9 @@ from talkoot.core.run import run
 from talkoot.data.schema import agree
 from talkoot.data.shards import shards
 from talkoot.engines.inline import Inline
-from talkoot.learners import bayes, decompose, gram
+from talkoot.learners.bayes import naive_bayes as bayes
+from talkoot.learners.decompose import pca as decompose
+from talkoot.learners.linear import gram
 from talkoot.testing.compare import assert_same
 
 FITS: dict[type, Callable[[Any], Learner]] = {**gram.FITS, **decompose.FITS, **bayes.FITS}

@@ -20,7 +20,7 @@ from sklearn.linear_model import (
 )
 from sklearn.svm import LinearSVC
 
-import talkoot.learners.solvers.iterative as iterative
+import talkoot.learners.linear.iterative as iterative
 from talkoot.core.errors import DataError, NotDistributable
 from talkoot.core.update import Update
 from talkoot.data.schema import agree

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import log_loss, mean_tweedie_deviance
 
-from talkoot.learners.solvers.kinks import Huber, SquaredHinge
 from talkoot.learners.solvers.losses import Binomial, Loss, Multinomial, Room, Tweedie, TweedieIdentity
+from talkoot.learners.solvers.nonsmooth import Huber, SquaredHinge
 
 SMOOTH: list[Loss] = [
     Binomial(),

@@ -20,8 +20,8 @@ from talkoot.core.update import Update
 from talkoot.data.schema import agree
 from talkoot.data.shards import shards
 from talkoot.learners import learner_for
-from talkoot.learners.composition import memo
-from talkoot.learners.composition.memo import Held, Memo
+from talkoot.learners.compose import block_cache as memo
+from talkoot.learners.compose.block_cache import Held, Memo
 
 TRIED = 3  # times that a function is tried on all rows: twice, and in reverse order
 

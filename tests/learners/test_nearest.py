@@ -20,7 +20,7 @@ from sklearn.utils.discovery import all_estimators
 
 import talkoot as tk
 from talkoot.learners import catalogue, learner_for
-from talkoot.learners.nearest import ADVICE, AROUND, nearest
+from talkoot.learners.common.alternatives import ADVICE, AROUND, nearest
 
 
 def test_all_advice_can_be_reached() -> None:

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from talkoot.core.shard import Block, Shard
 from talkoot.core.update import Update
-from talkoot.learners.solvers.kinks import Huber, SquaredHinge
 from talkoot.learners.solvers.losses import Binomial, Loss, Multinomial, Tweedie
+from talkoot.learners.solvers.nonsmooth import Huber, SquaredHinge
 from talkoot.learners.solvers.objective import Layout, Penalty
 from talkoot.learners.solvers.passes import Point, evaluate
 

@@ -16,8 +16,8 @@ from sklearn.preprocessing import KBinsDiscretizer, QuantileTransformer, RobustS
 import talkoot as tk
 from talkoot.core.context import Ctx
 from talkoot.core.errors import DataError, NotDistributable
-from talkoot.data.arrays import ArrayShard
-from talkoot.learners import order_statistics
+from talkoot.data.tables.arrays import ArrayShard
+from talkoot.learners.common import order_statistics
 from talkoot.testing import check_learner
 from talkoot.testing.strategies import deals
 

@@ -43,7 +43,7 @@ from talkoot.core.outer import Outer
 from talkoot.core.shard import Schema, Shard
 from talkoot.core.update import Update
 from talkoot.learners import learner_for
-from talkoot.learners.composition.parts import weakest
+from talkoot.learners.compose.parts import weakest
 from talkoot.testing import check_learner
 from talkoot.testing.toys import Walk
 

@@ -22,7 +22,7 @@ from talkoot.core.engine import Engine, Listener, Run, ignore
 from talkoot.core.errors import PlanError
 from talkoot.core.plan import Plan
 from talkoot.core.shard import Schema, Shard
-from talkoot.data.samples import samples
+from talkoot.data.samples.samples import samples
 from talkoot.data.shards import Shards
 from talkoot.watch.events import read
 from talkoot.watch.mishaps import mishaps

@@ -21,8 +21,8 @@ from talkoot.core.plan import Plan
 from talkoot.core.shard import Schema
 from talkoot.core.sync import Outcome, Sync
 from talkoot.core.transform import Transform
-from talkoot.data.generators import put_back, start_seed, turn
-from talkoot.data.samples import samples
+from talkoot.data.loading.generators import put_back, start_seed, turn
+from talkoot.data.samples.samples import samples
 from talkoot.data.shards import Shards, shards
 from talkoot.guards.weigh import weigh
 from talkoot.learners import learner_for
@@ -30,7 +30,7 @@ from talkoot.watch.events import Event, versions
 from talkoot.watch.report import report
 
 if TYPE_CHECKING:
-    from talkoot.api.worth import Value
+    from talkoot.api.compare.worth import Value
 
 
 @final
@@ -140,7 +140,7 @@ class Fit:
         >>> [worth.node for worth in found.nodes], found["much"] > 0
         (['much', 'some', 'few'], True)
         """
-        from talkoot.api.value import value
+        from talkoot.api.compare.value import value
 
         return value(self, scoring, folds, progress)
 

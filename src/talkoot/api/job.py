@@ -15,11 +15,11 @@ from talkoot.core.plan import Plan
 from talkoot.core.run import run
 from talkoot.core.shard import Schema, Shard
 from talkoot.core.sync import Rounds
-from talkoot.data.feed import apportion
-from talkoot.data.samples_base import Samples
+from talkoot.data.loading.loader import apportion
+from talkoot.data.samples.base import Samples
 from talkoot.data.schema import agree
 from talkoot.data.shards import Shards
-from talkoot.data.source import UNKNOWN, cuts
+from talkoot.data.tables.source import UNKNOWN, cuts
 from talkoot.engines.choose import choose
 
 

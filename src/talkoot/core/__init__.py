@@ -1,1 +1,4 @@
-"""The one idea: work, encode, merge, decode, put back. Imports numpy and nothing else of ours."""
+"""The loop and its parts: update, transform, merge, outer step, sync, plan, learner, shard, engine.
+
+Imports numpy and nothing else of ours or of others.
+"""

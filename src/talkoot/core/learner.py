@@ -29,7 +29,7 @@ class Learner(ABC):
         closed: one round of sums at the final model decides the answer, so a node can be subtracted.
         threads: `work` spends its time in kernels that release the interpreter lock.
         samples: it reads single samples in an order of its own, not blocks of rows in theirs; its
-            shards are `talkoot.data.samples.Samples`.
+            shards are `talkoot.data.samples.samples.Samples`.
         large_integers: it tells whole numbers beyond 2**53 apart; for others they become floats.
         ends: it knows after how many rounds it is done; see `limit`.
         means: its updates make sense only as a mean, so plans must weigh them.

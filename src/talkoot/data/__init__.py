@@ -1,1 +1,5 @@
-"""Shards of rows from files, tables and arrays, and the schema and contract that nodes agree on."""
+"""Where rows and samples come from, and the schema and targets that nodes agree on (round 0).
+
+`tables/`: rows; `samples/`: samples one by one; `loading/`: which samples when; `contract/`: do nodes agree.
+May import core alone; no learner, no engine.
+"""

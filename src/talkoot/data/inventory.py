@@ -16,9 +16,9 @@ from talkoot.core.merge import Gather, Merge
 from talkoot.core.outer import Outer, Solve
 from talkoot.core.shard import Block, Schema, Shard
 from talkoot.core.update import Update
-from talkoot.data.columns import NUMBER, WHOLE, distinct
-from talkoot.data.source import STEP, Layout, Source
-from talkoot.data.strays import Stray, is_number
+from talkoot.data.tables.columns import NUMBER, WHOLE, distinct
+from talkoot.data.tables.source import STEP, Layout, Source
+from talkoot.data.tables.strays import Stray, is_number
 from talkoot.data.targets import is_text, missing, text_target
 
 

@@ -9,16 +9,16 @@ from typing import Any, final
 import numpy as np
 
 from talkoot.core.errors import DataError
-from talkoot.data.arrays import ArrayShard
-from talkoot.data.csvs import UTF8, CsvFormat
-from talkoot.data.files import FileShard
-from talkoot.data.memory import from_memory, groups
 from talkoot.data.names import refuse_meanings, refuse_split
 from talkoot.data.paths import are_paths, located
-from talkoot.data.reading import Part
 from talkoot.data.roles import Roles
-from talkoot.data.source import Source
-from talkoot.data.tables import TableShard
+from talkoot.data.tables.arrays import ArrayShard
+from talkoot.data.tables.csv_files import UTF8, CsvFormat
+from talkoot.data.tables.files import FileShard
+from talkoot.data.tables.memory import from_memory, groups
+from talkoot.data.tables.reading import Part
+from talkoot.data.tables.source import Source
+from talkoot.data.tables.tables import TableShard
 from talkoot.data.unreadable import columns_not_nodes, paths_or_texts
 
 

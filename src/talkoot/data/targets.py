@@ -8,7 +8,7 @@ import numpy as np
 
 from talkoot.core.errors import DataError, SchemaError
 from talkoot.core.shard import Schema
-from talkoot.data.columns import NUMBER, TEXT, encoded, target_values, to_arrow
+from talkoot.data.tables.columns import NUMBER, TEXT, encoded, target_values, to_arrow
 
 
 def as_target(y: Any) -> np.ndarray:

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 import talkoot as tk
-from talkoot.api.aligned import aligned
+from talkoot.api.text_table import aligned
 from talkoot.watch import words
 from talkoot.watch.scores import WAYS, said
 

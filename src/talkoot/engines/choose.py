@@ -9,10 +9,10 @@ from typing import TypeGuard
 from talkoot.core.engine import Engine
 from talkoot.core.learner import Learner
 from talkoot.core.shard import Shard
-from talkoot.data.arrays import ArrayShard
-from talkoot.data.files import FileShard
-from talkoot.data.source import Source
-from talkoot.data.tables import TableShard
+from talkoot.data.tables.arrays import ArrayShard
+from talkoot.data.tables.files import FileShard
+from talkoot.data.tables.source import Source
+from talkoot.data.tables.tables import TableShard
 from talkoot.engines.inline import Inline
 from talkoot.engines.local import Local
 from talkoot.engines.machine import cores

@@ -66,7 +66,7 @@ class Local(Engine):
         if not plan.learner.samples or getattr(plan.sync, "quorum", None) is not None:
             return None
         DEEP.warm()  # it imports torch while this process imports the rest
-        from talkoot.engines.ranks.hands import Crew
+        from talkoot.engines.ranks.supervision.worker_handles import Crew
 
         crew = Crew(
             plan=plan,

@@ -1,1 +1,4 @@
-"""Guards: transforms that weigh, protect and shrink updates on their way."""
+"""Guards: transforms of the chain, between a node's update and the merge.
+
+May import core alone; torch and ray never.
+"""

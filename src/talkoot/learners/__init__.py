@@ -13,7 +13,17 @@ from typing import Any
 from talkoot.core.errors import NotDistributable
 from talkoot.core.learner import Learner
 
-MODULES = ("preprocess", "impute", "encode", "quantiles", "gram", "decompose", "bayes", "glm", "compose")
+MODULES = (
+    "preprocess.scalers",
+    "preprocess.impute",
+    "preprocess.encoders",
+    "preprocess.quantiles",
+    "linear.gram",
+    "linear.glm",
+    "decompose.pca",
+    "bayes.naive_bayes",
+    "compose.compositions",
+)
 
 
 def catalogue() -> dict[type, Callable[[Any], Learner]]:
@@ -44,7 +54,7 @@ def learner_for(estimator: Any) -> Learner:
         return estimator
     make = catalogue().get(type(estimator))
     if make is None:
-        from talkoot.learners.nearest import nearest
+        from talkoot.learners.common.alternatives import nearest
 
         name = getattr(estimator, "__name__", type(estimator).__name__)
         raise NotDistributable(f"{name} cannot be distributed", cure=nearest(estimator, catalogue()))

@@ -16,7 +16,7 @@ from talkoot.core.merge import Gather, Merge, Sum
 from talkoot.core.outer import Outer, Solve
 from talkoot.core.shard import Block, Schema, Shard
 from talkoot.core.update import Update, total
-from talkoot.learners.composition.flow import head
+from talkoot.learners.compose.transform import head
 
 Values = Mapping[str, np.ndarray]
 

@@ -30,10 +30,10 @@ from torch.distributed.tensor import DTensor
 
 from patience import patient
 from talkoot.core.errors import DataError, NodeLost, PlanError
-from talkoot.engines.ranks.checkpoint import Checkpoints, Damaged
-from talkoot.engines.ranks.checkpoint_folder import Folder, sealed, unsealed
-from talkoot.engines.ranks.checkpoint_index import Index, join, split
-from talkoot.engines.ranks.checkpoint_shards import Severed, Writer, checksum
+from talkoot.engines.ranks.checkpoint.checkpoint import Checkpoints, Damaged
+from talkoot.engines.ranks.checkpoint.folder import Folder, sealed, unsealed
+from talkoot.engines.ranks.checkpoint.index import Index, join, split
+from talkoot.engines.ranks.checkpoint.shards import Severed, Writer, checksum
 
 State = dict[str, Any]
 OURS = {"batch": "8"}
@@ -373,7 +373,7 @@ def test_a_rank_that_is_killed_while_it_writes(tmp_path: Path) -> None:
 
 LEAVING = """
 import sys, torch, torch.distributed as dist
-from talkoot.engines.ranks import checkpoint
+from talkoot.engines.ranks.checkpoint.checkpoint import checkpoint
 checkpoint.PATIENCE = 0.5
 dist.init_process_group("gloo", store=dist.FileStore(sys.argv[1] + ".store", 2), rank=0, world_size=2)
 group = dist.new_group(backend="gloo")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from talkoot.core.errors import PlanError
-from talkoot.engines.ranks.environment import Place, place
+from talkoot.engines.ranks.supervision.environment import Place, place
 
 FIRST = {"MASTER_ADDR": "10.0.0.7", "MASTER_PORT": "29500"}
 

@@ -22,10 +22,10 @@ from talkoot.core.update import Leaf, total
 from talkoot.engines.inline import Inline
 from talkoot.engines.processes import wire
 from talkoot.engines.processes.messages import Answer
-from talkoot.engines.ranks import exchange
+from talkoot.engines.ranks.collectives import exchange
+from talkoot.engines.ranks.collectives.exchange import Form, agreed, forms
+from talkoot.engines.ranks.collectives.group import Alone, Group, Peers
 from talkoot.engines.ranks.engine import Joined
-from talkoot.engines.ranks.exchange import Form, agreed, forms
-from talkoot.engines.ranks.group import Alone, Group, Peers
 from talkoot.guards.packed import Blocks
 from talkoot.guards.quantize import to_blocks
 

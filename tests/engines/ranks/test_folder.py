@@ -23,9 +23,9 @@ from torch.nn.functional import l1_loss, mse_loss
 import talkoot as tk
 from talkoot.core.errors import DataError, PlanError
 from talkoot.engines.checkpoint import local
-from talkoot.engines.ranks.checkpoint_folder import Folder
-from talkoot.engines.ranks.described import described
-from talkoot.engines.ranks.identity import differences
+from talkoot.engines.ranks.checkpoint.described import described
+from talkoot.engines.ranks.checkpoint.folder import Folder
+from talkoot.engines.ranks.checkpoint.identity import differences
 
 _rng = np.random.default_rng(0)
 X = _rng.normal(size=(96, 5)).astype(np.float32)
@@ -295,7 +295,7 @@ def test_a_folder_may_be_moved_between_two_runs(tmp_path: Path) -> None:
 
 
 def test_two_runs_at_once_in_one_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("talkoot.engines.ranks.checkpoint_folder.ENDING", 0.1)
+    monkeypatch.setattr("talkoot.engines.ranks.checkpoint.folder.ENDING", 0.1)
     with (
         Folder(tmp_path, None).locked(),
         pytest.raises(PlanError, match=rf"another run is writing to .*process {os.getpid()} on .*Wait until"),

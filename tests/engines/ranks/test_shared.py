@@ -27,9 +27,10 @@ from torch._C._distributed_c10d import FileStore, HashStore, PrefixStore, Store
 from torch.nn.parallel import DistributedDataParallel
 
 from patience import NEVER, patient
-from talkoot.engines.ranks import links, shared
-from talkoot.engines.ranks.hook import hook
-from talkoot.engines.ranks.shared import PeerLost, PeerSilent, SharedSum, same_host
+from talkoot.engines.ranks.collectives import links
+from talkoot.engines.ranks.collectives import shared_sums as shared
+from talkoot.engines.ranks.collectives.hook import hook
+from talkoot.engines.ranks.collectives.shared_sums import PeerLost, PeerSilent, SharedSum, same_host
 
 STAGE, PIECE = 1 << 14, 1 << 11  # bytes; less than usual, which makes small tensors large
 SIZES = [0, 1, 15, 1001, STAGE // 4, STAGE // 4 + 1, 3 * STAGE // 4 + 17]

@@ -17,12 +17,12 @@ from talkoot.core.outer import Adam, Add, Nesterov, Outer
 from talkoot.core.plan import Plan
 from talkoot.core.run import run
 from talkoot.core.sync import every
-from talkoot.data.samples import samples
+from talkoot.data.samples.samples import samples
 from talkoot.data.shards import Shards
 from talkoot.engines.checkpoint import Checkpoint
 from talkoot.engines.inline import Inline
 from talkoot.engines.local import Local
-from talkoot.engines.ranks.standing import arrays, tensors
+from talkoot.engines.ranks.checkpoint.rounds_state import arrays, tensors
 from talkoot.guards.weigh import weigh
 from talkoot.learners.deep.task import Torch
 

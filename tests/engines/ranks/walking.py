@@ -13,7 +13,7 @@ from talkoot.core.learner import Kind, Learner
 from talkoot.core.outer import Add, Outer
 from talkoot.core.shard import Schema, Shard
 from talkoot.core.update import Update
-from talkoot.data.arrays import ArrayShard
+from talkoot.data.tables.arrays import ArrayShard
 
 SCHEMA = Schema(names=None, kinds=("number",), dtype=np.dtype(np.float64), rows=0, center=np.zeros(1))
 

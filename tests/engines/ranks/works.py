@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 import talkoot as tk
 from patience import NEVER
 from talkoot.core.sync import Sync
-from talkoot.engines.ranks.group import Group
+from talkoot.engines.ranks.collectives.group import Group
 from talkoot.testing.engines import check_engine
 
 Say = Callable[[Any], None]

@@ -33,7 +33,7 @@ from talkoot.core.errors import NodeFailed, NodeLost  # noqa: E402
 from talkoot.core.plan import Plan  # noqa: E402
 from talkoot.core.shard import Schema, Shard  # noqa: E402
 from talkoot.engines.ray.actor import HELLO  # noqa: E402
-from talkoot.engines.ray.berths import HARBOUR, Berths, Need  # noqa: E402
+from talkoot.engines.ray.actor_pool import HARBOUR, Berths, Need  # noqa: E402
 from talkoot.engines.ray.ranks import Muster  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("cluster")

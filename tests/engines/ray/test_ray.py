@@ -29,7 +29,7 @@ from talkoot.core.errors import DataError, NodeFailed, NodeLost, NodeSilent
 from talkoot.core.plan import Plan
 from talkoot.core.run import run
 from talkoot.core.sync import Rounds
-from talkoot.data.arrays import ArrayShard
+from talkoot.data.tables.arrays import ArrayShard
 from talkoot.engines.inline import Inline
 from talkoot.engines.ray.engine import Ray
 from talkoot.testing import check_engine
@@ -168,7 +168,7 @@ def test_a_cluster_of_somebody_else_that_cannot_grow_is_not_waited_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     go(Faulty(), Ray(1), limit=1)
-    from talkoot.engines.ray import berths
+    from talkoot.engines.ray import actor_pool as berths
     from talkoot.engines.ray.cluster import CLUSTER
 
     monkeypatch.setattr(CLUSTER, "address", "joined")
@@ -192,7 +192,7 @@ def test_an_environment_goes_to_the_actors_and_its_secrets_are_not_shown() -> No
 
 
 def test_a_cluster_without_room_is_waited_for_but_not_forever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("talkoot.engines.ray.berths.ROOM", 1.0)
+    monkeypatch.setattr("talkoot.engines.ray.actor_pool.ROOM", 1.0)
     troubles: list[NodeLost] = []
 
     def ask(event: str, facts: Mapping[str, Any]) -> None:
@@ -295,7 +295,7 @@ def test_nothing_is_left_behind_by_a_script_that_is_killed() -> None:
 
 
 def test_another_process_joins_a_running_cluster_and_leaves_it_running() -> None:
-    from talkoot.engines.ray.berths import HARBOUR
+    from talkoot.engines.ray.actor_pool import HARBOUR
 
     go(Faulty(), Ray(1), limit=1)
     HARBOUR.clear()

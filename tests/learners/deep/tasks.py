@@ -14,7 +14,7 @@ from torch.nn.functional import mse_loss
 
 import talkoot as tk
 from talkoot.core.context import stream_rng
-from talkoot.data.order import Order
+from talkoot.data.loading.shuffle import Order
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(400, 5)).astype(np.float32)

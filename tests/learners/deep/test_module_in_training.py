@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy, mse_loss
 
 import talkoot as tk
-from talkoot.data.order import Order
+from talkoot.data.loading.shuffle import Order
 
 ENGINES: dict[str, Any] = {"Inline": tk.Inline(), "Local": tk.Local(2)}
 rng = np.random.default_rng(3)

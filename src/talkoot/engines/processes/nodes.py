@@ -9,9 +9,9 @@ from typing import Any, ClassVar, final
 from talkoot.core.errors import PlanError
 from talkoot.core.sync import Round
 from talkoot.engines.processes import wire
-from talkoot.engines.processes.crew import Crew, Seat
 from talkoot.engines.processes.messages import CLEAR, Answer, Ask, Setting
 from talkoot.engines.processes.pool import Pool, Worker
+from talkoot.engines.processes.worker_nodes import Crew, Seat
 
 __all__ = ["Seat", "WorkerNodes"]
 

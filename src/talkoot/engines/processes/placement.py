@@ -13,7 +13,7 @@ from talkoot.core.errors import DataError, PlanError
 from talkoot.core.plan import Plan
 from talkoot.core.run import NodeState
 from talkoot.core.shard import Shard
-from talkoot.data.source import Source
+from talkoot.data.tables.source import Source
 from talkoot.engines.processes import wire
 from talkoot.engines.processes.edited import MODULES
 from talkoot.engines.processes.memory import LARGE, Place, Shelf

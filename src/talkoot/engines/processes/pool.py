@@ -279,7 +279,7 @@ class Pool:
 _ROWS = ("pyarrow.parquet", "pyarrow.dataset", "talkoot.data.shards", "talkoot.data.schema")
 POOL = Pool((*_ROWS, *(f"talkoot.learners.{name}" for name in MODULES)))
 DEEP = Pool(  # for torch, which classical learners do without, and which takes more than a second to import
-    ("talkoot.engines.ranks.member", "torch._dynamo"),  # every optimizer imports the latter
+    ("talkoot.engines.ranks.supervision.rank_process", "torch._dynamo"),  # every optimizer imports the latter
     inherit=True,
 )
 for pool in (POOL, DEEP):

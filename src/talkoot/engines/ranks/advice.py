@@ -12,8 +12,8 @@ import torch
 
 from talkoot.core.engine import Listener
 from talkoot.core.shard import Shard
-from talkoot.data.samples import Samples
-from talkoot.engines.ranks.group import Peers
+from talkoot.data.samples.samples import Samples
+from talkoot.engines.ranks.collectives.group import Peers
 from talkoot.learners.deep.task import Torch
 from talkoot.learners.deep.trainer import Trainer
 

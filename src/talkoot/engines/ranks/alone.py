@@ -12,9 +12,9 @@ from talkoot.core.plan import Plan
 from talkoot.core.run import run
 from talkoot.core.shard import Schema, Shard
 from talkoot.engines.checkpoint import Checkpoint
+from talkoot.engines.ranks.collectives.group import Alone
 from talkoot.engines.ranks.engine import Joined
-from talkoot.engines.ranks.group import Alone
-from talkoot.engines.ranks.pause import Pause, Paused
+from talkoot.engines.ranks.supervision.stop_request import Pause, Paused
 
 
 def train(

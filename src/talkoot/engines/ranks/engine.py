@@ -13,15 +13,15 @@ from talkoot.core.errors import PlanError
 from talkoot.core.plan import Plan
 from talkoot.core.shard import Schema, Shard
 from talkoot.engines.checkpoint import Checkpoint, wherever
-from talkoot.engines.ranks.environment import place
-from talkoot.engines.ranks.group import Peers
-from talkoot.engines.ranks.job import agree_on_job
-from talkoot.engines.ranks.membership import membership
-from talkoot.engines.ranks.memory import Memory
-from talkoot.engines.ranks.pause import Pause, Paused
+from talkoot.engines.ranks.checkpoint.saving import Saving
+from talkoot.engines.ranks.collectives.group import Peers
 from talkoot.engines.ranks.rounds import RankNodes
-from talkoot.engines.ranks.saving import Saving
 from talkoot.engines.ranks.steps import Steps, lowers
+from talkoot.engines.ranks.supervision.environment import place
+from talkoot.engines.ranks.supervision.job import agree_on_job
+from talkoot.engines.ranks.supervision.membership import membership
+from talkoot.engines.ranks.supervision.rank_state import Memory
+from talkoot.engines.ranks.supervision.stop_request import Pause, Paused
 
 
 @final

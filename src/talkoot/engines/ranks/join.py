@@ -20,12 +20,12 @@ from talkoot.core.shard import Block, Schema, Shard
 from talkoot.core.sync import Rounds
 from talkoot.core.update import Update
 from talkoot.engines.processes import wire
-from talkoot.engines.ranks.gradients import average
-from talkoot.engines.ranks.group import Peers
-from talkoot.engines.ranks.membership import membership
-from talkoot.engines.ranks.memory import Memory
-from talkoot.engines.ranks.pause import Pause
+from talkoot.engines.ranks.collectives.gradients import average
+from talkoot.engines.ranks.collectives.group import Peers
 from talkoot.engines.ranks.rounds import RankNodes
+from talkoot.engines.ranks.supervision.membership import membership
+from talkoot.engines.ranks.supervision.rank_state import Memory
+from talkoot.engines.ranks.supervision.stop_request import Pause
 from talkoot.engines.ranks.wrap import agree_on_parameters
 from talkoot.guards.weigh import Weigh
 from talkoot.learners.deep.tensors import Arrays, arrays, fragment, put

@@ -14,17 +14,17 @@ from talkoot.core.run import NodeState, contribute, explain, meanwhile
 from talkoot.core.shard import Shard
 from talkoot.core.sync import Merged, Round
 from talkoot.core.update import Update
-from talkoot.data.generators import start_seed
+from talkoot.data.loading.generators import start_seed
 from talkoot.engines.processes import wire
 from talkoot.engines.processes.answers import Answers, note_restarts, restarted
 from talkoot.engines.processes.messages import Answer
-from talkoot.engines.ranks import exchange
-from talkoot.engines.ranks.group import Peers
-from talkoot.engines.ranks.identity import planned, settings
-from talkoot.engines.ranks.memory import Memory
-from talkoot.engines.ranks.pause import GO_ON, SAVE, Pause
-from talkoot.engines.ranks.saving import Saving
-from talkoot.engines.ranks.standing import Standing
+from talkoot.engines.ranks.checkpoint.identity import planned, settings
+from talkoot.engines.ranks.checkpoint.rounds_state import Standing
+from talkoot.engines.ranks.checkpoint.saving import Saving
+from talkoot.engines.ranks.collectives import exchange
+from talkoot.engines.ranks.collectives.group import Peers
+from talkoot.engines.ranks.supervision.rank_state import Memory
+from talkoot.engines.ranks.supervision.stop_request import GO_ON, SAVE, Pause
 from talkoot.learners.deep.task import Torch
 from talkoot.learners.deep.trainer import Trainer
 

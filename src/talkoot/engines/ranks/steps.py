@@ -16,22 +16,22 @@ from talkoot.core.plan import Plan
 from talkoot.core.shard import Schema, Shard
 from talkoot.core.sync import EveryStep, Outcome, Round
 from talkoot.core.update import BUFFER, Update
-from talkoot.data.feed import Batch, Feed
-from talkoot.data.generators import start_seed
-from talkoot.data.samples import Samples
+from talkoot.data.loading.generators import start_seed
+from talkoot.data.loading.loader import Batch, Feed
+from talkoot.data.samples.samples import Samples
 from talkoot.engines.processes import wire
 from talkoot.engines.ranks.advice import Advice
-from talkoot.engines.ranks.group import Peers, broken
-from talkoot.engines.ranks.identity import settings
-from talkoot.engines.ranks.memory import Memory
-from talkoot.engines.ranks.pause import GO_ON, SAVE, Pause
+from talkoot.engines.ranks.checkpoint.identity import settings
+from talkoot.engines.ranks.checkpoint.saving import Saving, Training
+from talkoot.engines.ranks.collectives.group import Peers, broken
 from talkoot.engines.ranks.rounds import hosted
-from talkoot.engines.ranks.saving import Saving, Training
+from talkoot.engines.ranks.supervision.rank_state import Memory
+from talkoot.engines.ranks.supervision.stop_request import GO_ON, SAVE, Pause
 from talkoot.engines.ranks.wrap import agree_on_parameters, forget_shards, replicate, shard, whole_state
 from talkoot.guards.weigh import Weigh
+from talkoot.learners.deep.dry_run import rehearse
 from talkoot.learners.deep.finite import bad_gradient
-from talkoot.learners.deep.rehearsal import rehearse
-from talkoot.learners.deep.stepper import Stepper
+from talkoot.learners.deep.optimizer_step import Stepper
 from talkoot.learners.deep.task import Torch
 from talkoot.learners.deep.tensors import Arrays, everything
 from talkoot.learners.deep.trainer import Trainer

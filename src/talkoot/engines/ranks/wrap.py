@@ -14,8 +14,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from talkoot.core.errors import PlanError
 from talkoot.engines.processes import wire
-from talkoot.engines.ranks.gradients import average
-from talkoot.engines.ranks.group import Peers
+from talkoot.engines.ranks.collectives.gradients import average
+from talkoot.engines.ranks.collectives.group import Peers
 from talkoot.learners.deep.outputs import leaves
 from talkoot.learners.deep.trainer import Trainer
 
@@ -71,7 +71,7 @@ def replicate(trainer: Trainer, group: Peers) -> None:
         init_sync=False,
     )
     if shared is not None:
-        from talkoot.engines.ranks.hook import hook
+        from talkoot.engines.ranks.collectives.hook import hook
 
         net.register_comm_hook(shared, hook)
     trainer.call(net, lambda last: check_used(trainer, group))

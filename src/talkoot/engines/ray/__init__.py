@@ -1,1 +1,4 @@
-"""Nodes on actors of a Ray cluster. The one package that imports ray; imported only where used."""
+"""Nodes and ranks on actors of a Ray cluster.
+
+The one folder that imports ray; imported only where it is used.
+"""

@@ -20,7 +20,7 @@ from talkoot.engines.machine import ONE_CORE
 from talkoot.engines.processes.heartbeat import Heartbeat
 from talkoot.engines.processes.host import Host
 from talkoot.engines.processes.messages import Ask, Errand
-from talkoot.engines.ray.parcel import Parcel, pack, unpack
+from talkoot.engines.ray.serialized import Parcel, pack, unpack
 
 LOOKS = "looks"  # calls that are answered while the actor is at work
 HELLO = struct.Struct("=32sQ")  # a token that an actor was given, and its process
@@ -114,7 +114,7 @@ def _on_sigterm() -> None:
     before: Any = signal.getsignal(signal.SIGTERM)
 
     def hear(number: int, frame: Any) -> None:
-        pause: Any = sys.modules.get("talkoot.engines.ranks.pause")
+        pause: Any = sys.modules.get("talkoot.engines.ranks.supervision.stop_request")
         if pause is None or not pause.terminate():
             before(number, frame)
 

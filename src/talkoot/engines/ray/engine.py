@@ -16,7 +16,7 @@ from talkoot.core.shard import Schema, Shard
 from talkoot.engines.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
-    from talkoot.engines.ray.berths import Need
+    from talkoot.engines.ray.actor_pool import Need
 
 
 @final
@@ -81,7 +81,7 @@ class Ray(Engine):
 
     def need(self, workers: int) -> Need:
         """What is asked of a cluster for so many actors."""
-        from talkoot.engines.ray.berths import Need
+        from talkoot.engines.ray.actor_pool import Need
 
         return Need(workers=workers, cpus=self.cpus, gpus=self.gpus, runtime_env=self.runtime_env)
 

@@ -14,15 +14,15 @@ from talkoot.core.errors import NodeLost, PlanError
 from talkoot.core.plan import Plan
 from talkoot.core.shard import Shard
 from talkoot.core.sync import Round
-from talkoot.engines.processes.crew import Crew, Seat
 from talkoot.engines.processes.messages import Answer, Ask
 from talkoot.engines.processes.placement import Placement, deal
+from talkoot.engines.processes.worker_nodes import Crew, Seat
 from talkoot.engines.ray.actor import Paths
-from talkoot.engines.ray.berths import HARBOUR, Berths
+from talkoot.engines.ray.actor_pool import HARBOUR, Berths
 from talkoot.engines.ray.cluster import CLUSTER
 from talkoot.engines.ray.engine import Ray
-from talkoot.engines.ray.hand import Hand
-from talkoot.engines.ray.parcel import pack, place, post
+from talkoot.engines.ray.serialized import pack, place, post
+from talkoot.engines.ray.worker_handle import Hand
 
 
 @final

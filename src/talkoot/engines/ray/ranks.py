@@ -19,16 +19,16 @@ from talkoot.core.shard import Schema, Shard
 from talkoot.engines.checkpoint import wherever
 from talkoot.engines.processes import wire
 from talkoot.engines.processes.placement import Placement
-from talkoot.engines.ranks.channel import Channel
-from talkoot.engines.ranks.director import TICK, Director, Hand
-from talkoot.engines.ranks.hands import TIMEOUT
-from talkoot.engines.ranks.messages import Train
-from talkoot.engines.ray import hand
+from talkoot.engines.ranks.supervision.channel import Channel
+from talkoot.engines.ranks.supervision.coordinator import TICK, Director, Hand
+from talkoot.engines.ranks.supervision.messages import Train
+from talkoot.engines.ranks.supervision.worker_handles import TIMEOUT
+from talkoot.engines.ray import worker_handle as hand
 from talkoot.engines.ray.actor import HELLO, Paths
-from talkoot.engines.ray.berths import HARBOUR, Berths
+from talkoot.engines.ray.actor_pool import HARBOUR, Berths
 from talkoot.engines.ray.cluster import CLUSTER
 from talkoot.engines.ray.engine import Ray
-from talkoot.engines.ray.parcel import Parcel, pack, place
+from talkoot.engines.ray.serialized import Parcel, pack, place
 
 START = 60.0  # seconds until actors must have dialled in, where they are waited for
 AGAIN = 1.0  # seconds until a place whose actors ended on their way gets another one

@@ -20,13 +20,13 @@ from talkoot.core.outer import Add, Outer
 from talkoot.core.shard import Schema, Shard
 from talkoot.core.sync import EveryStep, Rounds, Sync
 from talkoot.core.update import Update
-from talkoot.data.feed import Feed
-from talkoot.data.generators import start_seed
-from talkoot.data.samples import Samples
+from talkoot.data.loading.generators import start_seed
+from talkoot.data.loading.loader import Feed
+from talkoot.data.samples.samples import Samples
 from talkoot.learners.deep.building import build
-from talkoot.learners.deep.inner import Inner, carries, difference, further, gradient
-from talkoot.learners.deep.rehearsal import rehearse
-from talkoot.learners.deep.stepper import Stepper
+from talkoot.learners.deep.dry_run import rehearse
+from talkoot.learners.deep.local_state import Inner, carries, difference, further, gradient
+from talkoot.learners.deep.optimizer_step import Stepper
 from talkoot.learners.deep.tensors import KEEP, MEAN, Arrays, everything, put
 from talkoot.learners.deep.trainer import Trainer
 

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from talkoot.core.errors import PlanError
-from talkoot.data.feed import Batch
-from talkoot.data.generators import sample_seeds, turn
+from talkoot.data.loading.generators import sample_seeds, turn
+from talkoot.data.loading.loader import Batch
 from talkoot.learners.deep.building import build, device_of
 from talkoot.learners.deep.finite import bad_gradient, bad_parameter, checksum, lost, spoilt
 from talkoot.learners.deep.losses import CURE, Losses, as_weight

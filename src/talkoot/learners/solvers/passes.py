@@ -11,7 +11,7 @@ import scipy.sparse as sp
 
 from talkoot.core.shard import Block, Shard
 from talkoot.core.update import Update
-from talkoot.learners.solvers.joined import joined
+from talkoot.learners.solvers.coalesce import joined
 from talkoot.learners.solvers.losses import Loss, Room
 from talkoot.learners.solvers.objective import Layout
 

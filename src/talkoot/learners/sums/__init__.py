@@ -1,1 +1,4 @@
-"""What nodes add up: moments, products, counts, order statistics."""
+"""What nodes add up: moments, products, counts, order statistics.
+
+May import core alone.
+"""

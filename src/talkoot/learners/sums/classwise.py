@@ -15,10 +15,10 @@ from talkoot.core.learner import Kind, Learner
 from talkoot.core.outer import Outer, Solve
 from talkoot.core.shard import Block, Schema, Shard
 from talkoot.core.update import Update, total
-from talkoot.learners.asked import Asked
-from talkoot.learners.columnwise import require_numbers
-from talkoot.learners.estimator import better_center
-from talkoot.learners.rows import checked, require_classes, require_dense, require_rows
+from talkoot.learners.common.asked import Asked
+from talkoot.learners.common.columnwise import require_numbers
+from talkoot.learners.common.estimator import better_center
+from talkoot.learners.common.rows import checked, require_classes, require_dense, require_rows
 
 
 @final

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.sparse import issparse
 
 from talkoot.core.update import Update
-from talkoot.learners.estimator import better_center
+from talkoot.learners.common.estimator import better_center
 
 
 def sums(X: Any, w: np.ndarray | None, center: np.ndarray, *, squares: bool = True) -> Update:

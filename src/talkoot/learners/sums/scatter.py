@@ -15,10 +15,10 @@ from talkoot.core.learner import Kind, Learner
 from talkoot.core.outer import Outer, Solve
 from talkoot.core.shard import Block, Schema, Shard
 from talkoot.core.update import Update
-from talkoot.learners.asked import Asked
-from talkoot.learners.columnwise import require_numbers
-from talkoot.learners.estimator import FAR, better_center
-from talkoot.learners.rows import checked, no_target, require_rows
+from talkoot.learners.common.asked import Asked
+from talkoot.learners.common.columnwise import require_numbers
+from talkoot.learners.common.estimator import FAR, better_center
+from talkoot.learners.common.rows import checked, no_target, require_rows
 
 WIDEST = 16_384  # columns whose products still make a matrix of 2 GiB
 SLAB = 1 << 22  # entries of a sparse product that are made dense at a time

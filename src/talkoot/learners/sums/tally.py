@@ -12,7 +12,7 @@ import numpy as np
 
 from talkoot.core.shard import Block, Schema, Shard
 from talkoot.core.update import Leaf, Update
-from talkoot.learners.composition.shapes import labels
+from talkoot.learners.compose.shapes import labels
 
 Values = Sequence[Any]  # the values of one column: str or float
 

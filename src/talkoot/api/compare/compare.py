@@ -1,0 +1,191 @@
+"""tk.compare: does working together pay? Alone, together and pooled, node by node."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, final
+
+import numpy as np
+from sklearn.base import is_classifier, is_regressor
+
+from talkoot.api.compare.comparison import CONTESTANTS, Comparison, Row
+from talkoot.api.compare.experiment import HeldOutScores, averaged
+from talkoot.api.compare.fold_fits import Fitted, FoldFits, deals_of
+from talkoot.api.compare.intervals import bounds_of, difference_interval, score_interval
+from talkoot.api.compare.scoring import chosen
+from talkoot.api.job import Job, require_estimator
+from talkoot.api.question import Answer
+from talkoot.api.verify.pooled_data import LIMIT, Pool, size
+from talkoot.api.watching import Counter, counted
+from talkoot.core.engine import Engine
+from talkoot.core.errors import DataError, PlanError
+from talkoot.core.plan import Plan
+from talkoot.data.shards import shards
+from talkoot.learners import learner_for
+
+
+def compare(
+    estimator: Any,
+    data: Any,
+    target: Any = None,
+    *,
+    by: str | None = None,
+    encoding: str | None = None,
+    missing: Sequence[str] | None = None,
+    folds: int = 5,
+    repeats: int = 1,
+    scoring: Any = None,
+    on: Engine | None = None,
+    seed: int = 0,
+    progress: bool | None = None,
+) -> Comparison:
+    """Does working together pay? Each node's held-out rows, predicted by four models.
+
+    For every node: the model of its own rows alone, of all nodes together, of all nodes but this one
+    (a site that joins with no rows of its own), and of all rows pooled on this machine by scikit-learn.
+    Cross-validated: every node deals its own rows into folds, within each class; a score is the mean over
+    folds. Intervals are of 95%, over which rows were held out (a jackknife over each node's rows;
+    differences are paired); those of a share are Wilson's, so they stay within 0 and 1. They do not cover
+    that the models would differ had other rows been drawn for training.
+
+    Args:
+        estimator: an unfitted classifier or regressor, a Pipeline included.
+        data: rows of two nodes or more; see `shards`.
+        target: the target's column, where the rows do not come with theirs.
+        by: a column whose values name the nodes.
+        encoding: how the text of CSV files is encoded, such as "cp1252"; UTF-8 by default.
+        missing: texts that stand for a missing value, such as ``["?"]``.
+        folds: parts that each node's rows are dealt into.
+        repeats: how often to deal anew; more make the scores steadier.
+        scoring: name of a scikit-learn scorer, or one made by `sklearn.metrics.make_scorer`, such as
+            ``make_scorer(f1_score, pos_label="ill")``; area under the ROC curve for two classes, accuracy
+            for more, R2 for numbers by default. It means what it means to `cross_val_score`.
+        on: where the nodes are; chosen for the job and this machine by default.
+        seed: the folds follow from it.
+        progress: show in the terminal how many models are trained and the time left; by default if there
+            is one and it takes over a second.
+
+    Returns:
+        A `Comparison`: print it, or read its `rows`.
+
+    Raises:
+        DataError: fewer than two nodes, or rows that cannot be used.
+        PlanError: folds or repeats that make no sense, or a scorer that cannot score such models or labels.
+        NotDistributable: no learner fits the estimator.
+
+    >>> import numpy as np, talkoot as tk
+    >>> from sklearn.linear_model import LinearRegression
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(60, 3))
+    >>> y = X @ [1.0, 2.0, 3.0] + rng.normal(size=60)
+    >>> found = tk.compare(LinearRegression(), {"few": (X[:9], y[:9]), "many": (X[9:], y[9:])})
+    >>> [row.node for row in found.rows], found.metric
+    (['few', 'many'], 'r2')
+    """
+    require_estimator(estimator, "tk.compare")
+    deals = deals_of(folds, repeats, seed)
+    if not (is_classifier(estimator) or is_regressor(estimator)):
+        raise PlanError(
+            f"{type(estimator).__name__} predicts nothing", cure="Take a classifier or regressor."
+        )
+    given = shards(data, target, by=by, encoding=encoding, missing=missing)
+    if len(given) < 2:
+        cure = 'Give {"name": rows, ...}, or by= a column whose values name the nodes.'
+        raise DataError("there is one node, so there is nothing to compare", cure=cure)
+    job = Job.place(Plan(learner_for(estimator), seed=seed), given, on)
+    with counted(job, progress) as count:
+        schema, bound = job.agree(count.listen)
+        scorer = chosen(scoring, estimator, schema)
+        return Contest(FoldFits.of(job, schema, bound, deals, count.workers), scorer, count).run()
+
+
+@final
+class Contest:
+    """All contestants, fold by fold.
+
+    Args:
+        fits: trains them.
+        scoring: the scorer, or its name.
+        count: hears of every model that is trained and every fold that is tested.
+    """
+
+    def __init__(self, fits: FoldFits, scoring: Any, count: Counter) -> None:
+        self.fits, self.scoring, self.count = fits, scoring, count
+        self.nodes = list(fits.shards)
+        self.why = dict.fromkeys(self.nodes, "")
+        self.failed: set[tuple[str, str]] = set()  # (contestant, node) that could not learn in some fold
+        self.tests: dict[str, list[Answer]] = {node: [] for node in self.nodes}
+
+    def run(self) -> Comparison:
+        """Train all, test all, and say what came of it."""
+        deals, schema = self.fits.deals, self.fits.schema
+        pooled = size(schema) <= LIMIT
+        note = f"pooled is left out: it would take {size(schema) / 2**30:.1f} GB in this process."
+        self.count.begin(len(deals) * deals[0].count, 2 * len(self.nodes) + 1 + pooled)
+        for repeat, folds in enumerate(deals):
+            for fold in range(folds.count):
+                self._hold(repeat, fold, pooled)
+        return Comparison(
+            rows=tuple(self._row(node) for node in self.nodes),
+            metric=str(self.scoring),
+            folds=deals[0].count,
+            repeats=len(deals),
+            notes=() if pooled else (note,),
+        )
+
+    def _hold(self, repeat: int, fold: int, pooled: bool) -> None:
+        """Train without one fold, then test on it."""
+        fits, nodes = self.fits, self.nodes
+        together = fits.together(repeat, fold)
+        self.count.trained()
+        pool = None
+        if pooled:
+            pool = Pool.of(fits.parts(nodes, repeat, fold), fits.schema).fit(fits.job.estimator)
+            self.count.trained()
+        models: dict[str, list[Any]] = {}
+        for node in nodes:
+            alone, why = self._attempt("alone", node, [node], repeat, fold)
+            self.why[node] = self.why[node] or (f"cannot learn alone: {why}" if why else "")
+            rest = [other for other in nodes if other != node]
+            left_out, _ = self._attempt("left out", node, rest, repeat, fold, together)
+            models[node] = [alone, together.estimator, left_out, pool]
+        test = HeldOutScores(
+            models=models, folds=fits.deals[repeat], fold=fold, scoring=self.scoring, schema=fits.schema
+        )
+        for node, answer in test.put(fits.shards, fits.job.engine, fits.schema, fits.listen).items():
+            self.tests[node].append(answer)
+        self.count.tested()
+
+    def _attempt(
+        self, way: str, node: str, nodes: Sequence[str], repeat: int, fold: int, near: Fitted | None = None
+    ) -> tuple[Any, str]:
+        self.count.trained()
+        if (way, node) in self.failed:
+            return None, ""
+        model, why = self.fits.attempt(nodes, repeat, fold, near)
+        if model is None:
+            self.failed.add((way, node))
+        return model, why
+
+    def _row(self, node: str) -> Row:
+        counts = self.fits.rows[node][0].sum(axis=0)
+        rows = int(counts.sum())
+        if not rows:
+            return Row(node=node, rows=0, scores={}, gain=None, why="has no rows")
+        able = [(way, node) not in self.failed for way in CONTESTANTS]
+        scores, covariance, groups = averaged(self.tests[node], np.array(able))
+        bounds = bounds_of(self.scoring)
+        least = rows if self.scoring == "accuracy" else int(counts[counts > 0].min())
+        found = {
+            way: score_interval(
+                float(scores[at]), float(covariance[at, at]), groups=groups, bounds=bounds, rows=least
+            )
+            for at, way in enumerate(CONTESTANTS)
+            if not np.isnan(scores[at])
+        }
+        gain = None
+        if {"alone", "together"} <= found.keys():
+            pair = covariance[np.ix_([1, 0], [1, 0])]
+            gain = difference_interval(found["together"], found["alone"], pair, groups=groups, bounds=bounds)
+        why = self.why[node] or "has no score: no fold of its rows has every label"
+        return Row(node=node, rows=rows, scores=found, gain=gain, why=why)

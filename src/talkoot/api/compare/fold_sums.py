@@ -1,0 +1,182 @@
+"""The sums of every node and fold, gathered once: from them follows what any nodes learn without any fold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+
+from talkoot.api.compare.folds import FEW, Blocks, Folds, take
+from talkoot.api.question import Answer, Question
+from talkoot.core.context import Ctx, stream_rng
+from talkoot.core.engine import Engine, Listener
+from talkoot.core.learner import Learner
+from talkoot.core.plan import Plan
+from talkoot.core.shard import Block, Schema, Shard
+from talkoot.core.update import Leaf, Update, total
+
+MOST = 1 << 28  # bytes of sums that are gathered
+UNFIT = "unfit"  # an answer that says: not all leaves are sums, or there are too many
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SumsByFold(Question):
+    """What a learner with a closed form says of each fold of each node's rows, in one pass.
+
+    Args:
+        learner: what is learned.
+        point: the model about which sums are taken.
+        deals: into folds, one for each repeat.
+        seed: the plan's.
+        features: columns of the rows.
+        most: bytes that the node may send.
+    """
+
+    learner: Learner
+    point: Any
+    deals: tuple[Folds, ...]
+    seed: int
+    features: int
+    most: int
+
+    def answer(self, shard: Shard) -> Answer:
+        """The leaves of every update, named ``"repeat:fold:leaf"``."""
+        names = [(r, f) for r, folds in enumerate(self.deals) for f in range(folds.count)]
+        sums: dict[tuple[int, int], Update] = dict.fromkeys(names, Update())
+        waiting: dict[tuple[int, int], list[Block]] = {name: [] for name in names}
+        dealers = [folds.dealer(shard.name) for folds in self.deals]
+        rows = 0
+        for block in shard.blocks():
+            for repeat, deal in enumerate(dealers):
+                fold = deal(block)
+                for at in np.unique(fold).tolist():
+                    waiting[repeat, at].append(take(block, np.flatnonzero(fold == at)))
+            rows += len(block)
+            if rows * self.features > FEW:
+                if not self._add(sums, waiting, shard.name):
+                    break
+                rows = 0
+        return _packed(sums) if self._add(sums, waiting, shard.name) else {UNFIT: np.ones(1)}
+
+    def _add(
+        self, sums: dict[tuple[int, int], Update], waiting: dict[tuple[int, int], list[Block]], node: str
+    ) -> bool:
+        """Add the sums of the rows that wait, and let these go; False where what adds up cannot be sent."""
+        ctx = Ctx(node=node, cohort=(node,), seed=self.seed)
+        for name, blocks in waiting.items():
+            if blocks:
+                update, _ = self.learner.work(self.point, None, Blocks(node, tuple(blocks)), ctx)
+                sums[name] = sums[name] + update
+                size = sum(value.nbytes for update in sums.values() for value in update.values.values())
+                if size > self.most or any(kind is not Leaf.SUM for kind in update.kinds.values()):
+                    return False
+                blocks.clear()
+        return True
+
+
+def _packed(sums: Mapping[tuple[int, int], Update]) -> Answer:
+    packed: dict[str, np.ndarray] = {}
+    for (repeat, fold), update in sums.items():
+        for leaf, value in (*update.values.items(), ("", np.array([update.weight]))):
+            packed[f"{repeat}:{fold}:{leaf.replace('/', chr(31))}"] = value  # no slash, see `Gather`
+    return packed
+
+
+@final
+class FoldSums:
+    """The sums of every node and fold.
+
+    Args:
+        plan: how sums become a model.
+        point: the model about which they were taken.
+        sums: node -> (repeat, fold) -> what its rows of that fold say.
+        folds: number of folds.
+    """
+
+    def __init__(
+        self, plan: Plan, point: Any, sums: Mapping[str, Mapping[tuple[int, int], Update]], folds: int
+    ) -> None:
+        self._plan, self._point, self._sums, self._folds = plan, point, sums, folds
+        self._at: tuple[int, int] | None = None
+        self._alone: dict[str, Update] = {}
+        self._without: dict[str, Update] = {}
+
+    @classmethod
+    def gather(
+        cls,
+        plan: Plan,
+        shards: Mapping[str, Shard],
+        engine: Engine,
+        schema: Schema,
+        deals: tuple[Folds, ...],
+        listen: Listener,
+    ) -> FoldSums | None:
+        """Ask every node once; None for plans whose answer does not follow from sums."""
+        if not plan.learner.closed or plan.chain.links:
+            return None
+        point = plan.learner.init(schema, stream_rng(plan.seed, "init"))
+        asked = SumsByFold(
+            learner=plan.learner,
+            point=point,
+            deals=deals,
+            seed=plan.seed,
+            features=schema.features,
+            most=MOST // len(shards),
+        )
+        answers = asked.put(shards, engine, schema, listen)
+        if any(UNFIT in answer for answer in answers.values()):
+            return None
+        return cls(plan, point, {node: _unpacked(a) for node, a in answers.items()}, deals[0].count)
+
+    def model(self, nodes: Sequence[str], repeat: int, fold: int) -> Any:
+        """What `nodes` (one, all, or all but one) learn from the rows of all other folds.
+
+        Returns:
+            The final model, as `Learner.finish` takes it; None where the sums do not decide it.
+        """
+        self._turn(repeat, fold)
+        chosen = set(nodes)
+        gone = [node for node in self._alone if node not in chosen]
+        some = (update for node, update in self._alone.items() if node in chosen)
+        update = self._without[gone[0]] if len(gone) == 1 else total(some)
+        outer = self._plan.outer
+        model, state = outer.apply(self._point, update, outer.init(self._point))
+        return model if outer.done(state) else None
+
+    def _turn(self, repeat: int, fold: int) -> None:
+        """Have each node's sums of the other folds, and those of all nodes but one. Nothing is subtracted."""
+        if self._at == (repeat, fold):
+            return
+        self._at = repeat, fold
+        others = [at for at in range(self._folds) if at != fold]
+        self._alone = {
+            node: total(sums[repeat, at] for at in others if (repeat, at) in sums)
+            for node, sums in self._sums.items()
+        }
+        self._without = dict(zip(self._alone, all_but_one(list(self._alone.values())), strict=True))
+
+
+def all_but_one(updates: Sequence[Update]) -> list[Update]:
+    """For each of n updates the sum of the others, by 3n additions and without cancellation.
+
+    >>> one, two = (Update(values={"n": np.array([value])}) for value in (1.0, 2.0))
+    >>> [update.values["n"].tolist() for update in all_but_one([one, two, two])]
+    [[4.0], [3.0], [3.0]]
+    """
+    before, after = [Update()], [Update()]
+    for update in updates[:-1]:
+        before.append(before[-1] + update)
+    for update in updates[:0:-1]:
+        after.append(after[-1] + update)
+    return [left + right for left, right in zip(before, reversed(after), strict=True)] if updates else []
+
+
+def _unpacked(answer: Answer) -> dict[tuple[int, int], Update]:
+    values: dict[tuple[int, int], dict[str, np.ndarray]] = {}
+    for key, value in answer.items():
+        repeat, fold, leaf = key.split(":", 2)
+        values.setdefault((int(repeat), int(fold)), {})[leaf.replace(chr(31), "/")] = value
+    return {at: Update(values=leaves, weight=float(leaves.pop("")[0])) for at, leaves in values.items()}

@@ -1,0 +1,95 @@
+"""All rows on one machine: what Talkoot's answers are held against."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, final
+
+import numpy as np
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.utils.validation import has_fit_parameter
+
+from talkoot.core.shard import Block, Schema, Shard
+from talkoot.learners.compose.shapes import framed
+
+LIMIT = 1 << 30  # bytes of rows that one process is asked to hold
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Pool:
+    """The rows of all nodes, in the nodes' order.
+
+    Args:
+        X: (rows, features) array or CSR, or a data frame where columns have names.
+        y: targets as the user gave them; None without.
+        w: sample weights; None where every row counts 1.
+    """
+
+    X: Any
+    y: np.ndarray | None
+    w: np.ndarray | None
+
+    @classmethod
+    def of(cls, shards: Mapping[str, Shard], schema: Schema) -> Pool:
+        """Read all rows into this process."""
+        blocks = [block for shard in shards.values() for block in shard.blocks() if len(block)]
+        y = _joined([block.y for block in blocks])
+        if y is not None and schema.classes is not None:
+            y = schema.classes[y]
+        return cls(X=framed(_rows(blocks), schema.names), y=y, w=_joined([block.w for block in blocks]))
+
+    def given(self) -> Any:
+        """X, (X, y) or (X, y, w), as `shards` takes them."""
+        if self.y is None and self.w is None:
+            return self.X
+        return (self.X, self.y) if self.w is None else (self.X, self.y, self.w)
+
+    def take(self, rows: slice) -> Pool:
+        """Some of the rows."""
+        X = self.X.iloc[rows] if hasattr(self.X, "iloc") else self.X[rows]
+        y, w = (None if values is None else values[rows] for values in (self.y, self.w))
+        return Pool(X=X, y=y, w=w)
+
+    def double(self) -> Pool:
+        """The same rows with float64 instead of float32."""
+        X = self.X
+        if hasattr(X, "iloc"):
+            X = X.astype({name: np.float64 for name in X.columns if X[name].dtype == np.float32})
+        elif X.dtype == np.float32:
+            X = X.astype(np.float64)
+        return replace(self, X=X)
+
+    def fit(self, estimator: Any) -> Any:
+        """The estimator fitted by scikit-learn alone."""
+        weights = {} if self.w is None else weighted(estimator, self.w)
+        return clone(estimator).fit(self.X, self.y, **weights)
+
+
+def weighted(estimator: Any, w: np.ndarray) -> dict[str, Any]:
+    """Keyword arguments of `fit` that hand `w` to an estimator, or to the last step of a pipeline."""
+    if has_fit_parameter(estimator, "sample_weight"):
+        return {"sample_weight": w}
+    steps = getattr(estimator, "steps", None)
+    return {f"{steps[-1][0]}__sample_weight": w} if steps else {}
+
+
+def size(schema: Schema) -> int:
+    """Bytes that the rows take in one process, about."""
+    return schema.rows * schema.features * (1 if schema.sparse else schema.dtype.itemsize)
+
+
+def _rows(blocks: Sequence[Block]) -> Any:
+    first = blocks[0].X
+    if isinstance(first, Mapping):
+        return {name: np.concatenate([block.X[name] for block in blocks]) for name in first}
+    if sparse.issparse(first):
+        return sparse.csr_array(sparse.vstack([block.X for block in blocks], format="csr"))
+    return np.concatenate([block.X for block in blocks])
+
+
+def _joined(values: Sequence[np.ndarray | None]) -> np.ndarray | None:
+    known = [value for value in values if value is not None]
+    return np.concatenate(known) if known else None

@@ -1,0 +1,113 @@
+"""Samples of arrays, in memory or in a file that is mapped into it."""
+
+from __future__ import annotations
+
+import mmap
+from dataclasses import dataclass
+from typing import Any, Literal, final
+
+import numpy as np
+
+from talkoot.core.errors import DataError
+from talkoot.data.samples.base import Samples, array, readable
+from talkoot.data.tables.reading import reading
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OnDisk:
+    """An array in a file. It travels as the file's path.
+
+    Args:
+        path: the file.
+        dtype: what it holds.
+        shape: of the array.
+        offset: bytes before the array.
+        order: "C" or "F".
+    """
+
+    path: str
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    offset: int = 0
+    order: Literal["C", "F"] = "C"
+
+    def take(self, indices: np.ndarray, axis: int) -> np.ndarray:
+        """As of arrays: entries along an axis, copied."""
+        with reading(self.path):
+            mapped = np.memmap(self.path, self.dtype, "r", self.offset, self.shape, self.order)
+        return np.asarray(mapped.take(indices, axis=axis))
+
+
+Stored = np.ndarray | OnDisk
+
+
+def stored(values: np.ndarray) -> Stored:
+    """An array as it may travel: by its path where it is the map of a file, else as it is."""
+    if not isinstance(values, np.memmap):
+        return values
+    if not isinstance(values.base, mmap.mmap) or values.filename is None:
+        return np.asarray(values)  # a part of a map does not know its place in the file
+    order: Literal["C", "F"] = "C" if values.flags.c_contiguous else "F"
+    return OnDisk(
+        path=str(values.filename), dtype=values.dtype, shape=values.shape, offset=values.offset, order=order
+    )
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class ArraySamples(Samples):
+    """Rows of arrays of any number of dimensions.
+
+    Args:
+        X: features, (rows, ...).
+        y: targets, (rows, ...).
+        columns: names of the features, where they are the number columns of a table.
+
+    >>> X, y = ArraySamples(name="a", X=np.eye(3), y=np.arange(3)).take(np.array([2, 0]))
+    >>> X.dtype, y.tolist()
+    (dtype('float64'), [2, 0])
+    """
+
+    X: Stored
+    y: Stored | None = None
+    columns: tuple[str, ...] = ()
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return self.X.shape[0]
+
+    @property
+    def ready(self) -> bool:
+        """Whether all lies in memory."""
+        return not isinstance(self.X, OnDisk) and not isinstance(self.y, OnDisk)
+
+    def take(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Copies of the rows."""
+        X = readable(self.X.take(indices, axis=0))
+        if self.y is None:
+            return X, None
+        return X, readable(self.y.take(indices, axis=0), target=True)
+
+
+def from_arrays(name: str, X: Any, y: Any = None, columns: tuple[str, ...] = ()) -> ArraySamples:
+    """Samples of array-likes: numpy arrays, memory maps, torch tensors, nested lists.
+
+    Args:
+        name: the node's name.
+        X: features, (rows, ...).
+        y: targets, (rows, ...).
+        columns: names of the features, where they are the number columns of a table.
+
+    Raises:
+        DataError: text, rows of several shapes, no rows, or lengths that differ.
+    """
+    features = array(X)
+    targets = None if y is None else array(y, target=True)
+    if targets is not None and len(features) != len(targets):
+        raise DataError(
+            f"X has {len(features)} rows, but the target has {len(targets)}", cure="Give one for each row."
+        )
+    y = None if targets is None else stored(targets)
+    return ArraySamples(name=name, X=stored(features), y=y, columns=columns)

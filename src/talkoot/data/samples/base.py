@@ -1,0 +1,176 @@
+"""Samples: rows that can be taken one by one, in any order."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+
+from talkoot.core.errors import DataError
+from talkoot.core.shard import Block, Shard
+from talkoot.data.tables.source import BLOCK_BYTES, cuts
+
+NUMBERS = "biuf"  # numpy's letters of what can be trained on
+MOST = 2**63 - 1  # the largest whole number of torch
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Samples(Shard, ABC):
+    """Rows that can be taken one by one: features of any shape, and targets. A description that travels.
+
+    Args:
+        name: the node's name.
+        whole: the name of the source before it was shared; it tells apart the orders of sources.
+        part: which of the nodes that share the source this one is.
+        of: how many nodes share it.
+        quota: its samples in each step, where nodes have sources of their own; None for its part of all.
+    """
+
+    name: str
+    whole: str = ""
+    part: int = 0
+    of: int = 1
+    quota: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "whole", self.whole or self.name)
+        if not self.rows:
+            raise DataError("it has no rows", node=self.name, cure="Leave the node out.")
+
+    @property
+    @abstractmethod
+    def rows(self) -> int:
+        """Number of rows of the whole source, one or more."""
+
+    @property
+    def groups(self) -> tuple[int, ...] | None:
+        """Rows of each group that is read at once; None where any row is as cheap as the next."""
+        return None
+
+    @property
+    def ready(self) -> bool:
+        """Whether taking rows costs next to nothing, so that nobody need read ahead."""
+        return False
+
+    @property
+    def own_code(self) -> bool:
+        """Whether the user's code makes the rows, which may draw random numbers."""
+        return False
+
+    @abstractmethod
+    def take(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Some of the rows, in the order of `indices`.
+
+        Args:
+            indices: rows of the whole source, (b,) int64 with b of one or more.
+
+        Returns:
+            X (b, ...): numbers of the type that they have, see `plain`; y (b, ...): int64, or floats of
+            the type that they have, or None without a target.
+
+        Raises:
+            DataError: what cannot be read, or rows that differ in shape.
+        """
+
+    def draw(self, indices: np.ndarray, seeds: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Some of the rows, as `take` gives them, each with random numbers of its own.
+
+        Args:
+            indices: rows of the whole source, (b,) int64 with b of one or more.
+            seeds: of the random numbers of each, (b,) int64 of 0 or more.
+        """
+        del seeds
+        return self.take(indices)
+
+    def blocks(self) -> Iterator[Block]:
+        """The rows in order; of a shared source the node's own consecutive part."""
+        mine = cuts(self.rows, self.of)[self.part]
+        step = max(32, BLOCK_BYTES // max(1, self.take(np.array([mine.start % self.rows]))[0].nbytes))
+        for at in range(mine.start, mine.stop, step):
+            X, y = self.take(np.arange(at, min(at + step, mine.stop)))
+            yield Block(X=X, y=y)
+
+    def share(self, names: Sequence[str]) -> list[Self]:
+        """The same samples for each of several nodes.
+
+        Args:
+            names: the nodes' names.
+        """
+        return [replace(self, name=name, part=i, of=len(names)) for i, name in enumerate(names)]
+
+    def deal(self, names: Sequence[str]) -> list[Self]:
+        """The same."""
+        return self.share(names)
+
+
+def plain(dtype: np.dtype[Any], *, target: bool = False) -> np.dtype[Any]:
+    """The type that numbers are read as: their own where torch computes with it.
+
+    Floats become those of the module when a batch comes to it. Whole numbers and booleans stay what they are,
+    but for targets, which are int64, and unsigned ones of more than 8 bits, which become wide enough signed.
+
+    >>> plain(np.dtype(np.float64)), plain(np.dtype(np.uint8)), plain(np.dtype(np.uint16))
+    (dtype('float64'), dtype('uint8'), dtype('int32'))
+    >>> plain(np.dtype(bool), target=True)
+    dtype('int64')
+    """
+    if dtype.kind == "f":
+        return np.dtype(np.float64) if dtype.itemsize > 8 else dtype.newbyteorder("=")
+    if target or (dtype.kind == "u" and dtype.itemsize > 2):
+        return np.dtype(np.int64)
+    return np.dtype(np.int32) if dtype.kind == "u" and dtype.itemsize == 2 else dtype.newbyteorder("=")
+
+
+def readable(values: np.ndarray, *, target: bool = False) -> np.ndarray:
+    """Numbers as the type that they are read as.
+
+    Raises:
+        DataError: whole numbers beyond those of torch.
+    """
+    wide = values.dtype.kind == "u" and values.dtype.itemsize == 8 and values.size
+    if wide and (most := int(values.max())) > MOST:
+        raise DataError(
+            f"it holds {most}, and whole numbers of torch end at 2**63 - 1",
+            cure="Number such ids from 0, for example by numpy.unique(ids, return_inverse=True).",
+        )
+    return values.astype(plain(values.dtype, target=target), copy=False)
+
+
+def as_numpy(values: Any) -> np.ndarray:
+    """An array or tensor as an array that shares its memory where it can; bfloat16 as float32, exactly."""
+    if not hasattr(values, "detach"):
+        return np.asanyarray(values)
+    here = values.detach().cpu()
+    return np.asarray((here.float() if str(here.dtype) == "torch.bfloat16" else here).numpy())
+
+
+def array(values: Any, *, target: bool = False) -> np.ndarray:
+    """Any array-like of numbers as an array that shares its memory where it can: tensors, series, lists.
+
+    Raises:
+        DataError: text, objects, or rows of several lengths.
+    """
+    what = "the target" if target else "the array"
+    try:
+        found = as_numpy(values)
+    except ValueError:
+        raise DataError(
+            f"{what} is ragged: its rows have several shapes", cure="Pad or cut them to one shape."
+        ) from None
+    except TypeError as error:
+        raise DataError(f"{what} cannot be read: {error}", cure="Make it a numpy array.") from None
+    if found.dtype.kind not in NUMBERS:
+        raise _no_numbers(found, what, target)
+    if not found.ndim:
+        raise DataError(f"{what} is a single number", cure="Give one value for each row.")
+    return np.asarray(found) if not isinstance(found, np.memmap) else found
+
+
+def _no_numbers(found: np.ndarray, what: str, target: bool) -> DataError:
+    example = next((value for value in found.flat if isinstance(value, str)), None)
+    held = f"text (for example {str(example)!r})" if example is not None else str(found.dtype)
+    cure = "Encode the labels as integers." if target else "Make it an array of numbers of one shape."
+    return DataError(f"{what} holds {held}", cure=cure)

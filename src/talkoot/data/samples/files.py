@@ -1,0 +1,206 @@
+"""Samples of files: row groups are read and decoded when a row of them is asked for, and a few are kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
+from typing import Any, final
+
+import numpy as np
+import pyarrow as pa
+
+from talkoot.core.errors import DataError
+from talkoot.data.loading.shuffle import together
+from talkoot.data.paths import expand, format_of, located, open_file, stamp
+from talkoot.data.roles import Roles
+from talkoot.data.samples.base import Samples
+from talkoot.data.samples.columns import check, decoded, element, joint
+from talkoot.data.samples.row_group_cache import Decoded
+from talkoot.data.tables.columns import origin_of
+from talkoot.data.tables.file_facts import file_facts, left_out
+from talkoot.data.tables.reading import Part, fields, groups, parquet, read, reading
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class FileSamples(Samples):
+    """Rows of Parquet, Arrow and CSV files; a CSV file is one group.
+
+    Args:
+        paths: local paths or fsspec addresses.
+        places: for each group the position of its path, and its own position in that file.
+        ends: for each group the row after its last, (groups,) int64.
+        features: the feature columns: numbers become one matrix; lists must be alone, and become arrays.
+        target: the target column.
+        dtype: of that matrix.
+        flat: whether there is one, that is, no lists.
+        kept: decoded groups; nodes of one process that share a source share them too.
+    """
+
+    paths: tuple[str, ...]
+    places: tuple[tuple[int, int], ...]
+    ends: np.ndarray
+    features: tuple[str, ...]
+    target: str | None
+    dtype: np.dtype[Any]
+    flat: bool
+    kept: Decoded
+
+    @property
+    def rows(self) -> int:
+        """Number of rows, as the files' metadata say."""
+        return int(self.ends[-1]) if len(self.ends) else 0
+
+    @property
+    def groups(self) -> tuple[int, ...]:
+        """Rows of each row group, record batch or CSV file."""
+        return tuple(np.diff(self.ends, prepend=0).tolist())
+
+    def take(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Rows gathered from their groups, which are read where they are not kept."""
+        of = np.searchsorted(self.ends, indices, side="right")
+        begins = np.concatenate([[0], self.ends[:-1]])
+        X, *y = self.kept.gather(of, indices - begins[of], self._group)
+        return X, y[0] if y else None
+
+    def _group(self, group: int) -> list[np.ndarray]:
+        place, index = self.places[group]
+        table = _table(self.paths[place], index, self.features, self.target)
+        if table.num_rows != self.groups[group]:
+            raise _changed(self.paths[place])
+        X, y = decoded(table, self.features, self.target, self.dtype)
+        return [X] if y is None else [X, y]
+
+
+def _refuse_folders(data: Any, roles: Roles) -> None:
+    """Refuse a column that stands in the names of folders, which are not read here, unless it is left out."""
+    names = {name for _, pairs in located(data) for name in pairs}
+    wanted = names if roles.columns is None else names & set(map(str, roles.columns))
+    if wanted:
+        raise DataError(
+            "it stands in the names of folders, and samples of files do not read these",
+            column=min(wanted),
+            cure="Name the features with columns=, or give a table: pyarrow.dataset.dataset(...).to_table().",
+        )
+
+
+def from_files(name: str, data: Any, roles: Roles) -> FileSamples:
+    """Samples of files, folders, globs or lists of these. Reads metadata only, but CSV files once.
+
+    Raises:
+        DataError: no files, files that cannot be read or disagree, columns that are not there or no numbers.
+    """
+    if roles.target is not None and roles.name("target") is None:
+        raise DataError("target= is an array, and the rows are in files", cure="Name a column.")
+    _refuse_folders(data, roles)
+    paths, target = expand(data), roles.name("target")
+    first: dict[str, pa.DataType] = {}
+    kinds: set[pa.DataType] = set()
+    features: tuple[str, ...] = ()
+    for path in paths:
+        types, index = fields(Part(path)), left_out(Part(path))
+        features = features or roles.features(list(types), path, index)
+        roles.features(list(types), path, index)
+        types = _wanted(path, types, features, target)
+        check(types, features, target)
+        first = first or types
+        _alike(types, first, target, (path, paths[0]))
+        kinds |= {types[feature] for feature in features}
+    sizes = [groups(Part(path)) for path in paths]
+    inner = [size for path in sizes for size in path]
+    places = tuple((i, j) for i, path in enumerate(sizes) for j in range(len(path)))
+    ends = np.cumsum(inner, dtype=np.int64)
+    kept = Decoded(len(inner), max(inner, default=1), together(tuple(inner)) if any(inner) else 1)
+    return FileSamples(
+        name=name,
+        paths=paths,
+        places=places,
+        ends=ends,
+        features=features,
+        target=target,
+        dtype=joint(kinds),
+        flat=all(element(kind) == kind for kind in kinds),
+        kept=kept,
+    )
+
+
+def _wanted(
+    path: str, types: dict[str, pa.DataType], features: tuple[str, ...], target: str | None
+) -> dict[str, pa.DataType]:
+    """The types of the columns that are read; of CSV files those that hold in all rows."""
+    wanted = features if target is None else (*features, target)
+    for name in wanted:
+        if name not in types:
+            raise DataError(f"{path} lacks this column", column=name, cure="Give all files the same columns.")
+    if format_of(path) == "csv":
+        types = _settled(path, wanted, target)
+    return {name: types[name] for name in wanted}
+
+
+def _settled(path: str, columns: tuple[str, ...], target: str | None) -> dict[str, pa.DataType]:
+    """The types of a CSV file's columns over all of its rows; whole numbers of which some miss are floats."""
+    found = file_facts(Part(path), columns)
+    gaps = {name for name, facts in found.items() if facts.nulls and pa.types.is_integer(facts.type)}
+    return {name: pa.float64() if name in gaps - {target} else found[name].type for name in columns}
+
+
+def _alike(
+    types: dict[str, pa.DataType], first: dict[str, pa.DataType], target: str | None, where: tuple[str, str]
+) -> None:
+    """Refuse a file whose columns would become other arrays than those of the first."""
+    for name, kind in types.items():
+        if _becomes(kind, name == target) != _becomes(first[name], name == target):
+            raise DataError(
+                f"{where[0]} holds {kind} where {where[1]} holds {first[name]}",
+                column=name,
+                cure="Give it one type in all files.",
+            )
+
+
+def _becomes(kind: pa.DataType, target: bool) -> str:
+    if target:
+        return "floats" if origin_of(element(kind)) == "f" else "whole numbers"
+    return "numbers" if element(kind) == kind else f"lists of {element(kind)}"
+
+
+def _table(path: str, index: int, features: tuple[str, ...], target: str | None) -> Any:
+    """Some columns of one row group or record batch, or of a CSV file."""
+    columns = list(features) if target is None else [*features, target]
+    with reading(path):
+        match format_of(path):
+            case "parquet":
+                meta = _footer(path, stamp(path))
+                if index >= meta.num_row_groups:
+                    raise _changed(path)
+                with parquet(open_file(path), metadata=meta, page_checksum_verification=True) as file:
+                    return file.read_row_group(index, columns=columns, use_threads=False)
+            case "csv":
+                types = _settled(path, tuple(columns), target)
+                return pa.Table.from_batches(list(read(Part(path), columns, 1 << 16, types)))
+            case _:
+                return _batch(path, index).select(columns)
+
+
+@lru_cache(maxsize=256)
+def _footer(path: str, version: str) -> Any:
+    """What a Parquet file says of itself, read once for all of its row groups."""
+    del version
+    with parquet(open_file(path)) as file:
+        return file.metadata
+
+
+def _changed(path: str) -> DataError:
+    """The error for a file that was written anew while it was read."""
+    return DataError(f"{path} has changed since the start", cure="Start again.")
+
+
+def _batch(path: str, index: int) -> Any:
+    """One batch of an Arrow file, or of a stream, which is read up to there."""
+    source = open_file(path)
+    with pa.memory_map(source) if isinstance(source, str) else source as raw:
+        begin = raw.read(6)
+        raw.seek(0)
+        if begin == b"ARROW1":
+            return pa.Table.from_batches([pa.ipc.open_file(raw).get_batch(index)])
+        return pa.Table.from_batches([next(islice(pa.ipc.open_stream(raw), index, None))])

@@ -1,0 +1,164 @@
+"""What the columns of a file hold, found as cheaply as its format allows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from talkoot.data.paths import format_of, open_file, stamp
+from talkoot.data.tables import csv_files as csvs
+from talkoot.data.tables import csv_types
+from talkoot.data.tables.columns import TEXT, encoded
+from talkoot.data.tables.facts import Facts
+from talkoot.data.tables.reading import Part, batches, parquet, read, reading, schema_of
+from talkoot.data.tables.strays import are_numbers
+
+
+def file_facts(part: Part, columns: Iterable[str]) -> dict[str, Facts]:
+    """What columns hold over all rows of a part's file.
+
+    A process looks once, as long as the file stays the same.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    folders = dict(part.folders)
+    inside = tuple(name for name in columns if name not in folders)
+    with reading(part.path):
+        if format_of(part.path) == "csv":
+            found = csv_types.settled(part.path, inside, part.form)
+        else:
+            found = dict(_typed(part.path, inside, stamp(part.path)))
+            texts = [k for k, facts in found.items() if part.form.missing and facts.kind == TEXT]
+            found |= {k: Facts(type=pa.float64(), nulls=True) for k in texts if _holds_numbers(part, k)}
+    values = {name: value for name, value in folders.items() if name in columns}
+    return found | {k: Facts(type=v.type, nulls=not v.is_valid, known=v.is_valid) for k, v in values.items()}
+
+
+def _holds_numbers(part: Part, column: str) -> bool:
+    """Whether a text column holds numbers beside texts that stand for missing values, and some of these."""
+    seen: set[str | None] = set()
+    for batch in read(Part(part.path), [column], 1 << 16):
+        codes, levels = encoded(batch.column(column))
+        seen.update(levels[np.unique(codes)].tolist())
+    return are_numbers(seen, part.form.missing)
+
+
+def left_out(part: Part) -> dict[str, str]:
+    """Columns that only name or number rows, with the reason: features only where they are asked for.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    if format_of(part.path) == "csv":
+        with reading(part.path):
+            head = csvs.header(part.path, part.form)
+            if head.nameless and csv_types.numbers_rows(part.path, head.names[0], part.form):
+                return {head.names[0]: "has no name and numbers the rows"}
+        return {}
+    return index_of(_schema(part.path, stamp(part.path)))
+
+
+def index_of(schema: pa.Schema) -> dict[str, str]:
+    """The columns of an Arrow schema that were a pandas frame's index, with the reason to leave them out."""
+    known = (schema.pandas_metadata or {}).get("index_columns", ())
+    return {k: "is the index that pandas wrote" for k in known if isinstance(k, str) and k in schema.names}
+
+
+def stored_dtypes(schema: pa.Schema) -> dict[str, str]:
+    """The dtypes that pandas wrote beside an Arrow schema, by column."""
+    known = (schema.pandas_metadata or {}).get("columns", ())
+    return {str(column.get("field_name") or column["name"]): column["numpy_type"] for column in known}
+
+
+@lru_cache(maxsize=256)
+def _schema(path: str, version: str) -> pa.Schema:
+    del version
+    return schema_of(Part(path))
+
+
+@lru_cache(maxsize=256)
+def _typed(path: str, columns: tuple[str, ...], version: str) -> Mapping[str, Facts]:
+    """Of a file whose columns have types: what its statistics say, else what its rows do."""
+    schema = _schema(path, version)
+    types, stored = dict(zip(schema.names, schema.types, strict=True)), stored_dtypes(schema)
+    found = _told(path, {name: types[name] for name in columns}) if format_of(path) == "parquet" else {}
+    asked = [name for name in columns if name not in found and _is_asked(types[name])]
+    found |= _counted(path, {name: types[name] for name in asked})
+    plain = {name: Facts(type=types[name]) for name in columns if name not in found}
+    made = {**plain, **found}
+    return {
+        name: Facts(
+            type=types[name],
+            nulls=made[name].nulls,
+            known=made[name].known,
+            low=made[name].low,
+            high=made[name].high,
+            stored=stored.get(name, ""),
+        )
+        for name in columns
+    }
+
+
+def _is_asked(kind: pa.DataType) -> bool:
+    """Whether missing values, or how large numbers are, make a difference for a type."""
+    plain = (pa.bool_(), pa.string(), pa.large_string(), pa.string_view())
+    return kind in plain or bool(pa.types.is_integer(kind) or pa.types.is_dictionary(kind))
+
+
+def _told(path: str, types: Mapping[str, pa.DataType]) -> dict[str, Facts]:
+    """What the statistics of a Parquet file say; columns without any are left out."""
+    found = dict[str, Facts]()
+    with parquet(open_file(path)) as file:
+        meta = file.metadata
+        places = {file.schema.column(j).path: j for j in range(meta.num_columns)}
+        for name, kind in types.items():
+            if not _is_asked(kind) or name not in places:
+                continue
+            stats = [meta.row_group(i).column(places[name]).statistics for i in range(meta.num_row_groups)]
+            if all(s is not None and s.has_null_count for s in stats):
+                facts = _from_statistics(stats, kind)
+                if facts is not None:
+                    found[name] = facts
+    return found
+
+
+def _from_statistics(stats: list[Any], kind: pa.DataType) -> Facts | None:
+    known = [s for s in stats if s.num_values]
+    whole = pa.types.is_integer(kind)
+    if whole and not all(s.has_min_max for s in known):
+        return None
+    return Facts(
+        type=kind,
+        nulls=any(s.null_count for s in stats),
+        known=bool(known),
+        low=min((s.min for s in known), default=0) if whole else 0,
+        high=max((s.max for s in known), default=0) if whole else 0,
+    )
+
+
+def _counted(path: str, types: Mapping[str, pa.DataType]) -> dict[str, Facts]:
+    """What the rows say."""
+    import pyarrow.compute as pc  # a tenth of a second that most rows do without
+
+    if not types:
+        return {}
+    nulls, known = dict.fromkeys(types, False), dict.fromkeys(types, False)
+    ends: dict[str, tuple[int, int]] = dict.fromkeys(types, (0, 0))
+    rows = batches(path) if format_of(path) != "parquet" else read(Part(path), list(types), 1 << 16)
+    for batch in rows:
+        for name, kind in types.items():
+            column = batch.column(name)
+            nulls[name] |= column.null_count > 0
+            known[name] |= column.null_count < len(column)
+            if pa.types.is_integer(kind) and column.null_count < len(column):
+                at = pc.min_max(column).as_py()
+                ends[name] = min(ends[name][0], at["min"]), max(ends[name][1], at["max"])
+    return {
+        k: Facts(type=v, nulls=nulls[k], known=known[k], low=ends[k][0], high=ends[k][1])
+        for k, v in types.items()
+    }

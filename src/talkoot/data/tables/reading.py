@@ -1,0 +1,233 @@
+"""Files as streams of record batches that never hold more than a few MiB."""
+
+from __future__ import annotations
+
+import lzma
+import re
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any, final
+
+import pyarrow as pa
+
+from talkoot.core.errors import DataError
+from talkoot.data.paths import format_of, open_file
+from talkoot.data.tables import csv_files as csvs
+from talkoot.data.tables.strays import cure_of
+
+WRONG = re.compile(
+    r"In CSV column #(\d+):(?: Row #(\d+):)? CSV conversion error to [^:]+: invalid value '(.*)'", re.S
+)
+BUFFER = 1 << 18  # bytes read at a time from each column of a Parquet file, whatever its row groups
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Rows of a file.
+
+    Args:
+        path: local path or fsspec address.
+        start: the first row.
+        stop: the row after the last; None to the end.
+        form: how it is to be read if it is a CSV file.
+        folders: what its folders say of all its rows: an Arrow scalar by column.
+    """
+
+    path: str
+    start: int = 0
+    stop: int | None = None
+    form: csvs.CsvFormat = csvs.PLAIN
+    folders: tuple[tuple[str, Any], ...] = ()
+
+
+def read(part: Part, columns: Sequence[str], rows: int, types: csvs.Types | None = None) -> Iterator[Any]:
+    """Some columns of some rows as record batches.
+
+    Args:
+        part: which rows of which file.
+        columns: the columns to read; the others are not decoded.
+        rows: rows of a batch, about.
+        types: Arrow types for columns of a CSV file; those that are absent are inferred.
+
+    Raises:
+        DataError: the file cannot be read; it is named.
+    """
+    folders = dict(part.folders)
+    inside = [name for name in columns if name not in folders]
+    if folders and not inside:  # their rows have to be counted
+        inside = [next(name for name in fields(part) if name not in folders)]
+    for batch in _read(part, inside, rows, types or {}):
+        yield _with_folders(batch, columns, folders) if folders else batch
+
+
+def _read(part: Part, columns: Sequence[str], rows: int, types: csvs.Types) -> Iterator[Any]:
+    with reading(part.path):
+        match format_of(part.path):
+            case "parquet":
+                yield from _parquet(part, columns, rows)
+            case "csv":
+                known = {name: kind for name, kind in types.items() if name in columns}
+                with _no_strays(part), csvs.opened(part.path, columns, known, part.form) as reader:
+                    yield from _window(reader, part.start, part.stop)
+            case _:
+                yield from _window(_arrow(part.path, columns), part.start, part.stop)
+
+
+@contextmanager
+def _no_strays(part: Part) -> Iterator[None]:
+    """A value of a CSV file that is not of its column's type as an error with its place."""
+    try:
+        yield
+    except pa.ArrowInvalid as error:
+        found = WRONG.search(str(error))
+        if found is None:
+            raise
+        column, row, value = int(found[1]), found[2], found[3]
+        name = csvs.header(part.path, part.form).names[column]
+        where = f"in row {row} of {part.path}" if row else f"in {part.path}"
+        raise DataError(f"{value!r} {where} is no number", column=name, cure=cure_of(value)) from None
+
+
+def _with_folders(batch: Any, columns: Sequence[str], folders: Mapping[str, Any]) -> Any:
+    arrays = [
+        pa.repeat(folders[name], len(batch)) if name in folders else batch.column(name) for name in columns
+    ]
+    return pa.record_batch(arrays, names=list(columns))
+
+
+def fields(part: Part) -> dict[str, pa.DataType]:
+    """The columns of a file and their types, from its first bytes and its folders; folders come last.
+
+    Raises:
+        DataError: the file cannot be read, or two columns have one name.
+    """
+    schema = schema_of(part)
+    double = sorted({name for name in schema.names if schema.names.count(name) > 1})
+    if double:
+        raise DataError(
+            f"two columns of {part.path} have this name", column=double[0], cure="Rename one of them."
+        )
+    inside = dict(zip(schema.names, schema.types, strict=True))
+    folders = {name: value.type for name, value in part.folders}
+    return {name: kind for name, kind in inside.items() if name not in folders} | folders
+
+
+def schema_of(part: Part) -> pa.Schema:
+    """The Arrow schema of a file, with what pandas wrote about it.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    with reading(part.path):
+        match format_of(part.path):
+            case "parquet":
+                with parquet(open_file(part.path)) as file:
+                    return file.schema_arrow
+            case "csv":
+                with csvs.opened(part.path, (), {}, part.form) as reader:
+                    return reader.schema
+            case _:
+                return next(batches(part.path)).schema
+
+
+def groups(part: Part) -> list[int]:
+    """Rows of each row group or record batch of a file: where it can be cut at no cost.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    with reading(part.path):
+        match format_of(part.path):
+            case "parquet":
+                with parquet(open_file(part.path)) as file:
+                    meta = file.metadata
+                    return [meta.row_group(i).num_rows for i in range(meta.num_row_groups)]
+            case "csv":
+                first = csvs.header(part.path, part.form).names[0]
+                whole = Part(part.path, form=part.form)
+                return [sum(len(batch) for batch in read(whole, [first], 1, {first: pa.string()}))]
+            case _:
+                return [len(batch) for batch in batches(part.path)]
+
+
+@contextmanager
+def reading(path: str) -> Iterator[None]:
+    """Errors of a file as a `DataError` that names it."""
+    try:
+        yield
+    except DataError:
+        raise
+    except FileNotFoundError:
+        raise DataError(f"{path} is not there", cure="Look at the path, as this node sees it.") from None
+    except KeyError as error:
+        raise DataError(f"{path} has no column {error}", cure="Give all files the same columns.") from None
+    except (OSError, pa.ArrowException, ValueError, EOFError, zlib.error, lzma.LZMAError) as error:
+        why = " ".join(str(error).split()).removesuffix(".")
+        cure = "It may be cut off, or still being written: write it again, or leave it out."
+        if "CSV parse error" in why or "CSV conversion error" in why:
+            cure = "Look at that row: a quote, a separator or a value is not where it should be."
+        raise DataError(f"{path} cannot be read: {why}", cure=cure) from None
+
+
+def parquet(raw: Any, **options: Any) -> Any:
+    """A Parquet file that is open; what reads it is imported with the first one."""
+    import pyarrow.parquet as pq
+
+    return pq.ParquetFile(raw, **options)
+
+
+def _parquet(part: Part, columns: Sequence[str], rows: int) -> Iterator[Any]:
+    with parquet(
+        open_file(part.path), pre_buffer=False, buffer_size=BUFFER, page_checksum_verification=True
+    ) as file:
+        meta = file.metadata
+        stop = meta.num_rows if part.stop is None else part.stop
+        ends = list(accumulate(meta.row_group(i).num_rows for i in range(meta.num_row_groups)))
+        begins = [0, *ends[:-1]]
+        chosen = [i for i, end in enumerate(ends) if begins[i] < stop and end > part.start]
+        if not chosen:
+            return
+        skipped = begins[chosen[0]]
+        found = file.iter_batches(
+            batch_size=rows, row_groups=chosen, columns=list(columns), use_threads=False
+        )
+        for batch in _window(found, part.start - skipped, stop - skipped):
+            yield batch.select(list(columns))
+
+
+def _arrow(path: str, columns: Sequence[str]) -> Iterator[Any]:
+    for batch in batches(path):
+        yield batch.select(list(columns))
+
+
+def batches(path: str) -> Iterator[Any]:
+    """The batches of an Arrow file or stream; at least one, so that its schema is known."""
+    source = open_file(path)
+    with pa.memory_map(source) if isinstance(source, str) else source as raw:
+        begin = raw.read(6)
+        raw.seek(0)
+        if begin == b"ARROW1":
+            file = pa.ipc.open_file(raw)
+            found = (file.get_batch(i) for i in range(file.num_record_batches))
+        else:
+            file = pa.ipc.open_stream(raw)
+            found = iter(file)
+        first = next(found, None)
+        yield pa.RecordBatch.from_pylist([], schema=file.schema) if first is None else first
+        yield from found
+
+
+def _window(stream: Any, start: int, stop: int | None) -> Iterator[Any]:
+    """Rows start to stop of a stream of batches."""
+    at = 0
+    for batch in stream:
+        begin, end = max(start - at, 0), len(batch) if stop is None else min(stop - at, len(batch))
+        at += len(batch)
+        if begin < end:
+            yield batch if (begin, end) == (0, len(batch)) else batch.slice(begin, end - begin)
+        if stop is not None and at >= stop:
+            return

@@ -1,0 +1,120 @@
+"""What a node's rows are before the nodes agree: a source knows its columns and can be bound to a schema."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, final
+
+import numpy as np
+
+from talkoot.core.shard import Block, Schema, Shard
+from talkoot.data.tables.columns import EMPTY, NUMBER, USABLE
+from talkoot.data.tables.strays import Stray
+
+BLOCK_BYTES = 1 << 20  # of features in a block: about what a core's own cache holds
+STEP = "agreeing on a schema"
+ALIKE = "If it stands for a missing value, read it as one; else make the column alike everywhere."
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Layout:
+    """The feature columns of one node, as it has them.
+
+    Args:
+        names: names in the node's order; positions as text where the columns have no names.
+        kinds: for each "number", "text", "empty" (nothing but missing values), or the name of a type
+            that cannot be used.
+        named: whether the names are the user's.
+        dtype: float32 if all number columns are float32, else float64.
+        dtypes: for each its dtype in pandas, see `dtypes`; empty where there are no rows.
+        sparse: the rows are CSR.
+        strays: for text columns a value, one that is no number if there is one.
+        left_out: columns that are no features since they only name or number the rows, with the reason.
+    """
+
+    names: tuple[str, ...]
+    kinds: tuple[str, ...]
+    named: bool
+    dtype: np.dtype[Any]
+    dtypes: tuple[str, ...]
+    sparse: bool = False
+    strays: Mapping[str, Stray] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
+
+    def schema(self) -> Schema:
+        """A schema of this node alone, without the columns that cannot be used and without a target."""
+        every = zip(self.names, self.kinds, self.dtypes, strict=True)
+        usable = [(name, kind, dtype) for name, kind, dtype in every if kind in USABLE]
+        return Schema(
+            names=tuple(name for name, *_ in usable) if self.named else None,
+            kinds=tuple(NUMBER if kind == EMPTY else kind for _, kind, _ in usable),
+            dtypes=tuple(dtype for *_, dtype in usable),
+            dtype=self.dtype,
+            sparse=self.sparse,
+            rows=0,
+            center=np.zeros(len(usable)),
+        )
+
+
+UNKNOWN = Schema(
+    names=None, kinds=(), dtype=np.dtype(np.float64), rows=0, center=np.empty(0)
+)  # before round 0
+
+
+def wanted(schema: Schema) -> tuple[str, ...]:
+    """The columns that a schema asks for, by name or by position as text."""
+    return schema.names if schema.names is not None else tuple(map(str, range(schema.features)))
+
+
+def block_rows(features: int, itemsize: int) -> int:
+    """Rows of a block."""
+    return max(256, BLOCK_BYTES // max(1, features * itemsize))
+
+
+class Source(Shard, ABC):
+    """The rows of one node. `blocks` reads them as they are; `bind` makes a source that follows a schema."""
+
+    @property
+    @abstractmethod
+    def rows(self) -> int | None:
+        """Number of rows, where it is known without reading them."""
+
+    @property
+    @abstractmethod
+    def has_target(self) -> bool:
+        """Whether the rows have a target."""
+
+    @abstractmethod
+    def layout(self) -> Layout:
+        """The feature columns. May open files, so it is for the node to call."""
+
+    @abstractmethod
+    def targets(self) -> Iterator[tuple[np.ndarray | None, np.ndarray | None, int]]:
+        """(target, weights, rows) a block, without the features where possible; the target as it is."""
+
+    @abstractmethod
+    def bind(self, schema: Schema, *, target: bool = True) -> Source:
+        """The same rows with the schema's columns, order and dtype, and targets as learners want them.
+
+        Args:
+            schema: what the nodes agreed on.
+            target: False to leave the target out.
+        """
+
+    @abstractmethod
+    def deal(self, names: Sequence[str]) -> list[Source]:
+        """Consecutive, nearly equal parts under new names."""
+
+    @abstractmethod
+    def blocks(self) -> Iterator[Block]:
+        """The rows in order. Targets are as they are until the source is bound."""
+
+
+def cuts(rows: int, parts: int) -> list[slice]:
+    """`parts` consecutive slices of `rows`, whose lengths differ by one at most."""
+    edges = [rows * i // parts for i in range(parts + 1)]
+    return [slice(a, b) for a, b in pairwise(edges)]

@@ -1,0 +1,249 @@
+"""The folder of a run's checkpoints: whose it is, what is complete, what a crash left behind.
+
+    plan.json            the settings of the training, and the step it finished at, if it did
+    step-00000100/       a complete checkpoint: index.json, and a shard file from each rank
+    .tmp-step-00000200/  one that is being written, or was when a crash came
+    damaged-step-...     one that could not be read
+    .lock                held by the run that writes here
+
+A folder gets its final name once everything in it is on the disk, so what has the name is complete. Paths
+within are relative: a folder may be moved between two runs.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import shlex
+import shutil
+import socket
+import time
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+from uuid import uuid4
+
+from talkoot.core.errors import DataError, PlanError
+from talkoot.engines.ranks.checkpoint.identity import differences
+
+COMPLETE = re.compile(r"step-(\d{8,})")
+TEMPORARY = ".tmp-"
+ENDING = 5.0  # seconds that a run before this one may take to let go of the folder
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder of checkpoints of one training.
+
+    Args:
+        path: the folder; it need not exist.
+        settings: of the training, by name; None where another process has compared them.
+    """
+
+    path: Path
+    settings: Mapping[str, str] | None
+
+    def place(self, step: int) -> Path:
+        """Where the complete checkpoint of `step` is."""
+        return self.path / f"step-{step:08d}"
+
+    def draft(self, step: int) -> Path:
+        """Where it is written."""
+        return self.path / f"{TEMPORARY}{self.place(step).name}"
+
+    def steps(self) -> list[int]:
+        """Steps with a complete checkpoint, in order."""
+        names = [each.name for each in self.path.iterdir()] if self.path.is_dir() else []
+        return sorted(int(found[1]) for name in names if (found := COMPLETE.fullmatch(name)))
+
+    @property
+    def finished(self) -> int | None:
+        """The step at which the training finished, if it did.
+
+        Raises:
+            DataError: plan.json cannot be read.
+        """
+        return self._claimed()[1]
+
+    def check(self) -> list[str]:
+        """What differs from the settings in the folder and may differ.
+
+        Raises:
+            PlanError: the folder holds checkpoints of another training; what differs is named.
+            DataError: plan.json cannot be read.
+        """
+        saved, _ = self._claimed()
+        if saved is None or self.settings is None:
+            return []
+        refused, allowed = differences(saved, self.settings)
+        if refused:
+            more = f"; and {len(refused) - 4} more" if len(refused) > 4 else ""
+            raise PlanError(
+                f"{self.path} holds checkpoints of another training ({'; '.join(refused[:4])}{more})",
+                cure="Give every training a folder of its own, or set back what differs to go on here.",
+            )
+        return allowed
+
+    @property
+    def claimed(self) -> bool:
+        """Whether plan.json says whose it is."""
+        return self._claimed()[0] is not None
+
+    def _claimed(self) -> tuple[dict[str, str] | None, int | None]:
+        """The settings and the last step that plan.json holds; None where there are none."""
+        file = self.path / "plan.json"
+        try:
+            held = unsealed(file.read_text())
+            return dict(held["settings"]), held["finished"]
+        except (FileNotFoundError, NotADirectoryError):
+            return None, None
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            delete = shlex.join(["rm", str(file)])
+            cure = f"Take another folder; or start again after `{delete}`, which goes on without comparing."
+            raise DataError(f"{file} cannot be read ({error})", cure=cure) from error
+
+    def claim(self, finished: int | None = None) -> None:
+        """Write whose folder it is and, if given, the step at which the training has finished."""
+        self.check()
+        saved, before = self._claimed()
+        settings = dict((saved or {}) if self.settings is None else self.settings)
+        finished = before if finished is None else finished
+        if (saved, before) == (settings, finished):
+            return
+        self.path.mkdir(parents=True, exist_ok=True)
+        draft = self.path / f"{TEMPORARY}plan-{uuid4().hex}"
+        write(draft, sealed({"settings": settings, "finished": finished}))
+        draft.replace(self.path / "plan.json")
+        sync(self.path)
+
+    def try_writing(self) -> None:
+        """Write a small file and remove it, to find out early whether that can be done.
+
+        Raises:
+            DataError: it cannot.
+        """
+        trial = self.path / f"{TEMPORARY}trial-{uuid4().hex}"
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            write(trial, "trial")
+            trial.unlink()
+        except OSError as error:
+            raise DataError(
+                f"{self.path} cannot be written to ({error})",
+                step="before the first step",
+                cure="Make it a folder that this program may write to, or take another one.",
+            ) from error
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder against other runs while this lasts; the system lets go of it when a process dies.
+
+        Raises:
+            PlanError: another run holds it.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            file = open(self.path / ".lock", "a+")  # noqa: SIM115 - closed below
+        except OSError:  # it cannot be written to, which shows when it has to
+            yield
+            return
+        with file:
+            self._hold(file)
+            yield
+
+    def _hold(self, file: Any) -> None:
+        ends = time.monotonic() + ENDING
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > ends:
+                    file.seek(0)
+                    raise PlanError(
+                        f"another run is writing to {self.path} ({file.read().strip() or 'unknown'})",
+                        cure="Wait until it has ended, or take another folder.",
+                    ) from None
+                time.sleep(0.05)
+            except OSError:  # a file system without locks
+                return
+        with suppress(OSError):  # such as a full disk
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()}")
+            file.flush()
+
+    def set_aside(self, step: int) -> None:
+        """Take its name from a checkpoint that cannot be read, where the folder can be written to."""
+        aside = self.path / f"damaged-{self.place(step).name}"
+        with suppress(OSError):
+            shutil.rmtree(aside, ignore_errors=True)
+            self.place(step).rename(aside)
+
+    def begin(self, step: int) -> None:
+        """Clear what a crash left, and make the folder to write to."""
+        self.claim()
+        for stale in self.path.glob(f"{TEMPORARY}*"):
+            shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
+        self.draft(step).mkdir()
+
+    def complete(self, step: int, keep: int) -> None:
+        """Give the draft its final name. It and the `keep` - 1 before it stay; later steps were given up."""
+        sync(self.draft(step))
+        if step in self.steps():
+            self._remove(step)
+        self.draft(step).rename(self.place(step))
+        sync(self.path)
+        steps = self.steps()
+        at = steps.index(step) + 1
+        for each in steps[: max(at - keep, 0)] + steps[at:]:
+            self._remove(each)
+
+    def _remove(self, step: int) -> None:
+        """First it loses its name, so that what is half removed does not look complete."""
+        gone = self.path / f"{TEMPORARY}old-{step}"
+        self.place(step).rename(gone)
+        shutil.rmtree(gone)
+
+
+def sealed(content: Any) -> str:
+    """As JSON, with a checksum. Floats keep every bit.
+
+    >>> unsealed(sealed({"a": [1.5, None]}))
+    {'a': [1.5, None]}
+    """
+    text = json.dumps(content)
+    return f'{{"crc32": {zlib.crc32(text.encode())}, "content": {text}}}'
+
+
+def unsealed(text: str) -> Any:
+    """What was sealed.
+
+    Raises:
+        ValueError, KeyError, TypeError: it is something else, or has changed since.
+    """
+    held = json.loads(text)
+    content = held["content"]
+    if zlib.crc32(json.dumps(content).encode()) != held["crc32"]:
+        raise ValueError("its checksum is another one")
+    return content
+
+
+def write(file: Path, text: str) -> None:
+    """Write a file and have it on the disk."""
+    file.write_text(text)
+    sync(file)
+
+
+def sync(path: Path) -> None:
+    """Have a file, or the names in a folder, on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

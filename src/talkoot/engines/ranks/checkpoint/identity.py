@@ -1,0 +1,130 @@
+"""What makes a training the one that it is, setting by setting: a folder of checkpoints belongs to one.
+
+Settings are text by name, so that what differs can be named. They do not depend on how many processes there
+are, on devices, or on versions of libraries. Compared are the plan; the data by their number, shapes, types
+and a sample of their content; the module by its parameters and plain attributes; the optimizer and its
+schedule by their own settings; functions by name, code and the plain values that they use.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, cast
+
+import torch
+
+from talkoot.core.plan import Plan
+from talkoot.core.shard import Shard
+from talkoot.core.sync import Rounds
+from talkoot.data.samples.base import Samples
+from talkoot.data.tables.source import UNKNOWN
+from talkoot.engines.ranks.checkpoint.described import described, is_plain, sampled
+from talkoot.learners.deep.trainer import Trainer
+
+CONTINUES = ("epochs", "sync limit", "accumulate", "precision")  # whose change is a continuation
+_ANYWHERE = ("build", "metrics", "compile", "device")  # of a task: what does not change its answer
+_NO_MATTER = ("params", "initial_lr", "param_names", "foreach", "fused", "capturable", "differentiable")
+_MAY_LACK = ("code", "content")  # last words of what cannot be compared between any two machines
+_OF_SEQUENCES = ("_schedulers", "_milestones")
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+_IN_WORDS = {"lr": "learning rate (lr)"}
+
+
+def settings(plan: Plan, shards: Mapping[str, Shard], trainer: Trainer) -> dict[str, str]:
+    """The settings of a training, by name.
+
+    Args:
+        plan: what is run.
+        shards: the samples of all nodes.
+        trainer: of the task, before its first step.
+    """
+    parts = (_plan(plan), _data(plan, shards), _module(trainer.module), _optimizer(trainer))
+    return {name: text for part in parts for name, text in part}
+
+
+def differences(saved: Mapping[str, str], now: Mapping[str, str]) -> tuple[list[str], list[str]]:
+    """What differs, in words: what makes it another training, and what makes it a continuation.
+
+    >>> differences({"epochs": "5", "seed": "0"}, {"epochs": "8", "seed": "1"})
+    (['seed: 0 in the folder, 1 now'], ['epochs: 5 in the folder, 8 now'])
+    """
+    refused: list[str] = []
+    allowed: list[str] = []
+    for name in dict.fromkeys((*now, *saved)):
+        there, here = saved.get(name), now.get(name)
+        if there == here or (None in (there, here) and name.endswith(_MAY_LACK)):
+            continue
+        values = f"{there or 'nothing'} in the folder, {here or 'nothing'} now"
+        if name.endswith(_MAY_LACK):
+            values = "not the same as in the folder"
+        (allowed if name in CONTINUES else refused).append(f"{name}: {values}")
+    return refused, allowed
+
+
+def planned(plan: Plan, shards: Mapping[str, Shard]) -> int | None:
+    """Steps or rounds until the end, where that is known."""
+    rows = sum({source.whole: source.rows for source in _sources(shards)}.values())
+    limits = [plan.learner.limit(replace(UNKNOWN, rows=rows), plan.sync), getattr(plan.sync, "limit", None)]
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def _sources(shards: Mapping[str, Shard]) -> list[Samples]:
+    return [cast(Samples, shard) for shard in shards.values()]
+
+
+def _plan(plan: Plan) -> Iterator[tuple[str, str]]:
+    learner: Any = plan.learner
+    for each in fields(learner) if is_dataclass(learner) else ():
+        if each.name not in _ANYWHERE:
+            yield from described(each.name, getattr(learner, each.name))
+    yield "sync", type(plan.sync).__name__
+    for each in fields(plan.sync) if isinstance(plan.sync, Rounds) else ():
+        yield f"sync {each.name}", repr(getattr(plan.sync, each.name))
+    for name in ("chain", "merge", "outer", "seed"):
+        value = getattr(plan, name)
+        text = " -> ".join(map(repr, value)) or "none" if name == "chain" else repr(value)
+        yield name, _ADDRESS.sub("", text)
+
+
+def _data(plan: Plan, shards: Mapping[str, Shard]) -> Iterator[tuple[str, str]]:
+    if isinstance(plan.sync, Rounds):
+        yield "nodes", ", ".join(shards)
+    sources = {source.whole: source for source in _sources(shards)}
+    yield "sources of samples", ", ".join(sources)  # their names decide in which order samples come
+    for name, source in sources.items():
+        of = "data" if len(sources) == 1 else f"data of {name}"
+        yield f"{of}: rows", str(source.rows)
+        yield from ((f"{of}: {what}", text) for what, text in sampled(source))
+
+
+def _module(module: torch.nn.Module) -> Iterator[tuple[str, str]]:
+    for path, part in module.named_modules():
+        of = f"module {path}".rstrip()
+        yield of, type(part).__name__
+        for name, value in vars(part).items():
+            if is_plain(value) and name != "training" and not name.startswith("_"):
+                yield from described(f"{of}: {name}", value)
+    for name, tensor in module.state_dict(keep_vars=True).items():
+        if isinstance(tensor, torch.Tensor):
+            kind = str(tensor.dtype).removeprefix("torch.")
+            frozen = isinstance(tensor, torch.nn.Parameter) and not tensor.requires_grad
+            yield f"module {name}", f"{kind} {tuple(tensor.shape)}{', frozen' if frozen else ''}"
+
+
+def _optimizer(trainer: Trainer) -> Iterator[tuple[str, str]]:
+    yield "optimizer", type(trainer.optimizer).__name__
+    groups = trainer.optimizer.param_groups
+    for number, group in enumerate(groups):
+        of = "optimizer" if len(groups) == 1 else f"optimizer, group {number}"
+        for name, value in group.items():
+            if name not in _NO_MATTER:
+                yield from described(f"{of}: {_IN_WORDS.get(name, name)}", value)
+    scheduler: Any = trainer.scheduler
+    yield "scheduler", "none" if scheduler is None else type(scheduler).__name__
+    if scheduler is not None:
+        for name, value in scheduler.state_dict().items():
+            if not name.startswith("_") or name in _OF_SEQUENCES:
+                yield from described(f"scheduler: {name}", value)
+        yield from described("scheduler: lr_lambdas", list(getattr(scheduler, "lr_lambdas", ())))

@@ -1,0 +1,91 @@
+"""Means of gradients over the ranks, taken once the backward pass is done, whoever used which parameter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import groupby
+from typing import Any
+
+import torch
+
+from talkoot.engines.processes import wire
+from talkoot.engines.ranks.collectives.group import Peers
+
+_DENSE, _SPARSE = 1.0, 2.0**20  # how a rank's gradient of a parameter counts in the sum of marks
+
+
+@torch.no_grad()
+def average(parameters: Iterable[torch.nn.Parameter], group: Peers, scale: float) -> None:
+    """Gradients become their sum over the ranks, times `scale`.
+
+    One that is missing at some ranks counts as zero there; one that is missing at all of them stays so, as
+    optimizers pass over parameters without one. Sparse gradients stay sparse: of the rows that any rank has.
+
+    Args:
+        parameters: the same at all ranks, in the same order.
+        group: the ranks.
+        scale: a factor of this rank's gradients.
+    """
+    trained = [parameter for parameter in parameters if parameter.requires_grad]
+    if not scale:  # nothing counts here, and a mean of nothing may be no number
+        for parameter in trained:
+            parameter.grad = None if parameter.grad is None else torch.zeros_like(parameter.grad)
+    marks = torch.tensor([_mark(parameter) for parameter in trained], dtype=torch.float64)
+    group.add(marks)
+    used = [(p, mark) for p, mark in zip(trained, marks.tolist(), strict=True) if mark]
+    sparse = [p for p, mark in used if not mark % _SPARSE]
+    dense = sorted((p for p, mark in used if mark % _SPARSE), key=_kind)
+    for _, alike in groupby(dense, key=_kind):
+        _add([*alike], group, scale)
+    if sparse:
+        _add_rows(sparse, group, scale)
+
+
+def _mark(parameter: torch.nn.Parameter) -> float:
+    grad = parameter.grad
+    return 0.0 if grad is None else _SPARSE if grad.is_sparse else _DENSE
+
+
+def _kind(parameter: torch.nn.Parameter) -> tuple[str, str]:
+    return str(parameter.dtype), str(parameter.device)
+
+
+def _whole(parameter: torch.nn.Parameter) -> torch.Tensor:
+    """The gradient as a plain tensor; zeros where this rank has none."""
+    return torch.zeros_like(parameter) if parameter.grad is None else parameter.grad.to_dense()
+
+
+def _add(parameters: list[torch.nn.Parameter], group: Peers, scale: float) -> None:
+    grads = [_real(_whole(parameter)).reshape(-1) for parameter in parameters]
+    flat = torch.cat(grads).mul_(scale)
+    group.add(flat)
+    for parameter, total in zip(parameters, torch.split(flat, [len(grad) for grad in grads]), strict=True):
+        if parameter.is_complex():
+            parameter.grad = torch.view_as_complex(total.view(*parameter.shape, 2))
+        else:
+            parameter.grad = total.view(parameter.shape)
+
+
+def _real(tensor: torch.Tensor) -> torch.Tensor:
+    """Wires add real numbers."""
+    return torch.view_as_real(tensor) if tensor.is_complex() else tensor
+
+
+def _add_rows(parameters: list[torch.nn.Parameter], group: Peers, scale: float) -> None:
+    """Every rank hears the rows of all."""
+    mine: list[Any] = [_rows(parameter.grad, scale) for parameter in parameters]
+    said = [wire.unpacked(each) for each in group.gather(wire.packed(mine))]
+    for number, parameter in enumerate(parameters):
+        parts = [rank[number] for rank in said if rank[number] is not None]
+        indices = torch.cat([indices for indices, _ in parts], dim=1).to(parameter.device)
+        values = torch.cat([values for _, values in parts]).to(parameter.device)
+        parameter.grad = torch.sparse_coo_tensor(
+            indices, values, parameter.shape, check_invariants=False
+        ).coalesce()
+
+
+def _rows(grad: torch.Tensor | None, scale: float) -> tuple[torch.Tensor, torch.Tensor] | None:
+    if grad is None:
+        return None
+    one = grad.coalesce()
+    return one.indices().cpu(), (one.values() * scale).cpu()

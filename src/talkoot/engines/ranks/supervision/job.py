@@ -1,0 +1,41 @@
+"""Whether all ranks were asked for the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from talkoot.core.errors import PlanError
+from talkoot.core.plan import Plan
+from talkoot.core.shard import Shard
+from talkoot.engines.processes import wire
+from talkoot.engines.ranks.collectives.group import Peers
+
+Job = tuple[list[str], dict[str, int | None]]
+
+
+def agree_on_job(plan: Plan, shards: Mapping[str, Shard], group: Peers) -> None:
+    """Make sure that all ranks run the same plan on the same nodes.
+
+    Raises:
+        PlanError: they do not; the first difference is named.
+    """
+    mine: Job = plan.lines(), {name: getattr(shard, "rows", None) for name, shard in shards.items()}
+    first, *others = (wire.unpacked(said) for said in group.gather(wire.packed(mine)))
+    for rank, other in enumerate(others, 1):
+        if other != first:
+            raise PlanError(
+                f"rank 0 was asked for {_first(first, other)}, and rank {rank} for {_first(other, first)}",
+                step="comparing jobs",
+                cure="Run the same program with the same data on every rank; each reads its own nodes' part.",
+            )
+
+
+def _first(mine: Job, theirs: Job) -> str:
+    """What is first in `mine` that is not in `theirs`."""
+    lines = [line for line in mine[0] if line not in theirs[0]]
+    nodes = [
+        f"node {name!r} of {rows} rows"
+        for name, rows in mine[1].items()
+        if (name, rows) not in theirs[1].items()
+    ]
+    return (lines or nodes or [f"{len(mine[1])} nodes"])[0]

@@ -1,0 +1,96 @@
+"""Ranks on worker processes of this machine, which the pool's fork server starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import final
+
+from talkoot.core.engine import Listener, Run
+from talkoot.core.plan import Plan
+from talkoot.core.shard import Schema, Shard
+from talkoot.engines.checkpoint import Checkpoint
+from talkoot.engines.machine import cores
+from talkoot.engines.processes import wire
+from talkoot.engines.processes.messages import CLEAR
+from talkoot.engines.processes.placement import Placement, setting
+from talkoot.engines.processes.pool import DEEP, Worker
+from talkoot.engines.ranks.supervision.channel import Channel
+from talkoot.engines.ranks.supervision.coordinator import Director, Hand
+from talkoot.engines.ranks.supervision.messages import Train
+
+TIMEOUT = 60.0  # seconds that ranks wait for each other at most, if silence is not longer
+
+
+@final
+class WorkerHand(Hand):
+    """A worker process as a rank."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self.channel = Channel(worker.sock)
+        self.name = f"process {worker.pid}"
+
+    @property
+    def beats(self) -> int:
+        """Counts up once a second."""
+        return self._worker.board.beats
+
+    def end(self) -> str:
+        """End it and say how it ended."""
+        return self._worker.end()
+
+    def release(self) -> None:
+        """Back to the pool."""
+        wire.send(self._worker.sock, wire.frame(CLEAR))
+        DEEP.give_back(self._worker)
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Crew:
+    """What is needed to have ranks started on this machine.
+
+    Args:
+        plan: what is run.
+        shards: the samples of all nodes.
+        schema: how many they are.
+        workers: ranks wanted.
+        silence: seconds without a sign of life after which a rank is given up.
+        checkpoint: where checkpoints go.
+    """
+
+    plan: Plan
+    shards: Mapping[str, Shard]
+    schema: Schema
+    workers: int
+    silence: float
+    checkpoint: Checkpoint | None = None
+
+    def run(self, listen: Listener) -> Run:
+        """Train on them."""
+        cargo = Placement.pack(self.plan, self.shards)
+        cargo.note(listen)
+        director = Director(
+            hire=lambda wait: self._hire(cargo),
+            count=self.workers,
+            host="127.0.0.1",
+            silence=self.silence,
+            listen=listen,
+        )
+        return director.run()
+
+    def _hire(self, cargo: Placement) -> Hand:
+        worker = DEEP.lease(self.silence)
+        load, segments = cargo.load([*self.shards], {}, setting())
+        wire.send(worker.sock, wire.frame(load))
+        for segment in segments:
+            wire.lend(worker.sock, segment)
+        job = Train(
+            schema=self.schema,
+            timeout=max(TIMEOUT, 2 * self.silence),
+            threads=max(1, cores() // self.workers),
+            checkpoint=self.checkpoint,
+        )
+        wire.send(worker.sock, wire.frame(job))
+        return WorkerHand(worker)

@@ -1,0 +1,148 @@
+"""What learners share whose columns do not depend on each other: the loop of a few sums, and refusals."""
+
+from __future__ import annotations
+
+import warnings
+from abc import abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.sparse import csr_array
+from sklearn.base import clone
+
+from talkoot.core.errors import DataError
+from talkoot.core.learner import Learner
+from talkoot.core.outer import Outer, Solve
+from talkoot.core.shard import Schema
+from talkoot.core.update import Update
+from talkoot.learners.common.asked import Asked
+
+
+@dataclass(frozen=True, slots=True)
+class Columnwise(Learner):
+    """A learner whose answer is there after a few rounds of merging.
+
+    Args:
+        estimator: the unfitted estimator.
+    """
+
+    estimator: Any
+
+    def init(self, schema: Schema, rng: np.random.Generator) -> Asked:
+        """Refuse columns and parameters that cannot be used; ask about nothing yet.
+
+        Raises:
+            DataError: some column holds text, or scikit-learn refuses a parameter or the kind of the rows.
+        """
+        del rng
+        require_numbers(schema, self.estimator)
+        rehearse(self.estimator, schema)
+        return Asked(schema=schema)
+
+    @abstractmethod
+    def answer(self, model: Asked, update: Update) -> Asked:
+        """The next question, or the result, from what the nodes with rows said."""
+
+    def step(self, model: Asked, update: Update) -> Asked:
+        """The answer, if any node has rows.
+
+        Raises:
+            DataError: no node has rows.
+        """
+        if not update.values:
+            raise DataError(f"no node has rows, so {type(self.estimator).__name__} has nothing to learn from")
+        return self.answer(model, update)
+
+    def outer(self) -> Outer:
+        """Answer, or ask once more."""
+        return Solve(self.step)
+
+    def finish(self, model: Asked) -> Any:
+        """The fitted estimator."""
+        return model.result
+
+
+ENCODE = "Encode it first, with OneHotEncoder() or OrdinalEncoder() in a ColumnTransformer."
+
+
+def require_numbers(schema: Schema, estimator: Any, cure: str = ENCODE) -> None:
+    """Refuse columns of text, naming the first.
+
+    Raises:
+        DataError: some column holds text.
+    """
+    if "text" in schema.kinds:
+        column, needs = schema.column(schema.kinds.index("text")), f"{type(estimator).__name__} needs numbers"
+        if column in schema.strays:
+            text, place = schema.strays[column]
+            raise DataError(
+                f"it holds {text!r} in {place} among numbers, and {needs}",
+                column=column,
+                cure=f"If {text!r} stands for a missing value, say missing=[{text!r}]; else correct it.",
+            )
+        raise DataError(f"it holds text, and {needs}", column=column, cure=cure)
+
+
+def refuse_infinite(X: Any, schema: Schema, estimator: Any) -> None:
+    """Refuse infinite numbers in (rows, features), naming the column; missing ones (NaN) may stay.
+
+    Raises:
+        DataError: some value is infinite.
+    """
+    values = X.data if schema.sparse else X
+    if np.isfinite(values.sum(dtype=np.float64)) or not np.isinf(values).any():
+        return
+    bad = np.isinf(X.toarray() if schema.sparse else X)
+    column = int(bad.any(axis=0).argmax())
+    raise DataError(
+        f"at least {int(bad[:, column].sum())} values are infinite, "
+        f"which {type(estimator).__name__} does not accept",
+        column=schema.column(column),
+        cure="Clean the column, or make them missing (NaN).",
+    )
+
+
+def warn_empty(empty: Iterable[bool], schema: Schema, estimator: Any, result: str) -> None:
+    """Warn of the columns, by name, in which every value of every node is missing, and of what results."""
+    names = [repr(schema.column(j)) for j, nothing in enumerate(empty) if nothing]
+    if names:
+        column = "column" if len(names) == 1 else "columns"
+        warnings.warn(
+            f"{column} {', '.join(names)}: every value is missing at every node; "
+            f"{type(estimator).__name__} {result}",
+            UserWarning,
+            stacklevel=2,
+        )
+
+
+def rehearse(estimator: Any, schema: Schema, **instead: Any) -> None:
+    """Let scikit-learn fit one row of ones, so that it refuses parameters before any row is read.
+
+    Raises:
+        DataError: it does.
+    """
+    shape = (1, schema.features)
+    table = np.full(shape, "1", dtype=object) if "text" in schema.kinds else np.ones(shape, schema.dtype)
+    fit_table(estimator, csr_array(table) if schema.sparse else table, schema, **instead)
+
+
+def fit_table(estimator: Any, table: Any, schema: Schema, **instead: Any) -> Any:
+    """Let scikit-learn fit a clone to a small table that says all that matters about the pooled rows.
+
+    Parameters in `instead` stand in for the estimator's own during the fit.
+
+    Raises:
+        DataError: scikit-learn refuses, for the reason that it gives.
+    """
+    made = clone(estimator).set_params(**instead)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the small table; the caller warns of the rows
+            made.fit(table)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{type(estimator).__name__} refuses the columns: {error}") from error
+    if schema.names is not None:
+        made.feature_names_in_ = np.array(schema.names, dtype=object)
+    return made.set_params(**{name: getattr(estimator, name) for name in instead})

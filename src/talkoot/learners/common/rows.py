@@ -1,0 +1,116 @@
+"""What learners that sum ask of rows: finite numbers, weights that make sense, batches worth a sum."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.utils.validation import has_fit_parameter
+
+from talkoot.core.errors import DataError
+from talkoot.core.shard import Block, Schema, Shard
+from talkoot.core.update import Update
+from talkoot.learners.common.estimator import require_finite
+
+STORED = 1 << 20  # numbers in a batch of sparse rows: enough to pay for a dense sum
+
+
+def checked(shard: Shard, schema: Schema, estimator: Any) -> Iterator[Block]:
+    """The shard's blocks that hold rows, each fit to be summed.
+
+    Raises:
+        DataError: missing or infinite numbers, negative weights, or weights that the estimator does not take.
+    """
+    for block in gathered(shard.blocks()):
+        require_finite(block.X, schema, estimator)
+        require_weights(block.w, estimator)
+        yield block
+
+
+def gathered(blocks: Iterable[Block]) -> Iterator[Block]:
+    """Blocks without the empty ones, CSR blocks stacked until they hold `STORED` numbers.
+
+    >>> ones = [Block(X=sp.csr_array(np.ones((2, 3)))) for _ in range(3)]
+    >>> [block.X.shape for block in gathered(ones)]
+    [(6, 3)]
+    """
+    held: list[Block] = []
+    stored = 0
+    for block in blocks:
+        if not len(block):
+            continue
+        if isinstance(block.X, np.ndarray):
+            yield block
+            continue
+        held.append(block)
+        stored += block.X.nnz
+        if stored >= STORED:
+            yield _stacked(held)
+            held, stored = [], 0
+    if held:
+        yield _stacked(held)
+
+
+def _stacked(blocks: list[Block]) -> Block:
+    ys = [b.y for b in blocks if b.y is not None]
+    ws = [b.w for b in blocks if b.w is not None]
+    return Block(
+        X=sp.vstack([b.X for b in blocks], format="csr"),
+        y=np.concatenate(ys) if ys else None,
+        w=np.concatenate(ws) if ws else None,
+    )
+
+
+def require_weights(w: np.ndarray | None, estimator: Any) -> None:
+    """Refuse sample weights that cannot be used.
+
+    Raises:
+        DataError: some of `w` are negative, or the estimator takes no weights.
+    """
+    if w is None:
+        return
+    if not has_fit_parameter(estimator, "sample_weight"):
+        raise DataError(f"{type(estimator).__name__} takes no sample weights", cure="Leave weight= out.")
+    if (w < 0).any():
+        cure = "Weights are numbers >= 0; a weight of 0 leaves a row out."
+        raise DataError(f"at least {int((w < 0).sum())} sample weights are negative", cure=cure)
+
+
+def require_dense(schema: Schema, estimator: Any) -> None:
+    """Refuse sparse rows.
+
+    Raises:
+        DataError: the rows are sparse.
+    """
+    if schema.sparse:
+        cure = "Hand in dense rows, or put TruncatedSVD() in front in a Pipeline."
+        raise DataError(f"the rows are sparse, and {type(estimator).__name__} needs dense ones", cure=cure)
+
+
+def require_classes(schema: Schema, estimator: Any) -> np.ndarray:
+    """The classes that the nodes agreed on.
+
+    Raises:
+        DataError: there is no target.
+    """
+    if schema.classes is None:
+        raise no_target(estimator)
+    return schema.classes
+
+
+def no_target(estimator: Any) -> DataError:
+    """The error of an estimator that needs a target and has none."""
+    return DataError(f"{type(estimator).__name__} needs a target", cure="Name it with target=.")
+
+
+def require_rows(update: Update, estimator: Any) -> None:
+    """Refuse sums of no rows.
+
+    Raises:
+        DataError: no node has rows.
+    """
+    if not update.values or not update.values["rows"].sum() > 0:
+        cure = "Look at the shards: all are empty."
+        raise DataError(f"no node has rows to fit {type(estimator).__name__}", cure=cure)

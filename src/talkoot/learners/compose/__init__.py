@@ -1,0 +1,4 @@
+"""Learners of compositions: Pipeline, ColumnTransformer and FeatureUnion.
+
+May import every other folder of `learners/` but `deep/`.
+"""

@@ -1,0 +1,204 @@
+"""ColumnTransformer and FeatureUnion: learners side by side, in the same rounds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, final
+
+import numpy as np
+from sklearn.compose import ColumnTransformer
+
+from talkoot.core.context import Ctx
+from talkoot.core.learner import Kind, Learner
+from talkoot.core.outer import Outer, Solve
+from talkoot.core.shard import Schema, Shard
+from talkoot.core.update import Update
+from talkoot.learners.compose.columns import picked
+from talkoot.learners.compose.parts import blamed, fitting, seen_through, weakest
+from talkoot.learners.compose.shapes import pick
+from talkoot.learners.compose.transform import flow, outgoing
+from talkoot.learners.compose.unions import Columns, Union, columns_of, united
+
+APART = "__"  # between a part's name, which cannot hold it, and the name of a leaf
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ParallelModel:
+    """The state of every part.
+
+    Args:
+        schema: the rows that come in.
+        columns: the columns that each part reads; a part that reads none is left out.
+        models: each part's state.
+        density: the share of entries that are stored once all parts have transformed the rows; None where
+            it is not known, or nobody asks.
+        done: whether all is known.
+    """
+
+    schema: Schema
+    columns: Columns
+    models: Mapping[str, Any]
+    density: float | None = None
+    done: bool = False
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Parallel(Learner):
+    """ColumnTransformer and FeatureUnion.
+
+    In each round every part that has no answer yet works on its columns; its leaves are called
+    ``part__leaf``. A ColumnTransformer with sparse parts takes one more round to count entries, from which
+    scikit-learn decides whether its output is sparse. Sample weights reach every part, as with
+    ``FeatureUnion.fit(X, y, sample_weight=w)``; where some parts were told so by
+    ``set_fit_request(sample_weight=True)``, they reach those and no others.
+
+    >>> import talkoot as tk
+    >>> from sklearn.pipeline import FeatureUnion
+    >>> from sklearn.preprocessing import MinMaxScaler, StandardScaler
+    >>> union = FeatureUnion([("std", StandardScaler()), ("unit", MinMaxScaler())])
+    >>> tk.fit(union, np.array([[1.0], [3.0]]), nodes=2).model.transform([[1.0]]).tolist()
+    [[-1.0, 0.0]]
+    """
+
+    estimator: Union
+    parts: Mapping[str, Learner]
+    weighted: frozenset[str]
+
+    @property
+    def kind(self) -> Kind:
+        """As the weakest part."""
+        return weakest(self.parts.values())
+
+    @property
+    def threads(self) -> bool:
+        """Whether all parts leave other threads the interpreter."""
+        return all(part.threads for part in self.parts.values())
+
+    def init(self, schema: Schema, rng: np.random.Generator) -> ParallelModel:
+        """Each part's start, on its own columns."""
+        columns, models = columns_of(self.estimator, schema), {}
+        for name, read in columns.items():
+            with blamed(name, _called(schema, read)):
+                models[name] = self.parts[name].init(self._schema(name, schema, read), rng)
+        return self._settled(ParallelModel(schema=schema, columns=columns, models=models))
+
+    @property
+    def large_integers(self) -> bool:
+        """Whether some part tells large whole numbers apart."""
+        return any(part.large_integers for part in self.parts.values())
+
+    def _schema(self, name: str, schema: Schema, columns: tuple[int, ...]) -> Schema:
+        return fitting(self.parts[name], picked(schema, columns))
+
+    def work(
+        self, model: ParallelModel, local: Mapping[str, Any] | None, shard: Shard, ctx: Ctx
+    ) -> tuple[Update, Mapping[str, Any]]:
+        """What the parts without an answer say; when all have one, how many entries they put out."""
+        unsolved = [name for name, part in model.models.items() if not part.done]
+        if not unsolved:
+            return self._counted(model, shard), {}
+        said, kept = {}, {}
+        for name in unsolved:
+            part, columns = self.parts[name], model.columns[name]
+            rows = seen_through(
+                shard,
+                partial(pick, columns=columns),
+                self._schema(name, model.schema, columns),
+                weighted=name in self.weighted,
+            )
+            with blamed(name, _called(model.schema, columns)):
+                said[name], kept[name] = part.work(model.models[name], (local or {}).get(name), rows, ctx)
+        return _joined(said), kept
+
+    def _counted(self, model: ParallelModel, shard: Shard) -> Update:
+        """The leaves rows, and stored: entries of the parts that put out CSR."""
+        outputs = self._outputs(model)
+        ways = [
+            (model.columns[name], flow(part))
+            for name, part in self._fitted(model).items()
+            if outputs[name].sparse
+        ]
+        rows = stored = 0
+        for block in shard.blocks():
+            rows += len(block)
+            stored += sum(way(pick(block.X, columns)).nnz for columns, way in ways)
+        counts = {"rows": np.array([float(rows)]), "stored": np.array([float(stored)])}
+        return Update(values=counts, weight=float(rows))
+
+    def outer(self) -> Outer:
+        """Each part's own."""
+        return Solve(self.step)
+
+    def step(self, model: ParallelModel, update: Update) -> ParallelModel:
+        """The step of each part that has no answer yet."""
+        if all(part.done for part in model.models.values()):
+            return replace(model, done=True, density=self._density(model, update))
+        moved = dict(model.models)
+        for name, part in model.models.items():
+            if not part.done:
+                with blamed(name, _called(model.schema, model.columns[name])):
+                    moved[name], _ = self.parts[name].outer().apply(part, _of(name, update), None)
+        return self._settled(replace(model, models=moved))
+
+    def _settled(self, model: ParallelModel) -> ParallelModel:
+        """Done when all parts are, unless their entries have to be counted."""
+        if not all(part.done for part in model.models.values()):
+            return model
+        asks = isinstance(self.estimator, ColumnTransformer) and self.estimator.sparse_threshold > 0
+        return replace(model, done=not (asks and any(out.sparse for out in self._outputs(model).values())))
+
+    def _density(self, model: ParallelModel, update: Update) -> float:
+        outputs = self._outputs(model).values()
+        full = sum(out.features for out in outputs if not out.sparse)
+        stored = float(update.values["stored"][0] / update.values["rows"][0])
+        return (full + stored) / sum(out.features for out in outputs)
+
+    def _outputs(self, model: ParallelModel) -> dict[str, Schema]:
+        """The schema of what comes out of each part."""
+        return {
+            name: outgoing(part, self._schema(name, model.schema, model.columns[name]))
+            for name, part in self._fitted(model).items()
+        }
+
+    def _fitted(self, model: ParallelModel) -> dict[str, Any]:
+        return {name: self.parts[name].finish(part) for name, part in model.models.items()}
+
+    def measures(self, model: ParallelModel) -> Mapping[str, float]:
+        """Those of every part, as ``part__metric``."""
+        return {
+            f"{name}{APART}{metric}": value
+            for name, part in model.models.items()
+            for metric, value in self.parts[name].measures(part).items()
+        }
+
+    def finish(self, model: ParallelModel) -> Any:
+        """A fitted clone of the union."""
+        return united(self.estimator, model.schema, model.columns, self._fitted(model), model.density)
+
+
+def _called(schema: Schema, columns: tuple[int, ...]) -> tuple[str, ...] | None:
+    """What a part's columns are called in the whole table, where they have no names."""
+    return None if schema.names is not None else tuple(map(str, columns))
+
+
+def _joined(said: Mapping[str, Update]) -> Update:
+    """The parts' updates as one; each weighs the same rows."""
+    return Update(
+        values={f"{name}{APART}{k}": v for name, part in said.items() for k, v in part.values.items()},
+        weight=max(part.weight for part in said.values()),
+        kinds={f"{name}{APART}{k}": v for name, part in said.items() for k, v in part.kinds.items()},
+    )
+
+
+def _of(name: str, update: Update) -> Update:
+    """What one part said."""
+    own = f"{name}{APART}"
+    return Update(
+        values={k.removeprefix(own): v for k, v in update.values.items() if k.startswith(own)},
+        weight=update.weight,
+        kinds={k.removeprefix(own): v for k, v in update.kinds.items() if k.startswith(own)},
+    )

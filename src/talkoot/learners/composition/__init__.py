@@ -1,1 +1,0 @@
-"""Pipelines and unions: learners one after the other and side by side."""

@@ -1,0 +1,4 @@
+"""Learners of decompositions: PCA and TruncatedSVD.
+
+May import `learners/common/` and `learners/sums/`.
+"""

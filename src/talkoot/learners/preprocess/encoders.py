@@ -1,0 +1,195 @@
+"""Encoders of categories: the nodes unite what they saw, and count it only where counts are asked for."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, ClassVar, final
+
+import numpy as np
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
+
+from talkoot.core.context import Ctx
+from talkoot.core.errors import DataError
+from talkoot.core.learner import Kind, Learner
+from talkoot.core.shard import Block, Schema, Shard
+from talkoot.core.update import Update
+from talkoot.data.tables.dtypes import value_dtype
+from talkoot.learners.common.asked import Asked
+from talkoot.learners.common.columnwise import (
+    Columnwise,
+    fit_table,
+    refuse_infinite,
+    rehearse,
+)
+from talkoot.learners.common.rows import require_weights
+from talkoot.learners.sums.tally import Tally, Values, counts_of, is_missing, seen_values, tally
+
+GROUPING = ("drop", "min_frequency", "max_categories")  # parameters that read counts, or what is left by them
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Encoder(Columnwise):
+    """OneHotEncoder and OrdinalEncoder, of text and numbers.
+
+    One round unites the categories; with `min_frequency` or `max_categories` a second one counts them,
+    without reading the rows again. Missing values are the last category: NaN as in pandas, but None in text
+    of arrays without column names.
+
+    >>> import numpy as np
+    >>> import talkoot as tk
+    >>> [c.tolist() for c in tk.fit(OneHotEncoder(), np.array([[3.0], [1.0]]), nodes=2).model.categories_]
+    [[1.0, 3.0]]
+    """
+
+    kind: ClassVar[Kind] = "exact"
+    threads: ClassVar[bool] = False
+    large_integers: ClassVar[bool] = True
+
+    def init(self, schema: Schema, rng: np.random.Generator) -> Asked:
+        """Ask for the categories, or count those that the user gave.
+
+        Raises:
+            DataError: the rows are sparse, or scikit-learn refuses the categories given.
+        """
+        del rng
+        given = self.estimator.categories
+        ungrouped = {name: None for name in GROUPING if name in self.estimator.get_params()}
+        if isinstance(given, str):
+            rehearse(self.estimator, schema, **ungrouped)
+            return Asked(schema=schema)
+        if len(given) != schema.features or not all(len(values) for values in given):
+            raise DataError(
+                f"categories= lists {len(given)} columns and the rows have {schema.features}",
+                cure="List the categories of every column, at least one for each.",
+            )
+        table = _table([[values[0]] for values in given], schema)
+        made = fit_table(self.estimator, table, schema, **ungrouped)
+        return Asked(schema=schema, about=tuple(values.tolist() for values in made.categories_))
+
+    @property
+    def counts(self) -> bool:
+        """Whether rare categories are to be put together."""
+        estimator = self.estimator
+        return estimator.min_frequency is not None or estimator.max_categories is not None
+
+    def work(self, model: Asked, local: Tally | None, shard: Shard, ctx: Ctx) -> tuple[Update, Tally | None]:
+        """The categories of a node's rows, or the counts of those agreed on."""
+        local = local or tally(shard, model.schema, partial(self._check, schema=model.schema))
+        if local is None:
+            return Update(), None
+        if model.about is None:
+            return local.seen(model.schema), local
+        if self.estimator.handle_unknown == "error":
+            self._check_known(local, model)
+        return local.counted(model.about), local
+
+    def _check(self, block: Block, schema: Schema) -> None:
+        require_weights(block.w, self.estimator)
+        if not schema.mixed:
+            refuse_infinite(block.X, schema, self.estimator)
+
+    def _check_known(self, local: Tally, model: Asked) -> None:
+        for j, values in enumerate(model.about):
+            known = {value for value in values if not is_missing(value)}
+            unknown: list[Any] = sorted(local.counts[j].keys() - known)
+            if local.missing[j] and len(known) == len(values):
+                unknown.append(_none(model.schema, j))
+            if unknown:
+                ignore = "ignore" if isinstance(self.estimator, OneHotEncoder) else "use_encoded_value"
+                raise DataError(
+                    f"{', '.join(map(repr, unknown[:5]))}{', ...' * (len(unknown) > 5)} "
+                    "not among the categories given",
+                    column=model.schema.column(j),
+                    cure=f'Add to categories=, or take handle_unknown="{ignore}".',
+                )
+
+    def answer(self, model: Asked, update: Update) -> Asked:
+        """The encoder, or the categories to count."""
+        agreed = model.about
+        if agreed is None:
+            missing, schema = update.values["missing"], model.schema
+            agreed = tuple(
+                values + [_none(schema, j)] * bool(missing[j])
+                for j, values in enumerate(seen_values(update, schema))
+            )
+            if self.counts:
+                return replace(model, about=agreed)
+        result = self._grouped(agreed, update, model) if self.counts else self._plain(agreed, model)
+        return replace(model, result=_typed(result, model.schema))
+
+    def _plain(self, agreed: Sequence[Values], model: Asked) -> Any:
+        return fit_table(self.estimator, _table(agreed, model.schema), model.schema)
+
+    def _grouped(self, agreed: Sequence[Values], update: Update, model: Asked) -> Any:
+        """Let scikit-learn group the rare ones, in a table with the ranks of the counts for the counts."""
+        counts, rarest = counts_of(update, agreed), self.estimator.min_frequency
+        distinct = np.unique(np.concatenate(counts))
+        instead: dict[str, Any] = {"categories": [list(values) for values in agreed], **self._tolerant()}
+        if rarest is not None:
+            least = rarest if isinstance(rarest, numbers.Integral) else rarest * update.values["rows"][0]
+            instead["min_frequency"] = int((distinct < least).sum()) + 1
+        columns = [
+            np.repeat(np.array(values, dtype=object), np.searchsorted(distinct, count) + 1).tolist()
+            for values, count in zip(agreed, counts, strict=True)
+        ]
+        unknown = [_unknown(values, model.schema) for values in agreed]
+        return fit_table(self.estimator, _table(columns, model.schema, unknown), model.schema, **instead)
+
+    def _tolerant(self) -> dict[str, Any]:
+        """Parameters under which a fit counts unknown values for nothing."""
+        if self.estimator.handle_unknown != "error":
+            return {}
+        if isinstance(self.estimator, OneHotEncoder):
+            return {"handle_unknown": "ignore"}
+        return {"handle_unknown": "use_encoded_value", "unknown_value": -1}
+
+
+def _none(schema: Schema, column: int) -> float | None:
+    """The category of missing values: NaN, but None in text of arrays. Nodes read both as None."""
+    return None if schema.kinds[column] == "text" and schema.names is None else np.nan
+
+
+def _unknown(values: Values, schema: Schema) -> Any:
+    """A value that is not among those of a column."""
+    known = [value for value in values if not is_missing(value)]
+    if known and isinstance(known[0], str):
+        return max(known, key=len) + "_"
+    if schema.mixed and known and isinstance(known[0], int):  # whole numbers beyond 2**53
+        return next(value for value in range(len(known) + 1) if value not in known)
+    return np.nextafter(schema.dtype.type(max(known, default=0.0)), np.inf)
+
+
+def _table(columns: Sequence[Values], schema: Schema, fill: Sequence[Any] | None = None) -> np.ndarray:
+    """Columns of unequal length side by side, filled up with `fill`, or with their own first value."""
+    rows = max(map(len, columns), default=0)
+    table = np.empty((rows, len(columns)), dtype=object if schema.mixed else schema.dtype)
+    for j, values in enumerate(columns):
+        table[: len(values), j] = values
+        table[len(values) :, j] = values[0] if fill is None else fill[j]
+    return table
+
+
+def _typed(encoder: Any, schema: Schema) -> Any:
+    """Categories of numbers as what the columns were before they became floats, so 1 and not 1.0."""
+    if "text" not in schema.kinds or schema.names is not None:
+        encoder.categories_ = [
+            values if schema.kinds[j] == "text" else _original(values, j, schema)
+            for j, values in enumerate(encoder.categories_)
+        ]
+    return encoder
+
+
+def _original(values: Any, column: int, schema: Schema) -> np.ndarray:
+    if schema.kinds[column] == "whole":
+        return np.array(values.tolist(), schema.dtype_of(column))
+    values = np.asarray(values, schema.dtype)
+    dtype = value_dtype(schema.dtypes[column]) if schema.dtypes else None
+    plain = dtype is None or (dtype.kind != "f" and np.isnan(values).any())
+    return np.asarray(values if plain else values.astype(dtype))
+
+
+FITS: Mapping[type, Callable[[Any], Learner]] = {OneHotEncoder: Encoder, OrdinalEncoder: Encoder}

@@ -1,0 +1,232 @@
+"""Scalers and the variance filter: centred sums, least and greatest values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, final
+
+import numpy as np
+from scipy.sparse import issparse
+from sklearn.feature_selection import VarianceThreshold
+from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, StandardScaler
+
+from talkoot.core.context import Ctx
+from talkoot.core.errors import DataError
+from talkoot.core.learner import Kind, Learner
+from talkoot.core.shard import Block, Schema, Shard
+from talkoot.core.update import Leaf, Update, total
+from talkoot.learners.common.asked import Asked
+from talkoot.learners.common.columnwise import (
+    Columnwise,
+    fit_table,
+    refuse_infinite,
+    require_numbers,
+    warn_empty,
+)
+from talkoot.learners.common.estimator import fitted
+from talkoot.learners.common.rows import require_weights
+from talkoot.learners.sums.moments import Moments, sums
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Standard(Columnwise):
+    """StandardScaler: counts, sums and sums of squares about a center that all nodes share.
+
+    Missing values (NaN) are left out, sample weights honoured, sparse rows taken where ``with_mean=False``.
+    One round, and one more where the agreed center is further than 100 standard deviations from a mean.
+
+    >>> import numpy as np
+    >>> import talkoot as tk
+    >>> tk.fit(StandardScaler(), np.array([[1.0], [2.0], [3.0]]), nodes=3).model.mean_
+    array([2.])
+    """
+
+    kind: ClassVar[Kind] = "exact"
+    closed: ClassVar[bool] = True
+
+    def init(self, schema: Schema, rng: np.random.Generator) -> Asked:
+        """Ask about the center of the schema."""
+        return replace(Columnwise.init(self, schema, rng), about=schema.center)
+
+    def work(self, model: Asked, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
+        """Sums over the rows of a node."""
+        return total(self._sums(block, model) for block in shard.blocks()), None
+
+    def _sums(self, block: Block, model: Asked) -> Update:
+        refuse_infinite(block.X, model.schema, self.estimator)
+        require_weights(block.w, self.estimator)
+        # scikit-learn rounds weights to the type of the rows, so we do.
+        w = None if block.w is None else block.w.astype(model.schema.dtype)
+        said = sums(block.X, w, model.about)
+        seen = {} if w is None else {"weighted": np.ones(1)}
+        return Update(values={**said.values, **seen}, weight=said.weight)
+
+    def answer(self, model: Asked, update: Update) -> Asked:
+        """Mean, variance and scale."""
+        moments = Moments.of(update, model.about)
+        closer = moments.closer()
+        if closer is not None:
+            return replace(model, about=closer)
+        warn_empty(moments.n == 0, model.schema, self.estimator, "gives it a mean and a scale of NaN")
+        return replace(model, result=self._result(moments, model.schema, "weighted" in update.values))
+
+    def _result(self, moments: Moments, schema: Schema, weighted: bool) -> StandardScaler:
+        with_std, with_mean = self.estimator.with_std, self.estimator.with_mean
+        count = moments.n if weighted else moments.n.astype(np.int64)
+        mean, var = moments.mean, moments.variance
+        constant = var <= _rounding(moments.n, mean, var)
+        return fitted(
+            self.estimator,
+            schema,
+            n_samples_seen_=count[0] if (count == count[0]).all() else count,
+            mean_=mean if with_mean or with_std else None,
+            var_=var if with_std else None,
+            scale_=np.where(constant, 1.0, np.sqrt(var)) if with_std else None,
+        )
+
+
+def _rounding(n: np.ndarray, mean: np.ndarray, var: np.ndarray) -> np.ndarray:
+    """The variance that rounding alone may give a constant column, which scikit-learn does not scale.
+
+    Source: Chan, Golub, LeVeque 1983, Algorithms for computing the sample variance.
+    """
+    eps = np.finfo(np.float64).eps
+    return np.asarray(n * eps * var + (n * mean * eps) ** 2)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class MinMax(Columnwise):
+    """MinMaxScaler: the least and the greatest value of each column. Missing values (NaN) are left out."""
+
+    kind: ClassVar[Kind] = "exact"
+
+    def work(self, model: Asked, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
+        """Extremes of the rows of a node."""
+        return total(_extremes(block, model.schema, self.estimator) for block in shard.blocks()), None
+
+    def answer(self, model: Asked, update: Update) -> Asked:
+        """As scikit-learn would from the two rows of extremes."""
+        low, high = bounds(update, model.schema, self.estimator)
+        result = fit_table(self.estimator, np.stack([low, high]), model.schema)
+        result.n_samples_seen_ = int(update.values["rows"][0])
+        return replace(model, result=result)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class MaxAbs(Columnwise):
+    """MaxAbsScaler: the greatest absolute value of each column, dense or sparse; missing values left out."""
+
+    kind: ClassVar[Kind] = "exact"
+
+    def work(self, model: Asked, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
+        """Extremes of the rows of a node."""
+        return total(_extremes(block, model.schema, self.estimator) for block in shard.blocks()), None
+
+    def answer(self, model: Asked, update: Update) -> Asked:
+        """As scikit-learn would from one row of greatest values."""
+        low, high = bounds(update, model.schema, self.estimator)
+        result = fit_table(self.estimator, np.maximum(np.abs(low), np.abs(high))[None, :], model.schema)
+        result.n_samples_seen_ = int(update.values["rows"][0])
+        return replace(model, result=result)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Variance(Columnwise):
+    """VarianceThreshold: variances, and the range that marks constant columns when the threshold is 0.
+
+    Constant columns are dropped with missing values or without; scikit-learn's rounding may keep the former.
+    """
+
+    kind: ClassVar[Kind] = "exact"
+
+    def init(self, schema: Schema, rng: np.random.Generator) -> Asked:
+        """Ask about the center of the schema."""
+        del rng
+        require_numbers(schema, self.estimator)
+        return Asked(schema=schema, about=schema.center)
+
+    def work(self, model: Asked, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
+        """Sums and extremes of the rows of a node."""
+        return total(self._say(block, model) for block in shard.blocks()), None
+
+    def _say(self, block: Block, model: Asked) -> Update:
+        said, edges = sums(block.X, None, model.about), _extremes(block, model.schema, self.estimator)
+        return Update(values={**said.values, **edges.values}, weight=said.weight, kinds=edges.kinds)
+
+    def answer(self, model: Asked, update: Update) -> Asked:
+        """The variances, if any column passes.
+
+        Raises:
+            DataError: no column does.
+        """
+        moments = Moments.of(update, model.about)
+        closer = moments.closer()
+        if closer is not None:
+            return replace(model, about=closer)
+        variances, threshold = moments.variance, self.estimator.threshold
+        low, high = bounds(update, model.schema, self.estimator)
+        if threshold == 0:
+            # As scikit-learn: the range where no value is missing and it is the smaller. And where it is 0.
+            whole = moments.n == update.values["rows"][0]
+            spans = high.astype(np.float64) - low
+            variances = np.where(whole & (spans < variances) | (spans == 0), spans, variances)
+        if not (variances > threshold).any():
+            raise DataError(
+                f"no column varies by more than {threshold} over {int(update.values['rows'][0])} rows",
+                cure="Lower the threshold of VarianceThreshold().",
+            )
+        return replace(model, result=fitted(self.estimator, model.schema, variances_=variances))
+
+
+def _extremes(block: Block, schema: Schema, estimator: Any) -> Update:
+    require_weights(block.w, estimator)
+    return extremes(block.X, schema, estimator)
+
+
+def extremes(X: Any, schema: Schema, estimator: Any) -> Update:
+    """The leaves low (MIN), high (MAX) and rows (SUM) of some rows; NaN is missing.
+
+    Where a column holds nothing, its extremes are the identities: inf and -inf.
+    """
+    refuse_infinite(X, schema, estimator)
+    low, high = _sparse_extremes(X) if issparse(X) else _dense_extremes(X)
+    rows = X.shape[0]
+    return Update(
+        values={"low": low, "high": high, "rows": np.array([float(rows)])},
+        weight=float(rows),
+        kinds={"low": Leaf.MIN, "high": Leaf.MAX},
+    )
+
+
+def _dense_extremes(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return np.fmin.reduce(X, axis=0, initial=np.inf), np.fmax.reduce(X, axis=0, initial=-np.inf)
+
+
+def _sparse_extremes(X: Any) -> tuple[np.ndarray, np.ndarray]:
+    stored = np.bincount(X.indices, minlength=X.shape[1])
+    low = np.where(stored < X.shape[0], 0.0, np.inf).astype(X.dtype)
+    high = np.where(stored < X.shape[0], 0.0, -np.inf).astype(X.dtype)
+    np.fmin.at(low, X.indices, X.data)
+    np.fmax.at(high, X.indices, X.data)
+    return low, high
+
+
+def bounds(update: Update, schema: Schema, estimator: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The least and greatest value of each column, (features,) each; NaN with a warning where it has none."""
+    low, high = (update.values[name].astype(schema.dtype) for name in ("low", "high"))
+    nothing = low > high
+    warn_empty(nothing, schema, estimator, "gives NaN for it")
+    return np.where(nothing, np.nan, low), np.where(nothing, np.nan, high)
+
+
+FITS: Mapping[type, Callable[[Any], Learner]] = {
+    StandardScaler: Standard,
+    MinMaxScaler: MinMax,
+    MaxAbsScaler: MaxAbs,
+    VarianceThreshold: Variance,
+}
