@@ -138,12 +138,12 @@ def test_what_is_kept_back_is_told_once_it_takes_long() -> None:
     heard: list[str] = []
     told_all = threading.Event()
 
-    def listen(event: str, facts: Mapping[str, Any]) -> None:
+    def emit(event: str, facts: Mapping[str, Any]) -> None:
         heard.append(event)
         if event == "schema":
             told_all.set()
 
-    with Late(listen, after=0.01) as late:
+    with Late(emit, after=0.01) as late:
         late("start", {})
         late("schema", {})
         assert told_all.wait(10)

@@ -16,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import RobustScaler, StandardScaler
 
 import talkoot as tk
-from talkoot.core.engine import Engine, Listener, Nodes, ignore
+from talkoot.core.engine import Emit, Engine, Nodes, ignore
 from talkoot.core.errors import DataError, NodeLost, PlanError, QuorumError, TalkootError
 from talkoot.core.plan import Plan
 from talkoot.core.run import NodeState, run, work
@@ -55,7 +55,7 @@ class Flaky(Engine, Nodes):
     states: dict[str, NodeState] = field(default_factory=dict)
 
     @contextmanager
-    def open(self, plan: Plan, shards: Mapping[str, Shard], listen: Listener = ignore) -> Iterator[Nodes]:
+    def open(self, plan: Plan, shards: Mapping[str, Shard], emit: Emit = ignore) -> Iterator[Nodes]:
         self.plan, self.shards = plan, shards
         yield self
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from talkoot import Inline, Plan, rounds, shards, weigh
-from talkoot.core.engine import Engine, Listener, Nodes, ignore
+from talkoot.core.engine import Emit, Engine, Nodes, ignore
 from talkoot.core.errors import NodeLost, QuorumError, TalkootError
 from talkoot.core.run import NodeState, run, work
 from talkoot.core.shard import Schema, Shard
@@ -34,7 +34,7 @@ class Scripted(Engine):
     states: dict[str, NodeState] = field(default_factory=dict)
 
     @contextmanager
-    def open(self, plan: Plan, shards: Mapping[str, Shard], listen: Listener = ignore) -> Iterator[Nodes]:
+    def open(self, plan: Plan, shards: Mapping[str, Shard], emit: Emit = ignore) -> Iterator[Nodes]:
         yield _ScriptedNodes(self, plan, shards)
 
 
@@ -62,7 +62,7 @@ class _ScriptedNodes(Nodes):
 def test_the_loop_ends_when_the_learner_is_done_and_keeps_the_last_point() -> None:
     schema, bound = setup()
     heard: list[str] = []
-    done = run(Plan(Count()), bound, Inline(), schema=schema, listen=lambda event, _: heard.append(event))
+    done = run(Plan(Count()), bound, Inline(), schema=schema, emit=lambda event, _: heard.append(event))
     assert len(done.history) == 1
     assert done.plan.learner.finish(done.model)["sum"].tolist() == ROWS.sum(axis=0).tolist()
     assert done.point.found is None

@@ -127,7 +127,7 @@ def test_columns_left_out_may_be_of_any_kind() -> None:
 
 def test_listeners_hear_of_the_schema_and_not_of_a_round() -> None:
     heard: list[tuple[str, Mapping[str, Any]]] = []
-    agree(shards(TABLE.assign(y=Y), "y"), Inline(), labels=True, listen=lambda *said: heard.append(said))
+    agree(shards(TABLE.assign(y=Y), "y"), Inline(), labels=True, emit=lambda *said: heard.append(said))
     assert [event for event, _ in heard] == ["schema"]
     facts = dict(heard[0][1])
     assert facts.pop("seconds") >= 0

@@ -38,7 +38,7 @@ def test_nodes_weigh_by_their_rows() -> None:
 
 
 def test_small_arrays_travel_in_the_message_and_large_ones_beside_it() -> None:
-    cargo = Placement.pack(PLAN, nodes(2, 10) | {"z": ArrayShard(name="z", X=np.ones((9000, 2)))})
-    _, nothing = cargo.load(["a", "b"], {}, setting())
-    _, segments = cargo.load(["b", "z"], {}, setting())
+    placement = Placement.pack(PLAN, nodes(2, 10) | {"z": ArrayShard(name="z", X=np.ones((9000, 2)))})
+    _, nothing = placement.load(["a", "b"], {}, setting())
+    _, segments = placement.load(["b", "z"], {}, setting())
     assert (len(nothing), len(segments)) == (0, 1)

@@ -119,7 +119,7 @@ def test_a_deadline_stops_nodes_between_two_blocks(threads: int) -> None:
 def test_rows_are_told_while_they_are_read(threads: int) -> None:
     told: list[Mapping[str, Any]] = []
 
-    def listen(event: str, facts: Mapping[str, Any]) -> None:
+    def emit(event: str, facts: Mapping[str, Any]) -> None:
         if event == "rows":
             told.append(facts)
             if len(told) == 3:
@@ -127,7 +127,7 @@ def test_rows_are_told_while_they_are_read(threads: int) -> None:
 
     shards = {name: Drip(name=name) for name in "xy"}
     with pytest.raises(KeyboardInterrupt):
-        run(Plan(Probe(read)), shards, Inline(threads), schema=SCHEMA, listen=listen)
+        run(Plan(Probe(read)), shards, Inline(threads), schema=SCHEMA, emit=emit)
     own = [facts["rows"] for facts in told if facts["node"] == "x"]
     assert own == sorted(own)
     assert own[0] >= 2

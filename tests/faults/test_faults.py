@@ -43,7 +43,7 @@ class Heard(list[tuple[str, Mapping[str, Any]]]):
 def go(learner: Learner, engine: Engine, heard: Heard | None = None, nodes: int = 4, **given: Any) -> Run:
     sync = Hurried(**given) if "hurried" in given else Rounds(**{"limit": 4, **given})
     plan = Plan(learner, sync=sync)
-    return run(plan, sites(nodes), engine, schema=SCHEMA, listen=heard if heard is not None else Heard())
+    return run(plan, sites(nodes), engine, schema=SCHEMA, emit=heard if heard is not None else Heard())
 
 
 def assert_equal(got: Run, expected: Run) -> None:
@@ -188,7 +188,7 @@ def test_a_worker_killed_from_outside_while_it_waits_is_replaced() -> None:
                 wait_until_dead(pid)
 
     plan = Plan(Faulty(), sync=Rounds(limit=4))
-    got = run(plan, sites(4), Local(2), schema=SCHEMA, listen=kill)
+    got = run(plan, sites(4), Local(2), schema=SCHEMA, emit=kill)
     assert_equal(got, go(Faulty(), Local(2)))
     assert len(heard.of("worker")) == 2
 
@@ -207,7 +207,7 @@ def test_a_dead_fork_server_is_replaced_with_all_its_workers() -> None:
                 wait_until_dead(pid)
 
     plan = Plan(Faulty(), sync=Rounds(limit=4))
-    got = run(plan, sites(4), Local(2), schema=SCHEMA, listen=kill)
+    got = run(plan, sites(4), Local(2), schema=SCHEMA, emit=kill)
     assert_equal(got, go(Faulty(), Local(2)))
     assert {event["cause"] for event in heard.of("worker")} == {
         "went down with the process that had forked it"

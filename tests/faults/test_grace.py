@@ -15,7 +15,7 @@ from faulty import Hurried
 from pacing import SCHEMA, Paced, Step, sites, step, write
 
 from patience import patient
-from talkoot.core.engine import Listener, Run, ignore
+from talkoot.core.engine import Emit, Run, ignore
 from talkoot.core.errors import PlanError
 from talkoot.core.plan import Plan
 from talkoot.core.run import run
@@ -29,19 +29,19 @@ START = np.zeros(1)
 MORE = patient(0.4)  # seconds that others leave a node to come first; the grace triples them
 
 
-def go(learner: Paced, engine: Local, listen: Listener = ignore, nodes: str = "abc", **sync: Any) -> Run:
+def go(learner: Paced, engine: Local, emit: Emit = ignore, nodes: str = "abc", **sync: Any) -> Run:
     plan = Plan(learner, chain=[weigh("rows")], sync=Rounds(**{"quorum": 2, "grace": 3.0, **sync}))
-    return run(plan, sites(nodes), engine, schema=SCHEMA, listen=listen)
+    return run(plan, sites(nodes), engine, schema=SCHEMA, emit=emit)
 
 
-def after(index: int, act: Callable[[], None]) -> Listener:
+def after(index: int, act: Callable[[], None]) -> Emit:
     """Act when a round is over."""
 
-    def listen(event: str, facts: Mapping[str, Any]) -> None:
+    def emit(event: str, facts: Mapping[str, Any]) -> None:
         if event == "round" and facts["round"] == index:
             act()
 
-    return listen
+    return emit
 
 
 def behind(node: str, rounds: tuple[int, ...], others: str = "ab") -> dict[Step, tuple[str, float]]:
@@ -130,7 +130,7 @@ def test_a_late_node_that_is_stopped_is_given_up_by_name_also_in_short_rounds(tm
     learner = Paced(str(tmp_path), {("c", 0): ("never", 0.0)}, pace=0.03)
     stop, silence = after(0, lambda: os.kill(pid(tmp_path, "c"), signal.SIGSTOP)), patient(1.5)
     plan = Plan(learner, chain=[weigh("rows")], sync=Until("c"))
-    done = run(plan, sites("abc"), Local(3, silence=silence), schema=SCHEMA, listen=stop)
+    done = run(plan, sites("abc"), Local(3, silence=silence), schema=SCHEMA, emit=stop)
     given_up = [outcome for outcome in done.history if outcome.failed]
     assert [list(outcome.failed) for outcome in given_up] == [["c"]]
     assert f"no sign of life from its worker for {silence:g} s" in given_up[0].failed["c"]

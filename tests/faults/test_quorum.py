@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from faulty import SCHEMA, Faulty, sites
 
-from talkoot.core.engine import Engine, Listener, Nodes, Run, ignore
+from talkoot.core.engine import Emit, Engine, Nodes, Run, ignore
 from talkoot.core.errors import NodeLost, QuorumError
 from talkoot.core.plan import Plan
 from talkoot.core.run import NodeState, run, work
@@ -28,7 +28,7 @@ class Scripted(Engine, Nodes):
     states: dict[str, NodeState] = field(default_factory=dict)
 
     @contextmanager
-    def open(self, plan: Plan, shards: Mapping[str, Shard], listen: Listener = ignore) -> Iterator[Nodes]:
+    def open(self, plan: Plan, shards: Mapping[str, Shard], emit: Emit = ignore) -> Iterator[Nodes]:
         self.plan, self.shards = plan, shards
         yield self
 

@@ -64,7 +64,7 @@ def train(engine: Engine, strike: Strike, sync: Sync, build: Any = build) -> Run
     shards = rationed(given.deal(RANKS), BATCH)
     learner = Torch(build, partial(loss, strike.until), batch=BATCH, epochs=8)  # 256 steps
     plan = Plan(learner, chain=[weigh("rows")], sync=sync)
-    return run(plan, shards, engine, schema=pooled(shards), listen=strike)
+    return run(plan, shards, engine, schema=pooled(shards), emit=strike)
 
 
 class Strike(Heard):

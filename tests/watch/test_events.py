@@ -114,8 +114,8 @@ def test_a_missing_log_says_what_to_name(tmp_path: Path) -> None:
 
 def test_tee_tells_all_in_order() -> None:
     heard: list[Any] = []
-    listen = tee(lambda e, f: heard.append((1, e, f)), lambda e, f: heard.append((2, e, f)))
-    listen("end", {"ok": True})
+    emit = tee(lambda e, f: heard.append((1, e, f)), lambda e, f: heard.append((2, e, f)))
+    emit("end", {"ok": True})
     assert heard == [(1, "end", {"ok": True}), (2, "end", {"ok": True})]
 
 

@@ -18,7 +18,7 @@ from torch.nn.functional import mse_loss
 
 import talkoot as tk
 from talkoot.api.job import Job, told
-from talkoot.core.engine import Engine, Listener, Run, ignore
+from talkoot.core.engine import Emit, Engine, Run, ignore
 from talkoot.core.errors import PlanError
 from talkoot.core.plan import Plan
 from talkoot.core.shard import Schema, Shard
@@ -111,14 +111,14 @@ def test_rounds_are_what_is_counted_where_nodes_meet_now_and_then() -> None:
 class Advised(Engine):
     """As Inline, which advises."""
 
-    def open(self, plan: Plan, shards: Mapping[str, Shard], listen: Listener = ignore) -> Any:
-        return tk.Inline().open(plan, shards, listen)
+    def open(self, plan: Plan, shards: Mapping[str, Shard], emit: Emit = ignore) -> Any:
+        return tk.Inline().open(plan, shards, emit)
 
-    def whole(
-        self, plan: Plan, shards: Mapping[str, Shard], schema: Schema, listen: Listener = ignore
+    def lower(
+        self, plan: Plan, shards: Mapping[str, Shard], schema: Schema, emit: Emit = ignore
     ) -> Run | None:
-        listen("advice", {"text": "take one process", "alone": 2.0, "together": 1.0})
-        return tk.Inline().whole(plan, shards, schema, listen)
+        emit("advice", {"text": "take one process", "alone": 2.0, "together": 1.0})
+        return tk.Inline().lower(plan, shards, schema, emit)
 
 
 def test_advice_is_noted_and_reported(tmp_path: Path) -> None:

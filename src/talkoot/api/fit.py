@@ -326,12 +326,12 @@ def _finished(plan: Plan, done: Run) -> Any:
 def _done(job: Job, log: str | Path | None, progress: bool | None) -> Fit:
     began = time.perf_counter()
     heard: list[Event] = []
-    if not job.engine.speaks:
+    if not job.engine.is_primary:
         log, progress = None, False
-    with watched(log, progress, heard) as listen, told(job, listen):
-        schema, bound = job.agree(listen)
+    with watched(log, progress, heard) as emit, told(job, emit):
+        schema, bound = job.agree(emit)
         with _own_random_numbers(job.plan):
-            done = job.execute(schema, bound, listen)
+            done = job.execute(schema, bound, emit)
             model = _finished(job.plan, done)
     seconds, path = time.perf_counter() - began, None if log is None else Path(log)
     texts = [str(event["text"]) for event in heard if event["event"] in ("note", "advice")]

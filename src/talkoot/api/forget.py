@@ -12,9 +12,9 @@ import numpy as np
 
 from talkoot.api.job import Job, told, without
 from talkoot.api.watching import watched
-from talkoot.core.engine import Listener, Run, ignore
+from talkoot.core.engine import Emit, Run, ignore
 from talkoot.core.errors import DataError, NotInvertible
-from talkoot.core.run import counts
+from talkoot.core.run import is_committed
 from talkoot.core.shard import Schema, Shard
 from talkoot.core.sync import Round
 from talkoot.core.update import Leaf, Update
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 WORN = 1e-5  # a difference below this share of the whole has lost five digits of its sixteen
 
 
-def forget(fit: Fit, node: str, listen: Listener = ignore) -> Fit:
+def forget(fit: Fit, node: str, emit: Emit = ignore) -> Fit:
     """A fit that equals one that never saw `node`.
 
     Where one round of sums decides the answer (`Learner.closed`), the node's rows are summed once more and
@@ -51,28 +51,28 @@ def forget(fit: Fit, node: str, listen: Listener = ignore) -> Fit:
     if len(fit.shards) == 1 or gone == fit.schema.rows:
         raise DataError("no other node has rows, so nothing would be left", node=node)
     began, events = time.perf_counter(), list[Event]()
-    with watched(None, False, events) as record, told(fit.job.without(node), tee(record, listen)):
-        forgotten = _forgotten(fit, node, gone, tee(record, listen))
+    with watched(None, False, events) as record, told(fit.job.without(node), tee(record, emit)):
+        forgotten = _forgotten(fit, node, gone, tee(record, emit))
     seconds = time.perf_counter() - began
     return replace(forgotten, seconds=seconds, log=None, events=tuple(events))
 
 
-def _forgotten(fit: Fit, node: str, gone: int, listen: Listener) -> Fit:
+def _forgotten(fit: Fit, node: str, gone: int, emit: Emit) -> Fit:
     """The fit without the node, by subtraction where that gives the answer, else fitted again."""
     job = fit.job.without(node)
-    run = subtracted(fit.run, fit.job, fit.shards[node], listen)
+    run = subtracted(fit.run, fit.job, fit.shards[node], emit)
     if run is None:
-        run, bound, note = _refitted(fit.run, job, node, listen)
+        run, bound, note = _refitted(fit.run, job, node, emit)
         model = job.plan.learner.finish(run.model)
     else:
         bound = without(fit.shards, node)
         note = f"the sums of node {node!r} were subtracted; no other node was asked"
         model = job.plan.learner.finish(run.model)
         run = replace(run, schema=_remaining(run.schema, model, gone))
-        listen("schema", facts(run.schema, {name: source.rows or 0 for name, source in bound.items()}))
+        emit("schema", facts(run.schema, {name: source.rows or 0 for name, source in bound.items()}))
         for event in fit.events:
             if event["event"] == "round":  # what is left of them decides this answer
-                listen("round", {key: value for key, value in event.items() if key not in ("t", "event")})
+                emit("round", {key: value for key, value in event.items() if key not in ("t", "event")})
     return replace(fit, model=model, run=run, job=job, shards=bound, note=note)
 
 
@@ -95,7 +95,7 @@ def require_node(node: str, known: Iterable[str]) -> None:
         raise DataError(f"there is no node {node!r}", cure=cure)
 
 
-def subtracted(run: Run, job: Job, shard: Shard, listen: Listener = ignore) -> Run | None:
+def subtracted(run: Run, job: Job, shard: Shard, emit: Emit = ignore) -> Run | None:
     """The run with one node's sums taken out of its last round; None where that cannot give the answer."""
     plan = job.plan
     sums = all(kind is Leaf.SUM for kind in run.update.kinds.values())
@@ -103,9 +103,9 @@ def subtracted(run: Run, job: Job, shard: Shard, listen: Listener = ignore) -> R
     if not (plan.learner.closed and sums and heard and shard.name in heard[-1]) or plan.chain.links:
         return None
     rnd = Round(index=len(run.history), cohort=(shard.name,))
-    with job.engine.open(plan, {shard.name: shard}, listen) as nodes:
+    with job.engine.open(plan, {shard.name: shard}, emit) as nodes:
         merged = nodes.round(rnd, run.point)
-    counts(rnd, merged)
+    is_committed(rnd, merged)
     rest = run.update - merged.update
     if _worn(run.update, rest):
         return None
@@ -118,13 +118,13 @@ def _worn(whole: Update, rest: Update) -> bool:
     return any(0 < left < WORN * before for left, before in norms)
 
 
-def _refitted(run: Run, job: Job, node: str, listen: Listener) -> tuple[Run, Shards, str]:
-    schema, bound = job.agree(listen)
+def _refitted(run: Run, job: Job, node: str, emit: Emit) -> tuple[Run, Shards, str]:
+    schema, bound = job.agree(emit)
     warm: Any = getattr(job.plan.learner, "warm", None)
     start = None if warm is None else warm(run.model, schema)
     how = "from the start" if start is None else "from the present solution"
     return (
-        job.execute(schema, bound, listen, start=start),
+        job.execute(schema, bound, emit, start=start),
         bound,
         f"the other nodes fitted again without {node!r}, {how}",
     )

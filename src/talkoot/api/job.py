@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, cast, final
 
-from talkoot.core.engine import Engine, Listener, Run, ignore
+from talkoot.core.engine import Emit, Engine, Run, ignore
 from talkoot.core.errors import DataError, PlanError
 from talkoot.core.learner import Learner
 from talkoot.core.plan import Plan
@@ -68,7 +68,7 @@ class Job:
         """The estimator that the learner fits; None for a learner of something else."""
         return getattr(self.plan.learner, "estimator", None)
 
-    def agree(self, listen: Listener = ignore) -> tuple[Schema, Shards]:
+    def agree(self, emit: Emit = ignore) -> tuple[Schema, Shards]:
         """Round 0: what the nodes agree on, and shards that read accordingly.
 
         Raises:
@@ -78,7 +78,7 @@ class Job:
             return pooled(self.shards), self.shards
         estimator = self.estimator
         if estimator is None:
-            return agree(self.shards, self.engine, whole=self.plan.learner.large_integers, listen=listen)
+            return agree(self.shards, self.engine, whole=self.plan.learner.large_integers, emit=emit)
         supervised = learns_from_target(estimator)
         if supervised and not self.shards.has_target:
             raise _no_target(estimator, self.shards)
@@ -86,13 +86,13 @@ class Job:
 
         labels = is_classifier(estimator)
         whole = self.plan.learner.large_integers
-        return agree(self.shards, self.engine, labels=labels, target=supervised, whole=whole, listen=listen)
+        return agree(self.shards, self.engine, labels=labels, target=supervised, whole=whole, emit=emit)
 
     def execute(
-        self, schema: Schema, bound: Mapping[str, Shard], listen: Listener = ignore, *, start: Any = None
+        self, schema: Schema, bound: Mapping[str, Shard], emit: Emit = ignore, *, start: Any = None
     ) -> Run:
         """Run the plan to its end on shards that are bound to `schema`, from the model `start` if given."""
-        return run(self.plan, bound, self.engine, schema=schema, listen=listen, model=start)
+        return run(self.plan, bound, self.engine, schema=schema, emit=emit, model=start)
 
     def without(self, node: str) -> Job:
         """The same job for the other nodes."""
@@ -100,7 +100,7 @@ class Job:
 
 
 @contextmanager
-def told(job: Job, listen: Listener) -> Iterator[None]:
+def told(job: Job, emit: Emit) -> Iterator[None]:
     """Tell the start and the end of a run, whatever happens between."""
     began = time.perf_counter()
     facts = {
@@ -113,14 +113,14 @@ def told(job: Job, listen: Listener) -> Iterator[None]:
         "engine": repr(job.engine),
         "reason": job.reason,
     }
-    listen("start", facts)
+    emit("start", facts)
     try:
         yield
     except BaseException as error:
         said = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error) or type(error).__name__
-        listen("end", {"seconds": time.perf_counter() - began, "ok": False, "error": said})
+        emit("end", {"seconds": time.perf_counter() - began, "ok": False, "error": said})
         raise
-    listen("end", {"seconds": time.perf_counter() - began, "ok": True, "error": None})
+    emit("end", {"seconds": time.perf_counter() - began, "ok": True, "error": None})
 
 
 def own(source: Any) -> int | None:

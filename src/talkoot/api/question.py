@@ -10,7 +10,7 @@ from typing import Any, ClassVar, final
 import numpy as np
 
 from talkoot.core.context import Ctx
-from talkoot.core.engine import Engine, Listener, ignore
+from talkoot.core.engine import Emit, Engine, ignore
 from talkoot.core.learner import Kind, Learner
 from talkoot.core.merge import Gather, Merge
 from talkoot.core.outer import Outer, Solve
@@ -73,8 +73,8 @@ class Question(Learner):
         return model.nodes
 
     def put(
-        self, shards: Mapping[str, Shard], engine: Engine, schema: Schema, listen: Listener = ignore
+        self, shards: Mapping[str, Shard], engine: Engine, schema: Schema, emit: Emit = ignore
     ) -> Mapping[str, Answer]:
         """Ask all nodes; return their answers by name."""
-        done = run(Plan(self), shards, engine, schema=schema, listen=listen)
+        done = run(Plan(self), shards, engine, schema=schema, emit=emit)
         return dict(done.model.nodes)

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Self, final
 
 from talkoot.api.job import Job, told
-from talkoot.core.engine import Listener
+from talkoot.core.engine import Emit
 from talkoot.watch.events import Event, EventLog, tee
 from talkoot.watch.progress import Progress
 
@@ -20,7 +20,7 @@ PATIENCE = 1.0  # seconds that a run may take before it is shown
 
 
 @contextmanager
-def watched(log: str | Path | None, progress: bool | None, heard: list[Event]) -> Iterator[Listener]:
+def watched(log: str | Path | None, progress: bool | None, heard: list[Event]) -> Iterator[Emit]:
     """A listener for one run; on exit the log is closed and the terminal given back.
 
     Args:
@@ -35,7 +35,7 @@ def watched(log: str | Path | None, progress: bool | None, heard: list[Event]) -
             heard.append({"t": time.time(), "event": event, **facts})
 
     with ExitStack() as stack:
-        listeners: list[Listener] = [hear]
+        listeners: list[Emit] = [hear]
         if log is not None:
             listeners.append(stack.enter_context(EventLog(log)))
         if progress or (progress is None and sys.stderr.isatty()):
@@ -47,10 +47,10 @@ def watched(log: str | Path | None, progress: bool | None, heard: list[Event]) -
 @contextmanager
 def counted(job: Job, progress: bool | None) -> Iterator[Counter]:
     """A counter of models, shown in the terminal; see `watched` for `progress`."""
-    if not job.engine.speaks:
+    if not job.engine.is_primary:
         progress = False
-    with watched(None, progress, []) as listen, told(job, listen):
-        yield Counter(listen)
+    with watched(None, progress, []) as emit, told(job, emit):
+        yield Counter(emit)
 
 
 @final
@@ -58,12 +58,12 @@ class Counter:
     """Tells how many models are trained and tested, fold by fold.
 
     Args:
-        listen: hears of it as event "fold": folds done ("fold") of "folds", "models" trained "of" all, and
+        emit: hears of it as event "fold": folds done ("fold") of "folds", "models" trained "of" all, and
             all work "done" of "total"; "last" says that a fold has ended.
     """
 
-    def __init__(self, listen: Listener) -> None:
-        self.listen = listen
+    def __init__(self, emit: Emit) -> None:
+        self.emit = emit
         self._folds = self._each = self._fold = self._models = 0
 
     def begin(self, folds: int, models: int) -> None:
@@ -84,7 +84,7 @@ class Counter:
     def workers(self, event: str, facts: Mapping[str, Any]) -> None:
         """A listener for the runs behind the models: of these only lost workers are worth telling."""
         if event == "worker":
-            self.listen(event, facts)
+            self.emit(event, facts)
 
     def _tell(self, *, last: bool = False) -> None:
         tests = max(1, self._each // 3)
@@ -97,7 +97,7 @@ class Counter:
             "total": self._folds * (self._each + tests),
             "last": last,
         }
-        self.listen("fold", facts)
+        self.emit("fold", facts)
 
 
 @final
@@ -111,10 +111,10 @@ class Late:
     []
     """
 
-    __slots__ = ("_held", "_listen", "_lock", "_timer")
+    __slots__ = ("_emit", "_held", "_lock", "_timer")
 
-    def __init__(self, listen: Listener, after: float = PATIENCE) -> None:
-        self._listen = listen
+    def __init__(self, emit: Emit, after: float = PATIENCE) -> None:
+        self._emit = emit
         self._held: list[tuple[str, Mapping[str, Any]]] | None = []
         self._lock = threading.Lock()
         self._timer = threading.Timer(after, self._release)
@@ -124,7 +124,7 @@ class Late:
         """Keep an event, or pass it on."""
         with self._lock:
             if self._held is None:
-                self._listen(event, facts)
+                self._emit(event, facts)
             else:
                 self._held.append((event, facts))
 
@@ -132,7 +132,7 @@ class Late:
         with self._lock:
             held, self._held = self._held, None
             for event, facts in held or ():
-                self._listen(event, facts)
+                self._emit(event, facts)
 
     def __enter__(self) -> Self:
         self._timer.start()

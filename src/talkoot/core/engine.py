@@ -13,7 +13,7 @@ from talkoot.core.shard import Schema, Shard
 from talkoot.core.sync import Merged, Outcome, Round
 from talkoot.core.update import Update
 
-Listener = Callable[[str, Mapping[str, Any]], None]  # (name of the event, its facts)
+Emit = Callable[[str, Mapping[str, Any]], None]  # (name of the event, its facts)
 
 
 def ignore(event: str, facts: Mapping[str, Any]) -> None:
@@ -89,22 +89,22 @@ class Engine(ABC):
     """A place for nodes."""
 
     @property
-    def speaks(self) -> bool:
+    def is_primary(self) -> bool:
         """Whether this process is the one that shows how a run goes; of ranks only the first."""
         return True
 
     @abstractmethod
     def open(
-        self, plan: Plan, shards: Mapping[str, Shard], listen: Listener = ignore
+        self, plan: Plan, shards: Mapping[str, Shard], emit: Emit = ignore
     ) -> AbstractContextManager[Nodes]:
         """Place the plan and the shards once; on exit leave nothing behind."""
 
-    def whole(
-        self, plan: Plan, shards: Mapping[str, Shard], schema: Schema, listen: Listener = ignore
+    def lower(
+        self, plan: Plan, shards: Mapping[str, Shard], schema: Schema, emit: Emit = ignore
     ) -> Run | None:
         """Run a plan as a whole, where the engine has a faster way than round by round; else None.
 
         The answer is that of the rounds, but for the order of float additions.
         """
-        del plan, shards, schema, listen
+        del plan, shards, schema, emit
         return None

@@ -81,7 +81,7 @@ class Learner(ABC):
         and never leaves the node.
         """
 
-    def meanwhile(self, local: Any, shard: Shard, ctx: Ctx) -> Any:
+    def overlap(self, local: Any, shard: Shard, ctx: Ctx) -> Any:
         """What a node goes on with while its update is on its way; returns the node's own state.
 
         Engines that can do so call it while they exchange, the others right after `work`: the answer is

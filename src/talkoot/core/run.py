@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, final
 
 from talkoot.core.context import stream_rng
-from talkoot.core.engine import Engine, Listener, Nodes, Progress, Run, ignore
+from talkoot.core.engine import Emit, Engine, Nodes, Progress, Run, ignore
 from talkoot.core.errors import DataError, NodeFailed, PlanError, QuorumError, TalkootError
 from talkoot.core.plan import Plan
 from talkoot.core.shard import Schema, Shard
@@ -30,7 +30,7 @@ class NodeState:
 def work(plan: Plan, model: Any, shard: Shard, state: NodeState, rnd: Round) -> tuple[Update, NodeState]:
     """One node, one round: work, encode, go on meanwhile. Every engine calls this, or its two halves."""
     update, state = contribute(plan, model, shard, state, rnd)
-    return update, meanwhile(plan, shard, state, rnd)
+    return update, overlap(plan, shard, state, rnd)
 
 
 def contribute(
@@ -44,9 +44,9 @@ def contribute(
     return update, NodeState(now=(local, chain), before=start, round=rnd.index)
 
 
-def meanwhile(plan: Plan, shard: Shard, state: NodeState, rnd: Round) -> NodeState:
+def overlap(plan: Plan, shard: Shard, state: NodeState, rnd: Round) -> NodeState:
     """The second half: what the node goes on with while its update is on its way."""
-    local = plan.learner.meanwhile(state.now[0], shard, rnd.ctx(shard.name, plan.seed))
+    local = plan.learner.overlap(state.now[0], shard, rnd.ctx(shard.name, plan.seed))
     return replace(state, now=(local, state.now[1]))
 
 
@@ -56,7 +56,7 @@ def run(
     engine: Engine,
     *,
     schema: Schema,
-    listen: Listener = ignore,
+    emit: Emit = ignore,
     model: Any = None,
 ) -> Run:
     """Run a plan to its end.
@@ -66,24 +66,24 @@ def run(
         shards: each node's rows by the node's name.
         engine: where the nodes are.
         schema: what the nodes agreed on before.
-        listen: hears of every round.
+        emit: hears of every round.
         model: where to start, instead of the learner's own start.
 
     Raises:
         TalkootError: a node failed in a round that needs all of them, or a quorum was missed.
         PlanError: the rounds ended before a learner whose answer is exact had it.
     """
-    if model is None and (done := engine.whole(plan, shards, schema, listen)) is not None:
+    if model is None and (done := engine.lower(plan, shards, schema, emit)) is not None:
         return done
     model = plan.learner.init(schema, stream_rng(plan.seed, "init")) if model is None else model
     most = plan.learner.limit(schema, plan.sync)
-    with engine.open(plan, shards, listen) as nodes:
+    with engine.open(plan, shards, emit) as nodes:
         now = nodes.resume(Progress(model=model, outer=plan.outer.init(model), point=model))
         while not plan.outer.done(now.outer) and len(now.history) != most:
             if (rnd := plan.sync.next(now.history)) is None:
                 break
-            now, merged = hold(plan, _addressed(plan, rnd, tuple(shards)), nodes, now)
-            listen("round", _facts(now.history[-1], merged))
+            now, merged = run_round(plan, _addressed(plan, rnd, tuple(shards)), nodes, now)
+            emit("round", _facts(now.history[-1], merged))
             nodes.keep(now)
     if plan.learner.needs_all and plan.outer.ends and not plan.outer.done(now.outer):
         raise _unfinished(plan, len(now.history))
@@ -111,11 +111,11 @@ def _unfinished(plan: Plan, rounds: int) -> PlanError:
     )
 
 
-def hold(plan: Plan, rnd: Round, nodes: Nodes, now: Progress) -> tuple[Progress, Merged]:
+def run_round(plan: Plan, rnd: Round, nodes: Nodes, now: Progress) -> tuple[Progress, Merged]:
     """One round, and where the run stands after it."""
     began = time.perf_counter()
     merged = nodes.round(rnd, now.model)
-    committed = counts(rnd, merged, needs_all=plan.learner.needs_all)
+    committed = is_committed(rnd, merged, needs_all=plan.learner.needs_all)
     after = now
     if committed:
         update, chain = plan.chain.decode(merged.update, now.chain, rnd.ctx("", plan.seed))
@@ -135,7 +135,7 @@ def hold(plan: Plan, rnd: Round, nodes: Nodes, now: Progress) -> tuple[Progress,
 PATIENCE = 3  # rounds in a row that may miss their quorum
 
 
-def counts(rnd: Round, merged: Merged, *, needs_all: bool = False) -> bool:
+def is_committed(rnd: Round, merged: Merged, *, needs_all: bool = False) -> bool:
     """Whether a round counts. Without a quorum every node of it must arrive, or its error is raised.
 
     Args:

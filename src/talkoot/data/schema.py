@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from talkoot.core.engine import Engine, Listener, ignore
+from talkoot.core.engine import Emit, Engine, ignore
 from talkoot.core.errors import DataError, SchemaError
 from talkoot.core.plan import Plan
 from talkoot.core.run import run
@@ -34,7 +34,7 @@ def agree(
     labels: bool = False,
     target: bool = True,
     whole: bool = False,
-    listen: Listener = ignore,
+    emit: Emit = ignore,
 ) -> tuple[Schema, Shards]:
     """Ask every node for its columns; return what they agree on and shards that read accordingly.
 
@@ -46,7 +46,7 @@ def agree(
         labels: the target holds classes, so collect them and hand learners their indices.
         target: False for estimators that learn from none: it is neither read nor handed on.
         whole: keep whole numbers beyond 2**53 as they are; else they become floats.
-        listen: hears of the round.
+        emit: hears of the round.
 
     Raises:
         DataError: no rows at all, missing targets, columns that cannot be used, files that cannot be read.
@@ -59,13 +59,13 @@ def agree(
     """
     began = time.perf_counter()
     plan = Plan(Inventory(labels=labels, target=shards.target, read=target))
-    heard = run(plan, shards, engine, schema=UNKNOWN, listen=_without_rounds(listen))
+    heard = run(plan, shards, engine, schema=UNKNOWN, emit=_without_rounds(emit))
     said: Mapping[str, Said] = plan.learner.finish(heard.model)
     agreed = _agreed(said, shards.target, labels)
     schema = agreed if whole else agreed.floats()
     rows = {node: int(s["rows"][0]) for node, s in said.items()}
     seconds = time.perf_counter() - began
-    listen("schema", {**facts(schema, {node: rows.get(node, 0) for node in shards}), "seconds": seconds})
+    emit("schema", {**facts(schema, {node: rows.get(node, 0) for node in shards}), "seconds": seconds})
     bound = {node: bind(source, schema, rows.get(node, 0), target=target) for node, source in shards.items()}
     return schema, Shards(bound, target=shards.target)
 
@@ -90,10 +90,10 @@ def bind(source: Source, schema: Schema, rows: int, *, target: bool = True) -> S
     return source.bind(schema, target=target)
 
 
-def _without_rounds(listen: Listener) -> Listener:
+def _without_rounds(emit: Emit) -> Emit:
     def heard(event: str, facts: Mapping[str, Any]) -> None:
         if event != "round":  # round 0 is no round of the user's plan
-            listen(event, facts)
+            emit(event, facts)
 
     return heard
 

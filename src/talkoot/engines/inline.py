@@ -14,7 +14,7 @@ from typing import Any, final
 
 from threadpoolctl import ThreadpoolController
 
-from talkoot.core.engine import Engine, Listener, Nodes, Run, ignore
+from talkoot.core.engine import Emit, Engine, Nodes, Run, ignore
 from talkoot.core.errors import NodeSilent, PlanError, TalkootError
 from talkoot.core.plan import Plan
 from talkoot.core.run import NodeState, explain, work
@@ -59,22 +59,22 @@ class Inline(Engine):
         if self.threads < 1:
             raise PlanError(f"{self} cannot work", cure="Take at least one thread.")
 
-    def whole(
-        self, plan: Plan, shards: Mapping[str, Shard], schema: Schema, listen: Listener = ignore
+    def lower(
+        self, plan: Plan, shards: Mapping[str, Shard], schema: Schema, emit: Emit = ignore
     ) -> Run | None:
         """Modules of torch that meet at every step are trained in place, by their own optimizer."""
         if not (plan.learner.samples and (plan.sync.gradient or self.checkpoint is not None)):
             return None
         from talkoot.engines.ranks.alone import train
 
-        return train(plan, shards, schema, listen, threads=self.threads, checkpoint=wherever(self.checkpoint))
+        return train(plan, shards, schema, emit, threads=self.threads, checkpoint=wherever(self.checkpoint))
 
     @contextmanager
-    def open(self, plan: Plan, shards: Mapping[str, Shard], listen: Listener = ignore) -> Iterator[Nodes]:
+    def open(self, plan: Plan, shards: Mapping[str, Shard], emit: Emit = ignore) -> Iterator[Nodes]:
         """Nothing to place: the nodes are here."""
         hands = max(1, min(self.threads, len(shards)))
         with one_core() as openmp:
-            here = _Here(plan=plan, shards=shards, listen=listen, hands=hands, openmp=openmp)
+            here = _Here(plan=plan, shards=shards, emit=emit, hands=hands, openmp=openmp)
             try:
                 yield here
             finally:
@@ -92,11 +92,11 @@ class _Watch:
     """One round: whether anybody still waits for it, and the rows that each node has read.
 
     Args:
-        listen: hears of rows.
+        emit: hears of rows.
         direct: nodes work in the thread that listens, so tell it from there.
     """
 
-    listen: Listener
+    emit: Emit
     direct: bool
     stopped: bool = False
     rows: dict[str, int] = field(default_factory=dict)
@@ -117,7 +117,7 @@ class _Watch:
             self.told = now
             for node in nodes:
                 if node in self.rows:
-                    self.listen("rows", {"node": node, "rows": self.rows[node]})
+                    self.emit("rows", {"node": node, "rows": self.rows[node]})
 
 
 _Said = tuple[Update, NodeState] | TalkootError
@@ -129,7 +129,7 @@ _Answer = tuple[str, _Said, float]
 class _Here(Nodes):
     plan: Plan
     shards: Mapping[str, Shard]
-    listen: Listener
+    emit: Emit
     hands: int
     openmp: ThreadpoolController
     helpers: Threads | None = None
@@ -137,7 +137,7 @@ class _Here(Nodes):
 
     def round(self, rnd: Round, model: Any) -> Merged:
         alone = self.hands == 1 and rnd.deadline is None
-        watch = _Watch(self.listen, direct=alone)
+        watch = _Watch(self.emit, direct=alone)
         answers = self._in_turn(rnd, model, watch) if alone else self._at_once(rnd, model, watch)
         heap, failed, seconds = OrderedMerge(self.plan.merge, list(rnd.cohort)), {}, {}
         with closing(answers):

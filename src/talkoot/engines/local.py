@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import final
 
-from talkoot.core.engine import Engine, Listener, Nodes, Run, ignore
+from talkoot.core.engine import Emit, Engine, Nodes, Run, ignore
 from talkoot.core.errors import PlanError
 from talkoot.core.plan import Plan
 from talkoot.core.shard import Schema, Shard
 from talkoot.engines.checkpoint import Checkpoint, wherever
-from talkoot.engines.processes.nodes import Seat, WorkerNodes
+from talkoot.engines.processes.nodes import LocalNodes, Slot
 from talkoot.engines.processes.placement import Placement, deal, setting
 from talkoot.engines.processes.pool import DEEP, POOL
 
@@ -55,8 +55,8 @@ class Local(Engine):
         if not hasattr(os, "fork"):
             raise PlanError("this system cannot fork processes", cure="Take Inline(threads=...).")
 
-    def whole(
-        self, plan: Plan, shards: Mapping[str, Shard], schema: Schema, listen: Listener = ignore
+    def lower(
+        self, plan: Plan, shards: Mapping[str, Shard], schema: Schema, emit: Emit = ignore
     ) -> Run | None:
         """Modules of torch are trained by workers that talk to each other, not through this process.
 
@@ -66,9 +66,9 @@ class Local(Engine):
         if not plan.learner.samples or getattr(plan.sync, "quorum", None) is not None:
             return None
         DEEP.warm()  # it imports torch while this process imports the rest
-        from talkoot.engines.ranks.supervision.worker_handles import Crew
+        from talkoot.engines.ranks.supervision.worker_handles import LocalRanks
 
-        crew = Crew(
+        ranks = LocalRanks(
             plan=plan,
             shards=shards,
             schema=schema,
@@ -76,10 +76,10 @@ class Local(Engine):
             silence=self.silence,
             checkpoint=wherever(self.checkpoint),
         )
-        return crew.run(listen)
+        return ranks.run(emit)
 
     @contextmanager
-    def open(self, plan: Plan, shards: Mapping[str, Shard], listen: Listener = ignore) -> Iterator[Nodes]:
+    def open(self, plan: Plan, shards: Mapping[str, Shard], emit: Emit = ignore) -> Iterator[Nodes]:
         """Place the plan and the shards on workers; give the workers back at the end.
 
         Raises:
@@ -89,20 +89,20 @@ class Local(Engine):
         """
         pool = DEEP if plan.learner.samples else POOL
         pool.warm()
-        cargo = Placement.pack(plan, shards)
-        cargo.note(listen)
-        hands = deal(cargo.sizes, self.workers)
-        crew = WorkerNodes(
+        placement = Placement.pack(plan, shards)
+        placement.note(emit)
+        shares = deal(placement.sizes, self.workers)
+        nodes = LocalNodes(
             plan=plan,
-            cargo=cargo,
+            placement=placement,
             setting=setting(),
             pool=pool,
-            seats=[Seat(number, frozenset(nodes)) for number, nodes in enumerate(hands)],
+            slots=[Slot(number, frozenset(nodes)) for number, nodes in enumerate(shares)],
             silence=self.silence,
-            listen=listen,
+            emit=emit,
         )
         try:
-            crew.equip()
-            yield crew
+            nodes.equip()
+            yield nodes
         finally:
-            crew.close()
+            nodes.close()

@@ -15,7 +15,7 @@ from typing import Any, TextIO, final
 
 import numpy as np
 
-from talkoot.core.engine import Listener
+from talkoot.core.engine import Emit
 from talkoot.core.errors import DataError
 
 Event = Mapping[str, Any]  # {"t": seconds since 1970, "event": name, ...facts}
@@ -141,7 +141,7 @@ def versions() -> dict[str, str]:
     return found | {"python": platform.python_version()}
 
 
-def tee(*listeners: Listener) -> Listener:
+def tee(*listeners: Emit) -> Emit:
     """A listener that tells all of `listeners`, in their order.
 
     >>> heard: list[str] = []
@@ -150,11 +150,11 @@ def tee(*listeners: Listener) -> Listener:
     ['start', 'again']
     """
 
-    def listen(event: str, facts: Mapping[str, Any]) -> None:
+    def emit(event: str, facts: Mapping[str, Any]) -> None:
         for listener in listeners:
             listener(event, facts)
 
-    return listen
+    return emit
 
 
 def plain(value: Any) -> Any:

@@ -23,7 +23,7 @@ def test_without_a_launcher_there_is_one_rank(monkeypatch: pytest.MonkeyPatch) -
     for name in ("RANK", "WORLD_SIZE"):
         monkeypatch.delenv(name, raising=False)
     check_engine(tk.Ranks())
-    assert (tk.Ranks().workers, tk.Ranks().speaks) == (1, True)
+    assert (tk.Ranks().workers, tk.Ranks().is_primary) == (1, True)
 
 
 def test_it_refuses_a_timeout_that_makes_no_sense() -> None:

@@ -42,14 +42,14 @@ class Stop(Exception):
 
 
 def train(engine: Engine, outer: Outer, stop: int | None = None) -> Run:
-    def listen(event: str, facts: Mapping[str, Any]) -> None:
+    def emit(event: str, facts: Mapping[str, Any]) -> None:
         if event == "round" and facts["round"] == stop:
             raise Stop
 
     shards = Shards(samples((X, Y))).deal(2)  # type: ignore[arg-type]
     task = Torch(build, torch.nn.functional.cross_entropy, batch=32, epochs=3)
     plan = Plan(task, chain=[weigh("rows")], outer=outer, sync=every(steps=4))
-    return run(plan, shards, engine, schema=pooled(shards), listen=listen)
+    return run(plan, shards, engine, schema=pooled(shards), emit=emit)
 
 
 @pytest.mark.parametrize("outer", [Add(), Nesterov(), Adam(0.01)], ids=repr)

@@ -28,13 +28,13 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 from tasks import SAME, X, Y, adamw, apart, task  # noqa: E402
 
 import talkoot as tk  # noqa: E402
-from talkoot.core.engine import Engine, Listener, Run  # noqa: E402
+from talkoot.core.engine import Emit, Engine, Run  # noqa: E402
 from talkoot.core.errors import NodeFailed, NodeLost  # noqa: E402
 from talkoot.core.plan import Plan  # noqa: E402
 from talkoot.core.shard import Schema, Shard  # noqa: E402
 from talkoot.engines.ray.actor import HELLO  # noqa: E402
-from talkoot.engines.ray.actor_pool import HARBOUR, Berths, Need  # noqa: E402
-from talkoot.engines.ray.ranks import Muster  # noqa: E402
+from talkoot.engines.ray.actor_pool import ACTORS, ActorSet, Need  # noqa: E402
+from talkoot.engines.ray.ranks import RankLauncher  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("cluster")
 SYNCS = {"every step": tk.every_step(), "every 5 steps": tk.every(steps=5)}
@@ -52,10 +52,10 @@ class Heard(Engine):
     def open(self, *args: Any) -> Any:
         raise AssertionError("ranks run a plan as a whole")
 
-    def whole(
-        self, plan: Plan, shards: Mapping[str, Shard], schema: Schema, listen: Listener = lambda *_: None
+    def lower(
+        self, plan: Plan, shards: Mapping[str, Shard], schema: Schema, emit: Emit = lambda *_: None
     ) -> Run | None:
-        return self.on.whole(plan, shards, schema, self._hear)
+        return self.on.lower(plan, shards, schema, self._hear)
 
     def _hear(self, event: str, facts: Facts) -> None:
         self.react(event, facts)
@@ -105,9 +105,9 @@ def test_sums_of_one_machine_go_through_shared_memory() -> None:
 
 def test_actors_that_are_idle_hold_nothing() -> None:
     fitted(task(), tk.Ray(2))
-    (berths,) = HARBOUR._idle
-    assert sorted(berths.idle) == [0, 1]
-    assert all(hand.call is None for hand in berths.idle.values())
+    (actors,) = ACTORS._idle
+    assert sorted(actors.idle) == [0, 1]
+    assert all(hand.call is None for hand in actors.idle.values())
 
 
 @pytest.mark.slow  # Local shows the same
@@ -123,11 +123,11 @@ def test_a_finished_job_is_found_finished_by_who_starts_it_again(tmp_path: Path)
 def test_through_a_kill_the_others_go_on_and_grow_again_when_there_is_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hand, blockers = Berths.hand, []
+    hand, blockers = ActorSet.hand, []
     killed: list[int] = []
     back: list[Facts] = []
 
-    def crowded(self: Berths, number: int) -> Any:
+    def crowded(self: ActorSet, number: int) -> Any:
         if killed:  # somebody else is faster
             blockers.append(hand(replace(self, idle={}), number))
         return hand(self, number)
@@ -144,7 +144,7 @@ def test_through_a_kill_the_others_go_on_and_grow_again_when_there_is_room(
             (tmp_path / "grown").touch()
 
     on = Heard(tk.Ray(2), react)
-    monkeypatch.setattr(Berths, "hand", crowded)
+    monkeypatch.setattr(ActorSet, "hand", crowded)
     job = task(adamw, partial(slow, tmp_path / "grown"), epochs=150)
     got = fitted(job, on)
     assert [facts["ranks"] for facts in on.of("epoch")] == [2, 1, 2]
@@ -268,7 +268,7 @@ class Actor:
     def give(self, load: Any, segments: Any) -> None:
         """Hold nothing."""
 
-    def send_off(self, errand: Any, door: tuple[str, int], token: bytes) -> None:
+    def send_off(self, task: Any, listener: tuple[str, int], token: bytes) -> None:
         self.token = token
 
     def ended(self, patience: float) -> str | None:
@@ -282,20 +282,20 @@ class Actor:
 
 
 @contextmanager
-def muster(*actors: Actor) -> Iterator[Muster]:
+def launcher(*given: Actor) -> Iterator[RankLauncher]:
     """At whose door somebody may knock."""
-    berths = Berths(Need(workers=len(actors), cpus=1, gpus=0), "", None)
-    door = socket.create_server(("127.0.0.1", 0))
-    got = Muster(berths=berths, load=(), segments=[], errand=(), door=door, silence=5.0)
-    berths.idle.update(cast(Any, {actor.number: actor for actor in actors}))
+    actors = ActorSet(Need(workers=len(given), cpus=1, gpus=0), "", None)
+    listener = socket.create_server(("127.0.0.1", 0))
+    got = RankLauncher(actors=actors, load=(), segments=[], task=(), listener=listener, silence=5.0)
+    actors.idle.update(cast(Any, {actor.number: actor for actor in given}))
     try:
         yield got
     finally:
         got.dismiss()
 
 
-def knock(at: Muster, said: bytes) -> socket.socket:
-    sock = socket.create_connection(at.door.getsockname(), 5.0)
+def knock(at: RankLauncher, said: bytes) -> socket.socket:
+    sock = socket.create_connection(at.listener.getsockname(), 5.0)
     sock.sendall(said)
     sock.shutdown(socket.SHUT_WR)
     return sock
@@ -303,29 +303,31 @@ def knock(at: Muster, said: bytes) -> socket.socket:
 
 def test_only_who_has_a_token_is_let_in_and_only_once() -> None:
     actor = Actor(0)
-    with muster(actor) as door:
-        assert door.hire(False) is None
+    with launcher(actor) as listener:
+        assert listener.hire(False) is None
         for said in (b"", b"GET / HTTP/1.1\r\n\r\n", HELLO.pack(bytes(32), 1), HELLO.pack(b"x" * 32, 1) * 9):
-            with knock(door, said) as sock:
-                assert door.hire(False) is None
+            with knock(listener, said) as sock:
+                assert listener.hire(False) is None
                 with suppress(ConnectionError):
                     assert sock.recv(1) == b"", "it is turned away"
         hello = HELLO.pack(actor.token, 4711)
-        with knock(door, hello), knock(door, hello) as again:
-            rank = door.hire(True)
+        with knock(listener, hello), knock(listener, hello) as again:
+            rank = listener.hire(True)
             assert rank is not None
             assert rank.name == "process 4711 on 127.0.0.1"
-            assert door.hire(False) is None
+            assert listener.hire(False) is None
             assert again.recv(1) == b""
             rank.release()
-        assert cast(Any, door.berths.idle) == {0: actor}
+        assert cast(Any, listener.actors.idle) == {0: actor}
 
 
 def test_actors_that_cannot_start_are_not_waited_for_forever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("talkoot.engines.ray.ranks.AGAIN", 0.0)
-    monkeypatch.setattr(Berths, "hand", lambda self, number: Actor(number, "ModuleNotFoundError: No torch"))
-    with muster() as door:
-        broken = replace(door, berths=replace(door.berths, need=replace(door.berths.need, workers=1)))
+    monkeypatch.setattr(ActorSet, "hand", lambda self, number: Actor(number, "ModuleNotFoundError: No torch"))
+    with launcher() as listener:
+        broken = replace(
+            listener, actors=replace(listener.actors, need=replace(listener.actors.need, workers=1))
+        )
         with pytest.raises(NodeLost, match="no actor could be started: ModuleNotFoundError: No torch"):
             broken.hire(True)
         assert broken.hire(False) is None, "who does not wait is not troubled"
@@ -334,10 +336,10 @@ def test_actors_that_cannot_start_are_not_waited_for_forever(monkeypatch: pytest
 def test_actors_that_do_not_come_are_not_waited_for_forever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("talkoot.engines.ray.ranks.START", 0.3)
     with (
-        muster(Actor(0), Actor(1)) as door,
+        launcher(Actor(0), Actor(1)) as listener,
         pytest.raises(NodeLost, match=r"2 of 2 actors did not come for 0\.3 s"),
     ):
-        door.hire(True)
+        listener.hire(True)
 
 
 def test_classical_learners_on_ray_do_without_torch() -> None:

@@ -50,10 +50,10 @@ class Heard(list[tuple[str, Mapping[str, Any]]]):
         return [facts for name, facts in self if name == event]
 
 
-def go(learner: Faulty, engine: Any, listen: Any = None, **given: Any) -> Run:
+def go(learner: Faulty, engine: Any, emit: Any = None, **given: Any) -> Run:
     sync = Hurried(**given) if "hurried" in given else Rounds(**{"limit": 4, **given})
     plan = Plan(learner, sync=sync)
-    return run(plan, sites(4), engine, schema=SCHEMA, listen=Heard() if listen is None else listen)
+    return run(plan, sites(4), engine, schema=SCHEMA, emit=Heard() if emit is None else emit)
 
 
 def assert_equal(got: Run, expected: Run) -> None:
@@ -168,14 +168,14 @@ def test_a_cluster_of_somebody_else_that_cannot_grow_is_not_waited_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     go(Faulty(), Ray(1), limit=1)
-    from talkoot.engines.ray import actor_pool as berths
+    from talkoot.engines.ray import actor_pool as actors
     from talkoot.engines.ray.cluster import CLUSTER
 
     monkeypatch.setattr(CLUSTER, "address", "joined")
     ends = time.monotonic() + patient(60)
     while CLUSTER.grows and time.monotonic() < ends:  # its first report comes some seconds after its start
         time.sleep(0.2)
-    monkeypatch.setattr(berths, "placement_group", None)  # nothing is asked of it
+    monkeypatch.setattr(actors, "placement_group", None)  # nothing is asked of it
     with pytest.raises(tk.PlanError, match="2 workers of 4000 were asked for. Take fewer workers"):
         go(Faulty(), Ray(2, cpus=4000))
 
@@ -295,10 +295,10 @@ def test_nothing_is_left_behind_by_a_script_that_is_killed() -> None:
 
 
 def test_another_process_joins_a_running_cluster_and_leaves_it_running() -> None:
-    from talkoot.engines.ray.actor_pool import HARBOUR
+    from talkoot.engines.ray.actor_pool import ACTORS
 
     go(Faulty(), Ray(1), limit=1)
-    HARBOUR.clear()
+    ACTORS.clear()
     address = ray.get_runtime_context().gcs_address
     with start("assert go(tk.Ray(1)).model['count'] == 6", RAY_ADDRESS=address) as process:
         _, errors = process.communicate(timeout=patient())

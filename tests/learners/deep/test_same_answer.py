@@ -29,7 +29,7 @@ from torch import nn
 from torch.nn.functional import mse_loss
 
 import talkoot as tk
-from talkoot.core.engine import Engine, Listener, Nodes, ignore
+from talkoot.core.engine import Emit, Engine, Nodes, ignore
 from talkoot.core.plan import Plan
 from talkoot.core.shard import Shard
 from talkoot.engines.processes.pool import DEEP
@@ -39,8 +39,8 @@ class Reference(Engine):
     """Round by round in one process: the meaning of every plan."""
 
     @contextmanager
-    def open(self, plan: Plan, shards: Mapping[str, Shard], listen: Listener = ignore) -> Iterator[Nodes]:
-        with tk.Inline().open(plan, shards, listen) as nodes:
+    def open(self, plan: Plan, shards: Mapping[str, Shard], emit: Emit = ignore) -> Iterator[Nodes]:
+        with tk.Inline().open(plan, shards, emit) as nodes:
             yield nodes
 
 

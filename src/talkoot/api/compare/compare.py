@@ -94,7 +94,7 @@ def compare(
         raise DataError("there is one node, so there is nothing to compare", cure=cure)
     job = Job.place(Plan(learner_for(estimator), seed=seed), given, on)
     with counted(job, progress) as count:
-        schema, bound = job.agree(count.listen)
+        schema, bound = job.agree(count.emit)
         scorer = chosen(scoring, estimator, schema)
         return Contest(FoldFits.of(job, schema, bound, deals, count.workers), scorer, count).run()
 
@@ -152,7 +152,7 @@ class Contest:
         test = HeldOutScores(
             models=models, folds=fits.deals[repeat], fold=fold, scoring=self.scoring, schema=fits.schema
         )
-        for node, answer in test.put(fits.shards, fits.job.engine, fits.schema, fits.listen).items():
+        for node, answer in test.put(fits.shards, fits.job.engine, fits.schema, fits.emit).items():
             self.tests[node].append(answer)
         self.count.tested()
 

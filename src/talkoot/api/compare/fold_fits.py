@@ -13,7 +13,7 @@ from talkoot.api.compare.experiment import FoldCounts
 from talkoot.api.compare.fold_sums import FoldSums
 from talkoot.api.compare.folds import FEW, Blocks, Folds, Part, Relabel, joined
 from talkoot.api.job import Job
-from talkoot.core.engine import Listener
+from talkoot.core.engine import Emit
 from talkoot.core.errors import DataError, PlanError, TalkootError
 from talkoot.core.shard import Mapped, Schema, Shard
 from talkoot.engines.inline import Inline
@@ -34,7 +34,7 @@ class FoldFits:
         groups: nodes of this process whose learner does not mind how rows are dealt train as so many
             nodes, which is faster where they have few rows; 0 to train as they are.
         held: the rows of each node without a fold, of the present fold.
-        listen: hears of workers that were lost.
+        emit: hears of workers that were lost.
     """
 
     job: Job
@@ -45,7 +45,7 @@ class FoldFits:
     sums: FoldSums | None
     groups: int
     held: dict[tuple[int, int], dict[str, Blocks]]
-    listen: Listener
+    emit: Emit
 
     @classmethod
     def of(
@@ -54,11 +54,11 @@ class FoldFits:
         schema: Schema,
         shards: Mapping[str, Shard],
         deals: tuple[Folds, ...],
-        listen: Listener,
+        emit: Emit,
     ) -> FoldFits:
         """Count the rows, and sum them where that is enough."""
         classes = 1 if schema.classes is None else len(schema.classes)
-        found = FoldCounts(deals=deals, classes=classes).put(shards, job.engine, schema, listen)
+        found = FoldCounts(deals=deals, classes=classes).put(shards, job.engine, schema, emit)
         none = np.zeros((len(deals), deals[0].count, classes), dtype=np.int64)
         return cls(
             job=job,
@@ -66,10 +66,10 @@ class FoldFits:
             shards=shards,
             deals=deals,
             rows={node: found[node]["rows"] if node in found else none for node in shards},
-            sums=FoldSums.gather(job.plan, shards, job.engine, schema, deals, listen),
+            sums=FoldSums.gather(job.plan, shards, job.engine, schema, deals, emit),
             groups=_groups(job, schema),
             held={},
-            listen=listen,
+            emit=emit,
         )
 
     def fit(self, nodes: Sequence[str], repeat: int, fold: int, near: Fitted | None = None) -> Fitted:
@@ -97,7 +97,7 @@ class FoldFits:
         def run(shards: Mapping[str, Shard]) -> Fitted:
             if index is not None:
                 shards = {node: Mapped(shard, Relabel(index)) for node, shard in shards.items()}
-            done = self.job.execute(schema, shards, self.listen, start=start)
+            done = self.job.execute(schema, shards, self.emit, start=start)
             return Fitted(done.model, learner.finish(done.model))
 
         if len(nodes) > 1 and self.groups:

@@ -11,7 +11,7 @@ import numpy as np
 from talkoot.api.compare.folds import FEW, Blocks, Folds, take
 from talkoot.api.question import Answer, Question
 from talkoot.core.context import Ctx, stream_rng
-from talkoot.core.engine import Engine, Listener
+from talkoot.core.engine import Emit, Engine
 from talkoot.core.learner import Learner
 from talkoot.core.plan import Plan
 from talkoot.core.shard import Block, Schema, Shard
@@ -112,7 +112,7 @@ class FoldSums:
         engine: Engine,
         schema: Schema,
         deals: tuple[Folds, ...],
-        listen: Listener,
+        emit: Emit,
     ) -> FoldSums | None:
         """Ask every node once; None for plans whose answer does not follow from sums."""
         if not plan.learner.closed or plan.chain.links:
@@ -126,7 +126,7 @@ class FoldSums:
             features=schema.features,
             most=MOST // len(shards),
         )
-        answers = asked.put(shards, engine, schema, listen)
+        answers = asked.put(shards, engine, schema, emit)
         if any(UNFIT in answer for answer in answers.values()):
             return None
         return cls(plan, point, {node: _unpacked(a) for node, a in answers.items()}, deals[0].count)

@@ -49,7 +49,7 @@ def value(fit: Fit, scoring: str | None, folds: int, progress: bool | None) -> V
     if len(fit.shards) < 2:
         raise DataError("there is one node, so there are no others", cure="Fit over two nodes or more.")
     with counted(fit.job, progress) as count:
-        schema, shards = fit.job.agree(count.listen)
+        schema, shards = fit.job.agree(count.emit)
         scoring, measure = _measure(fit.model, scoring, schema)
         fits = FoldFits.of(fit.job, schema, shards, (deal,), count.workers)
         found = LeaveOneOut(fits, scoring, measure, count).run()
@@ -137,7 +137,7 @@ class LeaveOneOut:
             self.fits.shards,
             self.fits.job.engine,
             schema=self.fits.schema,
-            listen=self.fits.listen,
+            emit=self.fits.emit,
         )
         for node, (with_it, without_it) in jury.tallies(done.model).items():
             self._note(node, with_it, without_it)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, final
 
-from talkoot.core.engine import Listener
+from talkoot.core.engine import Emit
 from talkoot.core.errors import TalkootError
 from talkoot.core.merge import Merge
 from talkoot.core.plan import Plan
@@ -115,7 +115,7 @@ def restarted(plan: Plan, before: NodeState | None, after: NodeState, rnd: Round
     return plan.learner.carries(local) or any(link is not None for link in chain or ())
 
 
-def note_restarts(listen: Listener, nodes: Sequence[str], rnd: Round) -> None:
+def note_restarts(emit: Emit, nodes: Sequence[str], rnd: Round) -> None:
     """Say that nodes go on without the state that they had."""
     if nodes:
         names = ", ".join(map(repr, nodes))
@@ -123,4 +123,4 @@ def note_restarts(listen: Listener, nodes: Sequence[str], rnd: Round) -> None:
             f"in round {rnd.index} {names} went on in another process, without what it had kept there "
             "(such as its optimizer's momentum), so the answer is not that of an undisturbed run"
         )
-        listen("note", {"text": text, "nodes": list(nodes), "round": rnd.index})
+        emit("note", {"text": text, "nodes": list(nodes), "round": rnd.index})

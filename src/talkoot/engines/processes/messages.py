@@ -68,19 +68,19 @@ class Load:
     changed: tuple[str, ...] = ()
 
 
-class Errand(ABC):
+class Task(ABC):
     """Something that a worker does as a whole, in words of its own, until it is done."""
 
     def prepare(self) -> None:  # noqa: B027 - most need nothing
         """Do what takes time and can be done before anybody waits for it, such as imports."""
 
     @abstractmethod
-    def run(self, sock: socket.socket, desk: Any) -> None:
+    def run(self, sock: socket.socket, host: Any) -> None:
         """Do it.
 
         Args:
             sock: to the process that the worker works for.
-            desk: the worker's `Host`: the plan and the shards.
+            host: the worker's `Host`: the plan and the shards.
 
         Raises:
             EOFError, OSError: the other side is gone.

@@ -11,15 +11,15 @@ from talkoot.core.sync import Round
 from talkoot.engines.processes import wire
 from talkoot.engines.processes.messages import CLEAR, Answer, Ask, Setting
 from talkoot.engines.processes.pool import Pool, Worker
-from talkoot.engines.processes.worker_nodes import Crew, Seat
+from talkoot.engines.processes.worker_nodes import Slot, WorkerNodes
 
-__all__ = ["Seat", "WorkerNodes"]
+__all__ = ["LocalNodes", "Slot"]
 
 
 @final
 @dataclass(slots=True, eq=False, kw_only=True)
-class WorkerNodes(Crew[Worker]):
-    """A crew of worker processes.
+class LocalNodes(WorkerNodes[Worker]):
+    """Nodes on worker processes.
 
     Args:
         setting: how workers are set up.
@@ -36,27 +36,27 @@ class WorkerNodes(Crew[Worker]):
         except Exception as error:
             raise PlanError(f"the model cannot go to worker processes: {error}") from error
 
-    def _hire(self, seat: Seat[Worker]) -> Worker:
+    def _start_worker(self, slot: Slot[Worker]) -> Worker:
         worker = self.pool.lease(self.silence)
-        seat.worker = worker
-        nodes = [node for node in self.cargo.sizes if node in seat.nodes]
-        load, segments = self.cargo.load(nodes, self.states, self.setting)
+        slot.worker = worker
+        nodes = [node for node in self.placement.sizes if node in slot.nodes]
+        load, segments = self.placement.load(nodes, self.states, self.setting)
         wire.send(worker.sock, wire.frame(load))
         for segment in segments:
             wire.lend(worker.sock, segment)
         return worker
 
-    def _send(self, seat: Seat[Worker], worker: Worker, ask: Ask, message: Any) -> None:
-        del seat
+    def _send(self, slot: Slot[Worker], worker: Worker, ask: Ask, message: Any) -> None:
+        del slot
         wire.send(worker.sock, wire.frame(ask), message)
 
-    def _ready(self, seats: list[Seat[Worker]], timeout: float) -> list[Seat[Worker]]:
+    def _ready(self, slots: list[Slot[Worker]], timeout: float) -> list[Slot[Worker]]:
         waiting = select.poll()
         by_descriptor = {}
-        for seat in seats:
-            if seat.worker is not None:
-                by_descriptor[seat.worker.sock.fileno()] = seat
-                waiting.register(seat.worker.sock, select.POLLIN)
+        for slot in slots:
+            if slot.worker is not None:
+                by_descriptor[slot.worker.sock.fileno()] = slot
+                waiting.register(slot.worker.sock, select.POLLIN)
         return [by_descriptor[fd] for fd, _ in waiting.poll(max(0, int(1000 * timeout)))]
 
     def _receive(self, worker: Worker) -> Answer:

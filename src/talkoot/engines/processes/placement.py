@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
-from talkoot.core.engine import Listener
+from talkoot.core.engine import Emit
 from talkoot.core.errors import DataError, PlanError
 from talkoot.core.plan import Plan
 from talkoot.core.run import NodeState
@@ -68,7 +68,7 @@ class Placement:
         sizes = dict(zip(shards, weights, strict=True))
         return cls(first, dict(zip(shards, others, strict=True)), sizes, changed)
 
-    def note(self, listen: Listener) -> None:
+    def note(self, emit: Emit) -> None:
         """Say which modules were sent as they are here, if any were."""
         if self.changed:
             names = ", ".join(map(repr, self.changed))
@@ -76,7 +76,7 @@ class Placement:
                 f"workers got {names} as imported in this process: edited or reloaded since workers "
                 "first used it, or built on such a module"
             )
-            listen("note", {"text": text, "modules": list(self.changed)})
+            emit("note", {"text": text, "modules": list(self.changed)})
 
     def load(
         self, nodes: Sequence[str], states: Mapping[str, NodeState], setting: Surroundings

@@ -19,7 +19,7 @@ import pyarrow as pa
 from talkoot.engines.processes import wire
 from talkoot.engines.processes.heartbeat import Heartbeat
 from talkoot.engines.processes.host import Host
-from talkoot.engines.processes.messages import Ask, Errand, Load
+from talkoot.engines.processes.messages import Ask, Load, Task
 
 BEAT = 1.0  # seconds between signs of life
 _DEATH = 1  # prctl: the signal to get when the parent dies
@@ -47,18 +47,18 @@ def main(channel: int, page: int, server: int) -> None:
 
 
 def _serve(sock: socket.socket, board: Heartbeat) -> None:
-    desk = Host()
+    host = Host()
     while True:
         message = wire.receive(sock)
         if isinstance(message, Load):
-            desk.take(message, [wire.borrow(sock) for _ in range(message.segments)])
-        elif isinstance(message, Errand):
-            message.run(sock, desk)
+            host.take(message, [wire.borrow(sock) for _ in range(message.segments)])
+        elif isinstance(message, Task):
+            message.run(sock, host)
         elif isinstance(message, Ask):
-            for answer in desk.round(message, partial(wire.receive, sock), board):
+            for answer in host.round(message, partial(wire.receive, sock), board):
                 wire.send(sock, answer)
         else:
-            desk.clear()
+            host.clear()
             gc.collect()
 
 

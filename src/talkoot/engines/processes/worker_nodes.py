@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, Protocol, TypeVar, final
 
-from talkoot.core.engine import Listener, Nodes
+from talkoot.core.engine import Emit, Nodes
 from talkoot.core.errors import NodeError, NodeLost, NodeSilent
 from talkoot.core.plan import Plan
 from talkoot.core.run import NodeState, explain
@@ -40,7 +40,7 @@ class Board(Protocol):
         """Rows of that node read so far."""
 
 
-class Hand(Protocol):
+class WorkerHandle(Protocol):
     """A worker, seen from the process that it works for."""
 
     @property
@@ -51,12 +51,12 @@ class Hand(Protocol):
         """End it, if it has not ended, and say how it ended."""
 
 
-W = TypeVar("W", bound=Hand)
+W = TypeVar("W", bound=WorkerHandle)
 
 
 @final
 @dataclass(slots=True, eq=False)
-class Seat(Generic[W]):
+class Slot(Generic[W]):
     """A place for a worker, with the nodes that are its own."""
 
     number: int
@@ -78,7 +78,7 @@ class Seat(Generic[W]):
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class Crew(Nodes, Generic[W]):
+class WorkerNodes(Nodes, Generic[W]):
     """The workers of one run. How they are reached is for subclasses to say.
 
     Where a round has grace, a worker that is late goes on with what it was asked, and is asked for nothing
@@ -89,14 +89,14 @@ class Crew(Nodes, Generic[W]):
         cargo: what workers get.
         seats: who works on which nodes.
         silence: seconds without a sign of life after which a worker is given up.
-        listen: hears of rows read and workers replaced.
+        emit: hears of rows read and workers replaced.
     """
 
     plan: Plan
-    cargo: Placement
-    seats: list[Seat[W]]
+    placement: Placement
+    slots: list[Slot[W]]
     silence: float
-    listen: Listener
+    emit: Emit
     states: dict[str, NodeState] = field(default_factory=dict)
     behind: list[Answer] = field(default_factory=list)
     looked: float = field(default_factory=time.monotonic)
@@ -111,7 +111,7 @@ class Crew(Nodes, Generic[W]):
         """
 
     @abstractmethod
-    def _hire(self, seat: Seat[W]) -> W:
+    def _start_worker(self, slot: Slot[W]) -> W:
         """Put a worker into a seat, with what it needs.
 
         Raises:
@@ -120,7 +120,7 @@ class Crew(Nodes, Generic[W]):
         """
 
     @abstractmethod
-    def _send(self, seat: Seat[W], worker: W, ask: Ask, message: Any) -> None:
+    def _send(self, slot: Slot[W], worker: W, ask: Ask, message: Any) -> None:
         """Ask a worker.
 
         Raises:
@@ -129,7 +129,7 @@ class Crew(Nodes, Generic[W]):
         """
 
     @abstractmethod
-    def _ready(self, seats: list[Seat[W]], timeout: float) -> list[Seat[W]]:
+    def _ready(self, slots: list[Slot[W]], timeout: float) -> list[Slot[W]]:
         """The seats whose workers have something to say, or are gone."""
 
     @abstractmethod
@@ -151,8 +151,8 @@ class Crew(Nodes, Generic[W]):
 
     def equip(self) -> None:
         """Give every seat a worker."""
-        for seat in self.seats:
-            self._hire(seat)
+        for slot in self.slots:
+            self._start_worker(slot)
 
     def round(self, rnd: Round, model: Any) -> Merged:
         """Ask all, then listen until all have answered, failed, been given up, or are late."""
@@ -160,19 +160,19 @@ class Crew(Nodes, Generic[W]):
             rnd=rnd,
             message=self._message(rnd, model),
             apart=self.plan.merge.needs == "each" or rnd.quorum is not None,
-            groups=[seat.nodes for seat in self.seats],
+            groups=[slot.nodes for slot in self.slots],
         )
         self._start(meeting)
-        while not meeting.over and (busy := [seat for seat in self.seats if seat.todo]):
-            for seat in self._ready(busy, min(TICK, meeting.left, meeting.grace)):
-                self._hear(seat, meeting)
+        while not meeting.over and (busy := [slot for slot in self.slots if slot.todo]):
+            for slot in self._ready(busy, min(TICK, meeting.left, meeting.grace)):
+                self._hear(slot, meeting)
             if elapsed := self._tick(meeting):
-                for seat in busy:
-                    self._check(seat, meeting, elapsed)
+                for slot in busy:
+                    self._check(slot, meeting, elapsed)
         if meeting.void:
-            for seat in self.seats:
-                if seat.todo:
-                    self._end(seat)
+            for slot in self.slots:
+                if slot.todo:
+                    self._end(slot)
         return meeting.merged(self.plan.merge)
 
     def _start(self, meeting: Answers) -> None:
@@ -183,10 +183,10 @@ class Crew(Nodes, Generic[W]):
             meeting.add(answer)
         there = {node for answer in self.behind for node in answer.nodes}
         nodes = [node for node in rnd.cohort if node not in there]
-        for seat in self.seats:
-            seat.deaths, seat.suspects = 0, {}
-            if not seat.todo:
-                self._ask(seat, tuple(node for node in nodes if node in seat.nodes), meeting)
+        for slot in self.slots:
+            slot.deaths, slot.suspects = 0, {}
+            if not slot.todo:
+                self._ask(slot, tuple(node for node in nodes if node in slot.nodes), meeting)
 
     def _tick(self, meeting: Answers) -> float:
         """Seconds since the last tick if it is at least TICK ago or the deadline is over, else 0.
@@ -203,113 +203,113 @@ class Crew(Nodes, Generic[W]):
     def close(self) -> None:
         """Give workers back; end those that are still at work."""
         with ExitStack() as stack:
-            for seat in self.seats:
-                stack.callback(self._leave, seat)
+            for slot in self.slots:
+                stack.callback(self._leave, slot)
 
-    def _leave(self, seat: Seat[W]) -> None:
-        worker, seat.worker = seat.worker, None
+    def _leave(self, slot: Slot[W]) -> None:
+        worker, slot.worker = slot.worker, None
         if worker is None:
             return
         try:
-            if not seat.todo:
+            if not slot.todo:
                 self._dismiss(worker)
                 return
         except OSError:
             pass
         worker.end()
 
-    def _ask(self, seat: Seat[W], nodes: tuple[str, ...], meeting: Answers) -> None:
-        seat.asked, seat.todo, seat.quiet = nodes, dict.fromkeys(nodes), 0.0
-        seat.round = meeting.rnd.index
+    def _ask(self, slot: Slot[W], nodes: tuple[str, ...], meeting: Answers) -> None:
+        slot.asked, slot.todo, slot.quiet = nodes, dict.fromkeys(nodes), 0.0
+        slot.round = meeting.rnd.index
         if not nodes:
             return
         ask = Ask(nodes=nodes, round=meeting.rnd.index, apart=meeting.apart)
         try:
-            worker = seat.worker or self._hire(seat)
-            self._send(seat, worker, ask, meeting.message)
+            worker = slot.worker or self._start_worker(slot)
+            self._send(slot, worker, ask, meeting.message)
         except TimeoutError:
-            self._silent(seat, meeting)
+            self._silent(slot, meeting)
         except OSError:
-            self._mourn(seat, meeting)
+            self._on_worker_death(slot, meeting)
 
-    def _hear(self, seat: Seat[W], meeting: Answers) -> None:
-        assert seat.worker is not None
+    def _hear(self, slot: Slot[W], meeting: Answers) -> None:
+        assert slot.worker is not None
         try:
-            answer = self._receive(seat.worker)
+            answer = self._receive(slot.worker)
         except TimeoutError:
-            return self._silent(seat, meeting)
+            return self._silent(slot, meeting)
         except (EOFError, OSError):
-            return self._mourn(seat, meeting)
+            return self._on_worker_death(slot, meeting)
         except Exception as error:  # it says something that this process cannot unpickle
-            answer = Answer(failed={node: explain(error, node, meeting.rnd) for node in seat.todo})
+            answer = Answer(failed={node: explain(error, node, meeting.rnd) for node in slot.todo})
         meeting.add(answer)
-        if answer.nodes and seat.round < meeting.rnd.index:
+        if answer.nodes and slot.round < meeting.rnd.index:
             self.behind.append(answer)
         self.states.update(answer.states)
-        note_restarts(self.listen, answer.restarted, meeting.rnd)
+        note_restarts(self.emit, answer.restarted, meeting.rnd)
         for node in (*answer.nodes, *answer.failed):
-            del seat.todo[node]
+            del slot.todo[node]
         return None
 
-    def _check(self, seat: Seat[W], meeting: Answers, elapsed: float) -> None:
-        if seat.worker is None or not seat.todo:
+    def _check(self, slot: Slot[W], meeting: Answers, elapsed: float) -> None:
+        if slot.worker is None or not slot.todo:
             return
-        beats, node = seat.worker.board.beats, seat.running
+        beats, node = slot.worker.board.beats, slot.running
         if node is not None:
-            self.listen("rows", {"node": node, "rows": seat.worker.board.rows})
-        seat.quiet = 0.0 if beats != seat.beats else seat.quiet + elapsed
-        seat.beats = beats
+            self.emit("rows", {"node": node, "rows": slot.worker.board.rows})
+        slot.quiet = 0.0 if beats != slot.beats else slot.quiet + elapsed
+        slot.beats = beats
         if meeting.left <= 0:
-            self._late(seat, meeting)
-        elif seat.quiet > self.silence:
-            self._silent(seat, meeting)
+            self._late(slot, meeting)
+        elif slot.quiet > self.silence:
+            self._silent(slot, meeting)
 
-    def _end(self, seat: Seat[W]) -> str:
-        worker, seat.worker, seat.todo = seat.worker, None, {}
+    def _end(self, slot: Slot[W]) -> str:
+        worker, slot.worker, slot.todo = slot.worker, None, {}
         return worker.end() if worker is not None else ""
 
-    def _mourn(self, seat: Seat[W], meeting: Answers) -> None:
+    def _on_worker_death(self, slot: Slot[W], meeting: Answers) -> None:
         """A worker died: have another one do what it did not finish."""
-        nodes, running = list(seat.todo), seat.running
-        cause = self._end(seat)
-        self.listen("worker", {"worker": seat.number, "nodes": nodes, "cause": cause})
-        seat.deaths += 1
+        nodes, running = list(slot.todo), slot.running
+        cause = self._end(slot)
+        self.emit("worker", {"worker": slot.number, "nodes": nodes, "cause": cause})
+        slot.deaths += 1
         if running is not None:
-            seat.suspects[running] = None
-        if seat.deaths < DEATHS:
-            return self._again(seat, nodes, meeting)
-        lost = [node for node in nodes if node in seat.suspects] or nodes
-        seat.deaths, seat.suspects = 0, {}
+            slot.suspects[running] = None
+        if slot.deaths < DEATHS:
+            return self._again(slot, nodes, meeting)
+        lost = [node for node in nodes if node in slot.suspects] or nodes
+        slot.deaths, slot.suspects = 0, {}
         told = f"its worker process died {DEATHS} times in this round; the last one {cause}"
         cure = advice_on(cause)
-        return self._without(seat, meeting, dict.fromkeys(lost, (NodeLost, told, cure)), nodes)
+        return self._without(slot, meeting, dict.fromkeys(lost, (NodeLost, told, cure)), nodes)
 
-    def _silent(self, seat: Seat[W], meeting: Answers) -> None:
+    def _silent(self, slot: Slot[W], meeting: Answers) -> None:
         """A worker gives no sign of life: end it, and go on without the node that it was at."""
-        nodes, running = list(seat.todo), seat.running
-        self._end(seat)
+        nodes, running = list(slot.todo), slot.running
+        self._end(slot)
         told = f"no sign of life from its worker for {self.silence:g} s"
         longer = f"Give {self.engine}(...) a longer silence= if kernels hold the interpreter lock that long"
         cure = f"{longer}, or {_ON}"
         silent = nodes if running is None else [running]
-        return self._without(seat, meeting, dict.fromkeys(silent, (NodeSilent, told, cure)), nodes)
+        return self._without(slot, meeting, dict.fromkeys(silent, (NodeSilent, told, cure)), nodes)
 
-    def _late(self, seat: Seat[W], meeting: Answers) -> None:
+    def _late(self, slot: Slot[W], meeting: Answers) -> None:
         """The deadline of the round is over: give up what is not there."""
-        nodes, running = list(seat.todo), seat.running
-        self._end(seat)
+        nodes, running = list(slot.todo), slot.running
+        self._end(slot)
         told = f"no answer before the deadline of {meeting.rnd.deadline:g} s"
         behind = f"{told}; it was waiting for its worker, which was at node {running!r}"
         nodes.sort(key=lambda node: node != running)
         causes = {node: told if node == running or running is None else behind for node in nodes}
         cure = f"Raise the deadline, or {_ON}"
         self._without(
-            seat, meeting, {node: (NodeSilent, cause, cure) for node, cause in causes.items()}, nodes
+            slot, meeting, {node: (NodeSilent, cause, cure) for node, cause in causes.items()}, nodes
         )
 
     def _without(
         self,
-        seat: Seat[W],
+        slot: Slot[W],
         meeting: Answers,
         failures: Mapping[str, tuple[type[NodeError], str, str]],
         nodes: list[str],
@@ -325,8 +325,8 @@ class Crew(Nodes, Generic[W]):
             )
         )
         if not meeting.void:
-            self._again(seat, [node for node in nodes if node not in failures], meeting)
+            self._again(slot, [node for node in nodes if node not in failures], meeting)
 
-    def _again(self, seat: Seat[W], nodes: list[str], meeting: Answers) -> None:
+    def _again(self, slot: Slot[W], nodes: list[str], meeting: Answers) -> None:
         """Have another worker do what is left, from the model of this round."""
-        self._ask(seat, tuple(node for node in nodes if node in meeting.rnd.cohort), meeting)
+        self._ask(slot, tuple(node for node in nodes if node in meeting.rnd.cohort), meeting)

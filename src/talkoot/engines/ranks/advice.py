@@ -10,7 +10,7 @@ from typing import cast, final
 
 import torch
 
-from talkoot.core.engine import Listener
+from talkoot.core.engine import Emit
 from talkoot.core.shard import Shard
 from talkoot.data.samples.samples import Samples
 from talkoot.engines.ranks.collectives.group import Peers
@@ -34,13 +34,13 @@ class Advice:
         task: what is trained.
         shards: the samples of all nodes.
         group: the ranks.
-        listen: hears of it if one process would be faster.
+        emit: hears of it if one process would be faster.
     """
 
     task: Torch
     shards: Mapping[str, Shard]
     group: Peers
-    listen: Listener
+    emit: Emit
     reports: int = 0
     since: tuple[float, int] = field(default=(0.0, 0))
 
@@ -72,7 +72,7 @@ class Advice:
             f"this model trains faster on one process with {threads} threads: "
             f"{fast:,.0f} against {slow:,.0f} samples/s; write on=tk.Inline(threads={threads})"
         )
-        self.listen("advice", {"text": text, "alone": fast, "together": slow})
+        self.emit("advice", {"text": text, "alone": fast, "together": slow})
 
 
 def _alone(task: Torch, shards: Mapping[str, Shard], trainer: Trainer, threads: int) -> float:

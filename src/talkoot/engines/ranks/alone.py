@@ -7,21 +7,21 @@ from contextlib import contextmanager
 
 import torch
 
-from talkoot.core.engine import Listener, Run
+from talkoot.core.engine import Emit, Run
 from talkoot.core.plan import Plan
 from talkoot.core.run import run
 from talkoot.core.shard import Schema, Shard
 from talkoot.engines.checkpoint import Checkpoint
 from talkoot.engines.ranks.collectives.group import Alone
 from talkoot.engines.ranks.engine import Joined
-from talkoot.engines.ranks.supervision.stop_request import Pause, Paused
+from talkoot.engines.ranks.supervision.stop_request import Stopped, StopRequest
 
 
 def train(
     plan: Plan,
     shards: Mapping[str, Shard],
     schema: Schema,
-    listen: Listener,
+    emit: Emit,
     *,
     threads: int,
     checkpoint: Checkpoint | None,
@@ -32,12 +32,12 @@ def train(
         TalkootError: something is wrong with the task or the samples.
         SystemExit: SIGTERM came; what there was has been saved.
     """
-    pause = Pause()
+    pause = StopRequest()
     with _threads(threads), pause.on_sigterm():
         try:
             engine = Joined(group=Alone(), pause=pause, checkpoint=checkpoint)
-            return run(plan, shards, engine, schema=schema, listen=listen)
-        except Paused:
+            return run(plan, shards, engine, schema=schema, emit=emit)
+        except Stopped:
             raise SystemExit(143) from None
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import final
 
-from talkoot.core.engine import Engine, Listener, Nodes, Run, ignore
+from talkoot.core.engine import Emit, Engine, Nodes, Run, ignore
 from talkoot.core.errors import PlanError
 from talkoot.core.plan import Plan
 from talkoot.core.shard import Schema, Shard
@@ -20,8 +20,8 @@ from talkoot.engines.ranks.steps import Steps, lowers
 from talkoot.engines.ranks.supervision.environment import place
 from talkoot.engines.ranks.supervision.job import agree_on_job
 from talkoot.engines.ranks.supervision.membership import membership
-from talkoot.engines.ranks.supervision.rank_state import Memory
-from talkoot.engines.ranks.supervision.stop_request import Pause, Paused
+from talkoot.engines.ranks.supervision.rank_state import RankState
+from talkoot.engines.ranks.supervision.stop_request import Stopped, StopRequest
 
 
 @final
@@ -37,21 +37,21 @@ class Joined(Engine):
     """
 
     group: Peers
-    memory: Memory = field(default_factory=Memory)
-    pause: Pause = field(default_factory=Pause)
+    memory: RankState = field(default_factory=RankState)
+    pause: StopRequest = field(default_factory=StopRequest)
     checkpoint: Checkpoint | None = None
 
     @contextmanager
-    def open(self, plan: Plan, shards: Mapping[str, Shard], listen: Listener = ignore) -> Iterator[Nodes]:
+    def open(self, plan: Plan, shards: Mapping[str, Shard], emit: Emit = ignore) -> Iterator[Nodes]:
         """Nothing to place: every rank has the plan and reads its nodes' rows."""
-        saving = Saving.into(self.checkpoint if plan.learner.samples else None, listen)
+        saving = Saving.into(self.checkpoint if plan.learner.samples else None, emit)
         with saving.opened(self.group):
-            nodes = RankNodes(plan, shards, self.group, self.memory, self.pause, saving, listen)
+            nodes = RankNodes(plan, shards, self.group, self.memory, self.pause, saving, emit)
             yield nodes
             nodes.finish()
 
-    def whole(
-        self, plan: Plan, shards: Mapping[str, Shard], schema: Schema, listen: Listener = ignore
+    def lower(
+        self, plan: Plan, shards: Mapping[str, Shard], schema: Schema, emit: Emit = ignore
     ) -> Run | None:
         """Meetings at every step become a live optimizer on every rank."""
         if not lowers(plan):
@@ -62,9 +62,9 @@ class Joined(Engine):
             schema=schema,
             group=self.group,
             memory=self.memory,
-            saving=Saving.into(self.checkpoint, listen),
+            saving=Saving.into(self.checkpoint, emit),
             pause=self.pause,
-            listen=listen,
+            emit=emit,
         )
         return steps.run()
 
@@ -107,30 +107,30 @@ class Ranks(Engine):
         return place().world
 
     @property
-    def speaks(self) -> bool:
+    def is_primary(self) -> bool:
         """Whether this is the rank that shows how it goes."""
         return place().rank == 0
 
     @contextmanager
-    def open(self, plan: Plan, shards: Mapping[str, Shard], listen: Listener = ignore) -> Iterator[Nodes]:
+    def open(self, plan: Plan, shards: Mapping[str, Shard], emit: Emit = ignore) -> Iterator[Nodes]:
         """Join the others, once in the life of this process; every rank reads its own nodes' rows."""
-        with self._joined(plan, shards) as joined, joined.open(plan, shards, listen) as nodes:
+        with self._joined(plan, shards) as joined, joined.open(plan, shards, emit) as nodes:
             yield nodes
 
-    def whole(
-        self, plan: Plan, shards: Mapping[str, Shard], schema: Schema, listen: Listener = ignore
+    def lower(
+        self, plan: Plan, shards: Mapping[str, Shard], schema: Schema, emit: Emit = ignore
     ) -> Run | None:
         """Meetings at every step become a live optimizer on every rank."""
         with self._joined(plan, shards) as joined:
-            return joined.whole(plan, shards, schema, listen)
+            return joined.lower(plan, shards, schema, emit)
 
     @contextmanager
     def _joined(self, plan: Plan, shards: Mapping[str, Shard]) -> Iterator[Joined]:
-        pause = Pause()
+        pause = StopRequest()
         try:
             with membership(self.timeout).members() as group, pause.on_sigterm():
                 agree_on_job(plan, shards, group)
                 yield Joined(group=group, pause=pause, checkpoint=wherever(self.checkpoint))
                 group.numbers([0.0])  # who leaves early breaks what slower ranks still read
-        except Paused:
+        except Stopped:
             raise SystemExit(143) from None

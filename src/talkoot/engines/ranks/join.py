@@ -15,7 +15,7 @@ from talkoot.core.errors import PlanError
 from talkoot.core.learner import Kind, Learner
 from talkoot.core.outer import Add, Outer
 from talkoot.core.plan import Plan
-from talkoot.core.run import hold
+from talkoot.core.run import run_round
 from talkoot.core.shard import Block, Schema, Shard
 from talkoot.core.sync import Rounds
 from talkoot.core.update import Update
@@ -24,8 +24,8 @@ from talkoot.engines.ranks.collectives.gradients import average
 from talkoot.engines.ranks.collectives.group import Peers
 from talkoot.engines.ranks.rounds import RankNodes
 from talkoot.engines.ranks.supervision.membership import membership
-from talkoot.engines.ranks.supervision.rank_state import Memory
-from talkoot.engines.ranks.supervision.stop_request import Pause
+from talkoot.engines.ranks.supervision.rank_state import RankState
+from talkoot.engines.ranks.supervision.stop_request import StopRequest
 from talkoot.engines.ranks.wrap import agree_on_parameters
 from talkoot.guards.weigh import Weigh
 from talkoot.learners.deep.tensors import Arrays, arrays, fragment, put
@@ -86,7 +86,7 @@ class Link:
         _check(plan)
         self._plan, self._membership = plan, membership(timeout)
         self.rank, self.world = self._membership.place.rank, self._membership.place.world
-        self._steps, self._memory = 0, Memory()
+        self._steps, self._memory = 0, RankState()
         self._module: torch.nn.Module | None = None
         self._now = Progress(model={}, outer=None)
         if module is not None:
@@ -137,8 +137,8 @@ class Link:
         self._steps = 0
         shards = {f"rank {rank}": _Live(rank, mine, weight) for rank in range(self.world)}
         with self._membership.members() as group:
-            nodes = RankNodes(self._plan, shards, group, self._memory, Pause())
-            self._now, _ = hold(self._plan, replace(rnd, cohort=tuple(shards)), nodes, self._now)
+            nodes = RankNodes(self._plan, shards, group, self._memory, StopRequest())
+            self._now, _ = run_round(self._plan, replace(rnd, cohort=tuple(shards)), nodes, self._now)
         model: Arrays = self._now.model
         put(mine, {name: model[name] for name in fragment(list(model), rnd.index, rnd.fragments)}, {})
         return True

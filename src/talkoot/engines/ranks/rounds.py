@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast, final
 
-from talkoot.core.engine import Listener, Nodes, Progress, ignore
+from talkoot.core.engine import Emit, Nodes, Progress, ignore
 from talkoot.core.merge import Merge, Sum
 from talkoot.core.plan import Plan
-from talkoot.core.run import NodeState, contribute, explain, meanwhile
+from talkoot.core.run import NodeState, contribute, explain, overlap
 from talkoot.core.shard import Shard
 from talkoot.core.sync import Merged, Round
 from talkoot.core.update import Update
@@ -19,12 +19,12 @@ from talkoot.engines.processes import wire
 from talkoot.engines.processes.answers import Answers, note_restarts, restarted
 from talkoot.engines.processes.messages import Answer
 from talkoot.engines.ranks.checkpoint.identity import planned, settings
-from talkoot.engines.ranks.checkpoint.rounds_state import Standing
+from talkoot.engines.ranks.checkpoint.rounds_state import RoundsState
 from talkoot.engines.ranks.checkpoint.saving import Saving
 from talkoot.engines.ranks.collectives import exchange
 from talkoot.engines.ranks.collectives.group import Peers
-from talkoot.engines.ranks.supervision.rank_state import Memory
-from talkoot.engines.ranks.supervision.stop_request import GO_ON, SAVE, Pause
+from talkoot.engines.ranks.supervision.rank_state import RankState
+from talkoot.engines.ranks.supervision.stop_request import GO_ON, SAVE, StopRequest
 from talkoot.learners.deep.task import Torch
 from talkoot.learners.deep.trainer import Trainer
 
@@ -41,16 +41,16 @@ class RankNodes(Nodes):
         memory: what this rank holds from one epoch to the next.
         pause: whether this rank wants all to stop.
         saving: where checkpoints go.
-        listen: hears of nodes that start without the state that they had.
+        emit: hears of nodes that start without the state that they had.
     """
 
     plan: Plan
     shards: Mapping[str, Shard]
     group: Peers
-    memory: Memory
-    pause: Pause
+    memory: RankState
+    pause: StopRequest
     saving: Saving = field(default_factory=Saving)
-    listen: Listener = ignore
+    emit: Emit = ignore
     wish: int = GO_ON
 
     def resume(self, progress: Progress) -> Progress:
@@ -77,7 +77,7 @@ class RankNodes(Nodes):
         """
         self.memory.progress = progress
         if self.wish != GO_ON:
-            self.saving.save(Standing(progress, tuple(self.shards)), self.group)
+            self.saving.save(RoundsState(progress, tuple(self.shards)), self.group)
         if self.wish > SAVE:
             self.saving.wait()
         self.pause.obey(self.wish, len(progress.history))
@@ -85,11 +85,11 @@ class RankNodes(Nodes):
     def finish(self) -> None:
         """Save the end."""
         if self.memory.progress is not None:
-            self.saving.finish(Standing(self.memory.progress, tuple(self.shards)), self.group)
+            self.saving.finish(RoundsState(self.memory.progress, tuple(self.shards)), self.group)
 
     def _loaded(self, progress: Progress) -> Progress:
         """From where the newest checkpoint stands, if there is one."""
-        standing = Standing(progress, tuple(self.shards))
+        standing = RoundsState(progress, tuple(self.shards))
         if self.saving.checkpoints is not None:
             told = None
             if self.group.rank == 0:
@@ -112,7 +112,7 @@ class RankNodes(Nodes):
         told = finish()
         self.wish = max(wish for wish, _ in told)
         anew = [node for _, answers in told for answer in answers for node in answer.restarted]
-        note_restarts(self.listen, anew, rnd)
+        note_restarts(self.emit, anew, rnd)
         for answer in (answer for _, answers in told for answer in answers):
             heard.add(answer)
         return heard.merged(self.plan.merge)
@@ -149,7 +149,7 @@ class RankNodes(Nodes):
         for node in nodes:
             state = self.memory.states.get(node)
             if state is not None and state.round == rnd.index:
-                self.memory.states[node] = meanwhile(self.plan, self.shards[node], state, rnd)
+                self.memory.states[node] = overlap(self.plan, self.shards[node], state, rnd)
 
 
 def _apart(plan: Plan, rnd: Round) -> bool:

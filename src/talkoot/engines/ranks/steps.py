@@ -10,7 +10,7 @@ from typing import Any, cast, final
 
 import torch
 
-from talkoot.core.engine import Listener, Run
+from talkoot.core.engine import Emit, Run
 from talkoot.core.errors import NodeFailed, PlanError
 from talkoot.core.plan import Plan
 from talkoot.core.shard import Schema, Shard
@@ -25,8 +25,8 @@ from talkoot.engines.ranks.checkpoint.identity import settings
 from talkoot.engines.ranks.checkpoint.saving import Saving, Training
 from talkoot.engines.ranks.collectives.group import Peers, broken
 from talkoot.engines.ranks.rounds import hosted
-from talkoot.engines.ranks.supervision.rank_state import Memory
-from talkoot.engines.ranks.supervision.stop_request import GO_ON, SAVE, Pause
+from talkoot.engines.ranks.supervision.rank_state import RankState
+from talkoot.engines.ranks.supervision.stop_request import GO_ON, SAVE, StopRequest
 from talkoot.engines.ranks.wrap import agree_on_parameters, forget_shards, replicate, shard, whole_state
 from talkoot.guards.weigh import Weigh
 from talkoot.learners.deep.dry_run import rehearse
@@ -63,17 +63,17 @@ class Steps:
         memory: what this rank holds from one epoch to the next.
         saving: where checkpoints go.
         pause: whether this rank wants all to stop.
-        listen: hears of reports.
+        emit: hears of reports.
     """
 
     plan: Plan
     shards: Mapping[str, Shard]
     schema: Schema
     group: Peers
-    memory: Memory
+    memory: RankState
     saving: Saving
-    pause: Pause
-    listen: Listener
+    pause: StopRequest
+    emit: Emit
     since: float = field(default_factory=time.perf_counter)
     reported: int = 0
     elapsed: float = 0.0
@@ -119,7 +119,7 @@ class Steps:
             with trainer.turn(0, self.group.rank):
                 note = rehearse(trainer, feed, divided=self.group.world > 1)
             if note:
-                self.listen("note", {"text": note})
+                self.emit("note", {"text": note})
             self.memory.trainer = trainer
         return self.memory.trainer
 
@@ -149,7 +149,7 @@ class Steps:
     def _walk(self, trainer: Trainer, feed: Feed) -> None:
         total, ahead = self.task.steps(self.schema.rows), 1
         self.reported = trainer.steps
-        advice = Advice(self.task, self.shards, self.group, self.listen)
+        advice = Advice(self.task, self.shards, self.group, self.emit)
         for step in range(trainer.steps, total):
             batch = feed.at(step)
             ahead -= 1
@@ -235,7 +235,7 @@ class Steps:
         )
         self.memory.told = (*self.memory.told, outcome)
         facts = {"step": trainer.steps, "steps": self.task.steps(self.schema.rows), "seconds": seconds}
-        self.listen("step", {**facts, "metrics": metrics, "ranks": self.group.world})
+        self.emit("step", {**facts, "metrics": metrics, "ranks": self.group.world})
 
     def _settle(self, trainer: Trainer) -> None:
         """Statistics that every rank kept for itself become their mean."""

@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 from talkoot.engines.machine import ONE_CORE
 from talkoot.engines.processes.heartbeat import Heartbeat
 from talkoot.engines.processes.host import Host
-from talkoot.engines.processes.messages import Ask, Errand
+from talkoot.engines.processes.messages import Ask, Task
 from talkoot.engines.ray.serialized import Parcel, pack, unpack
 
 LOOKS = "looks"  # calls that are answered while the actor is at work
@@ -88,17 +88,20 @@ class Worker:
         parcel: Parcel = answer
         return parcel
 
-    def errand(self, errand: Parcel, door: tuple[str, int], token: bytes) -> None:
-        """Do something as a whole, for who listens at `door`.
+    def task(self, task: Parcel, listener: tuple[str, int], token: bytes) -> None:
+        """Do something as a whole, for who listens at `listener`.
 
         Args:
-            errand: an `Errand`.
-            door: host and port.
+            task: a `Task`.
+            listener: host and port.
             token: to be said first, so that they know who comes.
         """
-        job: Errand = unpack(errand)
+        job: Task = unpack(task)
         job.prepare()
-        with suppress(EOFError, OSError), socket.create_connection(door, DIAL) as sock:  # or they are gone
+        with (
+            suppress(EOFError, OSError),
+            socket.create_connection(listener, DIAL) as sock,
+        ):  # or they are gone
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.sendall(HELLO.pack(token, os.getpid()))
             job.run(sock, self._host)

@@ -16,7 +16,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from talkoot.core.errors import NodeLost, PlanError
 from talkoot.engines.ray.actor import ACTOR
 from talkoot.engines.ray.cluster import CLUSTER
-from talkoot.engines.ray.worker_handle import Hand
+from talkoot.engines.ray.worker_handle import WorkerHandle
 
 KEEP = 60.0  # seconds that idle actors hold their place
 ROOM = 60.0  # seconds until a cluster must have room; one that can grow may need them
@@ -59,7 +59,7 @@ class Need:
 
 @final
 @dataclass(slots=True, eq=False)
-class Berths:
+class ActorSet:
     """A place for each of some actors.
 
     Args:
@@ -72,9 +72,9 @@ class Berths:
     need: Need
     session: str
     group: Any
-    idle: dict[int, Hand] = field(default_factory=dict)
+    idle: dict[int, WorkerHandle] = field(default_factory=dict)
 
-    def hand(self, number: int) -> Hand:
+    def hand(self, number: int) -> WorkerHandle:
         """The actor of a place: the one that waits there, or another."""
         if number in self.idle:
             return self.idle.pop(number)
@@ -83,7 +83,7 @@ class Berths:
         if self.need.runtime_env is not None:
             options["runtime_env"] = dict(self.need.runtime_env)
         actor = ACTOR.options(scheduling_strategy=strategy, max_restarts=0, **options)
-        return Hand(actor.remote(max(1, int(self.need.cpus))), number)
+        return WorkerHandle(actor.remote(max(1, int(self.need.cpus))), number)
 
     def free(self) -> None:
         """End the actors and give up the place."""
@@ -94,14 +94,14 @@ class Berths:
 
 @final
 @dataclass(slots=True, eq=False)
-class Harbour:
+class ActorPool:
     """The berths of this process that nobody uses just now."""
 
-    _idle: list[Berths] = field(default_factory=list)
+    _idle: list[ActorSet] = field(default_factory=list)
     _lock: Any = field(default_factory=threading.Lock)
     _timer: threading.Timer | None = None
 
-    def lease(self, need: Need) -> Berths:
+    def lease(self, need: Need) -> ActorSet:
         """Berths for the caller alone.
 
         Raises:
@@ -109,17 +109,17 @@ class Harbour:
             NodeLost: it has no room now.
         """
         with self._lock:
-            for berths in self._idle:
-                if (berths.need, berths.session) == (need, CLUSTER.session):
-                    self._idle.remove(berths)
-                    return berths
+            for actors in self._idle:
+                if (actors.need, actors.session) == (need, CLUSTER.session):
+                    self._idle.remove(actors)
+                    return actors
         self.clear()  # others hold room
-        return Berths(need, CLUSTER.session, _room(need))
+        return ActorSet(need, CLUSTER.session, _room(need))
 
-    def give_back(self, berths: Berths) -> None:
+    def give_back(self, actors: ActorSet) -> None:
         """Keep berths for the next fit, for a while."""
         with self._lock:
-            self._idle.append(berths)
+            self._idle.append(actors)
             if self._timer is not None:
                 self._timer.cancel()
             self._timer = threading.Timer(KEEP, self.clear)
@@ -130,11 +130,11 @@ class Harbour:
         """Give up all that is idle."""
         with self._lock:
             idle, self._idle = self._idle, []
-        for berths in idle:
-            berths.free()
+        for actors in idle:
+            actors.free()
 
 
-HARBOUR = Harbour()
+ACTORS = ActorPool()
 
 
 def _room(need: Need) -> Any:

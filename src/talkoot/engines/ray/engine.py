@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
-from talkoot.core.engine import Engine, Listener, Nodes, Run, ignore
+from talkoot.core.engine import Emit, Engine, Nodes, Run, ignore
 from talkoot.core.errors import PlanError
 from talkoot.core.plan import Plan
 from talkoot.core.shard import Schema, Shard
@@ -85,8 +85,8 @@ class Ray(Engine):
 
         return Need(workers=workers, cpus=self.cpus, gpus=self.gpus, runtime_env=self.runtime_env)
 
-    def whole(
-        self, plan: Plan, shards: Mapping[str, Shard], schema: Schema, listen: Listener = ignore
+    def lower(
+        self, plan: Plan, shards: Mapping[str, Shard], schema: Schema, emit: Emit = ignore
     ) -> Run | None:
         """Modules of torch are trained by actors that talk to each other, not through Ray.
 
@@ -99,10 +99,10 @@ class Ray(Engine):
             return None
         from talkoot.engines.ray.ranks import train
 
-        return train(plan, shards, schema, listen, engine=self)
+        return train(plan, shards, schema, emit, engine=self)
 
     @contextmanager
-    def open(self, plan: Plan, shards: Mapping[str, Shard], listen: Listener = ignore) -> Iterator[Nodes]:
+    def open(self, plan: Plan, shards: Mapping[str, Shard], emit: Emit = ignore) -> Iterator[Nodes]:
         """Place the plan and the shards on actors; keep the actors for the next fit.
 
         Raises:
@@ -112,5 +112,5 @@ class Ray(Engine):
         """
         from talkoot.engines.ray.nodes import crew
 
-        with crew(plan, shards, listen, engine=self) as nodes:
+        with crew(plan, shards, emit, engine=self) as nodes:
             yield nodes

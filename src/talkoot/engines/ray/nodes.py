@@ -9,33 +9,33 @@ from typing import Any, ClassVar, final
 
 import ray
 
-from talkoot.core.engine import Listener
+from talkoot.core.engine import Emit
 from talkoot.core.errors import NodeLost, PlanError
 from talkoot.core.plan import Plan
 from talkoot.core.shard import Shard
 from talkoot.core.sync import Round
 from talkoot.engines.processes.messages import Answer, Ask
 from talkoot.engines.processes.placement import Placement, deal
-from talkoot.engines.processes.worker_nodes import Crew, Seat
+from talkoot.engines.processes.worker_nodes import Slot, WorkerNodes
 from talkoot.engines.ray.actor import Paths
-from talkoot.engines.ray.actor_pool import HARBOUR, Berths
+from talkoot.engines.ray.actor_pool import ACTORS, ActorSet
 from talkoot.engines.ray.cluster import CLUSTER
 from talkoot.engines.ray.engine import Ray
 from talkoot.engines.ray.serialized import pack, place, post
-from talkoot.engines.ray.worker_handle import Hand
+from talkoot.engines.ray.worker_handle import WorkerHandle
 
 
 @final
 @dataclass(slots=True, eq=False, kw_only=True)
-class ActorNodes(Crew[Hand]):
+class ActorNodes(WorkerNodes[WorkerHandle]):
     """A crew of actors.
 
     Args:
-        berths: where they are.
+        actors: where they are.
         paths: where they find modules and files.
     """
 
-    berths: Berths
+    actors: ActorSet
     paths: Paths
     engine: ClassVar[str] = "Ray"
 
@@ -45,17 +45,17 @@ class ActorNodes(Crew[Hand]):
         Raises:
             NodeLost: an actor cannot start.
         """
-        for seat in self.seats:
-            self._hire(seat)
-        for seat in self.seats:
-            assert seat.worker is not None
+        for slot in self.slots:
+            self._start_worker(slot)
+        for slot in self.slots:
+            assert slot.worker is not None
             with suppress(EOFError, OSError):
-                seat.worker.settle()
+                slot.worker.settle()
                 continue
-            seat.worker.end()  # it may have died while it was idle: once more
-            self._settle(self._hire(seat))
+            slot.worker.end()  # it may have died while it was idle: once more
+            self._settle(self._start_worker(slot))
 
-    def _settle(self, hand: Hand) -> None:
+    def _settle(self, hand: WorkerHandle) -> None:
         try:
             hand.settle()
         except Exception as error:
@@ -70,48 +70,48 @@ class ActorNodes(Crew[Hand]):
         except Exception as error:
             raise PlanError(f"the model cannot go to actors: {error}") from error
 
-    def _hire(self, seat: Seat[Hand]) -> Hand:
-        hand = seat.worker = self.berths.hand(seat.number)
-        nodes = [node for node in self.cargo.sizes if node in seat.nodes]
-        load, segments = self.cargo.load(nodes, self.states, self.paths)
+    def _start_worker(self, slot: Slot[WorkerHandle]) -> WorkerHandle:
+        hand = slot.worker = self.actors.hand(slot.number)
+        nodes = [node for node in self.placement.sizes if node in slot.nodes]
+        load, segments = self.placement.load(nodes, self.states, self.paths)
         hand.give(pack(load), segments)
         return hand
 
-    def _send(self, seat: Seat[Hand], worker: Hand, ask: Ask, message: Any) -> None:
-        worker.ask(ask, message, alone=ask.apart or bool(seat.deaths))
+    def _send(self, slot: Slot[WorkerHandle], worker: WorkerHandle, ask: Ask, message: Any) -> None:
+        worker.ask(ask, message, alone=ask.apart or bool(slot.deaths))
 
-    def _ready(self, seats: list[Seat[Hand]], timeout: float) -> list[Seat[Hand]]:
+    def _ready(self, slots: list[Slot[WorkerHandle]], timeout: float) -> list[Slot[WorkerHandle]]:
         calls = {}
-        for seat in seats:
-            if seat.worker is not None and seat.worker.call is not None:
-                seat.worker.look()
-                calls[seat.worker.call] = seat
+        for slot in slots:
+            if slot.worker is not None and slot.worker.call is not None:
+                slot.worker.look()
+                calls[slot.worker.call] = slot
         ready, _ = ray.wait(list(calls), timeout=max(0.0, timeout))
         return [calls[call] for call in ready]
 
-    def _receive(self, worker: Hand) -> Answer:
+    def _receive(self, worker: WorkerHandle) -> Answer:
         return worker.receive(self.silence)
 
-    def _dismiss(self, worker: Hand) -> None:
+    def _dismiss(self, worker: WorkerHandle) -> None:
         worker.clear()
-        self.berths.idle[worker.number] = worker
+        self.actors.idle[worker.number] = worker
 
 
 @contextmanager
-def crew(plan: Plan, shards: Mapping[str, Shard], listen: Listener, *, engine: Ray) -> Iterator[ActorNodes]:
+def crew(plan: Plan, shards: Mapping[str, Shard], emit: Emit, *, engine: Ray) -> Iterator[ActorNodes]:
     """Actors that hold the plan and the shards, as `engine` asks for them; they are kept afterwards."""
     CLUSTER.join(engine.address)
-    cargo = Placement.pack(plan, shards, place)
-    cargo.note(listen)
-    hands = deal(cargo.sizes, engine.workers)
-    berths = HARBOUR.lease(engine.need(len(hands)))
+    placement = Placement.pack(plan, shards, place)
+    placement.note(emit)
+    hands = deal(placement.sizes, engine.workers)
+    actors = ACTORS.lease(engine.need(len(hands)))
     nodes = ActorNodes(
         plan=plan,
-        cargo=cargo,
-        seats=[Seat(number, frozenset(hand)) for number, hand in enumerate(hands)],
+        placement=placement,
+        slots=[Slot(number, frozenset(hand)) for number, hand in enumerate(hands)],
         silence=engine.silence,
-        listen=listen,
-        berths=berths,
+        emit=emit,
+        actors=actors,
         paths=Paths.here(),
     )
     try:
@@ -119,4 +119,4 @@ def crew(plan: Plan, shards: Mapping[str, Shard], listen: Listener, *, engine: R
         yield nodes
     finally:
         nodes.close()
-        HARBOUR.give_back(berths)
+        ACTORS.give_back(actors)

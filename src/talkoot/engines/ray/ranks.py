@@ -12,7 +12,7 @@ from typing import Any, final
 
 import ray
 
-from talkoot.core.engine import Listener, Run
+from talkoot.core.engine import Emit, Run
 from talkoot.core.errors import NodeLost
 from talkoot.core.plan import Plan
 from talkoot.core.shard import Schema, Shard
@@ -20,12 +20,12 @@ from talkoot.engines.checkpoint import wherever
 from talkoot.engines.processes import wire
 from talkoot.engines.processes.placement import Placement
 from talkoot.engines.ranks.supervision.channel import Channel
-from talkoot.engines.ranks.supervision.coordinator import TICK, Director, Hand
+from talkoot.engines.ranks.supervision.coordinator import TICK, Coordinator, RankHandle
 from talkoot.engines.ranks.supervision.messages import Train
 from talkoot.engines.ranks.supervision.worker_handles import TIMEOUT
 from talkoot.engines.ray import worker_handle as hand
 from talkoot.engines.ray.actor import HELLO, Paths
-from talkoot.engines.ray.actor_pool import HARBOUR, Berths
+from talkoot.engines.ray.actor_pool import ACTORS, ActorSet
 from talkoot.engines.ray.cluster import CLUSTER
 from talkoot.engines.ray.engine import Ray
 from talkoot.engines.ray.serialized import Parcel, pack, place
@@ -38,12 +38,12 @@ _CAUSE = 1.0  # seconds that Ray has to say how an actor ended
 
 
 @final
-class ActorRank(Hand):
+class ActorRank(RankHandle):
     """An actor as a rank."""
 
-    def __init__(self, actor: hand.Hand, channel: Channel, name: str, muster: Muster) -> None:
+    def __init__(self, actor: hand.WorkerHandle, channel: Channel, name: str, launcher: RankLauncher) -> None:
         self.channel, self.name = channel, name
-        self._actor, self._muster = actor, muster
+        self._actor, self._launcher = actor, launcher
         actor.started = True
 
     @property
@@ -56,13 +56,13 @@ class ActorRank(Hand):
         """End it and say how it ended."""
         cause = self._actor.ended(_CAUSE if self.channel.waiting() else 0.0)
         self._actor.end()
-        self._muster.free(self)
+        self._launcher.free(self)
         return f"is gone: {cause}" if cause else "was ended"
 
     def release(self) -> None:
         """It waits at its place for the next fit."""
-        self._muster.free(self)
-        self._muster.keep(self._actor)
+        self._launcher.free(self)
+        self._launcher.keep(self._actor)
 
     @property
     def number(self) -> int:
@@ -72,11 +72,11 @@ class ActorRank(Hand):
 
 @final
 @dataclass(slots=True, eq=False, kw_only=True)
-class Muster:
+class RankLauncher:
     """Has actors started, at all places, and lets in those that dial in.
 
     Args:
-        berths: the places.
+        actors: the places.
         load: what actors hold: the plan and the shards of all nodes.
         segments: arrays that it refers to.
         errand: what they are to do.
@@ -84,13 +84,13 @@ class Muster:
         silence: seconds that a message may take to go through.
     """
 
-    berths: Berths
+    actors: ActorSet
     load: Parcel
     segments: list[Any]
-    errand: Parcel
-    door: socket.socket
+    task: Parcel
+    listener: socket.socket
     silence: float
-    _coming: dict[bytes, hand.Hand] = field(default_factory=dict)  # by their tokens
+    _coming: dict[bytes, hand.WorkerHandle] = field(default_factory=dict)  # by their tokens
     _aboard: set[int] = field(default_factory=set)
     _failed: list[str] = field(default_factory=list)
     _pause: float = 0.0
@@ -114,7 +114,7 @@ class Muster:
                 )
             if time.monotonic() > ends:
                 raise NodeLost(
-                    f"{len(self._coming)} of {self.berths.need.workers} actors did not come for {START:g} s",
+                    f"{len(self._coming)} of {self.actors.need.workers} actors did not come for {START:g} s",
                     cure="See `ray status`, and whether all machines reach this one.",
                 )
 
@@ -123,14 +123,14 @@ class Muster:
         rank.channel.sock.close()
         self._aboard.discard(rank.number)
 
-    def keep(self, actor: hand.Hand) -> None:
+    def keep(self, actor: hand.WorkerHandle) -> None:
         """An actor waits at its place, with nothing to do."""
         actor.clear()
-        self.berths.idle[actor.number] = actor
+        self.actors.idle[actor.number] = actor
 
     def dismiss(self) -> None:
         """Send those away that are on their way."""
-        self.door.close()
+        self.listener.close()
         for actor in self._coming.values():
             self.keep(actor)
         self._coming.clear()
@@ -140,11 +140,11 @@ class Muster:
         taken = self._aboard | {actor.number for actor in self._coming.values()}
         if time.monotonic() < self._pause:
             return
-        for number in sorted(set(range(self.berths.need.workers)) - taken):
+        for number in sorted(set(range(self.actors.need.workers)) - taken):
             token = secrets.token_bytes(32)
-            actor = self._coming[token] = self.berths.hand(number)
+            actor = self._coming[token] = self.actors.hand(number)
             actor.give(self.load, self.segments)
-            actor.send_off(self.errand, self.door.getsockname(), token)
+            actor.send_off(self.task, self.listener.getsockname(), token)
 
     def _part(self) -> None:
         """Forget those that ended on their way."""
@@ -159,10 +159,10 @@ class Muster:
     def _greet(self, patience: float) -> ActorRank | None:
         """Let in who comes with a token that was given out, and was not used before."""
         poll = select.poll()
-        poll.register(self.door, select.POLLIN)
+        poll.register(self.listener, select.POLLIN)
         if not poll.poll(int(1000 * patience)):
             return None
-        sock, (host, *_) = self.door.accept()
+        sock, (host, *_) = self.listener.accept()
         sock.settimeout(_GREETING)
         try:
             token, pid = HELLO.unpack(wire.exactly(sock, HELLO.size))
@@ -176,16 +176,16 @@ class Muster:
         return ActorRank(actor, Channel(sock), f"process {pid} on {host}", self)
 
 
-def train(plan: Plan, shards: Mapping[str, Shard], schema: Schema, listen: Listener, *, engine: Ray) -> Run:
+def train(plan: Plan, shards: Mapping[str, Shard], schema: Schema, emit: Emit, *, engine: Ray) -> Run:
     """Have a module trained by actors, as `engine` asks for them; they are kept afterwards.
 
     Raises:
         TalkootError: an actor raised, or actors die again and again, or there are none to be had.
     """
     CLUSTER.join(engine.address)
-    cargo = Placement.pack(plan, shards, place)
-    cargo.note(listen)
-    load, segments = cargo.load([*shards], {}, Paths.here())
+    placement = Placement.pack(plan, shards, place)
+    placement.note(emit)
+    load, segments = placement.load([*shards], {}, Paths.here())
     job = Train(
         schema=schema,
         timeout=max(TIMEOUT, 2 * engine.silence),
@@ -194,20 +194,20 @@ def train(plan: Plan, shards: Mapping[str, Shard], schema: Schema, listen: Liste
     )
     util: Any = ray.util
     host: str = util.get_node_ip_address()
-    berths = HARBOUR.lease(engine.need(engine.workers))
-    muster = Muster(
-        berths=berths,
+    actors = ACTORS.lease(engine.need(engine.workers))
+    launcher = RankLauncher(
+        actors=actors,
         load=pack(load),
         segments=segments,
-        errand=pack(job),
-        door=socket.create_server((host, 0)),
+        task=pack(job),
+        listener=socket.create_server((host, 0)),
         silence=engine.silence,
     )
     try:
-        director = Director(
-            hire=muster.hire, count=engine.workers, host=host, silence=engine.silence, listen=listen
+        coordinator = Coordinator(
+            hire=launcher.hire, count=engine.workers, host=host, silence=engine.silence, emit=emit
         )
-        return director.run()
+        return coordinator.run()
     finally:
-        muster.dismiss()
-        HARBOUR.give_back(berths)
+        launcher.dismiss()
+        ACTORS.give_back(actors)

@@ -21,7 +21,7 @@ _DETAIL = "Worker exit detail: "
 
 @final
 @dataclass(slots=True, eq=False)
-class Hand:
+class WorkerHandle:
     """The handle of an actor, what it was asked, and what it showed last.
 
     It is its own board. Nodes are asked for one at a time where answers are apart, so that the one which
@@ -51,7 +51,7 @@ class Hand:
     _cause: str = ""
 
     @property
-    def board(self) -> Hand:
+    def board(self) -> WorkerHandle:
         """What it shows."""
         return self
 
@@ -91,9 +91,9 @@ class Hand:
         self._next()
         return answer
 
-    def send_off(self, errand: Any, door: tuple[str, int], token: bytes) -> None:
+    def send_off(self, task: Any, listener: tuple[str, int], token: bytes) -> None:
         """Have it do an errand as soon as it holds its nodes."""
-        self.call = self.actor.errand.remote(errand, door, token)
+        self.call = self.actor.task.remote(task, listener, token)
 
     def ended(self, patience: float) -> str | None:
         """How its errand ended, in words; None if it is still under way."""

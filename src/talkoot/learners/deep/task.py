@@ -199,7 +199,7 @@ class Torch(Learner):
                 return gradient(trainer, model, feed, source, ctx), None
             return difference(trainer, model, local, feed, source, ctx)
 
-    def meanwhile(self, local: Inner | None, shard: Shard, ctx: Ctx) -> Inner | None:
+    def overlap(self, local: Inner | None, shard: Shard, ctx: Ctx) -> Inner | None:
         """The steps that a node goes on with while the others hear of the earlier ones."""
         if local is None or not ctx.delay or ctx.steps is None:
             return local

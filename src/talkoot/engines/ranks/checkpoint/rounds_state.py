@@ -15,7 +15,7 @@ from talkoot.core.sync import Outcome, Round
 
 @final
 @dataclass(slots=True, eq=False)
-class Standing:
+class RoundsState:
     """A run of rounds. What nodes keep for themselves is not in its checkpoints.
 
     Args:

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, final
 
-from talkoot.core.engine import Listener, ignore
+from talkoot.core.engine import Emit, ignore
 from talkoot.core.errors import DataError, PlanError, TalkootError
 from talkoot.engines.checkpoint import Checkpoint
 from talkoot.engines.processes import wire
@@ -56,17 +56,17 @@ class Saving:
     Args:
         checkpoints: where they go; None for nowhere.
         every: seconds between two.
-        listen: hears what is worth a note.
+        emit: hears what is worth a note.
     """
 
     checkpoints: Checkpoints | None = None
     every: float = math.inf
-    listen: Listener = ignore
+    emit: Emit = ignore
     last: float = field(default_factory=time.monotonic)
     group: Any = None
 
     @classmethod
-    def into(cls, where: Checkpoint | None, listen: Listener = ignore) -> Saving:
+    def into(cls, where: Checkpoint | None, emit: Emit = ignore) -> Saving:
         """Checkpoints in that place; none without one."""
         if where is None:
             return cls()
@@ -75,7 +75,7 @@ class Saving:
         )
 
         checkpoints = Checkpoints(where.folder, keep=where.keep)
-        return cls(checkpoints=checkpoints, every=float(where.every), listen=listen)
+        return cls(checkpoints=checkpoints, every=float(where.every), emit=emit)
 
     @contextmanager
     def opened(self, group: Peers) -> Iterator[None]:
@@ -199,10 +199,10 @@ class Saving:
         try:
             yield
         except TalkootError as error:
-            self.listen("note", {"text": f"no checkpoint was written: {error}", "failed": True})
+            self.emit("note", {"text": f"no checkpoint was written: {error}", "failed": True})
 
     def _note(self, text: str) -> None:
-        self.listen("note", {"text": text})
+        self.emit("note", {"text": text})
 
     def _wire(self, group: Peers) -> Any:
         """A group that nothing else uses."""

@@ -12,7 +12,7 @@ from typing import Any, final
 
 import torch.distributed as dist
 
-from talkoot.core.engine import Listener, Run
+from talkoot.core.engine import Emit, Run
 from talkoot.core.errors import NodeLost, NodeSilent
 from talkoot.engines.processes.pool import advice_on
 from talkoot.engines.ranks.supervision.channel import Channel
@@ -26,14 +26,14 @@ from talkoot.engines.ranks.supervision.messages import (
     Left,
     Told,
 )
-from talkoot.engines.ranks.supervision.stop_request import Pause
+from talkoot.engines.ranks.supervision.stop_request import StopRequest
 
 TICK = 0.1  # seconds between looks at ranks that say nothing
 DEATHS = 3  # in a row, without a step between them, until the run is given up
 _MEND = 2.0  # seconds until ranks that only lost each other are brought together again
 
 
-class Hand(ABC):
+class RankHandle(ABC):
     """A process that is, or will be, a rank.
 
     Attributes:
@@ -60,8 +60,8 @@ class Hand(ABC):
 
 @final
 @dataclass(slots=True, eq=False)
-class _Seat:
-    hand: Hand
+class _Slot:
+    hand: RankHandle
     rank: int = 0
     ended: bool = False
     beats: int = -1
@@ -70,7 +70,7 @@ class _Seat:
 
 @final
 @dataclass(slots=True, eq=False, kw_only=True)
-class Director:
+class Coordinator:
     """One training.
 
     Args:
@@ -79,21 +79,21 @@ class Director:
         count: ranks wanted.
         host: an address of this machine that all ranks reach.
         silence: seconds without a sign of life after which a rank is given up.
-        listen: hears how it goes.
+        emit: hears how it goes.
     """
 
-    hire: Callable[[bool], Hand | None]
+    hire: Callable[[bool], RankHandle | None]
     count: int
     host: str
     silence: float
-    listen: Listener
-    seats: list[_Seat] = field(default_factory=list)
+    emit: Emit
+    slots: list[_Slot] = field(default_factory=list)
     epoch: int = -1
     deaths: int = 0
     steps: int = 0
     result: Run | None = None
     mend: float | None = None
-    pause: Pause = field(default_factory=Pause)
+    pause: StopRequest = field(default_factory=StopRequest)
     drained: bool = False
     store: Any = None
 
@@ -109,79 +109,79 @@ class Director:
             with self.pause.on_sigterm():
                 self._fill(self.count)
                 self._form()
-                while self.result is None or not all(seat.ended for seat in self.seats):
+                while self.result is None or not all(slot.ended for slot in self.slots):
                     self._turn()
         except BaseException:
-            for seat in self.seats:
-                seat.hand.end()
+            for slot in self.slots:
+                slot.hand.end()
             raise
-        for seat in self.seats:
-            seat.hand.channel.send(DISMISS)
-            seat.hand.release()
+        for slot in self.slots:
+            slot.hand.channel.send(DISMISS)
+            slot.hand.release()
         return self.result
 
     def _turn(self) -> None:
         if self.pause.terminated and not self.drained:
             self._drain()
-        for seat in self._ready():
-            if seat in self.seats:
-                self._hear(seat)
-        for seat in [*self.seats]:
-            self._watch(seat)
+        for slot in self._ready():
+            if slot in self.slots:
+                self._hear(slot)
+        for slot in [*self.slots]:
+            self._watch(slot)
         lost = self.mend is not None and time.monotonic() > self.mend
         if not self.drained and (lost or (self.result is None and self._fill(0))):
             self._form()
 
     def _drain(self) -> None:
         self.drained = True
-        for seat in self.seats:
+        for slot in self.slots:
             with suppress(OSError):  # it died just now, which shows when it is heard
-                seat.hand.channel.send(DRAIN)
+                slot.hand.channel.send(DRAIN)
 
-    def _ready(self) -> list[_Seat]:
+    def _ready(self) -> list[_Slot]:
         poll = select.poll()
-        by_descriptor = {seat.hand.channel.fileno(): seat for seat in self.seats}
+        by_descriptor = {slot.hand.channel.fileno(): slot for slot in self.slots}
         for descriptor in by_descriptor:
             poll.register(descriptor, select.POLLIN)
         return [by_descriptor[descriptor] for descriptor, _ in poll.poll(int(1000 * TICK))]
 
     def _fill(self, least: int) -> bool:
         """Have ranks that are missing started, and wait until there are `least`; whether any came."""
-        before = len(self.seats)
-        while len(self.seats) < self.count and (hand := self.hire(len(self.seats) < least)) is not None:
-            self.seats.append(_Seat(hand))
-        return len(self.seats) > before
+        before = len(self.slots)
+        while len(self.slots) < self.count and (hand := self.hire(len(self.slots) < least)) is not None:
+            self.slots.append(_Slot(hand))
+        return len(self.slots) > before
 
     def _form(self) -> None:
         """A new epoch of all that are there."""
         self.epoch, self.mend = self.epoch + 1, None
         port = self.store.port
-        for rank, seat in enumerate([*self.seats]):
-            seat.rank, seat.ended = rank, False
-            enter = Enter(epoch=self.epoch, rank=rank, world=len(self.seats), host=self.host, port=port)
+        for rank, slot in enumerate([*self.slots]):
+            slot.rank, slot.ended = rank, False
+            enter = Enter(epoch=self.epoch, rank=rank, world=len(self.slots), host=self.host, port=port)
             with suppress(OSError):  # it died just now, which shows when it is heard
-                seat.hand.channel.send(enter)
-        self.listen("epoch", {"epoch": self.epoch, "ranks": len(self.seats)})
+                slot.hand.channel.send(enter)
+        self.emit("epoch", {"epoch": self.epoch, "ranks": len(self.slots)})
 
-    def _hear(self, seat: _Seat) -> None:
+    def _hear(self, slot: _Slot) -> None:
         try:
-            said = seat.hand.channel.receive()
+            said = slot.hand.channel.receive()
         except (EOFError, OSError):
-            cause = seat.hand.end()
-            return self._gone(seat) if self.drained else self._mourn(seat, cause)
+            cause = slot.hand.end()
+            return self._gone(slot) if self.drained else self._mourn(slot, cause)
         match said:
             case Told(event, facts):
                 self._progress(facts)
-                self.listen(event, facts)
+                self.emit(event, facts)
             case Failed(error):
                 raise error
             case Ended(epoch, run) if epoch == self.epoch:
-                seat.ended, self.result = True, run or self.result
+                slot.ended, self.result = True, run or self.result
             case Broken(epoch, cause) if epoch == self.epoch:
-                self.listen("broken", {"worker": seat.rank, "cause": cause})
+                self.emit("broken", {"worker": slot.rank, "cause": cause})
                 self.mend = self.mend or time.monotonic() + _MEND
             case Left():
-                self._leave(seat, said)
+                self._leave(slot, said)
         return None
 
     def _progress(self, facts: Any) -> None:
@@ -189,42 +189,42 @@ class Director:
         if step > self.steps:
             self.steps, self.deaths = step, 0
 
-    def _leave(self, seat: _Seat, left: Left) -> None:
+    def _leave(self, slot: _Slot, left: Left) -> None:
         if self.drained:
-            seat.hand.end()
-            self._gone(seat)
+            slot.hand.end()
+            self._gone(slot)
         elif left.terminated:
-            self._mourn(seat, f"was asked to end (SIGTERM) and left behind step {left.step}", died=False)
+            self._mourn(slot, f"was asked to end (SIGTERM) and left behind step {left.step}", died=False)
 
-    def _gone(self, seat: _Seat) -> None:
+    def _gone(self, slot: _Slot) -> None:
         """One of those that are to save and go has done so."""
-        self.seats.remove(seat)
-        if not self.seats:
+        self.slots.remove(slot)
+        if not self.slots:
             raise SystemExit(143)
 
-    def _mourn(self, seat: _Seat, cause: str, *, died: bool = True) -> None:
+    def _mourn(self, slot: _Slot, cause: str, *, died: bool = True) -> None:
         """A rank is gone: have another one started, and the others go on with it."""
-        self.seats.remove(seat)
+        self.slots.remove(slot)
         if not died:
-            seat.hand.end()
+            slot.hand.end()
         self.deaths += died
-        facts = {"worker": seat.rank, "nodes": [], "cause": cause, "name": seat.hand.name}
-        self.listen("worker", facts)
+        facts = {"worker": slot.rank, "nodes": [], "cause": cause, "name": slot.hand.name}
+        self.emit("worker", facts)
         if self.deaths >= DEATHS:
             raise NodeLost(
                 f"its process {cause}; so did {DEATHS - 1} others before the training came any further",
-                node=f"rank {seat.rank}",
+                node=f"rank {slot.rank}",
                 step=f"after step {self.steps}",
                 cure=advice_on(cause),
             )
         self._fill(1)
         self._form()
 
-    def _watch(self, seat: _Seat) -> None:
-        now, beats = time.monotonic(), seat.hand.beats
-        if beats != seat.beats:
-            seat.beats, seat.since = beats, now
-        elif now - seat.since > self.silence:
-            error = NodeSilent(f"no sign of life for {self.silence:g} s", node=f"rank {seat.rank}")
-            seat.hand.end()
-            self._mourn(seat, f"gave {error.cause} and was ended")
+    def _watch(self, slot: _Slot) -> None:
+        now, beats = time.monotonic(), slot.hand.beats
+        if beats != slot.beats:
+            slot.beats, slot.since = beats, now
+        elif now - slot.since > self.silence:
+            error = NodeSilent(f"no sign of life for {self.silence:g} s", node=f"rank {slot.rank}")
+            slot.hand.end()
+            self._mourn(slot, f"gave {error.cause} and was ended")

@@ -19,7 +19,7 @@ _GONE = (dist.DistError, RuntimeError)  # what a store raises whose keeper is go
 
 
 @final
-class Verdict:
+class FailureReport:
     """What the ranks of an epoch tell each other through the store when something went wrong.
 
     All raise the same error, so the first one that knows says it for all. The first rank keeps the store,

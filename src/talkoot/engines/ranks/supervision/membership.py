@@ -16,7 +16,7 @@ import torch.distributed as dist
 from talkoot.core.errors import NodeSilent
 from talkoot.engines.ranks.collectives.group import Alone, Group, GroupBroken, Peers
 from talkoot.engines.ranks.supervision.environment import Place, place
-from talkoot.engines.ranks.supervision.failure_report import Verdict
+from talkoot.engines.ranks.supervision.failure_report import FailureReport
 
 
 @final
@@ -40,15 +40,15 @@ class Membership:
             NodeLost, NodeSilent: a rank is gone, or does not answer.
             NodeFailed: another rank raised; its traceback comes first.
         """
-        verdict = Verdict(self.store, self.place, self.epoch)
+        report = FailureReport(self.store, self.place, self.epoch)
         try:
             self.group = self.group or self._group()
             yield self.group
         except GroupBroken as error:
             self.leave()
-            raise verdict.on_others(error) from error
+            raise report.on_others(error) from error
         except Exception as error:
-            with verdict.own(error):
+            with report.own(error):
                 self.leave()
             raise
 

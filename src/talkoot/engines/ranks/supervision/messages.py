@@ -13,13 +13,13 @@ from talkoot.core.errors import TalkootError
 from talkoot.core.shard import Schema
 from talkoot.engines.checkpoint import Checkpoint
 from talkoot.engines.processes.host import Host
-from talkoot.engines.processes.messages import Errand
+from talkoot.engines.processes.messages import Task
 from talkoot.engines.ranks.supervision.channel import Channel
 
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Train(Errand):
+class Train(Task):
     """What a process needs to be a rank, beside the plan and the shards.
 
     Args:
@@ -39,12 +39,12 @@ class Train(Errand):
         import_module("talkoot.engines.ranks.supervision.rank_process")
         import_module("torch._dynamo")
 
-    def run(self, sock: socket.socket, desk: Host) -> None:
+    def run(self, sock: socket.socket, host: Host) -> None:
         """Be a rank until dismissed."""
         from talkoot.engines.ranks.supervision.rank_process import serve
 
         sock.settimeout(None)
-        serve(Channel(sock), desk, self)
+        serve(Channel(sock), host, self)
 
 
 @final

@@ -31,15 +31,15 @@ from talkoot.engines.ranks.supervision.messages import (
     Told,
     Train,
 )
-from talkoot.engines.ranks.supervision.rank_state import Memory
-from talkoot.engines.ranks.supervision.stop_request import Pause, Paused
+from talkoot.engines.ranks.supervision.rank_state import RankState
+from talkoot.engines.ranks.supervision.stop_request import Stopped, StopRequest
 
 PATIENCE = 3600.0  # seconds that others may be at a step or round; the director sees whether they live
 
 
 @final
 @dataclass(slots=True, eq=False)
-class Member:
+class RankProcess:
     """One rank's side of a training.
 
     Args:
@@ -53,8 +53,8 @@ class Member:
     plan: Plan
     shards: Mapping[str, Shard]
     job: Train
-    memory: Memory = field(default_factory=Memory)
-    pause: Pause = field(default_factory=Pause)
+    memory: RankState = field(default_factory=RankState)
+    pause: StopRequest = field(default_factory=StopRequest)
     heard: list[Any] = field(default_factory=list)
 
     def serve(self) -> None:
@@ -88,7 +88,7 @@ class Member:
             return
         except GroupBroken as error:
             said = Broken(epoch.epoch, str(error))
-        except Paused as stop:
+        except Stopped as stop:
             said = Left(stop.step, stop.wish == pause.DRAIN, self.pause.terminated)
         except (Exception, SystemExit) as error:  # sys.exit() in a task is an error of the task
             said = Failed(self._explained(error, epoch.rank))
@@ -110,8 +110,8 @@ class Member:
             torch.cuda.set_device(epoch.rank % torch.cuda.device_count())
         with closing(group):
             engine = Joined(group=group, memory=self.memory, pause=self.pause, checkpoint=self.job.checkpoint)
-            listen = self._tell if epoch.rank == 0 else lambda event, facts: None
-            done = run(self.plan, self.shards, engine, schema=self.job.schema, listen=listen)
+            emit = self._tell if epoch.rank == 0 else lambda event, facts: None
+            done = run(self.plan, self.shards, engine, schema=self.job.schema, emit=emit)
         return Ended(epoch.epoch, done if epoch.rank == 0 else None)
 
     def _tell(self, event: str, facts: Mapping[str, Any]) -> None:
@@ -124,16 +124,16 @@ class Member:
         return explain(missing_module(error) or error, f"rank {rank}", when)
 
 
-def serve(channel: Channel, desk: Host, job: Train) -> None:
+def serve(channel: Channel, host: Host, job: Train) -> None:
     """Be a rank until the director dismisses this process.
 
     Args:
         channel: to the director.
-        desk: the plan and the shards, or why they could not be unpacked.
+        host: the plan and the shards, or why they could not be unpacked.
         job: the rest.
     """
-    if desk.trouble is not None or desk.plan is None:
-        error = desk.trouble or RuntimeError("it got no plan")
+    if host.trouble is not None or host.plan is None:
+        error = host.trouble or RuntimeError("it got no plan")
         channel.send(Failed(explain(missing_module(error) or error, "a rank", "unpacking")))
         return
-    Member(channel, desk.plan, desk.shards, job).serve()
+    RankProcess(channel, host.plan, host.shards, job).serve()

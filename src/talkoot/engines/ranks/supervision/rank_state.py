@@ -15,7 +15,7 @@ from talkoot.learners.deep.trainer import Trainer
 
 @final
 @dataclass(slots=True, eq=False)
-class Memory:
+class RankState:
     """One rank's own part of a run.
 
     Args:

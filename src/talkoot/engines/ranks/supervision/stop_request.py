@@ -13,7 +13,7 @@ GO_ON, SAVE, REGROUP, DRAIN = range(4)  # what a rank may wish, the stronger the
 
 
 @final
-class Paused(Exception):
+class Stopped(Exception):
     """All ranks stopped behind the same step, as one of them wished.
 
     Args:
@@ -28,7 +28,7 @@ class Paused(Exception):
 
 @final
 @dataclass(slots=True, eq=False)
-class Pause:
+class StopRequest:
     """Whether this rank wants all to stop.
 
     Args:
@@ -50,7 +50,7 @@ class Pause:
             Paused: they want to.
         """
         if wish > SAVE:
-            raise Paused(wish, step)
+            raise Stopped(wish, step)
 
     @contextmanager
     def on_sigterm(self) -> Iterator[None]:
@@ -77,7 +77,7 @@ class Pause:
             signal.signal(signal.SIGTERM, before)
 
 
-_ELSEWHERE: list[Pause] = []  # that last on other threads than the main one
+_ELSEWHERE: list[StopRequest] = []  # that last on other threads than the main one
 
 
 def terminate() -> bool:

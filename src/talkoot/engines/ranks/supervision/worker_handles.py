@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import final
 
-from talkoot.core.engine import Listener, Run
+from talkoot.core.engine import Emit, Run
 from talkoot.core.plan import Plan
 from talkoot.core.shard import Schema, Shard
 from talkoot.engines.checkpoint import Checkpoint
@@ -16,14 +16,14 @@ from talkoot.engines.processes.messages import CLEAR
 from talkoot.engines.processes.placement import Placement, setting
 from talkoot.engines.processes.pool import DEEP, Worker
 from talkoot.engines.ranks.supervision.channel import Channel
-from talkoot.engines.ranks.supervision.coordinator import Director, Hand
+from talkoot.engines.ranks.supervision.coordinator import Coordinator, RankHandle
 from talkoot.engines.ranks.supervision.messages import Train
 
 TIMEOUT = 60.0  # seconds that ranks wait for each other at most, if silence is not longer
 
 
 @final
-class WorkerHand(Hand):
+class LocalRank(RankHandle):
     """A worker process as a rank."""
 
     def __init__(self, worker: Worker) -> None:
@@ -48,7 +48,7 @@ class WorkerHand(Hand):
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Crew:
+class LocalRanks:
     """What is needed to have ranks started on this machine.
 
     Args:
@@ -67,20 +67,20 @@ class Crew:
     silence: float
     checkpoint: Checkpoint | None = None
 
-    def run(self, listen: Listener) -> Run:
+    def run(self, emit: Emit) -> Run:
         """Train on them."""
         cargo = Placement.pack(self.plan, self.shards)
-        cargo.note(listen)
-        director = Director(
+        cargo.note(emit)
+        coordinator = Coordinator(
             hire=lambda wait: self._hire(cargo),
             count=self.workers,
             host="127.0.0.1",
             silence=self.silence,
-            listen=listen,
+            emit=emit,
         )
-        return director.run()
+        return coordinator.run()
 
-    def _hire(self, cargo: Placement) -> Hand:
+    def _hire(self, cargo: Placement) -> RankHandle:
         worker = DEEP.lease(self.silence)
         load, segments = cargo.load([*self.shards], {}, setting())
         wire.send(worker.sock, wire.frame(load))
@@ -93,4 +93,4 @@ class Crew:
             checkpoint=self.checkpoint,
         )
         wire.send(worker.sock, wire.frame(job))
-        return WorkerHand(worker)
+        return LocalRank(worker)
