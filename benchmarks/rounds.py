@@ -24,7 +24,7 @@ import talkoot as tk
 from talkoot.core.learner import Kind, Learner
 from talkoot.core.outer import Add, Outer
 from talkoot.core.plan import Plan
-from talkoot.core.sync import Round
+from talkoot.core.round import Round
 from talkoot.core.update import Update
 from talkoot.engines.inline import Inline
 from talkoot.engines.local import Local

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
@@ -16,15 +14,16 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import RobustScaler, StandardScaler
 
 import talkoot as tk
-from talkoot.core.engine import Emit, Engine, Nodes, ignore
-from talkoot.core.errors import DataError, NodeLost, PlanError, QuorumError, TalkootError
+from talkoot.core.engine import Engine
+from talkoot.core.errors import DataError, NodeLost, PlanError, QuorumError
 from talkoot.core.plan import Plan
-from talkoot.core.run import NodeState, run, work
-from talkoot.core.shard import Shard
-from talkoot.core.sync import Merged, Outcome, Round, Rounds, Sync
+from talkoot.core.round import Meeting, Outcome, Round
+from talkoot.core.run import run
+from talkoot.core.sync import Rounds, Sync
 from talkoot.data.schema import agree
 from talkoot.data.shards import shards
 from talkoot.learners import learner_for
+from talkoot.testing.scripted import Scripted
 
 RNG = np.random.default_rng(0)
 X = np.cumsum(RNG.normal(size=(60, 3)), axis=0)  # nodes differ
@@ -45,32 +44,8 @@ def data(estimator: Any) -> Any:
     return shards(X, (Y > 0).astype(int) if isinstance(estimator, LogisticRegression) else Y).deal(NODES)
 
 
-@final
-@dataclass(eq=False)
-class Flaky(Engine, Nodes):
-    """An engine whose nodes are lost as scripted: for each round the numbers of the nodes."""
-
-    script: Sequence[frozenset[int]]
-    error: type[TalkootError] = NodeLost
-    states: dict[str, NodeState] = field(default_factory=dict)
-
-    @contextmanager
-    def open(self, plan: Plan, shards: Mapping[str, Shard], emit: Emit = ignore) -> Iterator[Nodes]:
-        self.plan, self.shards = plan, shards
-        yield self
-
-    def round(self, rnd: Round, model: Any) -> Merged:
-        updates, failed = {}, {}
-        lost = self.script[rnd.index] if rnd.index < len(self.script) else frozenset()
-        for i, (node, shard) in enumerate(self.shards.items()):
-            if node not in rnd.cohort:
-                continue
-            update, self.states[node] = work(self.plan, model, shard, self.states.get(node, NodeState()), rnd)
-            if i in lost:
-                failed[node] = self.error("as scripted", node=node)
-            else:
-                updates[node] = update
-        return Merged(update=self.plan.merge.merge(updates), arrived=tuple(updates), failed=failed)
+def _names(numbers: frozenset[int]) -> list[str]:
+    return [f"node{number}" for number in numbers]
 
 
 def fit(estimator: Any, sync: Sync | None, engine: Engine) -> np.ndarray:
@@ -102,7 +77,7 @@ def test_no_sync_that_is_accepted_gives_another_answer(
     which: int, sync: dict[str, Any], losses: list[frozenset[int]]
 ) -> None:
     try:
-        got = fit(ESTIMATORS[which], Rounds(**sync), Flaky(losses))
+        got = fit(ESTIMATORS[which], Rounds(**sync), Scripted([_names(lost) for lost in losses]))
     except (PlanError, QuorumError, NodeLost):
         return
     np.testing.assert_allclose(got, ALONE[which], rtol=1e-12)
@@ -130,8 +105,8 @@ class Half(Sync):
     def ends(self) -> bool:
         return False
 
-    def next(self, history: Sequence[Outcome]) -> Round:
-        return Round(index=len(history), sample=0.5)
+    def next(self, last: Outcome | None) -> Round:
+        return Round(index=0 if last is None else last.round.index + 1, meeting=Meeting(sample=0.5))
 
 
 def test_so_is_a_sample_by_a_sync_of_one_s_own() -> None:
@@ -140,19 +115,19 @@ def test_so_is_a_sample_by_a_sync_of_one_s_own() -> None:
 
 
 def test_with_a_quorum_a_node_that_failed_is_asked_again() -> None:
-    got = fit(RobustScaler(), tk.rounds(quorum=2), Flaky([frozenset({1}), frozenset(), frozenset({0, 3})]))
+    got = fit(RobustScaler(), tk.rounds(quorum=2), Scripted([["node1"], [], ["node0", "node3"]]))
     np.testing.assert_array_equal(got, ALONE[2])
 
 
 def test_a_node_that_stays_away_is_named() -> None:
     with pytest.raises(QuorumError, match="1 of 5 nodes did not arrive, 3 rounds in a row") as caught:
-        fit(Ridge(), tk.rounds(quorum=2), Flaky([frozenset({1})] * 9))
+        fit(Ridge(), tk.rounds(quorum=2), Scripted([["node1"]] * 9))
     assert str(caught.value.cure) == "Start again when they are back, or leave them out of the data: 'node1'."
 
 
 def test_rows_that_are_refused_are_not_asked_for_again() -> None:
     with pytest.raises(DataError, match="as scripted"):
-        fit(Ridge(), tk.rounds(quorum=2), Flaky([frozenset({1})], DataError))
+        fit(Ridge(), tk.rounds(quorum=2), Scripted([["node1"]], DataError))
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,9 @@ from talkoot.testing.toys import Count, Walk
 @final
 @dataclass(frozen=True)
 class Sign(Transform):
-    """Signs only: readable one by one, but their sum is not what decode wants."""
+    """Signs only: their sum is not what decode wants."""
 
     additive: ClassVar[bool] = False
-    readable: ClassVar[bool] = True
     bias: ClassVar[Literal["exact", "unbiased", "biased"]] = "biased"
     stage: ClassVar[Stage] = Stage.CODEC
 
@@ -45,13 +44,29 @@ class Shift(Transform):
         return update, None
 
 
-def test_median_cannot_stand_behind_a_weight() -> None:
-    with pytest.raises(PlanError, match="reads each update by itself; it cannot stand behind Weigh"):
-        Plan(Walk(), chain=[weigh()], merge=Median(), sync=rounds(3))
+@final
+@dataclass(frozen=True)
+class Mask(Transform):
+    """Only the sum makes sense."""
+
+    sum_only: ClassVar[bool] = True
+    stage: ClassVar[Stage] = Stage.MASK
+
+    def encode(self, update: Update, state: None, ctx: Ctx) -> tuple[Update, None]:
+        return update, None
+
+    def decode(self, update: Update, state: None, ctx: Ctx) -> tuple[Update, None]:
+        return update, None
 
 
-def test_median_may_read_what_stays_readable() -> None:
-    assert Plan(Walk(), chain=[Sign()], merge=Median(), sync=rounds(3)).chain.links == (Sign(),)
+def test_median_cannot_stand_behind_a_mask() -> None:
+    with pytest.raises(PlanError, match=r"Median\(\) reads each update by itself; of Mask\(\) only the sum"):
+        Plan(Walk(), chain=[Mask()], merge=Median(), sync=rounds(3))
+
+
+@pytest.mark.parametrize("link", [Sign(), weigh()], ids=str)
+def test_median_reads_what_is_decoded(link: Transform) -> None:
+    assert Plan(Walk(), chain=[link], merge=Median(), sync=rounds(3)).chain.links == (link,)
 
 
 def test_a_sum_refuses_what_does_not_add() -> None:

@@ -1,21 +1,15 @@
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any, final
-
 import numpy as np
 import pytest
 
 from talkoot import Inline, Plan, rounds, shards, weigh
-from talkoot.core.engine import Emit, Engine, Nodes, ignore
-from talkoot.core.errors import NodeLost, QuorumError, TalkootError
-from talkoot.core.run import NodeState, run, work
-from talkoot.core.shard import Schema, Shard
-from talkoot.core.sync import Merged, Round
+from talkoot.core.errors import NodeLost, QuorumError
+from talkoot.core.run import run
+from talkoot.core.shard import Schema
 from talkoot.data.schema import agree
 from talkoot.data.shards import Shards
+from talkoot.testing.scripted import Scripted
 from talkoot.testing.toys import Count, Walk
 
 ROWS = np.arange(24.0).reshape(12, 2)
@@ -23,40 +17,6 @@ ROWS = np.arange(24.0).reshape(12, 2)
 
 def setup(nodes: int = 3) -> tuple[Schema, Shards]:
     return agree(shards(ROWS, nodes=nodes), Inline())
-
-
-@final
-@dataclass
-class Scripted(Engine):
-    """Fails the nodes that the script names in a round; else the reference."""
-
-    script: Sequence[Sequence[str]]
-    states: dict[str, NodeState] = field(default_factory=dict)
-
-    @contextmanager
-    def open(self, plan: Plan, shards: Mapping[str, Shard], emit: Emit = ignore) -> Iterator[Nodes]:
-        yield _ScriptedNodes(self, plan, shards)
-
-
-@final
-@dataclass
-class _ScriptedNodes(Nodes):
-    engine: Scripted
-    plan: Plan
-    shards: Mapping[str, Shard]
-
-    def round(self, rnd: Round, model: Any) -> Merged:
-        failed: dict[str, TalkootError] = {}
-        updates = {}
-        for node in rnd.cohort:
-            state = self.engine.states.get(node, NodeState())
-            if node in self.engine.script[rnd.index]:
-                failed[node] = NodeLost("scripted", node=node, step=f"round {rnd.index}")
-            else:
-                updates[node], self.engine.states[node] = work(
-                    self.plan, model, self.shards[node], state, rnd
-                )
-        return Merged(update=self.plan.merge.merge(updates), arrived=tuple(updates), failed=failed)
 
 
 def test_the_loop_ends_when_the_learner_is_done_and_keeps_the_last_point() -> None:
@@ -79,7 +39,7 @@ def test_walking_halfway_each_round() -> None:
 
 def test_without_a_quorum_the_first_failure_ends_the_run_by_name() -> None:
     schema, bound = setup()
-    with pytest.raises(NodeLost, match="node 'node1', round 1: scripted"):
+    with pytest.raises(NodeLost, match="node 'node1', round 1: as scripted"):
         run(Plan(Walk(), sync=rounds(3)), bound, Scripted([[], ["node1"], []]), schema=schema)
 
 

@@ -6,23 +6,23 @@ from hypothesis import strategies as st
 
 from talkoot import every, rounds
 from talkoot.core.errors import PlanError
-from talkoot.core.sync import Outcome, Round
+from talkoot.core.round import Meeting, Outcome, Round
 
 NAMES = tuple(f"site{i}" for i in range(10))
 
 
-def past(*committed: bool) -> list[Outcome]:
-    history: list[Outcome] = []
+def past(*committed: bool) -> Outcome | None:
+    last: Outcome | None = None
     for done in committed:
-        rnd = rounds().next(history)
+        rnd = rounds().next(last)
         assert rnd is not None
-        history.append(Outcome(round=rnd, arrived=(), failed={}, committed=done, metrics={}, seconds=0.0))
-    return history
+        last = Outcome(round=rnd, arrived=(), failed={}, committed=done, metrics={}, seconds=0.0)
+    return last
 
 
 def test_rounds_end_and_number_themselves() -> None:
     sync = rounds(2)
-    first, second = sync.next([]), sync.next(past(True))
+    first, second = sync.next(None), sync.next(past(True))
     assert first is not None
     assert second is not None
     assert (first.index, second.index) == (0, 1)
@@ -41,14 +41,14 @@ def test_rounds_that_did_not_count_are_named_to_the_nodes() -> None:
 
 @given(st.floats(0.05, 1.0), st.integers(0, 1000), st.integers(0, 50))
 def test_cohorts_are_a_function_of_seed_and_round(sample: float, seed: int, index: int) -> None:
-    chosen = Round(index=index, sample=sample).choose(NAMES, seed)
-    assert chosen == Round(index=index, sample=sample).choose(NAMES, seed)
+    chosen = Round(index=index, meeting=Meeting(sample=sample)).choose(NAMES, seed)
+    assert chosen == Round(index=index, meeting=Meeting(sample=sample)).choose(NAMES, seed)
     assert len(chosen) == max(1, round(sample * len(NAMES)))
     assert list(chosen) == sorted(set(chosen), key=NAMES.index)
 
 
 def test_every_node_is_asked_sooner_or_later() -> None:
-    asked = {node for i in range(60) for node in Round(index=i, sample=0.2).choose(NAMES, 0)}
+    asked = {node for i in range(60) for node in Round(index=i, meeting=Meeting(sample=0.2)).choose(NAMES, 0)}
     assert asked == set(NAMES)
 
 

@@ -42,11 +42,11 @@ class Probe(Learner):
     """Asks every node once.
 
     Args:
-        question: called with (model, shard, ctx) at the node; its answer is the update's leaves.
+        read: called with (model, shard, ctx) at the node; its answer is the update's leaves.
         ballast: travels with the model.
     """
 
-    question: Callable[[Said, Shard, Ctx], Mapping[str, Any]]
+    read: Callable[[Said, Shard, Ctx], Mapping[str, Any]]
     ballast: Any = None
     kind: ClassVar[Kind] = "bagged"
 
@@ -56,7 +56,7 @@ class Probe(Learner):
 
     def work(self, model: Said, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
         """Ask."""
-        return Update(values=self.question(model, shard, ctx), weight=1.0), None
+        return Update(values=self.read(model, shard, ctx), weight=1.0), None
 
     def merge(self) -> Merge:
         """Kept apart."""
@@ -83,7 +83,7 @@ def nodes(count: int, rows: int = 10) -> dict[str, ArrayShard]:
 
 def ask(
     engine: Engine,
-    question: Callable[[Said, Shard, Ctx], Mapping[str, Any]],
+    read: Callable[[Said, Shard, Ctx], Mapping[str, Any]],
     shards: Mapping[str, Shard] | None = None,
     ballast: Any = None,
 ) -> Any:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from probes import Probe, nodes
+from probes import nodes
 
-from talkoot.core.plan import Plan
 from talkoot.data.tables.arrays import ArrayShard
-from talkoot.engines.processes.placement import Placement, deal, setting
+from talkoot.engines.processes.placement import ShardPlacement, deal, setting
 
-PLAN = Plan(Probe(lambda model, shard, ctx: {}))
 SIZES = st.dictionaries(st.text(max_size=3), st.integers(0, 10**9), max_size=12)
 
 
@@ -34,11 +32,11 @@ def test_nodes_weigh_by_their_rows() -> None:
     shards = {
         name: ArrayShard(name=name, X=np.ones((rows, 2))) for name, rows in zip("abc", (3, 0, 9), strict=True)
     }
-    assert Placement.pack(PLAN, shards).sizes == {"a": 3, "b": 0, "c": 9}
+    assert ShardPlacement.pack(shards).sizes == {"a": 3, "b": 0, "c": 9}
 
 
 def test_small_arrays_travel_in_the_message_and_large_ones_beside_it() -> None:
-    placement = Placement.pack(PLAN, nodes(2, 10) | {"z": ArrayShard(name="z", X=np.ones((9000, 2)))})
-    _, nothing = placement.load(["a", "b"], {}, setting())
-    _, segments = placement.load(["b", "z"], {}, setting())
+    placement = ShardPlacement.pack(nodes(2, 10) | {"z": ArrayShard(name="z", X=np.ones((9000, 2)))})
+    _, nothing = placement.load(["a", "b"], setting())
+    _, segments = placement.load(["b", "z"], setting())
     assert (len(nothing), len(segments)) == (0, 1)

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 from talkoot.core.plan import Plan
-from talkoot.core.sync import Round
+from talkoot.core.round import Round
 from talkoot.data.schema import agree
 from talkoot.data.shards import shards
 from talkoot.engines.inline import Inline
 from talkoot.engines.processes import wire
 from talkoot.engines.processes.heartbeat import Heartbeat
 from talkoot.engines.processes.host import Host
-from talkoot.engines.processes.messages import Ask, Load, Setting
+from talkoot.engines.processes.messages import Load, PlacePlan, RoundRequest, Setting
 from talkoot.testing.toys import Count
 
 
@@ -36,10 +36,11 @@ def test_a_module_that_is_missing_is_named_with_the_cure(
     nothing = wire.dump({}).stream, ()
     host = Host(pack=lambda answer: answer)
     host.setting = here  # it has taken it
-    host.take(Load(setting=here, plan=(packed.stream, ()), shards={}, states=nothing, segments=0), [])
+    host.load(Load(setting=here, shards={}, segments=0), [])
+    host.place(PlacePlan(pair=(packed.stream, ()), states=nothing, segments=0), [])
     page = Heartbeat.make()
     answers: list[Any] = [
-        *host.round(Ask(nodes=("a",), round=0, apart=True), lambda: (Round(index=0), None), page)
+        *host.round(RoundRequest(nodes=("a",), round=0, apart=True), lambda: (Round(index=0), None), page)
     ]
     page.close()
     error = answers[0].failed["a"]
@@ -54,7 +55,9 @@ def test_a_node_is_at_work_no_more_once_its_answer_is_out() -> None:
     host = Host(pack=lambda answer: answer, plan=plan, shards=dict(bound))
     page = Heartbeat.make()
     model = plan.learner.init(schema, np.random.default_rng(0))
-    rounds = host.round(Ask(nodes=("a", "b"), round=0, apart=True), lambda: (Round(index=0), model), page)
+    rounds = host.round(
+        RoundRequest(nodes=("a", "b"), round=0, apart=True), lambda: (Round(index=0), model), page
+    )
     seen = [(answer.nodes, page.node) for answer in rounds]
     page.close()
     assert seen == [(("a",), None), (("b",), None)]

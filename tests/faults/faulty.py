@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
@@ -18,8 +18,9 @@ from talkoot.core.context import Ctx
 from talkoot.core.errors import DataError
 from talkoot.core.learner import Kind, Learner
 from talkoot.core.outer import Add, Outer
+from talkoot.core.round import Outcome, Round
 from talkoot.core.shard import Schema, Shard
-from talkoot.core.sync import Outcome, Round, Rounds, Sync
+from talkoot.core.sync import Rounds, Sync
 from talkoot.core.update import Update
 from talkoot.data.tables.arrays import ArrayShard
 
@@ -51,11 +52,12 @@ class Hurried(Sync):
     grace: float | None = None
     ends: ClassVar[bool] = True
 
-    def next(self, history: Sequence[Outcome]) -> Round | None:
+    def next(self, last: Outcome | None) -> Round | None:
         """The next round, with or without the deadline."""
-        hurry = self.deadline if len(history) == self.hurried else None
+        index = 0 if last is None else last.round.index + 1
+        hurry = self.deadline if index == self.hurried else None
         rounds = Rounds(limit=self.limit, quorum=self.quorum, grace=self.grace, deadline=hurry)
-        return rounds.next(history)
+        return rounds.next(last)
 
 
 class Odd(Exception):

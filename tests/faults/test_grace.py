@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, final
@@ -18,8 +18,9 @@ from patience import patient
 from talkoot.core.engine import Emit, Run, ignore
 from talkoot.core.errors import PlanError
 from talkoot.core.plan import Plan
+from talkoot.core.round import Outcome, Round
 from talkoot.core.run import run
-from talkoot.core.sync import Outcome, Round, Rounds, Sync, every
+from talkoot.core.sync import Rounds, Sync, every
 from talkoot.engines.local import Local
 from talkoot.engines.processes.pool import DEEP
 from talkoot.guards.weigh import weigh
@@ -65,10 +66,10 @@ class Until(Sync):
     node: str
     ends: ClassVar[bool] = True
 
-    def next(self, history: Sequence[Outcome]) -> Round | None:
+    def next(self, last: Outcome | None) -> Round | None:
         """The next one."""
-        came = any(self.node in outcome.arrived for outcome in history)
-        return None if came else Rounds(quorum=2, grace=0.2).next(history)
+        came = last is not None and self.node in last.arrived
+        return None if came else Rounds(quorum=2, grace=0.2).next(last)
 
 
 def pid(folder: Path, node: str) -> int:

@@ -2,51 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any, final
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 from faulty import SCHEMA, Faulty, sites
 
-from talkoot.core.engine import Emit, Engine, Nodes, Run, ignore
+from talkoot.core.engine import Run
 from talkoot.core.errors import NodeLost, QuorumError
 from talkoot.core.plan import Plan
-from talkoot.core.run import NodeState, run, work
-from talkoot.core.shard import Shard
-from talkoot.core.sync import Merged, Round, Rounds
-
-
-@final
-@dataclass(eq=False)
-class Scripted(Engine, Nodes):
-    """An engine whose nodes fail as scripted: for each round the nodes that are lost."""
-
-    script: Sequence[str]
-    states: dict[str, NodeState] = field(default_factory=dict)
-
-    @contextmanager
-    def open(self, plan: Plan, shards: Mapping[str, Shard], emit: Emit = ignore) -> Iterator[Nodes]:
-        self.plan, self.shards = plan, shards
-        yield self
-
-    def round(self, rnd: Round, model: Any) -> Merged:
-        lost = self.script[rnd.index].split()
-        failed = {node: NodeLost("as scripted", node=node, step=f"round {rnd.index}") for node in lost}
-        updates = {}
-        for node in rnd.cohort:
-            state = self.states.get(node, NodeState())
-            update, self.states[node] = work(self.plan, model, self.shards[node], state, rnd)
-            if node not in lost:
-                updates[node] = update
-        return Merged(update=self.plan.merge.merge(updates), arrived=tuple(updates), failed=failed)
+from talkoot.core.run import run
+from talkoot.core.sync import Rounds
+from talkoot.testing.scripted import Scripted
 
 
 def go(script: Sequence[str], **sync: Any) -> Run:
     plan = Plan(Faulty(), sync=Rounds(**{"limit": len(script), **sync}))
-    return run(plan, sites(3), Scripted(script), schema=SCHEMA)
+    return run(plan, sites(3), Scripted([lost.split() for lost in script]), schema=SCHEMA)
 
 
 def test_without_a_quorum_the_first_failure_ends_the_run() -> None:

@@ -137,7 +137,7 @@ def test_between_meetings_too(rank: int, tmp_path: Path) -> None:
     assert [outcome.round.index for outcome in got.history] == list(range(32))
     assert got.history[-1].metrics["loss"] < 0.6 < got.history[0].metrics["loss"]
     (note,) = strike.of("note")
-    assert "without what it had kept there (such as its optimizer's momentum)" in note["text"]
+    assert "without their own state there (such as an optimizer's momentum)" in note["text"]
     assert set(note["nodes"]) == ({"node1"} if rank else {"node0", "node1"}), "the others move up"
 
 

@@ -14,9 +14,9 @@ from talkoot.core.context import Ctx
 from talkoot.core.engine import Run
 from talkoot.core.learner import Kind, Learner
 from talkoot.core.outer import Outer
+from talkoot.core.round import Round
 from talkoot.core.run import NodeState, run, work
 from talkoot.core.shard import Schema, Shard
-from talkoot.core.sync import Round
 from talkoot.data.schema import agree
 from talkoot.guards.codec import Codec
 from talkoot.guards.quantize import quantize

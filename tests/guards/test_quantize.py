@@ -150,7 +150,9 @@ def test_robust_merges_read_a_quantised_update_by_itself() -> None:
     said = {
         n: sent(quantize(), v * np.linspace(0, 1, 256))[0] for n, v in zip("abc", (1, 2, 900), strict=True)
     }
-    np.testing.assert_allclose(plan.merge.merge(said).values["w"], 2 * np.linspace(0, 1, 256), atol=1 / 127)
+    np.testing.assert_allclose(
+        plan.merge.merge(said)[0].values["w"], 2 * np.linspace(0, 1, 256), atol=1 / 127
+    )
 
 
 def test_exact_learners_refuse_it() -> None:

@@ -37,5 +37,5 @@ def test_gathered_updates_are_told_apart() -> None:
     from talkoot import Update
 
     one = Update(values={"n": np.ones(1)}, weight=1.0)
-    split = Gather.split(Gather().merge({"a": one, "b": one}))
+    split = Gather.split(Gather().merge({"a": one, "b": one})[0])
     assert sorted(split) == ["a", "b"]

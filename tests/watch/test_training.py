@@ -111,8 +111,8 @@ def test_rounds_are_what_is_counted_where_nodes_meet_now_and_then() -> None:
 class Advised(Engine):
     """As Inline, which advises."""
 
-    def open(self, plan: Plan, shards: Mapping[str, Shard], emit: Emit = ignore) -> Any:
-        return tk.Inline().open(plan, shards, emit)
+    def open(self, shards: Mapping[str, Shard], emit: Emit = ignore) -> Any:
+        return tk.Inline().open(shards, emit)
 
     def lower(
         self, plan: Plan, shards: Mapping[str, Shard], schema: Schema, emit: Emit = ignore

@@ -18,8 +18,9 @@ from talkoot.core.errors import DataError
 from talkoot.core.learner import Learner
 from talkoot.core.outer import Outer
 from talkoot.core.plan import Plan
+from talkoot.core.round import Outcome
 from talkoot.core.shard import Schema
-from talkoot.core.sync import Outcome, Sync
+from talkoot.core.sync import Sync
 from talkoot.core.transform import Transform
 from talkoot.data.loading.generators import put_back, start_seed, turn
 from talkoot.data.samples.samples import samples
@@ -184,7 +185,7 @@ class Fit:
     def _counted(self) -> str:
         """Its rounds; or its steps where nodes met at each, of which history may hold some only."""
         told = len(self.history)
-        if told and (last := self.history[-1].round).gradient:
+        if told and (last := self.history[-1].round).work.gradient:
             return f"{max(told, last.index)} steps"
         return f"{told} rounds"
 

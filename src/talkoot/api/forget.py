@@ -14,9 +14,9 @@ from talkoot.api.job import Job, told, without
 from talkoot.api.watching import watched
 from talkoot.core.engine import Emit, Run, ignore
 from talkoot.core.errors import DataError, NotInvertible
+from talkoot.core.round import Round
 from talkoot.core.run import is_committed
 from talkoot.core.shard import Schema, Shard
-from talkoot.core.sync import Round
 from talkoot.core.update import Leaf, Update
 from talkoot.data.schema import facts
 from talkoot.data.shards import Shards
@@ -103,8 +103,9 @@ def subtracted(run: Run, job: Job, shard: Shard, emit: Emit = ignore) -> Run | N
     if not (plan.learner.closed and sums and heard and shard.name in heard[-1]) or plan.chain.links:
         return None
     rnd = Round(index=len(run.history), cohort=(shard.name,))
-    with job.engine.open(plan, {shard.name: shard}, emit) as nodes:
-        merged = nodes.round(rnd, run.point)
+    with job.engine.open({shard.name: shard}, emit) as nodes:
+        nodes.place(plan)
+        merged = nodes.round(rnd, plan.learner.question(run.point))
     is_committed(rnd, merged)
     rest = run.update - merged.update
     if _worn(run.update, rest):

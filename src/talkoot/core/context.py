@@ -3,10 +3,35 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
-from typing import final
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, final
 
 import numpy as np
+
+Board = Mapping[str, Mapping[str, Mapping[str, Any]]]  # phase -> node -> what it sent, by name
+_TO = "to:"
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LocalWork:
+    """What a node does before it answers.
+
+    Args:
+        steps: inner steps, where the sync counts in steps.
+        seconds: time, where the sync counts in seconds.
+        gradient: the gradient of one step is wanted, not a difference.
+        delay: inner steps that the node goes on with while its update is on its way.
+        fragments: the model is exchanged in that many parts, one a round in turn.
+    """
+
+    steps: int | None = None
+    seconds: float | None = None
+    gradient: bool = False
+    delay: int = 0
+    fragments: int = 1
 
 
 @final
@@ -17,24 +42,40 @@ class Ctx:
     Args:
         round: index of the round, from 0.
         node: the node's name; empty where the server functions run.
-        cohort: names of all nodes asked in this round.
+        cohort: names of all nodes that take part in this round.
         seed: the run's seed.
-        steps: inner steps asked of the node between two merges, if the sync says so.
-        seconds: time asked of the node between two merges, if the sync says so.
-        gradient: the node is asked for the gradient of one step, not for a difference.
-        delay: inner steps that the node goes on with while its update is on its way.
-        fragments: the model is exchanged in that many parts, one a round in turn.
+        work: what the node does before it answers.
+        board: what the phases of this round have brought so far: phase -> node -> arrays by name. Names
+            made by `addressed` are shown to their node alone, and there without the address.
     """
 
     round: int = 0
     node: str = ""
     cohort: tuple[str, ...] = ()
     seed: int = 0
-    steps: int | None = None
-    seconds: float | None = None
-    gradient: bool = False
-    delay: int = 0
-    fragments: int = 1
+    work: LocalWork = field(default_factory=LocalWork)
+    board: Board = field(default_factory=dict)
+
+    def posted(self, phase: str) -> dict[str, dict[str, Any]]:
+        """What each node sent in a phase of this round, as far as this node may read it.
+
+        >>> board = {"keys": {"a": {"public": 1, addressed("b", "share"): 2, addressed("c", "share"): 3}}}
+        >>> Ctx(node="b", board=board).posted("keys")
+        {'a': {'public': 1, 'share': 2}}
+        """
+        mine = addressed(self.node, "")
+        return {
+            sender: {
+                name.removeprefix(mine): value
+                for name, value in values.items()
+                if name.startswith(mine) or not name.startswith(_TO)
+            }
+            for sender, values in self.board.get(phase, {}).items()
+        }
+
+    def secret(self, size: int = 32) -> bytes:
+        """Random bytes from the operating system, which do not follow from the seed."""
+        return secrets.token_bytes(size)
 
     def rng(self, stream: str) -> np.random.Generator:
         """A random generator of its own for each (seed, round, node, stream).
@@ -50,3 +91,8 @@ def stream_rng(*key: object) -> np.random.Generator:
     """A generator that is a function of `key` alone, the same on every machine."""
     digest = hashlib.sha256(repr(key).encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:16], "little"))
+
+
+def addressed(node: str, name: str) -> str:
+    """The name of an array on the board that only `node` may read."""
+    return f"{_TO}{len(node)}:{node}/{name}"

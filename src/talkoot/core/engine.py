@@ -9,15 +9,17 @@ from dataclasses import dataclass, field
 from typing import Any, final
 
 from talkoot.core.plan import Plan
+from talkoot.core.round import Merged, Outcome, Round
 from talkoot.core.shard import Schema, Shard
-from talkoot.core.sync import Merged, Outcome, Round
 from talkoot.core.update import Update
 
 Emit = Callable[[str, Mapping[str, Any]], None]  # (name of the event, its facts)
+View = Callable[[Shard], Shard]  # how a node looks at its shard
+HISTORY = 10_000  # rounds that are remembered
 
 
 def ignore(event: str, facts: Mapping[str, Any]) -> None:
-    """A listener that hears nothing."""
+    """Drop an event."""
     del event, facts
 
 
@@ -29,18 +31,30 @@ class Progress:
     Args:
         model: the model.
         outer: the outer step's state.
-        chain: the decoding chain's state.
+        chain: the decoding chain's state; where updates are decoded one by one, by node.
+        merge: what the merge remembers.
         point: the model at which the last round that counted was evaluated.
         update: what that round merged, decoded.
-        history: every round.
+        history: the last HISTORY rounds.
     """
 
     model: Any
     outer: Any
     chain: Any = None
+    merge: Any = None
     point: Any = None
     update: Update = field(default_factory=Update)
     history: tuple[Outcome, ...] = ()
+
+    @property
+    def last(self) -> Outcome | None:
+        """The last round."""
+        return self.history[-1] if self.history else None
+
+    @property
+    def rounds(self) -> int:
+        """How many rounds there were."""
+        return self.history[-1].round.index + 1 if self.history else 0
 
 
 @final
@@ -54,7 +68,7 @@ class Run:
         model: the final model; ``plan.learner.finish(model)`` is the object users want.
         point: the model at which the last round that counted was evaluated.
         update: what that round merged, decoded.
-        history: every round.
+        history: the last HISTORY rounds.
     """
 
     plan: Plan
@@ -66,22 +80,43 @@ class Run:
 
 
 class Nodes(ABC):
-    """Nodes that hold their shards and know the plan."""
+    """Nodes that hold their shards, and know what is placed on them."""
+
+    @property
+    @abstractmethod
+    def names(self) -> tuple[str, ...]:
+        """The nodes, in their order."""
+
+    @abstractmethod
+    def place(self, plan: Plan, view: View | None = None) -> None:
+        """What to do from now on. Nodes forget what they did before.
+
+        Args:
+            plan: the plan.
+            view: how each node looks at its shard; as it is by default.
+
+        Raises:
+            PlanError: the plan cannot go to the nodes.
+        """
 
     def resume(self, progress: Progress) -> Progress:
         """Where to go on from: `progress`, unless the nodes know of more than that."""
         return progress
 
-    def keep(self, progress: Progress) -> None:
-        """Hear where the run stands after each round, for those who come later."""
+    def record(self, progress: Progress) -> None:
+        """Take note of where the run stands after each round, for those who come later."""
         del progress
 
     @abstractmethod
-    def round(self, rnd: Round, model: Any) -> Merged:
-        """Each node of the round's cohort works and encodes; all that arrives is merged.
+    def round(self, rnd: Round, question: Any) -> Merged:
+        """Each node of the round's cohort works and encodes; what arrives is added, or kept apart.
 
         A node that fails is reported in ``Merged.failed``, never raised: whether the round counts is for
         the loop to say.
+
+        Args:
+            rnd: the round.
+            question: what nodes must know of the model; see `Learner.question`.
         """
 
 
@@ -94,10 +129,8 @@ class Engine(ABC):
         return True
 
     @abstractmethod
-    def open(
-        self, plan: Plan, shards: Mapping[str, Shard], emit: Emit = ignore
-    ) -> AbstractContextManager[Nodes]:
-        """Place the plan and the shards once; on exit leave nothing behind."""
+    def open(self, shards: Mapping[str, Shard], emit: Emit = ignore) -> AbstractContextManager[Nodes]:
+        """Nodes with their shards, for any number of plans; on exit nothing is left behind."""
 
     def lower(
         self, plan: Plan, shards: Mapping[str, Shard], schema: Schema, emit: Emit = ignore

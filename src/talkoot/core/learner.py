@@ -73,12 +73,21 @@ class Learner(ABC):
     def init(self, schema: Schema, rng: np.random.Generator) -> Any:
         """The model that every node starts from."""
 
+    def question(self, model: Any) -> Any:
+        """What nodes must know of the model in this round: the model, unless less will do."""
+        return model
+
     @abstractmethod
     def work(self, model: Any, local: Any, shard: Shard, ctx: Ctx) -> tuple[Update, Any]:
-        """On a node: read the shard, return what it says and the node's own state.
+        """At a node: read the shard; return an update and the node's own state.
 
-        A shard without rows gives ``Update()``, never an error. `local` is None in a node's first round
-        and never leaves the node.
+        A shard without rows gives ``Update()``, never an error.
+
+        Args:
+            model: what `question` made of the model.
+            local: the node's own state; None in its first round.
+            shard: its rows.
+            ctx: the round.
         """
 
     def overlap(self, local: Any, shard: Shard, ctx: Ctx) -> Any:
@@ -93,6 +102,10 @@ class Learner(ABC):
     def carries(self, local: Any) -> bool:
         """Whether the next round would be another one without a node's own state."""
         return local is not None
+
+    def portable(self, local: Any) -> Any:
+        """What of a node's own state another worker needs to go on with it; None if it starts without."""
+        return local
 
     @abstractmethod
     def outer(self) -> Outer:

@@ -17,15 +17,20 @@ class Merge(ABC):
     """Many updates into one.
 
     Class attributes:
-        needs: "sum": partial sums suffice, so engines add as updates arrive; "each": all updates of a
-            round must lie side by side.
+        needs: "sum": engines add as updates arrive, and the sum is decoded; "each": every update is
+            decoded by itself, and then merged.
     """
 
     needs: ClassVar[Literal["sum", "each"]]
 
     @abstractmethod
-    def merge(self, updates: Mapping[str, Update]) -> Update:
-        """The merged update of the nodes by name; ``Update()`` when none arrived."""
+    def merge(self, updates: Mapping[str, Update], state: Any = None) -> tuple[Update, Any]:
+        """The merged update of the nodes by name, and what the rule remembers for the next round.
+
+        Args:
+            updates: node -> its update, decoded; without any the merge is ``Update()``.
+            state: what the rule remembers; None in the first round.
+        """
 
 
 @final
@@ -34,15 +39,15 @@ class Sum(Merge):
     """Each leaf merged by its kind: added, the least, the greatest, the union, the joint sketch.
 
     >>> one = Update(values={"n": np.array([1.0])})
-    >>> Sum().merge({"a": one, "b": one}).values["n"].tolist()
+    >>> Sum().merge({"a": one, "b": one})[0].values["n"].tolist()
     [2.0]
     """
 
     needs: ClassVar[Literal["sum", "each"]] = "sum"
 
-    def merge(self, updates: Mapping[str, Update]) -> Update:
+    def merge(self, updates: Mapping[str, Update], state: None = None) -> tuple[Update, None]:
         """Add all."""
-        return total(updates.values())
+        return total(updates.values()), state
 
 
 @final
@@ -51,19 +56,20 @@ class Gather(Merge):
     """Keep updates apart: each leaf under ``"node/name"``. For inventories, such as a data contract.
 
     >>> one = Update(values={"n": np.array([1.0])})
-    >>> sorted(Gather().merge({"a": one, "b": one}).values)
+    >>> sorted(Gather().merge({"a": one, "b": one})[0].values)
     ['a/n', 'b/n']
     """
 
     needs: ClassVar[Literal["sum", "each"]] = "each"
 
-    def merge(self, updates: Mapping[str, Update]) -> Update:
+    def merge(self, updates: Mapping[str, Update], state: None = None) -> tuple[Update, None]:
         """Prefix every leaf with its node's name."""
-        return Update(
+        together = Update(
             values={f"{node}/{k}": v for node, u in updates.items() for k, v in u.values.items()},
             weight=sum(u.weight for u in updates.values()),
             kinds={f"{node}/{k}": kind for node, u in updates.items() for k, kind in u.kinds.items()},
         )
+        return together, state
 
     @staticmethod
     def split(update: Update) -> dict[str, dict[str, Any]]:
@@ -80,16 +86,16 @@ class Gather(Merge):
 class Median(Merge):
     """The coordinate-wise median of the nodes: half of them may lie. Source: arXiv:1803.01498.
 
-    >>> said = {n: Update(values={"w": np.array([v])}) for n, v in zip("abc", (1.0, 2.0, 900.0))}
-    >>> Median().merge(said).values["w"].tolist()
+    >>> votes = {n: Update(values={"w": np.array([v])}) for n, v in zip("abc", (1.0, 2.0, 900.0))}
+    >>> Median().merge(votes)[0].values["w"].tolist()
     [2.0]
     """
 
     needs: ClassVar[Literal["sum", "each"]] = "each"
 
-    def merge(self, updates: Mapping[str, Update]) -> Update:
-        """The median of every number; a node that sent no such leaf has no voice in it."""
-        return _stacked(updates, lambda votes: np.median(votes, axis=0))
+    def merge(self, updates: Mapping[str, Update], state: None = None) -> tuple[Update, None]:
+        """The median of every number; a node that sent no such leaf has no vote in it."""
+        return _stacked(updates, lambda votes: np.median(votes, axis=0)), state
 
 
 @final
@@ -100,8 +106,8 @@ class TrimmedMean(Merge):
     Args:
         cut: share of nodes cut at each end, 0 <= cut < 0.5; rounded down to whole nodes.
 
-    >>> said = {n: Update(values={"w": np.array([v])}) for n, v in zip("abcd", (1.0, 2.0, 4.0, 900.0))}
-    >>> TrimmedMean(0.25).merge(said).values["w"].tolist()
+    >>> votes = {n: Update(values={"w": np.array([v])}) for n, v in zip("abcd", (1.0, 2.0, 4.0, 900.0))}
+    >>> TrimmedMean(0.25).merge(votes)[0].values["w"].tolist()
     [3.0]
     """
 
@@ -112,24 +118,22 @@ class TrimmedMean(Merge):
         if not 0 <= self.cut < 0.5:
             raise PlanError(f"TrimmedMean(cut={self.cut}) would cut every node", cure="Take 0 <= cut < 0.5.")
 
-    def merge(self, updates: Mapping[str, Update]) -> Update:
+    def merge(self, updates: Mapping[str, Update], state: None = None) -> tuple[Update, None]:
         """The mean of what is left of every number after the cut."""
-        return _stacked(updates, self._mean)
+        return _stacked(updates, self._mean), state
 
     def _mean(self, votes: np.ndarray) -> np.ndarray:
         cut = int(self.cut * len(votes))
-        kept = np.sort(votes, axis=0)[cut : len(votes) - cut]
-        return np.asarray(kept.mean(axis=0))
+        return np.asarray(np.sort(votes, axis=0)[cut : len(votes) - cut].mean(axis=0))
 
 
 def _stacked(updates: Mapping[str, Update], rule: Callable[[np.ndarray], np.ndarray]) -> Update:
-    said = list(updates.values())
-    for update in said:
+    for update in updates.values():
         for name in update.kinds:
             if update.kind(name) is not Leaf.SUM:
                 raise PlanError(
                     f"leaf {name!r} merges by {update.kind(name).value}; a robust merge reads numbers"
                 )
-    names = dict.fromkeys(name for update in said for name in update.values)
-    values = {k: rule(np.stack([u.values[k] for u in said if k in u.values])) for k in names}
-    return Update(values=values, weight=sum(u.weight for u in said))
+    names = dict.fromkeys(name for update in updates.values() for name in update.values)
+    values = {k: rule(np.stack([u.values[k] for u in updates.values() if k in u.values])) for k in names}
+    return Update(values=values, weight=sum(u.weight for u in updates.values()))

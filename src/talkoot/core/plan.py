@@ -42,10 +42,10 @@ class Plan:
     outer    Nesterov(lr=0.7, momentum=0.9)
     sync     Rounds(limit=20, ...)
     seed     0
-    >>> tk.Plan(Walk(), chain=[tk.weigh("rows")], merge=tk.Median(), sync=tk.rounds(20))
+    >>> tk.Plan(Walk(), chain=[tk.quantize("int8"), tk.weigh("rows")], sync=tk.rounds(20))
     Traceback (most recent call last):
         ...
-    talkoot.core.errors.PlanError: Median() reads each update by itself; it cannot stand behind ...
+    talkoot.core.errors.PlanError: Weigh(by='rows') cannot stand behind Quantize(...
     """
 
     learner: Learner
@@ -78,9 +78,9 @@ class Plan:
     def _check(self) -> None:
         if self.merge.needs == "each":
             for link in self.chain:
-                if not link.readable:
+                if link.sum_only:
                     raise PlanError(
-                        f"{self.merge} reads each update by itself; it cannot stand behind {link}",
+                        f"{self.merge} reads each update by itself; of {link} only the sum can be read",
                         cure="Take Sum(), or leave the transform out.",
                     )
         elif not self.chain.additive:

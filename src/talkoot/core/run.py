@@ -4,50 +4,78 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, final
 
-from talkoot.core.context import stream_rng
-from talkoot.core.engine import Emit, Engine, Nodes, Progress, Run, ignore
+from talkoot.core.context import Ctx, stream_rng
+from talkoot.core.engine import HISTORY, Emit, Engine, Nodes, Progress, Run, View, ignore
 from talkoot.core.errors import DataError, NodeFailed, PlanError, QuorumError, TalkootError
 from talkoot.core.plan import Plan
+from talkoot.core.round import UPDATE, Merged, Outcome, Round
 from talkoot.core.shard import Schema, Shard
-from talkoot.core.sync import Merged, Outcome, Round
 from talkoot.core.update import METRIC, Update
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class NodeState:
-    """What a node keeps for itself: (learner's, chain's) state now, and before its last round."""
+    """A node's own state: (learner's, chain's) now, and before its last round."""
 
     now: tuple[Any, Any] = (None, None)
     before: tuple[Any, Any] = (None, None)
     round: int = -1
 
+    def portable(self, plan: Plan) -> NodeState | None:
+        """What of it another worker needs; None if that one starts without."""
+        pairs = [(plan.learner.portable(local), local, chain) for local, chain in (self.now, self.before)]
+        if any(sent is None and local is not None for sent, local, _ in pairs):
+            return None
+        now, before = ((sent, chain) for sent, _, chain in pairs)
+        held = any(
+            sent is not None or any(link is not None for link in chain or ()) for sent, chain in (now, before)
+        )
+        return NodeState(now=now, before=before, round=self.round) if held else None
 
-def work(plan: Plan, model: Any, shard: Shard, state: NodeState, rnd: Round) -> tuple[Update, NodeState]:
-    """One node, one round: work, encode, go on meanwhile. Every engine calls this, or its two halves."""
-    update, state = contribute(plan, model, shard, state, rnd)
+
+def work(plan: Plan, question: Any, shard: Shard, state: NodeState, rnd: Round) -> tuple[Update, NodeState]:
+    """One node, one round: work, encode, go on. Every engine calls this, or its two halves."""
+    update, state = contribute(plan, question, shard, state, rnd)
     return update, overlap(plan, shard, state, rnd)
 
 
 def contribute(
-    plan: Plan, model: Any, shard: Shard, state: NodeState, rnd: Round
+    plan: Plan, question: Any, shard: Shard, state: NodeState, rnd: Round
 ) -> tuple[Update, NodeState]:
-    """The first half of a node's round: work, then encode."""
+    """The first half of a node's round: work, then encode; or its answer in a phase of the chain."""
     start = state.before if state.round in rnd.dropped else state.now
+    before = state.before if state.round == rnd.index else start  # where the phases of one round began
     ctx = rnd.ctx(shard.name, plan.seed)
-    update, local = plan.learner.work(model, start[0], shard, ctx)
-    update, chain = plan.chain.encode(update, start[1], ctx)
-    return update, NodeState(now=(local, chain), before=start, round=rnd.index)
+    local = start[0]
+    if rnd.phase == UPDATE:
+        update, local = plan.learner.work(question, local, shard, ctx)
+        update, chain = plan.chain.encode(update, start[1], ctx)
+    else:
+        update, chain = plan.chain.answer(rnd.phase, start[1], ctx)
+    return update, NodeState(now=(local, chain), before=before, round=rnd.index)
 
 
 def overlap(plan: Plan, shard: Shard, state: NodeState, rnd: Round) -> NodeState:
     """The second half: what the node goes on with while its update is on its way."""
+    if rnd.phase != UPDATE:
+        return state
     local = plan.learner.overlap(state.now[0], shard, rnd.ctx(shard.name, plan.seed))
     return replace(state, now=(local, state.now[1]))
+
+
+def restarted(plan: Plan, before: NodeState | None, after: NodeState, rnd: Round) -> bool:
+    """Whether a node did a later round without its own state of earlier ones, and that matters."""
+    local, chain = after.now
+    if before is not None or not rnd.index or local is None or plan.learner.portable(local) is not None:
+        return False
+    if rnd.work.delay or rnd.work.seconds is not None:  # it had gone on by itself
+        return True
+    return plan.learner.carries(local) or any(link is not None for link in chain or ())
 
 
 def run(
@@ -56,37 +84,65 @@ def run(
     engine: Engine,
     *,
     schema: Schema,
+    view: View | None = None,
     emit: Emit = ignore,
     model: Any = None,
 ) -> Run:
-    """Run a plan to its end.
+    """Run a plan to its end, on an engine that is opened for it alone.
 
     Args:
         plan: what to do.
         shards: each node's rows by the node's name.
         engine: where the nodes are.
         schema: what the nodes agreed on before.
-        emit: hears of every round.
+        view: how each node looks at its shard; as it is by default.
+        emit: called after every round.
         model: where to start, instead of the learner's own start.
 
     Raises:
         TalkootError: a node failed in a round that needs all of them, or a quorum was missed.
         PlanError: the rounds ended before a learner whose answer is exact had it.
     """
-    if model is None and (done := engine.lower(plan, shards, schema, emit)) is not None:
+    if model is None and view is None and (done := engine.lower(plan, shards, schema, emit)) is not None:
         return done
+    with engine.open(shards, emit) as nodes:
+        return run_on(nodes, plan, schema=schema, view=view, emit=emit, model=model)
+
+
+def run_on(
+    nodes: Nodes,
+    plan: Plan,
+    *,
+    schema: Schema,
+    view: View | None = None,
+    among: Sequence[str] | None = None,
+    emit: Emit = ignore,
+    model: Any = None,
+) -> Run:
+    """Run a plan to its end on nodes that are there already; as `run` besides.
+
+    Args:
+        nodes: the nodes.
+        plan: what to do.
+        schema: what they agreed on.
+        view: how each looks at its shard.
+        among: the nodes that take part; all by default.
+        emit: called after every round.
+        model: where to start.
+    """
+    nodes.place(plan, view)
+    names = nodes.names if among is None else tuple(name for name in nodes.names if name in set(among))
     model = plan.learner.init(schema, stream_rng(plan.seed, "init")) if model is None else model
     most = plan.learner.limit(schema, plan.sync)
-    with engine.open(plan, shards, emit) as nodes:
-        now = nodes.resume(Progress(model=model, outer=plan.outer.init(model), point=model))
-        while not plan.outer.done(now.outer) and len(now.history) != most:
-            if (rnd := plan.sync.next(now.history)) is None:
-                break
-            now, merged = run_round(plan, _addressed(plan, rnd, tuple(shards)), nodes, now)
-            emit("round", _facts(now.history[-1], merged))
-            nodes.keep(now)
+    now = nodes.resume(Progress(model=model, outer=plan.outer.init(model), point=model))
+    while not plan.outer.done(now.outer) and now.rounds != most:
+        if (rnd := plan.sync.next(now.last)) is None:
+            break
+        now, merged = run_round(plan, _addressed(plan, rnd, names), nodes, now)
+        emit("round", _facts(now.history[-1], merged))
+        nodes.record(now)
     if plan.learner.needs_all and plan.outer.ends and not plan.outer.done(now.outer):
-        raise _unfinished(plan, len(now.history))
+        raise _unfinished(plan, now.rounds)
     return Run(plan, schema, now.model, now.point, now.update, now.history)
 
 
@@ -101,7 +157,8 @@ def _addressed(plan: Plan, rnd: Round, nodes: tuple[str, ...]) -> Round:
             f"{plan.sync} asks {len(cohort)} of {len(nodes)}",
             cure="Take a sync that asks all nodes, such as tk.rounds().",
         )
-    return replace(rnd, cohort=cohort, quorum=None if rnd.quorum is None else len(cohort))
+    quorum = None if rnd.meeting.quorum is None else len(cohort)
+    return replace(rnd, cohort=cohort, meeting=replace(rnd.meeting, quorum=quorum))
 
 
 def _unfinished(plan: Plan, rounds: int) -> PlanError:
@@ -112,24 +169,58 @@ def _unfinished(plan: Plan, rounds: int) -> PlanError:
 
 
 def run_round(plan: Plan, rnd: Round, nodes: Nodes, now: Progress) -> tuple[Progress, Merged]:
-    """One round, and where the run stands after it."""
+    """One round with its phases, and where the run stands after it."""
     began = time.perf_counter()
-    merged = nodes.round(rnd, now.model)
+    rnd, merged = _held(plan, rnd, nodes, plan.learner.question(now.model))
     committed = is_committed(rnd, merged, needs_all=plan.learner.needs_all)
     after = now
     if committed:
-        update, chain = plan.chain.decode(merged.update, now.chain, rnd.ctx("", plan.seed))
+        update, chain, merge = _decoded(plan, merged, now, rnd.ctx("", plan.seed))
         model, outer = plan.outer.apply(now.model, update, now.outer)
-        after = replace(now, model=model, outer=outer, chain=chain, point=now.model, update=update)
+        after = replace(
+            now, model=model, outer=outer, chain=chain, merge=merge, point=now.model, update=update
+        )
     outcome = Outcome(
-        round=rnd,
+        round=replace(rnd, board={}),
         arrived=merged.arrived,
         failed={node: str(error) for node, error in merged.failed.items()},
         committed=committed,
         metrics={**plan.learner.measures(after.model), **(measured(after.update) if committed else {})},
         seconds=time.perf_counter() - began,
     )
-    return replace(after, history=(*now.history, outcome)), merged
+    return replace(after, history=(*now.history[1 - HISTORY :], outcome)), merged
+
+
+def _held(plan: Plan, rnd: Round, nodes: Nodes, question: Any) -> tuple[Round, Merged]:
+    """Hold a round with its phases. Who fails in one of them takes no part in the next."""
+    cohort, failed = rnd.cohort, dict[str, TalkootError]()
+    merged = Merged(arrived=cohort)
+    for phase in (*plan.chain.before, UPDATE, *plan.chain.after):
+        found = nodes.round(replace(rnd, phase=phase), question if phase == UPDATE else None)
+        failed |= found.failed
+        if phase == UPDATE:
+            merged = found
+        else:
+            posted = {node: update.values for node, update in (found.each or {}).items()}
+            rnd = replace(rnd, board={**rnd.board, phase: posted})
+        if failed and rnd.meeting.quorum is None:
+            break
+        rnd = replace(rnd, cohort=found.arrived)
+    arrived = tuple(node for node in merged.arrived if node not in failed)
+    return replace(rnd, cohort=cohort), replace(merged, arrived=arrived, failed=failed)
+
+
+def _decoded(plan: Plan, merged: Merged, now: Progress, ctx: Ctx) -> tuple[Update, Any, Any]:
+    """(update, the chain's state, the merge's state): the sum decoded, or each update decoded and merged."""
+    if merged.each is None:
+        update, chain = plan.chain.decode(merged.update, now.chain, ctx)
+        return update, chain, now.merge
+    chains = dict(now.chain or {})
+    updates = {}
+    for node, encoded in merged.each.items():
+        updates[node], chains[node] = plan.chain.decode(encoded, chains.get(node), ctx)
+    update, merge = plan.merge.merge(updates, now.merge)
+    return update, chains, merge
 
 
 PATIENCE = 3  # rounds in a row that may miss their quorum
@@ -147,9 +238,9 @@ def is_committed(rnd: Round, merged: Merged, *, needs_all: bool = False) -> bool
         TalkootError: the first failure, where all nodes are needed.
         QuorumError: the quorum was missed PATIENCE times in a row.
     """
-    if rnd.quorum is None and merged.failed:
+    if rnd.meeting.quorum is None and merged.failed:
         raise next(iter(merged.failed.values()))
-    if rnd.quorum is None or len(merged.arrived) >= rnd.quorum:
+    if rnd.meeting.quorum is None or len(merged.arrived) >= rnd.meeting.quorum:
         return True
     refused = [error for error in merged.failed.values() if isinstance(error, DataError)]
     if needs_all and refused:
@@ -171,7 +262,7 @@ def _missed(rnd: Round, merged: Merged, *, needs_all: bool) -> QuorumError:
             cure=f"Start again when they are back, or leave them out of the data: {names}.",
         )
     return QuorumError(
-        f"{len(merged.arrived)} of {len(rnd.cohort)} nodes arrived and the quorum is {rnd.quorum}, "
+        f"{len(merged.arrived)} of {len(rnd.cohort)} nodes arrived and the quorum is {rnd.meeting.quorum}, "
         f"{PATIENCE} rounds in a row ({missing or 'no node failed'})",
         step=f"round {rnd.index}",
         cure="Lower the quorum, or ask more nodes.",

@@ -5,112 +5,12 @@ from __future__ import annotations
 import re
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, final
+from dataclasses import dataclass
+from typing import ClassVar, final
 
-from talkoot.core.context import Ctx, stream_rng
-from talkoot.core.errors import PlanError, TalkootError
-from talkoot.core.update import Update
-
-
-@final
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Round:
-    """One meeting of the nodes.
-
-    Args:
-        index: from 0.
-        sample: share of the nodes asked, 0 < sample <= 1.
-        quorum: nodes that must arrive for the round to count; None for all that are asked, in which
-            case the first failure ends the run.
-        deadline: seconds until nodes that have not answered are given up; None for the engine's own.
-        steps: inner steps of a node before it meets the others.
-        seconds: time a node works before it meets the others.
-        gradient: nodes send the gradient of one step, not a difference.
-        delay: inner steps that a node goes on with while its update is on its way.
-        fragments: the model is exchanged in that many parts, one a round in turn.
-        grace: once the quorum has arrived, the others are waited for this share of the time it took; they
-            go on, and count in the round in which they arrive.
-        cohort: the nodes asked; filled in by the loop.
-        dropped: indices of earlier rounds that did not count, so that nodes forget what they did in them.
-    """
-
-    index: int
-    sample: float = 1.0
-    quorum: int | None = None
-    deadline: float | None = None
-    steps: int | None = None
-    seconds: float | None = None
-    gradient: bool = False
-    delay: int = 0
-    fragments: int = 1
-    grace: float | None = None
-    cohort: tuple[str, ...] = ()
-    dropped: tuple[int, ...] = ()
-
-    def choose(self, nodes: Sequence[str], seed: int) -> tuple[str, ...]:
-        """The nodes asked in this round: a function of (seed, index, nodes), in the nodes' order."""
-        count = max(1, round(self.sample * len(nodes))) if nodes else 0
-        if count >= len(nodes):
-            return tuple(nodes)
-        chosen = stream_rng(seed, "cohort", self.index).choice(len(nodes), count, replace=False)
-        return tuple(nodes[i] for i in sorted(chosen))
-
-    def ctx(self, node: str, seed: int) -> Ctx:
-        """The context in which `node` works in this round."""
-        same = {name: getattr(self, name) for name in _ASKED}
-        return Ctx(round=self.index, node=node, cohort=self.cohort, seed=seed, **same)
-
-
-_ASKED = ("steps", "seconds", "gradient", "delay", "fragments")  # what a round says to a node's work
-
-
-@final
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Merged:
-    """What came of a round.
-
-    Args:
-        update: the merge of all that arrived, still encoded.
-        arrived: nodes whose update is in it, also one that was asked for it in an earlier round.
-        failed: nodes whose update is not, with the reason.
-        seconds: how long each node worked.
-    """
-
-    update: Update
-    arrived: tuple[str, ...]
-    failed: Mapping[str, TalkootError] = field(default_factory=dict)
-    seconds: Mapping[str, float] = field(default_factory=dict)
-
-
-@final
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome:
-    """A round as history keeps it: who arrived, who failed and why, whether it counted.
-
-    >>> Outcome(
-    ...     round=Round(index=1, cohort=("a", "b")),
-    ...     arrived=("a",),
-    ...     failed={},
-    ...     committed=True,
-    ...     metrics={},
-    ...     seconds=0.2,
-    ... ).late
-    ('b',)
-    """
-
-    round: Round
-    arrived: tuple[str, ...]
-    failed: Mapping[str, str]
-    committed: bool
-    metrics: Mapping[str, float]
-    seconds: float
-
-    @property
-    def late(self) -> tuple[str, ...]:
-        """Nodes that were still at work when the quorum was there and the grace had passed."""
-        return tuple(n for n in self.round.cohort if n not in self.arrived and n not in self.failed)
+from talkoot.core.context import LocalWork
+from talkoot.core.errors import PlanError
+from talkoot.core.round import Meeting, Outcome, Round
 
 
 class Sync(ABC):
@@ -124,8 +24,8 @@ class Sync(ABC):
         """Whether the meetings come to an end by themselves."""
 
     @abstractmethod
-    def next(self, history: Sequence[Outcome]) -> Round | None:
-        """The next round, or None when the run is over."""
+    def next(self, last: Outcome | None) -> Round | None:
+        """The round after `last` (None: the first one), or None when the run is over."""
 
 
 @final
@@ -174,15 +74,22 @@ class Rounds(Sync):
         """Whether there is a limit."""
         return self.limit is not None
 
-    def next(self, history: Sequence[Outcome]) -> Round | None:
-        """The round after those in history, until the limit."""
-        if self.limit is not None and len(history) >= self.limit:
+    def next(self, last: Outcome | None) -> Round | None:
+        """The round after `last`, until the limit."""
+        index = 0 if last is None else last.round.index + 1
+        if self.limit is not None and index >= self.limit:
             return None
-        given: dict[str, Any] = {
-            f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("limit", "steps")
-        }
-        steps = None if self.steps is None else self.steps // self.fragments
-        return Round(index=len(history), dropped=_dropped(history), steps=steps, **given)
+        return Round(
+            index=index,
+            dropped=_dropped(last),
+            meeting=Meeting(sample=self.sample, quorum=self.quorum, deadline=self.deadline, grace=self.grace),
+            work=LocalWork(
+                steps=None if self.steps is None else self.steps // self.fragments,
+                seconds=self.seconds,
+                delay=self.delay,
+                fragments=self.fragments,
+            ),
+        )
 
 
 @final
@@ -199,16 +106,20 @@ class EveryStep(Sync):
         """Never by itself: the learner knows how many steps it takes."""
         return False
 
-    def next(self, history: Sequence[Outcome]) -> Round:
+    def next(self, last: Outcome | None) -> Round:
         """The next step."""
-        dropped = _dropped(history)
-        return Round(index=len(history), deadline=self.deadline, gradient=True, dropped=dropped)
+        return Round(
+            index=0 if last is None else last.round.index + 1,
+            dropped=_dropped(last),
+            meeting=Meeting(deadline=self.deadline),
+            work=LocalWork(gradient=True),
+        )
 
 
-def _dropped(history: Sequence[Outcome]) -> tuple[int, ...]:
-    if not history:
+def _dropped(last: Outcome | None) -> tuple[int, ...]:
+    """The rounds in a row, up to `last`, that did not count."""
+    if last is None:
         return ()
-    last = history[-1]
     return last.round.dropped if last.committed else (*last.round.dropped, last.round.index)
 
 

@@ -15,7 +15,7 @@ from talkoot.core.update import Update
 
 @final
 class Stage(IntEnum):
-    """Where a transform may stand: a chain climbs, it never goes back down."""
+    """Where a transform may stand: stages must be strictly increasing along a chain."""
 
     CLIP = 1
     WEIGH = 2
@@ -33,12 +33,14 @@ class Transform(ABC):
         bias: what decode(sum(encode)) is to the plain sum: "exact", "unbiased" or "biased".
         scope: "leaf": each leaf by itself; "update": all leaves together (a norm, a weight).
         stage: its place in a chain.
-        readable: an encoded update still says by itself what the node said, so that rules which must
-            see each (a median, say) may read it.
+        sum_only: decode makes sense of the sum alone, never of one node's update, as under a mask.
+        before, after: names of phases that it holds before and after the nodes work, see `answer`.
     """
 
     additive: ClassVar[bool] = True
-    readable: ClassVar[bool] = False
+    sum_only: ClassVar[bool] = False
+    before: ClassVar[tuple[str, ...]] = ()
+    after: ClassVar[tuple[str, ...]] = ()
     bias: ClassVar[Literal["exact", "unbiased", "biased"]] = "exact"
     scope: ClassVar[Literal["leaf", "update"]] = "leaf"
     stage: ClassVar[Stage]
@@ -50,6 +52,10 @@ class Transform(ABC):
     @abstractmethod
     def decode(self, update: Update, state: Any, ctx: Ctx) -> tuple[Update, Any]:
         """After the merge: a deterministic function of (merged, state, ctx)."""
+
+    def answer(self, phase: str, state: Any, ctx: Ctx) -> tuple[Update, Any]:
+        """At the node, in one of its phases: what nodes get to read (`Ctx.posted`), and its state."""
+        raise NotImplementedError(f"{self} holds no phase {phase!r}")
 
 
 @final
@@ -65,8 +71,11 @@ class Chain:
                 order = " -> ".join(stage.name.lower() for stage in Stage)
                 raise PlanError(
                     f"{after} cannot stand behind {before}",
-                    cure=f"Chains climb, one of each: {order}.",
+                    cure=f"The order is, one of each: {order}.",
                 )
+        phases = [*self.before, *self.after]
+        if len(set(phases)) < len(phases):
+            raise PlanError(f"two transforms hold phases of one name: {', '.join(phases)}")
 
     def __iter__(self) -> Iterator[Transform]:
         return iter(self.links)
@@ -81,19 +90,38 @@ class Chain:
         """Whether the decoded sum is a mean."""
         return any(link.stage is Stage.WEIGH for link in self.links)
 
+    @property
+    def before(self) -> tuple[str, ...]:
+        """The phases before the nodes work."""
+        return tuple(phase for link in self.links for phase in link.before)
+
+    @property
+    def after(self) -> tuple[str, ...]:
+        """The phases after it."""
+        return tuple(phase for link in self.links for phase in link.after)
+
     def encode(self, update: Update, state: Any, ctx: Ctx) -> tuple[Update, tuple[Any, ...]]:
         """Apply every link, first to last. `state` is one entry a link, or None at the start."""
-        kept = []
-        for link, held in zip(self.links, state or (None,) * len(self.links), strict=True):
-            update, held = link.encode(update, held, ctx)
-            kept.append(held)
-        return update, tuple(kept)
+        states = []
+        for link, before in zip(self.links, self._states(state), strict=True):
+            update, after = link.encode(update, before, ctx)
+            states.append(after)
+        return update, tuple(states)
 
     def decode(self, update: Update, state: Any, ctx: Ctx) -> tuple[Update, tuple[Any, ...]]:
         """Undo every link, last to first."""
-        kept: list[Any] = []
-        pairs = list(zip(self.links, state or (None,) * len(self.links), strict=True))
-        for link, held in reversed(pairs):
-            update, held = link.decode(update, held, ctx)
-            kept.append(held)
-        return update, tuple(reversed(kept))
+        states: list[Any] = []
+        for link, before in reversed(list(zip(self.links, self._states(state), strict=True))):
+            update, after = link.decode(update, before, ctx)
+            states.append(after)
+        return update, tuple(reversed(states))
+
+    def answer(self, phase: str, state: Any, ctx: Ctx) -> tuple[Update, tuple[Any, ...]]:
+        """At the node: the answer of the link that holds `phase`."""
+        states = list(self._states(state))
+        at = next(i for i, link in enumerate(self.links) if phase in (*link.before, *link.after))
+        update, states[at] = self.links[at].answer(phase, states[at], ctx)
+        return update, tuple(states)
+
+    def _states(self, state: Any) -> tuple[Any, ...]:
+        return state or (None,) * len(self.links)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Generator, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,20 +14,28 @@ from typing import Any, final
 
 from threadpoolctl import ThreadpoolController
 
-from talkoot.core.engine import Emit, Engine, Nodes, Run, ignore
-from talkoot.core.errors import NodeSilent, PlanError, TalkootError
+from talkoot.core.engine import Emit, Engine, Nodes, Run, View, ignore
+from talkoot.core.errors import PlanError
 from talkoot.core.plan import Plan
+from talkoot.core.round import Merged, Round
 from talkoot.core.run import NodeState, explain, work
 from talkoot.core.shard import Schema, Shard
-from talkoot.core.sync import Merged, Round
-from talkoot.core.update import Update
 from talkoot.engines.checkpoint import Checkpoint, wherever
 from talkoot.engines.counted import Counted
+from talkoot.engines.gathering import (
+    TICK,
+    Action,
+    Answer,
+    Answered,
+    Gathering,
+    Report,
+    Request,
+    Seen,
+    Slot,
+    Stop,
+)
 from talkoot.engines.machine import one_core
-from talkoot.engines.ordered import OrderedMerge
 from talkoot.engines.threads import Threads
-
-TICK = 0.25  # seconds between two "rows" events
 
 
 @final
@@ -70,15 +78,15 @@ class Inline(Engine):
         return train(plan, shards, schema, emit, threads=self.threads, checkpoint=wherever(self.checkpoint))
 
     @contextmanager
-    def open(self, plan: Plan, shards: Mapping[str, Shard], emit: Emit = ignore) -> Iterator[Nodes]:
-        """Nothing to place: the nodes are here."""
-        hands = max(1, min(self.threads, len(shards)))
+    def open(self, shards: Mapping[str, Shard], emit: Emit = ignore) -> Iterator[Nodes]:
+        """Nothing to start: the nodes are here."""
+        threads = max(1, min(self.threads, len(shards)))
         with one_core() as openmp:
-            here = _Here(plan=plan, shards=shards, emit=emit, hands=hands, openmp=openmp)
+            here = _Here(shards=shards, emit=emit, threads=threads, openmp=openmp)
             try:
                 yield here
             finally:
-                here.stop()
+                here.close()
 
 
 @final
@@ -88,128 +96,150 @@ class _Stopped(BaseException):
 
 @final
 @dataclass(slots=True, eq=False)
-class _Watch:
-    """One round: whether anybody still waits for it, and the rows that each node has read.
+class _Task:
+    """One node's work in a round: the rows that it has read, and whether anybody still waits for it.
 
     Args:
-        emit: hears of rows.
-        direct: nodes work in the thread that listens, so tell it from there.
+        slot: the node's.
+        read: called with rows, in the thread that works.
     """
 
-    emit: Emit
-    direct: bool
+    slot: Slot
+    read: Callable[[], None]
+    rows: int = 0
     stopped: bool = False
-    rows: dict[str, int] = field(default_factory=dict)
-    told: float = field(default_factory=time.monotonic)
 
-    def read(self, node: str, rows: int) -> None:
-        """At the node, before each block."""
+    def count(self, rows: int) -> None:
+        """Before each block."""
         if self.stopped:
             raise _Stopped
-        self.rows[node] = self.rows.get(node, 0) + rows
-        if self.direct:
-            self.tell([node])
-
-    def tell(self, nodes: Iterable[str]) -> None:
-        """How far `nodes` are, a few times a second."""
-        now = time.monotonic()
-        if now - self.told >= TICK:
-            self.told = now
-            for node in nodes:
-                if node in self.rows:
-                    self.emit("rows", {"node": node, "rows": self.rows[node]})
-
-
-_Said = tuple[Update, NodeState] | TalkootError
-_Answer = tuple[str, _Said, float]
+        self.rows += rows
+        self.read()
 
 
 @final
 @dataclass(slots=True, eq=False, kw_only=True)
 class _Here(Nodes):
-    plan: Plan
     shards: Mapping[str, Shard]
     emit: Emit
-    hands: int
+    threads: int
     openmp: ThreadpoolController
+    plan: Plan | None = None
+    view: View | None = None
+    gathering: Gathering = field(default_factory=Gathering)
     helpers: Threads | None = None
     states: dict[str, NodeState] = field(default_factory=dict)
+    views: dict[str, Shard] = field(default_factory=dict)
+    at_work: dict[int, _Task] = field(default_factory=dict)
+    done: SimpleQueue[tuple[_Task, Answer]] = field(default_factory=SimpleQueue)
+    reported: float = field(default_factory=time.monotonic)
 
-    def round(self, rnd: Round, model: Any) -> Merged:
-        alone = self.hands == 1 and rnd.deadline is None
-        watch = _Watch(self.emit, direct=alone)
-        answers = self._in_turn(rnd, model, watch) if alone else self._at_once(rnd, model, watch)
-        heap, failed, seconds = OrderedMerge(self.plan.merge, list(rnd.cohort)), {}, {}
-        with closing(answers):
-            for node, said, took in answers:
-                seconds[node] = took
-                if isinstance(said, TalkootError):
-                    failed[node] = said
-                    heap.skip(node)
-                    if rnd.quorum is None:
-                        break
-                else:
-                    update, self.states[node] = said
-                    heap.add(node, update)
-        arrived = tuple(node for node in rnd.cohort if node in seconds and node not in failed)
-        return Merged(update=heap.merged(), arrived=arrived, failed=failed, seconds=seconds)
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self.shards)
 
-    def stop(self) -> None:
-        """Let the threads go."""
+    def place(self, plan: Plan, view: View | None = None) -> None:
+        self.close()
+        self.plan, self.view, self.states, self.views = plan, view, {}, {}
+        slots = [Slot(number, frozenset([node])) for number, node in enumerate(self.shards)]
+        self.gathering = Gathering(slots=slots, each=plan.merge.needs == "each", engine="Inline")
+
+    def round(self, rnd: Round, question: Any) -> Merged:
+        meeting = rnd.meeting
+        in_turn = self.threads == 1 and meeting.deadline is None and meeting.grace is None
+        actions = deque(self.gathering.begin(rnd, time.monotonic()))
+        while True:
+            while actions and not self.gathering.void:
+                actions.extend(self._do(actions.popleft(), rnd, question, in_turn=in_turn))
+            if self.gathering.over(time.monotonic()):
+                break
+            actions.extend(self._wait())
+        for action in self.gathering.end():
+            self._do(action, rnd, question, in_turn=in_turn)
+        return self.gathering.merged()
+
+    def close(self) -> None:
+        """Let the threads go, with what they are at."""
+        for task in self.at_work.values():
+            task.stopped = True
+        self.at_work.clear()
+        self._release()
+
+    def _release(self) -> None:
         if self.helpers is not None:
             self.helpers.stop()
             self.helpers = None
 
-    def _in_turn(self, rnd: Round, model: Any, watch: _Watch) -> Generator[_Answer, None, None]:
-        for node in rnd.cohort:
-            yield self._answer(node, rnd, model, watch)
+    def _do(self, action: Action, rnd: Round, question: Any, *, in_turn: bool) -> list[Action]:
+        match action:
+            case Request(slot, (node,)) if in_turn:
+                task = self.at_work[slot.number] = _Task(slot, self._report)
+                return self._answered(task, self._answer(node, rnd, question, task))
+            case Request(slot, (node,)):
+                self.helpers = self.helpers or Threads(self.threads, self.openmp)
+                task = self.at_work[slot.number] = _Task(slot, lambda: None)
+                self.helpers.do(partial(self._post, node, rnd, question, task))
+            case Stop(slot):
+                if slot.number in self.at_work:  # else its turn has not come
+                    self.at_work.pop(slot.number).stopped = True
+                self._release()  # a thread may hang in it: have others for the next round
+            case Report(event=name, facts=facts):
+                self.emit(name, facts)
+        return []
 
-    def _at_once(self, rnd: Round, model: Any, watch: _Watch) -> Generator[_Answer, None, None]:
-        helpers = self.helpers = self.helpers or Threads(self.hands, self.openmp)
-        answers: SimpleQueue[_Answer] = SimpleQueue()
-        ends = time.monotonic() + (math.inf if rnd.deadline is None else rnd.deadline)
-        left = dict.fromkeys(rnd.cohort)
-        try:
-            for node in rnd.cohort:
-                helpers.do(partial(self._post, answers, node, rnd, model, watch))
-            while left and (patience := ends - time.monotonic()) > 0:
-                with suppress(Empty):
-                    answer = answers.get(timeout=min(patience, TICK))
-                    del left[answer[0]]
-                    yield answer
-                watch.tell(left)
-        finally:
-            watch.stopped = True
-            if left:  # a thread may hang in one of these: have others for the next round
-                self.stop()
-        for node in left:
-            yield node, _late(node, rnd), rnd.deadline or 0.0
+    def _wait(self) -> list[Action]:
+        """Wait for an answer, but no longer than until something is to be done."""
+        with suppress(Empty):
+            task, answer = self.done.get(timeout=self.gathering.wait(time.monotonic()))
+            return [] if task.stopped else self._answered(task, answer)
+        self._report()
+        now = time.monotonic()
+        if self.gathering.left(now) > 0:
+            return []
+        late = list(self.gathering.busy)
+        return [
+            action for slot in late for action in self.gathering.on(Seen(slot, slot.beats + 1, None), now)
+        ]
 
-    def _post(self, answers: SimpleQueue[_Answer], node: str, rnd: Round, model: Any, watch: _Watch) -> None:
+    def _answered(self, task: _Task, answer: Answer) -> list[Action]:
+        del self.at_work[task.slot.number]
+        return self.gathering.on(Answered(task.slot, answer), time.monotonic())
+
+    def _report(self) -> None:
+        """How far the nodes at work are, a few times a second."""
+        now = time.monotonic()
+        if now - self.reported >= TICK:
+            self.reported = now
+            for task in self.at_work.values():
+                if task.rows:
+                    (node,) = task.slot.nodes
+                    self.emit("rows", {"node": node, "rows": task.rows})
+
+    def _post(self, node: str, rnd: Round, question: Any, task: _Task) -> None:
         """On a thread: answer, if anybody still waits for it."""
-        if watch.stopped:
+        if task.stopped:
             return
         try:
-            answers.put(self._answer(node, rnd, model, watch))
+            self.done.put((task, self._answer(node, rnd, question, task)))
         except _Stopped:
             pass
         except BaseException as error:  # such as sys.exit(), which here would end no more than this thread
-            answers.put((node, explain(error, node, rnd), 0.0))
+            self.done.put((task, Answer(failed={node: explain(error, node, rnd)})))
 
-    def _answer(self, node: str, rnd: Round, model: Any, watch: _Watch) -> _Answer:
+    def _answer(self, node: str, rnd: Round, question: Any, task: _Task) -> Answer:
+        assert self.plan is not None
         began = time.perf_counter()
-        shard = Counted(self.shards[node], partial(watch.read, node))
         try:
-            said: _Said = work(self.plan, model, shard, self.states.get(node, NodeState()), rnd)
+            shard = Counted(self._shard(node), task.count)
+            state = self.states.get(node, NodeState())
+            update, self.states[node] = work(self.plan, question, shard, state, rnd)
         except Exception as error:
-            said = explain(error, node, rnd)
-        return node, said, time.perf_counter() - began
+            return Answer(
+                failed={node: explain(error, node, rnd)}, seconds={node: time.perf_counter() - began}
+            )
+        return Answer(nodes=(node,), update=update, seconds={node: time.perf_counter() - began})
 
-
-def _late(node: str, rnd: Round) -> NodeSilent:
-    return NodeSilent(
-        f"no answer before the deadline of {rnd.deadline:g} s",
-        node=node,
-        step=f"round {rnd.index}",
-        cure="Raise the deadline, or lower the quorum to go on without it.",
-    )
+    def _shard(self, node: str) -> Shard:
+        if node not in self.views:
+            self.views[node] = self.shards[node] if self.view is None else self.view(self.shards[node])
+        return self.views[node]

@@ -13,9 +13,11 @@ from talkoot.core.engine import Emit, Engine, Nodes, Run, ignore
 from talkoot.core.errors import PlanError
 from talkoot.core.plan import Plan
 from talkoot.core.shard import Schema, Shard
+from talkoot.data.samples.base import Samples
 from talkoot.engines.checkpoint import Checkpoint, wherever
-from talkoot.engines.processes.nodes import LocalNodes, Slot
-from talkoot.engines.processes.placement import Placement, deal, setting
+from talkoot.engines.gathering import Slot
+from talkoot.engines.processes.nodes import LocalNodes
+from talkoot.engines.processes.placement import ShardPlacement, deal, note_changed, setting
 from talkoot.engines.processes.pool import DEEP, POOL
 
 
@@ -79,30 +81,26 @@ class Local(Engine):
         return ranks.run(emit)
 
     @contextmanager
-    def open(self, plan: Plan, shards: Mapping[str, Shard], emit: Emit = ignore) -> Iterator[Nodes]:
-        """Place the plan and the shards on workers; give the workers back at the end.
+    def open(self, shards: Mapping[str, Shard], emit: Emit = ignore) -> Iterator[Nodes]:
+        """Place the shards on workers, which start with the first request; give them back at the end.
 
         Raises:
-            PlanError: the plan does not pickle.
             DataError: a shard does not pickle.
-            NodeLost: no worker can be started.
         """
-        pool = DEEP if plan.learner.samples else POOL
+        pool = DEEP if any(isinstance(shard, Samples) for shard in shards.values()) else POOL
         pool.warm()
-        placement = Placement.pack(plan, shards)
-        placement.note(emit)
+        placement = ShardPlacement.pack(shards)
+        note_changed(placement.changed, emit)
         shares = deal(placement.sizes, self.workers)
         nodes = LocalNodes(
-            plan=plan,
             placement=placement,
             setting=setting(),
             pool=pool,
-            slots=[Slot(number, frozenset(nodes)) for number, nodes in enumerate(shares)],
+            slots=[Slot(number, frozenset(share)) for number, share in enumerate(shares)],
             silence=self.silence,
             emit=emit,
         )
         try:
-            nodes.equip()
             yield nodes
         finally:
             nodes.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import final
 
 import numpy as np
 
@@ -110,7 +110,6 @@ class Quantize(Codec):
     bits: int = 8
     block: int = 128
     feedback: bool = True
-    readable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.bits not in (8, 4):

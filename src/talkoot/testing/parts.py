@@ -93,32 +93,31 @@ def check_merge(merge: Merge) -> None:
         st.lists(updates(sums_only=sums_only, zero=not sums_only), min_size=1, max_size=6), st.integers(0, 5)
     )
     def laws(said: list[Update], turn: int) -> None:
-        assert_same(merge.merge({}), Update(), rtol=0, where="no node")
-        assert_same(merge.merge({"a": said[0]}), said[0], rtol=0, where="one node")
-        merged = merge.merge(_named(said))
+        assert_same(_merged(merge, []), Update(), rtol=0, where="no node")
+        assert_same(_merged(merge, said[:1]), said[0], rtol=0, where="one node")
+        merged = _merged(merge, said)
         turned = said[turn % len(said) :] + said[: turn % len(said)]
-        assert_same(merge.merge(_named(turned)), merged, rtol=1e-12, where="permutation")
+        assert_same(_merged(merge, turned), merged, rtol=1e-12, where="permutation")
         if merge.needs == "each":
-            assert_same(merge.merge(_named([said[0]] * 5)), said[0], rtol=1e-12, where="one opinion")
+            assert_same(_merged(merge, [said[0]] * 5), said[0], rtol=1e-12, where="one opinion")
         else:
             _check_sum(merge, said, merged)
 
     laws()
 
 
-def _named(said: Sequence[Update]) -> dict[str, Update]:
-    return {f"node{i}": update for i, update in enumerate(said)}
+def _merged(merge: Merge, updates: Sequence[Update]) -> Update:
+    return merge.merge({f"node{i}": update for i, update in enumerate(updates)})[0]
 
 
-def _check_sum(merge: Merge, said: list[Update], merged: Update) -> None:
-    cut = len(said) // 2
-    parts = [merge.merge(_named(said[:cut])), merge.merge(_named(said[cut:]))]
-    assert_same(merge.merge(_named(parts)), merged, rtol=0, where="associativity")
-    assert_same(merge.merge(_named([*said, Update()])), merged, rtol=0, where="identity")
-    sums = [_sums(update) for update in said]
-    left = merge.merge(_named(sums)) - sums[-1]
-    rest = merge.merge(_named(sums[:-1]))
-    for name, value in rest.values.items():
+def _check_sum(merge: Merge, updates: list[Update], merged: Update) -> None:
+    cut = len(updates) // 2
+    parts = [_merged(merge, updates[:cut]), _merged(merge, updates[cut:])]
+    assert_same(_merged(merge, parts), merged, rtol=0, where="associativity")
+    assert_same(_merged(merge, [*updates, Update()]), merged, rtol=0, where="identity")
+    sums = [_sums(update) for update in updates]
+    left = _merged(merge, sums) - sums[-1]
+    for name, value in _merged(merge, sums[:-1]).values.items():
         assert_same(left.values[name], value, rtol=0, where=f"inverse.{name}")
 
 

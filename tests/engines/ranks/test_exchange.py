@@ -19,9 +19,9 @@ from patience import NEVER
 from talkoot.core.errors import NodeFailed
 from talkoot.core.run import run
 from talkoot.core.update import Leaf, total
+from talkoot.engines.gathering import Answer
 from talkoot.engines.inline import Inline
 from talkoot.engines.processes import wire
-from talkoot.engines.processes.messages import Answer
 from talkoot.engines.ranks.collectives import exchange
 from talkoot.engines.ranks.collectives.exchange import Form, agreed, forms
 from talkoot.engines.ranks.collectives.group import Alone, Group, Peers

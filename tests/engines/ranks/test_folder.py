@@ -138,7 +138,7 @@ def test_rounds_too(tmp_path: Path) -> None:
         fit(tk.Inline(checkpoint=tmp_path), **{**given, "nodes": 3})
     more = fit(tk.Inline(checkpoint=tmp_path), epochs=4, **given)
     assert "epochs: 2 in the folder, 4 now" in more.note
-    assert "without what it had kept there" in more.note, "optimizers of nodes are not in checkpoints"
+    assert "without their own state there" in more.note, "optimizers of nodes are not in checkpoints"
     with pytest.raises(PlanError, match="at step 8, and this one ends at step 4"):
         fit(tk.Inline(checkpoint=tmp_path), **given)
 

@@ -286,7 +286,7 @@ def launcher(*given: Actor) -> Iterator[RankLauncher]:
     """At whose door somebody may knock."""
     actors = ActorSet(Need(workers=len(given), cpus=1, gpus=0), "", None)
     listener = socket.create_server(("127.0.0.1", 0))
-    got = RankLauncher(actors=actors, load=(), segments=[], task=(), listener=listener, silence=5.0)
+    got = RankLauncher(actors=actors, load=((), []), plan=((), []), task=(), listener=listener, silence=5.0)
     actors.idle.update(cast(Any, {actor.number: actor for actor in given}))
     try:
         yield got

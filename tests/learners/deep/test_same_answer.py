@@ -30,7 +30,6 @@ from torch.nn.functional import mse_loss
 
 import talkoot as tk
 from talkoot.core.engine import Emit, Engine, Nodes, ignore
-from talkoot.core.plan import Plan
 from talkoot.core.shard import Shard
 from talkoot.engines.processes.pool import DEEP
 
@@ -39,8 +38,8 @@ class Reference(Engine):
     """Round by round in one process: the meaning of every plan."""
 
     @contextmanager
-    def open(self, plan: Plan, shards: Mapping[str, Shard], emit: Emit = ignore) -> Iterator[Nodes]:
-        with tk.Inline().open(plan, shards, emit) as nodes:
+    def open(self, shards: Mapping[str, Shard], emit: Emit = ignore) -> Iterator[Nodes]:
+        with tk.Inline().open(shards, emit) as nodes:
             yield nodes
 
 

@@ -6,14 +6,17 @@ import select
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
+from talkoot.core.engine import View
 from talkoot.core.errors import PlanError
-from talkoot.core.sync import Round
+from talkoot.core.plan import Plan
+from talkoot.core.round import Round
+from talkoot.core.run import NodeState
+from talkoot.engines.gathering import Answer, Slot
 from talkoot.engines.processes import wire
-from talkoot.engines.processes.messages import CLEAR, Answer, Ask, Setting
+from talkoot.engines.processes.messages import CLEAR, RoundRequest, Setting
+from talkoot.engines.processes.placement import PlanPlacement
 from talkoot.engines.processes.pool import Pool, Worker
-from talkoot.engines.processes.worker_nodes import Slot, WorkerNodes
-
-__all__ = ["LocalNodes", "Slot"]
+from talkoot.engines.processes.worker_nodes import WorkerNodes
 
 
 @final
@@ -30,33 +33,36 @@ class LocalNodes(WorkerNodes[Worker]):
     pool: Pool
     engine: ClassVar[str] = "Local"
 
-    def _message(self, rnd: Round, model: Any) -> wire.Frame:
+    def _message(self, rnd: Round, question: Any) -> wire.Frame:
         try:
-            return wire.frame((rnd, model))
+            return wire.frame((rnd, question))
         except Exception as error:
             raise PlanError(f"the model cannot go to worker processes: {error}") from error
 
-    def _start_worker(self, slot: Slot[Worker]) -> Worker:
+    def _pack_plan(self, plan: Plan, view: View | None) -> PlanPlacement:
+        return PlanPlacement.pack(plan, view)
+
+    def _start_worker(self, slot: Slot) -> Worker:
         worker = self.pool.lease(self.silence)
-        slot.worker = worker
+        self.workers[slot.number] = worker
         nodes = [node for node in self.placement.sizes if node in slot.nodes]
-        load, segments = self.placement.load(nodes, self.states, self.setting)
-        wire.send(worker.sock, wire.frame(load))
-        for segment in segments:
-            wire.lend(worker.sock, segment)
+        _send(worker, *self.placement.load(nodes, self.setting))
         return worker
 
-    def _send(self, slot: Slot[Worker], worker: Worker, ask: Ask, message: Any) -> None:
-        del slot
-        wire.send(worker.sock, wire.frame(ask), message)
+    def _send_plan(self, worker: Worker, plan: PlanPlacement, states: dict[str, NodeState]) -> None:
+        _send(worker, *plan.message(states))
 
-    def _ready(self, slots: list[Slot[Worker]], timeout: float) -> list[Slot[Worker]]:
+    def _send(self, slot: Slot, worker: Worker, request: RoundRequest, message: Any) -> None:
+        del slot
+        wire.send(worker.sock, wire.frame(request), message)
+
+    def _ready(self, slots: list[Slot], timeout: float) -> list[Slot]:
         waiting = select.poll()
         by_descriptor = {}
         for slot in slots:
-            if slot.worker is not None:
-                by_descriptor[slot.worker.sock.fileno()] = slot
-                waiting.register(slot.worker.sock, select.POLLIN)
+            if (worker := self.workers.get(slot.number)) is not None:
+                by_descriptor[worker.sock.fileno()] = slot
+                waiting.register(worker.sock, select.POLLIN)
         return [by_descriptor[fd] for fd, _ in waiting.poll(max(0, int(1000 * timeout)))]
 
     def _receive(self, worker: Worker) -> Answer:
@@ -66,3 +72,9 @@ class LocalNodes(WorkerNodes[Worker]):
     def _dismiss(self, worker: Worker) -> None:
         wire.send(worker.sock, wire.frame(CLEAR))
         self.pool.give_back(worker)
+
+
+def _send(worker: Worker, message: Any, segments: list[Any]) -> None:
+    wire.send(worker.sock, wire.frame(message))
+    for segment in segments:
+        wire.lend(worker.sock, segment)

@@ -19,7 +19,7 @@ import pyarrow as pa
 from talkoot.engines.processes import wire
 from talkoot.engines.processes.heartbeat import Heartbeat
 from talkoot.engines.processes.host import Host
-from talkoot.engines.processes.messages import Ask, Load, Task
+from talkoot.engines.processes.messages import Load, PlacePlan, RoundRequest, Task
 
 BEAT = 1.0  # seconds between signs of life
 _DEATH = 1  # prctl: the signal to get when the parent dies
@@ -51,10 +51,12 @@ def _serve(sock: socket.socket, board: Heartbeat) -> None:
     while True:
         message = wire.receive(sock)
         if isinstance(message, Load):
-            host.take(message, [wire.borrow(sock) for _ in range(message.segments)])
+            host.load(message, [wire.borrow(sock) for _ in range(message.segments)])
+        elif isinstance(message, PlacePlan):
+            host.place(message, [wire.borrow(sock) for _ in range(message.segments)])
         elif isinstance(message, Task):
             message.run(sock, host)
-        elif isinstance(message, Ask):
+        elif isinstance(message, RoundRequest):
             for answer in host.round(message, partial(wire.receive, sock), board):
                 wire.send(sock, answer)
         else:

@@ -1,27 +1,37 @@
-"""The workers of a run, wherever they are: asks, listens, watches, and replaces workers that die."""
+"""The nodes of a run on workers, wherever those are: requests rounds, receives answers, replaces workers."""
 
 from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, Protocol, TypeVar, final
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
-from talkoot.core.engine import Emit, Nodes
-from talkoot.core.errors import NodeError, NodeLost, NodeSilent
+from talkoot.core.engine import Emit, Nodes, View
 from talkoot.core.plan import Plan
+from talkoot.core.round import Merged, Round
 from talkoot.core.run import NodeState, explain
-from talkoot.core.sync import Merged, Round
-from talkoot.engines.processes.answers import Answers, note_restarts
-from talkoot.engines.processes.messages import Answer, Ask
-from talkoot.engines.processes.placement import Placement
+from talkoot.engines.gathering import (
+    TICK,
+    Action,
+    Answer,
+    Answered,
+    Blocked,
+    Died,
+    Event,
+    Gathering,
+    Report,
+    Request,
+    Seen,
+    Slot,
+    Stop,
+)
+from talkoot.engines.processes.messages import RoundRequest
+from talkoot.engines.processes.placement import PlanPlacement, ShardPlacement, note_changed
 from talkoot.engines.processes.pool import advice_on
-
-TICK = 0.25  # seconds between looks at workers that say nothing
-DEATHS = 3  # of a worker in one round until its nodes are given up
-_ON = "lower the quorum to go on without it."
 
 
 class Board(Protocol):
@@ -33,7 +43,7 @@ class Board(Protocol):
 
     @property
     def node(self) -> int | None:
-        """Which of the nodes that it was asked for the worker is at; None between rounds."""
+        """Which of the requested nodes the worker is at; None between rounds."""
 
     @property
     def rows(self) -> int:
@@ -54,65 +64,52 @@ class WorkerHandle(Protocol):
 W = TypeVar("W", bound=WorkerHandle)
 
 
-@final
-@dataclass(slots=True, eq=False)
-class Slot(Generic[W]):
-    """A place for a worker, with the nodes that are its own."""
-
-    number: int
-    nodes: frozenset[str]
-    worker: W | None = None
-    asked: tuple[str, ...] = ()
-    round: int = -1
-    todo: dict[str, None] = field(default_factory=dict)
-    beats: int = 0
-    quiet: float = 0.0
-    deaths: int = 0
-    suspects: dict[str, None] = field(default_factory=dict)
-
-    @property
-    def running(self) -> str | None:
-        """The node that the worker is at."""
-        index = self.worker.board.node if self.worker and self.todo else None
-        return None if index is None else self.asked[index]
-
-
 @dataclass(slots=True, eq=False, kw_only=True)
 class WorkerNodes(Nodes, Generic[W]):
-    """The workers of one run. How they are reached is for subclasses to say.
-
-    Where a round has grace, a worker that is late goes on with what it was asked, and is asked for nothing
-    else meanwhile. What it says counts in the round in which it arrives, or in the next one that counts.
+    """Nodes on workers: `Gathering` decides, this acts. How workers are reached is for subclasses.
 
     Args:
-        plan: what is run.
-        cargo: what workers get.
-        seats: who works on which nodes.
+        placement: the shards, as workers get them.
+        slots: the places of workers.
         silence: seconds without a sign of life after which a worker is given up.
-        emit: hears of rows read and workers replaced.
+        emit: called with rows read and workers replaced.
     """
 
-    plan: Plan
-    placement: Placement
-    slots: list[Slot[W]]
+    placement: ShardPlacement
+    slots: list[Slot]
     silence: float
     emit: Emit
+    workers: dict[int, W] = field(default_factory=dict)
+    plan: PlanPlacement | None = None
     states: dict[str, NodeState] = field(default_factory=dict)
-    behind: list[Answer] = field(default_factory=list)
-    looked: float = field(default_factory=time.monotonic)
+    gathering: Gathering = field(default_factory=Gathering)
+    looked: float = 0.0
     engine: ClassVar[str]
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The nodes."""
+        return tuple(self.placement.shards)
+
     @abstractmethod
-    def _message(self, rnd: Round, model: Any) -> Any:
-        """The round and the model, the same for all workers.
+    def _message(self, rnd: Round, question: Any) -> Any:
+        """The round and the question, the same for all workers.
 
         Raises:
-            PlanError: the model cannot be sent.
+            PlanError: the question cannot be sent.
         """
 
     @abstractmethod
-    def _start_worker(self, slot: Slot[W]) -> W:
-        """Put a worker into a seat, with what it needs.
+    def _pack_plan(self, plan: Plan, view: View | None) -> PlanPlacement:
+        """The plan and the view, as workers get them.
+
+        Raises:
+            PlanError: they cannot be sent.
+        """
+
+    @abstractmethod
+    def _start_worker(self, slot: Slot) -> W:
+        """A worker that holds the shards of the slot's nodes.
 
         Raises:
             OSError: it died meanwhile.
@@ -120,21 +117,30 @@ class WorkerNodes(Nodes, Generic[W]):
         """
 
     @abstractmethod
-    def _send(self, slot: Slot[W], worker: W, ask: Ask, message: Any) -> None:
-        """Ask a worker.
+    def _send_plan(self, worker: W, plan: PlanPlacement, states: dict[str, NodeState]) -> None:
+        """Place a plan on a worker, whose nodes have these states already.
 
         Raises:
-            TimeoutError: it does not listen.
+            TimeoutError: it does not read.
             OSError: it is gone.
         """
 
     @abstractmethod
-    def _ready(self, slots: list[Slot[W]], timeout: float) -> list[Slot[W]]:
-        """The seats whose workers have something to say, or are gone."""
+    def _send(self, slot: Slot, worker: W, request: RoundRequest, message: Any) -> None:
+        """Request a round of a worker.
+
+        Raises:
+            TimeoutError: it does not read.
+            OSError: it is gone.
+        """
+
+    @abstractmethod
+    def _ready(self, slots: list[Slot], timeout: float) -> list[Slot]:
+        """The slots whose workers have an answer, or are gone."""
 
     @abstractmethod
     def _receive(self, worker: W) -> Answer:
-        """What a worker says.
+        """A worker's answer.
 
         Raises:
             TimeoutError: it stopped in the middle.
@@ -143,62 +149,40 @@ class WorkerNodes(Nodes, Generic[W]):
 
     @abstractmethod
     def _dismiss(self, worker: W) -> None:
-        """Keep a worker that has nothing to do for later.
+        """Keep an idle worker for later.
 
         Raises:
             OSError: it is gone.
         """
 
-    def equip(self) -> None:
-        """Give every seat a worker."""
-        for slot in self.slots:
-            self._start_worker(slot)
-
-    def round(self, rnd: Round, model: Any) -> Merged:
-        """Ask all, then listen until all have answered, failed, been given up, or are late."""
-        meeting = Answers(
-            rnd=rnd,
-            message=self._message(rnd, model),
-            apart=self.plan.merge.needs == "each" or rnd.quorum is not None,
-            groups=[slot.nodes for slot in self.slots],
+    def place(self, plan: Plan, view: View | None = None) -> None:
+        """Place a plan on all workers. Those that are still at work for the last one are ended."""
+        self.plan, self.states = self._pack_plan(plan, view), {}
+        self.gathering = Gathering(
+            slots=self.slots, each=plan.merge.needs == "each", engine=self.engine, silence=self.silence
         )
-        self._start(meeting)
-        while not meeting.over and (busy := [slot for slot in self.slots if slot.todo]):
-            for slot in self._ready(busy, min(TICK, meeting.left, meeting.grace)):
-                self._hear(slot, meeting)
-            if elapsed := self._tick(meeting):
-                for slot in busy:
-                    self._check(slot, meeting, elapsed)
-        if meeting.void:
-            for slot in self.slots:
-                if slot.todo:
-                    self._end(slot)
-        return meeting.merged(self.plan.merge)
-
-    def _start(self, meeting: Answers) -> None:
-        """Ask whoever is not at work, nor waits with what came late to a round that did not count."""
-        rnd = meeting.rnd
-        self.behind = self.behind if rnd.index - 1 in rnd.dropped else []
-        for answer in self.behind:
-            meeting.add(answer)
-        there = {node for answer in self.behind for node in answer.nodes}
-        nodes = [node for node in rnd.cohort if node not in there]
+        note_changed(self.plan.changed, self.emit)
         for slot in self.slots:
-            slot.deaths, slot.suspects = 0, {}
-            if not slot.todo:
-                self._ask(slot, tuple(node for node in nodes if node in slot.nodes), meeting)
+            if slot.pending:
+                slot.pending = {}
+                self._end(slot)
+            elif worker := self.workers.get(slot.number):
+                try:
+                    self._send_plan(worker, self.plan, {})
+                except OSError:
+                    self._end(slot)  # the next request starts another one
 
-    def _tick(self, meeting: Answers) -> float:
-        """Seconds since the last tick if it is at least TICK ago or the deadline is over, else 0.
-
-        Never more than twice TICK: if this process itself was asleep, that is not the workers' silence.
-        """
-        now = time.monotonic()
-        elapsed = now - self.looked
-        if elapsed < TICK and meeting.left > 0:
-            return 0.0
+    def round(self, rnd: Round, question: Any) -> Merged:
+        """Request a round, then receive until all have answered, failed, been given up, or are late."""
+        message, now = self._message(rnd, question), time.monotonic()
         self.looked = now
-        return min(max(elapsed, 1e-9), 2 * TICK)
+        self._do(self.gathering.begin(rnd, now), message)
+        while not self.gathering.over(now := time.monotonic()):
+            for slot in self._ready(self.gathering.busy, self.gathering.wait(now)):
+                self._do(self.gathering.on(self._event(slot, rnd), time.monotonic()), message)
+            self._look(message)
+        self._do(self.gathering.end(), message)
+        return self.gathering.merged()
 
     def close(self) -> None:
         """Give workers back; end those that are still at work."""
@@ -206,127 +190,86 @@ class WorkerNodes(Nodes, Generic[W]):
             for slot in self.slots:
                 stack.callback(self._leave, slot)
 
-    def _leave(self, slot: Slot[W]) -> None:
-        worker, slot.worker = slot.worker, None
+    def _leave(self, slot: Slot) -> None:
+        worker = self.workers.pop(slot.number, None)
         if worker is None:
             return
         try:
-            if not slot.todo:
+            if not slot.pending:
                 self._dismiss(worker)
                 return
         except OSError:
             pass
         worker.end()
 
-    def _ask(self, slot: Slot[W], nodes: tuple[str, ...], meeting: Answers) -> None:
-        slot.asked, slot.todo, slot.quiet = nodes, dict.fromkeys(nodes), 0.0
-        slot.round = meeting.rnd.index
-        if not nodes:
+    def _look(self, message: Any) -> None:
+        """Look at busy workers a few times a second, and when the deadline is over."""
+        now = time.monotonic()
+        if now - self.looked < TICK and self.gathering.left(now) > 0:
             return
-        ask = Ask(nodes=nodes, round=meeting.rnd.index, apart=meeting.apart)
-        try:
-            worker = slot.worker or self._start_worker(slot)
-            self._send(slot, worker, ask, meeting.message)
-        except TimeoutError:
-            self._silent(slot, meeting)
-        except OSError:
-            self._on_worker_death(slot, meeting)
+        self.looked = now
+        for slot in self.gathering.busy:
+            if (worker := self.workers.get(slot.number)) is not None:
+                node = self._running(slot)
+                if node is not None:
+                    self.emit("rows", {"node": node, "rows": worker.board.rows})
+                self._do(self.gathering.on(Seen(slot, worker.board.beats, node), now), message)
 
-    def _hear(self, slot: Slot[W], meeting: Answers) -> None:
-        assert slot.worker is not None
+    def _do(self, actions: Iterable[Action], message: Any) -> None:
+        """Do what the gathering says, and what it says to what comes of that."""
+        queue = deque(actions)
+        while queue:
+            match queue.popleft():
+                case Request(slot, nodes):
+                    if (event := self._request(slot, nodes, message)) is not None:
+                        queue.extend(self.gathering.on(event, time.monotonic()))
+                case Stop(slot):
+                    self._end(slot)
+                case Report(event=name, facts=facts):
+                    self.emit(name, facts)
+
+    def _request(self, slot: Slot, nodes: tuple[str, ...], message: Any) -> Event | None:
+        request = RoundRequest(nodes=nodes, round=slot.round, apart=self.gathering.apart)
         try:
-            answer = self._receive(slot.worker)
+            worker = self.workers.get(slot.number) or self._hire(slot)
+            self._send(slot, worker, request, message)
         except TimeoutError:
-            return self._silent(slot, meeting)
-        except (EOFError, OSError):
-            return self._on_worker_death(slot, meeting)
-        except Exception as error:  # it says something that this process cannot unpickle
-            answer = Answer(failed={node: explain(error, node, meeting.rnd) for node in slot.todo})
-        meeting.add(answer)
-        if answer.nodes and slot.round < meeting.rnd.index:
-            self.behind.append(answer)
-        self.states.update(answer.states)
-        note_restarts(self.emit, answer.restarted, meeting.rnd)
-        for node in (*answer.nodes, *answer.failed):
-            del slot.todo[node]
+            return Blocked(slot)
+        except OSError:
+            return self._death(slot)
         return None
 
-    def _check(self, slot: Slot[W], meeting: Answers, elapsed: float) -> None:
-        if slot.worker is None or not slot.todo:
-            return
-        beats, node = slot.worker.board.beats, slot.running
-        if node is not None:
-            self.emit("rows", {"node": node, "rows": slot.worker.board.rows})
-        slot.quiet = 0.0 if beats != slot.beats else slot.quiet + elapsed
-        slot.beats = beats
-        if meeting.left <= 0:
-            self._late(slot, meeting)
-        elif slot.quiet > self.silence:
-            self._silent(slot, meeting)
+    def _hire(self, slot: Slot) -> W:
+        """A worker with the shards, the plan and the states of a slot's nodes."""
+        worker = self.workers[slot.number] = self._start_worker(slot)
+        if self.plan is not None:
+            states = {node: state for node, state in self.states.items() if node in slot.nodes}
+            self._send_plan(worker, self.plan, states)
+        return worker
 
-    def _end(self, slot: Slot[W]) -> str:
-        worker, slot.worker, slot.todo = slot.worker, None, {}
+    def _event(self, slot: Slot, rnd: Round) -> Event:
+        """What a worker that is ready has to say."""
+        try:
+            answer = self._receive(self.workers[slot.number])
+        except TimeoutError:
+            return Blocked(slot, self._running(slot))
+        except (EOFError, OSError):
+            return self._death(slot)
+        except Exception as error:  # an answer that this process cannot unpickle
+            answer = Answer(failed={node: explain(error, node, rnd) for node in slot.pending})
+        self.states.update(answer.states)
+        return Answered(slot, answer)
+
+    def _running(self, slot: Slot) -> str | None:
+        """The node that the worker of a slot is at."""
+        worker = self.workers.get(slot.number)
+        index = worker.board.node if worker is not None and slot.pending else None
+        return None if index is None else slot.requested[index]
+
+    def _death(self, slot: Slot) -> Died:
+        running, cause = self._running(slot), self._end(slot)
+        return Died(slot, running, cause, advice_on(cause))
+
+    def _end(self, slot: Slot) -> str:
+        worker = self.workers.pop(slot.number, None)
         return worker.end() if worker is not None else ""
-
-    def _on_worker_death(self, slot: Slot[W], meeting: Answers) -> None:
-        """A worker died: have another one do what it did not finish."""
-        nodes, running = list(slot.todo), slot.running
-        cause = self._end(slot)
-        self.emit("worker", {"worker": slot.number, "nodes": nodes, "cause": cause})
-        slot.deaths += 1
-        if running is not None:
-            slot.suspects[running] = None
-        if slot.deaths < DEATHS:
-            return self._again(slot, nodes, meeting)
-        lost = [node for node in nodes if node in slot.suspects] or nodes
-        slot.deaths, slot.suspects = 0, {}
-        told = f"its worker process died {DEATHS} times in this round; the last one {cause}"
-        cure = advice_on(cause)
-        return self._without(slot, meeting, dict.fromkeys(lost, (NodeLost, told, cure)), nodes)
-
-    def _silent(self, slot: Slot[W], meeting: Answers) -> None:
-        """A worker gives no sign of life: end it, and go on without the node that it was at."""
-        nodes, running = list(slot.todo), slot.running
-        self._end(slot)
-        told = f"no sign of life from its worker for {self.silence:g} s"
-        longer = f"Give {self.engine}(...) a longer silence= if kernels hold the interpreter lock that long"
-        cure = f"{longer}, or {_ON}"
-        silent = nodes if running is None else [running]
-        return self._without(slot, meeting, dict.fromkeys(silent, (NodeSilent, told, cure)), nodes)
-
-    def _late(self, slot: Slot[W], meeting: Answers) -> None:
-        """The deadline of the round is over: give up what is not there."""
-        nodes, running = list(slot.todo), slot.running
-        self._end(slot)
-        told = f"no answer before the deadline of {meeting.rnd.deadline:g} s"
-        behind = f"{told}; it was waiting for its worker, which was at node {running!r}"
-        nodes.sort(key=lambda node: node != running)
-        causes = {node: told if node == running or running is None else behind for node in nodes}
-        cure = f"Raise the deadline, or {_ON}"
-        self._without(
-            slot, meeting, {node: (NodeSilent, cause, cure) for node, cause in causes.items()}, nodes
-        )
-
-    def _without(
-        self,
-        slot: Slot[W],
-        meeting: Answers,
-        failures: Mapping[str, tuple[type[NodeError], str, str]],
-        nodes: list[str],
-    ) -> None:
-        """Report nodes that failed; have the rest of `nodes` done if the round can still count."""
-        step = f"round {meeting.rnd.index}"
-        meeting.add(
-            Answer(
-                failed={
-                    node: kind(cause, node=node, step=step, cure=cure)
-                    for node, (kind, cause, cure) in failures.items()
-                }
-            )
-        )
-        if not meeting.void:
-            self._again(slot, [node for node in nodes if node not in failures], meeting)
-
-    def _again(self, slot: Slot[W], nodes: list[str], meeting: Answers) -> None:
-        """Have another worker do what is left, from the model of this round."""
-        self._ask(slot, tuple(node for node in nodes if node in meeting.rnd.cohort), meeting)

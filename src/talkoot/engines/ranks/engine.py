@@ -12,6 +12,7 @@ from talkoot.core.engine import Emit, Engine, Nodes, Run, ignore
 from talkoot.core.errors import PlanError
 from talkoot.core.plan import Plan
 from talkoot.core.shard import Schema, Shard
+from talkoot.data.samples.base import Samples
 from talkoot.engines.checkpoint import Checkpoint, wherever
 from talkoot.engines.ranks.checkpoint.saving import Saving
 from talkoot.engines.ranks.collectives.group import Peers
@@ -34,19 +35,22 @@ class Joined(Engine):
         memory: what this rank holds from one epoch to the next.
         pause: whether this rank wants all to stop.
         checkpoint: where checkpoints go.
+        compare: ranks may have been asked for different things, so compare what they do.
     """
 
     group: Peers
     memory: RankState = field(default_factory=RankState)
     pause: StopRequest = field(default_factory=StopRequest)
     checkpoint: Checkpoint | None = None
+    compare: bool = False
 
     @contextmanager
-    def open(self, plan: Plan, shards: Mapping[str, Shard], emit: Emit = ignore) -> Iterator[Nodes]:
-        """Nothing to place: every rank has the plan and reads its nodes' rows."""
-        saving = Saving.into(self.checkpoint if plan.learner.samples else None, emit)
+    def open(self, shards: Mapping[str, Shard], emit: Emit = ignore) -> Iterator[Nodes]:
+        """Nothing to place: every rank reads its nodes' rows."""
+        deep = any(isinstance(shard, Samples) for shard in shards.values())
+        saving = Saving.into(self.checkpoint if deep else None, emit)
         with saving.opened(self.group):
-            nodes = RankNodes(plan, shards, self.group, self.memory, self.pause, saving, emit)
+            nodes = RankNodes(shards, self.group, self.memory, self.pause, saving, emit, compare=self.compare)
             yield nodes
             nodes.finish()
 
@@ -112,25 +116,27 @@ class Ranks(Engine):
         return place().rank == 0
 
     @contextmanager
-    def open(self, plan: Plan, shards: Mapping[str, Shard], emit: Emit = ignore) -> Iterator[Nodes]:
+    def open(self, shards: Mapping[str, Shard], emit: Emit = ignore) -> Iterator[Nodes]:
         """Join the others, once in the life of this process; every rank reads its own nodes' rows."""
-        with self._joined(plan, shards) as joined, joined.open(plan, shards, emit) as nodes:
+        with self._joined() as joined, joined.open(shards, emit) as nodes:
             yield nodes
 
     def lower(
         self, plan: Plan, shards: Mapping[str, Shard], schema: Schema, emit: Emit = ignore
     ) -> Run | None:
         """Meetings at every step become a live optimizer on every rank."""
-        with self._joined(plan, shards) as joined:
+        if not lowers(plan):
+            return None
+        with self._joined() as joined:
+            agree_on_job(plan, shards, joined.group)
             return joined.lower(plan, shards, schema, emit)
 
     @contextmanager
-    def _joined(self, plan: Plan, shards: Mapping[str, Shard]) -> Iterator[Joined]:
+    def _joined(self) -> Iterator[Joined]:
         pause = StopRequest()
         try:
             with membership(self.timeout).members() as group, pause.on_sigterm():
-                agree_on_job(plan, shards, group)
-                yield Joined(group=group, pause=pause, checkpoint=wherever(self.checkpoint))
+                yield Joined(group=group, pause=pause, checkpoint=wherever(self.checkpoint), compare=True)
                 group.numbers([0.0])  # who leaves early breaks what slower ranks still read
         except Stopped:
             raise SystemExit(143) from None

@@ -63,7 +63,7 @@ class _ByHand(Learner):
     def work(self, model: Arrays, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
         live = cast(_Live, shard)
         now = arrays(live.module, {})
-        said = {name: now[name] - model[name] for name in fragment(list(now), ctx.round, ctx.fragments)}
+        said = {name: now[name] - model[name] for name in fragment(list(now), ctx.round, ctx.work.fragments)}
         return Update(values=said, weight=live.weight), local
 
     def outer(self) -> Outer:
@@ -131,16 +131,17 @@ class Link:
             with self._membership.members() as group:
                 _average(mine, weight, group)
             return True
-        rnd = self._plan.sync.next(self._now.history)
-        if rnd is None or rnd.steps is None or self._steps < rnd.steps:
+        rnd = self._plan.sync.next(self._now.last)
+        if rnd is None or rnd.work.steps is None or self._steps < rnd.work.steps:
             return False
         self._steps = 0
         shards = {f"rank {rank}": _Live(rank, mine, weight) for rank in range(self.world)}
         with self._membership.members() as group:
-            nodes = RankNodes(self._plan, shards, group, self._memory, StopRequest())
+            nodes = RankNodes(shards, group, self._memory, StopRequest())
+            nodes.place(self._plan)
             self._now, _ = run_round(self._plan, replace(rnd, cohort=tuple(shards)), nodes, self._now)
         model: Arrays = self._now.model
-        put(mine, {name: model[name] for name in fragment(list(model), rnd.index, rnd.fragments)}, {})
+        put(mine, {name: model[name] for name in fragment(list(model), rnd.index, rnd.work.fragments)}, {})
         return True
 
     def _mine(self, module: torch.nn.Module | None) -> torch.nn.Module:

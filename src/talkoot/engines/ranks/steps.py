@@ -10,11 +10,13 @@ from typing import Any, cast, final
 
 import torch
 
+from talkoot.core.context import LocalWork
 from talkoot.core.engine import Emit, Run
 from talkoot.core.errors import NodeFailed, PlanError
 from talkoot.core.plan import Plan
+from talkoot.core.round import Outcome, Round
 from talkoot.core.shard import Schema, Shard
-from talkoot.core.sync import EveryStep, Outcome, Round
+from talkoot.core.sync import EveryStep
 from talkoot.core.update import BUFFER, Update
 from talkoot.data.loading.generators import start_seed
 from talkoot.data.loading.loader import Batch, Feed
@@ -226,7 +228,7 @@ class Steps:
     def _tell(self, trainer: Trainer, metrics: Mapping[str, float], seconds: float) -> None:
         nodes = tuple(self.shards)
         outcome = Outcome(
-            round=Round(index=trainer.steps, gradient=True, cohort=nodes),
+            round=Round(index=trainer.steps, work=LocalWork(gradient=True), cohort=nodes),
             arrived=nodes,
             failed={},
             committed=True,

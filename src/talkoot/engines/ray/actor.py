@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 from talkoot.engines.machine import ONE_CORE
 from talkoot.engines.processes.heartbeat import Heartbeat
 from talkoot.engines.processes.host import Host
-from talkoot.engines.processes.messages import Ask, Task
+from talkoot.engines.processes.messages import RoundRequest, Task
 from talkoot.engines.ray.serialized import Parcel, pack, unpack
 
 LOOKS = "looks"  # calls that are answered while the actor is at work
@@ -63,21 +63,30 @@ class Worker:
         self._page = Heartbeat.make()
         _on_sigterm()
 
-    def take(self, load: Parcel, *segments: Any) -> None:
+    def load(self, load: Parcel, *segments: Any) -> None:
         """Hold other nodes from now on.
 
         Args:
             load: a `Load`.
             segments: arrays of bytes that it refers to, read in place.
         """
-        self._host.take(unpack(load), [memoryview(segment) for segment in segments])
+        self._host.load(unpack(load), [memoryview(segment) for segment in segments])
         threadpool_limits(self._cores)  # also for libraries that were loaded before they could be told
+
+    def place(self, plan: Parcel, *segments: Any) -> None:
+        """Do another plan from now on.
+
+        Args:
+            plan: a `PlacePlan`.
+            segments: arrays of bytes that it refers to, read in place.
+        """
+        self._host.place(unpack(plan), [memoryview(segment) for segment in segments])
 
     def clear(self) -> None:
         """Hold nothing."""
         self._host.clear()
 
-    def round(self, ask: Ask, message: Parcel) -> Parcel:
+    def round(self, ask: RoundRequest, message: Parcel) -> Parcel:
         """The answer of one node, or one answer of several.
 
         Args:

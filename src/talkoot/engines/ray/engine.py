@@ -102,15 +102,15 @@ class Ray(Engine):
         return train(plan, shards, schema, emit, engine=self)
 
     @contextmanager
-    def open(self, plan: Plan, shards: Mapping[str, Shard], emit: Emit = ignore) -> Iterator[Nodes]:
-        """Place the plan and the shards on actors; keep the actors for the next fit.
+    def open(self, shards: Mapping[str, Shard], emit: Emit = ignore) -> Iterator[Nodes]:
+        """Place the shards on actors; keep the actors for the next fit.
 
         Raises:
-            PlanError: the plan does not pickle, or there is no cluster, or one that is too small.
+            PlanError: there is no cluster, or one that is too small.
             DataError: a shard does not pickle.
             NodeLost: the cluster has no room, or actors do not start there.
         """
-        from talkoot.engines.ray.nodes import crew
+        from talkoot.engines.ray.nodes import actor_nodes
 
-        with crew(plan, shards, emit, engine=self) as nodes:
+        with actor_nodes(shards, emit, engine=self) as nodes:
             yield nodes

@@ -9,14 +9,16 @@ from typing import Any, ClassVar, final
 
 import ray
 
-from talkoot.core.engine import Emit
+from talkoot.core.engine import Emit, View
 from talkoot.core.errors import NodeLost, PlanError
 from talkoot.core.plan import Plan
+from talkoot.core.round import Round
+from talkoot.core.run import NodeState
 from talkoot.core.shard import Shard
-from talkoot.core.sync import Round
-from talkoot.engines.processes.messages import Answer, Ask
-from talkoot.engines.processes.placement import Placement, deal
-from talkoot.engines.processes.worker_nodes import Slot, WorkerNodes
+from talkoot.engines.gathering import Answer, Slot
+from talkoot.engines.processes.messages import RoundRequest
+from talkoot.engines.processes.placement import PlanPlacement, ShardPlacement, deal, note_changed
+from talkoot.engines.processes.worker_nodes import WorkerNodes
 from talkoot.engines.ray.actor import Paths
 from talkoot.engines.ray.actor_pool import ACTORS, ActorSet
 from talkoot.engines.ray.cluster import CLUSTER
@@ -28,7 +30,7 @@ from talkoot.engines.ray.worker_handle import WorkerHandle
 @final
 @dataclass(slots=True, eq=False, kw_only=True)
 class ActorNodes(WorkerNodes[WorkerHandle]):
-    """A crew of actors.
+    """Nodes on actors.
 
     Args:
         actors: where they are.
@@ -39,53 +41,61 @@ class ActorNodes(WorkerNodes[WorkerHandle]):
     paths: Paths
     engine: ClassVar[str] = "Ray"
 
+    def _message(self, rnd: Round, question: Any) -> Any:
+        try:
+            return post((rnd, question))
+        except Exception as error:
+            raise PlanError(f"the model cannot go to actors: {error}") from error
+
+    def _pack_plan(self, plan: Plan, view: View | None) -> PlanPlacement:
+        return PlanPlacement.pack(plan, view, place)
+
     def equip(self) -> None:
-        """Give every seat an actor, and wait until all hold their nodes.
+        """Have all actors start at once, and wait until they hold their nodes.
 
         Raises:
             NodeLost: an actor cannot start.
         """
         for slot in self.slots:
-            self._start_worker(slot)
+            self.workers[slot.number] = self._load(slot)
         for slot in self.slots:
-            assert slot.worker is not None
             with suppress(EOFError, OSError):
-                slot.worker.settle()
+                self.workers[slot.number].settle()
                 continue
-            slot.worker.end()  # it may have died while it was idle: once more
-            self._settle(self._start_worker(slot))
+            self.workers[slot.number].end()  # it may have died while it was idle: once more
+            self.workers[slot.number] = self._start_worker(slot)
 
-    def _settle(self, hand: WorkerHandle) -> None:
+    def _load(self, slot: Slot) -> WorkerHandle:
+        worker = self.actors.hand(slot.number)
+        load, segments = self.placement.load([n for n in self.placement.sizes if n in slot.nodes], self.paths)
+        worker.load(pack(load), segments)
+        return worker
+
+    def _start_worker(self, slot: Slot) -> WorkerHandle:
+        worker = self._load(slot)
         try:
-            hand.settle()
+            worker.settle()
         except Exception as error:
             raise NodeLost(
-                f"no actor could be started: {hand.end() or error}",
+                f"no actor could be started: {worker.end() or error}",
                 cure="Install talkoot, with all that it needs, on each machine of the cluster.",
             ) from error
+        return worker
 
-    def _message(self, rnd: Round, model: Any) -> Any:
-        try:
-            return post((rnd, model))
-        except Exception as error:
-            raise PlanError(f"the model cannot go to actors: {error}") from error
+    def _send_plan(self, worker: WorkerHandle, plan: PlanPlacement, states: dict[str, NodeState]) -> None:
+        message, segments = plan.message(states)
+        worker.place(pack(message), segments)
 
-    def _start_worker(self, slot: Slot[WorkerHandle]) -> WorkerHandle:
-        hand = slot.worker = self.actors.hand(slot.number)
-        nodes = [node for node in self.placement.sizes if node in slot.nodes]
-        load, segments = self.placement.load(nodes, self.states, self.paths)
-        hand.give(pack(load), segments)
-        return hand
+    def _send(self, slot: Slot, worker: WorkerHandle, request: RoundRequest, message: Any) -> None:
+        worker.ask(request, message, alone=request.apart or bool(slot.deaths))
 
-    def _send(self, slot: Slot[WorkerHandle], worker: WorkerHandle, ask: Ask, message: Any) -> None:
-        worker.ask(ask, message, alone=ask.apart or bool(slot.deaths))
-
-    def _ready(self, slots: list[Slot[WorkerHandle]], timeout: float) -> list[Slot[WorkerHandle]]:
+    def _ready(self, slots: list[Slot], timeout: float) -> list[Slot]:
         calls = {}
         for slot in slots:
-            if slot.worker is not None and slot.worker.call is not None:
-                slot.worker.look()
-                calls[slot.worker.call] = slot
+            worker = self.workers.get(slot.number)
+            if worker is not None and worker.call is not None:
+                worker.look()
+                calls[worker.call] = slot
         ready, _ = ray.wait(list(calls), timeout=max(0.0, timeout))
         return [calls[call] for call in ready]
 
@@ -98,17 +108,16 @@ class ActorNodes(WorkerNodes[WorkerHandle]):
 
 
 @contextmanager
-def crew(plan: Plan, shards: Mapping[str, Shard], emit: Emit, *, engine: Ray) -> Iterator[ActorNodes]:
-    """Actors that hold the plan and the shards, as `engine` asks for them; they are kept afterwards."""
+def actor_nodes(shards: Mapping[str, Shard], emit: Emit, *, engine: Ray) -> Iterator[ActorNodes]:
+    """Nodes on actors as `engine` asks for them; the actors are kept afterwards."""
     CLUSTER.join(engine.address)
-    placement = Placement.pack(plan, shards, place)
-    placement.note(emit)
-    hands = deal(placement.sizes, engine.workers)
-    actors = ACTORS.lease(engine.need(len(hands)))
+    placement = ShardPlacement.pack(shards, place)
+    note_changed(placement.changed, emit)
+    shares = deal(placement.sizes, engine.workers)
+    actors = ACTORS.lease(engine.need(len(shares)))
     nodes = ActorNodes(
-        plan=plan,
         placement=placement,
-        slots=[Slot(number, frozenset(hand)) for number, hand in enumerate(hands)],
+        slots=[Slot(number, frozenset(share)) for number, share in enumerate(shares)],
         silence=engine.silence,
         emit=emit,
         actors=actors,

@@ -18,7 +18,7 @@ from talkoot.core.plan import Plan
 from talkoot.core.shard import Schema, Shard
 from talkoot.engines.checkpoint import wherever
 from talkoot.engines.processes import wire
-from talkoot.engines.processes.placement import Placement
+from talkoot.engines.processes.placement import PlanPlacement, ShardPlacement, note_changed
 from talkoot.engines.ranks.supervision.channel import Channel
 from talkoot.engines.ranks.supervision.coordinator import TICK, Coordinator, RankHandle
 from talkoot.engines.ranks.supervision.messages import Train
@@ -77,16 +77,16 @@ class RankLauncher:
 
     Args:
         actors: the places.
-        load: what actors hold: the plan and the shards of all nodes.
-        segments: arrays that it refers to.
+        load: the shards of all nodes, and the arrays that it refers to.
+        plan: the plan, and the arrays that it refers to.
         errand: what they are to do.
         door: where they dial in.
         silence: seconds that a message may take to go through.
     """
 
     actors: ActorSet
-    load: Parcel
-    segments: list[Any]
+    load: tuple[Parcel, list[Any]]
+    plan: tuple[Parcel, list[Any]]
     task: Parcel
     listener: socket.socket
     silence: float
@@ -143,7 +143,8 @@ class RankLauncher:
         for number in sorted(set(range(self.actors.need.workers)) - taken):
             token = secrets.token_bytes(32)
             actor = self._coming[token] = self.actors.hand(number)
-            actor.give(self.load, self.segments)
+            actor.load(*self.load)
+            actor.place(*self.plan)
             actor.send_off(self.task, self.listener.getsockname(), token)
 
     def _part(self) -> None:
@@ -183,9 +184,10 @@ def train(plan: Plan, shards: Mapping[str, Shard], schema: Schema, emit: Emit, *
         TalkootError: an actor raised, or actors die again and again, or there are none to be had.
     """
     CLUSTER.join(engine.address)
-    placement = Placement.pack(plan, shards, place)
-    placement.note(emit)
-    load, segments = placement.load([*shards], {}, Paths.here())
+    rows, what = ShardPlacement.pack(shards, place), PlanPlacement.pack(plan, None, place)
+    note_changed((*rows.changed, *what.changed), emit)
+    load, load_segments = rows.load([*shards], Paths.here())
+    message, plan_segments = what.message({})
     job = Train(
         schema=schema,
         timeout=max(TIMEOUT, 2 * engine.silence),
@@ -197,8 +199,8 @@ def train(plan: Plan, shards: Mapping[str, Shard], schema: Schema, emit: Emit, *
     actors = ACTORS.lease(engine.need(engine.workers))
     launcher = RankLauncher(
         actors=actors,
-        load=pack(load),
-        segments=segments,
+        load=(pack(load), load_segments),
+        plan=(pack(message), plan_segments),
         task=pack(job),
         listener=socket.create_server((host, 0)),
         silence=engine.silence,

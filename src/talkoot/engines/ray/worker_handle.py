@@ -11,7 +11,8 @@ from typing import Any, final
 import ray
 from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 
-from talkoot.engines.processes.messages import Answer, Ask
+from talkoot.engines.gathering import Answer
+from talkoot.engines.processes.messages import RoundRequest
 from talkoot.engines.ray.serialized import unpack
 
 TICK = 0.25  # seconds between looks
@@ -41,7 +42,7 @@ class WorkerHandle:
     started: bool = False
     _born: float = field(default_factory=time.monotonic)
     _message: Any = None
-    _asks: deque[tuple[int, Ask]] = field(default_factory=deque)
+    _asks: deque[tuple[int, RoundRequest]] = field(default_factory=deque)
     _first: int = 0
     _alone: bool = False
     _node: int | None = None
@@ -60,12 +61,16 @@ class WorkerHandle:
         """Which of the nodes that it was asked for it is at; None where that is not known."""
         return self._first if self._alone else self._node
 
-    def give(self, load: Any, segments: list[Any]) -> None:
+    def load(self, load: Any, segments: list[Any]) -> None:
         """Have it hold other nodes."""
-        self._placed = self.actor.take.remote(load, *segments)
+        self._placed = self.actor.load.remote(load, *segments)
+
+    def place(self, plan: Any, segments: list[Any]) -> None:
+        """Have it do another plan."""
+        self.actor.place.remote(plan, *segments)
 
     def settle(self) -> None:
-        """Wait until it holds them.
+        """Wait until it holds its nodes.
 
         Raises:
             TimeoutError: it takes too long.
@@ -73,9 +78,13 @@ class WorkerHandle:
         """
         self._get(self._placed, START)
 
-    def ask(self, ask: Ask, message: Any, *, alone: bool) -> None:
+    def ask(self, request: RoundRequest, message: Any, *, alone: bool) -> None:
         """Ask for nodes, together or one behind the other."""
-        asks = [Ask(nodes=(node,), round=ask.round, apart=True) for node in ask.nodes] if alone else [ask]
+        asks = (
+            [RoundRequest(nodes=(node,), round=request.round, apart=True) for node in request.nodes]
+            if alone
+            else [request]
+        )
         self._message, self._alone, self._asks = message, alone, deque(enumerate(asks))
         self._node, self._sight = None, None  # what was seen before is about other nodes
         self._next()

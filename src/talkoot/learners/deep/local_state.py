@@ -77,17 +77,17 @@ def difference(
     trainer: Trainer, model: Arrays, local: Inner | None, feed: Feed, source: Samples, ctx: Ctx
 ) -> tuple[Update, Inner]:
     """What the steps until the next meeting change."""
-    _place(trainer, _rebased(model, local), local, ctx.round * (ctx.steps or 0))
-    if ctx.seconds is not None:
-        seen = _walk_until(trainer, feed, source, time.monotonic() + ctx.seconds)
+    _place(trainer, _rebased(model, local), local, ctx.round * (ctx.work.steps or 0))
+    if ctx.work.seconds is not None:
+        seen = _walk_until(trainer, feed, source, time.monotonic() + ctx.work.seconds)
     else:
-        steps = ctx.steps or _once(trainer.task, source)
+        steps = ctx.work.steps or _once(trainer.task, source)
         start = ctx.round * steps
-        seen = _walk(trainer, feed, source, range(start, start + steps - ctx.delay), measured=True)
+        seen = _walk(trainer, feed, source, range(start, start + steps - ctx.work.delay), measured=True)
     trainer.ended()
     loss, weight = trainer.losses.take()
     now = arrays(trainer.module, trainer.task.buffers)
-    names = fragment(list(now), ctx.round, ctx.fragments)
+    names = fragment(list(now), ctx.round, ctx.work.fragments)
     said = {name: now[name] - model[name] for name in names}
     inner = _inner(trainer, {name: now[name] for name in names})
     return Update(values={**said, **_seen(loss, weight, seen)}, weight=weight), inner

@@ -194,19 +194,23 @@ class Torch(Learner):
             if local is None:
                 put(trainer.module, model, self.buffers)
                 with trainer.turn(0, 0):
-                    rehearse(trainer, feed, divided=ctx.gradient and len(ctx.cohort) > 1)
-            if ctx.gradient:
+                    rehearse(trainer, feed, divided=ctx.work.gradient and len(ctx.cohort) > 1)
+            if ctx.work.gradient:
                 return gradient(trainer, model, feed, source, ctx), None
             return difference(trainer, model, local, feed, source, ctx)
 
+    def portable(self, local: Inner | None) -> None:
+        """Nothing: an optimizer and a copy of the model are many times an update, so others start without."""
+        del local
+
     def overlap(self, local: Inner | None, shard: Shard, ctx: Ctx) -> Inner | None:
         """The steps that a node goes on with while the others hear of the earlier ones."""
-        if local is None or not ctx.delay or ctx.steps is None:
+        if local is None or not ctx.work.delay or ctx.work.steps is None:
             return local
-        stop = (ctx.round + 1) * ctx.steps
+        stop = (ctx.round + 1) * ctx.work.steps
         source, trainer = cast(Samples, shard), _trainer(self, start_seed(ctx.seed))
         with self.feed([source], ctx.seed) as feed:
-            return further(trainer, local, feed, source, range(stop - ctx.delay, stop))
+            return further(trainer, local, feed, source, range(stop - ctx.work.delay, stop))
 
     def carries(self, local: Inner | None) -> bool:
         """Whether its optimizer holds anything, such as momentum, or only a part of it was sent."""

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from talkoot.core.engine import Progress
-from talkoot.core.sync import Outcome, Round
+from talkoot.core.round import Outcome, Round
 
 
 @final
@@ -30,13 +30,14 @@ class RoundsState:
     @property
     def steps(self) -> int:
         """Rounds done."""
-        return len(self.progress.history)
+        return self.progress.rounds
 
     def state(self) -> dict[str, Any]:
         """The model, the outer step's state and the metrics of every round."""
         return {
             "model": tensors(self.progress.model),
             "outer": tensors(self.progress.outer),
+            "first": self.progress.rounds - len(self.progress.history),
             "told": [dict(outcome.metrics) for outcome in self.progress.history],
         }
 
@@ -48,7 +49,9 @@ class RoundsState:
         """Stand there."""
         now = self.progress
         model, outer = arrays(state["model"], now.model), arrays(state["outer"], now.outer)
-        told = tuple(self._outcome(index, metrics) for index, metrics in enumerate(state["told"]))
+        told = tuple(
+            self._outcome(index, metrics) for index, metrics in enumerate(state["told"], state["first"])
+        )
         self.progress = replace(now, model=model, outer=outer, point=model, history=told)
 
     def _outcome(self, index: int, metrics: Mapping[str, float]) -> Outcome:

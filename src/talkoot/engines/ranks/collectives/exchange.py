@@ -22,8 +22,8 @@ import numpy as np
 import torch
 
 from talkoot.core.update import Leaf, Update
+from talkoot.engines.gathering import Answer
 from talkoot.engines.processes import wire
-from talkoot.engines.processes.messages import Answer
 from talkoot.engines.ranks.collectives.group import Peers
 from talkoot.guards.packed import Blocks
 from talkoot.guards.quantize import sum_blocks

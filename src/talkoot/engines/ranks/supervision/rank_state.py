@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import final
 
 from talkoot.core.engine import Progress
+from talkoot.core.round import Outcome
 from talkoot.core.run import NodeState
-from talkoot.core.sync import Outcome
-from talkoot.engines.processes.messages import Answer
+from talkoot.engines.gathering import Answer
 from talkoot.learners.deep.trainer import Trainer
 
 
@@ -32,4 +32,8 @@ class RankState:
     told: tuple[Outcome, ...] = ()
     progress: Progress | None = None
     states: dict[str, NodeState] = field(default_factory=dict)
-    said: tuple[tuple[int, ...], dict[str, Answer]] | None = None
+    said: tuple[tuple[int, str, tuple[int, ...]], dict[str, Answer]] | None = None
+
+    def forget(self) -> None:
+        """Begin another plan in rounds."""
+        self.progress, self.states, self.said = None, {}, None

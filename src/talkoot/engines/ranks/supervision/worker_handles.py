@@ -13,7 +13,7 @@ from talkoot.engines.checkpoint import Checkpoint
 from talkoot.engines.machine import cores
 from talkoot.engines.processes import wire
 from talkoot.engines.processes.messages import CLEAR
-from talkoot.engines.processes.placement import Placement, setting
+from talkoot.engines.processes.placement import PlanPlacement, ShardPlacement, note_changed, setting
 from talkoot.engines.processes.pool import DEEP, Worker
 from talkoot.engines.ranks.supervision.channel import Channel
 from talkoot.engines.ranks.supervision.coordinator import Coordinator, RankHandle
@@ -69,10 +69,10 @@ class LocalRanks:
 
     def run(self, emit: Emit) -> Run:
         """Train on them."""
-        cargo = Placement.pack(self.plan, self.shards)
-        cargo.note(emit)
+        shards, plan = ShardPlacement.pack(self.shards), PlanPlacement.pack(self.plan, None)
+        note_changed((*shards.changed, *plan.changed), emit)
         coordinator = Coordinator(
-            hire=lambda wait: self._hire(cargo),
+            hire=lambda wait: self._start(shards, plan),
             count=self.workers,
             host="127.0.0.1",
             silence=self.silence,
@@ -80,12 +80,12 @@ class LocalRanks:
         )
         return coordinator.run()
 
-    def _hire(self, cargo: Placement) -> RankHandle:
+    def _start(self, shards: ShardPlacement, plan: PlanPlacement) -> RankHandle:
         worker = DEEP.lease(self.silence)
-        load, segments = cargo.load([*self.shards], {}, setting())
-        wire.send(worker.sock, wire.frame(load))
-        for segment in segments:
-            wire.lend(worker.sock, segment)
+        for message, segments in (shards.load([*self.shards], setting()), plan.message({})):
+            wire.send(worker.sock, wire.frame(message))
+            for segment in segments:
+                wire.lend(worker.sock, segment)
         job = Train(
             schema=self.schema,
             timeout=max(TIMEOUT, 2 * self.silence),

@@ -1,0 +1,391 @@
+"""A round under way, as a state machine without a clock and without wires.
+
+An engine tells it what happened, and does what it answers: request nodes of a worker, stop a worker, report
+an event. So quorum, grace, deadlines, lost workers and late nodes mean the same on every engine, and are
+tested without processes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, final
+
+from talkoot.core.errors import NodeError, NodeLost, NodeSilent, TalkootError
+from talkoot.core.round import UPDATE, Merged, Round
+from talkoot.core.run import NodeState
+from talkoot.core.update import Update, total
+from talkoot.engines.ordered import OrderedSum
+
+TICK = 0.25  # seconds between looks at workers that do not answer
+DEATHS = 3  # of a worker in one round until its nodes are given up
+_WITHOUT = "lower the quorum to go on without it."
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Answer:
+    """What some nodes answer in a round.
+
+    Args:
+        nodes: whose update is in it.
+        update: the sum of those.
+        failed: nodes that raised, and what.
+        states: the nodes' own states, where another worker would need them.
+        seconds: how long each node worked.
+        restarted: nodes that lack the state that they had before this round, and that mattered.
+    """
+
+    nodes: tuple[str, ...] = ()
+    update: Update | None = None
+    failed: Mapping[str, TalkootError] = field(default_factory=dict)
+    states: Mapping[str, NodeState] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    restarted: tuple[str, ...] = ()
+
+
+@final
+@dataclass(slots=True, eq=False)
+class Slot:
+    """A place for one worker, with the nodes that it works for.
+
+    Args:
+        number: of the place.
+        nodes: its nodes.
+        requested: the nodes of its last request, in order.
+        pending: those of them that have not answered.
+        round: the round of that request.
+        beats: the last sign of life.
+        seen: when it was looked at last.
+        quiet: seconds without a sign of life.
+        deaths: of its workers in this round.
+        suspects: nodes at which its workers died.
+    """
+
+    number: int
+    nodes: frozenset[str]
+    requested: tuple[str, ...] = ()
+    pending: dict[str, None] = field(default_factory=dict)
+    round: int = -1
+    beats: int = 0
+    seen: float = 0.0
+    quiet: float = 0.0
+    deaths: int = 0
+    suspects: dict[str, None] = field(default_factory=dict)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A worker answered."""
+
+    slot: Slot
+    answer: Answer
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Died:
+    """A worker is gone: at which node, how, and what to do about it."""
+
+    slot: Slot
+    running: str | None
+    cause: str
+    cure: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """A worker does not read, or stopped in the middle of an answer."""
+
+    slot: Slot
+    running: str | None = None
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A look at a worker that has not answered: its sign of life, and the node that it is at."""
+
+    slot: Slot
+    beats: int
+    running: str | None
+
+
+Event = Answered | Died | Blocked | Seen
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Have a worker do the round for these nodes."""
+
+    slot: Slot
+    nodes: tuple[str, ...]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """End a worker: nothing that it may still answer is wanted."""
+
+    slot: Slot
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Report:
+    """An event for the log."""
+
+    event: str
+    facts: Mapping[str, Any]
+
+
+Action = Request | Stop | Report
+
+
+@final
+@dataclass(slots=True, eq=False, kw_only=True)
+class Gathering:
+    """The rounds of one plan, one at a time.
+
+    Where a round has grace, a worker that is late goes on with what was requested, and gets no other request
+    meanwhile. Its answer counts in the round in which it arrives, or in the next one that counts.
+
+    Args:
+        slots: the places of workers.
+        each: the plan's merge needs each update by itself.
+        engine: how users call the engine.
+        silence: seconds without a sign of life after which a worker is given up.
+    """
+
+    slots: Sequence[Slot] = ()
+    each: bool = False
+    engine: str = "Local"
+    silence: float = math.inf
+    rnd: Round = field(default_factory=lambda: Round(index=0))
+    late: list[Answer] = field(default_factory=list)  # arrived in an earlier round than this one counts
+    began: float = 0.0
+    met: float | None = None  # when the quorum had arrived
+    failed: dict[str, TalkootError] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    updates: dict[str, Update] = field(default_factory=dict)
+    arrived: list[str] = field(default_factory=list)
+    groups: dict[str, OrderedSum] = field(default_factory=dict)
+    sums: OrderedSum = field(default_factory=lambda: OrderedSum(()))
+
+    @property
+    def apart(self) -> bool:
+        """Whether nodes answer one by one, since not all need arrive or each update is wanted by itself."""
+        return self.each or self.rnd.meeting.quorum is not None or self.rnd.phase != UPDATE
+
+    @property
+    def void(self) -> bool:
+        """Whether the round can no longer count: all nodes are needed and one has failed."""
+        return self.rnd.meeting.quorum is None and bool(self.failed)
+
+    @property
+    def busy(self) -> list[Slot]:
+        """The slots whose workers have not answered yet."""
+        return [slot for slot in self.slots if slot.pending]
+
+    def begin(self, rnd: Round, now: float) -> list[Action]:
+        """Begin a round: request idle workers, but for nodes whose late answer has not been used yet."""
+        self.rnd, self.began, self.met = rnd, now, None
+        self.failed, self.seconds, self.updates, self.arrived = {}, {}, {}, []
+        self._sum_in_order_of(rnd.cohort)
+        self.late = self.late if rnd.index - 1 in rnd.dropped else []
+        for answer in self.late:
+            self.take(answer, now)
+        waiting = {node for answer in self.late for node in answer.nodes}
+        actions: list[Action] = []
+        for slot in self.slots:
+            slot.deaths, slot.suspects = 0, {}
+            if not slot.pending:
+                actions += self._request(
+                    slot, [n for n in rnd.cohort if n in slot.nodes and n not in waiting], now
+                )
+        return actions
+
+    def on(self, event: Event, now: float) -> list[Action]:
+        """What to do about an event."""
+        match event:
+            case Answered():
+                return self._answered(event.slot, event.answer, now)
+            case Died():
+                return self._died(event, now)
+            case Blocked():
+                return self._silent(event.slot, event.running, now)
+            case Seen():
+                return self._seen(event, now)
+
+    def over(self, now: float) -> bool:
+        """Whether nothing that nodes may still answer is waited for in this round."""
+        return self.void or not self.busy or self._grace(now) <= 0
+
+    def wait(self, now: float) -> float:
+        """Seconds until something is to be done, whatever happens: at most TICK."""
+        return max(0.0, min(TICK, self.left(now), self._grace(now)))
+
+    def left(self, now: float) -> float:
+        """Seconds until the deadline; infinite without one."""
+        deadline = self.rnd.meeting.deadline
+        return math.inf if deadline is None else self.began + deadline - now
+
+    def end(self) -> list[Action]:
+        """End the round: if it cannot count, nothing more is wanted of its workers."""
+        return [action for slot in self.busy for action in self._stop(slot)] if self.void else []
+
+    def take(self, answer: Answer, now: float) -> None:
+        """Take in an answer."""
+        self.failed.update(answer.failed)
+        self.seconds.update(answer.seconds)
+        self.arrived += answer.nodes
+        if answer.nodes:
+            self._add(answer)
+        quorum = self.rnd.meeting.quorum
+        if self.met is None and quorum is not None and len(self.arrived) >= quorum:
+            self.met = now
+
+    def merged(self) -> Merged:
+        """What came of the round, in the order of the cohort; nodes of earlier cohorts follow by name."""
+        places = {node: index for index, node in enumerate(self.rnd.cohort)}
+
+        def order(node: str) -> tuple[int, str]:
+            return places.get(node, len(places)), node
+
+        updates = {node: self.updates[node] for node in sorted(self.updates, key=order)}
+        each = self.each or self.rnd.phase != UPDATE
+        return Merged(
+            update=Update() if each else total(updates.values()) if self.apart else self.sums.total,
+            each=updates if each else None,
+            arrived=tuple(sorted(self.arrived, key=order)),
+            failed=self.failed,
+            seconds=self.seconds,
+        )
+
+    def _grace(self, now: float) -> float:
+        """Seconds that nodes behind the quorum are waited for; infinite until it is there."""
+        grace = self.rnd.meeting.grace
+        if self.met is None or grace is None:
+            return math.inf
+        return self.met + grace * (self.met - self.began) - now
+
+    def _sum_in_order_of(self, cohort: Iterable[str]) -> None:
+        """Have nodes of one worker added first, then workers, each in the order of the cohort."""
+        shares = [tuple(node for node in cohort if node in slot.nodes) for slot in self.slots]
+        places = {node: index for index, node in enumerate(cohort)}
+        shares = sorted((share for share in shares if share), key=lambda share: places[share[0]])
+        self.groups = {node: group for share in shares for group in [OrderedSum(share)] for node in share}
+        self.sums = OrderedSum(share[0] for share in shares)
+
+    def _add(self, answer: Answer) -> None:
+        update, (first, *others) = answer.update or Update(), answer.nodes
+        if self.apart:
+            self.updates[first] = update
+            return
+        group = self.groups[first]
+        group.add(first, update)
+        for node in others:
+            group.skip(node)
+        if group.complete:
+            leader = next(node for node in self.groups if self.groups[node] is group)
+            self.sums.add(leader, group.total)
+
+    def _request(self, slot: Slot, nodes: Iterable[str], now: float) -> list[Action]:
+        slot.requested = tuple(nodes)
+        slot.pending = dict.fromkeys(slot.requested)
+        slot.round, slot.seen, slot.quiet = self.rnd.index, now, 0.0
+        return [Request(slot, slot.requested)] if slot.requested else []
+
+    def _stop(self, slot: Slot) -> list[Action]:
+        slot.pending = {}
+        return [Stop(slot)]
+
+    def _answered(self, slot: Slot, answer: Answer, now: float) -> list[Action]:
+        for node in (*answer.nodes, *answer.failed):
+            slot.pending.pop(node, None)
+        self.take(answer, now)
+        if answer.nodes and slot.round < self.rnd.index:
+            self.late.append(answer)
+        return [*restarts(answer.restarted, self.rnd)]
+
+    def _seen(self, event: Seen, now: float) -> list[Action]:
+        slot = event.slot
+        elapsed = min(now - slot.seen, 2 * TICK)  # if this process was asleep, the worker was not silent
+        slot.quiet = 0.0 if event.beats != slot.beats else slot.quiet + elapsed
+        slot.beats, slot.seen = event.beats, now
+        if not slot.pending:
+            return []
+        if self.left(now) <= 0:
+            return self._late(slot, event.running, now)
+        return self._silent(slot, event.running, now) if slot.quiet > self.silence else []
+
+    def _died(self, event: Died, now: float) -> list[Action]:
+        """A worker died: have another one do what it did not finish."""
+        slot, nodes = event.slot, list(event.slot.pending)
+        actions: list[Action] = [
+            Report("worker", {"worker": slot.number, "nodes": nodes, "cause": event.cause})
+        ]
+        slot.deaths += 1
+        if event.running is not None:
+            slot.suspects[event.running] = None
+        if slot.deaths < DEATHS:
+            return actions + self._again(slot, nodes, now)
+        lost = [node for node in nodes if node in slot.suspects] or nodes
+        slot.deaths, slot.suspects = 0, {}
+        cause = f"its worker process died {DEATHS} times in this round; the last one {event.cause}"
+        return actions + self._without(slot, dict.fromkeys(lost, (NodeLost, cause, event.cure)), nodes, now)
+
+    def _silent(self, slot: Slot, running: str | None, now: float) -> list[Action]:
+        """A worker gives no sign of life: end it, and go on without the node that it is at."""
+        nodes = list(slot.pending)
+        cause = f"no sign of life from its worker for {self.silence:g} s"
+        longer = f"Give {self.engine}(...) a longer silence= if kernels hold the interpreter lock that long"
+        lost = dict.fromkeys(
+            nodes if running is None else [running], (NodeSilent, cause, f"{longer}, or {_WITHOUT}")
+        )
+        return self._stop(slot) + self._without(slot, lost, nodes, now)
+
+    def _late(self, slot: Slot, running: str | None, now: float) -> list[Action]:
+        """The deadline of the round is over: give up what is not there."""
+        cause = f"no answer before the deadline of {self.rnd.meeting.deadline:g} s"
+        behind = f"{cause}; it was waiting for its worker, which was at node {running!r}"
+        nodes = sorted(slot.pending, key=lambda node: node != running)
+        cure = f"Raise the deadline, or {_WITHOUT}"
+        lost = {n: (NodeSilent, cause if running in (n, None) else behind, cure) for n in nodes}
+        return self._stop(slot) + self._without(slot, lost, nodes, now)
+
+    def _without(
+        self,
+        slot: Slot,
+        lost: Mapping[str, tuple[type[NodeError], str, str]],
+        nodes: Sequence[str],
+        now: float,
+    ) -> list[Action]:
+        """Nodes fail; have the rest of `nodes` done if the round can still count."""
+        step = f"round {self.rnd.index}"
+        failed = {n: kind(cause, node=n, step=step, cure=cure) for n, (kind, cause, cure) in lost.items()}
+        self.take(Answer(failed=failed), now)
+        if self.void:
+            slot.pending = {}
+            return []
+        return self._again(slot, [node for node in nodes if node not in lost], now)
+
+    def _again(self, slot: Slot, nodes: Sequence[str], now: float) -> list[Action]:
+        """Have another worker do what is left, from the model of this round."""
+        return self._request(slot, [node for node in nodes if node in self.rnd.cohort], now)
+
+
+def restarts(nodes: Sequence[str], rnd: Round) -> list[Report]:
+    """A note that nodes went on without their own state."""
+    if not nodes:
+        return []
+    names = ", ".join(map(repr, nodes))
+    text = (
+        f"in round {rnd.index} {names} went on in another process, without their own state there "
+        "(such as an optimizer's momentum), so the answer is not that of an undisturbed run"
+    )
+    return [Report("note", {"text": text, "nodes": list(nodes), "round": rnd.index})]
