@@ -1,4 +1,4 @@
-"""What happened in a run, told from its events: the one thing that all views draw."""
+"""The state of a run, computed from its events; all views draw it."""
 
 from __future__ import annotations
 
@@ -11,19 +11,18 @@ from talkoot.watch.events import Event
 from talkoot.watch.steps import Steps
 
 Facts = Mapping[str, Any]
-ONCE = ("log", "end", "advice", "check", "compare", "transfer", "verify")  # the last word counts
-
-AGAIN = ("schema", "end", "advice", "fold")  # what each run has anew
+ONCE = ("log", "end", "advice", "check", "compare", "transfer", "verify")  # only the last event counts
+PER_RUN = ("schema", "end", "advice", "fold")  # events that a new start makes obsolete
 
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NodeStory:
-    """What one node is doing.
+class NodeState:
+    """The state of one node.
 
     Args:
         name: the node's name.
-        rows: how many it holds, if known.
+        rows: how many it has, if known.
         read: rows read so far in the present round.
         replaced: how often its worker died and was replaced.
     """
@@ -36,16 +35,16 @@ class NodeStory:
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Story:
-    """A run as its events tell it.
+class RunState:
+    """The state of a run.
 
     Args:
         nodes: every node by its name, in the plan's order.
         rounds: facts of every round so far.
-        steps: how a training goes that tells of its steps.
-        groups: facts of every group of ranks that formed, after which "step" (or round), when ("t"), and
-            the "cause" if the ranks of the one before lost each other.
-        lost: facts of workers that died, after which "step" (or round) and when ("t").
+        steps: the reports of training by steps.
+        groups: facts of every group of ranks that formed: after which "step" (or round), when ("t"), and
+            the "cause" if the connection of the previous group broke.
+        lost: facts of workers that died: after which "step" (or round) and when ("t").
         facts: of events that happen once, by their name: "start", "schema", "end", "verify", ...;
             under "note" the "texts" of all notes.
         began: when the run began, in seconds since 1970.
@@ -53,7 +52,7 @@ class Story:
         now: when the last event happened.
     """
 
-    nodes: Mapping[str, NodeStory] = field(default_factory=dict)
+    nodes: Mapping[str, NodeState] = field(default_factory=dict)
     rounds: tuple[Facts, ...] = ()
     steps: Steps = field(default_factory=Steps)
     groups: tuple[Facts, ...] = ()
@@ -69,12 +68,12 @@ class Story:
 
     @property
     def stepwise(self) -> bool:
-        """Whether it is told by steps, not by rounds."""
+        """Whether it reports steps, not rounds."""
         return self.steps.last is not None
 
     @property
     def counted(self) -> tuple[int, str]:
-        """How many meetings there were, or folds of a comparison, and what they are called."""
+        """The number of rounds, steps or folds so far, and which of them it is."""
         if self.get("fold"):
             return int(self.get("fold")["fold"]), "fold"
         return (self.steps.done, "step") if self.stepwise else (len(self.rounds), "round")
@@ -98,7 +97,7 @@ class Story:
         return series
 
     def seconds(self, node: str) -> list[float]:
-        """How long `node` worked, for each round that it took part in."""
+        """How long `node` worked, for each of its rounds."""
         return [facts["nodes"][node] for facts in self.rounds if node in facts.get("nodes", {})]
 
     def failed(self, node: str) -> dict[int, str]:
@@ -110,76 +109,78 @@ class Story:
         return sum(node in facts.get("late", ()) for facts in self.rounds)
 
 
-def tell(events: Iterable[Event]) -> Story:
-    """The story of the last run in `events`.
+def replay(events: Iterable[Event]) -> RunState:
+    """The state of the last run in `events`.
 
-    >>> story = tell([{"t": 1.0, "event": "start", "nodes": ["a"], "rows": {"a": 3}}])
-    >>> story.nodes["a"].rows
+    >>> state = replay([{"t": 1.0, "event": "start", "nodes": ["a"], "rows": {"a": 3}}])
+    >>> state.nodes["a"].rows
     3
     """
-    story = Story()
+    state = RunState()
     for event in events:
-        story = after(story, event)
-    return story
+        state = apply_event(state, event)
+    return state
 
 
-def after(story: Story, event: Event) -> Story:
-    """The story once `event` has happened. Events that it does not know change nothing but the time."""
-    name, story = event["event"], replace(story, now=event["t"])
+def apply_event(state: RunState, event: Event) -> RunState:
+    """The state after `event`. Unknown events change only the time."""
+    name, state = event["event"], replace(state, now=event["t"])
     facts = {k: v for k, v in event.items() if k not in ("t", "event")}
     match name:
         case "start":
-            return _started(story, facts)
+            return _started(state, facts)
         case "rows":
-            return _changed(story, facts["node"], read=int(facts["rows"]))
+            return _changed(state, facts["node"], read=int(facts["rows"]))
         case "worker":
             for node in facts.get("nodes", ()):
-                story = _changed(story, node, replaced=_known(story, node).replaced + 1, read=0)
-            return replace(_mended(story), lost=(*story.lost, {**facts, **_when(story)}))
+                state = _changed(state, node, replaced=_known(state, node).replaced + 1, read=0)
+            return replace(_without_broken(state), lost=(*state.lost, {**facts, **_when(state)}))
         case "broken":
-            return replace(story, facts={**story.facts, name: facts})
+            return replace(state, facts={**state.facts, name: facts})
         case "epoch":
-            group = {**facts, **_when(story), "cause": story.get("broken").get("cause")}
-            return replace(_mended(story), groups=(*story.groups, group))
+            group = {**facts, **_when(state), "cause": state.get("broken").get("cause")}
+            return replace(_without_broken(state), groups=(*state.groups, group))
         case "note":
-            texts = dict.fromkeys([*story.get(name).get("texts", ()), facts["text"]])
-            return replace(story, facts={**story.facts, name: {"texts": [*texts]}})
+            texts = dict.fromkeys([*state.get(name).get("texts", ()), facts["text"]])
+            return replace(state, facts={**state.facts, name: {"texts": [*texts]}})
         case "step":
-            return replace(story, steps=story.steps.told(facts, story.now))
+            return replace(state, steps=state.steps.add(facts, state.now))
         case "round":
-            nodes = {name: replace(node, read=0) for name, node in story.nodes.items()}
-            return replace(story, nodes=nodes, rounds=(*story.rounds, facts), turn=story.now)
+            nodes = {name: replace(node, read=0) for name, node in state.nodes.items()}
+            return replace(state, nodes=nodes, rounds=(*state.rounds, facts), turn=state.now)
         case "schema":
-            for node, rows in facts.get("nodes", {}).items():  # files did not know at the start
-                story = _changed(story, node, rows=rows)
-            return replace(story, turn=story.now, facts={**story.facts, name: facts})
+            for node, rows in facts.get("nodes", {}).items():  # rows of files are not known at the start
+                state = _changed(state, node, rows=rows)
+            return replace(state, turn=state.now, facts={**state.facts, name: facts})
         case "fold":
-            story = story if story.get("fold") else replace(story, turn=story.now)
-            return replace(story, facts={**story.facts, name: facts})
+            state = state if state.get("fold") else replace(state, turn=state.now)
+            return replace(state, facts={**state.facts, name: facts})
         case _ if name in ONCE:
-            return replace(story, facts={**story.facts, name: facts})
-    return story
+            return replace(state, facts={**state.facts, name: facts})
+    return state
 
 
-def _started(story: Story, facts: Facts) -> Story:
+def _started(state: RunState, facts: Facts) -> RunState:
     rows = facts.get("rows") or {}
-    nodes = {node: NodeStory(name=node, rows=rows.get(node)) for node in facts.get("nodes", ())}
-    kept = {name: told for name, told in story.facts.items() if name not in AGAIN}
-    return Story(nodes=nodes, facts={**kept, "start": facts}, began=story.now, turn=story.now, now=story.now)
+    nodes = {node: NodeState(name=node, rows=rows.get(node)) for node in facts.get("nodes", ())}
+    earlier = {name: value for name, value in state.facts.items() if name not in PER_RUN}
+    return RunState(
+        nodes=nodes, facts={**earlier, "start": facts}, began=state.now, turn=state.now, now=state.now
+    )
 
 
-def _mended(story: Story) -> Story:
-    """Ranks that lost each other have an explanation, or have met again."""
-    return replace(story, facts={name: told for name, told in story.facts.items() if name != "broken"})
+def _without_broken(state: RunState) -> RunState:
+    """The state once a broken connection of ranks is explained, or replaced by a new group."""
+    return replace(state, facts={name: value for name, value in state.facts.items() if name != "broken"})
 
 
-def _when(story: Story) -> Facts:
-    return {"step": story.counted[0], "t": story.now}
+def _when(state: RunState) -> Facts:
+    return {"step": state.counted[0], "t": state.now}
 
 
-def _known(story: Story, node: str) -> NodeStory:
-    return story.nodes.get(node, NodeStory(name=node))
+def _known(state: RunState, node: str) -> NodeState:
+    return state.nodes.get(node, NodeState(name=node))
 
 
-def _changed(story: Story, node: str, **change: Any) -> Story:
-    return replace(story, nodes={**story.nodes, node: replace(_known(story, node), **change)})
+def _changed(state: RunState, node: str, **change: Any) -> RunState:
+    return replace(state, nodes={**state.nodes, node: replace(_known(state, node), **change)})
