@@ -37,7 +37,7 @@ def fedavg(
 ) -> Plan:
     """Federated averaging: the next model is the mean of the models that nodes train, weighted by rows.
 
-    Use it with many nodes whose rows differ, and where only some nodes take part in each round.
+    Use it where there are many nodes whose rows differ, of which only some take part in each round.
     Source: McMahan et al. 2017, arXiv:1602.05629.
 
     Args:

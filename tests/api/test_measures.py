@@ -28,7 +28,7 @@ GRADES = np.array(["high", "low", "mid"])[np.digitize(Y, [0, 2])]
 SICK = (Y > 0).astype(int)
 W = RNG.uniform(0.1, 2.0, N)
 GROUP = RNG.integers(0, GROUPS, N)
-SUBSETS = [np.ones(N, dtype=bool), *(g != GROUP for g in range(GROUPS))]
+SUBSETS: list[np.ndarray] = [np.ones(N, dtype=bool), *(np.asarray(g != GROUP) for g in range(GROUPS))]
 
 
 def scores(measure: Measure, model: Any, y: np.ndarray, w: np.ndarray | None = None) -> np.ndarray:

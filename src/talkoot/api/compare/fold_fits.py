@@ -9,8 +9,9 @@ from typing import Any, final
 
 import numpy as np
 
+from talkoot.api.blocks import Blocks, concatenate
 from talkoot.api.compare.fold_sums import FoldSums
-from talkoot.api.compare.folds import IN_MEMORY, Blocks, Folds, Part, Relabel, concatenate
+from talkoot.api.compare.folds import IN_MEMORY, Folds, Part, Relabel
 from talkoot.api.compare.held_out_scores import FoldCounts
 from talkoot.api.job import Job
 from talkoot.core.engine import Emit

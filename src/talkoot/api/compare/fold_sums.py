@@ -8,7 +8,8 @@ from typing import Any, final
 
 import numpy as np
 
-from talkoot.api.compare.folds import IN_MEMORY, Blocks, Folds, take
+from talkoot.api.blocks import Blocks, take
+from talkoot.api.compare.folds import IN_MEMORY, Folds
 from talkoot.api.query import Answer, Query
 from talkoot.core.context import Ctx, stream_rng
 from talkoot.core.engine import Emit, Engine

@@ -13,7 +13,8 @@ from sklearn import config_context
 from sklearn.metrics import get_scorer
 from sklearn.utils import Tags, get_tags
 
-from talkoot.api.compare.folds import IN_MEMORY, Blocks, Folds, Part
+from talkoot.api.blocks import Blocks
+from talkoot.api.compare.folds import IN_MEMORY, Folds, Part
 from talkoot.api.compare.measures import GROUPS, measure_for
 from talkoot.api.compare.scoring import RESPONSES
 from talkoot.api.query import Answer, Query

@@ -9,9 +9,10 @@ from typing import Any, ClassVar, final
 import numpy as np
 from sklearn.base import is_classifier, is_regressor
 
+from talkoot.api.blocks import take
 from talkoot.api.compare.comparison import Interval
 from talkoot.api.compare.fold_fits import FoldFits, splits_of
-from talkoot.api.compare.folds import Folds, take
+from talkoot.api.compare.folds import Folds
 from talkoot.api.compare.held_out_scores import GROUP, jackknife_covariance, mean_over_folds
 from talkoot.api.compare.intervals import bounds_of, difference_interval, score_interval
 from talkoot.api.compare.measures import GROUPS, Measure, Tally, measure_for

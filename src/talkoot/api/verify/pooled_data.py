@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, final
 
 import numpy as np
-from scipy import sparse
 from sklearn.base import clone
 from sklearn.utils.validation import has_fit_parameter
 
-from talkoot.core.shard import Block, Schema, Shard
+from talkoot.api.blocks import concatenate
+from talkoot.core.shard import Schema, Shard
 from talkoot.learners.compose.shapes import framed
 
 LIMIT = 1 << 30  # bytes of rows up to which they are pooled in one process
@@ -35,11 +35,9 @@ class Pool:
     @classmethod
     def of(cls, shards: Mapping[str, Shard], schema: Schema) -> Pool:
         """Read all rows into this process."""
-        blocks = [block for shard in shards.values() for block in shard.blocks() if len(block)]
-        y = _concatenate([block.y for block in blocks])
-        if y is not None and schema.classes is not None:
-            y = schema.classes[y]
-        return cls(X=framed(_rows(blocks), schema.names), y=y, w=_concatenate([block.w for block in blocks]))
+        rows = concatenate([block for shard in shards.values() for block in shard.blocks() if len(block)])
+        y = rows.y if rows.y is None or schema.classes is None else schema.classes[rows.y]
+        return cls(X=framed(rows.X, schema.names), y=y, w=rows.w)
 
     def data(self) -> Any:
         """X, (X, y) or (X, y, w), as `shards` takes them."""
@@ -79,17 +77,3 @@ def weighted(estimator: Any, w: np.ndarray) -> dict[str, Any]:
 def size(schema: Schema) -> int:
     """Bytes that the rows take in one process, approximately."""
     return schema.rows * schema.features * (1 if schema.sparse else schema.dtype.itemsize)
-
-
-def _rows(blocks: Sequence[Block]) -> Any:
-    first = blocks[0].X
-    if isinstance(first, Mapping):
-        return {name: np.concatenate([block.X[name] for block in blocks]) for name in first}
-    if sparse.issparse(first):
-        return sparse.csr_array(sparse.vstack([block.X for block in blocks], format="csr"))
-    return np.concatenate([block.X for block in blocks])
-
-
-def _concatenate(values: Sequence[np.ndarray | None]) -> np.ndarray | None:
-    present = [value for value in values if value is not None]
-    return np.concatenate(present) if present else None
