@@ -127,8 +127,8 @@ def test_two_processes_that_are_the_same_rank_are_refused() -> None:
 def test_jobs_that_differ_are_refused_and_the_ranks_go_on() -> None:
     for told in said(works.differ):
         plan, nodes, module, good = told
-        assert re.search(r"rank 0 was asked for learner .*, and rank 1 for learner .*epochs=2", plan)
-        assert "rank 0 was asked for node 'b0' of 240 rows, and rank 1 for node 'b1' of 240 rows" in nodes
+        assert re.search(r"rank 0 runs learner .*, and rank 1 runs learner .*epochs=2", plan)
+        assert "rank 0 runs node 'b0' of 240 rows, and rank 1 runs node 'b1' of 240 rows" in nodes
         assert "build() gave rank 0 'weight' as float32 (2, 6), and rank 1 'weight'" in module
         assert good == "StandardScaler"
 

@@ -23,9 +23,9 @@ from talkoot.engines.inline import Inline
 from talkoot.engines.processes import wire
 from talkoot.engines.processes.messages import Answer
 from talkoot.engines.ranks.collectives import exchange
-from talkoot.engines.ranks.collectives.exchange import Form, agreed, forms
-from talkoot.engines.ranks.collectives.group import Alone, Group, Peers
-from talkoot.engines.ranks.engine import Joined
+from talkoot.engines.ranks.collectives.exchange import Form, common_forms, forms
+from talkoot.engines.ranks.collectives.group import Group, Peers, SingleRank
+from talkoot.engines.ranks.engine import GroupEngine
 from talkoot.guards.packed import Blocks
 from talkoot.guards.quantize import to_blocks
 
@@ -40,20 +40,20 @@ class Counted:
         self.group, self.rank, self.world, self.shared = group, group.rank, group.world, group.shared
         self.sent = 0.0
 
-    def start_gather(self, payload: bytes) -> Callable[[], list[bytes]]:
+    def start_all_gather(self, payload: bytes) -> Callable[[], list[bytes]]:
         self.sent += len(payload) * (self.world - 1)
-        return self.group.start_gather(payload)
+        return self.group.start_all_gather(payload)
 
-    def gather(self, payload: bytes) -> list[bytes]:
-        return self.start_gather(payload)()
+    def all_gather(self, payload: bytes) -> list[bytes]:
+        return self.start_all_gather(payload)()
 
-    def add(self, tensor: Tensor) -> None:
+    def all_reduce(self, tensor: Tensor) -> None:
         self.sent += 2 * tensor.nbytes * (self.world - 1) / self.world
-        self.group.add(tensor)
+        self.group.all_reduce(tensor)
 
-    def swap(self, parts: Sequence[np.ndarray], sizes: Sequence[int]) -> list[np.ndarray]:
+    def all_to_all(self, parts: Sequence[np.ndarray], sizes: Sequence[int]) -> list[np.ndarray]:
         self.sent += sum(part.nbytes for part in parts) - parts[self.rank].nbytes
-        return self.group.swap(parts, sizes)
+        return self.group.all_to_all(parts, sizes)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.group, name)
@@ -83,10 +83,10 @@ def walk(rank: int) -> Walked:
     said: Walked = {}
     for name in PLANS:
         counted = Counted(group)
-        model = walked(Joined(group=counted), name)
+        model = walked(GroupEngine(group=counted), name)
         said[name] = counted.sent / 3, model
-    said["fewer nodes than ranks"] = 0.0, walked(Joined(group=group), "packed", nodes=4)
-    said["more nodes than ranks"] = 0.0, walked(Joined(group=group), "packed", nodes=8)
+    said["fewer nodes than ranks"] = 0.0, walked(GroupEngine(group=group), "packed", nodes=4)
+    said["more nodes than ranks"] = 0.0, walked(GroupEngine(group=group), "packed", nodes=8)
     for name, update in odd(rank).items():
         answer = Answer(nodes=(f"node{rank}",), update=update)
         told = exchange.start(group, wire.packed((rank, [answer])), sums=True)()
@@ -95,7 +95,7 @@ def walk(rank: int) -> Walked:
         said[name] = 0.0, {key: np.asarray(value) for key, value in merged.values.items()}
     plan = tk.Plan(Stride(SIZE, fails="node3"), sync=tk.rounds(3))
     with pytest.raises(NodeFailed, match="'node3', round 0"):
-        run(plan, rows(WORLD)[1], Joined(group=group), schema=rows(WORLD)[0])
+        run(plan, rows(WORLD)[1], GroupEngine(group=group), schema=rows(WORLD)[0])
     return said
 
 
@@ -185,7 +185,7 @@ def test_whole_numbers_are_added_to_the_last_digit_and_wrap(heard: list[Walked])
 
 def test_few_ranks_tell_each_other_all_at_once() -> None:
     said = wire.packed((0, [Answer(nodes=("a",), update=tk.Update(values={"w": np.ones(5000)}))]))
-    ((wish, (answer,)),) = exchange.start(Alone(), said, sums=True)()
+    ((wish, (answer,)),) = exchange.start(SingleRank(), said, sums=True)()
     assert wish == 0
     assert answer.update is not None
     assert answer.update.values["w"].sum() == 5000
@@ -214,7 +214,7 @@ def test_only_large_leaves_that_are_added_are_worth_a_sum() -> None:
 @given(st.lists(st.dictionaries(st.sampled_from("abc"), st.sampled_from((2, 3)), max_size=3), max_size=4))
 def test_ranks_agree_where_no_leaf_has_two_shapes(shapes: list[dict[str, int]]) -> None:
     known = [{name: Form(shape=(n,), bits=8, block=2) for name, n in each.items()} for each in shapes]
-    union = agreed(known)
+    union = common_forms(known)
     seen = {name: {each[name] for each in shapes if name in each} for name in "abc"}
     assert (union is None) == any(len(sizes) > 1 for sizes in seen.values())
     if union is not None:
@@ -234,10 +234,10 @@ def test_a_round_that_breaks_on_the_way_is_told_where_it_is_waited_for() -> None
     class Gone(Counted):
         world = 9
 
-        def start_gather(self, payload: bytes) -> Callable[[], list[bytes]]:
+        def start_all_gather(self, payload: bytes) -> Callable[[], list[bytes]]:
             raise ConnectionError("as scripted")
 
-    gone = Gone(Alone())
+    gone = Gone(SingleRank())
     gone.world = 9
     finish = exchange.start(gone, wire.packed((0, [Answer()])), sums=True)
     with pytest.raises(ConnectionError, match="as scripted"):

@@ -30,7 +30,8 @@ from patience import NEVER, patient
 from talkoot.engines.ranks.collectives import links
 from talkoot.engines.ranks.collectives import shared_sums as shared
 from talkoot.engines.ranks.collectives.hook import hook
-from talkoot.engines.ranks.collectives.shared_sums import PeerLost, PeerSilent, SharedSum, same_host
+from talkoot.engines.ranks.collectives.links import PeerLost, PeerSilent, same_host
+from talkoot.engines.ranks.collectives.shared_sums import SharedSum
 
 STAGE, PIECE = 1 << 14, 1 << 11  # bytes; less than usual, which makes small tensors large
 SIZES = [0, 1, 15, 1001, STAGE // 4, STAGE // 4 + 1, 3 * STAGE // 4 + 17]
@@ -146,7 +147,7 @@ def test_sums_are_right_and_have_the_same_bits_on_all_ranks(tmp_path: Path, worl
 
 def average_again_and_again(store: Store, rank: int, world: int, room: int | None) -> Any:
     if room is not None and rank == 1:
-        shared._room = lambda: room
+        shared._free_bytes = lambda: room
     before, sums, said = held(), join(store, rank, world), []
     for sizes in ([7, 3], [STAGE, 5, 10_003], [STAGE, 5, 10_003], [9, STAGE // 2]):
         tensors = [torch.zeros(size) for size in sizes]
@@ -206,14 +207,14 @@ def sum_until_lost(
     for _ in range(3):
         sums.mean(tensors)
     if rank == victim:
-        heard, words = sums._links.hear, iter(range(2))
+        original, calls = sums._links.receive, iter(range(2))
 
-        def hear() -> Any:
-            if next(words) == 1 or size < STAGE // 4:  # after it has said that it is there
+        def receive() -> Any:
+            if next(calls) == 1 or size < STAGE // 4:  # after it has sent that it is there
                 os.kill(os.getpid(), end)
-            return heard()
+            return original()
 
-        sums._links.hear = hear  # type: ignore[method-assign]
+        sums._links.receive = receive  # type: ignore[method-assign]
     with pytest.raises(PeerLost) as caught:
         mean_for_ever(sums, tensors)
     with pytest.raises(PeerLost, match=f"rank {victim} "):

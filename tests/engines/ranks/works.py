@@ -114,9 +114,9 @@ def is_late(say: Say) -> list[bytes]:
     time.sleep(4.0 * rank())
     group = Group(store, epoch=0, rank=rank(), world=2, timeout=2.0, patience=NEVER)
     try:
-        return group.gather(b"%d" % rank())
+        return group.all_gather(b"%d" % rank())
     finally:
-        group.numbers([0.0])
+        group.gather_numbers([0.0])
         group.close()
 
 

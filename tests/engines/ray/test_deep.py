@@ -304,18 +304,18 @@ def knock(at: RankLauncher, said: bytes) -> socket.socket:
 def test_only_who_has_a_token_is_let_in_and_only_once() -> None:
     actor = Actor(0)
     with launcher(actor) as listener:
-        assert listener.hire(False) is None
+        assert listener.start_rank(False) is None
         for said in (b"", b"GET / HTTP/1.1\r\n\r\n", HELLO.pack(bytes(32), 1), HELLO.pack(b"x" * 32, 1) * 9):
             with knock(listener, said) as sock:
-                assert listener.hire(False) is None
+                assert listener.start_rank(False) is None
                 with suppress(ConnectionError):
                     assert sock.recv(1) == b"", "it is turned away"
         hello = HELLO.pack(actor.token, 4711)
         with knock(listener, hello), knock(listener, hello) as again:
-            rank = listener.hire(True)
+            rank = listener.start_rank(True)
             assert rank is not None
             assert rank.name == "process 4711 on 127.0.0.1"
-            assert listener.hire(False) is None
+            assert listener.start_rank(False) is None
             assert again.recv(1) == b""
             rank.release()
         assert cast(Any, listener.actors.idle) == {0: actor}
@@ -329,8 +329,8 @@ def test_actors_that_cannot_start_are_not_waited_for_forever(monkeypatch: pytest
             listener, actors=replace(listener.actors, need=replace(listener.actors.need, workers=1))
         )
         with pytest.raises(NodeLost, match="no actor could be started: ModuleNotFoundError: No torch"):
-            broken.hire(True)
-        assert broken.hire(False) is None, "who does not wait is not troubled"
+            broken.start_rank(True)
+        assert broken.start_rank(False) is None, "who does not wait is not troubled"
 
 
 def test_actors_that_do_not_come_are_not_waited_for_forever(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -339,7 +339,7 @@ def test_actors_that_do_not_come_are_not_waited_for_forever(monkeypatch: pytest.
         launcher(Actor(0), Actor(1)) as listener,
         pytest.raises(NodeLost, match=r"2 of 2 actors did not come for 0\.3 s"),
     ):
-        listener.hire(True)
+        listener.start_rank(True)
 
 
 def test_classical_learners_on_ray_do_without_torch() -> None:

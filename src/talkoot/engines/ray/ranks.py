@@ -21,8 +21,7 @@ from talkoot.engines.processes import wire
 from talkoot.engines.processes.placement import Placement
 from talkoot.engines.ranks.supervision.channel import Channel
 from talkoot.engines.ranks.supervision.coordinator import TICK, Coordinator, RankHandle
-from talkoot.engines.ranks.supervision.messages import Train
-from talkoot.engines.ranks.supervision.worker_handles import TIMEOUT
+from talkoot.engines.ranks.supervision.rank_process import Train
 from talkoot.engines.ray import worker_handle as hand
 from talkoot.engines.ray.actor import HELLO, Paths
 from talkoot.engines.ray.actor_pool import ACTORS, ActorSet
@@ -95,7 +94,7 @@ class RankLauncher:
     _failed: list[str] = field(default_factory=list)
     _pause: float = 0.0
 
-    def hire(self, wait: bool) -> ActorRank | None:
+    def start_rank(self, wait: bool) -> ActorRank | None:
         """An actor that has dialled in, if there is one.
 
         Raises:
@@ -188,7 +187,7 @@ def train(plan: Plan, shards: Mapping[str, Shard], schema: Schema, emit: Emit, *
     load, segments = placement.load([*shards], {}, Paths.here())
     job = Train(
         schema=schema,
-        timeout=max(TIMEOUT, 2 * engine.silence),
+        silence=engine.silence,
         threads=max(1, int(engine.cpus)),
         checkpoint=wherever(engine.checkpoint),
     )
@@ -205,7 +204,7 @@ def train(plan: Plan, shards: Mapping[str, Shard], schema: Schema, emit: Emit, *
     )
     try:
         coordinator = Coordinator(
-            hire=launcher.hire, count=engine.workers, host=host, silence=engine.silence, emit=emit
+            start_rank=launcher.start_rank, count=engine.workers, host=host, silence=engine.silence, emit=emit
         )
         return coordinator.run()
     finally:

@@ -91,7 +91,7 @@ class Saving:
                         stack.enter_context(self.checkpoints.folder.locked())
             yield
 
-    def wish(self) -> int:
+    def pending(self) -> int:
         """To save, if it is time to."""
         due = self.checkpoints is not None and time.monotonic() - self.last >= self.every
         return SAVE if due else GO_ON
@@ -113,7 +113,7 @@ class Saving:
             return
         with _together(group):
             self._claim(kept, settings, most)
-        steps: list[int] = wire.unpacked(group.gather(wire.packed(self.checkpoints.folder.steps()))[0])
+        steps: list[int] = wire.unpacked(group.all_gather(wire.packed(self.checkpoints.folder.steps()))[0])
         finished = self.checkpoints.finished
         if steps:
             step = self._load(steps, kept, group)
@@ -187,7 +187,7 @@ class Saving:
         there = False
         with self._noted():
             there = checkpoints.finished == kept.steps and checkpoints.latest() == kept.steps
-        if wire.unpacked(group.gather(wire.packed(there))[0]):  # as the first rank sees it, for all
+        if wire.unpacked(group.all_gather(wire.packed(there))[0]):  # as the first rank sees it, for all
             return
         self.save(kept, group)
         with self._noted():
@@ -206,7 +206,7 @@ class Saving:
 
     def _wire(self, group: Peers) -> Any:
         """A group that nothing else uses."""
-        self.group = self.group or group.aside()
+        self.group = self.group or group.new_group()
         return self.group
 
 
@@ -218,7 +218,7 @@ def _together(group: Peers) -> Iterator[None]:
         yield
     except TalkootError as error:
         trouble = error
-    for said in group.gather(wire.packed(trouble)):
+    for said in group.all_gather(wire.packed(trouble)):
         if (theirs := wire.unpacked(said)) is not None:
             raise theirs
 

@@ -10,11 +10,11 @@ from talkoot.engines.ranks.collectives.shared_sums import SharedSum
 def hook(state: SharedSum, bucket: GradBucket) -> Future[torch.Tensor]:
     """Average the gradients of a backward pass over all ranks, when the last bucket is full.
 
-    Ranks that share a machine share its cores and its memory's bandwidth, so summing beside the backward pass
-    would only slow it down, and would wait for the slowest rank once a bucket instead of once a step. The
-    futures of the earlier buckets are done at once: DDP reads their memory only after the last one.
+    Ranks on one machine share its cores and memory bandwidth, so summing during the backward pass would slow
+    it down, and would wait for the slowest rank at every bucket instead of once a step. The futures of the
+    earlier buckets are completed at once: DDP reads their memory only after the last one.
 
-    Use it with `gradient_as_bucket_view=True`, so that what is averaged is not copied once more.
+    Use it with `gradient_as_bucket_view=True`, which saves a copy.
 
     Args:
         state: the sums of the ranks that train together.
@@ -24,7 +24,7 @@ def hook(state: SharedSum, bucket: GradBucket) -> Future[torch.Tensor]:
         The bucket's own memory.
 
     Raises:
-        PeerLost: a rank is gone; comes out of `backward`, as the next one does.
+        PeerLost: a rank is gone; raised by `backward`.
         PeerSilent: a rank kept the others waiting for longer than the timeout.
 
     >>> import inspect
