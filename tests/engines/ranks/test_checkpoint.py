@@ -31,9 +31,9 @@ from torch.distributed.tensor import DTensor
 from patience import patient
 from talkoot.core.errors import DataError, NodeLost, PlanError
 from talkoot.engines.ranks.checkpoint.checkpoint import Checkpoints, Damaged
-from talkoot.engines.ranks.checkpoint.folder import Folder, sealed, unsealed
+from talkoot.engines.ranks.checkpoint.folder import Folder, from_json, to_json
 from talkoot.engines.ranks.checkpoint.index import Index, join, split
-from talkoot.engines.ranks.checkpoint.shards import Severed, Writer, checksum
+from talkoot.engines.ranks.checkpoint.shards import RanksDisconnected, Writer, checksum
 
 State = dict[str, Any]
 OURS = {"batch": "8"}
@@ -482,7 +482,7 @@ def test_another_training_is_refused(tmp_path: Path) -> None:
     ours = kept(tmp_path, 1)
     with pytest.raises(PlanError, match=r"another training \(batch: 8 in the folder, 4 now; loss: .*Give"):
         Checkpoints(tmp_path, settings={"batch": "4", "loss": "mse"})
-    (tmp_path / "plan.json").write_text(sealed({"settings": {"batch": "4"}, "finished": None}))
+    (tmp_path / "plan.json").write_text(to_json({"settings": {"batch": "4"}, "finished": None}))
     with pytest.raises(PlanError, match="another training"):
         ours.load({})
     with pytest.raises(PlanError, match="another training"):
@@ -563,14 +563,14 @@ def test_pickles_in_the_folder_are_not_run(tmp_path: Path) -> None:
     (place / ".metadata").write_bytes(pickle.dumps(Trap(sprung)))
     assert Job(seed=1).take(checkpoints).step == 1
     shard = place / "__0_0.distcp"
-    index = unsealed((place / Index.FILE).read_text())
+    index = from_json((place / Index.FILE).read_text())
     for entry in index["tensors"].values():
         entry["pieces"][0]["offset"] = 0
     torch.save(Trap(sprung), shard)
     for entry in index["tensors"].values():
         entry["pieces"][0]["length"] = shard.stat().st_size
         entry["pieces"][0]["crc32"] = checksum(shard, 0, shard.stat().st_size)
-    (place / Index.FILE).write_text(sealed(index))
+    (place / Index.FILE).write_text(to_json(index))
     with pytest.raises(DataError, match="cannot be read"):
         checkpoints.load({})
     assert not sprung.exists()
@@ -587,7 +587,7 @@ def left_at_once(rank: int, folder: Path) -> None:
 
 def test_what_a_rank_wrote_alone_is_no_checkpoint(tmp_path: Path) -> None:
     writer = Writer(Folder(tmp_path, OURS), 1, 2, {}, 2)
-    with pytest.raises(Severed, match="1 of 2 ranks"):
+    with pytest.raises(RanksDisconnected, match="1 of 2 ranks"):
         writer.prepare_global_plan([SavePlan([], planner_data=frozenset())])
     for number in range(3):  # the group goes at any point of the writing
         folder = tmp_path / str(number)

@@ -45,7 +45,7 @@ class GroupEngine(Engine):
     def open(self, plan: Plan, shards: Mapping[str, Shard], emit: Emit = ignore) -> Iterator[Nodes]:
         """Nothing to place: every rank has the plan and reads its nodes' rows."""
         saving = Saving.into(self.checkpoint if plan.learner.samples else None, emit)
-        with saving.opened(self.group):
+        with saving.locked(self.group):
             nodes = RankNodes(plan, shards, self.group, self.rank_state, self.stop_request, saving, emit)
             yield nodes
             nodes.finish()

@@ -18,7 +18,7 @@ from talkoot.data.loading.generators import start_seed
 from talkoot.engines.processes import wire
 from talkoot.engines.processes.answers import Answers, note_restarts, restarted
 from talkoot.engines.processes.messages import Answer
-from talkoot.engines.ranks.checkpoint.identity import planned, settings
+from talkoot.engines.ranks.checkpoint.identity import planned_steps, settings
 from talkoot.engines.ranks.checkpoint.rounds_state import RoundsState
 from talkoot.engines.ranks.checkpoint.saving import Saving
 from talkoot.engines.ranks.collectives import exchange
@@ -95,7 +95,7 @@ class RankNodes(Nodes):
             if self.group.rank == 0:
                 seed = start_seed(self.plan.seed)
                 compared = settings(self.plan, self.shards, Trainer(cast(Torch, self.plan.learner), seed))
-            self.saving.begin(state, self.group, compared, planned(self.plan, self.shards))
+            self.saving.begin(state, self.group, compared, planned_steps(self.plan, self.shards))
         return state.progress
 
     def round(self, rnd: Round, model: object) -> Merged:

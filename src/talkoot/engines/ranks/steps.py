@@ -22,7 +22,7 @@ from talkoot.data.samples.samples import Samples
 from talkoot.engines.processes import wire
 from talkoot.engines.ranks.advice import Advice
 from talkoot.engines.ranks.checkpoint.identity import settings
-from talkoot.engines.ranks.checkpoint.saving import Saving, Training
+from talkoot.engines.ranks.checkpoint.saving import Saving, StepsState
 from talkoot.engines.ranks.collectives.group import Peers, as_group_broken
 from talkoot.engines.ranks.rounds import hosted
 from talkoot.engines.ranks.supervision.rank_state import RankState
@@ -93,7 +93,7 @@ class Steps:
             Stopped: all stop here, as one of them requested.
         """
         sources = local_samples(self.shards, self.group.rank, self.group.world, self.task.batch)
-        with self.saving.opened(self.group), self.task.feed(sources, self.plan.seed) as feed:
+        with self.saving.locked(self.group), self.task.feed(sources, self.plan.seed) as feed:
             trainer = self._trainer(feed)
             if self.saving.checkpoints is not None and self.group.rank == 0 and not trainer.steps:
                 compared = self.rank_state.settings or settings(self.plan, self.shards, trainer)
@@ -135,7 +135,7 @@ class Steps:
         """Go on from the furthest rank, else from the checkpoint, else from the same start."""
         if self._sharded or not self.group.gather_numbers([trainer.steps]).any():
             most = self.task.steps(self.schema.rows)
-            self.saving.begin(Training(trainer), self.group, self.rank_state.settings, most)
+            self.saving.begin(StepsState(trainer), self.group, self.rank_state.settings, most)
         if self._sharded:
             return
         versions = self.group.gather_numbers([trainer.steps, _checksum(trainer)])
@@ -224,7 +224,7 @@ class Steps:
         stop = int(table[:, 2].max())
         if stop != GO_ON:
             self._average_buffers(trainer)
-            self.saving.save(Training(trainer), self.group)
+            self.saving.save(StepsState(trainer), self.group)
         if stop > SAVE:
             self.saving.wait()
         self.stop_request.raise_if_stop(stop, trainer.steps)
@@ -258,7 +258,7 @@ class Steps:
     def _finish(self, trainer: Trainer) -> Run:
         trainer.ended()
         self._average_buffers(trainer)
-        self.saving.finish(Training(trainer), self.group)
+        self.saving.finish(StepsState(trainer), self.group)
         model = self._model(trainer)
         return Run(self.plan, self.schema, model, model, Update(), self.rank_state.history)
 
