@@ -28,13 +28,8 @@ _REPORTS = 3  # reports until the speed of the ranks is stable
 class Advice:
     """Times the steps of all ranks on one of them, once, where that takes little of the training.
 
-    It trains a copy and discards it. The other ranks wait at their next exchange.
-
-    Args:
-        task: what is trained.
-        shards: the samples of all nodes.
-        group: the ranks.
-        emit: receives the advice, if one process would be faster.
+    It trains a copy and discards it. The other ranks wait at their next exchange. If one process is
+    faster, it emits an "advice".
     """
 
     task: Torch

@@ -27,14 +27,7 @@ from talkoot.engines.ranks.supervision.stop_request import Stopped, StopRequest
 @final
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class GroupEngine(Engine):
-    """Runs plans on a group of ranks, of which this process is one.
-
-    Args:
-        group: the ranks.
-        rank_state: what this rank keeps from one epoch to the next.
-        stop_request: whether this rank requests that all stop.
-        checkpoint: where checkpoints go.
-    """
+    """Runs plans on a group of ranks, of which this process is one."""
 
     group: Peers
     rank_state: RankState = field(default_factory=RankState)

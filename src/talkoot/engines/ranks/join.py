@@ -19,9 +19,9 @@ from talkoot.core.run import run_round
 from talkoot.core.shard import Block, Schema, Shard
 from talkoot.core.sync import Rounds
 from talkoot.core.update import Update
-from talkoot.engines.processes import wire
 from talkoot.engines.ranks.collectives.gradients import average
 from talkoot.engines.ranks.collectives.group import Peers
+from talkoot.engines.ranks.collectives.objects import broadcast_object
 from talkoot.engines.ranks.rounds import RankNodes
 from talkoot.engines.ranks.supervision.membership import membership
 from talkoot.engines.ranks.supervision.rank_state import RankState
@@ -237,9 +237,9 @@ def _check(plan: Plan) -> None:
 
 def _copy_first_rank(module: torch.nn.Module, group: Peers) -> None:
     """Copy parameters and buffers from the first rank."""
-    sent = group.all_gather(wire.packed(_cpu_state(module)) if group.rank == 0 else b"")
+    state = broadcast_object(group, _cpu_state(module), 0)
     if group.rank:
-        module.load_state_dict(wire.unpacked(sent[0]))
+        module.load_state_dict(state)
 
 
 def _cpu_state(module: torch.nn.Module) -> Mapping[str, Any]:

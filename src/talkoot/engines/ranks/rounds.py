@@ -23,6 +23,7 @@ from talkoot.engines.ranks.checkpoint.rounds_state import RoundsState
 from talkoot.engines.ranks.checkpoint.saving import Saving
 from talkoot.engines.ranks.collectives import exchange
 from talkoot.engines.ranks.collectives.group import Peers
+from talkoot.engines.ranks.collectives.objects import broadcast_object
 from talkoot.engines.ranks.supervision.rank_state import RankState
 from talkoot.engines.ranks.supervision.stop_request import GO_ON, SAVE, StopRequest
 from talkoot.learners.deep.task import Torch
@@ -32,17 +33,7 @@ from talkoot.learners.deep.trainer import Trainer
 @final
 @dataclass(slots=True, eq=False)
 class RankNodes(Nodes):
-    """The nodes of all ranks, seen from one of them.
-
-    Args:
-        plan: what is run.
-        shards: the rows of all nodes.
-        group: the ranks.
-        rank_state: what this rank keeps from one epoch to the next.
-        stop_request: whether this rank requests that all stop.
-        saving: where checkpoints go.
-        emit: receives events, such as nodes that lost their state.
-    """
+    """The nodes of all ranks, seen from one of them; `shards` are those of all nodes."""
 
     plan: Plan
     shards: Mapping[str, Shard]
@@ -64,8 +55,8 @@ class RankNodes(Nodes):
             mine = self._loaded(mine)
         furthest = int(done.argmax())
         if done.min() < done.max():
-            sent = self.group.all_gather(wire.packed(mine) if self.group.rank == furthest else b"")
-            mine = mine if len(mine.history) == done.max() else wire.unpacked(sent[furthest])
+            newest = broadcast_object(self.group, mine, furthest)
+            mine = mine if len(mine.history) == done.max() else newest
         self.rank_state.progress = mine
         return mine
 

@@ -19,11 +19,11 @@ from talkoot.core.update import BUFFER, Update
 from talkoot.data.loading.generators import start_seed
 from talkoot.data.loading.loader import Batch, Feed
 from talkoot.data.samples.samples import Samples
-from talkoot.engines.processes import wire
 from talkoot.engines.ranks.advice import Advice
 from talkoot.engines.ranks.checkpoint.identity import settings
 from talkoot.engines.ranks.checkpoint.saving import Saving, StepsState
 from talkoot.engines.ranks.collectives.group import Peers, as_group_broken
+from talkoot.engines.ranks.collectives.objects import broadcast_object
 from talkoot.engines.ranks.rounds import hosted
 from talkoot.engines.ranks.supervision.rank_state import RankState
 from talkoot.engines.ranks.supervision.stop_request import GO_ON, SAVE, StopRequest
@@ -54,18 +54,7 @@ def lowers(plan: Plan) -> bool:
 @final
 @dataclass(slots=True, eq=False, kw_only=True)
 class Steps:
-    """The steps of one epoch, on one rank.
-
-    Args:
-        plan: what is run.
-        shards: the samples of all nodes.
-        schema: how many samples there are.
-        group: the ranks.
-        rank_state: what this rank keeps from one epoch to the next.
-        saving: where checkpoints go.
-        stop_request: whether this rank requests that all stop.
-        emit: receives reports.
-    """
+    """The steps of one epoch, on one rank; `rank_state` is what it keeps from one epoch to the next."""
 
     plan: Plan
     shards: Mapping[str, Shard]
@@ -141,12 +130,9 @@ class Steps:
         versions = self.group.gather_numbers([trainer.steps, _checksum(trainer)])
         if (versions != versions[0]).any():
             furthest = int(versions[:, 0].argmax())
-            sends = self.group.rank == furthest
-            sent = self.group.all_gather(
-                wire.packed((trainer.state(), self.rank_state.history)) if sends else b""
-            )
-            if not sends:
-                state, self.rank_state.history = wire.unpacked(sent[furthest])
+            mine = (trainer.state(), self.rank_state.history)
+            state, self.rank_state.history = broadcast_object(self.group, mine, furthest)
+            if self.group.rank != furthest:
                 trainer.load(state)
 
     def _train(self, trainer: Trainer, feed: Feed) -> None:

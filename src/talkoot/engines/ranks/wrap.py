@@ -13,9 +13,9 @@ import torch
 from torch.nn.parallel import DistributedDataParallel
 
 from talkoot.core.errors import PlanError
-from talkoot.engines.processes import wire
 from talkoot.engines.ranks.collectives.gradients import average
 from talkoot.engines.ranks.collectives.group import Peers
+from talkoot.engines.ranks.collectives.objects import all_gather_object
 from talkoot.learners.deep.outputs import leaves
 from talkoot.learners.deep.trainer import Trainer
 
@@ -32,7 +32,7 @@ def agree_on_parameters(module: torch.nn.Module, group: Peers) -> None:
         (name, tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."))
         for name, tensor in module.state_dict().items()
     ]
-    first, *others = (wire.unpacked(data) for data in group.all_gather(wire.packed(mine)))
+    first, *others = all_gather_object(group, mine)
     for rank, other in enumerate(others, 1):
         if other != first:
             raise PlanError(

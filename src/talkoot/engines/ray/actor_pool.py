@@ -25,14 +25,7 @@ ROOM = 60.0  # seconds until a cluster must have room; one that grows may need t
 @final
 @dataclass(slots=True, eq=False)
 class ActorSet:
-    """A placement group and its actors.
-
-    Args:
-        resources: of the actors.
-        session: the connection to which they belong.
-        group: the placement group.
-        idle: actors without work, by number.
-    """
+    """A placement group and its actors; `idle` are those without work, by number."""
 
     resources: Resources
     session: str

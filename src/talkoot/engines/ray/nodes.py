@@ -28,12 +28,7 @@ from talkoot.engines.ray.worker_handle import WorkerHandle
 @final
 @dataclass(slots=True, eq=False, kw_only=True)
 class ActorNodes(WorkerNodes[WorkerHandle]):
-    """The actors that host the nodes of a run.
-
-    Args:
-        actors: their placement group.
-        paths: where they find modules and files.
-    """
+    """The actors that host the nodes of a run."""
 
     actors: ActorSet
     paths: Paths

@@ -8,7 +8,7 @@ import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, final
+from typing import Any, cast, final
 
 import ray
 
@@ -75,11 +75,9 @@ class RankLauncher:
     """Starts the actors of a placement group, and accepts their connections.
 
     Args:
-        actors: the placement group.
-        load: what actors hold: the plan and the shards of all nodes.
-        segments: arrays to which it refers.
-        task: what they run.
-        listener: where they connect.
+        load: the plan and the shards of all nodes.
+        segments: arrays to which `load` refers.
+        task: the `Train` that actors run.
         silence: seconds that a message may take.
     """
 
@@ -198,8 +196,7 @@ def train(
     load, segments = placement.load([*shards], {}, Paths.here())
     threads = max(1, int(resources.cpus))
     job = Train(schema=schema, silence=silence, threads=threads, checkpoint=checkpoint)
-    util: Any = ray.util
-    host: str = util.get_node_ip_address()
+    host: str = cast(Any, ray.util).get_node_ip_address()
     actors = ACTORS.lease(resources)
     launcher = RankLauncher(
         actors=actors,

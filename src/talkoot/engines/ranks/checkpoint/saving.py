@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, final
 from talkoot.core.engine import Emit, ignore
 from talkoot.core.errors import DataError, PlanError, TalkootError
 from talkoot.engines.checkpoint import Checkpoint
-from talkoot.engines.processes import wire
 from talkoot.engines.ranks.collectives.group import Peers
+from talkoot.engines.ranks.collectives.objects import all_gather_object, broadcast_object
 from talkoot.engines.ranks.supervision.stop_request import GO_ON, SAVE
 from talkoot.engines.ranks.wrap import is_sharded
 from talkoot.learners.deep.trainer import Trainer
@@ -115,7 +115,7 @@ class Saving:
             return
         with _shared_errors(group):
             self._claim(training, settings, most)
-        steps: list[int] = wire.unpacked(group.all_gather(wire.packed(self.checkpoints.folder.steps()))[0])
+        steps: list[int] = broadcast_object(group, self.checkpoints.folder.steps(), 0)
         finished = self.checkpoints.finished
         if steps:
             step = self._load(steps, training, group)
@@ -189,7 +189,7 @@ class Saving:
         there = False
         with self._errors_as_notes():
             there = checkpoints.finished == training.steps and checkpoints.latest() == training.steps
-        if wire.unpacked(group.all_gather(wire.packed(there))[0]):  # the first rank decides for all
+        if broadcast_object(group, there, 0):
             return
         self.save(training, group)
         with self._errors_as_notes():
@@ -220,9 +220,9 @@ def _shared_errors(group: Peers) -> Iterator[None]:
         yield
     except TalkootError as error:
         trouble = error
-    for data in group.all_gather(wire.packed(trouble)):
-        if (theirs := wire.unpacked(data)) is not None:
-            raise theirs
+    for each in all_gather_object(group, trouble):
+        if each is not None:
+            raise each
 
 
 @final

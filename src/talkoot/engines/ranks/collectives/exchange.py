@@ -25,6 +25,7 @@ from talkoot.core.update import Leaf, Update
 from talkoot.engines.processes import wire
 from talkoot.engines.processes.messages import Answer
 from talkoot.engines.ranks.collectives.group import Peers
+from talkoot.engines.ranks.collectives.objects import all_gather_object
 from talkoot.guards.packed import Blocks
 from talkoot.guards.quantize import sum_blocks
 
@@ -132,7 +133,7 @@ def _sum(group: Peers, message: bytes) -> list[Message]:
     update = answer.update or Update()
     mine = forms(update)
     header = request, [replace(answer, update=_without(update, mine))], mine
-    headers = [wire.unpacked(each) for each in group.all_gather(wire.packed(header))]
+    headers = all_gather_object(group, header)
     messages: list[Message] = [(request, answers) for request, answers, _ in headers]
     common = common_forms([theirs for _, _, theirs in headers])
     if common is None:

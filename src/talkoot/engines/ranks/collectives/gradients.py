@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from talkoot.engines.processes import wire
 from talkoot.engines.ranks.collectives.group import Peers
+from talkoot.engines.ranks.collectives.objects import all_gather_object
 
 _DENSE, _SPARSE = 1.0, 2.0**20  # a rank's term in the sum that shows who has which gradient
 
@@ -74,7 +74,7 @@ def _real(tensor: torch.Tensor) -> torch.Tensor:
 def _add_rows(parameters: list[torch.nn.Parameter], group: Peers, scale: float) -> None:
     """Sparse gradients: every rank gets the rows of all and adds them."""
     mine: list[Any] = [_rows(parameter.grad, scale) for parameter in parameters]
-    received = [wire.unpacked(each) for each in group.all_gather(wire.packed(mine))]
+    received = all_gather_object(group, mine)
     for number, parameter in enumerate(parameters):
         parts = [rank[number] for rank in received if rank[number] is not None]
         indices = torch.cat([indices for indices, _ in parts], dim=1).to(parameter.device)

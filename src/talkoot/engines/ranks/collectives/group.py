@@ -53,8 +53,8 @@ class Peers(Protocol):
         """Send a part to each rank, and get one from each.
 
         Args:
-            parts: for each rank bytes, (n,) uint8.
-            sizes: how many bytes come from each.
+            parts: for each rank (n,) uint8.
+            sizes: number of bytes from each rank.
         """
 
     def gather_numbers(self, mine: Sequence[float]) -> np.ndarray:
@@ -121,13 +121,13 @@ class Group:
         store: where ranks find each other.
         epoch: number of the epoch.
         rank: this process, from 0.
-        world: how many ranks there are.
+        world: number of ranks.
         timeout: seconds that one of them may keep the others waiting.
         patience: seconds that one of them may take to come.
         cancelled: called while waiting for the others; whether to stop waiting.
 
     Raises:
-        Withdrawn: `withdrawn` said so.
+        EpochCancelled: `cancelled` returned True.
         NodeSilent: a rank did not come.
         PlanError: two processes are the same rank, or count the ranks differently.
         GroupBroken: a rank left again.
@@ -245,12 +245,7 @@ class Group:
                     dist.all_reduce(tensor)
 
     def all_to_all(self, parts: Sequence[np.ndarray], sizes: Sequence[int]) -> list[np.ndarray]:
-        """Send a part to each rank, and get one from each.
-
-        Args:
-            parts: for each rank bytes, (n,) uint8.
-            sizes: how many bytes come from each.
-        """
+        """Send a part to each rank, and get one from each."""
         theirs = torch.empty(sum(sizes), dtype=torch.uint8)
         mine = torch.from_numpy(np.concatenate(parts))
         with as_group_broken():

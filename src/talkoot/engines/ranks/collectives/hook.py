@@ -14,22 +14,10 @@ def hook(state: SharedSum, bucket: GradBucket) -> Future[torch.Tensor]:
     it down, and would wait for the slowest rank at every bucket instead of once a step. The futures of the
     earlier buckets are completed at once: DDP reads their memory only after the last one.
 
-    Use it with `gradient_as_bucket_view=True`, which saves a copy.
-
-    Args:
-        state: the sums of the ranks that train together.
-        bucket: gradients on the CPU.
-
-    Returns:
-        The bucket's own memory.
+    Use it as `ddp.register_comm_hook(sums, hook)`, with `gradient_as_bucket_view=True`, which saves a copy.
 
     Raises:
-        PeerLost: a rank is gone; raised by `backward`.
-        PeerSilent: a rank kept the others waiting for longer than the timeout.
-
-    >>> import inspect
-    >>> list(inspect.signature(hook).parameters)  # ddp.register_comm_hook(sums, hook)
-    ['state', 'bucket']
+        PeerLost: a rank is gone or too slow; raised by `backward`.
     """
     if bucket.index() == 0:
         state.pending.clear()  # of a backward pass that failed halfway

@@ -32,10 +32,6 @@ _DESCRIPTORS = socket.CMSG_SPACE(struct.calcsize("i"))
 class PeerLost(RuntimeError):
     """Another rank is gone: its process ended, or it left.
 
-    Args:
-        rank: the rank that is gone.
-        why: what it did.
-
     >>> str(PeerLost(3))
     'rank 3 is gone'
     """
@@ -56,12 +52,7 @@ class PeerSilent(PeerLost):
 def same_host(store: Store, rank: int, world: int) -> bool:
     """Whether all ranks run on one machine, as one user, where each can reach the others' sockets.
 
-    Every rank compares the same entries of the store, so all get the same answer.
-
-    Args:
-        store: with a prefix that only these ranks use.
-        rank: this process, from 0.
-        world: how many ranks there are.
+    Every rank compares the same entries of the store, whose prefix only these ranks use.
 
     Raises:
         torch.distributed.DistStoreError: a rank did not write its entry before the store's own deadline.

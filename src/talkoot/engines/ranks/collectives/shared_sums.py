@@ -64,7 +64,7 @@ class SharedSum:
         Args:
             store: with a prefix that only these ranks use, and only for this call.
             rank: this process, from 0.
-            world: how many ranks there are.
+            world: number of ranks.
             timeout: seconds that a rank may keep the others waiting, now and later.
 
         Raises:

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from talkoot.core.errors import PlanError
 from talkoot.core.plan import Plan
 from talkoot.core.shard import Shard
-from talkoot.engines.processes import wire
 from talkoot.engines.ranks.collectives.group import Peers
+from talkoot.engines.ranks.collectives.objects import all_gather_object
 
 Job = tuple[list[str], dict[str, int | None]]
 
@@ -20,7 +20,7 @@ def agree_on_job(plan: Plan, shards: Mapping[str, Shard], group: Peers) -> None:
         PlanError: they do not; the first difference is named.
     """
     mine: Job = plan.lines(), {name: getattr(shard, "rows", None) for name, shard in shards.items()}
-    first, *others = (wire.unpacked(data) for data in group.all_gather(wire.packed(mine)))
+    first, *others = all_gather_object(group, mine)
     for rank, other in enumerate(others, 1):
         if other != first:
             raise PlanError(

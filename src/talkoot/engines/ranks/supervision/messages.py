@@ -16,15 +16,7 @@ DISMISS = "dismiss"  # to a rank: there are no more epochs
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnterEpoch:
-    """To a rank: take part in this epoch.
-
-    Args:
-        epoch: its number.
-        rank: which rank the process is.
-        world: how many ranks there are.
-        host: where the store is.
-        port: the store's port.
-    """
+    """To a rank: take part in this epoch; host and port are those of the store."""
 
     epoch: int
     rank: int

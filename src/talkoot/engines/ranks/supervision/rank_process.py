@@ -82,14 +82,7 @@ class Train(Task):
 @final
 @dataclass(slots=True, eq=False)
 class RankProcess:
-    """One rank's side of a training.
-
-    Args:
-        channel: to the coordinator.
-        plan: what is run.
-        shards: the samples of all nodes.
-        job: schema, timeout, threads and checkpoint.
-    """
+    """One rank's side of a training; `channel` leads to the coordinator."""
 
     channel: Channel
     plan: Plan

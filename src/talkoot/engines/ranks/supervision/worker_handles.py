@@ -47,15 +47,10 @@ class LocalRank(RankHandle):
 @final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LocalRanks:
-    """A training by ranks on this machine.
+    """A training by `workers` ranks on this machine.
 
     Args:
-        plan: what is run.
-        shards: the samples of all nodes.
-        schema: how many samples there are.
-        workers: number of ranks.
         silence: seconds without a sign of life after which a rank is given up.
-        checkpoint: where checkpoints go.
     """
 
     plan: Plan
