@@ -123,9 +123,8 @@ class Ranks(Engine):
         try:
             with membership(self.timeout).members() as group, stop_request.on_sigterm():
                 agree_on_job(plan, shards, group)
-                yield GroupEngine(
-                    group=group, stop_request=stop_request, checkpoint=wherever(self.checkpoint)
-                )
+                checkpoint = wherever(self.checkpoint)
+                yield GroupEngine(group=group, stop_request=stop_request, checkpoint=checkpoint)
                 group.gather_numbers([0.0])  # an early leave breaks what slower ranks still read
         except Stopped:
             raise SystemExit(143) from None

@@ -187,14 +187,8 @@ class Steps:
         going = trainer.steps < self.task.steps(self.schema.rows)
         request = max(self.stop_request.pending(), self.saving.pending()) if going else GO_ON
         names = tuple(self.task.metrics)
-        mine = [
-            loss,
-            weight,
-            request,
-            now - self.since,
-            counted,
-            *(counted * seen.get(n, 0.0) for n in names),
-        ]
+        values = [counted * seen.get(name, 0.0) for name in names]
+        mine = [loss, weight, request, now - self.since, counted, *values]
         table = self.group.gather_numbers(mine)
         total = table.sum(axis=0)
         steps, seconds = trainer.steps - self.reported, float(table[0, 3])

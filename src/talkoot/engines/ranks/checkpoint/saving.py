@@ -70,9 +70,8 @@ class Saving:
         """Checkpoints in a folder; without one nothing is saved."""
         if where is None:
             return cls()
-        from talkoot.engines.ranks.checkpoint.checkpoint import (
-            Checkpoints,  # its imports of torch take a second
-        )
+        # imported here, as its imports of torch take a second
+        from talkoot.engines.ranks.checkpoint.checkpoint import Checkpoints
 
         checkpoints = Checkpoints(where.folder, keep=where.keep)
         return cls(checkpoints=checkpoints, every=float(where.every), emit=emit)

@@ -29,9 +29,7 @@ from talkoot.engines.ranks.collectives.objects import all_gather_object
 from talkoot.guards.packed import Blocks
 from talkoot.guards.quantize import sum_blocks
 
-DIRECT_RANKS = (
-    4  # up to so many send each other whole answers: on a slow link each exchange costs a round trip
-)
+DIRECT_RANKS = 4  # up to so many send whole answers: on a slow link each exchange costs a round trip
 MIN_BYTES = 1024  # smallest leaf that is summed
 _DTYPES = (np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.int64))
 
