@@ -19,9 +19,9 @@ def same(mine: object, theirs: object, tolerance: float = 1e-6) -> None:
 def test_loops_by_hand_equal_ddp_and_diloco_in_torch() -> None:
     free = port()
     environs = [torchrun(rank, 2, free) for rank in range(2)]
-    with ranks(loops.told, environs=environs) as started:
-        first, second = (rank.hear() for rank in started)
-        errors = [rank.hear() for rank in started]
+    with ranks(loops.report, environs=environs) as started:
+        first, second = (rank.receive() for rank in started)
+        errors = [rank.receive() for rank in started]
     same(first["every step"], first["ddp"])
     same(first["diloco 1"], loops.diloco_in_torch())
     assert first["met 1"] == [False, False, True] * 4

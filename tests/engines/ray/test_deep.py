@@ -44,11 +44,11 @@ Facts = Mapping[str, Any]
 
 @dataclass
 class Heard(Engine):
-    """An engine that remembers what it tells, each time after `react` heard it."""
+    """An engine that records its events, each after a call of `react`."""
 
     on: tk.Ray
     react: Callable[[str, Facts], None] = lambda event, facts: None
-    told: list[tuple[str, Facts]] = field(default_factory=list)
+    events: list[tuple[str, Facts]] = field(default_factory=list)
 
     def open(self, *args: Any) -> Any:
         raise AssertionError("ranks run a plan as a whole")
@@ -60,10 +60,10 @@ class Heard(Engine):
 
     def _hear(self, event: str, facts: Facts) -> None:
         self.react(event, facts)
-        self.told.append((event, facts))
+        self.events.append((event, facts))
 
     def of(self, event: str) -> list[Facts]:
-        return [facts for name, facts in self.told if name == event]
+        return [facts for name, facts in self.events if name == event]
 
 
 def slow(marker: Path, out: Any, y: Any) -> Any:
@@ -179,12 +179,12 @@ def test_through_a_kill_rounds_go_on_and_no_update_is_lost(tmp_path: Path) -> No
 
 @pytest.mark.slow  # a new actor imports torch; Local shows the same in tests/faults
 def test_an_actor_that_is_asked_to_end_finishes_its_step_first(tmp_path: Path) -> None:
-    asked: list[int] = []
+    terminated: list[int] = []
 
     def react(event: str, facts: Facts) -> None:
-        if event == "step" and not asked:
-            asked.append(actors()[-1])
-            os.kill(asked[0], signal.SIGTERM)
+        if event == "step" and not terminated:
+            terminated.append(actors()[-1])
+            os.kill(terminated[0], signal.SIGTERM)
         elif event == "worker":
             (tmp_path / "left").touch()
 
@@ -192,8 +192,10 @@ def test_an_actor_that_is_asked_to_end_finishes_its_step_first(tmp_path: Path) -
     job = task(adamw, partial(slow, tmp_path / "left"), epochs=50)
     assert apart(fitted(job, on), fitted(job, tk.Local(2))) < SAME
     (facts,) = on.of("worker")
-    assert "was asked to end (SIGTERM) and left behind step" in facts["cause"]
-    assert not psutil.pid_exists(asked[0]) or psutil.Process(asked[0]).status() == psutil.STATUS_ZOMBIE
+    assert "got SIGTERM and stopped after step" in facts["cause"]
+    assert (
+        not psutil.pid_exists(terminated[0]) or psutil.Process(terminated[0]).status() == psutil.STATUS_ZOMBIE
+    )
 
 
 @pytest.mark.slow  # a new actor imports torch; Local shows the same in tests/faults

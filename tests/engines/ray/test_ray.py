@@ -142,9 +142,9 @@ def test_with_a_quorum_the_round_counts_without_nodes_that_are_late() -> None:
     assert done.model["count"] == 3 * (1 + 2 + 3) + (1 + 2)
 
 
-@pytest.mark.parametrize(("action", "said"), [("odd", "Odd: odd one"), ("sys.exit", "SystemExit: 3")])
-def test_an_odd_exception_is_an_error_like_any_other(action: str, said: str) -> None:
-    with pytest.raises(NodeFailed, match=said) as caught:
+@pytest.mark.parametrize(("action", "cause"), [("odd", "Odd: odd one"), ("sys.exit", "SystemExit: 3")])
+def test_an_odd_exception_is_an_error_like_any_other(action: str, cause: str) -> None:
+    with pytest.raises(NodeFailed, match=cause) as caught:
         go(Faulty(action, nodes=("site1",)), Ray(2))
     assert caught.value.node == "site1"
 
