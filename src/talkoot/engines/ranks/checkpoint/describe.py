@@ -43,7 +43,7 @@ def describe(name: str, value: Any, depth: int = 0) -> Iterator[tuple[str, str]]
     """A value and its parts as text by name; of functions their code and the plain values that they use.
 
     >>> from functools import partial
-    >>> dict(described("loss", partial(max, 3)))
+    >>> dict(describe("loss", partial(max, 3)))
     {'loss': 'max', 'loss (argument 1)': '3'}
     """
     if depth > _MAX_DEPTH:

@@ -214,7 +214,7 @@ class Folder:
 def to_json(content: Any) -> str:
     """JSON with a checksum; floats are exact.
 
-    >>> unsealed(sealed({"a": [1.5, None]}))
+    >>> from_json(to_json({"a": [1.5, None]}))
     {'a': [1.5, None]}
     """
     text = json.dumps(content)
