@@ -1,4 +1,4 @@
-"""Rounds over ranks: every rank runs the loop, hosts some nodes, and hears what all others say."""
+"""Rounds over ranks: every rank runs the loop, hosts some nodes, and gets the answers of all others."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from talkoot.data.loading.generators import start_seed
 from talkoot.engines.processes import wire
 from talkoot.engines.processes.answers import Answers, note_restarts, restarted
 from talkoot.engines.processes.messages import Answer
-from talkoot.engines.ranks.checkpoint.identity import planned, settings
+from talkoot.engines.ranks.checkpoint.identity import planned_steps, settings
 from talkoot.engines.ranks.checkpoint.rounds_state import RoundsState
 from talkoot.engines.ranks.checkpoint.saving import Saving
 from talkoot.engines.ranks.collectives import exchange
 from talkoot.engines.ranks.collectives.group import Peers
+from talkoot.engines.ranks.collectives.objects import broadcast_object
 from talkoot.engines.ranks.supervision.rank_state import RankState
 from talkoot.engines.ranks.supervision.stop_request import GO_ON, SAVE, StopRequest
 from talkoot.learners.deep.task import Torch
@@ -32,131 +33,120 @@ from talkoot.learners.deep.trainer import Trainer
 @final
 @dataclass(slots=True, eq=False)
 class RankNodes(Nodes):
-    """The nodes of all ranks, seen from one of them.
-
-    Args:
-        plan: what is run.
-        shards: the rows of all nodes.
-        group: the ranks.
-        memory: what this rank holds from one epoch to the next.
-        pause: whether this rank wants all to stop.
-        saving: where checkpoints go.
-        emit: hears of nodes that start without the state that they had.
-    """
+    """The nodes of all ranks, seen from one of them; `shards` are those of all nodes."""
 
     plan: Plan
     shards: Mapping[str, Shard]
     group: Peers
-    memory: RankState
-    pause: StopRequest
+    rank_state: RankState
+    stop_request: StopRequest
     saving: Saving = field(default_factory=Saving)
     emit: Emit = ignore
-    wish: int = GO_ON
+    request: int = GO_ON
 
     def resume(self, progress: Progress) -> Progress:
-        """Go on from where the furthest rank stands; who is behind, or new, pulls its state."""
-        mine = self.memory.progress or progress
+        """Go on from the progress of the furthest rank; ranks that are behind or new copy it."""
+        mine = self.rank_state.progress or progress
         here = hosted(self.shards, self.group.rank, self.group.world)
-        for node in self.memory.states.keys() - here.keys():
-            del self.memory.states[node]  # another rank goes on with it
-        done = self.group.numbers([len(mine.history)])[:, 0]
+        for node in self.rank_state.node_states.keys() - here.keys():
+            del self.rank_state.node_states[node]  # another rank goes on with it
+        done = self.group.gather_numbers([len(mine.history)])[:, 0]
         if not done.any():
             mine = self._loaded(mine)
         furthest = int(done.argmax())
         if done.min() < done.max():
-            said = self.group.gather(wire.packed(mine) if self.group.rank == furthest else b"")
-            mine = mine if len(mine.history) == done.max() else wire.unpacked(said[furthest])
-        self.memory.progress = mine
+            newest = broadcast_object(self.group, mine, furthest)
+            mine = mine if len(mine.history) == done.max() else newest
+        self.rank_state.progress = mine
         return mine
 
     def keep(self, progress: Progress) -> None:
-        """Remember it, for the next epoch; save it or stop here, if a rank wants to.
+        """Store the progress for the next epoch; save or stop, if a rank requests it.
 
         Raises:
-            Paused: one wants to stop.
+            Stopped: a rank requests to stop.
         """
-        self.memory.progress = progress
-        if self.wish != GO_ON:
+        self.rank_state.progress = progress
+        if self.request != GO_ON:
             self.saving.save(RoundsState(progress, tuple(self.shards)), self.group)
-        if self.wish > SAVE:
+        if self.request > SAVE:
             self.saving.wait()
-        self.pause.obey(self.wish, len(progress.history))
+        self.stop_request.raise_if_stop(self.request, len(progress.history))
 
     def finish(self) -> None:
-        """Save the end."""
-        if self.memory.progress is not None:
-            self.saving.finish(RoundsState(self.memory.progress, tuple(self.shards)), self.group)
+        """Save the final progress."""
+        if self.rank_state.progress is not None:
+            self.saving.finish(RoundsState(self.rank_state.progress, tuple(self.shards)), self.group)
 
     def _loaded(self, progress: Progress) -> Progress:
-        """From where the newest checkpoint stands, if there is one."""
-        standing = RoundsState(progress, tuple(self.shards))
+        """The progress of the newest checkpoint; `progress` without one."""
+        state = RoundsState(progress, tuple(self.shards))
         if self.saving.checkpoints is not None:
-            told = None
+            compared = None
             if self.group.rank == 0:
                 seed = start_seed(self.plan.seed)
-                told = settings(self.plan, self.shards, Trainer(cast(Torch, self.plan.learner), seed))
-            self.saving.begin(standing, self.group, told, planned(self.plan, self.shards))
-        return standing.progress
+                compared = settings(self.plan, self.shards, Trainer(cast(Torch, self.plan.learner), seed))
+            self.saving.begin(state, self.group, compared, planned_steps(self.plan, self.shards))
+        return state.progress
 
     def round(self, rnd: Round, model: object) -> Merged:
         """Work here, and exchange with all others while the nodes go on."""
         key = (rnd.index, *rnd.dropped)
-        if self.memory.said is None or self.memory.said[0] != key:
-            self.memory.said = key, {}
-        said = self.memory.said[1]  # also in the last epoch, where not all have heard it
-        new = [node for node in self._mine(rnd) if node not in said]
-        said |= {node: self._answer(node, rnd, model) for node in new}
-        finish = self._tell(rnd, wire.packed((self._wish(), self._answers(rnd, said))))
-        self._meanwhile(rnd, new)
-        heard = Answers(rnd=rnd, message=None, apart=_apart(self.plan, rnd))
-        told = finish()
-        self.wish = max(wish for wish, _ in told)
-        anew = [node for _, answers in told for answer in answers for node in answer.restarted]
-        note_restarts(self.emit, anew, rnd)
-        for answer in (answer for _, answers in told for answer in answers):
-            heard.add(answer)
-        return heard.merged(self.plan.merge)
+        if self.rank_state.answers is None or self.rank_state.answers[0] != key:
+            self.rank_state.answers = key, {}
+        mine = self.rank_state.answers[1]  # not empty where the last epoch broke during the exchange
+        new = [node for node in self._hosted(rnd) if node not in mine]
+        mine |= {node: self._answer(node, rnd, model) for node in new}
+        request = max(self.stop_request.pending(), self.saving.pending())
+        finish = self._exchange(rnd, wire.packed((request, self._ordered(rnd, mine))))
+        self._overlap(rnd, new)
+        messages = finish()
+        self.request = max(request for request, _ in messages)
+        received = [answer for _, answers in messages for answer in answers]
+        note_restarts(self.emit, [node for answer in received for node in answer.restarted], rnd)
+        gathered = Answers(rnd=rnd, message=None, apart=_separate(self.plan, rnd))
+        for answer in received:
+            gathered.add(answer)
+        return gathered.merged(self.plan.merge)
 
-    def _tell(self, rnd: Round, said: bytes) -> Callable[[], list[exchange.Said]]:
-        plain = isinstance(self.plan.merge, Sum) and not _apart(self.plan, rnd)
-        return exchange.start(self.group, said, sums=plain)
+    def _exchange(self, rnd: Round, message: bytes) -> Callable[[], list[exchange.Message]]:
+        sums = isinstance(self.plan.merge, Sum) and not _separate(self.plan, rnd)
+        return exchange.start(self.group, message, sums=sums)
 
-    def _wish(self) -> int:
-        return max(self.pause.wish(), self.saving.wish())
-
-    def _mine(self, rnd: Round) -> list[str]:
+    def _hosted(self, rnd: Round) -> list[str]:
         here = hosted(self.shards, self.group.rank, self.group.world)
         return [node for node in rnd.cohort if node in here]
 
-    def _answers(self, rnd: Round, said: Mapping[str, Answer]) -> list[Answer]:
-        answers = [said[node] for node in self._mine(rnd)]
-        return answers if _apart(self.plan, rnd) else [together(self.plan.merge, answers)]
+    def _ordered(self, rnd: Round, mine: Mapping[str, Answer]) -> list[Answer]:
+        answers = [mine[node] for node in self._hosted(rnd)]
+        return answers if _separate(self.plan, rnd) else [merge_answers(self.plan.merge, answers)]
 
     def _answer(self, node: str, rnd: Round, model: object) -> Answer:
         began = time.perf_counter()
-        before = self.memory.states.get(node)
+        before = self.rank_state.node_states.get(node)
         try:
             state = before or NodeState()
             update, state = contribute(self.plan, model, self.shards[node], state, rnd)
         except Exception as error:
             return Answer(failed={node: explain(error, node, rnd)})
-        self.memory.states[node] = state
+        self.rank_state.node_states[node] = state
         anew = (node,) if restarted(self.plan, before, state, rnd) else ()
         seconds = {node: time.perf_counter() - began}
         return Answer(nodes=(node,), update=update, seconds=seconds, restarted=anew)
 
-    def _meanwhile(self, rnd: Round, nodes: Sequence[str]) -> None:
+    def _overlap(self, rnd: Round, nodes: Sequence[str]) -> None:
         for node in nodes:
-            state = self.memory.states.get(node)
+            state = self.rank_state.node_states.get(node)
             if state is not None and state.round == rnd.index:
-                self.memory.states[node] = overlap(self.plan, self.shards[node], state, rnd)
+                self.rank_state.node_states[node] = overlap(self.plan, self.shards[node], state, rnd)
 
 
-def _apart(plan: Plan, rnd: Round) -> bool:
+def _separate(plan: Plan, rnd: Round) -> bool:
+    """Whether the merge needs each node's answer."""
     return plan.merge.needs == "each" or rnd.quorum is not None
 
 
-def together(merge: Merge, answers: Sequence[Answer]) -> Answer:
+def merge_answers(merge: Merge, answers: Sequence[Answer]) -> Answer:
     """One answer for several nodes, merged in their order."""
     updates = {answer.nodes[0]: answer.update or Update() for answer in answers if answer.nodes}
     return Answer(
@@ -169,7 +159,7 @@ def together(merge: Merge, answers: Sequence[Answer]) -> Answer:
 
 
 def hosted(nodes: Mapping[str, object], rank: int, world: int) -> dict[str, None]:
-    """The nodes that a rank hosts: every world-th.
+    """The nodes that a rank hosts: every `world`-th, starting with its own number.
 
     >>> list(hosted({"a": 0, "b": 0, "c": 0}, 0, 2))
     ['a', 'c']

@@ -1,10 +1,10 @@
-"""Nodes on actors, which are reached through Ray."""
+"""Nodes on actors of a Ray cluster."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, final
 
 import ray
@@ -20,27 +20,22 @@ from talkoot.engines.processes.worker_nodes import Slot, WorkerNodes
 from talkoot.engines.ray.actor import Paths
 from talkoot.engines.ray.actor_pool import ACTORS, ActorSet
 from talkoot.engines.ray.cluster import CLUSTER
-from talkoot.engines.ray.engine import Ray
-from talkoot.engines.ray.serialized import pack, place, post
+from talkoot.engines.ray.resources import Resources
+from talkoot.engines.ray.serialized import pack, pack_shared, put_buffers
 from talkoot.engines.ray.worker_handle import WorkerHandle
 
 
 @final
 @dataclass(slots=True, eq=False, kw_only=True)
 class ActorNodes(WorkerNodes[WorkerHandle]):
-    """A crew of actors.
-
-    Args:
-        actors: where they are.
-        paths: where they find modules and files.
-    """
+    """The actors that host the nodes of a run."""
 
     actors: ActorSet
     paths: Paths
     engine: ClassVar[str] = "Ray"
 
-    def equip(self) -> None:
-        """Give every seat an actor, and wait until all hold their nodes.
+    def start_workers(self) -> None:
+        """Start an actor for every slot, and wait until all have loaded their nodes.
 
         Raises:
             NodeLost: an actor cannot start.
@@ -50,32 +45,32 @@ class ActorNodes(WorkerNodes[WorkerHandle]):
         for slot in self.slots:
             assert slot.worker is not None
             with suppress(EOFError, OSError):
-                slot.worker.settle()
+                slot.worker.wait_loaded()
                 continue
-            slot.worker.end()  # it may have died while it was idle: once more
-            self._settle(self._start_worker(slot))
+            slot.worker.end()  # it may have died while it was idle: try another one
+            self._wait_loaded(self._start_worker(slot))
 
-    def _settle(self, hand: WorkerHandle) -> None:
+    def _wait_loaded(self, worker: WorkerHandle) -> None:
         try:
-            hand.settle()
+            worker.wait_loaded()
         except Exception as error:
             raise NodeLost(
-                f"no actor could be started: {hand.end() or error}",
-                cure="Install talkoot, with all that it needs, on each machine of the cluster.",
+                f"no actor could be started: {worker.end() or error}",
+                cure="Install talkoot and its dependencies on each machine of the cluster.",
             ) from error
 
     def _message(self, rnd: Round, model: Any) -> Any:
         try:
-            return post((rnd, model))
+            return pack_shared((rnd, model))
         except Exception as error:
             raise PlanError(f"the model cannot go to actors: {error}") from error
 
     def _start_worker(self, slot: Slot[WorkerHandle]) -> WorkerHandle:
-        hand = slot.worker = self.actors.hand(slot.number)
+        worker = slot.worker = self.actors.worker(slot.number)
         nodes = [node for node in self.placement.sizes if node in slot.nodes]
         load, segments = self.placement.load(nodes, self.states, self.paths)
-        hand.give(pack(load), segments)
-        return hand
+        worker.load(pack(load), segments)
+        return worker
 
     def _send(self, slot: Slot[WorkerHandle], worker: WorkerHandle, ask: Ask, message: Any) -> None:
         worker.ask(ask, message, alone=ask.apart or bool(slot.deaths))
@@ -84,7 +79,7 @@ class ActorNodes(WorkerNodes[WorkerHandle]):
         calls = {}
         for slot in slots:
             if slot.worker is not None and slot.worker.call is not None:
-                slot.worker.look()
+                slot.worker.poll()
                 calls[slot.worker.call] = slot
         ready, _ = ray.wait(list(calls), timeout=max(0.0, timeout))
         return [calls[call] for call in ready]
@@ -98,24 +93,32 @@ class ActorNodes(WorkerNodes[WorkerHandle]):
 
 
 @contextmanager
-def crew(plan: Plan, shards: Mapping[str, Shard], emit: Emit, *, engine: Ray) -> Iterator[ActorNodes]:
-    """Actors that hold the plan and the shards, as `engine` asks for them; they are kept afterwards."""
-    CLUSTER.join(engine.address)
-    placement = Placement.pack(plan, shards, place)
+def actor_nodes(
+    plan: Plan,
+    shards: Mapping[str, Shard],
+    emit: Emit,
+    *,
+    resources: Resources,
+    address: str | None,
+    silence: float,
+) -> Iterator[ActorNodes]:
+    """Nodes on actors that have the plan and the shards; the actors stay for the next fit."""
+    CLUSTER.join(address)
+    placement = Placement.pack(plan, shards, put_buffers)
     placement.note(emit)
-    hands = deal(placement.sizes, engine.workers)
-    actors = ACTORS.lease(engine.need(len(hands)))
+    groups = deal(placement.sizes, resources.workers)
+    actors = ACTORS.lease(replace(resources, workers=len(groups)))
     nodes = ActorNodes(
         plan=plan,
         placement=placement,
-        slots=[Slot(number, frozenset(hand)) for number, hand in enumerate(hands)],
-        silence=engine.silence,
+        slots=[Slot(number, frozenset(group)) for number, group in enumerate(groups)],
+        silence=silence,
         emit=emit,
         actors=actors,
         paths=Paths.here(),
     )
     try:
-        nodes.equip()
+        nodes.start_workers()
         yield nodes
     finally:
         nodes.close()

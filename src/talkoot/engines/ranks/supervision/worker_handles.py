@@ -17,9 +17,7 @@ from talkoot.engines.processes.placement import Placement, setting
 from talkoot.engines.processes.pool import DEEP, Worker
 from talkoot.engines.ranks.supervision.channel import Channel
 from talkoot.engines.ranks.supervision.coordinator import Coordinator, RankHandle
-from talkoot.engines.ranks.supervision.messages import Train
-
-TIMEOUT = 60.0  # seconds that ranks wait for each other at most, if silence is not longer
+from talkoot.engines.ranks.supervision.rank_process import Train
 
 
 @final
@@ -49,15 +47,10 @@ class LocalRank(RankHandle):
 @final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LocalRanks:
-    """What is needed to have ranks started on this machine.
+    """A training by `workers` ranks on this machine.
 
     Args:
-        plan: what is run.
-        shards: the samples of all nodes.
-        schema: how many they are.
-        workers: ranks wanted.
         silence: seconds without a sign of life after which a rank is given up.
-        checkpoint: where checkpoints go.
     """
 
     plan: Plan
@@ -69,10 +62,10 @@ class LocalRanks:
 
     def run(self, emit: Emit) -> Run:
         """Train on them."""
-        cargo = Placement.pack(self.plan, self.shards)
-        cargo.note(emit)
+        placement = Placement.pack(self.plan, self.shards)
+        placement.note(emit)
         coordinator = Coordinator(
-            hire=lambda wait: self._hire(cargo),
+            start_rank=lambda wait: self._start_rank(placement),
             count=self.workers,
             host="127.0.0.1",
             silence=self.silence,
@@ -80,15 +73,15 @@ class LocalRanks:
         )
         return coordinator.run()
 
-    def _hire(self, cargo: Placement) -> RankHandle:
+    def _start_rank(self, placement: Placement) -> RankHandle:
         worker = DEEP.lease(self.silence)
-        load, segments = cargo.load([*self.shards], {}, setting())
+        load, segments = placement.load([*self.shards], {}, setting())
         wire.send(worker.sock, wire.frame(load))
         for segment in segments:
             wire.lend(worker.sock, segment)
         job = Train(
             schema=self.schema,
-            timeout=max(TIMEOUT, 2 * self.silence),
+            silence=self.silence,
             threads=max(1, cores() // self.workers),
             checkpoint=self.checkpoint,
         )
