@@ -139,11 +139,11 @@ def measure(args: argparse.Namespace, folder: Path) -> Found:
             for contender in args.contenders[turn:] + args.contenders[:turn]:
                 got = measures(run(contender, model, steps, folder), model)
                 found[model][contender].append(got)
-                print(f"  {model:6}{contender:11}{told(got)}", flush=True)
+                print(f"  {model:6}{contender:11}{result_text(got)}", flush=True)
     return found
 
 
-def told(got: dict[str, float]) -> str:
+def result_text(got: dict[str, float]) -> str:
     return (
         f"{got['samples']:10,.0f} samples/s, first step {got['first_step']:5.2f} s, "
         f"loss {got['loss']:.4f}, {got['peak'] / 1e6:,.0f} MB, {got['steps']:.0f} steps"

@@ -57,10 +57,10 @@ def turn(hosts: Hosts, contender: str, port: int) -> list[dict[str, float]]:
         )
         for rank in range(NODES)
     ]
-    said = [node.communicate(timeout=DEADLINE)[0] for node in nodes]
+    outputs = [node.communicate(timeout=DEADLINE)[0] for node in nodes]
     if any(node.returncode for node in nodes):
         raise RuntimeError(f"{contender} failed")
-    return list(json.loads(said[0].splitlines()[-1]))
+    return list(json.loads(outputs[0].splitlines()[-1]))
 
 
 def reached(points: list[dict[str, float]]) -> dict[str, float]:

@@ -132,8 +132,8 @@ def ours(device: str, size: Size, steps: int) -> dict[str, float]:
         log = Path(folder) / "events.jsonl"
         threads = tk.Inline(threads=torch.get_num_threads())
         tk.fit(task, samples(size), on=threads, sync=tk.every_step(), log=log, progress=False)
-        told = [event for event in events.read(log) if event["event"] == "step"]
-    first, last = next(event for event in told if event["step"] >= WARM * steps), told[-1]
+        event_steps = [event for event in events.read(log) if event["event"] == "step"]
+    first, last = next(event for event in event_steps if event["step"] >= WARM * steps), event_steps[-1]
     taken = (last["t"] - first["t"]) / (last["step"] - first["step"])
     return {"step": taken, "loss": last["metrics"]["loss"]}
 

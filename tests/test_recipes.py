@@ -111,6 +111,6 @@ def test_every_recipe_is_documented_with_its_source_and_an_example(recipe: Calla
     text = inspect.getdoc(recipe) or ""
     assert ">>>" in text
     assert "arXiv:" in text
-    assert "Take it where" in text
+    assert "Use it where" in text
     for argument in inspect.signature(recipe).parameters:
         assert f"{argument}:" in text, argument

@@ -58,8 +58,12 @@ def scores(module, X, y):
     """Accuracy and area under the ROC curve (each class against the rest), and the predicted classes."""
     with torch.no_grad():
         shares = module(torch.from_numpy(X)).softmax(1).numpy()
-    said = shares[:, 1] if shares.shape[1] == 2 else shares
-    return accuracy_score(y, shares.argmax(1)), roc_auc_score(y, said, multi_class="ovr"), shares.argmax(1)
+    probabilities = shares[:, 1] if shares.shape[1] == 2 else shares
+    return (
+        accuracy_score(y, shares.argmax(1)),
+        roc_auc_score(y, probabilities, multi_class="ovr"),
+        shares.argmax(1),
+    )
 
 
 def draw(image):
@@ -98,9 +102,9 @@ def main():
     )
     if not fit.engine.speaks:  # one rank of several; all have the same model
         return
-    accuracy, area, said = scores(fit.model, test_X, test_y)
-    for wrong in np.flatnonzero(said != test_y)[:1]:
-        print(f"A {test_y[wrong]} that it takes for a {said[wrong]}:\n{draw(test_X[wrong])}")
+    accuracy, area, predicted = scores(fit.model, test_X, test_y)
+    for wrong in np.flatnonzero(predicted != test_y)[:1]:
+        print(f"A {test_y[wrong]} that it takes for a {predicted[wrong]}:\n{draw(test_X[wrong])}")
     print(f"on {len(test_y)} unseen images: accuracy {accuracy:.3f}, AUC {area:.4f}")
     losses = [outcome.metrics["loss"] for outcome in fit.history]
     course = f"loss {losses[0]:.3f} -> {losses[-1]:.3f}" if losses else "nothing was left to do"

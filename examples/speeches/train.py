@@ -82,13 +82,13 @@ def bits(module, held_out):
 def speak(module, text="Fellow citizens, ", length=240):
     """Go on with a text, character by character."""
     torch.manual_seed(0)
-    said, state = [CHARACTERS.index(c) for c in text], None
-    heard = said
+    codes, state = [CHARACTERS.index(c) for c in text], None
+    inputs = codes
     for _ in range(length):
-        out, state = module.memory(module.known(torch.tensor([heard])), state)
-        heard = [int((module.next(out[0, -1]) / 0.5).softmax(0).multinomial(1))]
-        said += heard
-    return "".join(CHARACTERS[i] for i in said)
+        out, state = module.memory(module.known(torch.tensor([inputs])), state)
+        inputs = [int((module.next(out[0, -1]) / 0.5).softmax(0).multinomial(1))]
+        codes += inputs
+    return "".join(CHARACTERS[i] for i in codes)
 
 
 def node(args):
@@ -118,12 +118,12 @@ def node(args):
 
 
 def start(hosts, rank, port):
-    """Start this program as one of two ranks, in its host if there is one, told what torchrun tells."""
-    told = {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    """Start this program as one of two ranks, in its host if it has one, as torchrun would."""
+    variables = {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     if hosts is not None:
-        told |= {"MASTER_ADDR": hosts.address(0), "GLOO_SOCKET_IFNAME": hosts.device}
+        variables |= {"MASTER_ADDR": hosts.address(0), "GLOO_SOCKET_IFNAME": hosts.device}
     quiet = {"OMP_NUM_THREADS": "1", "TORCH_CPP_LOG_LEVEL": "ERROR"}
-    options = {"env": os.environ | told | quiet, "stdout": subprocess.PIPE, "text": True}
+    options = {"env": os.environ | variables | quiet, "stdout": subprocess.PIPE, "text": True}
     script = [sys.executable, *sys.argv]
     return subprocess.Popen(script, **options) if hosts is None else hosts.run(rank, script, **options)
 
@@ -135,7 +135,7 @@ def launch(args):
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         nodes = [start(hosts, rank, port) for rank in range(2)]
-        said = [process.communicate()[0] for process in nodes]
+        outputs = [process.communicate()[0] for process in nodes]
         if any(process.returncode for process in nodes):
             sys.exit("a node failed: see above")
         sent = None if hosts is None else max(hosts.bytes(rank)[1] for rank in range(2))
@@ -143,7 +143,7 @@ def launch(args):
         print(f"Two hosts, {args.mbit:g} Mbit/s and {1000 * args.rtt:g} ms apart.")
     else:
         print(f"Two processes of this machine and no slow link, as {obstacle}.")
-    return [json.loads(text.splitlines()[-1]) for text in said], sent
+    return [json.loads(text.splitlines()[-1]) for text in outputs], sent
 
 
 def show(args, nodes, sent):

@@ -1,6 +1,6 @@
-"""Published ways to train a module with few meetings, each as a plan of this library's parts.
+"""Published algorithms that train a module with little communication, as plans.
 
-A recipe is a function that returns a `tk.Plan`: print it, and write it by hand when you want a variant.
+A recipe is a function that returns a `tk.Plan`; print it to write a variant of your own.
 
 >>> import torch, talkoot as tk
 >>> def build():
@@ -35,21 +35,21 @@ def fedavg(
     sample: float = 1.0,
     seed: int = 0,
 ) -> Plan:
-    """Federated averaging: nodes train apart, and the mean of where they arrive, by rows, is the next model.
+    """Federated averaging: the next model is the mean of the models that nodes train, weighted by rows.
 
-    Take it where nodes are many and differ in their rows, and where only some of them can be asked each time.
+    Use it where there are many nodes whose rows differ, of which only some take part in each round.
     Source: McMahan et al. 2017, arXiv:1602.05629.
 
     Args:
         task: what is trained, such as `tk.Torch(...)`.
-        steps: inner steps of a node in each round; by default it learns from its samples as often as the
-            task's `epochs` says, and `rounds` says when to stop.
+        steps: inner steps of a node in each round; by default the task's `epochs` over its samples, and
+            `rounds` is the limit.
         rounds: number of rounds; by default as many as the task's `epochs` need at so many steps each.
-        sample: share of the nodes asked in each round.
+        sample: share of the nodes that take part in each round.
         seed: all random numbers follow from it.
 
     Raises:
-        PlanError: numbers that make no sense.
+        PlanError: numbers outside their range.
 
     >>> from talkoot.testing.toys import Walk
     >>> fedavg(Walk(), rounds=20, sample=0.5).outer
@@ -71,22 +71,22 @@ def fedadam(
 ) -> Plan:
     """Federated averaging whose mean difference is a gradient for Adam (beta1 0.9, beta2 0.99).
 
-    Take it where plain averages are slow or shaky: leaves whose nodes rarely agree, such as those of rare
-    words, are moved by steps of their own size. Here Adam corrects its bias in the first rounds, which the
+    Use it where plain averages are slow or unstable: each parameter has its own step size, which helps those
+    that few nodes change, such as of rare words. Here Adam corrects its bias in the first rounds; the
     paper's does not. Source: Reddi et al. 2021, arXiv:2003.00295.
 
     Args:
         task: what is trained, such as `tk.Torch(...)`.
-        steps: inner steps of a node in each round; by default it learns from its samples as often as the
-            task's `epochs` says, and `rounds` says when to stop.
+        steps: inner steps of a node in each round; by default the task's `epochs` over its samples, and
+            `rounds` is the limit.
         rounds: number of rounds; by default as many as the task's `epochs` need at so many steps each.
-        sample: share of the nodes asked in each round.
+        sample: share of the nodes that take part in each round.
         lr: outer learning rate.
-        eps: keeps the division finite; the paper's degree of adaptivity, of which large ones are safer.
+        eps: keeps the division finite; the paper's degree of adaptivity. Larger values are safer.
         seed: all random numbers follow from it.
 
     Raises:
-        PlanError: numbers that make no sense.
+        PlanError: numbers outside their range.
 
     >>> from talkoot.testing.toys import Walk
     >>> fedadam(Walk(), rounds=20).outer
@@ -105,22 +105,22 @@ def diloco(
     momentum: float = 0.9,
     seed: int = 0,
 ) -> Plan:
-    """Meet every so many steps; the mean difference is a gradient for SGD with Nesterov momentum.
+    """A round every `steps` steps, whose mean difference is a gradient for SGD with Nesterov momentum.
 
-    Take it where the network between nodes is slow: the bytes of a step are divided by `steps`, and with
-    8 or 4 bits by 4 or 8 more. Inner optimizers (AdamW in the paper) keep their state at their node.
+    Use it where the network between nodes is slow: the bytes of a step are divided by `steps`, and with
+    8 or 4 bits by another 4 or 8. The state of inner optimizers (AdamW in the paper) stays at the node.
     Source: Douillard et al. 2023, arXiv:2311.08105.
 
     Args:
         task: what is trained, such as `tk.Torch(...)`.
-        steps: inner steps between two meetings.
-        bits: of a value on the wire, 8 or 4; by default differences go as they are.
+        steps: inner steps between two rounds.
+        bits: of a value on the wire, 8 or 4; by default differences are sent in full.
         lr: outer learning rate.
         momentum: outer momentum.
         seed: all random numbers follow from it.
 
     Raises:
-        PlanError: numbers that make no sense.
+        PlanError: numbers outside their range.
 
     >>> import torch, talkoot as tk
     >>> task = tk.Torch(lambda: (), torch.nn.functional.mse_loss)
@@ -139,22 +139,22 @@ def streaming_diloco(
     bits: int | None = 4,
     seed: int = 0,
 ) -> Plan:
-    """DiLoCo that sends the model in parts, in few bits, while nodes go on training.
+    """DiLoCo that sends the model in parts, in few bits, while nodes continue training.
 
-    Take it where the network is slow and should cost no time at all: the most that is sent at once is a
-    part of the model, and it may be on its way for `delay` steps. What a node does meanwhile is added to
-    what comes back. Source: Douillard et al. 2025, arXiv:2501.18512 (whose 4 bits are floats, here integers).
+    Use it where the network is slow and should cost no time: one part of the model is sent at once, and
+    sending may take `delay` steps. The steps of a node during that time are added to the merged result.
+    Source: Douillard et al. 2025, arXiv:2501.18512 (whose 4 bits are floats, here integers).
 
     Args:
         task: what is trained, such as `tk.Torch(...)`.
-        steps: inner steps between two meetings of the same part.
+        steps: inner steps between two rounds of the same part.
         fragments: parts of the model.
-        delay: inner steps that nodes go on with while a part is on its way; less than steps / fragments.
-        bits: of a value on the wire, 8 or 4; None for differences as they are.
+        delay: inner steps while a part is being sent; less than steps / fragments.
+        bits: of a value on the wire, 8 or 4; None for differences in full.
         seed: all random numbers follow from it.
 
     Raises:
-        PlanError: numbers that make no sense.
+        PlanError: numbers outside their range.
 
     >>> import torch, talkoot as tk
     >>> task = tk.Torch(lambda: (), torch.nn.functional.mse_loss)
@@ -168,20 +168,20 @@ def streaming_diloco(
 def decoupled_diloco(
     task: Learner, *, quorum: int, steps: int = 100, grace: float = 0.5, seed: int = 0
 ) -> Plan:
-    """DiLoCo that waits for no straggler: a round counts once `quorum` nodes have arrived.
+    """DiLoCo without waiting for stragglers: a round is complete once `quorum` nodes have arrived.
 
-    Take it where nodes differ in speed, or come and go. Those that arrive count by the samples (tokens)
-    that they learned from. Source: Douillard et al. 2026, arXiv:2604.21428 (there without common rounds).
+    Use it where nodes differ in speed, or join and leave. Nodes are weighted by the samples (tokens)
+    that they trained on. Source: Douillard et al. 2026, arXiv:2604.21428 (there without common rounds).
 
     Args:
         task: what is trained, such as `tk.Torch(...)`.
-        quorum: nodes that must arrive for a round to count.
-        steps: inner steps between two meetings.
-        grace: once the quorum has arrived, the others are waited for this share of the time that it took.
+        quorum: number of nodes that complete a round.
+        steps: inner steps between two rounds.
+        grace: once the quorum has arrived, wait for the others for this share of the time that it took.
         seed: all random numbers follow from it.
 
     Raises:
-        PlanError: numbers that make no sense.
+        PlanError: numbers outside their range.
 
     >>> import torch, talkoot as tk
     >>> task = tk.Torch(lambda: (), torch.nn.functional.mse_loss)

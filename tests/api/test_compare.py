@@ -46,7 +46,7 @@ def folds_of(y: np.ndarray, count: int, seed: int) -> np.ndarray:
     fold = np.empty(len(y), dtype=int)
     for node, cut in CUTS.items():
         shard = shards({node: (X[cut], codes[cut])})[node]
-        fold[cut] = np.concatenate([f for _, f in Folds(count=count, seed=seed).dealt(shard)])
+        fold[cut] = np.concatenate([f for _, f in Folds(count=count, seed=seed).blocks_with_folds(shard)])
     return fold
 
 
@@ -131,7 +131,7 @@ def test_threads_and_a_second_run_change_nothing() -> None:
     one = compare(Ridge(), sites(NUMBERS), on=Inline(), repeats=2, folds=2)
     two = compare(Ridge(), sites(NUMBERS), on=Inline(threads=2), repeats=2, folds=2)
     assert str(one) == str(two)
-    assert "dealt 2 times" in str(one)
+    assert "split 2 times" in str(one)
 
 
 def test_pipelines_and_tables_with_names() -> None:
@@ -196,7 +196,7 @@ def test_a_scorer_means_what_it_means_to_scikit_learn_or_is_refused(scoring: str
     codes = np.unique(y, return_inverse=True)[1].astype(np.intp)
     fold = np.empty(len(y), dtype=int)
     for node, cut in CUTS.items():
-        fold[cut] = Folds(count=2, seed=0).dealer(node)(Block(X=X[cut], y=codes[cut]))
+        fold[cut] = Folds(count=2, seed=0).assigner(node)(Block(X=X[cut], y=codes[cut]))
     here = np.zeros(200, dtype=bool)
     here[CUTS["many"]] = True
     try:

@@ -19,8 +19,8 @@ from sklearn.preprocessing import StandardScaler
 
 from patience import patient, soon
 from talkoot.api.fit import fit, run
-from talkoot.api.job import Job, told
-from talkoot.api.watching import Late
+from talkoot.api.job import Job, run_events
+from talkoot.api.watching import DelayedListener
 from talkoot.core.errors import DataError, PlanError
 from talkoot.core.plan import Plan
 from talkoot.data.shards import shards
@@ -91,7 +91,7 @@ def test_a_column_that_is_not_there_gets_the_nearest_name() -> None:
 
 
 def test_on_must_be_an_engine() -> None:
-    with pytest.raises(PlanError, match="on=4 is no place for nodes"):
+    with pytest.raises(PlanError, match="on=4 is no engine"):
         fit(Ridge(), X, Y, on=4)  # type: ignore[arg-type]
 
 
@@ -121,11 +121,11 @@ def test_a_failed_run_says_so_in_the_log(tmp_path: Path) -> None:
 
 
 def test_an_interrupt_ends_the_story_and_goes_on() -> None:
-    heard: list[Mapping[str, Any]] = []
+    received: list[Mapping[str, Any]] = []
     job = Job.place(Plan(learner_for(Ridge())), shards(SITES), Inline())
-    with pytest.raises(KeyboardInterrupt), told(job, lambda event, facts: heard.append(facts)):
+    with pytest.raises(KeyboardInterrupt), run_events(job, lambda event, facts: received.append(facts)):
         raise KeyboardInterrupt
-    assert heard[-1]["error"] == "interrupted"
+    assert received[-1]["error"] == "interrupted"
 
 
 def test_a_report_opens_without_the_log(tmp_path: Path) -> None:
@@ -135,20 +135,20 @@ def test_a_report_opens_without_the_log(tmp_path: Path) -> None:
 
 
 def test_what_is_kept_back_is_told_once_it_takes_long() -> None:
-    heard: list[str] = []
-    told_all = threading.Event()
+    received: list[str] = []
+    all_received = threading.Event()
 
     def emit(event: str, facts: Mapping[str, Any]) -> None:
-        heard.append(event)
+        received.append(event)
         if event == "schema":
-            told_all.set()
+            all_received.set()
 
-    with Late(emit, after=0.01) as late:
-        late("start", {})
-        late("schema", {})
-        assert told_all.wait(10)
-        late("end", {})
-    assert heard == ["start", "schema", "end"]
+    with DelayedListener(emit, after=0.01) as delayed:
+        delayed("start", {})
+        delayed("schema", {})
+        assert all_received.wait(10)
+        delayed("end", {})
+    assert received == ["start", "schema", "end"]
 
 
 def test_progress_writes_to_stderr_on_demand(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from talkoot.api.compare.folds import Folds, Part, Relabel, take
+from talkoot.api.blocks import take
+from talkoot.api.compare.folds import Folds, Part, Relabel
 from talkoot.core.shard import Block, Shard
 
 
@@ -50,7 +51,7 @@ def test_every_row_is_held_out_once_whatever_the_blocks(
 
 @given(labels, st.integers(2, 6), st.integers(0, 9))
 def test_each_class_is_dealt_evenly(y: np.ndarray, count: int, seed: int) -> None:
-    fold = np.concatenate([f for _, f in Folds(count=count, seed=seed).dealt(Cut(y, 8))])
+    fold = np.concatenate([f for _, f in Folds(count=count, seed=seed).blocks_with_folds(Cut(y, 8))])
     for label in np.unique(y):
         sizes = np.bincount(fold[y == label], minlength=count)
         assert sizes.max() - sizes.min() <= 1
@@ -58,7 +59,7 @@ def test_each_class_is_dealt_evenly(y: np.ndarray, count: int, seed: int) -> Non
 
 def test_another_seed_deals_otherwise() -> None:
     shard = Cut(np.zeros(40, dtype=np.intp), 40)
-    one, two = (next(f for _, f in Folds(count=5, seed=seed).dealt(shard)) for seed in (0, 1))
+    one, two = (next(f for _, f in Folds(count=5, seed=seed).blocks_with_folds(shard)) for seed in (0, 1))
     assert (one != two).any()
 
 

@@ -19,7 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from talkoot.api.fit import Fit, fit
-from talkoot.api.verify.attributes import apart, learned, up_to_signs
+from talkoot.api.verify.attributes import align_signs, fitted_attributes, relative_difference
 from talkoot.core.errors import DataError
 from talkoot.core.shard import Block, Shard
 from talkoot.data.shards import Shards
@@ -61,10 +61,10 @@ def sites(y: np.ndarray | None) -> dict[str, Any]:
 
 
 def assert_alike(ours: Any, theirs: Any, rtol: float) -> None:
-    mine = dict(learned(ours))
-    for name, value in learned(theirs):
-        found = up_to_signs(mine[name], value) if name == "scalings_" else mine[name]
-        assert apart(found, value) <= rtol, name
+    mine = dict(fitted_attributes(ours))
+    for name, value in fitted_attributes(theirs):
+        found = align_signs(mine[name], value) if name == "scalings_" else mine[name]
+        assert relative_difference(found, value) <= rtol, name
 
 
 CLOSED = [
@@ -82,7 +82,7 @@ CLOSED = [
 def test_closed_forms_are_subtracted_and_no_other_node_is_asked(estimator: Any, y: np.ndarray | None) -> None:
     done = fit(estimator, sites(y), on=Inline())
     left = sealed(done, but="b").forget("b")
-    assert left.note == "the sums of node 'b' were subtracted; no other node was asked"
+    assert left.note == "the sums of node 'b' were subtracted; no other node took part"
     assert list(left.shards) == ["a", "c"]
     assert left.schema.rows == 100
     assert_alike(left.model, clone(estimator).fit(ROWS[LEFT], None if y is None else y[LEFT]), 1e-9)
@@ -95,7 +95,9 @@ def test_whatever_leaves_is_as_if_it_had_never_been(size: int, seed: int) -> Non
     gone, left = order[:size], order[size:]
     data = {"gone": (ROWS[gone], NUMBERS[gone]), "left": (ROWS[left], NUMBERS[left])}
     model = fit(Ridge(), data, on=Inline()).forget("gone").model
-    assert apart(model.predict(ROWS), Ridge().fit(ROWS[left], NUMBERS[left]).predict(ROWS)) < 1e-9
+    assert (
+        relative_difference(model.predict(ROWS), Ridge().fit(ROWS[left], NUMBERS[left]).predict(ROWS)) < 1e-9
+    )
 
 
 def test_a_solver_starts_again_from_the_present_solution() -> None:

@@ -35,7 +35,7 @@ def folds_of(y: np.ndarray, seed: int) -> np.ndarray:
     codes = y if y.dtype.kind == "f" else np.unique(y, return_inverse=True)[1].astype(np.intp)
     fold = np.empty(len(y), dtype=int)
     for node, cut in CUTS.items():
-        fold[cut] = Folds(count=5, seed=seed).dealer(node)(Block(X=X[cut], y=codes[cut]))
+        fold[cut] = Folds(count=5, seed=seed).assigner(node)(Block(X=X[cut], y=codes[cut]))
     return fold
 
 

@@ -29,7 +29,7 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 
-from talkoot.api.verify.attributes import apart, learned, up_to_signs
+from talkoot.api.verify.attributes import align_signs, fitted_attributes, relative_difference
 from talkoot.api.verify.optimum import tightened
 from talkoot.api.verify.verification import Check, Verification
 from talkoot.api.verify.verify import verify
@@ -164,19 +164,20 @@ def test_the_name_of_the_solver_is_no_difference() -> None:
 
 
 def test_how_far_two_values_are_apart() -> None:
-    assert apart(np.array([1.0, np.nan]), np.array([1.0, np.nan])) == 0.0
-    assert apart(np.array([1.0, np.inf]), np.array([1.0, np.nan])) == np.inf
-    assert apart(np.ones(2), np.ones(3)) == np.inf
-    assert apart(np.array(["a"]), np.array(["b"])) == np.inf
-    assert apart(np.array(["a"]), np.array([1.0])) == np.inf
-    assert apart([np.array(["x", np.nan], dtype=object)], [np.array(["x", np.nan], dtype=object)]) == 0.0
-    assert apart(csr_array(np.eye(2)), csr_array(np.eye(2) * 2)) == 0.5
-    assert apart(None, np.ones(2)) == np.inf
-    assert up_to_signs(-np.eye(2), np.eye(2)).tolist() == [[1.0, 0.0], [0.0, 1.0]]
+    assert relative_difference(np.array([1.0, np.nan]), np.array([1.0, np.nan])) == 0.0
+    assert relative_difference(np.array([1.0, np.inf]), np.array([1.0, np.nan])) == np.inf
+    assert relative_difference(np.ones(2), np.ones(3)) == np.inf
+    assert relative_difference(np.array(["a"]), np.array(["b"])) == np.inf
+    assert relative_difference(np.array(["a"]), np.array([1.0])) == np.inf
+    text = [np.array(["x", np.nan], dtype=object)]
+    assert relative_difference(text, text) == 0.0
+    assert relative_difference(csr_array(np.eye(2)), csr_array(np.eye(2) * 2)) == 0.5
+    assert relative_difference(None, np.ones(2)) == np.inf
+    assert align_signs(-np.eye(2), np.eye(2)).tolist() == [[1.0, 0.0], [0.0, 1.0]]
 
 
 def test_effort_is_not_compared() -> None:
-    names = [name for name, _ in learned(LogisticRegression().fit(X, LABELS > 0))]
+    names = [name for name, _ in fitted_attributes(LogisticRegression().fit(X, LABELS > 0))]
     assert names == ["classes_", "coef_", "intercept_"]
 
 

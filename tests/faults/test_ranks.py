@@ -16,7 +16,7 @@ import pytest
 import torch
 from test_faults import Heard
 
-from talkoot.api.job import pooled, rationed
+from talkoot.api.job import samples_schema, with_quotas
 from talkoot.core.engine import Engine, Run
 from talkoot.core.errors import NodeLost
 from talkoot.core.plan import Plan
@@ -61,10 +61,10 @@ def loss(until: Path, out: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
 
 def train(engine: Engine, strike: Strike, sync: Sync, build: Any = build) -> Run:
     given = Shards(samples((X, Y)))  # type: ignore[arg-type]
-    shards = rationed(given.deal(RANKS), BATCH)
+    shards = with_quotas(given.deal(RANKS), BATCH)
     learner = Torch(build, partial(loss, strike.until), batch=BATCH, epochs=8)  # 256 steps
     plan = Plan(learner, chain=[weigh("rows")], sync=sync)
-    return run(plan, shards, engine, schema=pooled(shards), emit=strike)
+    return run(plan, shards, engine, schema=samples_schema(shards), emit=strike)
 
 
 class Strike(Heard):
@@ -174,7 +174,7 @@ def test_ranks_that_die_before_the_first_step_are_given_up() -> None:
     given = Shards(samples((X, Y)))  # type: ignore[arg-type]
     plan = Plan(Torch(build, hopeless, batch=BATCH), chain=[weigh("rows")])
     with pytest.raises(NodeLost, match="SIGKILL.*before the training came any further"):
-        run(plan, given.deal(RANKS), Local(RANKS), schema=pooled(given))
+        run(plan, given.deal(RANKS), Local(RANKS), schema=samples_schema(given))
     assert not ranks()
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from talkoot.watch import svg
-from talkoot.watch.charts import MOST, Mark, Stream, curve, flow, flow_on_phone
+from talkoot.watch.charts import MAX_NODES, Mark, NodeBand, curve, flow, flow_on_phone
 from talkoot.watch.scores import dots, matrix, transfer
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -59,39 +59,39 @@ def test_a_scale_maps_ends_to_ends_and_keeps_the_order(a: float, b: float, c: fl
 
 def test_bands_are_as_thick_as_their_rows_are_many() -> None:
     root = parse(
-        flow([Stream(name="a", rows=300, seconds=1.0), Stream(name="b", rows=100, seconds=None)], "m", [])
+        flow([NodeBand(name="a", rows=300, seconds=1.0), NodeBand(name="b", rows=100, seconds=None)], "m", [])
     )
     numbers = [list(map(float, re.findall(r"[\d.]+", path.get("d", "")))) for path in root.iter(f"{SVG}path")]
     thick = [found[8] - found[7] for found in numbers]  # M x y C x y x y x y V y
     assert thick[0] == pytest.approx(3 * thick[1], rel=1e-2)
 
 
-@pytest.mark.parametrize("count", [1, 2, 16, 17, MOST, MOST + 1, 3000])
+@pytest.mark.parametrize("count", [1, 2, 16, 17, MAX_NODES, MAX_NODES + 1, 3000])
 def test_any_number_of_nodes_fits(count: int) -> None:
-    streams = [Stream(name=f"n{i}", rows=i % 7, seconds=0.1 * i) for i in range(count - 1)]
-    streams.append(Stream(name="last", rows=0, seconds=None, trouble="did not arrive in 2 rounds"))
-    root = parse(flow(streams, "one model", ["5 rows", "1 round"]))
+    bands = [NodeBand(name=f"n{i}", rows=i % 7, seconds=0.1 * i) for i in range(count - 1)]
+    bands.append(NodeBand(name="last", rows=0, seconds=None, trouble="did not arrive in 2 rounds"))
+    root = parse(flow(bands, "one model", ["5 rows", "1 round"]))
     assert inside(root)
     paths = list(root.iter(f"{SVG}path"))
-    assert len(paths) == min(count, MOST)
+    assert len(paths) == min(count, MAX_NODES)
     assert sum(p.get("class") == "flow trouble" for p in paths) == 1
-    if count > MOST:
-        assert f"{count - MOST + 1:,} more nodes" in texts(root)
+    if count > MAX_NODES:
+        assert f"{count - MAX_NODES + 1:,} more nodes" in texts(root)
 
 
-@pytest.mark.parametrize("count", [1, 4, MOST + 1])
+@pytest.mark.parametrize("count", [1, 4, MAX_NODES + 1])
 def test_on_a_phone_the_nodes_and_the_model_fit_without_being_made_smaller(count: int) -> None:
-    streams = [Stream(name=f"{'a long name ' * 4}{i}", rows=i % 7, seconds=0.1 * i) for i in range(count - 1)]
-    streams.append(Stream(name="last", rows=None, seconds=None, trouble="did not arrive in 2 rounds"))
-    root = parse(flow_on_phone(streams, "one model", ["5 rows", "1 round"]))
+    bands = [NodeBand(name=f"{'a long name ' * 4}{i}", rows=i % 7, seconds=0.1 * i) for i in range(count - 1)]
+    bands.append(NodeBand(name="last", rows=None, seconds=None, trouble="did not arrive in 2 rounds"))
+    root = parse(flow_on_phone(bands, "one model", ["5 rows", "1 round"]))
     assert inside(root)
     assert float((root.get("viewBox") or "").split()[2]) <= 360
     assert {"one model", "5 rows", "1 round"} <= set(texts(root))
-    assert len(list(root.iter(f"{SVG}path"))) == min(count, MOST)
+    assert len(list(root.iter(f"{SVG}path"))) == min(count, MAX_NODES)
 
 
 def test_a_node_without_known_rows_is_drawn() -> None:
-    root = parse(flow([Stream(name="<a>", rows=None, seconds=None)], "one model", []))
+    root = parse(flow([NodeBand(name="<a>", rows=None, seconds=None)], "one model", []))
     assert "?" in texts(root)
     assert "<a>" in " ".join(texts(root))
 

@@ -15,16 +15,16 @@ from rich.console import Console
 
 from patience import patient
 from talkoot.watch.progress import Progress, view
-from talkoot.watch.story import tell
+from talkoot.watch.state import replay
 
 START = {"nodes": ["north", "south"], "rows": {"north": 4000, "south": 1000}, "engine": "Local(2)"}
 SCHEMA = {"rows": 5000, "features": 3}
 
 
 def shown(*events: tuple[str, dict[str, Any]], now: float = 10.0, width: int = 100, height: int = 20) -> str:
-    story = tell({"t": float(i), "event": name, **facts} for i, (name, facts) in enumerate(events))
+    state = replay({"t": float(i), "event": name, **facts} for i, (name, facts) in enumerate(events))
     console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
-    console.print(view(story, now, height))
+    console.print(view(state, now, height))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 

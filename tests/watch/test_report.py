@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from talkoot.core.errors import DataError
 from talkoot.watch.events import EventLog
 from talkoot.watch.report import render, report
-from talkoot.watch.story import tell
+from talkoot.watch.state import replay
 
 VOID = {"meta"}
 
@@ -102,7 +102,7 @@ BESIDE: list[dict[str, Any]] = [
 
 
 def test_a_whole_run_is_told_in_order() -> None:
-    found = Outline(render(tell([*events(), *({"t": 2e9, **event} for event in BESIDE)])))
+    found = Outline(render(replay([*events(), *({"t": 2e9, **event} for event in BESIDE)])))
     assert found.heads == [
         "One model from 2 nodes",
         "The nodes",
@@ -130,8 +130,8 @@ def test_a_whole_run_is_told_in_order() -> None:
 
 
 def test_sections_of_which_nothing_is_known_are_left_out() -> None:
-    assert Outline(render(tell([]))).heads == ["One model from 0 nodes"]
-    assert Outline(render(tell(events()[:2]))).heads == ["One model from 2 nodes", "The nodes", "The plan"]
+    assert Outline(render(replay([]))).heads == ["One model from 0 nodes"]
+    assert Outline(render(replay(events()[:2]))).heads == ["One model from 2 nodes", "The nodes", "The plan"]
 
 
 def test_shifts_of_columns_are_a_picture_and_cures_are_said_once() -> None:
@@ -145,7 +145,7 @@ def test_shifts_of_columns_are_a_picture_and_cures_are_said_once() -> None:
     }
     unit = {"level": "error", "kind": "units", "what": "in inches", "cure": "Convert it.", "text": "-"}
     rows = [shift, {**unit, "node": "north", "column": "a"}, {**unit, "node": "south", "column": "b"}]
-    page = render(tell([*events(), {"t": 2e9, "event": "check", "findings": rows}]))
+    page = render(replay([*events(), {"t": 2e9, "event": "check", "findings": rows}]))
     found = Outline(page)
     assert found.text.count("Convert it.") == 1
     assert found.text.count("in inches") == 2
@@ -160,13 +160,13 @@ def test_data_that_agree_are_said_to(tmp_path: Path) -> None:
 
 
 def test_a_comparison_without_a_run_is_a_report_too() -> None:
-    found = Outline(render(tell([{"t": 2e9, **BESIDE[0]}])))
+    found = Outline(render(replay([{"t": 2e9, **BESIDE[0]}])))
     assert found.heads == ["Alone or together: 2 nodes", "Does working together pay?"]
     assert "no end" not in found.text
 
 
 def test_narrow_screens_have_a_picture_of_their_own() -> None:
-    page = render(tell(events()))
+    page = render(replay(events()))
     assert page.count("one model</text>") == 2
     assert re.search(
         r"@media \(max-width: 680px\) {\s*.draw.wide { display: none; }\s*.draw.narrow { display: block", page
@@ -184,12 +184,12 @@ def test_nothing_is_fetched_and_nothing_is_run(tmp_path: Path) -> None:
 
 
 def test_a_node_that_was_late_says_how_often() -> None:
-    assert "was late in 3 rounds" in Outline(render(tell(events(round={"late": ["south"]})))).text
+    assert "was late in 3 rounds" in Outline(render(replay(events(round={"late": ["south"]})))).text
 
 
 def test_a_run_that_failed_says_so_first() -> None:
     broken = {"ok": False, "error": "node 'south', round 2: <no> rows"}
-    found = Outline(render(tell(events(end=broken, round={"failed": {"south": "no rows"}}))))
+    found = Outline(render(replay(events(end=broken, round={"failed": {"south": "no rows"}}))))
     assert found.heads[0] == "A run of 2 nodes that did not finish"
     assert "It did not finish. node 'south', round 2: <no> rows" in found.text
     assert "south did not arrive in round 0: no rows" in found.text
@@ -197,12 +197,12 @@ def test_a_run_that_failed_says_so_first() -> None:
 
 
 def test_a_log_without_an_end_says_so() -> None:
-    assert "The log has no end" in Outline(render(tell(events()[:-1]))).text
+    assert "The log has no end" in Outline(render(replay(events()[:-1]))).text
 
 
 def test_lost_workers_and_dropped_rounds_are_told() -> None:
     lost = {"t": 1e9 + 4.5, "event": "worker", "worker": 1, "nodes": ["south"], "cause": "killed"}
-    found = Outline(render(tell([*events(round={"committed": False})[:-1], lost, events()[-1]])))
+    found = Outline(render(replay([*events(round={"committed": False})[:-1], lost, events()[-1]])))
     assert "Worker 1, which hosted south, was replaced: killed" in found.text
     assert "3 rounds missed the quorum" in found.text
 
@@ -223,7 +223,7 @@ def trained(reports: int) -> list[dict[str, Any]]:
 
 
 def test_a_training_shows_its_loss_its_speed_its_losses_and_the_advice() -> None:
-    page = render(tell(trained(100)))
+    page = render(replay(trained(100)))
     found = Outline(page)
     assert found.heads == [
         "One model from 2 nodes",
@@ -249,7 +249,7 @@ def test_a_training_shows_its_loss_its_speed_its_losses_and_the_advice() -> None
 
 @pytest.mark.parametrize("reports", [1, 2, 3000])
 def test_a_training_of_any_length_is_a_report(reports: int) -> None:
-    page = render(tell(trained(reports)))
+    page = render(replay(trained(reports)))
     assert "The steps" in Outline(page).heads
     assert len(page) < 60_000
 
@@ -259,7 +259,7 @@ def test_no_name_can_break_out(name: str) -> None:
     hostile = f"</title></svg><script>alert(1)</script>{name}"
     start = {"nodes": [hostile], "rows": {hostile: 3}, "plan": hostile, "engine": hostile}
     page = render(
-        tell(events(start=start, end={"ok": False, "error": hostile}, round={"failed": {hostile: hostile}}))
+        replay(events(start=start, end={"ok": False, "error": hostile}, round={"failed": {hostile: hostile}}))
     )
     found = Outline(page)
     assert "script" not in found.names
@@ -288,5 +288,5 @@ def test_what_is_no_log_is_refused(tmp_path: Path) -> None:
 def test_intervals_that_are_unknown_are_left_out(count: int) -> None:
     ways = {"alone": (0.5, None, None), "left out": (None, None, None)}
     facts = {"metric": "r2", "nodes": {f"n{i}": ways for i in range(count)}}
-    page = render(tell([*events(), {"t": 2e9, "event": "compare", **facts}]))
+    page = render(replay([*events(), {"t": 2e9, "event": "compare", **facts}]))
     assert "0.500" in Outline(page).text

@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn.functional import mse_loss
 
 import talkoot as tk
-from talkoot.api.job import Job, told
+from talkoot.api.job import Job, run_events
 from talkoot.core.engine import Emit, Engine, Run, ignore
 from talkoot.core.errors import PlanError
 from talkoot.core.plan import Plan
@@ -25,8 +25,8 @@ from talkoot.core.shard import Schema, Shard
 from talkoot.data.samples.samples import samples
 from talkoot.data.shards import Shards
 from talkoot.watch.events import read
-from talkoot.watch.mishaps import mishaps
-from talkoot.watch.story import tell
+from talkoot.watch.rank_changes import rank_changes
+from talkoot.watch.state import replay
 
 X = np.random.default_rng(0).normal(size=(401, 5)).astype(np.float32)
 Y = X[:, :1] * 2
@@ -55,13 +55,13 @@ def task(loss: Any = mse_loss, **given: Any) -> tk.Torch:
 
 def start(sync: Any = None, nodes: int | None = None, learner: Any = None) -> Mapping[str, Any]:
     """What is told of a job before it starts."""
-    heard: list[Mapping[str, Any]] = []
+    received: list[Mapping[str, Any]] = []
     given = Shards(cast(Any, samples(X, Y)))
     given = given if nodes is None else given.deal(nodes)
     job = Job.place(Plan(learner or task(), chain=[tk.weigh("rows")], sync=sync), given, tk.Inline())
-    with told(job, lambda event, facts: heard.append(facts)):
+    with run_events(job, lambda event, facts: received.append(facts)):
         pass
-    return heard[0]
+    return received[0]
 
 
 def test_nodes_that_share_a_source_tell_their_own_rows() -> None:
@@ -90,9 +90,9 @@ def test_a_solver_may_be_done_before_its_last_round() -> None:
 def test_steps_are_what_is_counted_where_nodes_meet_at_each(tmp_path: Path) -> None:
     fit = tk.fit(task(), X, Y, on=tk.Inline(), log=tmp_path / "events.jsonl")
     assert repr(fit).startswith("<Fit: Linear, 1 nodes, 401 rows, 51 steps, ")
-    story = tell(read(tmp_path))
-    assert story.counted == (51, "step")
-    assert (story.rows, story.steps.total) == (401, 51)
+    state = replay(read(tmp_path))
+    assert state.counted == (51, "step")
+    assert (state.rows, state.steps.total) == (401, 51)
     assert "51 steps of 51" in fit.report(tmp_path / "report.html").read_text()
     assert fit.note == ""
 
@@ -130,16 +130,16 @@ def test_advice_is_noted_and_reported(tmp_path: Path) -> None:
 def test_a_rank_that_is_killed_is_named_with_its_cause(tmp_path: Path) -> None:
     loss = partial(deadly, tmp_path / "killed")
     fit = tk.fit(task(loss, epochs=60), X, Y, on=tk.Local(2), log=tmp_path / "events.jsonl")
-    story = tell(read(tmp_path))
+    state = replay(read(tmp_path))
     assert (tmp_path / "killed").exists()
-    assert story.counted == (602, "step")
+    assert state.counted == (602, "step")
     assert "602 steps" in repr(fit)
-    (mishap,) = mishaps(story)
-    assert mishap.bad
-    assert "rank 1 (process " in mishap.text
-    assert "was killed (SIGKILL)" in mishap.text
-    assert mishap.text.endswith("on with 2 ranks")
-    assert 0 < mishap.step < 602
+    (change,) = rank_changes(state)
+    assert change.bad
+    assert "rank 1 (process " in change.text
+    assert "was killed (SIGKILL)" in change.text
+    assert change.text.endswith("on with 2 ranks")
+    assert 0 < change.step < 602
     page = fit.report(tmp_path / "report.html").read_text()
     assert "was killed (SIGKILL)" in page
     assert page.count("<polyline") == 2

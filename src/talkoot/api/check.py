@@ -29,10 +29,10 @@ def check(
 ) -> Contract:
     """Compare the nodes' data before training: what would fail, mislead or surprise.
 
-    Each node sends counts, quantiles, categories and salted hashes of its rows; no row moves. Looked for are:
+    Each node sends counts, quantiles, categories and salted hashes of its rows; no row moves. It finds
     columns that nodes lack, text among numbers, other units, categories and codes of one node only, missing
     values, labels and features distributed differently, and rows that two nodes both have. Differences are
-    told where they matter and are too large for chance, so rows dealt at random give no findings.
+    reported where they matter and are too large for chance, so rows split at random give no findings.
 
     Args:
         data: the nodes' rows: whatever `tk.shards` takes.
@@ -41,13 +41,13 @@ def check(
         encoding: how the text of CSV files is encoded, such as "cp1252"; UTF-8 by default.
         missing: texts that stand for a missing value, such as ``["?"]``.
         keys: the columns that tell rows apart, to find rows that two nodes share; by default all columns.
-        on: where; chosen where it is None.
+        on: where the nodes are; chosen for the job and this machine by default.
 
     Returns:
-        The contract: its `findings`, whether it is `ok`, and, printed, a summary to read.
+        The contract: its `findings`, whether it is `ok`, and, printed, a summary.
 
     Raises:
-        DataError: rows that cannot be read, or columns that are not there.
+        DataError: rows that cannot be read, or missing columns.
 
     >>> import pandas as pd, talkoot as tk
     >>> here = pd.DataFrame({"height": range(150, 200), "ill": [0, 1] * 25})
@@ -56,11 +56,9 @@ def check(
     2 nodes: 1 warning found in 1 columns of 100 rows (here 50, there 50)
     ...
     """
-    chosen = (keys,) if isinstance(keys, str) else tuple(keys or ())
-    given = shards(data, target, by=by, encoding=encoding, missing=missing).with_keys(chosen)
-    plan = Plan(Profile(keys=chosen, salt=secrets.token_hex(16)))
-    job = Job.place(plan, given, on)
-    found = run(plan, given, job.engine, schema=UNKNOWN)
-    return examine(
-        plan.learner.finish(found.model), tuple(given), target=given.target or "target", keys=chosen
-    )
+    columns = (keys,) if isinstance(keys, str) else tuple(keys or ())
+    unbound = shards(data, target, by=by, encoding=encoding, missing=missing).with_keys(columns)
+    plan = Plan(Profile(keys=columns, salt=secrets.token_hex(16)))
+    job = Job.place(plan, unbound, on)
+    profile = plan.learner.finish(run(plan, unbound, job.engine, schema=UNKNOWN).model)
+    return examine(profile, tuple(unbound), target=unbound.target or "target", keys=columns)

@@ -1,4 +1,4 @@
-"""tk.Distributed: a fit over many nodes with the manners of a scikit-learn estimator."""
+"""tk.Distributed: a scikit-learn estimator that fits over many nodes."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def _if_inner(name: str) -> Callable[[Method], Method]:
 
 @final
 class Distributed(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
-    """An estimator whose `fit` deals the rows over nodes; for Pipeline, GridSearchCV and the like.
+    """An estimator whose `fit` splits the rows over nodes; for Pipeline, GridSearchCV and the like.
 
     After `fit` it has the attributes of the fitted estimator (``coef_``, ``classes_``, ...).
 
     Args:
         estimator: an unfitted scikit-learn estimator that a learner fits.
         on: where the nodes are; chosen for the job and this machine by default.
-        nodes: how many nodes the rows are dealt over; as many as the engine works on at once by default.
+        nodes: number of nodes; as many as the engine works on at once by default.
 
     Attributes:
         estimator_: the fitted estimator, which predicts without Talkoot.
@@ -65,7 +65,7 @@ class Distributed(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]  # s
     def fit(self) -> Callable[..., Self]:
         """Fit to rows in memory: ``fit(X, y=None, sample_weight=None)``.
 
-        It takes sample weights only if the estimator does; scikit-learn asks its signature.
+        It takes sample weights only if the estimator does, as scikit-learn inspects its signature.
 
         Args of the function:
             X: (rows, features) array, CSR matrix or table.
@@ -73,7 +73,7 @@ class Distributed(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]  # s
             sample_weight: (rows,) weights.
 
         Raises:
-            ValueError: rows that scikit-learn would refuse, or an estimator that no learner fits.
+            ValueError: rows that scikit-learn refuses, or an estimator that no learner fits.
         """
         return self._fit_weighted if has_fit_parameter(self.estimator, "sample_weight") else self._fit_plain
 
@@ -82,34 +82,35 @@ class Distributed(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]  # s
 
     def _fit_weighted(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         require_estimator(self.estimator, "tk.Distributed")
-        X, y = self._checked(X, y)
+        X, y = self._validate(X, y)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X, allow_all_zero_weights=False)
         done = fit(clone(self.estimator), X, y, weight=sample_weight, nodes=self.nodes, on=self.on)
         self.estimator_ = done.model
         return self
 
-    def _checked(self, X: Any, y: Any) -> tuple[Any, Any]:
+    def _validate(self, X: Any, y: Any) -> tuple[Any, Any]:
         tags = get_tags(self.estimator)
-        if isinstance(self.estimator, Pipeline | FeatureUnion | ColumnTransformer) or _mixed(X, tags):
-            validate_data(self, X, skip_check_array=True)  # their parts check what they are given
+        if isinstance(self.estimator, Pipeline | FeatureUnion | ColumnTransformer) or _takes_mixed_columns(
+            X, tags
+        ):
+            validate_data(self, X, skip_check_array=True)  # their parts validate their own input
             return X, y
-        table = hasattr(X, "columns")
-        kept = X
-        given: dict[str, Any] = {
+        table = X if hasattr(X, "columns") else None  # nodes read tables by column
+        checks: dict[str, Any] = {
             "accept_sparse": "csr" if tags.input_tags.sparse else False,
             "dtype": ("float64", "float32"),
             "ensure_all_finite": "allow-nan" if tags.input_tags.allow_nan else True,
             "ensure_min_samples": 2 if isinstance(self.estimator, PCA) else 1,
         }
         if y is None and not tags.target_tags.required:
-            X = validate_data(self, X, **given)
-            return kept if table else X, None
+            X = validate_data(self, X, **checks)
+            return X if table is None else table, None
         many = tags.target_tags.multi_output
-        X, y = validate_data(self, X, y, multi_output=many, y_numeric=is_regressor(self.estimator), **given)
+        X, y = validate_data(self, X, y, multi_output=many, y_numeric=is_regressor(self.estimator), **checks)
         if is_classifier(self.estimator):
             check_classification_targets(y)
-        return kept if table else X, y
+        return X if table is None else table, y
 
     def __sklearn_is_fitted__(self) -> bool:
         return "estimator_" in self.__dict__
@@ -118,8 +119,8 @@ class Distributed(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]  # s
         return replace(get_tags(self.estimator), array_api_support=False)
 
     def __getattr__(self, name: str) -> Any:
-        if name == "penalty" and "estimator" in self.__dict__ and _clears(self.estimator):
-            return "l1"  # SelectFromModel asks for it, or for the class's name, and cuts elsewhere then
+        if name == "penalty" and "estimator" in self.__dict__ and _zeroes_coefficients(self.estimator):
+            return "l1"  # SelectFromModel takes its threshold from this, or from the class's name
         fitted = self.__dict__.get("estimator_")
         if fitted is not None and name.endswith("_") and not name.startswith("_"):
             return getattr(fitted, name)
@@ -190,13 +191,13 @@ class Distributed(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]  # s
         return self
 
 
-def _clears(estimator: Any) -> bool:
-    """Whether SelectFromModel takes the estimator for one whose penalty sets coefficients to exactly 0."""
-    whole = getattr(estimator, "l1_ratio", None) == 1
+def _zeroes_coefficients(estimator: Any) -> bool:
+    """Whether its penalty sets coefficients to exactly 0, by the rules of SelectFromModel."""
+    pure_l1 = getattr(estimator, "l1_ratio", None) == 1
     name = type(estimator).__name__
-    named = "Lasso" in name or (name in ("ElasticNet", "LogisticRegression") and whole)
+    named = "Lasso" in name or (name in ("ElasticNet", "LogisticRegression") and pure_l1)
     return named or getattr(estimator, "penalty", None) == "l1"
 
 
-def _mixed(X: Any, tags: Tags) -> bool:
+def _takes_mixed_columns(X: Any, tags: Tags) -> bool:
     return bool(tags.input_tags.categorical or tags.input_tags.string)

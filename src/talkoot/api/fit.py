@@ -6,21 +6,20 @@ import time
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, final
 
 from talkoot.api.forget import forget
-from talkoot.api.job import Job, told
-from talkoot.api.watching import watched
+from talkoot.api.job import Job, run_events
+from talkoot.api.watching import listeners
 from talkoot.core.engine import Engine, Run
 from talkoot.core.errors import DataError
 from talkoot.core.learner import Learner
 from talkoot.core.outer import Outer
 from talkoot.core.plan import Plan
-from talkoot.core.round import Outcome
 from talkoot.core.shard import Schema
-from talkoot.core.sync import Sync
+from talkoot.core.sync import Outcome, Sync
 from talkoot.core.transform import Transform
 from talkoot.data.loading.generators import put_back, start_seed, turn
 from talkoot.data.samples.samples import samples
@@ -37,24 +36,24 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Fit:
-    """A fit that has ended.
+    """The result of a fit.
 
     Args:
         model: the fitted object: a plain estimator that predicts and pickles without Talkoot.
-        run: the run behind it: plan, final state, every round.
-        job: the plan, the rows as they were given, the engine and the reason for it.
+        run: its run: plan, final state, every round.
+        job: the plan, the rows before the nodes agreed on a schema, the engine and the reason for it.
         shards: the rows as the nodes agreed to read them.
         seconds: wall time from round 0 to the model.
-        note: how the model came about, where that is not plain; or how to get it faster.
-        log: the event log of the run, if it was written.
-        events: what happened in the run, as the log tells it.
+        note: anything unusual about how the model was made, or how to get it faster.
+        log: path of the run's event log, if one was written.
+        events: what happened in the run, as in the log.
 
     >>> import numpy as np, talkoot as tk
     >>> from sklearn.linear_model import Ridge
     >>> X = np.arange(8.0).reshape(4, 2)
     >>> fit = tk.fit(Ridge(), {"here": (X[:3], X[:3, 0]), "there": (X[3:], X[3:, 0])})
     >>> fit.forget("there").note
-    "the sums of node 'there' were subtracted; no other node was asked"
+    "the sums of node 'there' were subtracted; no other node took part"
     """
 
     model: Any
@@ -68,7 +67,7 @@ class Fit:
 
     @property
     def schema(self) -> Schema:
-        """What the nodes agreed on."""
+        """The columns, types and classes that the nodes agreed on."""
         return self.run.schema
 
     @property
@@ -86,51 +85,53 @@ class Fit:
 
     @property
     def reason(self) -> str:
-        """Why there."""
+        """Why that engine was chosen."""
         return self.job.reason
 
     def forget(self, node: str) -> Fit:
         """A fit that equals one that never saw `node`.
 
-        Where one round of sums decides the answer, the node's rows are summed once more and subtracted:
-        no other node is asked. Else the other nodes fit again, from the present solution where the learner
+        Where one round of sums determines the answer, the node's rows are summed once more and subtracted,
+        without the other nodes. Else the other nodes fit again, from the present solution where the learner
         can start there. The result's `note` says which it was.
 
         Args:
-            node: the node that leaves and takes its data with it.
+            node: the node that leaves.
 
         Raises:
             DataError: there is no such node, or no other.
-            NodeError: a node that was asked did not answer.
+            NotInvertible: the model is a module of torch.
+            NodeError: a node did not answer.
         """
-        return forget(self, node)
+        left = forget(self.run, self.job, self.shards, node, self.events)
+        changed = {field.name: getattr(left, field.name) for field in fields(left)}
+        return replace(self, log=None, **changed)
 
     def value(self, scoring: str | None = None, *, folds: int = 5, progress: bool | None = None) -> Value:
         """What each node's data are worth to the others: leave-one-node-out on rows that no model has seen.
 
-        Every node deals its rows into folds. For each fold and each node the plan is fitted to the other
+        Every node splits its rows into folds. For each fold and each node the plan is fitted to the other
         folds' rows, once of all nodes and once of all but this node; both models are scored on the rows of
         the fold that the *other* nodes have. The worth is the mean difference over folds: what the others
-        gain by this node's data. Its interval is of 95%, over which rows were held out: a jackknife over 20
-        parts of the rows, paired (Kott 2001, J. of Official Statistics 17); it does not cover that the
-        models would differ had other rows been drawn for training.
+        gain by this node's data. Its 95% interval covers the choice of held-out rows: a paired jackknife
+        over 20 parts of the rows (Kott 2001, J. of Official Statistics 17); it does not cover that other
+        training rows would give other models.
 
-        Where sums decide the answer (Ridge, naive Bayes, ...) every node is asked for them once; others
-        fit again, without a node from where the model of all nodes has arrived, where the learner can. For
-        "roc_auc" and "average_precision" the responses and labels of held-out rows leave their nodes; for
-        the other scores sums do.
+        Where sums determine the answer (Ridge, naive Bayes, ...) every node sends them once. Other learners
+        fit again, starting at the model of all nodes where they can. For "roc_auc" and "average_precision"
+        the responses and labels of held-out rows leave their nodes; for the other scores only sums do.
 
         Args:
             scoring: "accuracy" (the default), "neg_log_loss", "roc_auc" or "average_precision" for
                 classifiers, "r2" for regressors; they mean what they mean in scikit-learn. With
                 "neg_log_loss" a class that a model has not seen has the probability 0.
-            folds: parts that each node's rows are dealt into; the deal follows from the fit's seed.
+            folds: parts that each node's rows are split into, by the fit's seed.
             progress: show in the terminal how many models are trained and the time left; by default if
                 there is one and it takes over a second.
 
         Raises:
             DataError: there is one node only, or a fold without which nothing can be learned.
-            PlanError: a score that does not suit the model or the labels, or a model that predicts nothing.
+            PlanError: the score does not suit the model or the labels, or the model predicts nothing.
 
         >>> import numpy as np, talkoot as tk
         >>> from sklearn.linear_model import Ridge
@@ -141,9 +142,9 @@ class Fit:
         >>> [worth.node for worth in found.nodes], found["much"] > 0
         (['much', 'some', 'few'], True)
         """
-        from talkoot.api.compare.value import value
+        from talkoot.api.compare.value import value  # scipy.stats takes long to import
 
-        return value(self, scoring, folds, progress)
+        return value(self.job, self.model, scoring, folds, progress)
 
     def save(self, path: str | Path) -> Path:
         """Write the fitted model as data, without a pickle; `tk.load` reads it.
@@ -151,13 +152,13 @@ class Fit:
         A module of torch is written as its tensors and the name of the function that built it.
 
         Args:
-            path: where; its folders are made. A file that is there is replaced when the new one is whole.
+            path: where; folders are made. An existing file is replaced once the new one is complete.
 
         Returns:
             The path.
 
         Raises:
-            PlanError: a part of it cannot be saved, such as a lambda; it is named.
+            PlanError: a part cannot be saved, such as a lambda; the message names it.
 
         >>> import numpy as np, talkoot as tk, tempfile
         >>> from sklearn.preprocessing import StandardScaler
@@ -174,20 +175,20 @@ class Fit:
         """Write the run as one HTML file that opens without a network.
 
         Args:
-            path: where; its folders are made.
+            path: where; folders are made.
         """
         return report(({"event": "log", "t": 0.0, "versions": versions()}, *self.events), path)
 
     def __repr__(self) -> str:
         what = f"{type(self.model).__name__}, {len(self.shards)} nodes, {self.schema.rows} rows"
-        return f"<Fit: {what}, {self._counted()}, {self.seconds:.2f} s on {self.engine!r}>"
+        return f"<Fit: {what}, {self._length()}, {self.seconds:.2f} s on {self.engine!r}>"
 
-    def _counted(self) -> str:
-        """Its rounds; or its steps where nodes met at each, of which history may hold some only."""
-        told = len(self.history)
-        if told and (last := self.history[-1].round).work.gradient:
-            return f"{max(told, last.index)} steps"
-        return f"{told} rounds"
+    def _length(self) -> str:
+        """Its rounds, or its steps where nodes met at each; of steps, history may hold only some."""
+        outcomes = len(self.history)
+        if outcomes and (last := self.history[-1].round).work.gradient:
+            return f"{max(outcomes, last.index)} steps"
+        return f"{outcomes} rounds"
 
 
 def fit(
@@ -218,7 +219,7 @@ def fit(
         target: the target's column, or an array of targets.
         weight: the column of sample weights, or an array.
         by: a column whose values name the nodes.
-        nodes: deal the rows of one source over that many nodes; as many as the engine works on at once
+        nodes: split the rows of one source over that many nodes; as many as the engine works on at once
             by default.
         columns: the feature columns; all others by default.
         encoding: how the text of CSV files is encoded, such as "cp1252"; UTF-8 by default.
@@ -226,9 +227,9 @@ def fit(
         on: where the nodes are, such as ``tk.Local(2)``; chosen for the job and this machine by default.
         sync: when the nodes meet, such as ``tk.rounds(50, deadline="10m")`` or ``tk.every(steps=100)``;
             until the learner is done by default, which for tasks of torch is at every step.
-        chain: what happens to updates on their way, such as ``[tk.weigh("rows"), tk.quantize()]``; by
-            default nothing, or for learners that are averaged their weighted mean.
-        outer: how the merged update is put back; the learner's own way by default.
+        chain: transforms of updates, such as ``[tk.weigh("rows"), tk.quantize()]``; by default none, or
+            for averaged learners the mean weighted by rows.
+        outer: how the merged update changes the model; the learner's own outer step by default.
         seed: all random numbers follow from it.
         log: where to write the event log of the run.
         progress: show the run in the terminal; by default if there is one and it takes over a second.
@@ -250,9 +251,9 @@ def fit(
     array([1., 3., 5., 7.])
     """
     learner = learner_for(estimator)
-    links = [weigh("rows")] if chain is None and learner.means else chain or ()
-    plan = Plan(learner, chain=links, outer=outer, sync=sync, seed=seed)
-    given = _given(
+    transforms = [weigh("rows")] if chain is None and learner.means else chain or ()
+    plan = Plan(learner, chain=transforms, outer=outer, sync=sync, seed=seed)
+    unbound = _shards(
         learner,
         data,
         target,
@@ -264,7 +265,7 @@ def fit(
         missing=missing,
     )
     spread = nodes is None and by is None and not isinstance(data, Mapping)
-    return _done(Job.place(plan, given, on, spread=spread), log, progress)
+    return _run(Job.place(plan, unbound, on, spread=spread), log, progress)
 
 
 def run(
@@ -276,11 +277,11 @@ def run(
     log: str | Path | None = None,
     progress: bool | None = None,
 ) -> Fit:
-    """Run a plan on the rows of all nodes: `fit` with every part of it in the caller's hand.
+    """Run a plan on the rows of all nodes: `fit` with every part chosen by the caller.
 
     Args:
-        plan: what is done.
-        data: what `shards` takes, or what it gives.
+        plan: what to run.
+        data: what `shards` takes or returns.
         target: the target's column, or an array of targets.
         on: where the nodes are; chosen for the job and this machine by default.
         log: where to write the event log of the run.
@@ -296,51 +297,56 @@ def run(
     >>> tk.run(plan, np.array([[1.0], [3.0]])).model.mean_
     array([2.])
     """
-    given = _given(plan.learner, data, target)
-    return _done(Job.place(plan, given, on, spread=not isinstance(data, Mapping)), log, progress)
+    unbound = _shards(plan.learner, data, target)
+    return _run(Job.place(plan, unbound, on, spread=not isinstance(data, Mapping)), log, progress)
 
 
-def _given(
+def _shards(
     learner: Learner, data: Any, target: Any, *, nodes: int | None = None, columns: Any = None, **roles: Any
 ) -> Shards:
-    """The rows of every node, or their samples where the learner reads those."""
+    """The rows of every node, or its samples where the learner reads samples."""
     if not learner.samples:
         return shards(data, target, nodes=nodes, columns=columns, **roles)
-    for role, said in roles.items():
-        if said is not None:
-            raise DataError(f"{role}= is not known to tasks that read samples", cure="Leave it out.")
+    for role, value in roles.items():
+        if value is not None:
+            raise DataError(f"{role}= has no meaning for tasks that read samples", cure="Leave it out.")
     found = Shards(cast(Any, samples(data, target, columns=columns)))
     return found if nodes is None else found.deal(nodes)
 
 
-def _own_random_numbers(plan: Plan) -> AbstractContextManager[None]:
-    """A context after which the caller's random generators are as before, where modules are trained."""
+def _random_state_restored(plan: Plan) -> AbstractContextManager[None]:
+    """A context that restores the caller's random generators after modules were trained."""
     return put_back() if plan.learner.samples else nullcontext()
 
 
-def _finished(plan: Plan, done: Run) -> Any:
-    """What a run has learned, built as its nodes have built it."""
+def _finish(plan: Plan, done: Run) -> Any:
+    """The fitted object; modules are built from the same seed as on the nodes."""
     with turn(start_seed(plan.seed)) if plan.learner.samples else nullcontext():
         return plan.learner.finish(done.model)
 
 
-def _done(job: Job, log: str | Path | None, progress: bool | None) -> Fit:
+def _run(job: Job, log: str | Path | None, progress: bool | None) -> Fit:
     began = time.perf_counter()
-    heard: list[Event] = []
+    events: list[Event] = []
     if not job.engine.is_primary:
         log, progress = None, False
-    with watched(log, progress, heard) as emit, told(job, emit):
+    with listeners(log, progress, events) as emit, run_events(job, emit):
         schema, bound = job.agree(emit)
-        with _own_random_numbers(job.plan):
+        with _random_state_restored(job.plan):
             done = job.execute(schema, bound, emit)
-            model = _finished(job.plan, done)
-    seconds, path = time.perf_counter() - began, None if log is None else Path(log)
-    texts = [str(event["text"]) for event in heard if event["event"] in ("note", "advice")]
-    note = "; ".join(dict.fromkeys(texts))
-    for event in heard:
+            model = _finish(job.plan, done)
+    seconds = time.perf_counter() - began
+    texts = [str(event["text"]) for event in events if event["event"] in ("note", "advice")]
+    for event in events:
         if event["event"] == "note" and event.get("failed"):
             warnings.warn(str(event["text"]), UserWarning, stacklevel=3)
-    events = tuple(heard)
     return Fit(
-        model=model, run=done, job=job, shards=bound, seconds=seconds, note=note, log=path, events=events
+        model=model,
+        run=done,
+        job=job,
+        shards=bound,
+        seconds=seconds,
+        note="; ".join(dict.fromkeys(texts)),
+        log=None if log is None else Path(log),
+        events=tuple(events),
     )

@@ -1,4 +1,4 @@
-"""A job: a plan, the rows as they were given, and where they are worked on."""
+"""A job: a plan, the shards before the nodes agreed on a schema, and the engine."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from talkoot.engines.choose import choose
 @final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Job:
-    """A plan placed on nodes.
+    """A plan with its shards and its engine.
 
     Args:
-        plan: what is done.
-        shards: the rows as they were given, before the nodes agreed on a schema.
+        plan: what to run.
+        shards: the rows before the nodes agreed on a schema.
         engine: where the nodes are.
-        reason: why there.
+        reason: why that engine was chosen.
     """
 
     plan: Plan
@@ -41,41 +41,41 @@ class Job:
     reason: str
 
     @classmethod
-    def place(cls, plan: Plan, given: Shards, on: Engine | None, *, spread: bool = False) -> Job:
-        """A job on the engine that the caller asked for, or on the one that suits it.
+    def place(cls, plan: Plan, shards: Shards, on: Engine | None, *, spread: bool = False) -> Job:
+        """A job on the engine that the caller chose, or on the one that suits it.
 
         Args:
-            plan: what is done.
-            given: the rows.
-            on: where; None to choose.
-            spread: deal the rows of a single source over as many nodes as the engine works on at once.
+            plan: what to run.
+            shards: the rows.
+            on: the engine; None to choose one.
+            spread: split the rows of a single source over as many nodes as the engine works on at once.
 
         Raises:
             PlanError: `on` is no engine.
         """
         if on is not None and not isinstance(on, Engine):
-            raise PlanError(f"on={on!r} is no place for nodes", cure="Write on=tk.Local(2), for example.")
-        engine, reason = choose(plan.learner, given) if on is None else (on, "as asked")
+            raise PlanError(f"on={on!r} is no engine", cure="Write on=tk.Local(2), for example.")
+        engine, reason = choose(plan.learner, shards) if on is None else (on, "as asked")
         width = getattr(engine, "workers", getattr(engine, "threads", 1))
-        if spread and len(given) == 1 and width > 1:
-            given = given.deal(width)
+        if spread and len(shards) == 1 and width > 1:
+            shards = shards.deal(width)
         if plan.learner.samples and (batch := getattr(plan.learner, "batch", None)):
-            given = rationed(given, batch)
-        return cls(plan=plan, shards=given, engine=engine, reason=reason)
+            shards = with_quotas(shards, batch)
+        return cls(plan=plan, shards=shards, engine=engine, reason=reason)
 
     @property
     def estimator(self) -> Any:
-        """The estimator that the learner fits; None for a learner of something else."""
+        """The estimator that the learner fits; None for other learners."""
         return getattr(self.plan.learner, "estimator", None)
 
     def agree(self, emit: Emit = ignore) -> tuple[Schema, Shards]:
-        """Round 0: what the nodes agree on, and shards that read accordingly.
+        """Round 0: the schema that the nodes agree on, and the shards bound to it.
 
         Raises:
             DataError: the estimator needs a target and there is none.
         """
         if self.plan.learner.samples:
-            return pooled(self.shards), self.shards
+            return samples_schema(self.shards), self.shards
         estimator = self.estimator
         if estimator is None:
             return agree(self.shards, self.engine, whole=self.plan.learner.large_integers, emit=emit)
@@ -96,20 +96,20 @@ class Job:
 
     def without(self, node: str) -> Job:
         """The same job for the other nodes."""
-        return replace(self, shards=without(self.shards, node))
+        return replace(self, shards=shards_without(self.shards, node))
 
 
 @contextmanager
-def told(job: Job, emit: Emit) -> Iterator[None]:
-    """Tell the start and the end of a run, whatever happens between."""
+def run_events(job: Job, emit: Emit) -> Iterator[None]:
+    """Emit the start and the end of a run, also where it fails."""
     began = time.perf_counter()
     facts = {
         "plan": str(job.plan),
         "digest": job.plan.digest,
         "nodes": list(job.shards),
-        "rows": {node: own(source) for node, source in job.shards.items()},
+        "rows": {node: own_rows(source) for node, source in job.shards.items()},
         "samples": job.plan.learner.samples,
-        "rounds": meetings(job),
+        "rounds": round_limit(job),
         "engine": repr(job.engine),
         "reason": job.reason,
     }
@@ -117,54 +117,54 @@ def told(job: Job, emit: Emit) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        said = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error) or type(error).__name__
-        emit("end", {"seconds": time.perf_counter() - began, "ok": False, "error": said})
+        text = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error) or type(error).__name__
+        emit("end", {"seconds": time.perf_counter() - began, "ok": False, "error": text})
         raise
     emit("end", {"seconds": time.perf_counter() - began, "ok": True, "error": None})
 
 
-def own(source: Any) -> int | None:
-    """The rows that are a node's own; of a source that several nodes share, its part."""
+def own_rows(source: Any) -> int | None:
+    """The number of a node's rows; of a source that several nodes share, those of its part."""
     if not isinstance(source, Samples):
         return cast("int | None", source.rows)
-    mine = cuts(source.rows, source.of)[source.part]
-    return len(range(mine.start, mine.stop))
+    part = cuts(source.rows, source.of)[source.part]
+    return len(range(part.start, part.stop))
 
 
-def meetings(job: Job) -> int | None:
-    """In how many rounds a job will end, if that is known."""
+def round_limit(job: Job) -> int | None:
+    """The number of rounds after which a job ends, if that is known."""
     learner, sync = job.plan.learner, job.plan.sync
     if learner.kind != "averaged":
-        return None  # it may be done before
+        return None  # it may converge earlier
     known = [sync.limit] if isinstance(sync, Rounds) else []
     if learner.samples:
-        known.append(learner.limit(pooled(job.shards), sync))
+        known.append(learner.limit(samples_schema(job.shards), sync))
     return min((limit for limit in known if limit is not None), default=None)
 
 
-def rationed(given: Shards, batch: int) -> Shards:
-    """Nodes with samples of their own give a part of every step that is in proportion to them."""
-    sources: dict[str, Any] = dict(given)
+def with_quotas(shards: Shards, batch: int) -> Shards:
+    """Each node's share of every batch, in proportion to its samples; not where nodes share one source."""
+    sources: dict[str, Any] = dict(shards)
     if len({source.whole for source in sources.values()}) < len(sources):
-        return given
+        return shards
     quotas = apportion(batch, {node: source.rows for node, source in sources.items()})
     return Shards({node: replace(source, quota=quotas[node]) for node, source in sources.items()})
 
 
-def pooled(shards: Mapping[str, Any]) -> Schema:
-    """What can be said of samples without reading them: how many they are."""
+def samples_schema(shards: Mapping[str, Any]) -> Schema:
+    """The schema of samples, which are not read for it: only their number is known."""
     rows = {source.whole: source.rows for source in shards.values()}
     return replace(UNKNOWN, rows=sum(rows.values()))
 
 
-def without(shards: Shards, node: str) -> Shards:
+def shards_without(shards: Shards, node: str) -> Shards:
     """The shards of the other nodes."""
     rest = {name: source for name, source in shards.items() if name != node}
     return Shards(rest, target=shards.target)
 
 
 def require_estimator(estimator: Any, taker: str) -> None:
-    """Refuse learners where only an estimator of scikit-learn will do.
+    """Refuse learners where only an estimator of scikit-learn is possible.
 
     Raises:
         PlanError: it is a learner, such as `tk.Torch`.
@@ -177,7 +177,7 @@ def require_estimator(estimator: Any, taker: str) -> None:
 
 
 def learns_from_target(estimator: Any) -> bool:
-    """Whether an estimator is fitted to targets, not to features alone."""
+    """Whether an estimator is fitted to a target, not to features alone."""
     from sklearn.base import is_classifier, is_regressor
     from sklearn.utils import get_tags
 
@@ -186,8 +186,8 @@ def learns_from_target(estimator: Any) -> bool:
     )
 
 
-def _no_target(estimator: Any, given: Shards) -> DataError:
-    names = next(iter(given.values())).layout()
+def _no_target(estimator: Any, shards: Shards) -> DataError:
+    names = next(iter(shards.values())).layout()
     columns = f" The columns are {', '.join(names.names)}." if names.named else ""
     return DataError(
         f"{type(estimator).__name__} learns from a target, and there is none",

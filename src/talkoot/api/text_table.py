@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 
-def aligned(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> str:
+def text_table(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> str:
     """Rows of cells in columns, two spaces apart.
 
     Args:
         rows: cells of one line each; every row as long as the first.
-        right: columns that are set flush right.
+        right: columns that are aligned to the right.
 
-    >>> print(aligned([["node", "rows"], ["va", "7"]], right=[1]))
+    >>> print(text_table([["node", "rows"], ["va", "7"]], right=[1]))
     node  rows
     va       7
     """

@@ -1,4 +1,4 @@
-"""Who hears of a run: the event log, and a view in the terminal once it is worth looking at."""
+"""The listeners of a run: its event log, and a view in the terminal for runs that take a while."""
 
 from __future__ import annotations
 
@@ -11,55 +11,54 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, final
 
-from talkoot.api.job import Job, told
+from talkoot.api.job import Job, run_events
 from talkoot.core.engine import Emit
 from talkoot.watch.events import Event, EventLog, tee
 from talkoot.watch.progress import Progress
 
-PATIENCE = 1.0  # seconds that a run may take before it is shown
+SHOW_AFTER = 1.0  # seconds from the start of a run until it is shown
 
 
 @contextmanager
-def watched(log: str | Path | None, progress: bool | None, heard: list[Event]) -> Iterator[Emit]:
-    """A listener for one run; on exit the log is closed and the terminal given back.
+def listeners(log: str | Path | None, progress: bool | None, events: list[Event]) -> Iterator[Emit]:
+    """The listeners of one run, as one; on exit the log and the terminal view are closed.
 
     Args:
         log: where to write the event log, if anywhere.
-        progress: show the run from its start, or never; None for a run on a terminal that takes longer
-            than a second.
-        heard: gets every event but the rows that were read.
+        progress: show the run from its start, or never; None to show it on a terminal after a second.
+        events: receives every event except "rows".
     """
 
-    def hear(event: str, facts: Mapping[str, Any]) -> None:
+    def record(event: str, facts: Mapping[str, Any]) -> None:
         if event != "rows":
-            heard.append({"t": time.time(), "event": event, **facts})
+            events.append({"t": time.time(), "event": event, **facts})
 
     with ExitStack() as stack:
-        listeners: list[Emit] = [hear]
+        opened: list[Emit] = [record]
         if log is not None:
-            listeners.append(stack.enter_context(EventLog(log)))
+            opened.append(stack.enter_context(EventLog(log)))
         if progress or (progress is None and sys.stderr.isatty()):
             view = stack.enter_context(Progress(plain=True))
-            listeners.append(view if progress else stack.enter_context(Late(view)))
-        yield tee(*listeners)
+            opened.append(view if progress else stack.enter_context(DelayedListener(view)))
+        yield tee(*opened)
 
 
 @contextmanager
-def counted(job: Job, progress: bool | None) -> Iterator[Counter]:
-    """A counter of models, shown in the terminal; see `watched` for `progress`."""
+def model_counter(job: Job, progress: bool | None) -> Iterator[Counter]:
+    """A counter of trained models, shown in the terminal; see `listeners` for `progress`."""
     if not job.engine.is_primary:
         progress = False
-    with watched(None, progress, []) as emit, told(job, emit):
+    with listeners(None, progress, []) as emit, run_events(job, emit):
         yield Counter(emit)
 
 
 @final
 class Counter:
-    """Tells how many models are trained and tested, fold by fold.
+    """Counts the models that are trained and tested, fold by fold.
 
     Args:
-        emit: hears of it as event "fold": folds done ("fold") of "folds", "models" trained "of" all, and
-            all work "done" of "total"; "last" says that a fold has ended.
+        emit: receives events "fold": folds done ("fold") of "folds", "models" trained "of" all, and
+            all work "done" of "total"; "last" is true when a fold has ended.
     """
 
     def __init__(self, emit: Emit) -> None:
@@ -67,27 +66,27 @@ class Counter:
         self._folds = self._each = self._fold = self._models = 0
 
     def begin(self, folds: int, models: int) -> None:
-        """So many folds, in each so many models to train and to test."""
+        """Start, with the number of folds and of models to train and test in each."""
         self._folds, self._each = folds, models
-        self._tell()
+        self._emit_fold()
 
     def trained(self) -> None:
-        """One model more."""
+        """Count one model."""
         self._models += 1
-        self._tell()
+        self._emit_fold()
 
     def tested(self) -> None:
-        """The models of a fold are tested, which takes about as long as a third of their training."""
+        """Count one fold whose models are tested."""
         self._fold += 1
-        self._tell(last=True)
+        self._emit_fold(last=True)
 
     def workers(self, event: str, facts: Mapping[str, Any]) -> None:
-        """A listener for the runs behind the models: of these only lost workers are worth telling."""
+        """A listener for the runs that train the models: it passes on lost workers only."""
         if event == "worker":
             self.emit(event, facts)
 
-    def _tell(self, *, last: bool = False) -> None:
-        tests = max(1, self._each // 3)
+    def _emit_fold(self, *, last: bool = False) -> None:
+        tests = max(1, self._each // 3)  # testing takes about a third of the time of training
         facts = {
             "fold": self._fold,
             "folds": self._folds,
@@ -101,37 +100,37 @@ class Counter:
 
 
 @final
-class Late:
-    """A listener that keeps events to itself until `after` seconds have passed, then passes all on.
+class DelayedListener:
+    """A listener that stores events until `after` seconds have passed, then passes all on.
 
-    >>> heard: list[str] = []
-    >>> with Late(lambda event, facts: heard.append(event), after=60) as late:
-    ...     late("start", {})
-    >>> heard
+    >>> received: list[str] = []
+    >>> with DelayedListener(lambda event, facts: received.append(event), after=60) as delayed:
+    ...     delayed("start", {})
+    >>> received
     []
     """
 
-    __slots__ = ("_emit", "_held", "_lock", "_timer")
+    __slots__ = ("_emit", "_lock", "_stored", "_timer")
 
-    def __init__(self, emit: Emit, after: float = PATIENCE) -> None:
+    def __init__(self, emit: Emit, after: float = SHOW_AFTER) -> None:
         self._emit = emit
-        self._held: list[tuple[str, Mapping[str, Any]]] | None = []
+        self._stored: list[tuple[str, Mapping[str, Any]]] | None = []
         self._lock = threading.Lock()
         self._timer = threading.Timer(after, self._release)
         self._timer.daemon = True
 
     def __call__(self, event: str, facts: Mapping[str, Any]) -> None:
-        """Keep an event, or pass it on."""
+        """Store an event, or pass it on."""
         with self._lock:
-            if self._held is None:
+            if self._stored is None:
                 self._emit(event, facts)
             else:
-                self._held.append((event, facts))
+                self._stored.append((event, facts))
 
     def _release(self) -> None:
         with self._lock:
-            held, self._held = self._held, None
-            for event, facts in held or ():
+            stored, self._stored = self._stored, None
+            for event, facts in stored or ():
                 self._emit(event, facts)
 
     def __enter__(self) -> Self:

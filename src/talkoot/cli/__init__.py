@@ -17,8 +17,8 @@ OK, BAD, BROKEN, INTERRUPTED = 0, 2, 3, 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return its exit code.
 
-    0: done. 1: a check found errors (with --strict: anything), or a verification failed. 2: bad usage or
-    data. 3: an error of Talkoot's own, with its traceback. 130: Ctrl-C.
+    0: success. 1: a check found errors (with --strict: anything), or a verification failed. 2: wrong usage
+    or data. 3: an internal error, with its traceback. 130: Ctrl-C.
 
     Args:
         arguments: of the command line; those of this process by default.
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:  # the reader of a pipe went away, as head does
+    except BrokenPipeError:  # the reader of the pipe has ended, such as head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
     except Exception as error:

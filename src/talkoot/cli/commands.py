@@ -1,4 +1,4 @@
-"""The commands: each reads its options, calls the API and says what came of it."""
+"""The commands: each reads its options, calls the API and prints the result."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def fit(options: argparse.Namespace) -> int:
                 log=log,
                 progress=False if options.quiet else None,
             )
-        finally:  # a run that failed has a report as well: it says what broke
+        finally:  # a failed run has a report as well, with its error
             page = write_report(log, folder / "report.html") if log.exists() else None
         joblib.dump(done.model, model)
     if options.quiet:
@@ -97,8 +97,8 @@ def verify(options: argparse.Namespace) -> int:
     """`talkoot verify`."""
     made = estimator(options.estimator, options.set)
     given = roles(options)
-    dealt = given.pop("nodes")
-    layouts: dict[str, Any] = {} if dealt is None else {"nodes": (dealt,)}
+    count = given.pop("nodes")
+    layouts: dict[str, Any] = {} if count is None else {"nodes": (count,)}
     found = tk.verify(made, rows(options.data), **given, **layouts, on=place(options), seed=options.seed)
     print(found)
     return DONE if found.ok else FOUND
@@ -107,8 +107,8 @@ def verify(options: argparse.Namespace) -> int:
 def report(options: argparse.Namespace) -> int:
     """`talkoot report`."""
     log = Path(options.log)
-    beside = log if log.is_dir() else log.parent
-    print(write_report(log, options.out or beside / "report.html"))
+    folder = log if log.is_dir() else log.parent
+    print(write_report(log, options.out or folder / "report.html"))
     return DONE
 
 
@@ -118,7 +118,7 @@ def shards(options: argparse.Namespace) -> Any:
 
 
 def roles(options: argparse.Namespace) -> dict[str, Any]:
-    """What columns are for, and how rows are dealt, as keyword arguments of the API."""
+    """The roles of columns and the split over nodes, as keyword arguments of the API."""
     names = ("target", "weight", "by", "nodes", "columns", "encoding", "missing")
     return {name: getattr(options, name) for name in names}
 
@@ -132,12 +132,10 @@ def place(options: argparse.Namespace) -> Engine | None:
 
 @contextmanager
 def run_folder(out: str | None, name: str) -> Iterator[Path]:
-    """The folder of a run: the one that was asked for, or a new one.
-
-    A run that fails before its first round has nothing to tell but its error: a new folder goes with it.
+    """The folder of a run: `out`, or a new one, which is removed if the run fails before its first round.
 
     Raises:
-        DataError: it cannot be written to, which is found before anything is learned.
+        DataError: it cannot be written to; found before training.
     """
     if out:
         folder = Path(out)
@@ -154,7 +152,7 @@ def run_folder(out: str | None, name: str) -> Iterator[Path]:
     try:
         yield folder
     except BaseException:
-        if not out and not _got_going(folder / "events.jsonl"):
+        if not out and not _has_round(folder / "events.jsonl"):
             shutil.rmtree(folder)
         for place in made:
             with suppress(OSError):  # it is not empty
@@ -162,13 +160,12 @@ def run_folder(out: str | None, name: str) -> Iterator[Path]:
         raise
 
 
-def _got_going(log: Path) -> bool:
-    """Whether a run came to its first round."""
+def _has_round(log: Path) -> bool:
     return log.exists() and any(event["event"] in ("round", "step") for event in read(log))
 
 
 def require_writable(file: Path) -> None:
-    """Find out now, not at the end, whether a file can be written.
+    """Check before a run that a file can be written.
 
     Raises:
         DataError: it cannot.

@@ -1,4 +1,4 @@
-"""What the command line understands. Imports nothing heavy, so that help is instant."""
+"""The options of the command line. Imports nothing heavy, so that help is instant."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Command = Callable[[argparse.Namespace], int]
 
 @final
 class Parser(argparse.ArgumentParser):
-    """argparse that names the nearest right option or command."""
+    """argparse that suggests the nearest valid option or command."""
 
     def __init__(self, **settings: Any) -> None:
         settings.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
@@ -40,7 +40,7 @@ class Parser(argparse.ArgumentParser):
         return found
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong in one line."""
+        """Print one line on what is wrong, and exit with status 2."""
         choice = re.search(r"invalid choice: '(.*)' \(choose from (.*)\)", message)
         if choice:
             known = re.findall(r"[\w-]+", choice[2])
@@ -50,7 +50,7 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}\n")
 
 
-def late(module: str, name: str) -> Command:
+def lazy_command(module: str, name: str) -> Command:
     """A command that is imported when it runs."""
 
     def run(options: argparse.Namespace) -> int:
@@ -69,39 +69,41 @@ def parser() -> Parser:
     top.set_defaults(debug=False)
     commands = top.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
     for add in (_demo, _fit, _compare, _check, _verify, _report):
-        made = add(commands)
-        made.add_argument("--debug", action="store_true", help="show the traceback of an error")
-        made.set_defaults(options=[option for action in made._actions for option in action.option_strings])
+        command = add(commands)
+        command.add_argument("--debug", action="store_true", help="show the traceback of an error")
+        command.set_defaults(
+            options=[option for action in command._actions for option in action.option_strings]
+        )
     return top
 
 
 def _add(commands: Any, name: str, about: str, example: str, more: str = "") -> Parser:
-    made: Parser = commands.add_parser(
+    command: Parser = commands.add_parser(
         name,
         help=about,
         description=f"{about}\n{more}".strip(),
         epilog=f"example:\n  {example}",
         prog=f"talkoot {name}",
     )
-    made.set_defaults(run=late("talkoot.cli.commands", name))
-    return made
+    command.set_defaults(run=lazy_command("talkoot.cli.commands", name))
+    return command
 
 
 def _demo(commands: Any) -> Parser:
-    made = _add(commands, "demo", "Four areas of forest learn together on this machine.", "talkoot demo")
-    made.add_argument(
+    command = _add(commands, "demo", "Four areas of forest learn together on this machine.", "talkoot demo")
+    command.add_argument(
         "--out", metavar="FOLDER", help="where to write the log and the report; runs/... by default"
     )
-    made.add_argument("--picture", metavar="FILE", help="also draw the result as an SVG file")
-    made.add_argument(
+    command.add_argument("--picture", metavar="FILE", help="also draw the result as an SVG file")
+    command.add_argument(
         "--workers", type=_positive, default=4, metavar="N", help="worker processes (default 4)"
     )
-    made.add_argument("--quiet", action="store_true", help="no live view")
-    return made
+    command.add_argument("--quiet", action="store_true", help="no live view")
+    return command
 
 
 def _fit(commands: Any) -> Parser:
-    made = _add(
+    command = _add(
         commands,
         "fit",
         "Fit a scikit-learn estimator to the rows of all nodes.",
@@ -110,34 +112,36 @@ def _fit(commands: Any) -> Parser:
         "Writes the event log, the report and the fitted estimator, for joblib.load() under the same\n"
         "scikit-learn. As with every such file: load it only from where you trust.",
     )
-    _estimator(made)
-    _data(made)
-    _place(made)
-    made.add_argument("--out", metavar="FOLDER", help="where to write the run; runs/TIME-NAME by default")
-    return made
+    _estimator(command)
+    _data(command)
+    _place(command)
+    command.add_argument("--out", metavar="FOLDER", help="where to write the run; runs/TIME-NAME by default")
+    return command
 
 
 def _compare(commands: Any) -> Parser:
-    made = _add(
+    command = _add(
         commands,
         "compare",
         "Does working together pay? Alone, together and pooled, node by node.",
         "talkoot compare LogisticRegression --data cleveland=a.csv hungary=b.csv --target ill",
     )
-    _estimator(made)
-    _data(made)
-    _place(made)
-    made.add_argument(
+    _estimator(command)
+    _data(command)
+    _place(command)
+    command.add_argument(
         "--folds", type=_positive, default=5, metavar="N", help="parts of each node's rows (default 5)"
     )
-    made.add_argument("--repeats", type=_positive, default=1, metavar="N", help="how often to deal them anew")
-    made.add_argument("--scoring", metavar="NAME", help="a scorer of scikit-learn, such as roc_auc")
-    made.add_argument("--out", metavar="FOLDER", help="where to write the report; runs/TIME-NAME by default")
-    return made
+    command.add_argument("--repeats", type=_positive, default=1, metavar="N", help="number of random splits")
+    command.add_argument("--scoring", metavar="NAME", help="a scorer of scikit-learn, such as roc_auc")
+    command.add_argument(
+        "--out", metavar="FOLDER", help="where to write the report; runs/TIME-NAME by default"
+    )
+    return command
 
 
 def _check(commands: Any) -> Parser:
-    made = _add(
+    command = _add(
         commands,
         "check",
         "Do the nodes' data agree? Columns, units, categories, missing values, labels, duplicates.",
@@ -145,49 +149,51 @@ def _check(commands: Any) -> Parser:
         "Ends with 1 if something was found that makes training fail, or reads one thing as another;\n"
         "with --strict, if anything was found at all.",
     )
-    _data(made)
-    _place(made)
-    made.add_argument(
+    _data(command)
+    _place(command)
+    command.add_argument(
         "--keys", nargs="+", metavar="COLUMN", help="tell rows apart, to find those of two nodes"
     )
-    made.add_argument("--strict", action="store_true", help="end with 1 for warnings and notes too")
-    return made
+    command.add_argument("--strict", action="store_true", help="end with 1 for warnings and notes too")
+    return command
 
 
 def _verify(commands: Any) -> Parser:
-    made = _add(
+    command = _add(
         commands,
         "verify",
         "Is it the same answer as on one machine? Fits both ways and compares.",
         "talkoot verify Ridge --data 'claims/*.parquet' --target cost --by region",
     )
-    _estimator(made)
-    _data(made)
-    _place(made)
-    return made
+    _estimator(command)
+    _data(command)
+    _place(command)
+    return command
 
 
 def _report(commands: Any) -> Parser:
-    made = _add(
+    command = _add(
         commands,
         "report",
         "Write the report of a run as one HTML file.",
         "talkoot report runs/20260102-030405-fit",
     )
-    made.add_argument("log", metavar="RUN", help="a run's folder, or its events.jsonl")
-    made.add_argument("--out", metavar="FILE", help="the HTML file; report.html beside the log by default")
-    return made
+    command.add_argument("log", metavar="RUN", help="a run's folder, or its events.jsonl")
+    command.add_argument(
+        "--out", metavar="FILE", help="the HTML file; report.html in the folder of the log by default"
+    )
+    return command
 
 
-def _estimator(made: Parser) -> None:
-    made.add_argument("estimator", nargs="+", help="scikit-learn class; several make a pipeline")
-    made.add_argument(
+def _estimator(command: Parser) -> None:
+    command.add_argument("estimator", nargs="+", help="scikit-learn class; several make a pipeline")
+    command.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="a parameter of it; may be repeated"
     )
 
 
-def _data(made: Parser) -> None:
-    group = made.add_argument_group("rows")
+def _data(command: Parser) -> None:
+    group = command.add_argument_group("rows")
     group.add_argument(
         "--data",
         nargs="+",
@@ -198,7 +204,7 @@ def _data(made: Parser) -> None:
     group.add_argument("--target", metavar="COLUMN", help="what is to be predicted")
     group.add_argument("--weight", metavar="COLUMN", help="sample weights")
     group.add_argument("--by", metavar="COLUMN", help="its values name the nodes")
-    group.add_argument("--nodes", type=_positive, metavar="N", help="deal the rows over N nodes")
+    group.add_argument("--nodes", type=_positive, metavar="N", help="split the rows over N nodes")
     group.add_argument(
         "--columns", nargs="+", metavar="COLUMN", help="the features; all other columns by default"
     )
@@ -208,13 +214,13 @@ def _data(made: Parser) -> None:
     group.add_argument("--missing", nargs="+", metavar="TEXT", help="stands for a missing value, such as '?'")
 
 
-def _place(made: Parser) -> None:
-    group = made.add_argument_group("place")
+def _place(command: Parser) -> None:
+    group = command.add_argument_group("place")
     where = group.add_mutually_exclusive_group()
     where.add_argument("--workers", type=_positive, metavar="N", help="N worker processes on this machine")
     where.add_argument("--threads", type=_positive, metavar="N", help="N threads of this process")
     group.add_argument("--seed", type=int, default=0, metavar="N", help="all random numbers follow from it")
-    group.add_argument("--quiet", action="store_true", help="print only what was asked for")
+    group.add_argument("--quiet", action="store_true", help="print only the result")
 
 
 def _positive(text: str) -> int:

@@ -6,25 +6,25 @@ from collections.abc import Mapping
 
 import talkoot as tk
 from talkoot.watch import svg, words
-from talkoot.watch.charts import WIDTH, Stream, flow
+from talkoot.watch.charts import WIDTH, NodeBand, flow
 from talkoot.watch.markup import tag
 from talkoot.watch.page import style
 from talkoot.watch.scores import transfer
 
 PAD = 36.0
-SAID = "Alone, a model is lost away from home. Together, one serves all four, and no row leaves its area."
+CAPTION = "Alone, a model is lost away from home. Together, one serves all four, and no row leaves its area."
 
 
 def draw(fit: tk.Fit, scores: Mapping[str, Mapping[str, float]]) -> str:
-    """The areas that make one model, and where each model can predict.
+    """The areas that make one model, and the accuracy of each model in each area.
 
     Args:
-        fit: what was learned.
-        scores: learned from -> tested on -> accuracy.
+        fit: of all areas.
+        scores: trained on -> tested on -> accuracy.
     """
-    streams = [Stream(name=node, rows=shard.rows, seconds=None) for node, shard in fit.job.shards.items()]
-    said = [words.many(fit.schema.rows, "row"), f"{words.many(len(fit.history), 'round')} of sums"]
-    nodes, cells = flow(streams, "one model", said), transfer(scores, "accuracy")
+    bands = [NodeBand(name=node, rows=shard.rows, seconds=None) for node, shard in fit.job.shards.items()]
+    lines = [words.many(fit.schema.rows, "row"), f"{words.many(len(fit.history), 'round')} of sums"]
+    nodes, cells = flow(bands, "one model", lines), transfer(scores, "accuracy")
     top, between = 96.0, 34.0
     sheet = svg.picture(
         WIDTH + 2 * PAD,
@@ -33,7 +33,7 @@ def draw(fit: tk.Fit, scores: Mapping[str, Mapping[str, float]]) -> str:
         tag("style", style("drawn")),
         tag("rect", width="100%", height="100%", rx=8.0, class_="paper"),
         svg.text(PAD, 38, "Four areas of one forest, one model", class_="title"),
-        svg.text(PAD, 64, SAID, class_="muted"),
+        svg.text(PAD, 64, CAPTION, class_="muted"),
         nodes.at(PAD, top),
         cells.at(PAD, top + nodes.height + between),
     )

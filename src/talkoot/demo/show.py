@@ -1,4 +1,4 @@
-"""The demo: check, learn together, ask whether it pays, verify; and write it all down."""
+"""The demo: check, fit, compare and verify, then write the report."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from talkoot.demo.words import agreement, at_home, away_from_home, closing, lear
 from talkoot.watch.events import EventLog
 from talkoot.watch.report import report
 
-Scores = dict[str, dict[str, float]]  # learned from -> tested on -> accuracy
+Scores = dict[str, dict[str, float]]  # trained on -> tested on -> accuracy
 
 
 def show(folder: Path, *, workers: int = 4, picture: str | None = None, quiet: bool = False) -> bool:
@@ -34,24 +34,24 @@ def show(folder: Path, *, workers: int = 4, picture: str | None = None, quiet: b
         quiet: no live view.
 
     Returns:
-        Whether the answer was that of one machine.
+        Whether the answer is the same as on one machine.
     """
     began, log = time.perf_counter(), folder / "events.jsonl"
-    stage = Stage(_console(), tk.shards(PATH, TARGET, by=BY), tk.Local(workers))
-    stage.console.print(welcome(workers))
-    contract = stage.check()
-    fit = stage.fit(log, quiet)
-    comparison, scores, home, elsewhere = stage.compare()
-    verification = stage.verify()
-    with EventLog(log) as told:
-        told("check", {"findings": [{"level": f.severity, **asdict(f)} for f in contract.findings]})
-        told("compare", {**comparison.facts(), "said": home})
-        told("transfer", {"metric": comparison.metric, "scores": scores, "said": elsewhere})
-        told("verify", verification.facts())
+    demo = Demo(_console(), tk.shards(PATH, TARGET, by=BY), tk.Local(workers))
+    demo.console.print(welcome(workers))
+    contract = demo.check()
+    fit = demo.fit(log, quiet)
+    comparison, scores, home, elsewhere = demo.compare()
+    verification = demo.verify()
+    with EventLog(log) as emit:
+        emit("check", {"findings": [{"level": f.severity, **asdict(f)} for f in contract.findings]})
+        emit("compare", {**comparison.facts(), "said": home})
+        emit("transfer", {"metric": comparison.metric, "scores": scores, "said": elsewhere})
+        emit("verify", verification.facts())
     page = report(log, folder / "report.html")
     if picture:
         Path(picture).write_text(draw(fit, scores), encoding="utf-8")
-    stage.console.print(closing(page, time.perf_counter() - began), soft_wrap=True)
+    demo.console.print(closing(page, time.perf_counter() - began), soft_wrap=True)
     return verification.ok
 
 
@@ -63,8 +63,8 @@ def _console() -> Console:
 
 @final
 @dataclass(frozen=True, slots=True)
-class Stage:
-    """The four steps; each says what it does and what it found."""
+class Demo:
+    """The four steps; each prints what it does and its result."""
 
     console: Console
     rows: tk.Shards
@@ -74,7 +74,7 @@ class Stage:
     )
 
     def check(self) -> tk.Contract:
-        """Whether their data agree."""
+        """Check whether their data agree."""
         self.console.print("\n[bold]1  Do their data agree?[/]  tk.check")
         with self.console.status("counts and sums of each area"):
             contract = tk.check(self.rows, on=self.engine)
@@ -82,7 +82,7 @@ class Stage:
         return contract
 
     def fit(self, log: Path, quiet: bool) -> tk.Fit:
-        """They learn together."""
+        """Fit one model to the rows of all areas."""
         self.console.print(f"\n[bold]2  They learn together[/]  tk.fit, on {self.engine.workers} processes")
         view = sys.stderr.isatty() and not quiet
         fit = tk.fit(self.estimator, self.rows, on=self.engine, log=log, progress=view)
@@ -91,7 +91,7 @@ class Stage:
         return fit
 
     def compare(self) -> tuple[tk.Comparison, Scores, str, str]:
-        """Whether it pays."""
+        """Compare alone, together and pooled, and test each area's model in the others."""
         self.console.print("\n[bold]3  Does it pay?[/]  tk.compare, on cells that no model has seen")
         with self.console.status("each alone, all together, all but one, all on one machine; four folds"):
             comparison = tk.compare(self.estimator, self.rows, on=self.engine, folds=4, progress=False)
@@ -102,7 +102,7 @@ class Stage:
         return comparison, scores, home, elsewhere
 
     def verify(self) -> tk.Verification:
-        """Whether it is the answer of one machine."""
+        """Check that the answer is the same as on one machine."""
         self.console.print("\n[bold]4  Is it the answer of one machine?[/]  tk.verify")
         with self.console.status("by scikit-learn alone, and over nodes in four ways"):
             verification = tk.verify(self.estimator, PATH, TARGET, by=BY, on=self.engine, nodes=(1, 3))
@@ -111,10 +111,10 @@ class Stage:
 
 
 def transferred(estimator: Any, comparison: tk.Comparison) -> Scores:
-    """How well each area's own model does at home and away, and the one that all learned together.
+    """The accuracy of each area's own model in every area, and that of the model of all areas.
 
-    At home and together: cross-validated, as compared. Away: the model of all rows of one area, on
-    all rows of another, of which it has seen none.
+    In its own area and together: cross-validated, from the comparison. Elsewhere: the model of all rows of
+    one area, on all rows of another.
     """
     cells = areas()
     rows = {row.node: cells[row.node] for row in comparison.rows}
@@ -128,5 +128,5 @@ def transferred(estimator: Any, comparison: tk.Comparison) -> Scores:
     return scores | {"together": {place: _value(comparison, place, "together") for place in rows}}
 
 
-def _value(comparison: tk.Comparison, node: str, way: str) -> float:
-    return float(comparison[node].scores[way].value)
+def _value(comparison: tk.Comparison, node: str, variant: str) -> float:
+    return float(comparison[node].scores[variant].value)

@@ -1,4 +1,4 @@
-"""What the demo says. Every number in it is measured in the run."""
+"""The texts of the demo; every number in them is measured in the run."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from rich.table import Table
 from rich.text import Text
 
 import talkoot as tk
-from talkoot.api.text_table import aligned
+from talkoot.api.text_table import text_table
 from talkoot.watch import words
-from talkoot.watch.scores import WAYS, said
+from talkoot.watch.scores import VARIANTS, score_text
 
 SHOWN = ("mean_", "scale_", "coef_", "intercept_", "predict_proba")
 Scores = Mapping[str, Mapping[str, float]]
 
 
 def welcome(workers: int) -> str:
-    """What will happen."""
+    """The introduction."""
     return (
         "[bold]Four areas of one forest learn a model together, on this machine.[/]\n\n"
         "Which of seven kinds of forest grows on a cell of 30 x 30 m? Ten numbers are known of it, such as "
@@ -30,23 +30,23 @@ def welcome(workers: int) -> str:
 
 
 def agreement(contract: tk.Contract) -> RenderableType:
-    """What stands out at each area: of its labels, and of one column; the report has all of it."""
+    """For each area the largest difference of its labels and of one column; the report has all findings."""
     grid = Table.grid(padding=(0, 2))
-    told = 0
+    shown = 0
     for node in contract.nodes:
         named = [f for f in contract.findings if f.node == node]
         kinds = [[f for f in named if f.kind == kind] for kind in ("labels", "shift")]
         most = [max(found, key=lambda f: f.size) for found in kinds if found]
         for i, f in enumerate(most):
             grid.add_row(Text("" if i else node), Text(f"{f.column}: {f.what}"))
-        told += len(most)
-    rest = len(contract.findings) - told
-    more = f"Not quite; {words.many(rest, 'finding')} more in the report." if told else "They do."
+        shown += len(most)
+    rest = len(contract.findings) - shown
+    more = f"Not quite; {words.many(rest, 'finding')} more in the report." if shown else "They do."
     return Group(grid, Text(more))
 
 
 def learned(fit: tk.Fit) -> str:
-    """What the live view would have shown at its end."""
+    """The last line of the live view, for where there is none."""
     rounds = f"{words.many(len(fit.history), 'round')} in {words.duration(fit.seconds)}"
     return (
         f"{words.many(len(fit.shards), 'area')}, {words.many(fit.schema.rows, 'cell')}, one model: {rounds}"
@@ -54,17 +54,17 @@ def learned(fit: tk.Fit) -> str:
 
 
 def table(comparison: tk.Comparison) -> str:
-    """Scores as percentages, in columns; the gain is that of together over alone."""
-    ways = [way for way in WAYS if any(way in row.scores for row in comparison.rows)]
-    lines = [[comparison.metric, *ways, "together - alone"]]
+    """Scores as percentages, in columns; the gain is together minus alone."""
+    variants = [name for name in VARIANTS if any(name in row.scores for row in comparison.rows)]
+    lines = [[comparison.metric, *variants, "together - alone"]]
     for row in comparison.rows:
-        scores = [said(row.scores[way].value, True) if way in row.scores else "-" for way in ways]
+        scores = [score_text(row.scores[v].value, True) if v in row.scores else "-" for v in variants]
         gain = row.gain
         points = (
             "-" if gain is None else f"{_points(gain.value)}  ({_points(gain.low)} to {_points(gain.high)})"
         )
         lines.append([row.node, *scores, points])
-    return aligned(lines, right=range(1, len(ways) + 1))
+    return text_table(lines, right=range(1, len(variants) + 1))
 
 
 def _points(share: float) -> str:
@@ -72,7 +72,7 @@ def _points(share: float) -> str:
 
 
 def at_home(comparison: tk.Comparison) -> str:
-    """What an area wins or loses on its own cells."""
+    """How much an area gains or loses on its own cells."""
     gains = [100 * row.gain.value for row in comparison.rows if row.gain]
     low, high = min(gains), max(gains)
     if high < 0:
@@ -86,19 +86,22 @@ def at_home(comparison: tk.Comparison) -> str:
 
 
 def away_from_home(scores: Scores) -> str:
-    """What becomes of a model in another area."""
+    """How well models predict in other areas."""
     pairs = [(scores[a][b], a, b) for a in scores if a != "together" for b in scores[a] if a != b]
     worst, model, place = min(pairs)
     together = scores["together"]
+    alone, there, least = (
+        score_text(score, True) for score in (worst, together[place], min(together.values()))
+    )
     return (
-        f"Away from home it is another matter: what {model} learned alone is right for {said(worst, True)} "
-        f"of {place}. The one model of all is right for {said(together[place], True)} there, and for at "
-        f"least {said(min(together.values()), True)} everywhere."
+        f"Away from home it is another matter: what {model} learned alone is right for {alone} "
+        f"of {place}. The one model of all is right for {there} there, and for at "
+        f"least {least} everywhere."
     )
 
 
 def same(verification: tk.Verification) -> str:
-    """The largest differences from scikit-learn on all rows; the report has those that are left out here."""
+    """The largest differences from scikit-learn on all rows; the report has all of them."""
     shown = [check for check in verification.checks if check.name.endswith(SHOWN) or not check.ok]
     rows = [
         [
@@ -112,9 +115,9 @@ def same(verification: tk.Verification) -> str:
     verdict = "It is." if verification.ok else "It is NOT."
     layouts = words.many(len(verification.checks[0].apart), "layout")
     head = f"{verdict} Largest differences from scikit-learn on all rows, over {layouts}:"
-    return f"{head}\n{aligned([['', 'found', 'allowed', ''], *rows], right=(1, 2))}"
+    return f"{head}\n{text_table([['', 'found', 'allowed', ''], *rows], right=(1, 2))}"
 
 
 def closing(page: Path, seconds: float) -> str:
-    """Where to look now."""
+    """Where the report is."""
     return f"\n[bold]All of it, with pictures:[/] {page}\n[dim]{words.duration(seconds)} in all.[/]"

@@ -1,4 +1,4 @@
-"""Are two results the same? One answer for updates, models and fitted estimators."""
+"""`assert_same` for updates, models and fitted estimators."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from talkoot.core.update import Update
 def assert_same(a: Any, b: Any, *, rtol: float, where: str = "result") -> None:
     """Fail where two results differ by more than `rtol`, relative to the greatest entry of each array.
 
-    Walks through updates, mappings, sequences, dataclasses, arrays, sparse matrices and the fitted attributes
+    Compares updates, mappings, sequences, dataclasses, arrays, sparse matrices and the fitted attributes
     (names that end in ``_``) of estimators.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Checks of engines: they do not change answers, and they name what fails."""
+"""Checks of engines: they do not change answers, and their errors name the node."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from talkoot.testing.toys import Count, Walk
 
 @final
 @dataclass(frozen=True, slots=True)
-class Stumble(Learner):
-    """Raises at one node; the others send a one."""
+class FailingNode(Learner):
+    """Raises an error at one node; the others send a one."""
 
     node: str
     kind: ClassVar[Kind] = "averaged"
@@ -40,10 +40,10 @@ class Stumble(Learner):
         return {"arrived": np.zeros(1)}
 
     def work(self, model: Any, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
-        """Stumble at the node that was named."""
+        """Raise at the named node."""
         del model, local
         if ctx.node == self.node:
-            raise KeyError(f"{shard.name} stumbled")
+            raise KeyError(f"{shard.name} failed")
         return Update(values={"arrived": np.ones(1)}, weight=1.0), None
 
     def outer(self) -> Outer:
@@ -51,31 +51,33 @@ class Stumble(Learner):
         return Add()
 
     def finish(self, model: Any) -> Any:
-        """Who arrived."""
+        """The number of nodes that arrived."""
         return model
 
 
 def plans() -> list[Plan]:
-    """Plans that together use all that an engine must carry: sums, other leaves, each, state, sampling."""
+    """Plans that together use everything an engine must support: sums, other leaves, separate updates, local
+    state, sampling and failures.
+    """
     return [
         Plan(Count()),
         Plan(Walk(), chain=[weigh("rows")], sync=rounds(5)),
         Plan(Walk(), chain=[weigh("rows")], outer=Nesterov(), sync=rounds(6, sample=0.5)),
         Plan(Walk(), merge=Median(), sync=rounds(4)),
-        Plan(Stumble("node1"), sync=rounds(2, quorum=2)),
+        Plan(FailingNode("node1"), sync=rounds(2, quorum=2)),
     ]
 
 
 def check_engine(engine: Engine, *, nodes: int = 5, rtol: float = 1e-12) -> None:
-    """Check that an engine gives the reference's answers, and names a node that raises.
+    """Check that an engine gives the answers of `Inline`, and that its errors name the node.
 
     Args:
         engine: what to check; it is opened several times.
-        nodes: how many nodes to place on it; one of them has no rows.
+        nodes: number of nodes; one of them has no rows.
         rtol: allowed difference, for the order of float additions.
 
     Raises:
-        AssertionError: an answer differs, or an error does not say where it happened.
+        AssertionError: an answer differs, or an error lacks its place.
 
     >>> check_engine(Inline(threads=2))
     """
@@ -86,17 +88,17 @@ def check_engine(engine: Engine, *, nodes: int = 5, rtol: float = 1e-12) -> None
         expected = run(plan, bound, Inline(), schema=schema)
         got = run(plan, bound, engine, schema=schema)
         assert_same(got.model, expected.model, rtol=rtol, where=str(plan.learner))
-        assert _story(got) == _story(expected), f"{plan.learner}: the rounds differ"
-    _check_named(engine, bound, schema)
+        assert _outcomes(got) == _outcomes(expected), f"{plan.learner}: the rounds differ"
+    _check_failure(engine, bound, schema)
 
 
-def _story(done: Run) -> list[Any]:
+def _outcomes(done: Run) -> list[Any]:
     return [(sorted(o.arrived), sorted(o.failed), o.committed) for o in done.history]
 
 
-def _check_named(engine: Engine, bound: Any, schema: Schema) -> None:
+def _check_failure(engine: Engine, bound: Any, schema: Schema) -> None:
     try:
-        run(Plan(Stumble("node2"), sync=rounds(1)), bound, engine, schema=schema)
+        run(Plan(FailingNode("node2"), sync=rounds(1)), bound, engine, schema=schema)
     except NodeFailed as error:
         text = str(error)
         assert error.node == "node2", f"the error names node {error.node!r}"

@@ -26,21 +26,20 @@ from talkoot.testing.strategies import deals
 def check_learner(
     learner: Learner, X: Any, y: np.ndarray | None = None, *, labels: bool = False, rtol: float = 1e-9
 ) -> None:
-    """Check the laws of a learner on rows dealt at random over nodes, some of which get none.
+    """Check the laws of a learner on rows split at random over nodes, some of which get none.
 
-    Empty node: sends the identity. Associativity: blocks and nodes may be merged in any grouping. For exact
-    learners: however rows are dealt, the answer is that of one node. For closed ones: a node that is taken
-    out of the sums leaves the answer of a run that never saw it.
+    A node without rows sends the identity. Exact learners: the answer does not depend on how rows are split
+    over nodes. Closed learners: subtracting a node's sums gives the answer of a run without the node.
 
     Args:
         learner: what to check.
         X: rows, (rows, features); a few hundred are enough.
-        y: targets, if the learner wants any.
+        y: targets, if the learner needs them.
         labels: the targets are classes.
         rtol: allowed difference, relative to the greatest entry of each fitted attribute.
 
     Raises:
-        AssertionError: a law does not hold; Hypothesis prints the least deal that shows it.
+        AssertionError: a law does not hold; Hypothesis prints the smallest split that shows it.
 
     >>> from talkoot.testing.toys import Count
     >>> check_learner(Count(), np.arange(20.0).reshape(10, 2))
@@ -55,9 +54,9 @@ def check_learner(
             assert_same(_result(dealt), _result(whole), rtol=rtol, where="dealt")
         if learner.closed:
             _check_inverse(learner, X, y, deal, labels, rtol)
-        turned = deal[turn % len(deal) :] + deal[: turn % len(deal)]
+        rotated = deal[turn % len(deal) :] + deal[: turn % len(deal)]
         if learner.kind == "exact":
-            assert_same(_result(_run(learner, _deal(X, y, turned), labels)), _result(dealt), rtol=rtol)
+            assert_same(_result(_run(learner, _deal(X, y, rotated), labels)), _result(dealt), rtol=rtol)
 
     _check_empty(learner, X, y, labels)
     laws()
@@ -87,9 +86,9 @@ def _check_empty(learner: Learner, X: Any, y: np.ndarray | None, labels: bool) -
     data = _deal(X, y, [np.arange(X.shape[0]), none])
     schema, bound = agree(data, Inline(), labels=labels)
     model = learner.init(schema, np.random.default_rng(0))
-    said, _ = learner.work(model, None, bound["node1"], Ctx(node="node1"))
+    empty, _ = learner.work(model, None, bound["node1"], Ctx(node="node1"))
     full, _ = learner.work(model, None, bound["node0"], Ctx(node="node0"))
-    assert_same(total([full, said]), full, rtol=0, where="empty node")
+    assert_same(total([full, empty]), full, rtol=0, where="empty node")
 
 
 def _check_inverse(
@@ -100,10 +99,10 @@ def _check_inverse(
     data = _deal(X, y, deal)
     schema, bound = agree(data, Inline(), labels=labels)
     done = run(Plan(learner), bound, Inline(), schema=schema)
-    leaver = bound[f"node{len(deal) - 1}"]
-    said, _ = learner.work(done.point, None, leaver, Ctx(node=leaver.name))
-    if any(said.kind(name).value != "sum" for name in said.values):
+    leaving = bound[f"node{len(deal) - 1}"]
+    removed, _ = learner.work(done.point, None, leaving, Ctx(node=leaving.name))
+    if any(removed.kind(name).value != "sum" for name in removed.values):
         return
-    left, _ = done.plan.outer.apply(done.point, done.update - said, done.plan.outer.init(done.point))
+    left, _ = done.plan.outer.apply(done.point, done.update - removed, done.plan.outer.init(done.point))
     never = _run(learner, _deal(X, y, deal[:-1]), labels)
     assert_same(learner.finish(left), _result(never), rtol=rtol, where="without the last node")

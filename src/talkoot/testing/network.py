@@ -1,4 +1,4 @@
-"""Several hosts on one machine, on a network as slow as asked, for tests and benchmarks."""
+"""Several hosts on one machine with a slow network between them, for tests and benchmarks."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from typing import Any, Self, final
 from talkoot.core.errors import NodeLost, PlanError
 from talkoot.testing import relay
 
-PATIENCE = 20.0  # seconds for the relay to clear its hosts
+CLEAR_TIMEOUT = 20.0  # seconds for the relay to clear its hosts
 
 
 @final
 class Hosts:
-    """Hosts of this machine that see each other only over a slow network; needs Linux and root.
+    """Hosts on this machine that reach each other only over a slow network; needs Linux and root.
 
-    Each is a network namespace with one device, `hosts.device`, besides loopback. What a host sends leaves it
-    at `rate` (a token bucket in the kernel, which counts IP packets of up to 1500 bytes) and arrives half a
-    round trip later. Files, processes and cores are shared as ever. At the end, however the owner ends, all
-    that runs in the hosts is killed and the networks are gone: they have no names that could stay behind.
+    Each is a network namespace with one device, `hosts.device`, besides loopback. A host sends at most at
+    `rate` (a token bucket in the kernel, which counts IP packets of up to 1500 bytes), and packets arrive
+    half a round trip later. Files, processes and cores are shared. At the end, however the owner ends, all
+    processes in the hosts are killed and the networks are gone.
 
     Args:
-        count: hosts.
-        rate: what each may send, as `tc` writes it: ``"100mbit"`` is 12.5 million bytes a second.
-        rtt: the round-trip time between two hosts in seconds, when nothing queues.
+        count: number of hosts.
+        rate: of sending, in the notation of `tc`: ``"100mbit"`` is 12.5 million bytes a second.
+        rtt: the round-trip time between two hosts in seconds, without queues.
 
     Raises:
-        PlanError: hosts cannot be made here, as `possible` says, or not with these arguments.
+        PlanError: hosts cannot be made here (see `possible`), or not with these arguments.
 
     >>> import subprocess
     >>> if Hosts.possible() is None:
@@ -54,12 +54,12 @@ class Hosts:
 
     @staticmethod
     def possible() -> str | None:
-        """Why hosts cannot be made here, or None where they can: for skips.
+        """Why hosts cannot be made here, for skips; None where they can.
 
         >>> Hosts.possible() is None or bool(Hosts.possible())
         True
         """
-        return _obstacle()
+        return _why_impossible()
 
     def __enter__(self) -> Self:
         script = [sys.executable, "-IS", relay.__file__, str(os.getpid()), *self._arguments]
@@ -69,12 +69,12 @@ class Hosts:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            start_new_session=True,  # Ctrl-C is for the owner, who then ends the relay
+            start_new_session=True,  # Ctrl-C reaches the owner only, who then ends the relay
         )
         try:
-            files = self._answer().split()
+            files = self._read_line().split()
             if not files:
-                raise PlanError(f"no network with {self._arguments}: {self._complaint()}")
+                raise PlanError(f"no network with {self._arguments}: {self._relay_error()}")
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -87,7 +87,7 @@ class Hosts:
         with self._relay as process:
             process.terminate()
             try:
-                process.communicate(timeout=PATIENCE)
+                process.communicate(timeout=CLEAR_TIMEOUT)
             except subprocess.TimeoutExpired:
                 process.kill()
         for started in self._started:
@@ -107,7 +107,7 @@ class Hosts:
         return process
 
     def address(self, index: int) -> str:
-        """The IPv4 address of a host, which the others reach it at.
+        """The IPv4 address of a host.
 
         >>> Hosts(2).address(1)
         '198.18.0.2'
@@ -128,12 +128,12 @@ class Hosts:
         return int(stats["rx"]["bytes"]), int(stats["tx"]["bytes"])
 
     def cut(self, index: int) -> None:
-        """Let no packet to or from a host arrive: a partition, which nobody is told of.
+        """Drop all packets to and from a host, as a partition of the network would.
 
         Raises:
             NodeLost: the relay died, and the hosts with it.
         """
-        self._tell("cut", index)
+        self._send("cut", index)
 
     def heal(self, index: int) -> None:
         """End a `cut`.
@@ -141,34 +141,34 @@ class Hosts:
         Raises:
             NodeLost: the relay died, and the hosts with it.
         """
-        self._tell("heal", index)
+        self._send("heal", index)
 
     def _inside(self, index: int) -> list[str]:
         return ["nsenter", f"--net={self._networks[index]}", "--"]
 
-    def _tell(self, verb: str, index: int) -> None:
+    def _send(self, verb: str, index: int) -> None:
         assert self._relay.stdin
         with suppress(BrokenPipeError):
             print(verb, range(len(self._networks))[index], file=self._relay.stdin, flush=True)
-        if not self._answer():
-            raise NodeLost(f"the relay between the hosts died: {self._complaint()}", node=f"host {index}")
+        if not self._read_line():
+            raise NodeLost(f"the relay between the hosts died: {self._relay_error()}", node=f"host {index}")
 
-    def _answer(self) -> str:
+    def _read_line(self) -> str:
         assert self._relay.stdout
         return self._relay.stdout.readline()
 
-    def _complaint(self) -> str:
+    def _relay_error(self) -> str:
         assert self._relay.stderr
         return self._relay.stderr.read().strip()
 
 
 @cache
-def _obstacle() -> str | None:
-    """Why no host can be made; asks the kernel last, by making one."""
+def _why_impossible() -> str | None:
+    """Why no host can be made; None where one can. The last check makes one."""
     if sys.platform != "linux":
-        return "network namespaces are of Linux"
+        return "network namespaces need Linux"
     if os.geteuid():
-        return "only root makes network namespaces"
+        return "network namespaces need root"
     for tool in ("ip", "tc", "nsenter"):
         if shutil.which(tool) is None:
             return f"there is no command {tool!r}"

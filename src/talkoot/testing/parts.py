@@ -22,16 +22,16 @@ _TRIES = settings(max_examples=50, deadline=None, suppress_health_check=list(Hea
 def check_transform(transform: Transform, *, rtol: float = 1e-12) -> None:
     """Check the laws of a transform.
 
-    One node: where it claims to be exact, decode(encode(u)) is u. Additive: decode reads only the sum, in
-    whatever order. Identity: a node that has nothing to say changes nothing.
+    One node: if the transform is exact, decode(encode(u)) is u. Additive: decode reads only the sum, whose
+    order does not matter. Identity: a node without rows changes nothing.
 
     Args:
         transform: what to check.
-        rtol: allowed difference, relative to the greatest entry of a leaf; where updates were added, of what
-            went into it, as terms may cancel.
+        rtol: allowed difference, relative to the greatest entry of a leaf, or of the leaves that were added
+            in it, as terms may cancel.
 
     Raises:
-        AssertionError: a law does not hold; Hypothesis prints the least example.
+        AssertionError: a law does not hold; Hypothesis prints the smallest example.
 
     >>> from talkoot import weigh
     >>> check_transform(weigh("rows"))
@@ -39,20 +39,20 @@ def check_transform(transform: Transform, *, rtol: float = 1e-12) -> None:
 
     @_TRIES
     @given(st.lists(updates(sums_only=True), min_size=1, max_size=5), st.randoms(use_true_random=False))
-    def laws(said: list[Update], random: Random) -> None:
-        encoded = [_encode(transform, u, i) for i, u in enumerate(said)]
-        if transform.bias == "exact" and said[0].weight:
-            assert_same(_decode(transform, encoded[0]), said[0], rtol=rtol, where="one node")
+    def laws(all_updates: list[Update], random: Random) -> None:
+        encoded = [_encode(transform, u, i) for i, u in enumerate(all_updates)]
+        if transform.bias == "exact" and all_updates[0].weight:
+            assert_same(_decode(transform, encoded[0]), all_updates[0], rtol=rtol, where="one node")
         if not transform.additive:
             return
-        merged = _beside(_decode(transform, total(encoded)), said)
+        merged = _with_scale(_decode(transform, total(encoded)), all_updates)
         shuffled = list(encoded)
         random.shuffle(shuffled)
-        turned = _beside(_decode(transform, total(shuffled)), said)
-        assert_same(turned, merged, rtol=rtol, where="permutation")
-        silent = _encode(transform, Update(), len(said))
-        joined = _beside(_decode(transform, total([*encoded, silent])), said)
-        assert_same(joined, merged, rtol=rtol, where="empty node")
+        reordered = _with_scale(_decode(transform, total(shuffled)), all_updates)
+        assert_same(reordered, merged, rtol=rtol, where="permutation")
+        empty = _encode(transform, Update(), len(all_updates))
+        with_empty = _with_scale(_decode(transform, total([*encoded, empty])), all_updates)
+        assert_same(with_empty, merged, rtol=rtol, where="empty node")
 
     laws()
 
@@ -65,10 +65,10 @@ def _decode(transform: Transform, update: Update) -> Update:
     return transform.decode(update, None, Ctx())[0]
 
 
-def _beside(merged: Update, said: Sequence[Update]) -> dict[str, np.ndarray]:
-    """Leaves beside the greatest entry that went into them: a sum is as exact as its greatest term."""
+def _with_scale(merged: Update, all_updates: Sequence[Update]) -> dict[str, np.ndarray]:
+    """Each leaf with the greatest entry of its terms, which is the scale of the sum's rounding errors."""
     return {
-        name: np.append(value, max(np.abs(u.values[name]).max() for u in said if name in u.values))
+        name: np.append(value, max(np.abs(u.values[name]).max() for u in all_updates if name in u.values))
         for name, value in merged.values.items()
     }
 
@@ -76,12 +76,12 @@ def _beside(merged: Update, said: Sequence[Update]) -> dict[str, np.ndarray]:
 def check_merge(merge: Merge) -> None:
     """Check the laws of a merge.
 
-    No node: ``Update()``. One node: itself. Permutation of nodes: the same. Nodes of one opinion: a rule
-    that reads each returns it. A sum: in any grouping, with silent nodes, and what was added can be taken
-    back.
+    No node: ``Update()``. One node: its update. Permutation of nodes: the same result. Equal updates: a rule
+    that reads each returns them. A sum: any grouping and empty nodes give the same, and terms can be
+    subtracted.
 
     Raises:
-        AssertionError: a law does not hold; Hypothesis prints the least example.
+        AssertionError: a law does not hold; Hypothesis prints the smallest example.
 
     >>> from talkoot import Median
     >>> check_merge(Median())
@@ -92,35 +92,38 @@ def check_merge(merge: Merge) -> None:
     @given(
         st.lists(updates(sums_only=sums_only, zero=not sums_only), min_size=1, max_size=6), st.integers(0, 5)
     )
-    def laws(said: list[Update], turn: int) -> None:
+    def laws(all_updates: list[Update], turn: int) -> None:
         assert_same(_merged(merge, []), Update(), rtol=0, where="no node")
-        assert_same(_merged(merge, said[:1]), said[0], rtol=0, where="one node")
-        merged = _merged(merge, said)
-        turned = said[turn % len(said) :] + said[: turn % len(said)]
-        assert_same(_merged(merge, turned), merged, rtol=1e-12, where="permutation")
+        assert_same(_merged(merge, all_updates[:1]), all_updates[0], rtol=0, where="one node")
+        merged = _merged(merge, all_updates)
+        rotated = all_updates[turn % len(all_updates) :] + all_updates[: turn % len(all_updates)]
+        assert_same(_merged(merge, rotated), merged, rtol=1e-12, where="permutation")
         if merge.needs == "each":
-            assert_same(_merged(merge, [said[0]] * 5), said[0], rtol=1e-12, where="one opinion")
+            assert_same(
+                _merged(merge, [all_updates[0]] * 5), all_updates[0], rtol=1e-12, where="equal updates"
+            )
         else:
-            _check_sum(merge, said, merged)
+            _check_sum(merge, all_updates, merged)
 
     laws()
 
 
-def _merged(merge: Merge, updates: Sequence[Update]) -> Update:
-    return merge.merge({f"node{i}": update for i, update in enumerate(updates)})[0]
+def _merged(merge: Merge, all_updates: Sequence[Update]) -> Update:
+    return merge.merge({f"node{i}": update for i, update in enumerate(all_updates)})[0]
 
 
-def _check_sum(merge: Merge, updates: list[Update], merged: Update) -> None:
-    cut = len(updates) // 2
-    parts = [_merged(merge, updates[:cut]), _merged(merge, updates[cut:])]
+def _check_sum(merge: Merge, all_updates: list[Update], merged: Update) -> None:
+    cut = len(all_updates) // 2
+    parts = [_merged(merge, all_updates[:cut]), _merged(merge, all_updates[cut:])]
     assert_same(_merged(merge, parts), merged, rtol=0, where="associativity")
-    assert_same(_merged(merge, [*updates, Update()]), merged, rtol=0, where="identity")
-    sums = [_sums(update) for update in updates]
+    assert_same(_merged(merge, [*all_updates, Update()]), merged, rtol=0, where="identity")
+    sums = [_sums(update) for update in all_updates]
     left = _merged(merge, sums) - sums[-1]
-    for name, value in _merged(merge, sums[:-1]).values.items():
+    rest = _merged(merge, sums[:-1])
+    for name, value in rest.values.items():
         assert_same(left.values[name], value, rtol=0, where=f"inverse.{name}")
 
 
 def _sums(update: Update) -> Update:
-    kept = {k: v for k, v in update.values.items() if update.kind(k) is Leaf.SUM}
-    return Update(values=kept, weight=update.weight)
+    sums = {k: v for k, v in update.values.items() if update.kind(k) is Leaf.SUM}
+    return Update(values=sums, weight=update.weight)

@@ -1,13 +1,13 @@
-"""The machine in the middle of hosts that share one machine: it owns their networks and delays each packet.
+"""A process that makes the networks of several hosts on one machine and delays their packets.
 
-Run by `talkoot.testing.network` as a process of its own, with nothing but the standard library:
+Run by `talkoot.testing.network` as a separate process, with only the standard library:
 
     python relay.py OWNER COUNT RATE SECONDS
 
-Each host is a network namespace without a name, held by this process alone, with one TUN device in it; its
-other end is a file here. So whatever ends this process ends the networks too, and nothing is left to tidy up.
-It prints a line once the hosts are there, then answers lines "cut 1" and "heal 1" until it is told to end
-(SIGTERM), its input ends or its owner dies.
+Each host is an unnamed network namespace that only this process refers to, with one TUN device in it; the
+device's other end is a file here. So when this process ends, however it ends, the networks are gone as well.
+It prints a line when the hosts exist, then answers lines "cut 1" and "heal 1" until SIGTERM, the end of its
+input or the end of its owner.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ NEW_NETWORK = 0x40000000  # CLONE_NEWNET, sched.h
 CREATE, TUN, PLAIN = 0x400454CA, 0x0001, 0x1000  # TUNSETIFF, IFF_TUN, IFF_NO_PI, linux/if_tun.h
 LARGEST = 65536  # bytes of a packet
 BURST = 64  # packets taken from one host before the others have their turn
-GATHER = 0.0005  # seconds of traffic to be forwarded at once: fewer, fuller turns
+GATHER = 0.0005  # seconds of traffic to forward at once, which costs less than packet by packet
 DEVICE = "net0"
 
 
 def address(index: int) -> str:
-    """The address of a host, from the range that is kept for benchmarks (RFC 2544).
+    """The address of a host, from the range reserved for benchmarks (RFC 2544).
 
     >>> address(0), address(299)
     ('198.18.0.1', '198.18.1.44')
@@ -43,14 +43,14 @@ def address(index: int) -> str:
 
 
 def open_host(index: int, rate: str) -> tuple[int, int]:
-    """Move to a new namespace with a limited device in it: the files of the namespace and of the device."""
+    """Move this process to a new namespace with a rate-limited device; file descriptors of both."""
     if ctypes.CDLL(None, use_errno=True).unshare(NEW_NETWORK):
         raise OSError(ctypes.get_errno(), "no new network namespace")
     tun = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
     fcntl.ioctl(tun, CREATE, struct.pack("16sH22x", DEVICE.encode(), TUN | PLAIN))
     for command in (
         "ip link set lo up",
-        f"ip link set {DEVICE} addrgenmode none",  # no chatter of IPv6 in the counts
+        f"ip link set {DEVICE} addrgenmode none",  # no IPv6 packets in the byte counts
         f"tc qdisc add dev {DEVICE} root tbf rate {rate} burst 16kb latency 50ms",
         f"ip addr add {address(index)}/15 dev {DEVICE}",
         f"ip link set {DEVICE} up",
@@ -60,30 +60,30 @@ def open_host(index: int, rate: str) -> tuple[int, int]:
 
 
 def relay(tuns: list[int], delay: float, owner: int) -> None:
-    """Forward packets, each `delay` seconds after it came, until the input ends or the owner dies."""
+    """Forward packets, each `delay` seconds after it arrived, until the input ends or the owner dies."""
     to = {socket.inet_aton(address(i)): tun for i, tun in enumerate(tuns)}
     cut: set[int] = set()
-    under_way: deque[tuple[float, int, int, bytes]] = deque()
+    queue: deque[tuple[float, int, int, bytes]] = deque()
     while True:
-        wait = max(0.0, under_way[0][0] - time.monotonic()) if under_way else None
+        wait = max(0.0, queue[0][0] - time.monotonic()) if queue else None
         ready = select.select([*tuns, 0, owner], [], [], wait)[0]
-        if owner in ready or (0 in ready and not obey(os.read(0, 4096), tuns, cut)):
+        if owner in ready or (0 in ready and not execute(os.read(0, 4096), tuns, cut)):
             return
         due = time.monotonic() + delay
         for tun in filter(ready.__contains__, tuns):
-            under_way.extend((due, tun, to[p[16:20]], p) for p in taken(tun) if p[16:20] in to)
+            queue.extend((due, tun, to[p[16:20]], p) for p in read_packets(tun) if p[16:20] in to)
         now = time.monotonic()
-        while under_way and under_way[0][0] <= now:
-            _, source, target, packet = under_way.popleft()
+        while queue and queue[0][0] <= now:
+            _, source, target, packet = queue.popleft()
             if source not in cut and target not in cut:
                 with suppress(OSError):  # a device that is down loses its packets
                     os.write(target, packet)
-        if under_way:
+        if queue:
             time.sleep(GATHER)
 
 
-def taken(tun: int) -> list[bytes]:
-    """Packets that a host has sent."""
+def read_packets(tun: int) -> list[bytes]:
+    """Packets that a host has sent, up to BURST."""
     packets: list[bytes] = []
     with suppress(BlockingIOError):
         while len(packets) < BURST:
@@ -91,8 +91,8 @@ def taken(tun: int) -> list[bytes]:
     return packets
 
 
-def obey(lines: bytes, tuns: list[int], cut: set[int]) -> bool:
-    """Do what the owner says, and say so; whether it said anything."""
+def execute(lines: bytes, tuns: list[int], cut: set[int]) -> bool:
+    """Execute the owner's commands and acknowledge each; False where the input has ended."""
     for line in lines.decode().splitlines():
         verb, index = line.split()
         (cut.add if verb == "cut" else cut.discard)(tuns[int(index)])
@@ -101,7 +101,7 @@ def obey(lines: bytes, tuns: list[int], cut: set[int]) -> bool:
 
 
 def clear(namespaces: list[int]) -> None:
-    """Kill what still runs in the hosts."""
+    """Kill all processes in the hosts."""
     ours = {os.fstat(namespace).st_ino for namespace in namespaces}
     for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
         with suppress(OSError):
@@ -110,10 +110,10 @@ def clear(namespaces: list[int]) -> None:
 
 
 def main(pid: int, count: int, rate: str, delay: float) -> None:
-    """Make the hosts, serve them, and leave nothing in them."""
+    """Make the hosts, forward their packets, and kill their processes at the end."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     owner = os.pidfd_open(pid)
-    os.nice(-10)  # a wire does not wait for a free core
+    os.nice(-10)  # packets should not wait for a free core
     hosts = [open_host(index, rate) for index in range(count)]
     namespaces = [namespace for namespace, _ in hosts]
     try:

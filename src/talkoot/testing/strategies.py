@@ -1,4 +1,4 @@
-"""Hypothesis strategies: updates, and deals of rows over nodes."""
+"""Hypothesis strategies: updates, and splits of rows over nodes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def updates(draw: st.DrawFn, *, sums_only: bool = False, zero: bool = True) -> U
     """Updates of one shape: two SUM leaves, and unless `sums_only` a MIN, a MAX and a UNION leaf.
 
     Args:
-        draw: given by Hypothesis.
+        draw: passed by Hypothesis.
         sums_only: leave out the leaves that have no inverse.
         zero: sometimes draw ``Update()``, what a node without rows sends.
     """
@@ -36,9 +36,9 @@ def updates(draw: st.DrawFn, *, sums_only: bool = False, zero: bool = True) -> U
 
 @st.composite
 def deals(draw: st.DrawFn, rows: int, *, most: int = 7) -> list[np.ndarray]:
-    """Every row given to one of up to `most` nodes; some nodes may get none. Lists of row indices by node."""
+    """Row indices by node: each row belongs to one of up to `most` nodes, of which some may be empty."""
     nodes = draw(st.integers(1, most))
     seed = draw(st.integers(0, 2**32 - 1))
-    lacking = draw(st.integers(0, nodes - 1))  # this many nodes stay empty
-    owner = np.random.default_rng(seed).integers(lacking, nodes, rows)
+    empty = draw(st.integers(0, nodes - 1))  # number of empty nodes
+    owner = np.random.default_rng(seed).integers(empty, nodes, rows)
     return [np.flatnonzero(owner == node) for node in range(nodes)]

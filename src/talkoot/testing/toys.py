@@ -1,4 +1,4 @@
-"""Small learners with answers that can be worked out by hand, for the checks of engines and loops."""
+"""Small learners whose answers can be computed by hand, for tests of engines and loops."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from talkoot.core.update import Leaf, Update, total
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Facts:
-    """What `Count` knows: the leaves that arrived, once they have."""
+    """The leaves that `Count` received; None before the round."""
 
     found: Mapping[str, Any] | None = None
 
     @property
     def done(self) -> bool:
-        """Whether a round has been held."""
+        """Whether the round is over."""
         return self.found is not None
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class Count(Learner):
-    """Exact, one round: rows, sums, least and greatest of each column."""
+    """Exact, one round: number of rows; sum, minimum and maximum of each column."""
 
     kind: ClassVar[Kind] = "exact"
     closed: ClassVar[bool] = True
 
     def init(self, schema: Schema, rng: np.random.Generator) -> Facts:
-        """Nothing known."""
+        """Nothing received."""
         del schema, rng
         return Facts()
 
@@ -51,7 +51,7 @@ class Count(Learner):
         return Solve(self.step)
 
     def step(self, model: Facts, update: Update) -> Facts:
-        """Keep what arrived."""
+        """The merged leaves."""
         del model
         return Facts(dict(update.values))
 
@@ -73,23 +73,23 @@ def _facts(X: np.ndarray) -> Update:
 @final
 @dataclass(frozen=True, slots=True)
 class Walk(Learner):
-    """Averaged: each node walks from the model halfway to the mean of its rows, and counts its rounds.
+    """Averaged: each node moves from the model halfway to the mean of its rows, and counts its rounds.
 
-    The count stays at the node and shows in the update as ``rounds``, so that tests see whether a node's
-    own state was kept, redone or dropped.
+    The count is local state and appears in the update as ``rounds``, so that tests see whether a node's
+    local state survived, was repeated or dropped.
     """
 
     kind: ClassVar[Kind] = "averaged"
 
     def init(self, schema: Schema, rng: np.random.Generator) -> Mapping[str, np.ndarray]:
-        """At the origin."""
+        """Zeros."""
         del rng
         return {"at": np.zeros(schema.features), "rounds": np.zeros(1)}
 
     def work(
         self, model: Mapping[str, np.ndarray], local: int | None, shard: Shard, ctx: Ctx
     ) -> tuple[Update, int]:
-        """The difference that this node wants, and one more round."""
+        """Half the way to the mean, and one round more."""
         del ctx
         count = (local or 0) + 1
         seen = total(_facts(np.asarray(block.X)) for block in shard.blocks() if len(block))

@@ -1,4 +1,4 @@
-"""The pictures of a report: nodes that flow into one model, curves of rounds, scores with intervals."""
+"""The pictures of a report: nodes as bands that join in one model, and curves of metrics."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from talkoot.watch import svg, words
 from talkoot.watch.markup import Safe, join, tag
 
 WIDTH = 880.0
-MOST = 40  # nodes that are drawn one by one
+MAX_NODES = 40  # that are drawn one by one
 
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stream:
-    """A node as it is drawn: its rows, its seconds at work, and what went wrong, if anything did."""
+class NodeBand:
+    """A node of the picture: its rows, its working time in seconds, and its failure, if any."""
 
     name: str
     rows: int | None
@@ -24,99 +24,99 @@ class Stream:
     trouble: str = ""
 
 
-def flow(streams: Sequence[Stream], result: str, lines: Sequence[str]) -> svg.Picture:
-    """Nodes as bands, as thick as their rows are many, that run into one model.
+def flow(bands: Sequence[NodeBand], result: str, lines: Sequence[str]) -> svg.Picture:
+    """Nodes as bands that join in one model; the thickness is proportional to the rows.
 
     Args:
-        streams: the nodes.
+        bands: the nodes.
         result: what they make, such as "one model".
-        lines: what to say below it.
+        lines: text below it.
     """
-    streams = _folded(streams)
-    step = 40.0 if len(streams) <= 16 else 24.0
-    most = max((s.rows or 0 for s in streams), default=0) or 1
-    thick = [max(1.5, (step - 12) * (s.rows or 0) / most) for s in streams]
-    top, tall = 34.0, step * len(streams)
-    fan = _fan(thick, top + tall / 2, gap=2.0)
+    bands = _at_most(bands)
+    step = 40.0 if len(bands) <= 16 else 24.0
+    most = max((s.rows or 0 for s in bands), default=0) or 1
+    thick = [max(1.5, (step - 12) * (s.rows or 0) / most) for s in bands]
+    top, tall = 34.0, step * len(bands)
+    fan = _band_ends(thick, top + tall / 2, gap=2.0)
     heads = [("node", 0, "start"), ("rows", 250, "end")]
-    if any(s.seconds is not None for s in streams):
+    if any(s.seconds is not None for s in bands):
         heads.append(("at work", 330, "end"))
-    room = step > 30  # for a second line below a name
-    rows = [_stream(s, top + step * (i + 0.5), thick[i], fan[i], room) for i, s in enumerate(streams)]
+    two_lines = step > 30
+    rows = [_node_row(s, top + step * (i + 0.5), thick[i], fan[i], two_lines) for i, s in enumerate(bands)]
     low, high = fan[0] - thick[0] / 2, fan[-1] + thick[-1] / 2
     middle, wide = (low + high) / 2, 20.0 * len(lines)
     height = max(top + tall, middle + wide / 2 + 24) + 6
     return svg.picture(
         WIDTH,
         height,
-        f"{len(streams)} nodes make {result}",
+        f"{len(bands)} nodes make {result}",
         *(svg.text(x, 10, word, class_="head", anchor=anchor) for word, x, anchor in heads),
         *rows,
         tag("rect", x=640.0, y=low, width=6.0, height=high - low, rx=2.0, class_="together"),
         svg.text(660, middle - wide / 2, result, class_="strong"),
         *(
-            svg.text(660, middle - wide / 2 + 20 * (i + 1), said, class_="muted")
-            for i, said in enumerate(lines)
+            svg.text(660, middle - wide / 2 + 20 * (i + 1), text, class_="muted")
+            for i, text in enumerate(lines)
         ),
     )
 
 
-def flow_on_phone(streams: Sequence[Stream], result: str, lines: Sequence[str]) -> svg.Picture:
-    """The same as `flow` for a narrow screen: figures stand below their node's name, the model at the foot.
+def flow_on_phone(bands: Sequence[NodeBand], result: str, lines: Sequence[str]) -> svg.Picture:
+    """`flow` for a narrow screen: numbers below their node's name, the model at the bottom.
 
     Args:
-        streams: the nodes.
+        bands: the nodes.
         result: what they make, such as "one model".
-        lines: what to say below it.
+        lines: text below it.
     """
-    streams, step, wide = _folded(streams), 52.0, 360.0
-    most = max((s.rows or 0 for s in streams), default=0) or 1
-    thick = [max(1.5, (step - 24) * (s.rows or 0) / most) for s in streams]
-    foot = step * len(streams)
-    fan = _fan(thick, foot / 2, gap=2.0)
+    bands, step, wide = _at_most(bands), 52.0, 360.0
+    most = max((s.rows or 0 for s in bands), default=0) or 1
+    thick = [max(1.5, (step - 24) * (s.rows or 0) / most) for s in bands]
+    foot = step * len(bands)
+    fan = _band_ends(thick, foot / 2, gap=2.0)
     rows = []
-    for i, stream in enumerate(streams):
+    for i, node in enumerate(bands):
         y = step * (i + 0.5)
-        count = "? rows" if stream.rows is None else words.many(stream.rows, "row")
-        spent = "" if stream.seconds is None else f", {words.duration(stream.seconds)} at work"
-        kind = "flow trouble" if stream.trouble else "flow" if stream.rows else "flow empty"
+        count = "? rows" if node.rows is None else words.many(node.rows, "row")
+        spent = "" if node.seconds is None else f", {words.duration(node.seconds)} at work"
+        kind = "flow trouble" if node.trouble else "flow" if node.rows else "flow empty"
         rows += [
             svg.band(190, y, 352, fan[i], thick[i], kind),
-            svg.text(0, y - 9, tag("title", stream.name), words.short(stream.name, 24), class_="name"),
-            svg.text(0, y + 9, words.short(stream.trouble, 34), class_="warn small")
-            if stream.trouble
+            svg.text(0, y - 9, tag("title", node.name), words.short(node.name, 24), class_="name"),
+            svg.text(0, y + 9, words.short(node.trouble, 34), class_="warn small")
+            if node.trouble
             else svg.text(0, y + 9, count + spent, class_="muted small"),
         ]
     low, high = fan[0] - thick[0] / 2, fan[-1] + thick[-1] / 2
     return svg.picture(
         wide,
         foot + 20 * len(lines) + 26,
-        f"{len(streams)} nodes make {result}",
+        f"{len(bands)} nodes make {result}",
         *rows,
         tag("rect", x=352.0, y=low, width=6.0, height=high - low, rx=2.0, class_="together"),
         svg.text(wide, foot + 12, result, class_="strong", anchor="end"),
         *(
-            svg.text(wide, foot + 12 + 20 * (i + 1), said, class_="muted", anchor="end")
-            for i, said in enumerate(lines)
+            svg.text(wide, foot + 12 + 20 * (i + 1), text, class_="muted", anchor="end")
+            for i, text in enumerate(lines)
         ),
     )
 
 
-def _folded(streams: Sequence[Stream]) -> list[Stream]:
-    """At most MOST streams: those in trouble and the largest; the others as one."""
-    if len(streams) <= MOST:
-        return list(streams)
-    order = sorted(streams, key=lambda s: (not s.trouble, -(s.rows or 0)))
-    rest = order[MOST - 1 :]
-    shown = {s.name for s in order[: MOST - 1]}
-    many = Stream(
+def _at_most(bands: Sequence[NodeBand]) -> list[NodeBand]:
+    """At most MAX_NODES bands: those with trouble and the largest; the others as one."""
+    if len(bands) <= MAX_NODES:
+        return list(bands)
+    order = sorted(bands, key=lambda s: (not s.trouble, -(s.rows or 0)))
+    rest = order[MAX_NODES - 1 :]
+    shown = {s.name for s in order[: MAX_NODES - 1]}
+    many = NodeBand(
         name=f"{words.count(len(rest))} more nodes", rows=sum(s.rows or 0 for s in rest), seconds=None
     )
-    return [*(s for s in streams if s.name in shown), many]
+    return [*(s for s in bands if s.name in shown), many]
 
 
-def _fan(thick: Sequence[float], middle: float, gap: float) -> list[float]:
-    """Middles of bands that arrive one below the other around `middle`."""
+def _band_ends(thick: Sequence[float], middle: float, gap: float) -> list[float]:
+    """Where the bands end, one below the other around `middle`."""
     at = middle - (sum(thick) + gap * (len(thick) - 1)) / 2
     found = []
     for width in thick:
@@ -125,25 +125,25 @@ def _fan(thick: Sequence[float], middle: float, gap: float) -> list[float]:
     return found
 
 
-def _stream(stream: Stream, y: float, thick: float, end: float, room: bool) -> Safe:
-    rows = "?" if stream.rows is None else words.count(stream.rows)
-    seconds = "" if stream.seconds is None else words.duration(stream.seconds)
-    kind = "flow trouble" if stream.trouble else "flow" if stream.rows else "flow empty"
-    told = svg.text(0, y + 15, words.short(stream.trouble, 52), class_="warn small")
-    name = "name warn" if stream.trouble and not room else "name"
+def _node_row(node: NodeBand, y: float, thick: float, end: float, two_lines: bool) -> Safe:
+    rows = "?" if node.rows is None else words.count(node.rows)
+    seconds = "" if node.seconds is None else words.duration(node.seconds)
+    kind = "flow trouble" if node.trouble else "flow" if node.rows else "flow empty"
+    trouble = svg.text(0, y + 15, words.short(node.trouble, 52), class_="warn small")
+    name = "name warn" if node.trouble and not two_lines else "name"
     return join(
         svg.band(350, y, 640, end, thick, kind),
-        svg.text(0, y, tag("title", stream.name), words.short(stream.name, 24), class_=name),
+        svg.text(0, y, tag("title", node.name), words.short(node.name, 24), class_=name),
         svg.text(250, y, rows, anchor="end", class_="figure"),
         svg.text(330, y, seconds, anchor="end", class_="figure muted"),
-        told if stream.trouble and room else None,
+        trouble if node.trouble and two_lines else None,
     )
 
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """Something that happened at a place of a curve: a lost worker, or (not bad) a new group."""
+    """An event at a place of a curve: a lost worker, or (not bad) a new group of ranks."""
 
     at: float
     text: str
@@ -161,11 +161,11 @@ def curve(
     """One metric over the rounds, the steps or the time.
 
     Args:
-        name: the metric's.
-        series: what it was, by where that was.
-        say: a place in words.
-        scale: "by range" is logarithmic where the metric falls through orders of magnitude.
-        marks: what to mark; those outside of the series are left out.
+        name: of the metric.
+        series: round, step or time -> value.
+        say: formats a round, step or time.
+        scale: "by range" is logarithmic where the values differ by more than a factor of 50.
+        marks: events to mark; those outside of the series are left out.
     """
     wide, tall = 430.0, 190.0
     places, values = list(series), list(series.values())
@@ -187,9 +187,9 @@ def curve(
         *(
             join(
                 svg.line(58, y(v), wide - 70, y(v), "hair"),
-                svg.text(50, y(v), said, class_="axis", anchor="end"),
+                svg.text(50, y(v), text, class_="axis", anchor="end"),
             )
-            for v, said in zip(levels, words.even(levels), strict=True)
+            for v, text in zip(levels, words.even(levels), strict=True)
         ),
         *(_mark(m, x(m.at), tall - 30) for m in marks if places[0] <= m.at <= places[-1]),
         svg.polyline(points, "curve"),

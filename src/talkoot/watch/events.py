@@ -23,13 +23,13 @@ Event = Mapping[str, Any]  # {"t": seconds since 1970, "event": name, ...facts}
 
 @final
 class EventLog:
-    """A listener that writes every event as one line of JSON, at once, so that a crash loses none.
+    """A listener that writes every event at once, as one line of JSON, so that a crash loses none.
 
     Args:
-        path: the file; it is continued if it is there, its folders are made if they are not.
+        path: the file; an existing log is continued, missing folders are made.
 
     Raises:
-        DataError: it cannot be written to, or is another file.
+        DataError: it cannot be written to, or is no event log.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "events.jsonl"
@@ -61,7 +61,7 @@ class EventLog:
             self._file.flush()
 
     def close(self) -> None:
-        """Close the file; it may be opened again and continued."""
+        """Close the file; it can be opened again and continued."""
         self._file.close()
 
     def __enter__(self) -> EventLog:
@@ -79,19 +79,19 @@ def unwritable(what: str, path: Path, error: OSError) -> DataError:
 
 
 def _drop_partial_line(path: Path) -> None:
-    """Cut what a crash left of a last line, so that the next event starts on a line of its own."""
+    """Remove a last line that a crash left incomplete, so that the next event starts on its own line."""
     if not path.exists() or path.stat().st_size == 0:
         return
-    read(path)  # refuses a file that is no log before anything of it is cut
+    read(path)  # refuses a file that is no log before it is changed
     with path.open("rb+") as file:
         file.truncate(file.read().rfind(b"\n") + 1)
 
 
 def read(path: str | Path) -> list[Event]:
-    """The events of a log, oldest first. A last line that a crash cut short is left out.
+    """The events of a log, oldest first, without a last line that a crash left incomplete.
 
     Args:
-        path: what an `EventLog` wrote, or the folder of a run that holds it as ``events.jsonl``.
+        path: the file of an `EventLog`, or the folder of a run with a file ``events.jsonl``.
 
     Raises:
         DataError: there is no such file, or it is no event log.
@@ -142,12 +142,13 @@ def versions() -> dict[str, str]:
 
 
 def tee(*listeners: Emit) -> Emit:
-    """A listener that tells all of `listeners`, in their order.
+    """A listener that passes events to all of `listeners`, in their order.
 
-    >>> heard: list[str] = []
-    >>> listen = tee(lambda event, facts: heard.append(event), lambda event, facts: heard.append("again"))
-    >>> listen("start", {}); heard
-    ['start', 'again']
+    >>> first: list[str] = []
+    >>> second: list[str] = []
+    >>> emit = tee(lambda event, facts: first.append(event), lambda event, facts: second.append(event))
+    >>> emit("start", {}); first, second
+    (['start'], ['start'])
     """
 
     def emit(event: str, facts: Mapping[str, Any]) -> None:
@@ -158,7 +159,7 @@ def tee(*listeners: Emit) -> Emit:
 
 
 def plain(value: Any) -> Any:
-    """`value` as what JSON knows. Numbers that are not finite become None; what is unknown, its text.
+    """`value` in types of JSON. Numbers that are not finite become None; other objects become text.
 
     >>> plain({"loss": np.float64("nan"), "rows": np.arange(2), "nodes": ("a", "b")})
     {'loss': None, 'rows': [0, 1], 'nodes': ['a', 'b']}

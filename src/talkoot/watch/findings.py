@@ -1,4 +1,4 @@
-"""Sections of a report on what was found beside the run: does it pay, is it the same, do the data agree."""
+"""Sections of a report on comparisons, verifications and data contracts."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from talkoot.watch import words
 from talkoot.watch.markup import Child, Safe, join, tag
 from talkoot.watch.page import section, table
 from talkoot.watch.scores import dots, matrix, transfer
-from talkoot.watch.story import Facts
+from talkoot.watch.state import Facts
 
-WAYS = (
+VARIANTS = (
     ("alone", "from the node's own rows"),
     ("together", "from all nodes, by Talkoot"),
     ("pooled", "from all rows on one machine"),
     ("left out", "from all nodes but this one"),
 )
-FEW = 6  # nodes of which each gets a sentence
+NAMED = 6  # nodes up to which each is named
 
 
 def comparison_of(facts: Facts) -> Safe:
     """Alone, together and pooled, node by node."""
     metric, nodes = facts["metric"], facts["nodes"]
-    said = facts.get("said") if len(nodes) <= FEW else None
-    shown = {way for ways in nodes.values() for way in ways}
-    key = "; ".join(f"{way}: {how}" for way, how in WAYS if way in shown)
+    summary = facts.get("said") if len(nodes) <= NAMED else None
+    shown = {variant for scores in nodes.values() for variant in scores}
+    key = "; ".join(f"{variant}: {how}" for variant, how in VARIANTS if variant in shown)
     return section(
         "Does working together pay?",
-        tag("p", said or _verdict(nodes)),
+        tag("p", summary or _verdict(nodes)),
         tag("div", dots(nodes, metric).draw(), class_="draw"),
         tag(
             "p",
@@ -38,7 +38,7 @@ def comparison_of(facts: Facts) -> Safe:
 
 
 def _verdict(nodes: Facts) -> str:
-    """How many nodes are better off, by intervals that do not touch."""
+    """For how many nodes learning together is better or worse, by intervals that do not overlap."""
     known = [(n, w["together"], w["alone"]) for n, w in nodes.items() if {"together", "alone"} <= w.keys()]
     sure = [(n, t, a) for n, t, a in known if None not in (*t, *a)]
     better = [n for n, together, alone in sure if together[1] > alone[2]]
@@ -53,11 +53,11 @@ def _verdict(nodes: Facts) -> str:
 
 
 def _names(nodes: list[str]) -> str:
-    return words.listed(nodes) if len(nodes) <= FEW else words.many(len(nodes), "node")
+    return words.listed(nodes) if len(nodes) <= NAMED else words.many(len(nodes), "node")
 
 
 def transfer_of(facts: Facts) -> Safe:
-    """Who predicts for whom."""
+    """The score of each node's model on the other nodes' rows."""
     return section(
         "Who can predict for whom?",
         tag("p", facts["said"]) if facts.get("said") else None,
@@ -66,7 +66,7 @@ def transfer_of(facts: Facts) -> Safe:
 
 
 def advice_of(facts: Facts) -> Safe:
-    """How the training would be faster, as it was tried while it ran."""
+    """How the training would be faster, as measured in the run."""
     text, alone, together = facts["text"], facts["alone"], facts["together"]
     rows: list[list[Child]] = [["one process", words.rate(alone)], ["as it ran", words.rate(together)]]
     shown = table(["", ""], rows, numbers=(1,))
@@ -74,13 +74,13 @@ def advice_of(facts: Facts) -> Safe:
 
 
 def notes_of(facts: Facts) -> Safe:
-    """What a reader should know of how the model came about."""
+    """Notes on how the model was made."""
     return section("Notes", *[tag("p", words.sentence(text)) for text in facts["texts"]])
 
 
 def sameness(facts: Facts) -> Safe:
-    """The model beside the one that a single machine with all rows makes."""
-    told = [row for row in facts["rows"] if row["difference"] or not row["ok"]]
+    """The differences from the model of a single machine with all rows."""
+    unequal = [row for row in facts["rows"] if row["difference"] or not row["ok"]]
     equal = [row["name"] for row in facts["rows"] if not row["difference"] and row["ok"]]
     rows: list[list[Child]] = [
         [
@@ -89,18 +89,18 @@ def sameness(facts: Facts) -> Safe:
             words.number(row["tolerance"]),
             tag("span", "same" if row["ok"] else "differs", class_=f"word {'good' if row['ok'] else 'bad'}"),
         ]
-        for row in told
+        for row in unequal
     ]
     heads = ["", "largest difference", "allowed", ""]
-    lead = "The same rows on one machine, fitted by scikit-learn alone, against the model learned apart."
+    lead = "The model learned over nodes, compared with scikit-learn's on all rows on one machine."
     notes = [f"Equal to the last bit: {words.listed(equal)}."] if equal else []
-    said = [tag("p", note, class_="note") for note in (*notes, *facts.get("notes", ()))]
+    lines = [tag("p", note, class_="note") for note in (*notes, *facts.get("notes", ()))]
     shown = table(heads, rows, numbers=(1, 2)) if rows else None
-    return section("Is it the same answer?", tag("p", lead), shown, *said)
+    return section("Is it the same answer?", tag("p", lead), shown, *lines)
 
 
 def agreement(facts: Facts) -> Safe:
-    """What the data contract found: what is to be done, and where; shifts of columns as a picture."""
+    """The findings of the data contract by cure; shifts of columns as a picture."""
     found = facts["findings"]
     title, lead = "Do the nodes' data agree?", "Checked before training, from counts and sums: no rows moved."
     if not found:
@@ -108,17 +108,17 @@ def agreement(facts: Facts) -> Safe:
     shifts = [row for row in found if row.get("kind") == "shift"]
     others = [row for row in found if row.get("kind") != "shift"]
     levels = Counter(row["level"] for row in found)
-    told = words.listed([words.many(count, level) for level, count in levels.items()])
+    counts = words.listed([words.many(count, level) for level, count in levels.items()])
     return section(
         title,
-        tag("p", f"{told}. {lead}"),
+        tag("p", f"{counts}. {lead}"),
         _findings(others) if others else None,
         _shifts(shifts) if shifts else None,
     )
 
 
 def _findings(found: list[Facts]) -> Safe:
-    """A table, under each cure what it is for."""
+    """A table of findings, grouped by cure."""
     groups: dict[str, list[Facts]] = {}
     for row in found:
         groups.setdefault(row.get("cure") or "", []).append(row)
@@ -146,10 +146,10 @@ def _finding(row: Facts) -> Safe:
 
 
 def _shifts(found: list[Facts]) -> Safe:
-    """How far each column lies apart: the nodes and columns where it is most."""
+    """How differently columns are distributed, for the nodes and columns where they differ most."""
     found = sorted(found, key=lambda row: -row["size"])
-    nodes = list(dict.fromkeys(row["node"] for row in found))[:FEW]
-    columns = list(dict.fromkeys(row["column"] for row in found))[: 2 * FEW]
+    nodes = list(dict.fromkeys(row["node"] for row in found))[:NAMED]
+    columns = list(dict.fromkeys(row["column"] for row in found))[: 2 * NAMED]
     sizes = {(row["column"], row["node"]): row["size"] for row in found}
     cells = {
         column: {node: sizes[column, node] for node in sorted(nodes) if (column, node) in sizes}

@@ -1,4 +1,4 @@
-"""Markup that cannot be broken by what is put into it: every piece of text is escaped."""
+"""HTML and SVG elements whose text is always escaped."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import final
 
 @final
 class Safe(str):
-    """Text that is markup already."""
+    """Text that is markup, so it is not escaped again."""
 
     __slots__ = ()
 

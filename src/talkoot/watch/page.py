@@ -1,4 +1,4 @@
-"""One page that needs nothing else: style and frame of a report, light, dark and on paper."""
+"""The HTML page of a report, in one file: its styles, sections and tables."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def style(name: str) -> Safe:
 
 
 def page(title: str, *parts: Child) -> str:
-    """A whole document, without scripts and without addresses to fetch from."""
+    """A whole document, without scripts and without external addresses."""
     policy = "default-src 'none'; style-src 'unsafe-inline'"
     head = join(
         Safe('<meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'),
@@ -30,7 +30,7 @@ def section(title: str, *parts: Child) -> Safe:
 
 
 def table(heads: list[str], rows: list[list[Child]], numbers: tuple[int, ...] = ()) -> Safe:
-    """A table whose columns `numbers` are set flush right."""
+    """A table whose columns `numbers` are aligned to the right."""
 
     def row(name: str, cells: list[Child] | list[str]) -> Safe:
         return tag("tr", *(tag(name, c, class_="n" if i in numbers else None) for i, c in enumerate(cells)))

@@ -15,21 +15,21 @@ from rich.table import Table
 from rich.text import Text
 
 from talkoot.watch import words
-from talkoot.watch.mishaps import mishaps
+from talkoot.watch.rank_changes import rank_changes
+from talkoot.watch.state import NodeState, RunState, apply_event
 from talkoot.watch.steps import RATE
-from talkoot.watch.story import NodeStory, Story, after
 
-PATIENCE = 1.0  # seconds of a round before a guess of its end is worth reading
-RECENT = 10  # rounds that say how long one takes
-BAR = 40  # characters that all steps take
+ESTIMATE_AFTER = 1.0  # seconds of a round until its end is estimated
+RECENT_ROUNDS = 10  # from which the duration of a round is estimated
+BAR = 40  # characters of a progress bar
 
 
 @final
 class Progress:
     """A listener that shows a run while it runs, on stderr.
 
-    On a terminal: a table that is drawn anew a few times a second and stays when the run has ended.
-    Elsewhere: nothing, or, with `plain`, a line for the start, for all that was lost, and for the end.
+    On a terminal: a table that is redrawn a few times a second and stays when the run has ended.
+    Elsewhere: nothing, or, with `plain`, a line for the start, for each loss, and for the end.
 
     Args:
         console: where to draw; stderr by default.
@@ -46,7 +46,7 @@ class Progress:
     done: 0 rounds in 0.50 s
     """
 
-    __slots__ = ("_clock", "_console", "_live", "_lock", "_plain", "_story")
+    __slots__ = ("_clock", "_console", "_live", "_lock", "_plain", "_state")
 
     def __init__(
         self, console: Console | None = None, *, plain: bool = False, clock: Callable[[], float] = time.time
@@ -54,16 +54,16 @@ class Progress:
         self._console = console or Console(stderr=True)
         self._plain = plain and not self._console.is_terminal
         self._clock = clock
-        self._story = Story()
+        self._state = RunState()
         self._lock = threading.Lock()  # engines may report from several threads
         self._live: Live | None = None
 
     def __call__(self, event: str, facts: Mapping[str, Any]) -> None:
-        """Hear of an event."""
+        """Show an event."""
         with self._lock:
-            self._story = after(self._story, {"t": self._clock(), **facts, "event": event})
+            self._state = apply_event(self._state, {"t": self._clock(), **facts, "event": event})
         if self._plain:
-            for line in lines(self._story, event, facts):
+            for line in lines(self._state, event, facts):
                 self._console.print(line, markup=False, highlight=False, soft_wrap=True)
         elif self._console.is_terminal:
             self._draw(event)
@@ -72,7 +72,7 @@ class Progress:
         if self._live is None and event == "start":
             self._live = Live(
                 console=self._console,
-                get_renderable=lambda: view(self._story, self._clock(), self._console.height - 6),
+                get_renderable=lambda: view(self._state, self._clock(), self._console.height - 6),
                 refresh_per_second=8,
                 redirect_stdout=False,
             )
@@ -81,7 +81,7 @@ class Progress:
             self.close()
 
     def close(self) -> None:
-        """Draw for the last time and give the terminal back."""
+        """Draw for the last time and stop using the terminal."""
         live, self._live = self._live, None
         if live is not None:
             live.stop()
@@ -95,185 +95,180 @@ class Progress:
         self.close()
 
 
-def lines(story: Story, event: str, facts: Mapping[str, Any]) -> list[str]:
-    """What a view without a terminal has to say of an event."""
+def lines(state: RunState, event: str, facts: Mapping[str, Any]) -> list[str]:
+    """The lines for an event where there is no terminal."""
     match event:
         case "start":
-            rows = "" if story.rows is None else f", {words.many(story.rows, 'row')}"
-            return [f"{words.many(len(story.nodes), 'node')}{rows}, on {facts.get('engine', '?')}"]
+            rows = "" if state.rows is None else f", {words.many(state.rows, 'row')}"
+            return [f"{words.many(len(state.nodes), 'node')}{rows}, on {facts.get('engine', '?')}"]
         case "worker":
-            return [mishaps(story)[-1].text if "name" in facts else _lost(facts)]
-        case "epoch" if len(story.groups) > 1:
+            return [rank_changes(state)[-1].text if "name" in facts else _lost(facts)]
+        case "epoch" if len(state.groups) > 1:
             on = f"on with {words.many(facts['ranks'], 'rank')}"
-            return [mishaps(story)[-1].text if story.groups[-1]["cause"] else on]
+            return [rank_changes(state)[-1].text if state.groups[-1]["cause"] else on]
         case "advice" | "note":
             return [str(facts["text"])]
         case "round":
             return [f"round {facts['round']}: {node} failed: {why}" for node, why in facts["failed"].items()]
         case "fold" if facts["fold"] and facts["last"]:
-            left = f", {_left(story, story.now)}" if _left(story, story.now) else ""
+            left = f", {_left(state, state.now)}" if _left(state, state.now) else ""
             return [f"fold {facts['fold']} of {facts['folds']} done{left}"]
         case "end":
-            return [_ended(story)]
+            return [_ended(state)]
     return []
 
 
-def view(story: Story, now: float, height: int = 20) -> RenderableType:
-    """A story as a picture for the terminal.
+def view(state: RunState, now: float, height: int = 20) -> RenderableType:
+    """The state of a run, drawn for the terminal.
 
     Args:
-        story: what has happened.
+        state: of the run.
         now: seconds since 1970.
-        height: lines that the nodes may take; the others are counted.
+        height: lines for the nodes; of nodes beyond it only the number is shown.
     """
-    lost = [_lost(facts) for facts in story.lost if "name" not in facts]
-    lost += [mishap.text for mishap in mishaps(story)]
-    told = [Text(text, style="yellow") for text in lost[-2:]]
-    told += [Text(text, style="yellow") for text in story.get("note").get("texts", ())]
-    told += [Text(str(story.get("advice")["text"]), style="cyan")] if story.get("advice") else []
-    folds = story.get("fold")
+    lost = [_lost(facts) for facts in state.lost if "name" not in facts]
+    lost += [change.text for change in rank_changes(state)]
+    messages = [Text(text, style="yellow") for text in lost[-2:]]
+    messages += [Text(text, style="yellow") for text in state.get("note").get("texts", ())]
+    messages += [Text(str(state.get("advice")["text"]), style="cyan")] if state.get("advice") else []
+    folds = state.get("fold")
     if folds:
         above = [_bar(f"fold {_fold(folds)}", folds["done"], folds["total"])]
-    elif story.stepwise:
-        done, total = story.steps.done, story.steps.total
+    elif state.stepwise:
+        done, total = state.steps.done, state.steps.total
         above = [_bar(f"step {words.count(done)} of {words.count(total)}", done, total)]
     else:
-        above = _nodes(story, height) if _placed(story) else []
-    return Group(*above, *told, _status(story, now))
+        show_nodes = state.rounds or not state.get("start").get("samples")  # samples are read in rounds only
+        above = _nodes(state, height) if show_nodes else []
+    return Group(*above, *messages, _status(state, now))
 
 
-def _placed(story: Story) -> bool:
-    """Whether there is something to say of nodes. Samples have no schema to agree on first."""
-    return bool(story.rounds) or not story.get("start").get("samples")
-
-
-def _bar(said: str, done: float, total: float) -> RenderableType:
-    """The work that is done, of all."""
+def _bar(label: str, done: float, total: float) -> RenderableType:
     table = Table.grid(padding=(0, 2))
     bar = ProgressBar(total=total, completed=done, width=BAR, complete_style="cyan")
-    table.add_row(Text(said), bar)
+    table.add_row(Text(label), bar)
     return table
 
 
 def _fold(folds: Mapping[str, Any]) -> str:
-    """The fold that is worked on, or the last one."""
+    """The present fold, or the last one."""
     return f"{min(folds['fold'] + 1, folds['folds'])} of {folds['folds']}"
 
 
-def _nodes(story: Story, height: int) -> list[RenderableType]:
-    """A line for each node: its rows, its time, how it is."""
-    working = not story.get("end")
-    nodes = sorted(story.nodes.values(), key=lambda n: _standing(story, n, working)[1] == "red", reverse=True)
+def _nodes(state: RunState, height: int) -> list[RenderableType]:
+    """A line for each node: its rows, its time, its status; failed nodes are always shown."""
+    working = not state.get("end")
+    nodes = sorted(state.nodes.values(), key=lambda n: _node_status(state, n, working)[1] != "red")
     shown = {n.name for n in (nodes if len(nodes) <= height else nodes[: max(1, height - 1)])}
     table = Table.grid(padding=(0, 2))
     for justify in ("left", "left", "right", "right", "left"):
         table.add_column(justify=justify, no_wrap=True)
     most = max((n.rows or 0 for n in nodes), default=0) or 1
-    for node in story.nodes.values():
+    for node in state.nodes.values():
         if node.name in shown:
-            table.add_row(*_cells(story, node, most, working))
+            table.add_row(*_cells(state, node, most, working))
     more = len(nodes) - len(shown)
     rest = [Text(f"and {words.many(more, 'node')} more", style="dim")] if more else []
     return [table, *rest]
 
 
-def _cells(story: Story, node: NodeStory, most: int, working: bool) -> list[RenderableType]:
-    said, style = _standing(story, node, working)
+def _cells(state: RunState, node: NodeState, most: int, working: bool) -> list[RenderableType]:
+    status, style = _node_status(state, node, working)
     rows = node.rows or 0
     read = min(node.read, rows) if working else rows
-    full = max(1, round(24 * rows / most))  # as long as the rows are many
-    bar = ProgressBar(total=rows or 1, completed=read, width=full, complete_style="cyan")
-    counted = "" if node.rows is None else words.many(rows, "row")
+    width = max(1, round(24 * rows / most))  # proportional to the rows
+    bar = ProgressBar(total=rows or 1, completed=read, width=width, complete_style="cyan")
+    count = "" if node.rows is None else words.many(rows, "row")
     if working and node.read:
-        counted = f"{words.count(node.read)} / {words.many(rows, 'row')}"
-    spent = story.seconds(node.name)
+        count = f"{words.count(node.read)} / {words.many(rows, 'row')}"
+    spent = state.seconds(node.name)
     took = words.duration(sum(spent)) if spent else ""
     return [
         Text(words.short(node.name, 28)),
         bar,
-        Text(counted),
+        Text(count),
         Text(took, style="dim"),
-        Text(said, style=style),
+        Text(status, style=style),
     ]
 
 
-def _standing(story: Story, node: NodeStory, working: bool) -> tuple[str, str]:
-    last = story.rounds[-1] if story.rounds else {}
+def _node_status(state: RunState, node: NodeState, working: bool) -> tuple[str, str]:
+    last = state.rounds[-1] if state.rounds else {}
     if node.name in last.get("failed", {}):
         return f"failed in round {last['round']}", "red"
     if node.replaced:
         return "worker replaced", "yellow"
     if not working:
-        return ("", "") if story.get("end").get("ok") else ("stopped", "dim")
+        return ("", "") if state.get("end").get("ok") else ("stopped", "dim")
     if node.name in last.get("late", ()):
         return f"late in round {last['round']}", "yellow"
     if node.rows and node.read >= node.rows:
         return "done", "dim"
-    return ("working", "dim") if node.read or story.get("schema") or story.rounds else ("", "")
+    return ("working", "dim") if node.read or state.get("schema") or state.rounds else ("", "")
 
 
-def _status(story: Story, now: float) -> Text:
-    if story.get("end"):
-        ok = bool(story.get("end").get("ok"))
-        return Text(_ended(story), style="bold green" if ok else "bold red")
-    spent = words.duration(now - story.began)
-    if story.get("fold"):
-        folds = story.get("fold")
+def _status(state: RunState, now: float) -> Text:
+    if state.get("end"):
+        ok = bool(state.get("end").get("ok"))
+        return Text(_ended(state), style="bold green" if ok else "bold red")
+    spent = words.duration(now - state.began)
+    if state.get("fold"):
+        folds = state.get("fold")
         trained = f"{words.count(folds['models'])} of {words.many(folds['of'], 'model')} trained"
         parts = [trained, spent]
-    elif story.stepwise:
-        ranks = [words.many(story.steps.ranks, "rank")] if story.groups else []
-        parts = [*_metrics(story), *ranks, spent]
-    elif story.rounds:
-        total = story.get("start").get("rounds")
+    elif state.stepwise:
+        ranks = [words.many(state.steps.ranks, "rank")] if state.groups else []
+        parts = [*_metrics(state), *ranks, spent]
+    elif state.rounds:
+        total = state.get("start").get("rounds")
         of = f" of {words.count(total)}" if total else ""
-        parts = [f"round {words.count(story.rounds[-1]['round'] + 1)}{of}", *_metrics(story), spent]
-    elif story.get("start").get("samples"):
+        parts = [f"round {words.count(state.rounds[-1]['round'] + 1)}{of}", *_metrics(state), spent]
+    elif state.get("start").get("samples"):
         parts = ["starting", spent]
-    elif story.get("schema"):
+    elif state.get("schema"):
         parts = ["round 0", spent]
     else:
         return Text(f"agreeing on a schema, {spent}", style="bold")
-    left = _left(story, now)
+    left = _left(state, now)
     return Text(" · ".join([*parts, left] if left else parts), style="bold")
 
 
-def _metrics(story: Story, rate: float | None = None) -> list[str]:
-    """The last that was told; of samples per second how many there are now, or `rate`."""
-    steps = story.steps
-    last = steps.last.metrics if steps.last else story.rounds[-1].get("metrics", {}) if story.rounds else {}
-    said = [
+def _metrics(state: RunState, rate: float | None = None) -> list[str]:
+    """The last reported metrics; of samples per second the present number, or `rate`."""
+    steps = state.steps
+    last = steps.last.metrics if steps.last else state.rounds[-1].get("metrics", {}) if state.rounds else {}
+    texts = [
         f"{name} {words.number(value)}" for name, value in last.items() if value is not None and name != RATE
     ]
     rate = rate or steps.rate
-    return said if rate is None else [*said, words.rate(rate)]
+    return texts if rate is None else [*texts, words.rate(rate)]
 
 
-def _left(story: Story, now: float) -> str:
-    """A guess of the end, where the number of steps or rounds is known, else of the end of this round."""
-    seconds = _whole(story, now)
+def _left(state: RunState, now: float) -> str:
+    """The estimated time left; where the number of steps or rounds is not known, that of this round."""
+    seconds = _seconds_left(state, now)
     if seconds is not None:
         return f"about {words.roughly(seconds)} left" if seconds > 0 else ""
-    total, spent = story.rows, now - story.turn
-    read = sum(node.read for node in story.nodes.values())
-    if not total or not read or spent < PATIENCE or story.get("start").get("samples"):
-        return ""  # nobody knows how many rounds a solver needs
+    total, spent = state.rows, now - state.turn
+    read = sum(node.read for node in state.nodes.values())
+    if not total or not read or spent < ESTIMATE_AFTER or state.get("start").get("samples"):
+        return ""
     return f"this round ends in about {words.roughly(spent * (total - read) / read)}"
 
 
-def _whole(story: Story, now: float) -> float | None:
-    """Seconds until the last step, fold, or the last of a known number of rounds."""
-    total, folds = story.get("start").get("rounds"), story.get("fold")
+def _seconds_left(state: RunState, now: float) -> float | None:
+    """Seconds until the last step, fold or round; None where their number is not known."""
+    total, folds = state.get("start").get("rounds"), state.get("fold")
     if folds:
-        spent, done = story.now - story.turn, folds["done"]
-        return float(spent / done * (folds["total"] - done) - (now - story.now)) if done else None
-    if story.stepwise:
-        return story.steps.left
-    if not total or not story.rounds:
+        spent, done = state.now - state.turn, folds["done"]
+        return float(spent / done * (folds["total"] - done) - (now - state.now)) if done else None
+    if state.stepwise:
+        return state.steps.left
+    if not total or not state.rounds:
         return None
-    each = [facts["seconds"] for facts in story.rounds[-RECENT:]]
-    ahead = total - story.rounds[-1]["round"] - 1
-    return float(ahead * sum(each) / len(each) - (now - story.turn))
+    each = [facts["seconds"] for facts in state.rounds[-RECENT_ROUNDS:]]
+    ahead = total - state.rounds[-1]["round"] - 1
+    return float(ahead * sum(each) / len(each) - (now - state.turn))
 
 
 def _lost(facts: Mapping[str, Any]) -> str:
@@ -281,9 +276,9 @@ def _lost(facts: Mapping[str, Any]) -> str:
     return f"worker {facts.get('worker', '?')} ({nodes}) was lost and replaced: {facts.get('cause', '?')}"
 
 
-def _ended(story: Story) -> str:
-    end = story.get("end")
+def _ended(state: RunState) -> str:
+    end = state.get("end")
     if not end.get("ok"):
         return f"stopped after {words.duration(end.get('seconds', 0.0))}: {end.get('error')}"
-    metrics = "".join(f", {said}" for said in _metrics(story, story.steps.mean_rate))
-    return f"done: {words.many(*story.counted)} in {words.duration(end['seconds'])}{metrics}"
+    metrics = "".join(f", {text}" for text in _metrics(state, state.steps.mean_rate))
+    return f"done: {words.many(*state.counted)} in {words.duration(end['seconds'])}{metrics}"

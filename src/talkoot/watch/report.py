@@ -9,39 +9,39 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from talkoot.watch import words
-from talkoot.watch.charts import Mark, Stream, curve, flow, flow_on_phone
+from talkoot.watch.charts import Mark, NodeBand, curve, flow, flow_on_phone
 from talkoot.watch.events import Event, plain, read, unwritable
 from talkoot.watch.findings import advice_of, agreement, comparison_of, notes_of, sameness, transfer_of
 from talkoot.watch.markup import Safe, join, tag
-from talkoot.watch.mishaps import mishaps
 from talkoot.watch.page import page, section
+from talkoot.watch.rank_changes import rank_changes
+from talkoot.watch.state import Facts, RunState, replay
 from talkoot.watch.steps import RATE
-from talkoot.watch.story import Facts, Story, tell
 
 
-class Told(Protocol):
-    """What can say what it found: a comparison, a data contract, a verification."""
+class HasFacts(Protocol):
+    """A comparison, a data contract or a verification."""
 
     def facts(self) -> Mapping[str, Any]:
-        """Its findings as plain values."""
+        """Its results as plain values."""
 
 
 def report(
     log: str | Path | Iterable[Event],
     path: str | Path,
     *,
-    comparison: Told | None = None,
-    contract: Told | None = None,
-    verification: Told | None = None,
+    comparison: HasFacts | None = None,
+    contract: HasFacts | None = None,
+    verification: HasFacts | None = None,
 ) -> Path:
     """Write the report of a run.
 
     Args:
         log: an event log's file, the folder of a run, or events.
-        path: where to write the HTML file; its folders are made.
-        comparison: what `compare` returned, if the log does not tell of it.
-        contract: what `check` returned, likewise.
-        verification: what `verify` returned, likewise.
+        path: where to write the HTML file; folders are made.
+        comparison: the result of `compare`, if it is not in the log.
+        contract: the result of `check`, likewise.
+        verification: the result of `verify`, likewise.
 
     Returns:
         The path written to.
@@ -55,10 +55,10 @@ def report(
     >>> "<h1>One model from 1 node</h1>" in path.read_text()
     True
     """
-    story = tell(read(log) if isinstance(log, str | Path) else log)
-    found = {"compare": comparison, "check": contract, "verify": verification}
-    given = {name: plain(told.facts()) for name, told in found.items() if told is not None}
-    path, page = Path(path), render(replace(story, facts={**story.facts, **given}))
+    state = replay(read(log) if isinstance(log, str | Path) else log)
+    results = {"compare": comparison, "check": contract, "verify": verification}
+    added = {name: plain(result.facts()) for name, result in results.items() if result is not None}
+    path, page = Path(path), render(replace(state, facts={**state.facts, **added}))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(page, encoding="utf-8")
@@ -67,44 +67,44 @@ def report(
     return path
 
 
-def render(story: Story) -> str:
-    """A story as an HTML document; sections of which nothing is known are left out."""
-    title = _title(story)
+def render(state: RunState) -> str:
+    """The report as an HTML document, without the sections that have no data."""
+    title = _title(state)
     parts = [
-        _head(story, title),
-        _nodes(story) if story.nodes else None,
-        _steps(story) if story.steps.reports else None,
-        _rounds(story) if story.rounds else None,
-        _found(story, "note", notes_of),
-        _found(story, "advice", advice_of),
-        _found(story, "compare", comparison_of),
-        _found(story, "transfer", transfer_of),
-        _found(story, "verify", sameness),
-        _found(story, "check", agreement),
-        _plan(story) if story.get("start") else None,
-        _versions(story),
+        _head(state, title),
+        _nodes(state) if state.nodes else None,
+        _steps(state) if state.steps.reports else None,
+        _rounds(state) if state.rounds else None,
+        _section_of(state, "note", notes_of),
+        _section_of(state, "advice", advice_of),
+        _section_of(state, "compare", comparison_of),
+        _section_of(state, "transfer", transfer_of),
+        _section_of(state, "verify", sameness),
+        _section_of(state, "check", agreement),
+        _plan(state) if state.get("start") else None,
+        _versions(state),
     ]
     return page(title, *parts)
 
 
-def _title(story: Story) -> str:
-    if story.get("compare") and not story.get("start"):
-        return f"Alone or together: {words.many(len(story.get('compare')['nodes']), 'node')}"
-    nodes = words.many(len(story.nodes), "node")
-    if story.get("end") and not story.get("end").get("ok"):
+def _title(state: RunState) -> str:
+    if state.get("compare") and not state.get("start"):
+        return f"Alone or together: {words.many(len(state.get('compare')['nodes']), 'node')}"
+    nodes = words.many(len(state.nodes), "node")
+    if state.get("end") and not state.get("end").get("ok"):
         return f"A run of {nodes} that did not finish"
     return f"One model from {nodes}"
 
 
-def _found(story: Story, event: str, draw: Any) -> Safe | None:
-    facts = story.get(event)
+def _section_of(state: RunState, event: str, draw: Any) -> Safe | None:
+    facts = state.get(event)
     return draw(facts) if facts else None
 
 
-def _head(story: Story, title: str) -> Safe:
-    when = story.began or story.now
+def _head(state: RunState, title: str) -> Safe:
+    when = state.began or state.now
     began = datetime.fromtimestamp(when).astimezone() if when else None
-    end, error, ran = story.get("end"), story.get("end").get("error"), bool(story.get("start"))
+    end, error, ran = state.get("end"), state.get("end").get("error"), bool(state.get("start"))
     over = tag(
         "div",
         tag("span", "Talkoot: a run"),
@@ -118,64 +118,64 @@ def _head(story: Story, title: str) -> Safe:
         )
     elif ran and not end:
         stop = tag("div", tag("p", "The log has no end: the run goes on, or was killed."), class_="stop")
-    return join(over, tag("h1", title), tag("p", _lead(story), class_="lead") if ran else None, stop)
+    return join(over, tag("h1", title), tag("p", _lead(state), class_="lead") if ran else None, stop)
 
 
-def _lead(story: Story) -> str:
-    schema, seconds = story.get("schema"), story.get("end").get("seconds")
-    what = "" if story.rows is None else f"{words.many(story.rows, 'row')}, "
+def _lead(state: RunState) -> str:
+    schema, seconds = state.get("schema"), state.get("end").get("seconds")
+    what = "" if state.rows is None else f"{words.many(state.rows, 'row')}, "
     if schema.get("features"):
         width = words.many(schema["features"], "feature")
         classes = f" and {words.count(len(schema['classes']))} classes" if schema.get("classes") else ""
         what = f"{what.removesuffix(', ')} with {width}{classes}; "
     took = "" if seconds is None else f" in {words.duration(seconds)}"
-    return f"{what}{words.many(*story.counted)}{took}."
+    return f"{what}{words.many(*state.counted)}{took}."
 
 
-def _nodes(story: Story) -> Safe:
-    streams = [
-        Stream(
+def _nodes(state: RunState) -> Safe:
+    bands = [
+        NodeBand(
             name=node.name,
             rows=node.rows,
-            seconds=sum(story.seconds(node.name)) if story.seconds(node.name) else None,
-            trouble=_trouble(story, node.name),
+            seconds=sum(state.seconds(node.name)) if state.seconds(node.name) else None,
+            trouble=_trouble(state, node.name),
         )
-        for node in story.nodes.values()
+        for node in state.nodes.values()
     ]
-    lines = [words.many(story.rows, "row")] if story.rows is not None else []
-    lines.append(words.many(*story.counted))
+    lines = [words.many(state.rows, "row")] if state.rows is not None else []
+    lines.append(words.many(*state.counted))
     drawn = join(
-        tag("div", flow(streams, "one model", lines).draw(), class_="draw wide"),
-        tag("div", flow_on_phone(streams, "one model", lines).draw(), class_="draw narrow"),
+        tag("div", flow(bands, "one model", lines).draw(), class_="draw wide"),
+        tag("div", flow_on_phone(bands, "one model", lines).draw(), class_="draw narrow"),
     )
-    lost = [tag("li", _lost(facts)) for facts in story.lost if "name" not in facts]
-    ranks = [tag("li", words.sentence(mishap.text)) for mishap in mishaps(story)]
+    lost = [tag("li", _lost(facts)) for facts in state.lost if "name" not in facts]
+    ranks = [tag("li", words.sentence(change.text)) for change in rank_changes(state)]
     failed = [
         tag("li", f"{node} did not arrive in round {index}: {cause}")
-        for node in story.nodes
-        for index, cause in story.failed(node).items()
+        for node in state.nodes
+        for index, cause in state.failed(node).items()
     ]
-    told = "Rows stay at their node. What a node sends in a round is merged with what the others send."
-    if story.stepwise:
-        told = "Each node has its part of the samples of every step. The gradients of all are averaged."
+    how = "Rows stay at their node. What a node sends in a round is merged with what the others send."
+    if state.stepwise:
+        how = "Each node has its part of the samples of every step. The gradients of all are averaged."
     trouble = tag("ul", *lost, *ranks, *failed) if lost or ranks or failed else None
-    return section("The nodes", tag("p", told, _place(story)), drawn, trouble)
+    return section("The nodes", tag("p", how, _place(state)), drawn, trouble)
 
 
-def _place(story: Story) -> Safe | None:
-    start = story.get("start")
+def _place(state: RunState) -> Safe | None:
+    start = state.get("start")
     if "engine" not in start:
         return None
     return join(" They were on ", tag("code", start["engine"]), f": {start.get('reason') or 'as asked'}.")
 
 
-def _trouble(story: Story, node: str) -> str:
-    failed = story.failed(node)
+def _trouble(state: RunState, node: str) -> str:
+    failed = state.failed(node)
     if failed:
         return f"did not arrive in {words.many(len(failed), 'round')}"
-    if late := story.late(node):
+    if late := state.late(node):
         return f"was late in {words.many(late, 'round')}"
-    return "its worker was lost and replaced" if story.nodes[node].replaced else ""
+    return "its worker was lost and replaced" if state.nodes[node].replaced else ""
 
 
 def _lost(facts: Facts) -> str:
@@ -183,55 +183,52 @@ def _lost(facts: Facts) -> str:
     return f"Worker {facts.get('worker', '?')}, which hosted {nodes}, was replaced: {facts.get('cause', '?')}"
 
 
-def _steps(story: Story) -> Safe:
-    steps, mean = story.steps, story.steps.mean_rate
+def _steps(state: RunState) -> Safe:
+    steps, mean = state.steps, state.steps.mean_rate
     metrics = dict.fromkeys(name for report in steps.reports for name in report.metrics)
-    by_step = [Mark(at=m.step, text=m.text, bad=m.bad) for m in mishaps(story)]
-    by_time = [Mark(at=m.at - story.began, text=m.text, bad=m.bad) for m in mishaps(story)]
+    by_step = [Mark(at=m.step, text=m.text, bad=m.bad) for m in rank_changes(state)]
+    by_time = [Mark(at=m.at - state.began, text=m.text, bad=m.bad) for m in rank_changes(state)]
     curves = [
         curve(name, series, say="step {:,.0f}".format, scale="linear", marks=by_step).draw()
         for name in metrics
         if name != RATE and len(series := steps.series(name)) > 1
     ]
     rates = {
-        report.at - story.began: report.metrics[RATE] for report in steps.reports if RATE in report.metrics
+        report.at - state.began: report.metrics[RATE] for report in steps.reports if RATE in report.metrics
     }
     if len(rates) > 1:
         drawn = curve("samples/s", rates, say=words.duration, scale="from zero", marks=by_time)
         curves.append(drawn.draw())
-    said = [f"{words.many(steps.done, 'step')} of {words.count(steps.total)}"]
-    said += [f"by {words.many(steps.ranks, 'rank')} at the end"] if story.groups else []
-    said += [words.rate(mean)] if mean is not None else []
+    lead = [f"{words.many(steps.done, 'step')} of {words.count(steps.total)}"]
+    lead += [f"by {words.many(steps.ranks, 'rank')} at the end"] if state.groups else []
+    lead += [words.rate(mean)] if mean is not None else []
     key = "Dashed lines: where ranks were lost, or others came." if by_step else None
     return section(
         "The steps",
-        tag("p", f"{', '.join(said)}."),
+        tag("p", f"{', '.join(lead)}."),
         tag("div", *curves, class_="pair") if curves else None,
         tag("p", key, class_="note") if key else None,
     )
 
 
-def _rounds(story: Story) -> Safe:
-    curves = [curve(name, series).draw() for name, series in story.metrics.items() if len(series) > 1]
-    spent = [facts["seconds"] for facts in story.rounds if "seconds" in facts]
-    dropped = sum(not facts.get("committed", True) for facts in story.rounds)
-    said = [f"{words.many(len(story.rounds), 'round')}"]
-    if spent:
-        said.append(f", {words.duration(sorted(spent)[len(spent) // 2])} each (median)")
-    said.append(f"; {words.many(dropped, 'round')} missed the quorum and did not count." if dropped else ".")
-    if len(story.rounds) == 1:
-        said = ["One round of sums decides the answer."]
-    return section(
-        "The rounds", tag("p", "".join(said)), tag("div", *curves, class_="pair") if curves else None
-    )
+def _rounds(state: RunState) -> Safe:
+    curves = [curve(name, series).draw() for name, series in state.metrics.items() if len(series) > 1]
+    spent = [facts["seconds"] for facts in state.rounds if "seconds" in facts]
+    dropped = sum(not facts.get("committed", True) for facts in state.rounds)
+    lead = words.many(len(state.rounds), "round")
+    lead += f", {words.duration(sorted(spent)[len(spent) // 2])} each (median)" if spent else ""
+    lead += f"; {words.many(dropped, 'round')} missed the quorum and did not count." if dropped else "."
+    if len(state.rounds) == 1:
+        lead = "One round of sums decides the answer."
+    return section("The rounds", tag("p", lead), tag("div", *curves, class_="pair") if curves else None)
 
 
-def _plan(story: Story) -> Safe:
-    start, digest = story.get("start"), story.get("start").get("digest")
+def _plan(state: RunState) -> Safe:
+    start, digest = state.get("start"), state.get("start").get("digest")
     lead = tag("p", "All that the run did, before any data moved. Its digest is ", tag("code", digest), ".")
     return section("The plan", lead if digest else None, tag("pre", start.get("plan", "")))
 
 
-def _versions(story: Story) -> Safe | None:
-    told = [f"{name} {version}" for name, version in story.get("log").get("versions", {}).items()]
-    return tag("footer", " · ".join(told)) if told else None
+def _versions(state: RunState) -> Safe | None:
+    versions = [f"{name} {version}" for name, version in state.get("log").get("versions", {}).items()]
+    return tag("footer", " · ".join(versions)) if versions else None

@@ -1,4 +1,4 @@
-"""Pictures of scores: alone, together and pooled with their intervals, and who predicts for whom."""
+"""Pictures of scores: of each variant with its interval, and of each node's model on the others' rows."""
 
 from __future__ import annotations
 
@@ -9,70 +9,72 @@ from talkoot.watch.charts import WIDTH
 from talkoot.watch.markup import Safe, join, tag
 
 Interval = Sequence[float | None]  # (score, low, high); None where it is unknown
-Ways = Mapping[str, Interval]
-WAYS = ("alone", "together", "pooled", "left out")
-MOST = 24  # nodes that are drawn; those whose scores differ least are left out first
-LEFT = 170.0  # where pictures begin, beside the names
-STEP = 17.0  # from one way to the next
+Scores = Mapping[str, Interval]  # variant -> interval
+VARIANTS = ("alone", "together", "pooled", "left out")
+MAX_NODES = 24  # that are drawn; those whose scores differ least are left out first
+LEFT = 170.0  # width of the names
+STEP = 17.0  # from one line to the next
 
 
-def dots(scores: Mapping[str, Ways], metric: str) -> svg.Picture:
-    """For each node a line for each way of learning: its score, its interval, and both in figures.
+def dots(scores: Mapping[str, Scores], metric: str) -> svg.Picture:
+    """For each node a line for each variant: its score, its interval, and both as numbers.
 
     Args:
-        scores: node -> way -> (score, low, high); nodes without a way lack its line.
-        metric: what the scores are, such as "accuracy".
+        scores: node -> variant -> (score, low, high); variants may be missing.
+        metric: the scores' name, such as "accuracy".
     """
-    scores, folded = _telling(scores)
-    ends = [v for ways in scores.values() for known in ways.values() for v in known if v is not None]
-    low, high = min(ends, default=0.0), max(ends, default=1.0)  # where no score could be computed
+    scores, left_out = _most_different(scores)
+    ends = [v for variants in scores.values() for known in variants.values() for v in known if v is not None]
+    low, high = min(ends, default=0.0), max(ends, default=1.0)  # the defaults: no score could be computed
     pad = 0.04 * ((high - low) or 1.0)
     x = svg.linear(low - pad, high + pad, LEFT, 580)
-    shares, top = _shares(metric), 34.0
+    percent, top = _is_share(metric), 34.0
     rows, y = [], top
-    for name, ways in scores.items():
-        rows.append(_node(name, ways, y, x, shares))
-        y += STEP * len(ways) + 14
-    more = f"and {words.many(folded, 'node')} whose scores differ less"
+    for name, variants in scores.items():
+        rows.append(_node(name, variants, y, x, percent))
+        y += STEP * len(variants) + 14
+    more = f"and {words.many(left_out, 'node')} whose scores differ less"
     return svg.picture(
         WIDTH,
         y + 34,
         f"{metric} of each node by how the model was learned",
         svg.text(LEFT, 10, metric, class_="head"),
         svg.text(WIDTH, 10, "95 % interval", class_="head", anchor="end"),
-        _axis(low, high, x, top - 6, y + 4, shares),
+        _axis(low, high, x, top - 6, y + 4, percent),
         *rows,
-        svg.text(0, y + 22, more, class_="muted") if folded else None,
+        svg.text(0, y + 22, more, class_="muted") if left_out else None,
     )
 
 
-def _telling(scores: Mapping[str, Ways]) -> tuple[Mapping[str, Ways], int]:
+def _most_different(scores: Mapping[str, Scores]) -> tuple[Mapping[str, Scores], int]:
     """The nodes to draw, in their order, and how many are left out."""
 
     def spread(node: str) -> float:
         values = [known[0] for known in scores[node].values() if known[0] is not None]
         return max(values) - min(values) if values else 0.0
 
-    kept = set(sorted(scores, key=spread, reverse=True)[:MOST])
-    shown = {node: ways for node, ways in scores.items() if node in kept and ways}
+    first = set(sorted(scores, key=spread, reverse=True)[:MAX_NODES])
+    shown = {node: variants for node, variants in scores.items() if node in first and variants}
     return shown, len(scores) - len(shown)
 
 
-def _node(name: str, ways: Ways, top: float, x: svg.Scale, shares: bool) -> Safe:
-    middle = top + STEP * len(ways) / 2
+def _node(name: str, variants: Scores, top: float, x: svg.Scale, percent: bool) -> Safe:
+    middle = top + STEP * len(variants) / 2
     parts = [svg.text(0, middle, tag("title", name), words.short(name, 22), class_="name")]
-    for i, way in enumerate(way for way in WAYS if way in ways):
-        score, low, high = ways[way]
-        y, kind = top + STEP * (i + 0.5), way.replace(" ", "-")
+    for i, variant in enumerate(variant for variant in VARIANTS if variant in variants):
+        score, low, high = variants[variant]
+        y, kind = top + STEP * (i + 0.5), variant.replace(" ", "-")
         if score is None:
             continue
         if low is not None and high is not None:
             parts.append(svg.line(x(low), y, x(high), y, f"range {kind}"))
-            parts.append(svg.text(WIDTH, y, _between(low, high, shares), class_="figure muted", anchor="end"))
+            parts.append(
+                svg.text(WIDTH, y, _between(low, high, percent), class_="figure muted", anchor="end")
+            )
         parts += [
             svg.dot(x(score), y, 4.2, f"mark {kind}"),
-            svg.text(612, y, way, class_=f"say {kind}"),
-            svg.text(740, y, said(score, shares), class_="figure", anchor="end"),
+            svg.text(612, y, variant, class_=f"say {kind}"),
+            svg.text(740, y, score_text(score, percent), class_="figure", anchor="end"),
         ]
     return join(*parts)
 
@@ -85,14 +87,14 @@ def matrix(
     full: float | None = None,
     strong: str = "",
 ) -> svg.Picture:
-    """Numbers by row and column, the greater the darker.
+    """Numbers by row and column; greater numbers have darker cells.
 
     Args:
-        cells: row -> column -> number; those that are missing stay empty.
-        heads: what the rows are, and what the numbers are and the columns.
-        write: a number as text.
-        full: from which number on a cell is as dark as can be; the greatest by default.
-        strong: a row to set apart.
+        cells: row -> column -> number; missing cells stay empty.
+        heads: of the rows' names, and of the numbers.
+        write: formats a number.
+        full: the number from which on cells have the darkest shade; the greatest by default.
+        strong: a row to emphasize.
     """
     places = list(dict.fromkeys(place for row in cells.values() for place in row))
     top, step, wide = 46.0, 34.0, min(142.0, (WIDTH - LEFT) / len(places))
@@ -101,11 +103,9 @@ def matrix(
     shade = svg.linear(min(0.0, *values) if full else min(values), high, 0.04, 0.5)
     rows = []
     for i, (name, row) in enumerate(cells.items()):
-        apart = name == strong
-        y = top + step * i + (10 if apart else 0)
-        rows.append(
-            svg.text(0, y + 15.5, words.short(name, 22), class_="strong together" if apart else "name")
-        )
+        style = "strong together" if name == strong else "name"
+        y = top + step * i + (10 if name == strong else 0)
+        rows.append(svg.text(0, y + 15.5, words.short(name, 22), class_=style))
         rows += [
             _cell(LEFT + wide * j, y, wide - 3, write(row[place]), shade(min(row[place], high)))
             for j, place in enumerate(places)
@@ -134,42 +134,42 @@ def _cell(x: float, y: float, width: float, text: str, shade: float) -> Safe:
 
 
 def transfer(scores: Mapping[str, Mapping[str, float]], metric: str) -> svg.Picture:
-    """Who predicts for whom: a row for each model, a column for the rows that it was tested on.
+    """A row for each model, a column for each node's rows that it was tested on.
 
     Args:
-        scores: learned from -> tested on -> score; the row "together" is set apart.
-        metric: what the scores are.
+        scores: trained on -> tested on -> score; the row "together" is emphasized.
+        metric: the scores' name.
     """
-    shares = _shares(metric)
+    percent = _is_share(metric)
     heads = ("learned from", f"{metric} on unseen rows of")
-    return matrix(scores, heads, lambda score: said(score, shares), strong="together")
+    return matrix(scores, heads, lambda score: score_text(score, percent), strong="together")
 
 
-def said(score: float, shares: bool) -> str:
+def score_text(score: float, percent: bool) -> str:
     """A score as text: a share as percent.
 
-    >>> said(0.7382, True), said(-1.25, False)
+    >>> score_text(0.7382, True), score_text(-1.25, False)
     ('73.8 %', '-1.250')
     """
-    return f"{100 * score:.1f} %" if shares else f"{score:.3f}"
+    return f"{100 * score:.1f} %" if percent else f"{score:.3f}"
 
 
-def _between(low: float, high: float, shares: bool) -> str:
-    return f"{100 * low:.1f} to {100 * high:.1f} %" if shares else f"{low:.3f} to {high:.3f}"
+def _between(low: float, high: float, percent: bool) -> str:
+    return f"{100 * low:.1f} to {100 * high:.1f} %" if percent else f"{low:.3f} to {high:.3f}"
 
 
-def _axis(low: float, high: float, x: svg.Scale, top: float, end: float, shares: bool) -> Safe:
+def _axis(low: float, high: float, x: svg.Scale, top: float, end: float, percent: bool) -> Safe:
     """Lines at round scores, labelled below."""
-    levels, unit = svg.ticks(low, high, 6), " %" if shares else ""
-    texts = words.even([100 * v if shares else v for v in levels])
+    levels, unit = svg.ticks(low, high, 6), " %" if percent else ""
+    texts = words.even([100 * v if percent else v for v in levels])
     return join(
         *(svg.line(x(v), top, x(v), end - 12, "hair") for v in levels),
         *(
-            svg.text(x(v), end, said + unit, class_="axis", anchor="middle")
-            for v, said in zip(levels, texts, strict=True)
+            svg.text(x(v), end, text + unit, class_="axis", anchor="middle")
+            for v, text in zip(levels, texts, strict=True)
         ),
     )
 
 
-def _shares(metric: str) -> bool:
+def _is_share(metric: str) -> bool:
     return "accuracy" in metric

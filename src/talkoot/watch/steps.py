@@ -1,4 +1,4 @@
-"""How a training went that tells of its steps: a bounded number of reports, and its pace."""
+"""The progress of training by steps: a bounded number of reports, and its speed."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, final
 
-MOST = 400  # reports that are kept
-PACE = 10.0  # seconds of the latest reports that say how fast it goes now
+MAX_REPORTS = 400  # in memory
+RECENT_SECONDS = 10.0  # of reports, from which the present speed is computed
 RATE = "samples_per_s"
 
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What was told of some steps.
+    """A report of some steps.
 
     Args:
-        step: steps done in all.
+        step: steps done since the start of training.
         at: when, in seconds since 1970.
         seconds: that these steps took.
-        metrics: their means over that time.
-        parts: reports that this one is made of.
+        metrics: means over these steps.
+        parts: number of reports merged into this one.
     """
 
     step: int
@@ -31,8 +31,8 @@ class Report:
     metrics: Mapping[str, float]
     parts: int = 1
 
-    def then(self, later: Report) -> Report:
-        """The report of these steps and of those that followed."""
+    def merge(self, later: Report) -> Report:
+        """One report of these steps and the later ones."""
         share = later.seconds / ((self.seconds + later.seconds) or 1.0)
         both = {
             name: value + share * (later.metrics[name] - value)
@@ -46,20 +46,20 @@ class Report:
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Steps:
-    """The reports of a training, oldest first.
+    """The reports of training, oldest first.
 
-    However long it takes, memory is bounded: where there would be more than MOST reports, neighbours
-    become one, all along the training, so that its course is seen evenly.
+    Memory is bounded: where there would be more than MAX_REPORTS, all pairs of neighbours are merged, so
+    that the reports stay evenly spaced.
 
     Args:
-        total: steps in all.
-        ranks: processes that take them, as the last report says.
-        last: the last report as it was told.
-        reports: those that are kept.
-        parts: reports that make one of those.
+        total: number of steps.
+        ranks: processes that train, by the last report.
+        last: the last report, unmerged.
+        reports: merged reports.
+        parts: number of reports merged into each of them.
 
-    >>> steps = Steps().told({"step": 10, "steps": 50, "seconds": 2.0, "metrics": {"loss": 0.5}}, at=3.0)
-    >>> steps = steps.told({"step": 30, "steps": 50, "seconds": 4.0, "metrics": {"loss": 0.4}}, at=7.0)
+    >>> steps = Steps().add({"step": 10, "steps": 50, "seconds": 2.0, "metrics": {"loss": 0.5}}, at=3.0)
+    >>> steps = steps.add({"step": 30, "steps": 50, "seconds": 4.0, "metrics": {"loss": 0.4}}, at=7.0)
     >>> steps.left, steps.series("loss")
     (4.0, {10: 0.5, 30: 0.4})
     """
@@ -75,18 +75,16 @@ class Steps:
         """Steps done."""
         return 0 if self.last is None else self.last.step
 
-    def told(self, facts: Mapping[str, Any], at: float) -> Steps:
-        """With one report more. Steps that are taken once more take the place of what was told of them."""
+    def add(self, facts: Mapping[str, Any], at: float) -> Steps:
+        """Add a report. Where steps are repeated after a failure, it replaces their earlier reports."""
         metrics = {name: math.nan if v is None else float(v) for name, v in facts["metrics"].items()}
         new = Report(step=int(facts["step"]), at=at, seconds=float(facts["seconds"]), metrics=metrics)
-        kept = tuple(report for report in self.reports if report.step < new.step)
-        if kept and kept[-1].parts < self.parts:
-            kept, merged = kept[:-1], kept[-1].then(new)
-        else:
-            merged = new
-        reports, parts = (*kept, merged), self.parts
-        if len(reports) > MOST:
-            reports, parts = _halved(reports), 2 * parts
+        before, merged = tuple(report for report in self.reports if report.step < new.step), new
+        if before and before[-1].parts < self.parts:
+            before, merged = before[:-1], before[-1].merge(new)
+        reports, parts = (*before, merged), self.parts
+        if len(reports) > MAX_REPORTS:
+            reports, parts = _merge_pairs(reports), 2 * parts
         return Steps(
             total=int(facts["steps"]),
             ranks=int(facts.get("ranks", 1)),
@@ -97,7 +95,7 @@ class Steps:
 
     @property
     def left(self) -> float | None:
-        """Seconds until the last step at the present pace; None if that cannot be said yet."""
+        """Seconds until the last step at the present speed; None if it is not known yet."""
         recent = self._recent()
         if len(recent) < 2:
             return None
@@ -106,12 +104,12 @@ class Steps:
 
     @property
     def rate(self) -> float | None:
-        """Samples per second at the present pace, if they are told."""
+        """Samples per second at present, if reported."""
         return _rate(self._recent())
 
     @property
     def mean_rate(self) -> float | None:
-        """Samples per second over the whole training, if they are told."""
+        """Samples per second over the whole training, if reported."""
         return _rate(self.reports)
 
     def series(self, name: str) -> dict[float, float]:
@@ -119,22 +117,22 @@ class Steps:
         return {r.step: r.metrics[name] for r in self.reports if math.isfinite(r.metrics.get(name, math.nan))}
 
     def _recent(self) -> tuple[Report, ...]:
-        """The latest reports, of PACE seconds or a little more, and the one before them."""
+        """The reports of the last RECENT_SECONDS or a little more, and the one before them."""
         seconds, first = 0.0, len(self.reports)
-        while first > 0 and seconds < PACE:
+        while first > 0 and seconds < RECENT_SECONDS:
             first -= 1
             seconds += self.reports[first].seconds
         return self.reports[max(0, first - 1) :]
 
 
-def _halved(reports: tuple[Report, ...]) -> tuple[Report, ...]:
-    """Neighbours as one; the last is alone where their number is odd."""
-    pairs = tuple(a.then(b) for a, b in zip(reports[::2], reports[1::2], strict=False))
+def _merge_pairs(reports: tuple[Report, ...]) -> tuple[Report, ...]:
+    """Each pair of neighbours as one report; of an odd number the last stays as it is."""
+    pairs = tuple(a.merge(b) for a, b in zip(reports[::2], reports[1::2], strict=False))
     return pairs if len(reports) % 2 == 0 else (*pairs, reports[-1])
 
 
 def _rate(reports: tuple[Report, ...]) -> float | None:
-    """The mean rate; without the first report, in which a training warms up, if there are others."""
-    told = [report for report in reports[1:] or reports if RATE in report.metrics]
-    seconds = sum(report.seconds for report in told)
-    return sum(report.metrics[RATE] * report.seconds for report in told) / seconds if seconds else None
+    """The mean rate; without the first report, which includes the warm-up, if there are others."""
+    known = [report for report in reports[1:] or reports if RATE in report.metrics]
+    seconds = sum(report.seconds for report in known)
+    return sum(report.metrics[RATE] * report.seconds for report in known) / seconds if seconds else None

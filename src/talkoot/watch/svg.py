@@ -15,12 +15,12 @@ Scale = Callable[[float], float]
 @final
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """Shapes on a sheet.
+    """Shapes with a size and a label.
 
     Args:
-        width: in units; a unit is a pixel until the picture is scaled.
+        width: in pixels, before scaling.
         height: likewise.
-        label: what it shows, read out to those who do not see it.
+        label: what it shows, for screen readers.
         shapes: markup of the shapes.
     """
 
@@ -30,7 +30,7 @@ class Picture:
     shapes: Safe
 
     def draw(self) -> Safe:
-        """An SVG that scales with its place."""
+        """An SVG that scales to the space around it."""
         size = f"0 0 {self.width:.0f} {self.height:.0f}"
         return tag(
             "svg",
@@ -75,7 +75,7 @@ def dot(x: float, y: float, r: float, class_: str, title: str | None = None) -> 
 
 
 def band(x1: float, y1: float, x2: float, y2: float, thick: float, class_: str) -> Safe:
-    """A band of even thickness that swings from one height to another.
+    """A curved band of constant thickness from one height to another.
 
     >>> band(0, 10, 100, 30, 4, "flow")
     '<path d="M0 8C50 8 50 28 100 28V32C50 32 50 12 0 12Z" class="flow"></path>'
@@ -98,7 +98,7 @@ def _fill(pattern: str, numbers: Sequence[float]) -> str:
 
 
 def linear(low: float, high: float, start: float, stop: float) -> Scale:
-    """Numbers from `low` to `high` on the stretch from `start` to `stop`.
+    """Maps numbers from [low, high] to [start, stop].
 
     >>> linear(0, 10, 100, 200)(5)
     150.0
@@ -108,13 +108,13 @@ def linear(low: float, high: float, start: float, stop: float) -> Scale:
 
 
 def logarithmic(low: float, high: float, start: float, stop: float) -> Scale:
-    """Positive numbers by their order of magnitude."""
+    """Maps positive numbers by their logarithm."""
     straight = linear(math.log10(low), math.log10(high), start, stop)
     return lambda value: straight(math.log10(value))
 
 
 def ticks(low: float, high: float, about: int = 5) -> list[float]:
-    """Round numbers within [low, high], about as many as asked.
+    """About `about` round numbers within [low, high].
 
     >>> ticks(0.07, 0.79)
     [0.2, 0.4, 0.6]

@@ -1,4 +1,4 @@
-"""Numbers as people read them."""
+"""Numbers, durations and names as text for people."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 
 def count(number: int) -> str:
-    """A whole number with its thousands apart.
+    """A whole number with commas between thousands.
 
     >>> count(11001)
     '11,001'
@@ -41,7 +41,7 @@ def duration(seconds: float) -> str:
 
 
 def roughly(seconds: float) -> str:
-    """A guess of a length of time, without digits that nobody believes.
+    """An estimated length of time, rounded to one unit.
 
     >>> [roughly(s) for s in (0.4, 8.2, 119, 4000)]
     ['1 s', '8 s', '2 min', '1 h']
@@ -53,7 +53,7 @@ def roughly(seconds: float) -> str:
 
 
 def number(value: float) -> str:
-    """The digits that matter.
+    """A number with its significant digits.
 
     >>> [number(v) for v in (0.69314, 16337.2, 1234567.0, 0.000012, 3.0, 0.0)]
     ['0.6931', '16,337', '1.2e+06', '1.2e-05', '3', '0']
@@ -75,7 +75,7 @@ def rate(value: float) -> str:
 
 
 def even(numbers: Sequence[float]) -> list[str]:
-    """Numbers of one axis, with as many decimals each as any of them needs.
+    """Numbers of one axis, all with the same number of decimals.
 
     >>> even([0.5, 1.0, 1.75]), even([10.0, 20.0])
     (['0.50', '1.00', '1.75'], ['10', '20'])
@@ -88,7 +88,7 @@ def even(numbers: Sequence[float]) -> list[str]:
 
 
 def listed(names: list[str]) -> str:
-    """Names in a row.
+    """Names as a list with commas and "and".
 
     >>> listed(["a"]), listed(["a", "b", "c"])
     ('a', 'a, b and c')
@@ -106,7 +106,7 @@ def sentence(text: str) -> str:
 
 
 def short(text: str, width: int) -> str:
-    """Text cut to at most `width` characters, with a sign that it was.
+    """Text cut to at most `width` characters, with an ellipsis.
 
     >>> short("Comanche Peak", 9)
     'Comanche…'

@@ -8,7 +8,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -44,10 +44,9 @@ class Rank:
 
     process: BaseProcess
     pipe: Connection
-    words: list[Any] = field(default_factory=list)
 
-    def hear(self) -> Any:
-        """What it says next; its exit code, below 0 for a signal, if it says no more."""
+    def receive(self) -> Any:
+        """Its next message; after the last one its exit code, below 0 for a signal."""
         assert self.pipe.poll(patient()), "a rank hangs"
         try:
             return self.pipe.recv()
@@ -63,9 +62,9 @@ class Rank:
 
 @contextmanager
 def ranks(work: Work, *args: Any, environs: Sequence[Mapping[str, str]]) -> Iterator[list[Rank]]:
-    """``work(say, *args)`` in a process for each environment; `say` sends word here.
+    """Run ``work(send, *args)`` in a process for each environment; `send` sends a message here.
 
-    What it returns or raises is said as well. No process outlives this.
+    What it returns or raises is sent as well. No process outlives this.
     """
     started: list[Rank] = []
     try:
@@ -85,12 +84,12 @@ def ranks(work: Work, *args: Any, environs: Sequence[Mapping[str, str]]) -> Iter
             rank.process.join()
 
 
-def said(work: Work, *args: Any, world: int = 2) -> list[Any]:
+def outcomes(work: Work, *args: Any, world: int = 2) -> list[Any]:
     """What every rank returned or raised."""
     free = port()
     environs = [torchrun(rank, world, free) for rank in range(world)]
     with ranks(work, *args, environs=environs) as started:
-        return [rank.hear() for rank in started]
+        return [rank.receive() for rank in started]
 
 
 def _rank(pipe: Connection, environ: dict[str, str], work: Work, args: tuple[Any, ...]) -> None:

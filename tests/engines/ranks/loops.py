@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.nn.functional import mse_loss
 from torch.nn.parallel import DistributedDataParallel
-from works import Say, rank
+from works import Send, rank
 
 import talkoot as tk
 from patience import NEVER
@@ -39,10 +39,10 @@ def state(module: torch.nn.Module) -> dict[str, np.ndarray]:
     return {name: tensor.detach().numpy().copy() for name, tensor in module.state_dict().items()}
 
 
-def told(say: Say) -> str:
+def report(send: Send) -> str:
     """Every loop in one start of the ranks; modules start differently on purpose: the first rank's counts.
 
-    In the end one rank raises, and all say what they caught.
+    In the end one rank raises, and all send what they caught.
     """
     found: dict[str, Any] = {"every step": state(at_every_step()), "ddp": state(ddp())}
     found["weighed"], found["refused"] = gradient_of_all(), refused()
@@ -50,7 +50,7 @@ def told(say: Say) -> str:
     for fragments in (1, 3):
         sync = tk.every(steps=H * fragments, fragments=fragments)
         found[f"diloco {fragments}"], found[f"met {fragments}"] = diloco(sync)
-    say(found)
+    send(found)
     try:
         with tk.join(plan(tk.every_step()), module(), timeout=NEVER) as link:
             if rank() == 1:

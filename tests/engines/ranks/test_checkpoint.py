@@ -31,9 +31,9 @@ from torch.distributed.tensor import DTensor
 from patience import patient
 from talkoot.core.errors import DataError, NodeLost, PlanError
 from talkoot.engines.ranks.checkpoint.checkpoint import Checkpoints, Damaged
-from talkoot.engines.ranks.checkpoint.folder import Folder, sealed, unsealed
+from talkoot.engines.ranks.checkpoint.folder import Folder, from_json, to_json
 from talkoot.engines.ranks.checkpoint.index import Index, join, split
-from talkoot.engines.ranks.checkpoint.shards import Severed, Writer, checksum
+from talkoot.engines.ranks.checkpoint.shards import RanksDisconnected, Writer, checksum
 
 State = dict[str, Any]
 OURS = {"batch": "8"}
@@ -95,7 +95,7 @@ def bits(tensor: torch.Tensor) -> bytes:
     return bytes(whole.detach().contiguous().reshape(-1).view(torch.uint8).tolist())
 
 
-def kept(folder: Path, *steps: int, group: Any = None, keep: int = 2) -> Checkpoints:
+def save_steps(folder: Path, *steps: int, group: Any = None, keep: int = 2) -> Checkpoints:
     """Checkpoints of a job at some steps."""
     checkpoints = Checkpoints(folder, settings=OURS, keep=keep)
     for step in steps:
@@ -184,7 +184,7 @@ def test_every_dtype_and_shape(tmp_path: Path) -> None:
 
 
 def test_a_survivor_goes_back_to_what_was_saved(tmp_path: Path) -> None:
-    checkpoints = kept(tmp_path, 1, 3)
+    checkpoints = save_steps(tmp_path, 1, 3)
     job = Job().train(5).take(checkpoints, step=1)
     assert same(job.state(), Job().train(1).state())
     checkpoints.save(job.train(1).state(), 2, None)
@@ -194,7 +194,7 @@ def test_a_survivor_goes_back_to_what_was_saved(tmp_path: Path) -> None:
 
 def test_only_the_newest_stay_and_a_step_may_be_saved_again(tmp_path: Path) -> None:
     (tmp_path / ".tmp-step-00000009").mkdir(parents=True)
-    checkpoints = kept(tmp_path, 1, 2, 3)
+    checkpoints = save_steps(tmp_path, 1, 2, 3)
     checkpoints.save(Job().train(4).state(), 3, None)
     checkpoints.wait()
     assert sorted(each.name for each in tmp_path.iterdir()) == ["plan.json", "step-00000002", "step-00000003"]
@@ -210,7 +210,7 @@ def test_finished_stays_finished(tmp_path: Path) -> None:
     checkpoints.finish(5)
     assert checkpoints.latest() == 5, "the mark comes after the checkpoint"
     assert Checkpoints(tmp_path, settings=OURS).finished == 5
-    kept(tmp_path, 6)
+    save_steps(tmp_path, 6)
     assert Checkpoints(tmp_path, settings=OURS).finished == 5
 
 
@@ -223,7 +223,7 @@ def save_and_load(rank: int, folder: Path) -> list[tuple[int, int]]:
     wrong = []
     for saved, group in enumerate(groups, 1):
         if rank < saved:
-            kept(folder / str(saved), saved, group=group)
+            save_steps(folder / str(saved), saved, group=group)
         dist.barrier()
         for loaded, other in enumerate(groups, 1):
             if rank < loaded:
@@ -322,13 +322,13 @@ def killed(folder: Path, step: int, call: int) -> bool:
     process = os.fork()
     if process == 0:
         die_at(call)
-        kept(folder, step)
+        save_steps(folder, step)
         os._exit(0)
     return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == -signal.SIGKILL
 
 
 def kill_at_each_moment(folder: Path) -> None:
-    kept(folder, 1, 2)
+    save_steps(folder, 1, 2)
     newest, call = 2, 1
     while killed(folder, newest + 1, call):
         checkpoints = Checkpoints(folder, settings=OURS)
@@ -350,7 +350,7 @@ def test_a_kill_at_any_moment_leaves_a_whole_checkpoint(tmp_path: Path) -> None:
 
 def lose_a_rank(rank: int, folder: Path) -> Any:
     group = dist.new_group(backend="gloo")
-    checkpoints = kept(folder, 1, group=group)
+    checkpoints = save_steps(folder, 1, group=group)
     if rank == 1:
         die_at(1)
     checkpoints.save(Job().train(2).state(), 2, group)
@@ -361,13 +361,13 @@ def lose_a_rank(rank: int, folder: Path) -> Any:
 
 def test_a_rank_that_is_killed_while_it_writes(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    said, code = together(tmp_path, 2, lose_a_rank, folder)
+    text, code = together(tmp_path, 2, lose_a_rank, folder)
     assert code == -signal.SIGKILL
-    assert "checkpoint of step 2" in said
-    assert "Step 1 is complete" in said
+    assert "checkpoint of step 2" in text
+    assert "Step 1 is complete" in text
     assert (folder / ".tmp-step-00000002").is_dir()
     assert Job(seed=1).take(Checkpoints(folder, settings=OURS)).step == 1
-    kept(folder, 3)
+    save_steps(folder, 3)
     assert not list(folder.glob(".tmp-*")), "what the crash left is gone"
 
 
@@ -409,11 +409,11 @@ def test_an_interrupt_does_not_wait_for_a_rank_that_hangs(tmp_path: Path) -> Non
             assert leaving.stdout is not None
             started = leaving.stdout.readline()
             leaving.send_signal(signal.SIGINT)
-            _, said = leaving.communicate(timeout=patient())
+            _, text = leaving.communicate(timeout=patient())
         finally:
             leaving.kill()
-    assert started == "waiting\n", said
-    assert "KeyboardInterrupt" in said
+    assert started == "waiting\n", text
+    assert "KeyboardInterrupt" in text
     assert leaving.returncode in {-signal.SIGINT, -signal.SIGABRT}, "gloo may abort a thread that still waits"
 
 
@@ -421,7 +421,7 @@ def test_an_interrupt_does_not_wait_for_a_rank_that_hangs(tmp_path: Path) -> Non
 
 
 def test_a_shard_that_is_gone_cut_or_spoiled_is_named(tmp_path: Path) -> None:
-    checkpoints = kept(tmp_path, 1, 2)
+    checkpoints = save_steps(tmp_path, 1, 2)
     shard = checkpoints.folder.place(2) / "__0_0.distcp"
     whole = shard.read_bytes()
     job = Job(seed=1)
@@ -459,34 +459,34 @@ def test_there_is_none(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no complete checkpoint. Start again"):
         checkpoints.load({})
     with pytest.raises(DataError, match=r"no complete checkpoint of step 7. Complete are the steps 1\."):
-        kept(tmp_path, 1).load({}, step=7)
+        save_steps(tmp_path, 1).load({}, step=7)
 
 
 def test_another_module_is_refused_by_its_parameters(tmp_path: Path) -> None:
-    checkpoints = kept(tmp_path, 1)
+    checkpoints = save_steps(tmp_path, 1)
     state = Job().state()
     del state["module"]["0.bias"]
     state["module"]["9.bias"] = torch.ones(1)
     state["module"]["2.bias"] = torch.ones(4)
     with pytest.raises(DataError) as caught:
         checkpoints.load(state)
-    said = str(caught.value)
-    assert "module/9.bias is not in the checkpoint" in said
-    assert "module/0.bias is only in the checkpoint" in said
-    assert "module/2.bias is float32[1] in the checkpoint and float32[4] here" in said
+    text = str(caught.value)
+    assert "module/9.bias is not in the checkpoint" in text
+    assert "module/0.bias is only in the checkpoint" in text
+    assert "module/2.bias is float32[1] in the checkpoint and float32[4] here" in text
     with pytest.raises(DataError, match="and bfloat16"):
         checkpoints.load({"module": Job().module.bfloat16().state_dict()})
 
 
 def test_another_training_is_refused(tmp_path: Path) -> None:
-    ours = kept(tmp_path, 1)
+    ours = save_steps(tmp_path, 1)
     with pytest.raises(PlanError, match=r"another training \(batch: 8 in the folder, 4 now; loss: .*Give"):
         Checkpoints(tmp_path, settings={"batch": "4", "loss": "mse"})
-    (tmp_path / "plan.json").write_text(sealed({"settings": {"batch": "4"}, "finished": None}))
+    (tmp_path / "plan.json").write_text(to_json({"settings": {"batch": "4"}, "finished": None}))
     with pytest.raises(PlanError, match="another training"):
         ours.load({})
     with pytest.raises(PlanError, match="another training"):
-        kept(tmp_path, 2)
+        save_steps(tmp_path, 2)
     (tmp_path / "plan.json").write_text("?")
     with pytest.raises(DataError, match=r"plan.json cannot be read"):
         Checkpoints(tmp_path, settings=OURS)
@@ -510,16 +510,16 @@ def test_a_folder_that_cannot_be_written_is_said_at_the_next_call(tmp_path: Path
 
 def fill_the_disk(rank: int, folder: Path) -> list[str]:
     group = dist.new_group(backend="gloo")
-    checkpoints = kept(folder, 1, group=group)
+    checkpoints = save_steps(folder, 1, group=group)
     if rank == 1:
         resource.setrlimit(resource.RLIMIT_FSIZE, (2000, -1))
-    said = []
+    text = []
     for state in (Job().train(2).state(), {"only": {str(rank): torch.ones(1)}}):
         checkpoints.save(state, 2, group)
         with pytest.raises(DataError) as caught:
             checkpoints.wait()
-        said.append(str(caught.value))
-    return said
+        text.append(str(caught.value))
+    return text
 
 
 def test_a_disk_that_is_full_at_one_rank_is_told_at_all(tmp_path: Path) -> None:
@@ -541,7 +541,7 @@ def load_unlike(rank: int, folder: Path) -> str:
 
 
 def test_what_one_rank_cannot_load_none_does(tmp_path: Path) -> None:
-    kept(tmp_path / "run", 1)
+    save_steps(tmp_path / "run", 1)
     one, other = together(tmp_path, 2, load_unlike, tmp_path / "run")
     assert one == other
     assert "module/0.bias is only in the checkpoint" in one
@@ -558,19 +558,19 @@ class Trap:
 
 
 def test_pickles_in_the_folder_are_not_run(tmp_path: Path) -> None:
-    checkpoints = kept(tmp_path / "run", 1)
+    checkpoints = save_steps(tmp_path / "run", 1)
     place, sprung = checkpoints.folder.place(1), tmp_path / "sprung"
     (place / ".metadata").write_bytes(pickle.dumps(Trap(sprung)))
     assert Job(seed=1).take(checkpoints).step == 1
     shard = place / "__0_0.distcp"
-    index = unsealed((place / Index.FILE).read_text())
+    index = from_json((place / Index.FILE).read_text())
     for entry in index["tensors"].values():
         entry["pieces"][0]["offset"] = 0
     torch.save(Trap(sprung), shard)
     for entry in index["tensors"].values():
         entry["pieces"][0]["length"] = shard.stat().st_size
         entry["pieces"][0]["crc32"] = checksum(shard, 0, shard.stat().st_size)
-    (place / Index.FILE).write_text(sealed(index))
+    (place / Index.FILE).write_text(to_json(index))
     with pytest.raises(DataError, match="cannot be read"):
         checkpoints.load({})
     assert not sprung.exists()
@@ -587,7 +587,7 @@ def left_at_once(rank: int, folder: Path) -> None:
 
 def test_what_a_rank_wrote_alone_is_no_checkpoint(tmp_path: Path) -> None:
     writer = Writer(Folder(tmp_path, OURS), 1, 2, {}, 2)
-    with pytest.raises(Severed, match="1 of 2 ranks"):
+    with pytest.raises(RanksDisconnected, match="1 of 2 ranks"):
         writer.prepare_global_plan([SavePlan([], planner_data=frozenset())])
     for number in range(3):  # the group goes at any point of the writing
         folder = tmp_path / str(number)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import works
-from launch import port, ranks, said, torchrun
+from launch import outcomes, port, ranks, torchrun
 
 import talkoot as tk
 from patience import patient
@@ -32,7 +32,7 @@ def test_it_refuses_a_timeout_that_makes_no_sense() -> None:
 
 
 def test_all_ranks_get_the_answers_of_one_process_and_the_first_one_shows_how(tmp_path: Path) -> None:
-    first, second = said(works.well, tmp_path)
+    first, second = outcomes(works.well, tmp_path)
     expected = works.answers(tk.Inline())
     for name, value in expected.items():
         np.testing.assert_allclose(first[0][name], value, rtol=1e-4, atol=1e-5, err_msg=name)
@@ -51,10 +51,10 @@ def test_all_ranks_stop_at_once_and_tell_what_one_of_them_raised(how: str, text:
     free = port()
     environs = [torchrun(rank, 2, free) for rank in range(2)]
     with ranks(works.train, 1, how, sync, environs=environs) as (first, second):
-        assert second.hear() == "there"
+        assert second.receive() == "there"
         for rank in (first, second):
-            kind, told, _ = rank.hear()
-            assert re.search(text, f"{kind}: {told}"), told
+            kind, detail, _ = rank.receive()
+            assert re.search(text, f"{kind}: {detail}"), detail
             assert how != "diverges" or kind == "NodeFailed"
 
 
@@ -63,11 +63,11 @@ def test_a_rank_that_is_killed_is_named_to_all_others(culprit: int, sync: str) -
     free = port()
     environs = [torchrun(rank, 3, free) for rank in range(3)]
     with ranks(works.train, culprit, "hangs", sync, environs=environs) as started:
-        started[culprit].hear()
+        started[culprit].receive()
         started[culprit].send(signal.SIGKILL)
         for rank in (rank for number, rank in enumerate(started) if number != culprit):
-            kind, told, node = rank.hear()
-            assert (kind, node) == ("NodeLost", f"rank {culprit}"), told
+            kind, detail, node = rank.receive()
+            assert (kind, node) == ("NodeLost", f"rank {culprit}"), detail
 
 
 @pytest.mark.parametrize("culprit", [0, 1])
@@ -75,31 +75,31 @@ def test_a_rank_that_hangs_is_named_within_the_timeout(culprit: int) -> None:
     free, timeout = port(), patient(4.0)
     environs = [torchrun(rank, 3, free) for rank in range(3)]
     with ranks(works.train, culprit, "hangs", "every step", timeout, environs=environs) as started:
-        started[culprit].hear()
+        started[culprit].receive()
         started[culprit].send(signal.SIGSTOP)
         for rank in (rank for number, rank in enumerate(started) if number != culprit):
-            kind, told, node = rank.hear()
-            assert (kind, node) == ("NodeSilent", f"rank {culprit}"), told
+            kind, detail, node = rank.receive()
+            assert (kind, node) == ("NodeSilent", f"rank {culprit}"), detail
 
 
 def test_a_rank_that_never_comes_is_named() -> None:
     free, timeout = port(), patient(4.0)
     with ranks(works.joins, timeout, environs=[torchrun(rank, 3, free) for rank in (0, 2)]) as started:
         for rank in started:
-            error = rank.hear()
+            error = rank.receive()
             assert isinstance(error, tk.NodeError)
             assert error.node == "rank 1"
             assert f"did not come within {timeout:g} s" in str(error)
 
 
 def test_whoever_is_new_waits_for_those_at_a_long_step() -> None:
-    assert said(works.is_late) == [[b"0", b"1"]] * 2
+    assert outcomes(works.is_late) == [[b"0", b"1"]] * 2
 
 
 def test_without_the_first_rank_the_others_say_where_they_looked() -> None:
     free = port()
     with ranks(works.joins, 1.0, environs=[torchrun(1, 2, free)]) as (rank,):
-        error = rank.hear()
+        error = rank.receive()
         assert error.node == "rank 0"
         assert f"127.0.0.1:{free}" in str(error)
         assert "MASTER_ADDR" in error.cure
@@ -109,9 +109,9 @@ def test_ranks_that_count_differently_are_refused() -> None:
     free = port()
     environs = [torchrun(0, 2, free), torchrun(1, 3, free)]
     with ranks(works.joins, patient(5.0), environs=environs) as started:
-        told = [rank.hear() for rank in started]
-    assert any("rank 0 is one of 2, and rank 1 of 3" in str(error) for error in told)
-    assert all(isinstance(error, tk.TalkootError) for error in told)
+        errors = [rank.receive() for rank in started]
+    assert any("rank 0 is one of 2, and rank 1 of 3" in str(error) for error in errors)
+    assert all(isinstance(error, tk.TalkootError) for error in errors)
 
 
 def test_two_processes_that_are_the_same_rank_are_refused() -> None:
@@ -119,30 +119,30 @@ def test_two_processes_that_are_the_same_rank_are_refused() -> None:
     with ranks(
         works.joins, patient(10.0), environs=[torchrun(rank, 3, free) for rank in (0, 1, 1)]
     ) as started:
-        told = [str(rank.hear()) for rank in started]
-    assert sum("two processes are rank 1 of 3" in error for error in told) == 1
-    assert sum("node 'rank 2', joining: it did not come" in error for error in told) == 2
+        errors = [str(rank.receive()) for rank in started]
+    assert sum("two processes are rank 1 of 3" in error for error in errors) == 1
+    assert sum("node 'rank 2', joining: it did not come" in error for error in errors) == 2
 
 
 def test_jobs_that_differ_are_refused_and_the_ranks_go_on() -> None:
-    for told in said(works.differ):
-        plan, nodes, module, good = told
-        assert re.search(r"rank 0 was asked for learner .*, and rank 1 for learner .*epochs=2", plan)
-        assert "rank 0 was asked for node 'b0' of 240 rows, and rank 1 for node 'b1' of 240 rows" in nodes
+    for texts in outcomes(works.differ):
+        plan, nodes, module, good = texts
+        assert re.search(r"rank 0 runs learner .*, and rank 1 runs learner .*epochs=2", plan)
+        assert "rank 0 runs node 'b0' of 240 rows, and rank 1 runs node 'b1' of 240 rows" in nodes
         assert "build() gave rank 0 'weight' as float32 (2, 6), and rank 1 'weight'" in module
         assert good == "StandardScaler"
 
 
 def test_sigterm_saves_and_the_next_start_goes_on_as_if_nothing_had_been(tmp_path: Path) -> None:
-    (expected, _), _ = said(works.drains, tmp_path / "other", False)
+    (expected, _), _ = outcomes(works.drains, tmp_path / "other", False)
     free = port()
     with ranks(works.drains, tmp_path / "ours", True, environs=[torchrun(r, 2, free) for r in (0, 1)]) as run:
         for _ in range(works.STEPS):
-            assert run[1].hear() == "step"
+            assert run[1].receive() == "step"
         run[1].send(signal.SIGTERM)
-        (tmp_path / "asked").touch()
+        (tmp_path / "stop").touch()
         assert [_last(rank) for rank in run] == [143, 143]
-    (weights, steps), other = said(works.drains, tmp_path / "ours", False)
+    (weights, steps), other = outcomes(works.drains, tmp_path / "ours", False)
     assert works.STEPS <= steps[0] <= 80
     for name, value in expected.items():
         np.testing.assert_array_equal(weights[name], value)
@@ -153,15 +153,15 @@ def test_sigterm_ends_a_training_in_rounds() -> None:
     free = port()
     environs = [torchrun(rank, 2, free) for rank in range(2)]
     with ranks(works.train, 0, "goes on", "every 4 steps", environs=environs) as run:
-        run[0].hear()
+        run[0].receive()
         run[0].send(signal.SIGTERM)
         assert [_last(rank) for rank in run] == [143, 143]
 
 
 def _last(rank: Any) -> Any:
-    while (word := rank.hear()) == "step":
+    while (message := rank.receive()) == "step":
         pass
-    return word
+    return message
 
 
 SCRIPT = """

@@ -23,7 +23,7 @@ from torch.nn.functional import l1_loss, mse_loss
 import talkoot as tk
 from talkoot.core.errors import DataError, PlanError
 from talkoot.engines.checkpoint import local
-from talkoot.engines.ranks.checkpoint.described import described
+from talkoot.engines.ranks.checkpoint.describe import describe
 from talkoot.engines.ranks.checkpoint.folder import Folder
 from talkoot.engines.ranks.checkpoint.identity import differences
 
@@ -169,7 +169,7 @@ def test_functions_by_code_and_by_the_values_they_use() -> None:
         return loss
 
     def texts(function: Any) -> dict[str, str]:
-        return dict(described("loss", function))
+        return dict(describe("loss", function))
 
     assert differences(texts(weighted(1.0, [])), texts(weighted(1.0, [5]))) == ([], [])
     assert differences(texts(weighted(1.0, [])), texts(weighted(2.0, [])))[0] == [
@@ -284,7 +284,7 @@ def test_where_none_can_be_read_the_advice_can_be_followed(tmp_path: Path) -> No
     assert found is not None
     subprocess.run(found[1], shell=True, check=True)
     again = fit(tk.Inline(checkpoint=tmp_path / "a run"))
-    assert "does not say whose checkpoints it holds: nothing was compared" in again.note
+    assert "has no settings of a training, so nothing was compared" in again.note
     assert "it was at step 12" in again.note
 
 
@@ -295,7 +295,7 @@ def test_a_folder_may_be_moved_between_two_runs(tmp_path: Path) -> None:
 
 
 def test_two_runs_at_once_in_one_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("talkoot.engines.ranks.checkpoint.folder.ENDING", 0.1)
+    monkeypatch.setattr("talkoot.engines.ranks.checkpoint.folder.LOCK_PATIENCE", 0.1)
     with (
         Folder(tmp_path, None).locked(),
         pytest.raises(PlanError, match=rf"another run is writing to .*process {os.getpid()} on .*Wait until"),

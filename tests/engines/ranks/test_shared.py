@@ -30,7 +30,8 @@ from patience import NEVER, patient
 from talkoot.engines.ranks.collectives import links
 from talkoot.engines.ranks.collectives import shared_sums as shared
 from talkoot.engines.ranks.collectives.hook import hook
-from talkoot.engines.ranks.collectives.shared_sums import PeerLost, PeerSilent, SharedSum, same_host
+from talkoot.engines.ranks.collectives.links import PeerLost, PeerSilent, same_host
+from talkoot.engines.ranks.collectives.shared_sums import SharedSum
 
 STAGE, PIECE = 1 << 14, 1 << 11  # bytes; less than usual, which makes small tensors large
 SIZES = [0, 1, 15, 1001, STAGE // 4, STAGE // 4 + 1, 3 * STAGE // 4 + 17]
@@ -118,7 +119,7 @@ def left() -> list[str]:
 def sum_everything(store: Store, rank: int, world: int) -> Any:
     before = held()
     sums = join(store, rank, world)
-    said = []
+    results = []
     for dtype in DTYPES:
         for size in SIZES:
             mine = values(rank, size, dtype)
@@ -127,14 +128,14 @@ def sum_everything(store: Store, rank: int, world: int) -> Any:
             torch.testing.assert_close(
                 mine.double(), expected, rtol=0, atol=8.0 if dtype == torch.bfloat16 else 1e-3
             )
-            said.append(bytes(mine.view(torch.uint8).numpy()))
+            results.append(bytes(mine.view(torch.uint8).numpy()))
     matrix = torch.full((3, 5), float(rank), requires_grad=True)
     sums.all_reduce(matrix)
     assert bool((matrix == world * (world - 1) / 2).all())
     sums.close()
     del sums
     assert held() == before
-    return said
+    return results
 
 
 @pytest.mark.parametrize("world", [2, 3, 4])
@@ -146,8 +147,8 @@ def test_sums_are_right_and_have_the_same_bits_on_all_ranks(tmp_path: Path, worl
 
 def average_again_and_again(store: Store, rank: int, world: int, room: int | None) -> Any:
     if room is not None and rank == 1:
-        shared._room = lambda: room
-    before, sums, said = held(), join(store, rank, world), []
+        shared._free_bytes = lambda: room
+    before, sums, results = held(), join(store, rank, world), []
     for sizes in ([7, 3], [STAGE, 5, 10_003], [STAGE, 5, 10_003], [9, STAGE // 2]):
         tensors = [torch.zeros(size) for size in sizes]
         for turn in range(3):
@@ -159,12 +160,12 @@ def average_again_and_again(store: Store, rank: int, world: int, room: int | Non
                 torch.testing.assert_close(
                     tensor.double(), torch.stack(all_ranks).mean(0), rtol=1e-5, atol=1e-3
                 )
-            said.append([bytes(tensor.view(torch.uint8).numpy()) for tensor in tensors])
+            results.append([bytes(tensor.view(torch.uint8).numpy()) for tensor in tensors])
     moved = sum(1 for views in sums._moved if views)
     sums.close()
     del sums, tensor, tensors
     assert held() == before
-    return moved, said
+    return moved, results
 
 
 @pytest.mark.parametrize("world", [2, 3])
@@ -206,14 +207,14 @@ def sum_until_lost(
     for _ in range(3):
         sums.mean(tensors)
     if rank == victim:
-        heard, words = sums._links.hear, iter(range(2))
+        original, calls = sums._links.receive, iter(range(2))
 
-        def hear() -> Any:
-            if next(words) == 1 or size < STAGE // 4:  # after it has said that it is there
+        def receive() -> Any:
+            if next(calls) == 1 or size < STAGE // 4:  # after it has sent that it is there
                 os.kill(os.getpid(), end)
-            return heard()
+            return original()
 
-        sums._links.hear = hear  # type: ignore[method-assign]
+        sums._links.receive = receive  # type: ignore[method-assign]
     with pytest.raises(PeerLost) as caught:
         mean_for_ever(sums, tensors)
     with pytest.raises(PeerLost, match=f"rank {victim} "):
@@ -228,17 +229,17 @@ def test_a_killed_rank_is_named_at_once_by_all_others(
     tmp_path: Path, world: int, victim: int, size: int
 ) -> None:
     with ranks(tmp_path, world, sum_until_lost, size, victim, signal.SIGKILL, NEVER) as pipes:
-        said = [answer(pipe) for rank, pipe in enumerate(pipes) if rank != victim]
-    assert said == [(victim, False)] * (world - 1)
+        results = [answer(pipe) for rank, pipe in enumerate(pipes) if rank != victim]
+    assert results == [(victim, False)] * (world - 1)
     assert left() == []
 
 
 @pytest.mark.parametrize(("world", "victim", "size"), [(2, 1, 10), (3, 0, STAGE)])
 def test_a_stopped_rank_is_named_at_the_deadline(tmp_path: Path, world: int, victim: int, size: int) -> None:
     with ranks(tmp_path, world, sum_until_lost, size, victim, signal.SIGSTOP, patient(1.5)) as pipes:
-        said = [answer(pipe) for rank, pipe in enumerate(pipes) if rank != victim]
-    assert [rank for rank, _ in said] == [victim] * (world - 1)
-    assert any(silent for _, silent in said)
+        results = [answer(pipe) for rank, pipe in enumerate(pipes) if rank != victim]
+    assert [rank for rank, _ in results] == [victim] * (world - 1)
+    assert any(silent for _, silent in results)
 
 
 def leave_early(store: Store, rank: int, world: int) -> Any:
@@ -249,11 +250,11 @@ def leave_early(store: Store, rank: int, world: int) -> Any:
         return "left"
     with pytest.raises(PeerLost, match="rank 0 (has left|is gone|is lost, as rank . found)"):
         sums.all_reduce(torch.ones(1))
-    return "told"
+    return "lost"
 
 
 def test_a_rank_that_leaves_has_left(tmp_path: Path) -> None:
-    assert answers(tmp_path, 3, leave_early) == ["left", "told", "told"]
+    assert answers(tmp_path, 3, leave_early) == ["left", "lost", "lost"]
 
 
 def die_with_a_fork(store: Store, rank: int, world: int) -> Any:
@@ -267,12 +268,12 @@ def die_with_a_fork(store: Store, rank: int, world: int) -> Any:
     with pytest.raises(PeerLost, match="rank 0 is gone"):
         sums.all_reduce(torch.ones(1))
     os.kill(int(store.get("fork")), signal.SIGKILL)  # raises if it has ended
-    return "told"
+    return "lost"
 
 
 def test_a_fork_of_a_dead_rank_does_not_keep_it_alive(tmp_path: Path) -> None:
     with ranks(tmp_path, 2, die_with_a_fork) as pipes:
-        assert answer(pipes[1]) == "told"
+        assert answer(pipes[1]) == "lost"
 
 
 def test_a_rank_that_does_not_come_is_named() -> None:

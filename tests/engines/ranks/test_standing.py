@@ -11,7 +11,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
-from talkoot.api.job import pooled
+from talkoot.api.job import samples_schema
 from talkoot.core.engine import Engine, Run
 from talkoot.core.outer import Adam, Add, Nesterov, Outer
 from talkoot.core.plan import Plan
@@ -49,7 +49,7 @@ def train(engine: Engine, outer: Outer, stop: int | None = None) -> Run:
     shards = Shards(samples((X, Y))).deal(2)  # type: ignore[arg-type]
     task = Torch(build, torch.nn.functional.cross_entropy, batch=32, epochs=3)
     plan = Plan(task, chain=[weigh("rows")], outer=outer, sync=every(steps=4))
-    return run(plan, shards, engine, schema=pooled(shards), emit=emit)
+    return run(plan, shards, engine, schema=samples_schema(shards), emit=emit)
 
 
 @pytest.mark.parametrize("outer", [Add(), Nesterov(), Adam(0.01)], ids=repr)

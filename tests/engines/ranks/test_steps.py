@@ -141,8 +141,8 @@ def stopped(folder: Path, on: str, sharded: bool = False, how: int = signal.SIGT
         came = soon(lambda: [*folder.glob("step-*")] or job.poll() is not None)
         job.send_signal(how if came else signal.SIGKILL)
         folder.with_name("stop").touch()
-        _, said = job.communicate(timeout=patient())
-    assert job.returncode == (143 if how == signal.SIGTERM else -how), said
+        _, text = job.communicate(timeout=patient())
+    assert job.returncode == (143 if how == signal.SIGTERM else -how), text
     assert 0 < newest(folder) < 40
 
 

@@ -97,8 +97,8 @@ def _rank(send: Connection, rank: int, world: int, store: Path, work: Work, args
         "gloo", store=shared, rank=rank, world_size=world, timeout=timedelta(seconds=NEVER)
     )
     try:
-        said = work(rank, *args)
+        result = work(rank, *args)
     except Exception as error:
-        said = error
-    send.send(said)
+        result = error
+    send.send(result)
     send.close()

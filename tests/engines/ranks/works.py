@@ -22,8 +22,8 @@ from talkoot.core.sync import Sync
 from talkoot.engines.ranks.collectives.group import Group
 from talkoot.testing.engines import check_engine
 
-Say = Callable[[Any], None]
-STEPS = 4  # of a job that is slow, until it is asked to stop
+Send = Callable[[Any], None]
+STEPS = 4  # of a job that is slow, until it has to stop
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 SYNCS: dict[str, Sync] = {
     "every step": tk.every_step(),
@@ -71,9 +71,9 @@ def answers(on: Any) -> dict[str, Any]:
     return found
 
 
-def well(say: Say, folder: Path) -> Any:
+def well(send: Send, folder: Path) -> Any:
     """All that needs no failure, in one start of the ranks: answers, statistics, what is shown."""
-    del say
+    del send
     on = tk.Ranks(timeout=NEVER)
     check_engine(on)
     normed = tk.fit(task(build=build_normed), X, Y, on=on).model
@@ -82,7 +82,7 @@ def well(say: Say, folder: Path) -> Any:
     return answers(on), weights(normed), shown.getvalue()
 
 
-def train(say: Say, culprit: int, how: str, sync: str, timeout: float = NEVER) -> Any:
+def train(send: Send, culprit: int, how: str, sync: str, timeout: float = NEVER) -> Any:
     """Train for long; in its sixth step the culprit says so, and does what `how` says."""
     calls = 0
 
@@ -91,7 +91,7 @@ def train(say: Say, culprit: int, how: str, sync: str, timeout: float = NEVER) -
         calls += torch.is_grad_enabled()  # not in the try-out of halves
         time.sleep(0.005)
         if calls == 6 and torch.is_grad_enabled() and rank() == culprit:
-            say("there")
+            send("there")
             if how == "raises":
                 raise KeyError("no such word")
             if how == "diverges":
@@ -103,45 +103,45 @@ def train(say: Say, culprit: int, how: str, sync: str, timeout: float = NEVER) -
     try:
         tk.fit(task(loss, epochs=500), X, Y, nodes=3, on=tk.Ranks(timeout=timeout), sync=SYNCS[sync])
     except Exception as error:
-        say((type(error).__name__, str(error), getattr(error, "node", None)))
+        send((type(error).__name__, str(error), getattr(error, "node", None)))
     return "done"
 
 
-def is_late(say: Say) -> list[bytes]:
+def is_late(send: Send) -> list[bytes]:
     """The second rank is still at something that takes longer than ranks wait for each other."""
-    del say
+    del send
     store = dist.TCPStore("127.0.0.1", int(os.environ["MASTER_PORT"]), is_master=rank() == 0)
     time.sleep(4.0 * rank())
     group = Group(store, epoch=0, rank=rank(), world=2, timeout=2.0, patience=NEVER)
     try:
-        return group.gather(b"%d" % rank())
+        return group.all_gather(b"%d" % rank())
     finally:
-        group.numbers([0.0])
+        group.gather_numbers([0.0])
         group.close()
 
 
-def joins(say: Say, timeout: float) -> Any:
+def joins(send: Send, timeout: float) -> Any:
     """Only join."""
-    del say
+    del send
     return tk.fit(StandardScaler(), X, on=tk.Ranks(timeout=timeout)).model.mean_
 
 
-def differ(say: Say) -> list[str]:
+def differ(send: Send) -> list[str]:
     """Jobs that are not the same on all ranks, one after the other; then one that is."""
-    del say
+    del send
     jobs: list[Callable[[], tk.Fit]] = [
         lambda: tk.fit(task(epochs=1 + rank()), X, Y, on=tk.Ranks()),
         lambda: tk.fit(StandardScaler(), {"a": X, f"b{rank()}": X}, on=tk.Ranks()),
         lambda: tk.fit(task(build=_differently), X, Y, on=tk.Ranks()),
         lambda: tk.fit(StandardScaler(), X, on=tk.Ranks()),
     ]
-    told = []
+    errors = []
     for job in jobs:
         try:
-            told.append(type(job().model).__name__)
+            errors.append(type(job().model).__name__)
         except tk.TalkootError as error:
-            told.append(str(error))
-    return told
+            errors.append(str(error))
+    return errors
 
 
 def _differently() -> tuple[torch.nn.Module, torch.optim.Optimizer]:
@@ -149,8 +149,8 @@ def _differently() -> tuple[torch.nn.Module, torch.optim.Optimizer]:
     return module, torch.optim.SGD(module.parameters(), lr=0.1)
 
 
-def drains(say: Say, folder: Path, slow: bool) -> Any:
-    """Train with checkpoints; if slowly, wait behind some steps until the file "asked" is there."""
+def drains(send: Send, folder: Path, slow: bool) -> Any:
+    """Train with checkpoints; if slowly, wait behind some steps until the file "stop" is there."""
     steps = 0
     pace = [slow]  # whose content is no setting of the loss
 
@@ -158,9 +158,9 @@ def drains(say: Say, folder: Path, slow: bool) -> Any:
         nonlocal steps
         steps += torch.is_grad_enabled()  # not in the try-out of halves
         if pace[0] and torch.is_grad_enabled():
-            say("step")
+            send("step")
             time.sleep(0.3)  # long enough for a report behind every step
-            while steps > STEPS and not folder.with_name("asked").exists():
+            while steps > STEPS and not folder.with_name("stop").exists():
                 time.sleep(0.01)
         return mean_loss(out, y)
 

@@ -33,8 +33,9 @@ from talkoot.core.errors import NodeFailed, NodeLost  # noqa: E402
 from talkoot.core.plan import Plan  # noqa: E402
 from talkoot.core.shard import Schema, Shard  # noqa: E402
 from talkoot.engines.ray.actor import HELLO  # noqa: E402
-from talkoot.engines.ray.actor_pool import ACTORS, ActorSet, Need  # noqa: E402
+from talkoot.engines.ray.actor_pool import ACTORS, ActorSet  # noqa: E402
 from talkoot.engines.ray.ranks import RankLauncher  # noqa: E402
+from talkoot.engines.ray.resources import Resources  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("cluster")
 SYNCS = {"every step": tk.every_step(), "every 5 steps": tk.every(steps=5)}
@@ -43,11 +44,11 @@ Facts = Mapping[str, Any]
 
 @dataclass
 class Heard(Engine):
-    """An engine that remembers what it tells, each time after `react` heard it."""
+    """An engine that records its events, each after a call of `react`."""
 
     on: tk.Ray
     react: Callable[[str, Facts], None] = lambda event, facts: None
-    told: list[tuple[str, Facts]] = field(default_factory=list)
+    events: list[tuple[str, Facts]] = field(default_factory=list)
 
     def open(self, *args: Any) -> Any:
         raise AssertionError("ranks run a plan as a whole")
@@ -59,10 +60,10 @@ class Heard(Engine):
 
     def _hear(self, event: str, facts: Facts) -> None:
         self.react(event, facts)
-        self.told.append((event, facts))
+        self.events.append((event, facts))
 
     def of(self, event: str) -> list[Facts]:
-        return [facts for name, facts in self.told if name == event]
+        return [facts for name, facts in self.events if name == event]
 
 
 def slow(marker: Path, out: Any, y: Any) -> Any:
@@ -107,7 +108,7 @@ def test_actors_that_are_idle_hold_nothing() -> None:
     fitted(task(), tk.Ray(2))
     (actors,) = ACTORS._idle
     assert sorted(actors.idle) == [0, 1]
-    assert all(hand.call is None for hand in actors.idle.values())
+    assert all(worker.call is None for worker in actors.idle.values())
 
 
 @pytest.mark.slow  # Local shows the same
@@ -123,14 +124,14 @@ def test_a_finished_job_is_found_finished_by_who_starts_it_again(tmp_path: Path)
 def test_through_a_kill_the_others_go_on_and_grow_again_when_there_is_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hand, blockers = ActorSet.hand, []
+    worker, blockers = ActorSet.worker, []
     killed: list[int] = []
     back: list[Facts] = []
 
     def crowded(self: ActorSet, number: int) -> Any:
         if killed:  # somebody else is faster
-            blockers.append(hand(replace(self, idle={}), number))
-        return hand(self, number)
+            blockers.append(worker(replace(self, idle={}), number))
+        return worker(self, number)
 
     def react(event: str, facts: Facts) -> None:
         if event == "step" and not killed:
@@ -144,7 +145,7 @@ def test_through_a_kill_the_others_go_on_and_grow_again_when_there_is_room(
             (tmp_path / "grown").touch()
 
     on = Heard(tk.Ray(2), react)
-    monkeypatch.setattr(ActorSet, "hand", crowded)
+    monkeypatch.setattr(ActorSet, "worker", crowded)
     job = task(adamw, partial(slow, tmp_path / "grown"), epochs=150)
     got = fitted(job, on)
     assert [facts["ranks"] for facts in on.of("epoch")] == [2, 1, 2]
@@ -178,12 +179,12 @@ def test_through_a_kill_rounds_go_on_and_no_update_is_lost(tmp_path: Path) -> No
 
 @pytest.mark.slow  # a new actor imports torch; Local shows the same in tests/faults
 def test_an_actor_that_is_asked_to_end_finishes_its_step_first(tmp_path: Path) -> None:
-    asked: list[int] = []
+    terminated: list[int] = []
 
     def react(event: str, facts: Facts) -> None:
-        if event == "step" and not asked:
-            asked.append(actors()[-1])
-            os.kill(asked[0], signal.SIGTERM)
+        if event == "step" and not terminated:
+            terminated.append(actors()[-1])
+            os.kill(terminated[0], signal.SIGTERM)
         elif event == "worker":
             (tmp_path / "left").touch()
 
@@ -191,8 +192,10 @@ def test_an_actor_that_is_asked_to_end_finishes_its_step_first(tmp_path: Path) -
     job = task(adamw, partial(slow, tmp_path / "left"), epochs=50)
     assert apart(fitted(job, on), fitted(job, tk.Local(2))) < SAME
     (facts,) = on.of("worker")
-    assert "was asked to end (SIGTERM) and left behind step" in facts["cause"]
-    assert not psutil.pid_exists(asked[0]) or psutil.Process(asked[0]).status() == psutil.STATUS_ZOMBIE
+    assert "got SIGTERM and stopped after step" in facts["cause"]
+    assert (
+        not psutil.pid_exists(terminated[0]) or psutil.Process(terminated[0]).status() == psutil.STATUS_ZOMBIE
+    )
 
 
 @pytest.mark.slow  # a new actor imports torch; Local shows the same in tests/faults
@@ -255,23 +258,23 @@ COUNTED: list[int] = []
 
 
 def test_more_than_the_cluster_has_is_refused_at_once_with_a_cure() -> None:
-    with pytest.raises(tk.PlanError, match=r"the cluster has \d+ CPUs, and 2 workers of 4000 were asked"):
+    with pytest.raises(tk.PlanError, match=r"the cluster has \d+ CPUs, and 2 workers of 4000 are required"):
         fitted(task(), tk.Ray(2, cpus=4000))
 
 
 class Actor:
-    """What a muster asks of an actor that never gets anywhere."""
+    """The methods of an actor that RankLauncher calls; it never connects."""
 
     def __init__(self, number: int, cause: str | None = None) -> None:
         self.number, self.cause, self.token = number, cause, b""
 
-    def give(self, load: Any, segments: Any) -> None:
+    def load(self, load: Any, segments: Any) -> None:
         """Hold nothing."""
 
-    def send_off(self, task: Any, listener: tuple[str, int], token: bytes) -> None:
+    def start_task(self, task: Any, listener: tuple[str, int], token: bytes) -> None:
         self.token = token
 
-    def ended(self, patience: float) -> str | None:
+    def task_end(self, patience: float) -> str | None:
         return self.cause
 
     def end(self) -> str:
@@ -283,20 +286,20 @@ class Actor:
 
 @contextmanager
 def launcher(*given: Actor) -> Iterator[RankLauncher]:
-    """At whose door somebody may knock."""
-    actors = ActorSet(Need(workers=len(given), cpus=1, gpus=0), "", None)
+    """A launcher to which connections can be made."""
+    actors = ActorSet(Resources(workers=len(given), cpus=1, gpus=0), "", None)
     listener = socket.create_server(("127.0.0.1", 0))
     got = RankLauncher(actors=actors, load=((), []), plan=((), []), task=(), listener=listener, silence=5.0)
     actors.idle.update(cast(Any, {actor.number: actor for actor in given}))
     try:
         yield got
     finally:
-        got.dismiss()
+        got.close()
 
 
-def knock(at: RankLauncher, said: bytes) -> socket.socket:
+def connect(at: RankLauncher, data: bytes) -> socket.socket:
     sock = socket.create_connection(at.listener.getsockname(), 5.0)
-    sock.sendall(said)
+    sock.sendall(data)
     sock.shutdown(socket.SHUT_WR)
     return sock
 
@@ -304,42 +307,44 @@ def knock(at: RankLauncher, said: bytes) -> socket.socket:
 def test_only_who_has_a_token_is_let_in_and_only_once() -> None:
     actor = Actor(0)
     with launcher(actor) as listener:
-        assert listener.hire(False) is None
-        for said in (b"", b"GET / HTTP/1.1\r\n\r\n", HELLO.pack(bytes(32), 1), HELLO.pack(b"x" * 32, 1) * 9):
-            with knock(listener, said) as sock:
-                assert listener.hire(False) is None
+        assert listener.start_rank(False) is None
+        for data in (b"", b"GET / HTTP/1.1\r\n\r\n", HELLO.pack(bytes(32), 1), HELLO.pack(b"x" * 32, 1) * 9):
+            with connect(listener, data) as sock:
+                assert listener.start_rank(False) is None
                 with suppress(ConnectionError):
                     assert sock.recv(1) == b"", "it is turned away"
         hello = HELLO.pack(actor.token, 4711)
-        with knock(listener, hello), knock(listener, hello) as again:
-            rank = listener.hire(True)
+        with connect(listener, hello), connect(listener, hello) as again:
+            rank = listener.start_rank(True)
             assert rank is not None
             assert rank.name == "process 4711 on 127.0.0.1"
-            assert listener.hire(False) is None
+            assert listener.start_rank(False) is None
             assert again.recv(1) == b""
             rank.release()
         assert cast(Any, listener.actors.idle) == {0: actor}
 
 
 def test_actors_that_cannot_start_are_not_waited_for_forever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("talkoot.engines.ray.ranks.AGAIN", 0.0)
-    monkeypatch.setattr(ActorSet, "hand", lambda self, number: Actor(number, "ModuleNotFoundError: No torch"))
+    monkeypatch.setattr("talkoot.engines.ray.ranks.RETRY", 0.0)
+    monkeypatch.setattr(
+        ActorSet, "worker", lambda self, number: Actor(number, "ModuleNotFoundError: No torch")
+    )
     with launcher() as listener:
         broken = replace(
-            listener, actors=replace(listener.actors, need=replace(listener.actors.need, workers=1))
+            listener, actors=replace(listener.actors, resources=replace(listener.actors.resources, workers=1))
         )
         with pytest.raises(NodeLost, match="no actor could be started: ModuleNotFoundError: No torch"):
-            broken.hire(True)
-        assert broken.hire(False) is None, "who does not wait is not troubled"
+            broken.start_rank(True)
+        assert broken.start_rank(False) is None, "who does not wait is not troubled"
 
 
 def test_actors_that_do_not_come_are_not_waited_for_forever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("talkoot.engines.ray.ranks.START", 0.3)
     with (
         launcher(Actor(0), Actor(1)) as listener,
-        pytest.raises(NodeLost, match=r"2 of 2 actors did not come for 0\.3 s"),
+        pytest.raises(NodeLost, match=r"2 of 2 actors did not connect within 0\.3 s"),
     ):
-        listener.hire(True)
+        listener.start_rank(True)
 
 
 def test_classical_learners_on_ray_do_without_torch() -> None:

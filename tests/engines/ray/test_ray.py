@@ -142,9 +142,9 @@ def test_with_a_quorum_the_round_counts_without_nodes_that_are_late() -> None:
     assert done.model["count"] == 3 * (1 + 2 + 3) + (1 + 2)
 
 
-@pytest.mark.parametrize(("action", "said"), [("odd", "Odd: odd one"), ("sys.exit", "SystemExit: 3")])
-def test_an_odd_exception_is_an_error_like_any_other(action: str, said: str) -> None:
-    with pytest.raises(NodeFailed, match=said) as caught:
+@pytest.mark.parametrize(("action", "cause"), [("odd", "Odd: odd one"), ("sys.exit", "SystemExit: 3")])
+def test_an_odd_exception_is_an_error_like_any_other(action: str, cause: str) -> None:
+    with pytest.raises(NodeFailed, match=cause) as caught:
         go(Faulty(action, nodes=("site1",)), Ray(2))
     assert caught.value.node == "site1"
 
@@ -158,7 +158,7 @@ def test_rows_that_do_not_pickle_are_named() -> None:
 
 def test_more_than_the_cluster_has_is_refused_at_once_with_a_cure() -> None:
     go(Faulty(), Ray(1), limit=1)
-    with pytest.raises(tk.PlanError, match=r"the cluster has \d+ CPUs, and 2 workers of 4000 were asked"):
+    with pytest.raises(tk.PlanError, match=r"the cluster has \d+ CPUs, and 2 workers of 4000 are required"):
         go(Faulty(), Ray(2, cpus=4000))
     with pytest.raises(tk.PlanError, match="the cluster has 0 GPUs"):
         go(Faulty(), Ray(2, gpus=1))
@@ -175,8 +175,8 @@ def test_a_cluster_of_somebody_else_that_cannot_grow_is_not_waited_for(
     ends = time.monotonic() + patient(60)
     while CLUSTER.grows and time.monotonic() < ends:  # its first report comes some seconds after its start
         time.sleep(0.2)
-    monkeypatch.setattr(actors, "placement_group", None)  # nothing is asked of it
-    with pytest.raises(tk.PlanError, match="2 workers of 4000 were asked for. Take fewer workers"):
+    monkeypatch.setattr(actors, "placement_group", None)  # it must not be called
+    with pytest.raises(tk.PlanError, match="2 workers of 4000 are required. Take fewer workers"):
         go(Faulty(), Ray(2, cpus=4000))
 
 

@@ -8,15 +8,15 @@ from typing import Any, final
 import numpy as np
 from sklearn.base import is_classifier, is_regressor
 
-from talkoot.api.compare.comparison import CONTESTANTS, Comparison, Row
-from talkoot.api.compare.experiment import HeldOutScores, averaged
-from talkoot.api.compare.fold_fits import Fitted, FoldFits, deals_of
+from talkoot.api.compare.comparison import VARIANTS, Comparison, Row
+from talkoot.api.compare.fold_fits import Fitted, FoldFits, splits_of
+from talkoot.api.compare.held_out_scores import HeldOutScores, mean_scores
 from talkoot.api.compare.intervals import bounds_of, difference_interval, score_interval
-from talkoot.api.compare.scoring import chosen
+from talkoot.api.compare.scoring import choose_scorer
 from talkoot.api.job import Job, require_estimator
-from talkoot.api.question import Answer
+from talkoot.api.query import Answer
 from talkoot.api.verify.pooled_data import LIMIT, Pool, size
-from talkoot.api.watching import Counter, counted
+from talkoot.api.watching import Counter, model_counter
 from talkoot.core.engine import Engine
 from talkoot.core.errors import DataError, PlanError
 from talkoot.core.plan import Plan
@@ -43,25 +43,25 @@ def compare(
 
     For every node: the model of its own rows alone, of all nodes together, of all nodes but this one
     (a site that joins with no rows of its own), and of all rows pooled on this machine by scikit-learn.
-    Cross-validated: every node deals its own rows into folds, within each class; a score is the mean over
-    folds. Intervals are of 95%, over which rows were held out (a jackknife over each node's rows;
+    Cross-validated: every node splits its own rows into folds, within each class; a score is the mean over
+    folds. The 95% intervals cover the choice of held-out rows (a jackknife over each node's rows;
     differences are paired); those of a share are Wilson's, so they stay within 0 and 1. They do not cover
-    that the models would differ had other rows been drawn for training.
+    that other training rows would give other models.
 
     Args:
         estimator: an unfitted classifier or regressor, a Pipeline included.
         data: rows of two nodes or more; see `shards`.
-        target: the target's column, where the rows do not come with theirs.
+        target: the target's column, unless `data` contains the targets.
         by: a column whose values name the nodes.
         encoding: how the text of CSV files is encoded, such as "cp1252"; UTF-8 by default.
         missing: texts that stand for a missing value, such as ``["?"]``.
-        folds: parts that each node's rows are dealt into.
-        repeats: how often to deal anew; more make the scores steadier.
+        folds: parts that each node's rows are split into.
+        repeats: number of random splits; more of them reduce the scores' variance.
         scoring: name of a scikit-learn scorer, or one made by `sklearn.metrics.make_scorer`, such as
             ``make_scorer(f1_score, pos_label="ill")``; area under the ROC curve for two classes, accuracy
-            for more, R2 for numbers by default. It means what it means to `cross_val_score`.
+            for more, R2 for numbers by default. As in `cross_val_score`.
         on: where the nodes are; chosen for the job and this machine by default.
-        seed: the folds follow from it.
+        seed: of the splits.
         progress: show in the terminal how many models are trained and the time left; by default if there
             is one and it takes over a second.
 
@@ -70,7 +70,7 @@ def compare(
 
     Raises:
         DataError: fewer than two nodes, or rows that cannot be used.
-        PlanError: folds or repeats that make no sense, or a scorer that cannot score such models or labels.
+        PlanError: too few folds or repeats, or a scorer that cannot score such models or labels.
         NotDistributable: no learner fits the estimator.
 
     >>> import numpy as np, talkoot as tk
@@ -83,57 +83,57 @@ def compare(
     (['few', 'many'], 'r2')
     """
     require_estimator(estimator, "tk.compare")
-    deals = deals_of(folds, repeats, seed)
+    splits = splits_of(folds, repeats, seed)
     if not (is_classifier(estimator) or is_regressor(estimator)):
         raise PlanError(
             f"{type(estimator).__name__} predicts nothing", cure="Take a classifier or regressor."
         )
-    given = shards(data, target, by=by, encoding=encoding, missing=missing)
-    if len(given) < 2:
+    unbound = shards(data, target, by=by, encoding=encoding, missing=missing)
+    if len(unbound) < 2:
         cure = 'Give {"name": rows, ...}, or by= a column whose values name the nodes.'
         raise DataError("there is one node, so there is nothing to compare", cure=cure)
-    job = Job.place(Plan(learner_for(estimator), seed=seed), given, on)
-    with counted(job, progress) as count:
+    job = Job.place(Plan(learner_for(estimator), seed=seed), unbound, on)
+    with model_counter(job, progress) as count:
         schema, bound = job.agree(count.emit)
-        scorer = chosen(scoring, estimator, schema)
-        return Contest(FoldFits.of(job, schema, bound, deals, count.workers), scorer, count).run()
+        scorer = choose_scorer(scoring, estimator, schema)
+        return Experiment(FoldFits.of(job, schema, bound, splits, count.workers), scorer, count).run()
 
 
 @final
-class Contest:
-    """All contestants, fold by fold.
+class Experiment:
+    """Trains and tests all variants, fold by fold.
 
     Args:
-        fits: trains them.
+        fits: trains the models.
         scoring: the scorer, or its name.
-        count: hears of every model that is trained and every fold that is tested.
+        count: counts the trained models and the tested folds.
     """
 
     def __init__(self, fits: FoldFits, scoring: Any, count: Counter) -> None:
         self.fits, self.scoring, self.count = fits, scoring, count
         self.nodes = list(fits.shards)
         self.why = dict.fromkeys(self.nodes, "")
-        self.failed: set[tuple[str, str]] = set()  # (contestant, node) that could not learn in some fold
+        self.failed: set[tuple[str, str]] = set()  # (variant, node) that could not be trained in some fold
         self.tests: dict[str, list[Answer]] = {node: [] for node in self.nodes}
 
     def run(self) -> Comparison:
-        """Train all, test all, and say what came of it."""
-        deals, schema = self.fits.deals, self.fits.schema
+        """Train and test all models."""
+        splits, schema = self.fits.splits, self.fits.schema
         pooled = size(schema) <= LIMIT
         note = f"pooled is left out: it would take {size(schema) / 2**30:.1f} GB in this process."
-        self.count.begin(len(deals) * deals[0].count, 2 * len(self.nodes) + 1 + pooled)
-        for repeat, folds in enumerate(deals):
+        self.count.begin(len(splits) * splits[0].count, 2 * len(self.nodes) + 1 + pooled)
+        for repeat, folds in enumerate(splits):
             for fold in range(folds.count):
-                self._hold(repeat, fold, pooled)
+                self._test(repeat, fold, pooled)
         return Comparison(
             rows=tuple(self._row(node) for node in self.nodes),
             metric=str(self.scoring),
-            folds=deals[0].count,
-            repeats=len(deals),
+            folds=splits[0].count,
+            repeats=len(splits),
             notes=() if pooled else (note,),
         )
 
-    def _hold(self, repeat: int, fold: int, pooled: bool) -> None:
+    def _test(self, repeat: int, fold: int, pooled: bool) -> None:
         """Train without one fold, then test on it."""
         fits, nodes = self.fits, self.nodes
         together = fits.together(repeat, fold)
@@ -150,21 +150,27 @@ class Contest:
             left_out, _ = self._attempt("left out", node, rest, repeat, fold, together)
             models[node] = [alone, together.estimator, left_out, pool]
         test = HeldOutScores(
-            models=models, folds=fits.deals[repeat], fold=fold, scoring=self.scoring, schema=fits.schema
+            models=models, folds=fits.splits[repeat], fold=fold, scoring=self.scoring, schema=fits.schema
         )
-        for node, answer in test.put(fits.shards, fits.job.engine, fits.schema, fits.emit).items():
+        for node, answer in test.run(fits.shards, fits.job.engine, fits.schema, fits.emit).items():
             self.tests[node].append(answer)
         self.count.tested()
 
     def _attempt(
-        self, way: str, node: str, nodes: Sequence[str], repeat: int, fold: int, near: Fitted | None = None
+        self,
+        variant: str,
+        node: str,
+        nodes: Sequence[str],
+        repeat: int,
+        fold: int,
+        warm_start: Fitted | None = None,
     ) -> tuple[Any, str]:
         self.count.trained()
-        if (way, node) in self.failed:
+        if (variant, node) in self.failed:
             return None, ""
-        model, why = self.fits.attempt(nodes, repeat, fold, near)
+        model, why = self.fits.attempt(nodes, repeat, fold, warm_start)
         if model is None:
-            self.failed.add((way, node))
+            self.failed.add((variant, node))
         return model, why
 
     def _row(self, node: str) -> Row:
@@ -172,15 +178,15 @@ class Contest:
         rows = int(counts.sum())
         if not rows:
             return Row(node=node, rows=0, scores={}, gain=None, why="has no rows")
-        able = [(way, node) not in self.failed for way in CONTESTANTS]
-        scores, covariance, groups = averaged(self.tests[node], np.array(able))
+        trained = np.array([(variant, node) not in self.failed for variant in VARIANTS])
+        scores, covariance, groups = mean_scores(self.tests[node], trained)
         bounds = bounds_of(self.scoring)
-        least = rows if self.scoring == "accuracy" else int(counts[counts > 0].min())
+        effective = rows if self.scoring == "accuracy" else int(counts[counts > 0].min())
         found = {
-            way: score_interval(
-                float(scores[at]), float(covariance[at, at]), groups=groups, bounds=bounds, rows=least
+            variant: score_interval(
+                float(scores[at]), float(covariance[at, at]), groups=groups, bounds=bounds, rows=effective
             )
-            for at, way in enumerate(CONTESTANTS)
+            for at, variant in enumerate(VARIANTS)
             if not np.isnan(scores[at])
         }
         gain = None

@@ -1,4 +1,4 @@
-"""What a comparison found, to be read by people and by reports."""
+"""The result of `compare`: a table and a sentence for each node, and plain values for reports."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, final
 
-from talkoot.api.text_table import aligned, decimals
+from talkoot.api.text_table import decimals, text_table
 
-CONTESTANTS = ("alone", "together", "left out", "pooled")
+VARIANTS = ("alone", "together", "left out", "pooled")
 
 
 @final
@@ -32,10 +32,10 @@ class Row:
     Args:
         node: its name.
         rows: how many rows it has.
-        scores: on its held-out rows, of the models learned "alone", "together", "left out" (from all
+        scores: on its held-out rows, of the models trained "alone", "together", "left out" (on all
             other nodes) and "pooled"; without those that could not be trained or tested.
         gain: together minus alone, paired; None where one of them is missing.
-        why: the reason for what is missing.
+        why: the reason why scores are missing.
     """
 
     node: str
@@ -66,9 +66,9 @@ class Comparison:
     Args:
         rows: the nodes in the caller's order.
         metric: the scorer's name.
-        folds: parts that each node's rows were dealt into.
-        repeats: how often.
-        notes: what is missing, and why.
+        folds: parts that each node's rows were split into.
+        repeats: number of random splits.
+        notes: which models are missing, and why.
 
     >>> row = Row(node="va", rows=200, scores={"together": Interval(0.717, 0.64, 0.79)}, gain=None,
     ...           why="cannot learn alone: all its rows have one label")
@@ -91,25 +91,25 @@ class Comparison:
 
     def table(self) -> str:
         """Scores and gains with their intervals, in columns."""
-        heads = ["node", "rows", *CONTESTANTS, "together - alone"]
+        heads = ["node", "rows", *VARIANTS, "together - alone"]
         cells = [
-            [row.node, f"{row.rows}", *(_said(row.scores.get(way)) for way in CONTESTANTS), _said(row.gain)]
+            [row.node, f"{row.rows}", *(_cell(row.scores.get(name)) for name in VARIANTS), _cell(row.gain)]
             for row in self.rows
         ]
-        return aligned([heads, *cells], right=(1,))
+        return text_table([heads, *cells], right=(1,))
 
     def __str__(self) -> str:
-        how = f"{self.folds} folds" + (f", dealt {self.repeats} times" if self.repeats > 1 else "")
+        how = f"{self.folds} folds" + (f", split {self.repeats} times" if self.repeats > 1 else "")
         head = f"{self.metric} on held-out rows, {how}"
-        said = [f"{row.verdict}." for row in self.rows]
-        return "\n".join([head, self.table(), "", *said, *self.notes])
+        verdicts = [f"{row.verdict}." for row in self.rows]
+        return "\n".join([head, self.table(), "", *verdicts, *self.notes])
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain values."""
         rows = {
             row.node: {
                 "rows": row.rows,
-                "scores": {way: asdict(score) for way, score in row.scores.items()},
+                "scores": {variant: asdict(score) for variant, score in row.scores.items()},
                 "gain": row.gain and asdict(row.gain),
                 "verdict": row.verdict,
             }
@@ -118,9 +118,10 @@ class Comparison:
         return {"metric": self.metric, "folds": self.folds, "repeats": self.repeats, "nodes": rows}
 
     def facts(self) -> dict[str, Any]:
-        """What a report draws: node -> way -> (score, low, high)."""
+        """Plain values for a report: node -> variant -> (score, low, high)."""
         nodes = {
-            row.node: {way: (s.value, s.low, s.high) for way, s in row.scores.items()} for row in self.rows
+            row.node: {variant: (s.value, s.low, s.high) for variant, s in row.scores.items()}
+            for row in self.rows
         }
         return {
             "metric": self.metric,
@@ -129,5 +130,5 @@ class Comparison:
         }
 
 
-def _said(interval: Interval | None) -> str:
+def _cell(interval: Interval | None) -> str:
     return "-" if interval is None else str(interval)

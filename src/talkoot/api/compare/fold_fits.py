@@ -1,4 +1,4 @@
-"""Models of any nodes without any fold of their rows: what comparisons and values are made of."""
+"""Trains the models of any nodes without any fold of their rows, for `tk.compare` and `fit.value()`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any, final
 
 import numpy as np
 
-from talkoot.api.compare.experiment import FoldCounts
+from talkoot.api.blocks import Blocks, concatenate
 from talkoot.api.compare.fold_sums import FoldSums
-from talkoot.api.compare.folds import FEW, Blocks, Folds, Part, Relabel, joined
+from talkoot.api.compare.folds import IN_MEMORY, Folds, Part, Relabel
+from talkoot.api.compare.held_out_scores import FoldCounts
 from talkoot.api.job import Job
 from talkoot.core.engine import Emit
 from talkoot.core.errors import DataError, PlanError, TalkootError
@@ -26,25 +27,24 @@ class FoldFits:
 
     Args:
         job: the plan, and where it runs.
-        schema: what the nodes agreed on over all their rows.
+        schema: of all rows of all nodes.
         shards: the rows, bound to it.
-        deals: into folds, one for each repeat.
+        splits: into folds, one for each repeat.
         rows: node -> (repeats, folds, classes) number of rows.
         sums: of all nodes and folds, where models follow from them.
-        groups: nodes of this process whose learner does not mind how rows are dealt train as so many
-            nodes, which is faster where they have few rows; 0 to train as they are.
-        held: the rows of each node without a fold, of the present fold.
-        emit: hears of workers that were lost.
+        groups: train as so many nodes, which is faster where nodes have few rows; 0 to train as they are.
+        training_rows: (repeat, fold) -> node -> its rows without that fold, of the present fold only.
+        emit: receives events of lost workers.
     """
 
     job: Job
     schema: Schema
     shards: Mapping[str, Shard]
-    deals: tuple[Folds, ...]
+    splits: tuple[Folds, ...]
     rows: Mapping[str, np.ndarray]
     sums: FoldSums | None
     groups: int
-    held: dict[tuple[int, int], dict[str, Blocks]]
+    training_rows: dict[tuple[int, int], dict[str, Blocks]]
     emit: Emit
 
     @classmethod
@@ -53,46 +53,46 @@ class FoldFits:
         job: Job,
         schema: Schema,
         shards: Mapping[str, Shard],
-        deals: tuple[Folds, ...],
+        splits: tuple[Folds, ...],
         emit: Emit,
     ) -> FoldFits:
         """Count the rows, and sum them where that is enough."""
         classes = 1 if schema.classes is None else len(schema.classes)
-        found = FoldCounts(deals=deals, classes=classes).put(shards, job.engine, schema, emit)
-        none = np.zeros((len(deals), deals[0].count, classes), dtype=np.int64)
+        found = FoldCounts(splits=splits, classes=classes).run(shards, job.engine, schema, emit)
+        none = np.zeros((len(splits), splits[0].count, classes), dtype=np.int64)
         return cls(
             job=job,
             schema=schema,
             shards=shards,
-            deals=deals,
+            splits=splits,
             rows={node: found[node]["rows"] if node in found else none for node in shards},
-            sums=FoldSums.gather(job.plan, shards, job.engine, schema, deals, emit),
+            sums=FoldSums.gather(job.plan, shards, job.engine, schema, splits, emit),
             groups=_groups(job, schema),
-            held={},
+            training_rows={},
             emit=emit,
         )
 
-    def fit(self, nodes: Sequence[str], repeat: int, fold: int, near: Fitted | None = None) -> Fitted:
-        """What `nodes` learn together from the rows of all folds but one.
+    def fit(self, nodes: Sequence[str], repeat: int, fold: int, warm_start: Fitted | None = None) -> Fitted:
+        """Train `nodes` together on the rows of all folds but one.
 
         Args:
             nodes: their names.
-            repeat: the deal.
+            repeat: which split.
             fold: the fold that is held out.
-            near: a fit without that fold from whose solution to start, where the learner can.
+            warm_start: a fit without that fold from whose solution to start, where the learner can.
 
         Raises:
             TalkootError: they cannot learn.
         """
-        dealt = sum(self.rows[node][repeat] for node in nodes)
-        schema, index = narrowed(self.schema, dealt.sum(axis=0) - dealt[fold])
+        counts = sum(self.rows[node][repeat] for node in nodes)
+        schema, index = without_missing_classes(self.schema, counts.sum(axis=0) - counts[fold])
         learner = self.job.plan.learner
         if index is None and self.sums is not None:
             model = self.sums.model(nodes, repeat, fold)
             if model is not None:
                 return Fitted(model, learner.finish(model))
         warm: Any = getattr(learner, "warm", None)
-        start = None if warm is None or near is None else warm(near.state, schema)
+        start = None if warm is None or warm_start is None else warm(warm_start.state, schema)
 
         def run(shards: Mapping[str, Shard]) -> Fitted:
             if index is not None:
@@ -101,91 +101,94 @@ class FoldFits:
             return Fitted(done.model, learner.finish(done.model))
 
         if len(nodes) > 1 and self.groups:
-            with suppress(TalkootError):  # it would not name the node: that is for the nodes one by one
+            with suppress(TalkootError):  # its error would not name the node; train again, node by node
                 return run(self._grouped(nodes, repeat, fold))
         return run(self.parts(nodes, repeat, fold))
 
     def together(self, repeat: int, fold: int) -> Fitted:
-        """What all nodes learn without one fold.
+        """Train all nodes together without one fold.
 
         Raises:
             DataError: the rows of the other folds have one label.
             TalkootError: they cannot learn.
         """
-        dealt = sum(self.rows[node][repeat] for node in self.shards)
+        counts = sum(self.rows[node][repeat] for node in self.shards)
         try:
-            narrowed(self.schema, dealt.sum(axis=0) - dealt[fold])
+            without_missing_classes(self.schema, counts.sum(axis=0) - counts[fold])
         except DataError as error:
             why = error.cause.replace("all its rows", "all rows")
-            cure = "Take fewer folds, or another seed: a label is rarer than folds can be dealt."
-            raise DataError(f"without fold {fold + 1} of {len(dealt)}, {why}", cure=cure) from None
+            cure = "Take fewer folds, or another seed: a label has too few rows for so many folds."
+            raise DataError(f"without fold {fold + 1} of {len(counts)}, {why}", cure=cure) from None
         return self.fit(list(self.shards), repeat, fold)
 
     def attempt(
-        self, nodes: Sequence[str], repeat: int, fold: int, near: Fitted | None = None
+        self, nodes: Sequence[str], repeat: int, fold: int, warm_start: Fitted | None = None
     ) -> tuple[Any, str]:
         """The fitted estimator, or None and the reason."""
         try:
-            return self.fit(nodes, repeat, fold, near).estimator, ""
+            return self.fit(nodes, repeat, fold, warm_start).estimator, ""
         except TalkootError as error:
             return None, error.cause.rstrip(".")
 
     def _grouped(self, nodes: Sequence[str], repeat: int, fold: int) -> dict[str, Shard]:
-        """The rows of `nodes` without one fold, as those of a few nodes."""
-        if (repeat, fold) not in self.held:
-            self.held.clear()
+        """The rows of `nodes` without one fold, in memory, as those of a few nodes."""
+        if (repeat, fold) not in self.training_rows:
+            self.training_rows.clear()
             parts = self.parts(list(self.shards), repeat, fold)
-            self.held[repeat, fold] = {
+            self.training_rows[repeat, fold] = {
                 node: Blocks(node, tuple(part.blocks())) for node, part in parts.items()
             }
-        held = self.held[repeat, fold]
-        blocks = [block for node in nodes for block in held[node].blocks()]
+        rows = self.training_rows[repeat, fold]
+        blocks = [block for node in nodes for block in rows[node].blocks()]
         shares = np.array_split(np.arange(len(blocks)), min(self.groups, len(blocks)))
         names = [f"group {at}" for at in range(len(shares))]
         return {
-            name: Blocks(name, (joined([blocks[at] for at in share]),))
+            name: Blocks(name, (concatenate([blocks[at] for at in share]),))
             for name, share in zip(names, shares, strict=True)
         }
 
     def parts(self, nodes: Sequence[str], repeat: int, fold: int) -> dict[str, Shard]:
         """The rows of `nodes` without one fold."""
-        folds = self.deals[repeat]
+        folds = self.splits[repeat]
         return {node: Part(shard=self.shards[node], folds=folds, fold=fold) for node in nodes}
 
 
 def _groups(job: Job, schema: Schema) -> int:
+    """As how many nodes to train: one for each thread where few rows are in this process and the learner is
+    exact, so that the answer does not depend on how rows are split over nodes; else 0.
+    """
     plan = job.plan
     plain = plan.learner.kind == "exact" and not plan.chain.links and plan.sync == plan.learner.sync()
-    here = isinstance(job.engine, Inline) and schema.rows * schema.features <= FEW
-    return job.engine.threads if plain and here and isinstance(job.engine, Inline) else 0
+    few = schema.rows * schema.features <= IN_MEMORY
+    return job.engine.threads if plain and few and isinstance(job.engine, Inline) else 0
 
 
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Fitted:
-    """A fit: the final model of its run, and the estimator that came of it."""
+    """The final model of a run, and the estimator made from it."""
 
     state: Any
     estimator: Any
 
 
-def deals_of(folds: int, repeats: int, seed: int) -> tuple[Folds, ...]:
-    """One deal into folds for each repeat.
+def splits_of(folds: int, repeats: int, seed: int) -> tuple[Folds, ...]:
+    """One split into folds for each repeat.
 
     Raises:
-        PlanError: numbers that make no sense.
+        PlanError: fewer than two folds, or no repeat.
     """
     if folds < 2 or repeats < 1:
         raise PlanError(f"folds={folds}, repeats={repeats}", cure="Take folds >= 2 and repeats >= 1.")
     return tuple(Folds(count=folds, seed=seed + repeat) for repeat in range(repeats))
 
 
-def narrowed(schema: Schema, counts: np.ndarray) -> tuple[Schema, tuple[int, ...] | None]:
-    """The schema of rows of which some classes may be missing.
+def without_missing_classes(schema: Schema, counts: np.ndarray) -> tuple[Schema, tuple[int, ...] | None]:
+    """The schema without the classes that have no rows.
 
     Args:
         schema: of all rows.
-        counts: (classes,) rows that are there.
+        counts: (classes,) number of rows.
 
     Returns:
         The schema, and for each old class its new index, or None where no class is missing.
@@ -193,12 +196,12 @@ def narrowed(schema: Schema, counts: np.ndarray) -> tuple[Schema, tuple[int, ...
     Raises:
         DataError: no rows, or rows of a single class.
     """
-    rows, there = int(counts.sum()), counts > 0
+    rows, present = int(counts.sum()), counts > 0
     if not rows:
         raise DataError("it has no rows")
-    if schema.classes is None or there.all():
+    if schema.classes is None or present.all():
         return replace(schema, rows=rows), None
-    if there.sum() == 1:
-        raise DataError(f"all its rows have the label {schema.classes[there].tolist()[0]!r}")
-    index = tuple(np.where(there, np.cumsum(there) - 1, -1).tolist())
-    return replace(schema, rows=rows, classes=schema.classes[there]), index
+    if present.sum() == 1:
+        raise DataError(f"all its rows have the label {schema.classes[present].tolist()[0]!r}")
+    index = tuple(np.where(present, np.cumsum(present) - 1, -1).tolist())
+    return replace(schema, rows=rows, classes=schema.classes[present]), index

@@ -1,4 +1,4 @@
-"""The sums of every node and fold, gathered once: from them follows what any nodes learn without any fold."""
+"""Sums of every node and fold, gathered once: the models of any nodes without any fold follow from them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any, final
 
 import numpy as np
 
-from talkoot.api.compare.folds import FEW, Blocks, Folds, take
-from talkoot.api.question import Answer, Question
+from talkoot.api.blocks import Blocks, take
+from talkoot.api.compare.folds import IN_MEMORY, Folds
+from talkoot.api.query import Answer, Query
 from talkoot.core.context import Ctx, stream_rng
 from talkoot.core.engine import Emit, Engine
 from talkoot.core.learner import Learner
@@ -17,72 +18,72 @@ from talkoot.core.plan import Plan
 from talkoot.core.shard import Block, Schema, Shard
 from talkoot.core.update import Leaf, Update, total
 
-MOST = 1 << 28  # bytes of sums that are gathered
-UNFIT = "unfit"  # an answer that says: not all leaves are sums, or there are too many
+MAX_BYTES = 1 << 28  # of sums that are gathered
+UNUSABLE = "unusable"  # the name of the answer of a node whose leaves are not all sums, or too large
 
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class SumsByFold(Question):
-    """What a learner with a closed form says of each fold of each node's rows, in one pass.
+class SumsByFold(Query):
+    """The sums of a learner with a closed form over each fold of each node's rows, in one pass.
 
     Args:
-        learner: what is learned.
+        learner: computes the sums.
         point: the model about which sums are taken.
-        deals: into folds, one for each repeat.
+        splits: into folds, one for each repeat.
         seed: the plan's.
         features: columns of the rows.
-        most: bytes that the node may send.
+        max_bytes: that a node may send.
     """
 
     learner: Learner
     point: Any
-    deals: tuple[Folds, ...]
+    splits: tuple[Folds, ...]
     seed: int
     features: int
-    most: int
+    max_bytes: int
 
     def answer(self, shard: Shard) -> Answer:
         """The leaves of every update, named ``"repeat:fold:leaf"``."""
-        names = [(r, f) for r, folds in enumerate(self.deals) for f in range(folds.count)]
+        names = [(r, f) for r, folds in enumerate(self.splits) for f in range(folds.count)]
         sums: dict[tuple[int, int], Update] = dict.fromkeys(names, Update())
-        waiting: dict[tuple[int, int], list[Block]] = {name: [] for name in names}
-        dealers = [folds.dealer(shard.name) for folds in self.deals]
+        pending: dict[tuple[int, int], list[Block]] = {name: [] for name in names}
+        assigners = [folds.assigner(shard.name) for folds in self.splits]
         rows = 0
         for block in shard.blocks():
-            for repeat, deal in enumerate(dealers):
-                fold = deal(block)
+            for repeat, assign in enumerate(assigners):
+                fold = assign(block)
                 for at in np.unique(fold).tolist():
-                    waiting[repeat, at].append(take(block, np.flatnonzero(fold == at)))
+                    pending[repeat, at].append(take(block, np.flatnonzero(fold == at)))
             rows += len(block)
-            if rows * self.features > FEW:
-                if not self._add(sums, waiting, shard.name):
+            if rows * self.features > IN_MEMORY:
+                if not self._add(sums, pending, shard.name):
                     break
                 rows = 0
-        return _packed(sums) if self._add(sums, waiting, shard.name) else {UNFIT: np.ones(1)}
+        return _pack(sums) if self._add(sums, pending, shard.name) else {UNUSABLE: np.ones(1)}
 
     def _add(
-        self, sums: dict[tuple[int, int], Update], waiting: dict[tuple[int, int], list[Block]], node: str
+        self, sums: dict[tuple[int, int], Update], pending: dict[tuple[int, int], list[Block]], node: str
     ) -> bool:
-        """Add the sums of the rows that wait, and let these go; False where what adds up cannot be sent."""
+        """Add the sums of the pending rows and drop the rows; False where the sums are unusable."""
         ctx = Ctx(node=node, cohort=(node,), seed=self.seed)
-        for name, blocks in waiting.items():
+        for name, blocks in pending.items():
             if blocks:
                 update, _ = self.learner.work(self.point, None, Blocks(node, tuple(blocks)), ctx)
                 sums[name] = sums[name] + update
                 size = sum(value.nbytes for update in sums.values() for value in update.values.values())
-                if size > self.most or any(kind is not Leaf.SUM for kind in update.kinds.values()):
+                if size > self.max_bytes or any(kind is not Leaf.SUM for kind in update.kinds.values()):
                     return False
                 blocks.clear()
         return True
 
 
-def _packed(sums: Mapping[tuple[int, int], Update]) -> Answer:
-    packed: dict[str, np.ndarray] = {}
+def _pack(sums: Mapping[tuple[int, int], Update]) -> Answer:
+    answer: dict[str, np.ndarray] = {}
     for (repeat, fold), update in sums.items():
         for leaf, value in (*update.values.items(), ("", np.array([update.weight]))):
-            packed[f"{repeat}:{fold}:{leaf.replace('/', chr(31))}"] = value  # no slash, see `Gather`
-    return packed
+            answer[f"{repeat}:{fold}:{leaf.replace('/', chr(31))}"] = value  # no slash, see `Gather`
+    return answer
 
 
 @final
@@ -90,9 +91,9 @@ class FoldSums:
     """The sums of every node and fold.
 
     Args:
-        plan: how sums become a model.
+        plan: turns sums into a model.
         point: the model about which they were taken.
-        sums: node -> (repeat, fold) -> what its rows of that fold say.
+        sums: node -> (repeat, fold) -> the sums of its rows of that fold.
         folds: number of folds.
     """
 
@@ -111,43 +112,43 @@ class FoldSums:
         shards: Mapping[str, Shard],
         engine: Engine,
         schema: Schema,
-        deals: tuple[Folds, ...],
+        splits: tuple[Folds, ...],
         emit: Emit,
     ) -> FoldSums | None:
-        """Ask every node once; None for plans whose answer does not follow from sums."""
+        """Query every node once; None for plans whose answer does not follow from sums."""
         if not plan.learner.closed or plan.chain.links:
             return None
         point = plan.learner.init(schema, stream_rng(plan.seed, "init"))
-        asked = SumsByFold(
+        query = SumsByFold(
             learner=plan.learner,
             point=point,
-            deals=deals,
+            splits=splits,
             seed=plan.seed,
             features=schema.features,
-            most=MOST // len(shards),
+            max_bytes=MAX_BYTES // len(shards),
         )
-        answers = asked.put(shards, engine, schema, emit)
-        if any(UNFIT in answer for answer in answers.values()):
+        answers = query.run(shards, engine, schema, emit)
+        if any(UNUSABLE in answer for answer in answers.values()):
             return None
-        return cls(plan, point, {node: _unpacked(a) for node, a in answers.items()}, deals[0].count)
+        return cls(plan, point, {node: _unpack(a) for node, a in answers.items()}, splits[0].count)
 
     def model(self, nodes: Sequence[str], repeat: int, fold: int) -> Any:
-        """What `nodes` (one, all, or all but one) learn from the rows of all other folds.
+        """The model of `nodes` (one, all, or all but one) from the rows of all other folds.
 
         Returns:
-            The final model, as `Learner.finish` takes it; None where the sums do not decide it.
+            The final model, as `Learner.finish` takes it; None where the sums do not determine it.
         """
-        self._turn(repeat, fold)
+        self._select(repeat, fold)
         chosen = set(nodes)
-        gone = [node for node in self._alone if node not in chosen]
+        left_out = [node for node in self._alone if node not in chosen]
         some = (update for node, update in self._alone.items() if node in chosen)
-        update = self._without[gone[0]] if len(gone) == 1 else total(some)
+        update = self._without[left_out[0]] if len(left_out) == 1 else total(some)
         outer = self._plan.outer
         model, state = outer.apply(self._point, update, outer.init(self._point))
         return model if outer.done(state) else None
 
-    def _turn(self, repeat: int, fold: int) -> None:
-        """Have each node's sums of the other folds, and those of all nodes but one. Nothing is subtracted."""
+    def _select(self, repeat: int, fold: int) -> None:
+        """Add up each node's sums of the other folds, and those of all nodes but one, without subtraction."""
         if self._at == (repeat, fold):
             return
         self._at = repeat, fold
@@ -174,7 +175,7 @@ def all_but_one(updates: Sequence[Update]) -> list[Update]:
     return [left + right for left, right in zip(before, reversed(after), strict=True)] if updates else []
 
 
-def _unpacked(answer: Answer) -> dict[tuple[int, int], Update]:
+def _unpack(answer: Answer) -> dict[tuple[int, int], Update]:
     values: dict[tuple[int, int], dict[str, np.ndarray]] = {}
     for key, value in answer.items():
         repeat, fold, leaf = key.split(":", 2)

@@ -9,7 +9,7 @@ from scipy.stats import t as student
 
 from talkoot.api.compare.comparison import Interval
 
-Bounds = tuple[float, float]  # least and greatest value that a score can take
+Bounds = tuple[float, float]  # the range of a score
 UNIT = {"accuracy", "balanced_accuracy", "top_k_accuracy", "average_precision", "v_measure", "completeness"}
 UNIT_FAMILIES = ("f1", "precision", "recall", "jaccard", "roc_auc", "homogeneity")
 EXPLAINED = ("r2", "explained_variance", "d2_")
@@ -32,7 +32,7 @@ def bounds_of(scoring: Any) -> Bounds:
     return -np.inf, 1.0 if name.startswith(EXPLAINED) else np.inf
 
 
-def reach(groups: int) -> float:
+def t_quantile(groups: int) -> float:
     """Student's 97.5% quantile for a jackknife of so many groups."""
     return float(student.ppf(0.975, max(1, groups - 1)))
 
@@ -40,17 +40,17 @@ def reach(groups: int) -> float:
 def score_interval(value: float, variance: float, *, groups: int, bounds: Bounds, rows: int) -> Interval:
     """The interval of a score whose variance is the jackknife's.
 
-    A score with two bounds is treated as a share of an effective number of rows, which is the one that
-    gives its variance: Wilson's interval, which stays within the bounds and has a width also at a bound.
+    A score with two bounds gets Wilson's interval of a share of an effective number of rows, the one that
+    gives its variance: it stays within the bounds, and its width is not 0 at a bound.
     Sources: Wilson 1927, J. Am. Stat. Assoc. 22; with an effective number, Dean & Pagano 2015, J. Survey
-    Statistics and Methodology 3. Others have Student's, cut at the bound that the truth cannot pass.
+    Statistics and Methodology 3. Other scores get Student's interval, clipped to the bounds.
 
     Args:
         value: the score.
         variance: its variance; NaN where it is not known.
         groups: of the jackknife.
         bounds: the score's range.
-        rows: the number that counts where the variance is 0, as for a score at its bound.
+        rows: the effective number where the variance is 0, as for a score at its bound.
 
     >>> print(score_interval(1.0, 0.0, groups=20, bounds=(0.0, 1.0), rows=12))
     1.000 [.73, 1.00]
@@ -58,7 +58,7 @@ def score_interval(value: float, variance: float, *, groups: int, bounds: Bounds
     low, high = bounds
     if not np.isfinite(variance):
         return Interval(value, low, high)
-    z = reach(groups)
+    z = t_quantile(groups)
     if not (np.isfinite(low) and np.isfinite(high)):
         half = z * float(np.sqrt(max(0.0, variance)))
         return Interval(value, max(low, value - half), min(high, value + half))
@@ -76,10 +76,10 @@ def difference_interval(
 ) -> Interval:
     """The interval of the paired difference first - second.
 
-    Of scores with two bounds it follows from the intervals of both and their correlation, so that it stays
-    within the range of differences and has a width also where both stand at a bound. Sources: Newcombe 1998,
-    Statistics in Medicine 17 (page 2635, method 10); Zou & Donner 2008, Statistics in Medicine 27. Of others
-    it is Student's.
+    For scores with two bounds it follows from the intervals of both and their correlation, so that it stays
+    within the range of differences, and its width is not 0 where both are at a bound. Sources: Newcombe 1998,
+    Statistics in Medicine 17 (page 2635, method 10); Zou & Donner 2008, Statistics in Medicine 27. For other
+    scores it is Student's.
 
     Args:
         first: a score.
@@ -93,19 +93,19 @@ def difference_interval(
     >>> print(difference_interval(one, two, known, groups=20, bounds=(0.0, 1.0)))
     .100 [.04, .16]
     """
-    value, widest = first.value - second.value, bounds[1] - bounds[0]
+    value, width = first.value - second.value, bounds[1] - bounds[0]
     if not np.isfinite(covariance).all():
-        return Interval(value, -widest, widest)
+        return Interval(value, -width, width)
     (one, shared), (_, two) = covariance
-    if not np.isfinite(widest):
-        half = reach(groups) * float(np.sqrt(max(0.0, one + two - 2 * shared)))
+    if not np.isfinite(width):
+        half = t_quantile(groups) * float(np.sqrt(max(0.0, one + two - 2 * shared)))
         return Interval(value, value - half, value + half)
-    same = float(np.clip(shared / np.sqrt(one * two), -1.0, 1.0)) if one > 0 and two > 0 else 0.0
-    down = _joint(first.value - first.low, second.high - second.value, same)
-    up = _joint(first.high - first.value, second.value - second.low, same)
-    return Interval(value, max(-widest, value - down), min(widest, value + up))
+    correlation = float(np.clip(shared / np.sqrt(one * two), -1.0, 1.0)) if one > 0 and two > 0 else 0.0
+    down = _combine(first.value - first.low, second.high - second.value, correlation)
+    up = _combine(first.high - first.value, second.value - second.low, correlation)
+    return Interval(value, max(-width, value - down), min(width, value + up))
 
 
-def _joint(a: float, b: float, correlation: float) -> float:
-    """The length of a difference of two vectors of these lengths."""
+def _combine(a: float, b: float, correlation: float) -> float:
+    """The half width of a difference from those of both scores."""
     return float(np.sqrt(max(0.0, a * a - 2 * correlation * a * b + b * b)))

@@ -1,4 +1,4 @@
-"""Scores from few numbers of each part of the rows, so that leaving a part out costs next to nothing."""
+"""Scores from a few numbers of each group of rows, so that leaving a group out needs no second pass."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ import numpy as np
 
 from talkoot.core.shard import Schema
 
-GROUPS = 20  # parts of the rows that the jackknife leaves out, one after the other
-Tally = Mapping[str, np.ndarray]  # what a measure has to know of some rows
+GROUPS = 20  # of rows, which the jackknife leaves out one by one
+Tally = Mapping[str, np.ndarray]  # the numbers that a measure needs of some rows
 
 
 class Measure(ABC):
-    """A score that can be worked out from tallies of any parts of the rows.
+    """A score that is computed from tallies of any parts of the rows.
 
     Class attributes:
-        adds: tallies of several nodes may be added; else they lie side by side.
+        adds: tallies of several nodes are added; else they are concatenated.
     """
 
     adds: ClassVar[bool]
 
     @abstractmethod
     def tally(self, model: Any, X: Any, y: np.ndarray, w: np.ndarray | None, group: np.ndarray) -> Tally:
-        """What some rows say of a fitted model.
+        """The tally of a fitted model on some rows.
 
         Args:
             model: predicts.
-            X: rows as it takes them, n of them.
+            X: n rows, as the model takes them.
             y: (n,) labels or (n,) or (n, outputs) numbers.
             w: (n,) weights; None where every row counts 1.
-            group: (n,) the part of the jackknife that each row belongs to, below GROUPS.
+            group: (n,) the jackknife group of each row, below GROUPS.
         """
 
     @abstractmethod
     def join(self, tallies: Sequence[Tally]) -> Tally:
-        """The tally of all rows."""
+        """One tally of the rows of all."""
 
     @abstractmethod
     def scores(self, tally: Tally) -> np.ndarray:
-        """(1 + GROUPS,) the score of all rows, then without each group; NaN where there is none."""
+        """(1 + GROUPS,) the score of all rows, then without each group; NaN where it is not defined."""
 
     @abstractmethod
     def present(self, tally: Tally) -> np.ndarray:
@@ -51,17 +51,17 @@ class Measure(ABC):
 
 @dataclass(frozen=True, slots=True)
 class Additive(Measure):
-    """A measure of sums: ``"sums"`` (GROUPS, leaves), the first leaf the number of rows."""
+    """A measure of sums over rows: ``"sums"`` (GROUPS, leaves), the first leaf the number of rows."""
 
     adds: ClassVar[bool] = True
 
     @abstractmethod
     def leaves(self, model: Any, X: Any, y: np.ndarray, w: np.ndarray) -> list[np.ndarray]:
-        """What is added up, (n,) each."""
+        """The terms of the sums, (n,) each."""
 
     @abstractmethod
     def score(self, sums: np.ndarray) -> np.ndarray:
-        """(...,) scores from sums (..., leaves) after the number of rows; NaN allowed."""
+        """(...,) scores from sums (..., leaves) without the number of rows; NaN allowed."""
 
     def tally(self, model: Any, X: Any, y: np.ndarray, w: np.ndarray | None, group: np.ndarray) -> Tally:
         """Sums by group."""
@@ -74,13 +74,13 @@ class Additive(Measure):
         return {"sums": np.sum([tally["sums"] for tally in tallies], axis=0)}
 
     def scores(self, tally: Tally) -> np.ndarray:
-        """All sums, then less each group's."""
+        """From all sums, then from these minus each group's."""
         sums = tally["sums"]
         whole = sums.sum(axis=0)
         every = np.vstack([whole, whole - sums])
         with np.errstate(divide="ignore", invalid="ignore"):
-            found = self.score(every[:, 1:])
-        return np.where(every[:, 0] > 0, found, np.nan)
+            scores = self.score(every[:, 1:])
+        return np.where(every[:, 0] > 0, scores, np.nan)
 
     def present(self, tally: Tally) -> np.ndarray:
         """By the number of rows."""
@@ -90,21 +90,21 @@ class Additive(Measure):
 @final
 @dataclass(frozen=True, slots=True)
 class Accuracy(Additive):
-    """The share of rows that are classified rightly."""
+    """The share of rows that are classified correctly."""
 
     def leaves(self, model: Any, X: Any, y: np.ndarray, w: np.ndarray) -> list[np.ndarray]:
         """Weights, and those of the hits."""
         return [w, w * (model.predict(X) == y)]
 
     def score(self, sums: np.ndarray) -> np.ndarray:
-        """Hits of all."""
+        """The hits' share of all weights."""
         return np.asarray(sums[..., 1] / sums[..., 0])
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class LogLoss(Additive):
-    """The mean logarithm of the right class's probability, clipped as in sklearn.metrics.log_loss.
+    """The mean logarithm of the true class's probability, clipped as in sklearn.metrics.log_loss.
 
     A class that the model has not seen has the probability 0.
     """
@@ -126,10 +126,10 @@ class LogLoss(Additive):
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class R2(Additive):
-    """The coefficient of determination, averaged over outputs as scikit-learn does.
+    """The coefficient of determination, averaged over outputs as in scikit-learn.
 
     Args:
-        center: (outputs,) near the mean of the target, about which sums are taken.
+        center: (outputs,) near the mean of the target; sums are taken about it.
     """
 
     center: np.ndarray
@@ -141,7 +141,7 @@ class R2(Additive):
         return [w, *(w * centered.T), *(w * centered.T**2), *(w * missed.T**2)]
 
     def score(self, sums: np.ndarray) -> np.ndarray:
-        """1 - residual / variation; where a target does not vary, 1 if it is met, else 0."""
+        """1 - residual / variation; where a target is constant, 1 if it is predicted exactly, else 0."""
         weight, rest = sums[..., :1], sums[..., 1:]
         s, ss, residual = np.split(rest, 3, axis=-1)
         variation = np.maximum(ss - s**2 / weight, 0.0)
@@ -152,7 +152,7 @@ class R2(Additive):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ranking(Measure):
-    """A measure of how a model ranks rows of two classes: each row's response, class and group.
+    """A measure of how a model ranks rows of two classes.
 
     Tallies are the rows' ``"response"``, ``"positive"``, ``"group"`` and ``"weight"``, (n,) each.
 
@@ -165,10 +165,10 @@ class Ranking(Measure):
 
     @abstractmethod
     def score(self, ranked: np.ndarray) -> float:
-        """The score from (levels, 2) weights of negative and positive rows, least response first."""
+        """The score from (levels, 2) weights of negative and positive rows, lowest response first."""
 
     def tally(self, model: Any, X: Any, y: np.ndarray, w: np.ndarray | None, group: np.ndarray) -> Tally:
-        """The rows' responses, as scikit-learn's scorers ask for them."""
+        """The rows' responses, computed as by scikit-learn's scorers."""
         column = model.classes_.tolist().index(self.positive)
         if hasattr(model, "decision_function"):
             response = model.decision_function(X) * (1 if column else -1)
@@ -186,7 +186,7 @@ class Ranking(Measure):
         return {name: np.concatenate([tally[name] for tally in tallies]) for name in tallies[0]}
 
     def scores(self, tally: Tally) -> np.ndarray:
-        """Ranked once, scored for each group."""
+        """Sort once, score for each group."""
         order = np.argsort(tally["response"], kind="stable")
         response, positive, group, weight = (
             tally[k][order] for k in ("response", "positive", "group", "weight")
@@ -195,15 +195,9 @@ class Ranking(Measure):
             return np.full(1 + GROUPS, np.nan)
         level = np.concatenate([[0], np.cumsum(response[1:] != response[:-1])])
         cell = 2 * level + positive
-        found = [
-            self.score(
-                np.bincount(cell, np.where(group == g, 0.0, weight), minlength=2 * (level[-1] + 1)).reshape(
-                    -1, 2
-                )
-            )
-            for g in (-1, *range(GROUPS))
-        ]
-        return np.array(found)
+        size = 2 * (level[-1] + 1)
+        weights = (np.where(group == g, 0.0, weight) for g in (-1, *range(GROUPS)))
+        return np.array([self.score(np.bincount(cell, w, minlength=size).reshape(-1, 2)) for w in weights])
 
     def present(self, tally: Tally) -> np.ndarray:
         """By the rows."""
@@ -213,7 +207,7 @@ class Ranking(Measure):
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class RocAuc(Ranking):
-    """The area under the ROC curve: the share of pairs that are ranked rightly, ties a half."""
+    """The area under the ROC curve: the share of pairs in the right order; ties count a half."""
 
     def score(self, ranked: np.ndarray) -> float:
         """NaN where a class is missing."""
@@ -226,7 +220,7 @@ class RocAuc(Ranking):
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class AveragePrecision(Ranking):
-    """The mean precision over the recall, without interpolation; 0 without positive rows, as scikit-learn."""
+    """The mean precision over recall, without interpolation; 0 without positive rows, as in scikit-learn."""
 
     def score(self, ranked: np.ndarray) -> float:
         """From the highest response down."""
@@ -238,7 +232,7 @@ class AveragePrecision(Ranking):
 
 
 def measure_for(scoring: Any, schema: Schema) -> Measure | None:
-    """The measure that gives a scorer's score; None for scorers without one.
+    """The measure of a scorer; None for scorers without one.
 
     Args:
         scoring: the scorer, or its name.

@@ -1,4 +1,4 @@
-"""Which score a comparison takes, tried out before anything is trained."""
+"""The scorer of a comparison, tested before anything is trained."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from talkoot.core.shard import Schema
 RESPONSES = ("predict", "predict_proba", "decision_function", "predict_log_proba")
 
 
-def chosen(scoring: Any, estimator: Any, schema: Schema) -> Any:
-    """The scorer's name, or the scorer, once it is known to work for such an estimator and such a target.
+def choose_scorer(scoring: Any, estimator: Any, schema: Schema) -> Any:
+    """The scorer or its name, once it has been tested with such an estimator and such a target.
 
     Args:
         scoring: name of a scikit-learn scorer, what `sklearn.metrics.make_scorer` makes, or None to choose:
             area under the ROC curve for two classes, accuracy for more, R2 for numbers.
         estimator: what is scored.
-        schema: what the nodes agreed on.
+        schema: of the rows.
 
     Raises:
-        PlanError: no scorer, or one that cannot score this.
+        PlanError: it is no scorer, or one that cannot score such models or targets.
     """
     if scoring is None:
         if schema.classes is None:
@@ -52,14 +52,14 @@ def _require_known(scoring: str) -> None:
 
 
 def _try(scoring: Any, estimator: Any, schema: Schema) -> None:
-    """Score made-up answers to the very labels, so that what cannot work fails before training."""
-    stub = _Stub(estimator, schema)
-    y: Any = stub.right
+    """Score perfect predictions of a few made-up rows, so that a wrong scorer fails before training."""
+    stub = _PerfectModel(estimator, schema)
+    y: Any = stub.targets
     try:
         get_scorer(scoring)(stub, np.arange(len(y))[:, np.newaxis], y)
     except (ValueError, TypeError, AttributeError) as error:
         name = type(estimator).__name__
-        why = str(error).strip().split("\n")[0].rstrip(".").replace(_Stub.__name__, name)
+        why = str(error).strip().split("\n")[0].rstrip(".").replace(_PerfectModel.__name__, name)
         what = f"scoring={scoring!r} cannot score {name} here: {why}"
         raise PlanError(what, cure=_cure(scoring, error, schema)) from error
 
@@ -86,19 +86,19 @@ def _cure(scoring: Any, error: Exception, schema: Schema) -> str:
 
 
 @final
-class _Stub:
-    """Something that answers like a fitted estimator, rightly."""
+class _PerfectModel:
+    """Predicts a few made-up targets correctly, with the methods of an estimator."""
 
     def __init__(self, estimator: Any, schema: Schema) -> None:
         self.estimator = estimator
         if schema.classes is None:
-            self.right = np.arange(1.5, 9.0)  # above 0, and no whole numbers, which might be labels
+            self.targets = np.arange(1.5, 9.0)  # positive, and not whole, as whole numbers might be labels
             if schema.outputs:
-                self.right = np.outer(self.right, np.ones(schema.outputs))
+                self.targets = np.outer(self.targets, np.ones(schema.outputs))
             return
         self.classes_ = schema.classes
         self.codes = np.tile(np.arange(len(schema.classes)), 2)
-        self.right = schema.classes[self.codes]
+        self.targets = schema.classes[self.codes]
 
     def __sklearn_tags__(self) -> Tags:
         return get_tags(self.estimator)
@@ -106,21 +106,19 @@ class _Stub:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or "estimator" not in self.__dict__:
             raise AttributeError(name)
-        asked = getattr(self.estimator, name)
-        if name not in RESPONSES:
-            return asked
-        return self._answers(name)
+        attribute = getattr(self.estimator, name)  # raises where the estimator lacks it
+        return self._response(name) if name in RESPONSES else attribute
 
-    def _answers(self, name: str) -> Callable[[np.ndarray], np.ndarray]:
-        def answer(rows: np.ndarray) -> np.ndarray:
+    def _response(self, name: str) -> Callable[[np.ndarray], np.ndarray]:
+        def response(rows: np.ndarray) -> np.ndarray:
             at = rows.ravel()
             if name == "predict":
-                return np.asarray(self.right[at])
-            sure = 0.1 + 0.8 * np.eye(len(self.classes_))[self.codes[at]]
-            sure /= sure.sum(axis=1, keepdims=True)
+                return np.asarray(self.targets[at])
+            proba = 0.1 + 0.8 * np.eye(len(self.classes_))[self.codes[at]]
+            proba /= proba.sum(axis=1, keepdims=True)
             if name == "decision_function" and len(self.classes_) == 2:
-                return np.asarray(sure[:, 1] - 0.5)
-            return np.asarray(np.log(sure)) if name == "predict_log_proba" else sure
+                return np.asarray(proba[:, 1] - 0.5)
+            return np.asarray(np.log(proba)) if name == "predict_log_proba" else proba
 
-        answer.__name__ = name  # scorers read it
-        return answer
+        response.__name__ = name  # scorers read it
+        return response

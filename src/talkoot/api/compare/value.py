@@ -1,22 +1,24 @@
-"""What each node's data are worth to the others: leave-one-node-out, on rows that no model has seen."""
+"""What each node's data are worth to the others: leave-one-node-out, on held-out rows."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, final
+from typing import Any, ClassVar, final
 
 import numpy as np
 from sklearn.base import is_classifier, is_regressor
 
+from talkoot.api.blocks import take
 from talkoot.api.compare.comparison import Interval
-from talkoot.api.compare.experiment import GROUP, jackknifed, mean_over_folds
-from talkoot.api.compare.fold_fits import FoldFits, deals_of
-from talkoot.api.compare.folds import Folds, take
+from talkoot.api.compare.fold_fits import FoldFits, splits_of
+from talkoot.api.compare.folds import Folds
+from talkoot.api.compare.held_out_scores import GROUP, jackknife_covariance, mean_over_folds
 from talkoot.api.compare.intervals import bounds_of, difference_interval, score_interval
 from talkoot.api.compare.measures import GROUPS, Measure, Tally, measure_for
 from talkoot.api.compare.worth import Value, Worth
-from talkoot.api.watching import Counter, counted
+from talkoot.api.job import Job
+from talkoot.api.watching import Counter, model_counter
 from talkoot.core.context import Ctx
 from talkoot.core.errors import DataError, PlanError
 from talkoot.core.learner import Kind, Learner
@@ -27,72 +29,72 @@ from talkoot.core.run import run
 from talkoot.core.shard import Schema, Shard
 from talkoot.core.update import Update
 from talkoot.learners.compose.transform import head
-from talkoot.learners.score import Scored
-
-if TYPE_CHECKING:
-    from talkoot.api.fit import Fit
 
 SCORES = ("accuracy", "neg_log_loss", "roc_auc", "average_precision")
-NONE = "nothing can be learned without it: "
 
 
-def value(fit: Fit, scoring: str | None, folds: int, progress: bool | None) -> Value:
-    """What each node's data are worth to the others; see `Fit.value`."""
-    if fit.job.plan.learner.samples:
+def value(job: Job, model: Any, scoring: str | None, folds: int, progress: bool | None) -> Value:
+    """What each node's data are worth to the others; see `Fit.value`.
+
+    Args:
+        job: of the fit.
+        model: the fitted model.
+        scoring: the score's name; None for the default.
+        folds: parts that each node's rows are split into.
+        progress: show the progress in the terminal.
+    """
+    name = type(model).__name__
+    if job.plan.learner.samples:
         raise PlanError(
-            f"{type(fit.model).__name__} is a module of torch, and has no score of its own",
+            f"{name} is a module of torch, and has no score of its own",
             cure="Fit without each node, and compare.",
         )
-    (deal,) = deals_of(folds, 1, fit.job.plan.seed)
-    if not (is_classifier(fit.model) or is_regressor(fit.model)):
-        raise PlanError(f"{type(fit.model).__name__} predicts nothing, so nothing can be scored")
-    if len(fit.shards) < 2:
+    splits = splits_of(folds, 1, job.plan.seed)
+    if not (is_classifier(model) or is_regressor(model)):
+        raise PlanError(f"{name} predicts nothing, so nothing can be scored")
+    if len(job.shards) < 2:
         raise DataError("there is one node, so there are no others", cure="Fit over two nodes or more.")
-    with counted(fit.job, progress) as count:
-        schema, shards = fit.job.agree(count.emit)
-        scoring, measure = _measure(fit.model, scoring, schema)
-        fits = FoldFits.of(fit.job, schema, shards, (deal,), count.workers)
-        found = LeaveOneOut(fits, scoring, measure, count).run()
-    return Value(scoring=scoring, nodes=tuple(sorted(found, key=_last)), folds=folds)
-
-
-def _last(worth: Worth) -> tuple[bool, float]:
-    return (np.isnan(worth.value), -worth.value)
+    with model_counter(job, progress) as count:
+        schema, shards = job.agree(count.emit)
+        scoring, measure = _measure(model, scoring, schema)
+        fits = FoldFits.of(job, schema, shards, splits, count.workers)
+        worths = LeaveOneOut(fits, scoring, measure, count).run()
+    highest_first = sorted(worths, key=lambda worth: (np.isnan(worth.value), -worth.value))
+    return Value(scoring=scoring, nodes=tuple(highest_first), folds=folds)
 
 
 def _measure(model: Any, scoring: str | None, schema: Schema) -> tuple[str, Measure]:
-    """The score and how it is worked out.
+    """The score's name and its measure.
 
     Raises:
-        PlanError: it is none that can be, for such a model and such labels.
+        PlanError: the score cannot be computed for such a model and such labels.
     """
-    fits = SCORES if is_classifier(model) else ("r2",)
-    scoring = scoring or fits[0]
-    measure = measure_for(scoring, schema) if scoring in fits else None
-    lacks = scoring == "neg_log_loss" and not hasattr(model, "predict_proba")
-    if measure is not None and not lacks:
-        return scoring, measure
-    able = [name for name in fits if measure_for(name, schema) is not None]
-    able = [name for name in able if name != "neg_log_loss" or hasattr(model, "predict_proba")]
-    why = "is no score of held-out rows that can be worked out here"
+    scores = SCORES if is_classifier(model) else ("r2",)
+    usable = {name: measure for name in scores if (measure := measure_for(name, schema)) is not None}
+    if not hasattr(model, "predict_proba"):
+        usable.pop("neg_log_loss", None)
+    scoring = scoring or scores[0]
+    if scoring in usable:
+        return scoring, usable[scoring]
+    why = "is no score of held-out rows that can be computed here"
     if schema.classes is not None and scoring == "roc_auc":
         why = f"needs two classes, and there are {len(schema.classes)}"
     if schema.classes is not None and scoring == "average_precision":
         why = (
             f"needs two classes, of which 1 is the positive one, and the labels are {schema.classes.tolist()}"
         )
-    raise PlanError(f"scoring={scoring!r} {why}", cure=f"Take {' or '.join(map(repr, able))}.")
+    raise PlanError(f"scoring={scoring!r} {why}", cure=f"Take {' or '.join(map(repr, usable))}.")
 
 
 @final
 class LeaveOneOut:
-    """Models with and without each node, fold by fold.
+    """Trains and tests models with and without each node, fold by fold.
 
     Args:
-        fits: trains them.
+        fits: trains the models.
         scoring: the score's name.
-        measure: how it is worked out.
-        count: hears of every model and fold.
+        measure: computes the score.
+        count: counts the trained models and the tested folds.
     """
 
     def __init__(self, fits: FoldFits, scoring: str, measure: Measure, count: Counter) -> None:
@@ -105,13 +107,13 @@ class LeaveOneOut:
 
     def run(self) -> list[Worth]:
         """The worth of every node."""
-        folds = self.fits.deals[0]
+        folds = self.fits.splits[0]
         self.count.begin(folds.count, 1 + len(self.filled))
         for fold in range(folds.count):
-            self._hold(fold)
+            self._test(fold)
         return [self._worth(node) for node in self.nodes]
 
-    def _hold(self, fold: int) -> None:
+    def _test(self, fold: int) -> None:
         """Train without one fold, then test on it."""
         full = self.fits.together(0, fold)
         self.count.trained()
@@ -121,34 +123,33 @@ class LeaveOneOut:
             if node not in self.why:
                 without[node], why = self.fits.attempt(rest, 0, fold, full)
                 if why:
-                    self.why[node] = NONE + why
+                    self.why[node] = f"nothing can be learned without it: {why}"
             self.count.trained()
-        rivals = {node: model for node, model in without.items() if model is not None}
-        jury = Jury(
+        scores = LeaveOneOutScores(
             full=full.estimator,
-            without=rivals,
+            without={node: model for node, model in without.items() if model is not None},
             measure=self.measure,
-            folds=self.fits.deals[0],
+            folds=self.fits.splits[0],
             fold=fold,
             nodes=tuple(self.nodes),
         )
         done = run(
-            Plan(jury),
+            Plan(scores),
             self.fits.shards,
             self.fits.job.engine,
             schema=self.fits.schema,
             emit=self.fits.emit,
         )
-        for node, (with_it, without_it) in jury.tallies(done.model).items():
-            self._note(node, with_it, without_it)
+        for node, (with_it, without_it) in scores.finish(done.model).items():
+            self._add_scores(node, with_it, without_it)
         self.count.tested()
 
-    def _note(self, node: str, with_it: Tally | None, without_it: Tally | None) -> None:
-        """A (1 + GROUPS, 2) table of scores with and without the node, of the others' rows in this fold."""
-        nothing = np.full(1 + GROUPS, np.nan)
-        full = nothing if with_it is None else self.measure.scores(with_it)
-        same = node not in self.filled  # who has no rows changes nothing
-        left = full if same else nothing if without_it is None else self.measure.scores(without_it)
+    def _add_scores(self, node: str, with_it: Tally | None, without_it: Tally | None) -> None:
+        """Add the (1 + GROUPS, 2) scores with and without the node, of the others' rows in this fold."""
+        missing = np.full(1 + GROUPS, np.nan)
+        full = missing if with_it is None else self.measure.scores(with_it)
+        same = node not in self.filled  # a node without rows changes nothing
+        left = full if same else missing if without_it is None else self.measure.scores(without_it)
         self.tables[node].append(np.stack([full, left], axis=1))
         if with_it is not None:
             self.present[node] |= self.measure.present(with_it)
@@ -165,7 +166,7 @@ class LeaveOneOut:
         if node not in self.filled:
             return Worth(node=node, full=full, without=without, interval=Interval(0.0, 0.0, 0.0))
         left = np.array([mean_over_folds(table[:, 1 + g]) for g in np.flatnonzero(self.present[node])])
-        covariance, bounds = jackknifed(left), bounds_of(self.scoring)
+        covariance, bounds = jackknife_covariance(left), bounds_of(self.scoring)
         rows = sum(int(self.fits.rows[other].sum()) for other in self.nodes if other != node)
         one, two = (
             score_interval(score, float(covariance[at, at]), groups=len(left), bounds=bounds, rows=rows)
@@ -176,16 +177,30 @@ class LeaveOneOut:
 
 
 @final
+@dataclass(frozen=True, slots=True, eq=False)
+class Tallies:
+    """The merged tallies of all nodes; None before the round."""
+
+    schema: Schema
+    update: Update | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether the round is over."""
+        return self.update is not None
+
+
+@final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Jury(Learner):
+class LeaveOneOutScores(Learner):
     """Tests all models of a fold in one pass, each node's rows by every model but the one without the node.
 
     Args:
         full: the model of all nodes.
-        without: node -> the model that never saw it.
-        measure: what is worked out.
-        folds: the deal into folds.
-        fold: which one no model has seen.
+        without: node -> the model trained without it.
+        measure: computes the tallies.
+        folds: the split into folds.
+        fold: the fold that is held out.
         nodes: all nodes.
     """
 
@@ -197,74 +212,72 @@ class Jury(Learner):
     nodes: tuple[str, ...]
     kind: ClassVar[Kind] = "exact"
 
-    def init(self, schema: Schema, rng: np.random.Generator) -> Scored:
-        """Nothing is known."""
+    def init(self, schema: Schema, rng: np.random.Generator) -> Tallies:
+        """No tallies yet."""
         del rng
-        return Scored(schema)
+        return Tallies(schema)
 
-    def work(self, model: Scored, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
+    def work(self, model: Tallies, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
         """The tallies of the node's held-out rows: "full:leaf", and "without:number:leaf" of other nodes."""
         del ctx
-        rivals = [None, *(node for node in self.nodes if node in self.without and node != shard.name)]
-        heads = [head(self.full if node is None else self.without[node]) for node in rivals]
-        tallies: list[list[Tally]] = [[] for _ in rivals]
-        deal, group = self.folds.dealer(shard.name), GROUP.dealer(shard.name)
+        names = {f"full:{self.nodes.index(shard.name)}": self.full} | {
+            f"without:{at}": self.without[node]
+            for at, node in enumerate(self.nodes)
+            if node in self.without and node != shard.name
+        }
+        heads = {name: head(fitted) for name, fitted in names.items()}
+        tallies: dict[str, list[Tally]] = {name: [] for name in names}
+        assign, group = self.folds.assigner(shard.name), GROUP.assigner(shard.name)
         for block in shard.blocks():
-            rows, groups = np.flatnonzero(deal(block) == self.fold), group(block)
+            rows, groups = np.flatnonzero(assign(block) == self.fold), group(block)
             if not len(rows):
                 continue
             part = take(block, rows)
-            y = part.y if model.schema.classes is None else model.schema.classes[part.y]
-            for (way, last), said in zip(heads, tallies, strict=True):
-                said.append(self.measure.tally(last, way(part.X), np.asarray(y), part.w, groups[rows]))
-        if not tallies[0]:
-            return Update(), local
-        me = self.nodes.index(shard.name)
+            y = np.asarray(part.y if model.schema.classes is None else model.schema.classes[part.y])
+            for name, (transform_rows, last) in heads.items():
+                X = transform_rows(part.X)
+                tallies[name].append(self.measure.tally(last, X, y, part.w, groups[rows]))
         values: dict[str, np.ndarray] = {}
-        for node, said in zip(rivals, tallies, strict=True):
-            name = f"full:{me}" if node is None else f"without:{self.nodes.index(node)}"
-            values |= {f"{name}:{leaf}": v for leaf, v in self.measure.join(said).items()}
-        return Update(values=values, weight=1.0), local
+        for name, parts in tallies.items():
+            if parts:
+                values |= {f"{name}:{leaf}": v for leaf, v in self.measure.join(parts).items()}
+        return (Update(values=values, weight=1.0) if values else Update()), local
 
     def merge(self) -> Merge:
-        """A sum where tallies add; those of the model of all nodes stay apart by the node's number."""
+        """A sum where tallies add; the leaves of the model of all nodes differ by the node's number."""
         return Sum() if self.measure.adds else Gather()
 
     def outer(self) -> Outer:
         """One round."""
         return Solve(self.step)
 
-    def step(self, model: Scored, update: Update) -> Scored:
-        """Keep the tallies."""
-        return Scored(model.schema, update)
+    def step(self, model: Tallies, update: Update) -> Tallies:
+        """The merged tallies."""
+        return Tallies(model.schema, update)
 
-    def finish(self, model: Scored) -> Any:
-        """The tallies."""
-        return self.tallies(model)
-
-    def tallies(self, model: Scored) -> dict[str, tuple[Tally | None, Tally | None]]:
-        """For each node those of the other nodes' rows, with it and without it; None where there are none."""
-        said = model.said or Update()
-        parts = {"": said.values} if self.measure.adds else Gather.split(said)
-        full: dict[int, dict[str, np.ndarray]] = {}
-        without: dict[int, list[dict[str, np.ndarray]]] = {}
+    def finish(self, model: Tallies) -> dict[str, tuple[Tally | None, Tally | None]]:
+        """For each node the tallies of the other nodes' rows, with it and without it; None without rows."""
+        update = model.update or Update()
+        parts = {"": update.values} if self.measure.adds else Gather.split(update)
+        full: dict[int, Tally] = {}
+        without: dict[int, list[Tally]] = {}
         for values in parts.values():
-            mine: dict[tuple[str, int], dict[str, np.ndarray]] = {}
+            tallies: dict[tuple[str, int], dict[str, np.ndarray]] = {}
             for key, value in values.items():
                 side, number, leaf = key.split(":")
-                mine.setdefault((side, int(number)), {})[leaf] = value
-            for (side, at), tally in mine.items():
+                tallies.setdefault((side, int(number)), {})[leaf] = value
+            for (side, at), tally in tallies.items():
                 if side == "full":
                     full[at] = tally
                 else:
                     without.setdefault(at, []).append(tally)
         return {
             node: (
-                self._joined([tally for other, tally in full.items() if other != at]),
-                self._joined(without.get(at, [])),
+                self._join([tally for other, tally in full.items() if other != at]),
+                self._join(without.get(at, [])),
             )
             for at, node in enumerate(self.nodes)
         }
 
-    def _joined(self, tallies: Sequence[Tally]) -> Tally | None:
+    def _join(self, tallies: Sequence[Tally]) -> Tally | None:
         return self.measure.join(tallies) if tallies else None

@@ -1,4 +1,4 @@
-"""What values of nodes' data found, to be read by people and by reports."""
+"""The result of `Fit.value`: what each node's data are worth to the others."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import final
 import numpy as np
 
 from talkoot.api.compare.comparison import Interval
-from talkoot.api.text_table import aligned, decimals
+from talkoot.api.text_table import decimals, text_table
 
 
 @final
@@ -20,10 +20,10 @@ class Worth:
         node: its name.
         full: score of the models of all nodes, on held-out rows of the other nodes; NaN where these have
             no score.
-        without: score of the models that never saw this node, on the same rows; None where nothing could
-            be learned without it.
+        without: score of the models trained without this node, on the same rows; None where no model
+            could be trained without it.
         interval: full minus without, with its 95% interval; None where one of them is missing.
-        why: the reason for that.
+        why: the reason why it is missing.
     """
 
     node: str
@@ -34,7 +34,7 @@ class Worth:
 
     @property
     def value(self) -> float:
-        """What the others gain by this node's data; infinite where they can learn nothing without."""
+        """What the others gain by this node's data; infinite where they cannot learn without it."""
         return np.inf if self.without is None else self.full - self.without
 
 
@@ -46,7 +46,7 @@ class Value:
     Args:
         scoring: name of the score.
         nodes: the nodes' worth.
-        folds: parts that each node's rows were dealt into.
+        folds: parts that each node's rows were split into.
 
     >>> va = Worth(node="va", full=0.75, without=0.7, interval=Interval(0.05, 0.02, 0.08))
     >>> lima = Worth(node="lima", full=0.75, without=0.76, interval=Interval(-0.01, -0.03, 0.01))
@@ -70,16 +70,16 @@ class Value:
             with_it = "-" if np.isnan(worth.full) else decimals(worth.full, 4)
             known = worth.without is not None and not np.isnan(worth.without)
             without = decimals(worth.without, 4) if known and worth.without is not None else "-"
-            rows.append([worth.node, with_it, without, worth.why or _said(worth)])
+            rows.append([worth.node, with_it, without, worth.why or _cell(worth)])
         head = f"{self.scoring} on the other nodes' rows that no model has seen, {self.folds} folds"
-        return f"{head}\n{aligned(rows, right=(1, 2))}"
+        return f"{head}\n{text_table(rows, right=(1, 2))}"
 
     def to_dict(self) -> dict[str, float]:
         """Worth by node, highest first."""
         return {worth.node: worth.value for worth in self.nodes}
 
 
-def _said(worth: Worth) -> str:
+def _cell(worth: Worth) -> str:
     if worth.interval is None:
         return decimals(worth.value, 4)
     value, low, high = (decimals(v, 4) for v in (worth.value, worth.interval.low, worth.interval.high))

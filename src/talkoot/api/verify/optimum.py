@@ -1,4 +1,4 @@
-"""Settings under which solvers go on to the optimum, and those that stop before it all the same."""
+"""Settings under which solvers reach the optimum, and solvers that stop before it whatever their settings."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from sklearn.base import clone
 from sklearn.linear_model import GammaRegressor, LogisticRegression, PoissonRegressor, TweedieRegressor
 from sklearn.preprocessing import KBinsDiscretizer, QuantileTransformer
 
-TOL, ROUNDS = 1e-10, 10_000  # that solvers are given
+TOL, MAX_ITER = 1e-10, 10_000  # settings for solvers
 NEWTON = (LogisticRegression, PoissonRegressor, GammaRegressor, TweedieRegressor)
 STALLS = {"lbfgs": 1e-4, "newton-cg": 1e-5}  # how far from the optimum scikit-learn's solvers may stop
-ITERATING = ("sparse_cg", "lsqr", "sag", "saga")  # what Ridge may choose by itself
-NARROW = 300  # coefficients up to which a Hessian is formed quickly
+ITERATIVE = ("sparse_cg", "lsqr", "sag", "saga")  # solvers that Ridge may choose by itself
+HESSIAN_SIZE = 300  # coefficients up to which computing a Hessian is fast
 
 
 def tightened(estimator: Any, fitted: Any) -> tuple[Any, str]:
-    """The estimator with solvers that stop late and quantiles of all rows, and what was set.
+    """The estimator with tight tolerances and quantiles of all rows, and the changed settings as text.
 
-    A Newton method takes the place of L-BFGS where there is one: scikit-learn's L-BFGS stops some 1e-6 from
-    the optimum whatever its tolerance. Up to `NARROW` features it is the one that forms the Hessian.
+    A Newton method replaces L-BFGS where there is one: scikit-learn's L-BFGS stops about 1e-6 from
+    the optimum whatever its tolerance. Up to `HESSIAN_SIZE` coefficients it is the one with a full Hessian.
 
     Args:
-        estimator: the estimator as the user set it.
-        fitted: the same, fitted to the rows: its parts know how many features reach them.
+        estimator: the estimator with the user's settings.
+        fitted: the same, fitted to the rows: its parts know their number of features.
     """
     params, parts, changes = estimator.get_params(deep=True), fitted.get_params(deep=True), dict[str, Any]()
     for name, tol in params.items():
@@ -32,8 +32,8 @@ def tightened(estimator: Any, fitted: Any) -> tuple[Any, str]:
             continue
         owner, most = parts[stem.removesuffix("__")] if stem else fitted, params[f"{stem}max_iter"]
         if most is not None:
-            changes |= {name: min(tol, TOL), f"{stem}max_iter": max(most, ROUNDS)}
-        elif getattr(owner, "solver_", None) in ITERATING:
+            changes |= {name: min(tol, TOL), f"{stem}max_iter": max(most, MAX_ITER)}
+        elif getattr(owner, "solver_", None) in ITERATIVE:
             changes[name] = min(tol, TOL)
         if isinstance(owner, NEWTON) and owner.solver == "lbfgs" and (solver := _newton(owner)):
             changes[f"{stem}solver"] = solver
@@ -45,13 +45,13 @@ def tightened(estimator: Any, fitted: Any) -> tuple[Any, str]:
 
 
 def _newton(fitted: Any) -> str | None:
-    """The Newton method for a fitted model's number of coefficients; None where there is none for so many."""
-    if fitted.coef_.size <= NARROW:
+    """The Newton method that suits a fitted model's number of coefficients; None where there is none."""
+    if fitted.coef_.size <= HESSIAN_SIZE:
         return "newton-cholesky"
     return "newton-cg" if isinstance(fitted, LogisticRegression) else None
 
 
 def stalling(estimator: Any) -> list[str]:
-    """The solvers of the parts that stop before the optimum whatever their tolerance."""
+    """The solvers of its parts that stop before the optimum whatever their tolerance."""
     parts = (estimator, *estimator.get_params(deep=True).values())
     return [part.solver for part in parts if isinstance(part, NEWTON) and part.solver in STALLS]

@@ -1,20 +1,20 @@
-"""All rows on one machine: what Talkoot's answers are held against."""
+"""The rows of all nodes in this process, to fit scikit-learn alone for comparison."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, final
 
 import numpy as np
-from scipy import sparse
 from sklearn.base import clone
 from sklearn.utils.validation import has_fit_parameter
 
-from talkoot.core.shard import Block, Schema, Shard
+from talkoot.api.blocks import concatenate
+from talkoot.core.shard import Schema, Shard
 from talkoot.learners.compose.shapes import framed
 
-LIMIT = 1 << 30  # bytes of rows that one process is asked to hold
+LIMIT = 1 << 30  # bytes of rows up to which they are pooled in one process
 
 
 @final
@@ -24,7 +24,7 @@ class Pool:
 
     Args:
         X: (rows, features) array or CSR, or a data frame where columns have names.
-        y: targets as the user gave them; None without.
+        y: targets in the user's labels or numbers; None without.
         w: sample weights; None where every row counts 1.
     """
 
@@ -35,13 +35,11 @@ class Pool:
     @classmethod
     def of(cls, shards: Mapping[str, Shard], schema: Schema) -> Pool:
         """Read all rows into this process."""
-        blocks = [block for shard in shards.values() for block in shard.blocks() if len(block)]
-        y = _joined([block.y for block in blocks])
-        if y is not None and schema.classes is not None:
-            y = schema.classes[y]
-        return cls(X=framed(_rows(blocks), schema.names), y=y, w=_joined([block.w for block in blocks]))
+        rows = concatenate([block for shard in shards.values() for block in shard.blocks() if len(block)])
+        y = rows.y if rows.y is None or schema.classes is None else schema.classes[rows.y]
+        return cls(X=framed(rows.X, schema.names), y=y, w=rows.w)
 
-    def given(self) -> Any:
+    def data(self) -> Any:
         """X, (X, y) or (X, y, w), as `shards` takes them."""
         if self.y is None and self.w is None:
             return self.X
@@ -69,7 +67,7 @@ class Pool:
 
 
 def weighted(estimator: Any, w: np.ndarray) -> dict[str, Any]:
-    """Keyword arguments of `fit` that hand `w` to an estimator, or to the last step of a pipeline."""
+    """Keyword arguments of `fit` that pass `w` to an estimator, or to the last step of a pipeline."""
     if has_fit_parameter(estimator, "sample_weight"):
         return {"sample_weight": w}
     steps = getattr(estimator, "steps", None)
@@ -77,19 +75,5 @@ def weighted(estimator: Any, w: np.ndarray) -> dict[str, Any]:
 
 
 def size(schema: Schema) -> int:
-    """Bytes that the rows take in one process, about."""
+    """Bytes that the rows take in one process, approximately."""
     return schema.rows * schema.features * (1 if schema.sparse else schema.dtype.itemsize)
-
-
-def _rows(blocks: Sequence[Block]) -> Any:
-    first = blocks[0].X
-    if isinstance(first, Mapping):
-        return {name: np.concatenate([block.X[name] for block in blocks]) for name in first}
-    if sparse.issparse(first):
-        return sparse.csr_array(sparse.vstack([block.X for block in blocks], format="csr"))
-    return np.concatenate([block.X for block in blocks])
-
-
-def _joined(values: Sequence[np.ndarray | None]) -> np.ndarray | None:
-    known = [value for value in values if value is not None]
-    return np.concatenate(known) if known else None

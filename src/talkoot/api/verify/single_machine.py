@@ -1,6 +1,6 @@
-"""The rows of all nodes as one machine reads them: with pandas and pyarrow, by none of Talkoot's readers.
+"""Reads the rows of all nodes on one machine with pandas and pyarrow, without Talkoot's readers.
 
-`tk.verify` fits scikit-learn to these rows, so a fault of one of Talkoot's readers shows as a difference.
+`tk.verify` fits scikit-learn to these rows, so an error in Talkoot's readers shows as a difference.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ def read(
     """All rows in the order of the nodes.
 
     Args:
-        data: what `tk.shards` takes, but no shards.
+        data: what `tk.shards` takes, except shards.
         target: the target's column, or an array.
         weight: the column of sample weights, or an array.
-        by: the column that names the nodes; it is no feature.
+        by: the column that names the nodes; it is not a feature.
         columns: the feature columns; all others by default.
         csv: arguments for `pandas.read_csv`.
 
@@ -43,9 +43,9 @@ def read(
     parts = data.values() if isinstance(data, Mapping) else [data]
     pools = [_part(part, target, weight, by, columns, csv) for part in parts]
     return Pool(
-        X=stacked([pool.X for pool in pools]),
-        y=stacked([pool.y for pool in pools]),
-        w=stacked([pool.w for pool in pools]),
+        X=concatenate([pool.X for pool in pools]),
+        y=concatenate([pool.y for pool in pools]),
+        w=concatenate([pool.w for pool in pools]),
     )
 
 
@@ -64,11 +64,11 @@ def _part(data: Any, target: Any, weight: Any, by: Any, columns: Any, csv: Mappi
 
 
 def _features(X: Any, names: Sequence[Any], columns: Any) -> Any:
-    """The columns that are features, without the `names` that are something else."""
+    """The feature columns: `columns`, or all, without the `names` of other columns."""
     if columns is None:
         return X.drop(columns=names) if names else X
-    chosen = [columns] if isinstance(columns, str) else [name for name in columns if name not in names]
-    return X[chosen] if hasattr(X, "iloc") else X[:, chosen]
+    features = [columns] if isinstance(columns, str) else [name for name in columns if name not in names]
+    return X[features] if hasattr(X, "iloc") else X[:, features]
 
 
 def _rows(data: Any, csv: Mapping[str, Any]) -> Any:
@@ -86,7 +86,7 @@ def _rows(data: Any, csv: Mapping[str, Any]) -> Any:
 
 
 def _with_missing(frame: Any, texts: Sequence[str] | None) -> Any:
-    """A frame in which some texts are missing values; a column of which numbers remain becomes numbers."""
+    """A frame with some texts as missing values; a column whose other values are numbers becomes numeric."""
     import pandas as pd
 
     if not texts:
@@ -102,7 +102,7 @@ def _with_missing(frame: Any, texts: Sequence[str] | None) -> Any:
 
 def _files(paths: Sequence[str], csv: Mapping[str, Any], *, hive: bool) -> Any:
     if hive:
-        import pyarrow.dataset as ds  # knows folders such as year=2026
+        import pyarrow.dataset as ds  # it reads columns from folders such as year=2026
 
         suffix = PurePath(paths[0]).suffix.lstrip(".")
         kinds = {"pq": "parquet", "arrow": "ipc"}
@@ -111,7 +111,7 @@ def _files(paths: Sequence[str], csv: Mapping[str, Any], *, hive: bool) -> Any:
             .to_table()
             .to_pandas()
         )
-    return stacked([_file(path, csv) for path in paths])
+    return concatenate([_file(path, csv) for path in paths])
 
 
 def _file(path: str, csv: Mapping[str, Any]) -> Any:
@@ -121,29 +121,31 @@ def _file(path: str, csv: Mapping[str, Any]) -> Any:
     if suffixes[-1] in (".parquet", ".pq"):
         return pd.read_parquet(path)
     if {".csv", ".tsv"} & set(suffixes[-2:]):
-        packed = suffixes[-1] == ".zst"  # for which pandas wants one more library, and pyarrow does not
-        file: Any = pa.input_stream(path, compression="zstd") if packed else path
-        return _uncounted(pd.read_csv(file, sep="\t" if ".tsv" in suffixes else ",", low_memory=False, **csv))
+        zstd = suffixes[-1] == ".zst"  # pandas needs one more library for it, pyarrow does not
+        file: Any = pa.input_stream(path, compression="zstd") if zstd else path
+        return _without_index(
+            pd.read_csv(file, sep="\t" if ".tsv" in suffixes else ",", low_memory=False, **csv)
+        )
     with pa.memory_map(path) as source:
         return pa.ipc.open_file(source).read_all().to_pandas()
 
 
-def _uncounted(frame: Any) -> Any:
-    """Without a first column that has no name and numbers the rows: an index that pandas wrote."""
+def _without_index(frame: Any) -> Any:
+    """The frame without a first column that numbers the rows and has no name: an index written by pandas."""
     first = frame.columns[0] if len(frame.columns) else ""
-    counted = first == "Unnamed: 0" and frame[first].dtype.kind in "iu" and frame[first].is_unique
-    return frame.drop(columns=first) if counted else frame
+    is_index = first == "Unnamed: 0" and frame[first].dtype.kind in "iu" and frame[first].is_unique
+    return frame.drop(columns=first) if is_index else frame
 
 
-def stacked(parts: Sequence[Any]) -> Any:
-    """Rows of the same columns, one part below the other; None where there are none."""
-    known = [part for part in parts if part is not None]
-    if len(known) < 2:
-        return known[0] if known else None
-    if hasattr(known[0], "iloc"):
+def concatenate(parts: Sequence[Any]) -> Any:
+    """The rows of all parts, in order; None where there are none."""
+    present = [part for part in parts if part is not None]
+    if len(present) < 2:
+        return present[0] if present else None
+    if hasattr(present[0], "iloc"):
         import pandas as pd
 
-        return pd.concat(known, ignore_index=True)
-    if sparse.issparse(known[0]):
-        return sparse.csr_array(sparse.vstack(known, format="csr"))
-    return np.concatenate(known)
+        return pd.concat(present, ignore_index=True)
+    if sparse.issparse(present[0]):
+        return sparse.csr_array(sparse.vstack(present, format="csr"))
+    return np.concatenate(present)

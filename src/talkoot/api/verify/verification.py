@@ -1,4 +1,4 @@
-"""What a verification found, to be read by people and by reports."""
+"""The result of `verify`: a table of differences, and plain values for reports."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
-from talkoot.api.text_table import aligned
+from talkoot.api.text_table import text_table
 
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One thing that was compared.
+    """One attribute or method that was compared.
 
     Args:
         name: a fitted attribute or a method.
         apart: layout of the nodes -> largest relative difference.
-        tolerance: the largest that counts as the same.
+        tolerance: the largest difference that counts as the same.
     """
 
     name: str
@@ -49,14 +49,14 @@ class Shortfall:
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verification:
-    """Talkoot beside scikit-learn alone, on the same rows; see `verify`.
+    """The comparison of Talkoot with scikit-learn alone, on the same rows; see `verify`.
 
     Args:
         estimator: what was fitted on both sides.
-        checks: everything that was compared.
-        shortfalls: for solvers that iterate, how far each side stops from the optimum when it is left to
-            the estimator's own tolerance; empty for others.
-        notes: what was set or left out to make the comparison fair.
+        checks: all comparisons.
+        shortfalls: for iterative solvers, how far each side stops from the optimum at the estimator's own
+            tolerance; empty for others.
+        notes: settings that were changed, and parts that were left out, to make the comparison fair.
 
     >>> check = Check(name="coef_", apart={"2 nodes": 3e-15, "7 nodes": 2e-15}, tolerance=1e-9)
     >>> print(Verification(estimator="Ridge", checks=(check,)))
@@ -89,7 +89,7 @@ class Verification:
         ]
         verdict = "the same as" if self.ok else "NOT the same as"
         head = f"{self.estimator} over nodes is {verdict} scikit-learn's on all rows; largest differences:"
-        table = aligned([heads, *rows], right=range(1, len(heads) - 1))
+        table = text_table([heads, *rows], right=range(1, len(heads) - 1))
         return "\n".join([head, table, *self._stops(), *self.notes])
 
     def _stops(self) -> list[str]:
@@ -97,7 +97,7 @@ class Verification:
             return []
         rows = [[s.name, f"{s.alone:.1e}", f"{s.nodes:.1e}"] for s in self.shortfalls]
         head = "At the estimator's own settings each side stops this far from the optimum:"
-        return [head, aligned([["", "scikit-learn", "Talkoot"], *rows], right=(1, 2))]
+        return [head, text_table([["", "scikit-learn", "Talkoot"], *rows], right=(1, 2))]
 
     def _furthest(self) -> list[str]:
         if not self.shortfalls:
@@ -107,7 +107,7 @@ class Verification:
         return [f"At the estimator's own settings each side stops before the optimum: {sides}."]
 
     def facts(self) -> dict[str, Any]:
-        """What a report shows."""
+        """Plain values for a report."""
         rows = [
             {"name": c.name, "difference": max(c.apart.values()), "tolerance": c.tolerance, "ok": c.ok}
             for c in self.checks

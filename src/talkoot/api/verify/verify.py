@@ -1,4 +1,4 @@
-"""tk.verify: the same answer as one machine with all rows, shown on the user's own data."""
+"""tk.verify: checks on the user's data that nodes give the same answer as one machine with all rows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sklearn.linear_model import HuberRegressor
 
 from talkoot.api.job import Job, require_estimator
 from talkoot.api.verify import single_machine
-from talkoot.api.verify.attributes import apart, learned, up_to_signs
+from talkoot.api.verify.attributes import align_signs, fitted_attributes, relative_difference
 from talkoot.api.verify.optimum import STALLS, stalling, tightened
 from talkoot.api.verify.pooled_data import LIMIT, Pool, size
 from talkoot.api.verify.verification import Check, Shortfall, Verification
@@ -28,12 +28,12 @@ from talkoot.learners import learner_for
 from talkoot.watch import words
 
 CLOSED, ITERATED, SINGLE = 1e-9, 1e-6, 5e-7
-SHORT = {  # solvers that stop further from the optimum whatever their tolerance, and whose they are
+INEXACT = {  # estimator -> how far from the optimum a solver stops whatever its tolerance, and whose solver
     HuberRegressor: (1e-2, "scikit-learn"),
 }
-ROWS = 10_000  # that are predicted
-LOCATIONS = ("mean_", "means_", "xbar_", "theta_", "intercept_")  # of centred rows: only...
-ROUNDING = 64 * np.finfo(np.float64).eps  # ...rounding
+ROWS = 10_000  # at most, to compare predictions on
+LOCATIONS = ("mean_", "means_", "xbar_", "theta_", "intercept_")  # may be 0 but for rounding
+ROUNDING = 64 * np.finfo(np.float64).eps
 RESPONSES = ("predict", "predict_proba", "decision_function", "transform")
 
 
@@ -51,15 +51,15 @@ def verify(
     on: Engine | None = None,
     seed: int = 0,
 ) -> Verification:
-    """Fit by scikit-learn alone on all rows, and over nodes in several layouts; compare what was learned.
+    """Fit by scikit-learn alone on all rows, and over nodes in several layouts; compare the results.
 
     scikit-learn's rows are read by pandas and pyarrow, Talkoot's by its own readers: a column that one of
-    them leaves out, or reads otherwise, shows as a difference.
+    them leaves out, or reads differently, shows as a difference.
 
-    The layouts: the nodes as they are given, if there are several; all rows dealt over so many nodes; and
+    The layouts: the nodes as in `data`, if there are several; all rows split over so many nodes; and
     the last of those with one more node that has no rows. A difference is the largest of an array,
-    relative to its largest number. Allowed are 1e-9 where one round of sums decides the answer, 1e-6 where a
-    solver iterates (both sides then stop at ``tol=1e-10``; how far from that optimum each stops at the
+    relative to its largest number. Allowed are 1e-9 where one round of sums determines the answer, 1e-6 where
+    a solver iterates (both sides then stop at ``tol=1e-10``; how far from that optimum each stops at the
     estimator's own tolerance is shown as well), and 5e-7 where results are float32. Quantiles are those of
     all rows on both sides (``subsample=None``).
 
@@ -72,7 +72,7 @@ def verify(
         columns: the feature columns; all others by default.
         encoding: how the text of CSV files is encoded, such as "cp1252"; UTF-8 by default.
         missing: texts that stand for a missing value, such as ``["?"]``.
-        nodes: numbers of nodes to deal the rows over.
+        nodes: numbers of nodes to split the rows over.
         on: where the nodes are; chosen for the job and this machine by default.
         seed: all random numbers of Talkoot's fits follow from it.
 
@@ -94,8 +94,8 @@ def verify(
     require_estimator(estimator, "tk.verify")
     if not nodes:
         raise PlanError("nodes= names no number of nodes", cure="Write nodes=(1, 2, 3), for example.")
-    given = shards(data, target, weight=weight, by=by, columns=columns, encoding=encoding, missing=missing)
-    job = Job.place(Plan(learner_for(estimator), seed=seed), given, on)
+    unbound = shards(data, target, weight=weight, by=by, columns=columns, encoding=encoding, missing=missing)
+    job = Job.place(Plan(learner_for(estimator), seed=seed), unbound, on)
     schema, bound = job.agree()
     if size(schema) > LIMIT:
         raise DataError(
@@ -103,20 +103,20 @@ def verify(
             cure="Verify on a part of the rows.",
         )
     csv = {"encoding": encoding or "utf-8", "na_values": missing}
-    pool, notes = _alone(data, bound, schema, target=target, weight=weight, by=by, columns=columns, **csv)
+    pool, notes = _pool(data, bound, schema, target=target, weight=weight, by=by, columns=columns, **csv)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # the solvers get a later end than they reach
+        warnings.simplefilter("ignore", ConvergenceWarning)  # some solvers cannot reach the tight tolerance
         plain = pool.double().fit(estimator)
         tight, settings = tightened(estimator, plain)
         reference = pool.double().fit(tight) if settings else plain
         exact = replace(job, plan=Plan(learner_for(tight), seed=seed))
-        runs = {layout: _run(exact, dealt) for layout, dealt in _layouts(given, pool, nodes).items()}
+        runs = {name: _run(exact, layout) for name, layout in _layouts(unbound, pool, nodes).items()}
     models = {layout: job.plan.learner.finish(run.model) for layout, run in runs.items()}
     rows = pool.take(slice(None, None, -(-schema.rows // ROWS))).X
     shortfalls: tuple[Shortfall, ...] = ()
     checks = tuple(_checks(reference, models, rows, _allowed(tight, models, "tol" in settings)))
     if "tol" in settings and all(check.ok for check in checks):
-        own = job.plan.learner.finish(_run(job, given).model)
+        own = job.plan.learner.finish(_run(job, unbound).model)
         shortfalls = tuple(_shortfalls(reference, plain, own, rows))
     return Verification(
         estimator=type(estimator).__name__,
@@ -126,12 +126,10 @@ def verify(
     )
 
 
-def _alone(data: Any, bound: Shards, schema: Schema, **roles: Any) -> tuple[Pool, list[str]]:
-    """The rows as one machine reads them, and what to say where Talkoot's own readers had to do it."""
+def _pool(data: Any, bound: Shards, schema: Schema, **roles: Any) -> tuple[Pool, list[str]]:
+    """The rows as one machine reads them, and a note where Talkoot's own readers had to read them."""
     if isinstance(data, Shards):
-        return Pool.of(bound, schema), [
-            "Both sides were read by Talkoot: hand in the data, not shards of them."
-        ]
+        return Pool.of(bound, schema), ["Both sides were read by Talkoot: pass the data, not shards of them."]
     try:
         pool = single_machine.read(data, **roles)
         return pool, list(_odd_columns(getattr(pool.X, "columns", None), schema.names))
@@ -140,30 +138,28 @@ def _alone(data: Any, bound: Shards, schema: Schema, **roles: Any) -> tuple[Pool
 
 
 def _odd_columns(alone: Any, nodes: Sequence[str] | None) -> Iterator[str]:
-    """What to say of columns that one side has and the other has not."""
+    """A note on columns that only one side has."""
     if alone is None or nodes is None:
         return
-    one, several = dict.fromkeys(map(str, alone)), dict.fromkeys(nodes)
-    for reader, odd in (
-        ("pandas", [k for k in one if k not in several]),
-        ("Talkoot", [k for k in several if k not in one]),
-    ):
+    ours, theirs = dict.fromkeys(nodes), dict.fromkeys(map(str, alone))
+    only = {"pandas": [k for k in theirs if k not in ours], "Talkoot": [k for k in ours if k not in theirs]}
+    for reader, odd in only.items():
         if odd:
             yield f"Only {reader} reads {words.listed(list(map(repr, odd)))} as a feature."
 
 
-def _run(job: Job, dealt: Shards) -> Run:
-    job = replace(job, shards=dealt)
+def _run(job: Job, layout: Shards) -> Run:
+    job = replace(job, shards=layout)
     return job.execute(*job.agree())
 
 
 def _allowed(estimator: Any, models: Mapping[str, Any], iterated: bool) -> float:
-    """The largest difference that counts as the same. `estimator` has the settings that both sides got."""
-    values = (value for model in models.values() for _, value in learned(model))
+    """The largest difference that counts as the same; `estimator` has the settings of both sides."""
+    values = (value for model in models.values() for _, value in fitted_attributes(model))
     single = any(getattr(value, "dtype", None) == np.float32 for value in values)
-    short = (limit for kind, (limit, _) in SHORT.items() if _holds(estimator, kind))
+    inexact = (limit for kind, (limit, _) in INEXACT.items() if _contains(estimator, kind))
     stalls = (STALLS[solver] for solver in stalling(estimator)) if iterated else ()
-    return max(ITERATED if iterated else CLOSED, SINGLE if single else 0.0, *stalls, *short)
+    return max(ITERATED if iterated else CLOSED, SINGLE if single else 0.0, *stalls, *inexact)
 
 
 def _notes(estimator: Any, settings: str) -> Iterator[str]:
@@ -172,27 +168,29 @@ def _notes(estimator: Any, settings: str) -> Iterator[str]:
     for solver in stalling(estimator) if settings else ():
         stop = f"stops up to {STALLS[solver]:.0e} from the optimum whatever its tolerance"
         yield f"scikit-learn's {solver} {stop}."
-    for kind, (limit, whose) in SHORT.items():
-        if _holds(estimator, kind):
-            yield f"{whose}'s solver of {kind.__name__} stops up to {limit:.0e} from the optimum."
-    if _holds(estimator, LinearDiscriminantAnalysis):
-        yield "The signs of the columns of scalings_ are free; they were turned alike."
+    for kind, (limit, owner) in INEXACT.items():
+        if _contains(estimator, kind):
+            yield f"{owner}'s solver of {kind.__name__} stops up to {limit:.0e} from the optimum."
+    if _contains(estimator, LinearDiscriminantAnalysis):
+        yield "The signs of the columns of scalings_ are arbitrary; they were made the same."
 
 
-def _layouts(given: Shards, pool: Pool, nodes: Sequence[int]) -> dict[str, Shards]:
-    whole = given if len(given) == 1 else shards(pool.given())
-    layouts = {"as given": given} if len(given) > 1 else {}
+def _layouts(unbound: Shards, pool: Pool, nodes: Sequence[int]) -> dict[str, Shards]:
+    whole = unbound if len(unbound) == 1 else shards(pool.data())
+    layouts = {"as given": unbound} if len(unbound) > 1 else {}
     layouts |= {words.many(count, "node"): whole.deal(count) for count in nodes}
-    empty = {"empty": shards(pool.take(slice(0)).given())["node0"]}
+    empty = {"empty": shards(pool.take(slice(0)).data())["node0"]}
     more = Shards({**whole.deal(max(nodes)), **empty}, target=whole.target)
     return layouts | {f"{max(nodes)} + empty": more}
 
 
 def _checks(reference: Any, models: Mapping[str, Any], X: Any, allowed: float) -> Iterator[Check]:
-    ours = {layout: dict(learned(model)) for layout, model in models.items()}
-    for name, value in learned(reference):
-        far = {layout: _apart(name, found.get(name), value) for layout, found in ours.items()}
-        yield Check(name=name, apart=far, tolerance=allowed)
+    ours = {layout: dict(fitted_attributes(model)) for layout, model in models.items()}
+    for name, value in fitted_attributes(reference):
+        differences = {
+            layout: _difference(name, attributes.get(name), value) for layout, attributes in ours.items()
+        }
+        yield Check(name=name, apart=differences, tolerance=allowed)
     scaled = hasattr(reference, "scalings_")
     kinds = {
         "predict": "number" if is_regressor(reference) else "label",
@@ -201,16 +199,18 @@ def _checks(reference: Any, models: Mapping[str, Any], X: Any, allowed: float) -
     for name in RESPONSES:
         if hasattr(reference, name):
             expected, what = _response(reference, name, X), kinds.get(name, name)
-            far = {layout: _apart(what, _attempt(m, name, X), expected) for layout, m in models.items()}
-            yield Check(name=name, apart=far, tolerance=allowed)
+            differences = {
+                layout: _difference(what, _attempt(model, name, X), expected)
+                for layout, model in models.items()
+            }
+            yield Check(name=name, apart=differences, tolerance=allowed)
 
 
 def _shortfalls(reference: Any, alone: Any, nodes: Any, X: Any) -> Iterator[Shortfall]:
     """How far from the optimum `reference` each side's answer is at the estimator's own settings."""
-    far = {c.name: c.apart for c in _checks(reference, {"alone": alone, "nodes": nodes}, X, np.inf)}
-    for name, sides in far.items():
-        if max(sides.values()) > CLOSED:
-            yield Shortfall(name=name, **sides)
+    for check in _checks(reference, {"alone": alone, "nodes": nodes}, X, np.inf):
+        if max(check.apart.values()) > CLOSED:
+            yield Shortfall(name=check.name, **check.apart)
 
 
 def _response(model: Any, name: str, X: Any) -> Any:
@@ -220,14 +220,14 @@ def _response(model: Any, name: str, X: Any) -> Any:
 
 
 def _attempt(model: Any, name: str, X: Any) -> Any:
-    """What a model of Talkoot's responds; None if it refuses rows on which one machine has learned."""
+    """The response of a model of Talkoot's; None if it refuses rows that one machine was fitted to."""
     try:
         return _response(model, name, X)
     except ValueError:
         return None
 
 
-def _apart(what: str, ours: Any, theirs: Any) -> float:
+def _difference(what: str, ours: Any, theirs: Any) -> float:
     if ours is None:
         return np.inf
     if what == "label":
@@ -238,8 +238,8 @@ def _apart(what: str, ours: Any, theirs: Any) -> float:
         and np.all(abs(ours - theirs) < ROUNDING)
     ):
         return 0.0
-    return apart(up_to_signs(ours, theirs) if what.endswith("scalings_") else ours, theirs)
+    return relative_difference(align_signs(ours, theirs) if what.endswith("scalings_") else ours, theirs)
 
 
-def _holds(estimator: Any, kind: type) -> bool:
+def _contains(estimator: Any, kind: type) -> bool:
     return any(isinstance(part, kind) for part in (estimator, *estimator.get_params(deep=True).values()))

@@ -1,4 +1,4 @@
-"""Whether one process would train faster than these: tried, not guessed."""
+"""Measures whether one process would train faster than these ranks."""
 
 from __future__ import annotations
 
@@ -17,24 +17,19 @@ from talkoot.engines.ranks.collectives.group import Peers
 from talkoot.learners.deep.task import Torch
 from talkoot.learners.deep.trainer import Trainer
 
-TRIALS = 5  # steps that are tried, behind one that warms up
-SHARE = 20  # times as long must the rest of the training be
-GAIN = 1.1  # times as fast must one process be to be worth a word
-_SETTLED = 3  # reports until the speed of the ranks is settled
+TRIALS = 5  # steps that are timed, after one that warms up
+SHARE = 20  # the rest of the training must have this many times as many steps
+GAIN = 1.1  # advise one process if it is this many times as fast
+_REPORTS = 3  # reports until the speed of the ranks is stable
 
 
 @final
 @dataclass(slots=True, eq=False)
 class Advice:
-    """Tries the steps of all ranks on one of them, once, where that costs little of the whole.
+    """Times the steps of all ranks on one of them, once, where that takes little of the training.
 
-    The trial is a copy: nothing of it remains. The other ranks wait for it at their next exchange.
-
-    Args:
-        task: what is trained.
-        shards: the samples of all nodes.
-        group: the ranks.
-        emit: hears of it if one process would be faster.
+    It trains a copy and discards it. The other ranks wait at their next exchange. If one process is
+    faster, it emits an "advice".
     """
 
     task: Torch
@@ -45,27 +40,27 @@ class Advice:
     since: tuple[float, int] = field(default=(0.0, 0))
 
     def consider(self, trainer: Trainer, total: int) -> None:
-        """After a report: try, if it is time."""
+        """Call after each report; measures once."""
         self.reports += 1
         if self.reports == 1:
             self.since = time.perf_counter(), trainer.steps
-        if self.reports != _SETTLED or self.group.rank != 0 or not self._possible(trainer):
+        if self.reports != _REPORTS or self.group.rank != 0 or not self._possible(trainer):
             return
         began, first = self.since
         together = (time.perf_counter() - began) / max(1, trainer.steps - first)
         if (total - trainer.steps) < SHARE * TRIALS:
             return
-        alone = _alone(self.task, self.shards, trainer, self.group.world * torch.get_num_threads())
+        alone = _time_alone(self.task, self.shards, trainer, self.group.world * torch.get_num_threads())
         if together > GAIN * alone:
-            self._say(together, alone)
+            self._advise(together, alone)
 
     def _possible(self, trainer: Trainer) -> bool:
-        """Whether all ranks and all samples are within reach of this process."""
+        """Whether all ranks and all samples are on this machine, in one source."""
         sources = [cast(Samples, source) for source in self.shards.values()]
         here = self.group.shared is not None and trainer.device.type == "cpu"
         return here and len({source.whole for source in sources}) == 1
 
-    def _say(self, together: float, alone: float) -> None:
+    def _advise(self, together: float, alone: float) -> None:
         threads = self.group.world * torch.get_num_threads()
         fast, slow = self.task.batch / alone, self.task.batch / together
         text = (
@@ -75,8 +70,8 @@ class Advice:
         self.emit("advice", {"text": text, "alone": fast, "together": slow})
 
 
-def _alone(task: Torch, shards: Mapping[str, Shard], trainer: Trainer, threads: int) -> float:
-    """Seconds of a step of one process with so many threads; the median."""
+def _time_alone(task: Torch, shards: Mapping[str, Shard], trainer: Trainer, threads: int) -> float:
+    """Seconds of a step of one process with `threads` threads; the median."""
     before = torch.get_num_threads()
     trial = Trainer(task, trainer.seed)
     trial.module.load_state_dict(copy.deepcopy(trainer.module.state_dict()))

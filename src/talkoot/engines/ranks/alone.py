@@ -1,4 +1,4 @@
-"""A training in one process: one that meets at every step, or that writes checkpoints."""
+"""A training in one process: a plan that meets at every step, or that writes checkpoints."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from talkoot.core.plan import Plan
 from talkoot.core.run import run
 from talkoot.core.shard import Schema, Shard
 from talkoot.engines.checkpoint import Checkpoint
-from talkoot.engines.ranks.collectives.group import Alone
-from talkoot.engines.ranks.engine import Joined
+from talkoot.engines.ranks.collectives.group import SingleRank
+from talkoot.engines.ranks.engine import GroupEngine
 from talkoot.engines.ranks.supervision.stop_request import Stopped, StopRequest
 
 
@@ -26,16 +26,16 @@ def train(
     threads: int,
     checkpoint: Checkpoint | None,
 ) -> Run:
-    """Train on so many cores of this process.
+    """Train on `threads` cores of this process.
 
     Raises:
         TalkootError: something is wrong with the task or the samples.
-        SystemExit: SIGTERM came; what there was has been saved.
+        SystemExit: SIGTERM came; the training so far has been saved.
     """
-    pause = StopRequest()
-    with _threads(threads), pause.on_sigterm():
+    stop_request = StopRequest()
+    with _threads(threads), stop_request.on_sigterm():
         try:
-            engine = Joined(group=Alone(), pause=pause, checkpoint=checkpoint)
+            engine = GroupEngine(group=SingleRank(), stop_request=stop_request, checkpoint=checkpoint)
             return run(plan, shards, engine, schema=schema, emit=emit)
         except Stopped:
             raise SystemExit(143) from None

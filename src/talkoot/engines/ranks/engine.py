@@ -1,4 +1,4 @@
-"""Ranks: an SPMD group that already runs. Every rank runs the same program, and gets the same model."""
+"""Ranks: an SPMD group that already runs. Every rank runs the same program and gets the same model."""
 
 from __future__ import annotations
 
@@ -27,30 +27,24 @@ from talkoot.engines.ranks.supervision.stop_request import Stopped, StopRequest
 
 @final
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class Joined(Engine):
-    """The ranks of a group that this process is one of.
-
-    Args:
-        group: the group.
-        memory: what this rank holds from one epoch to the next.
-        pause: whether this rank wants all to stop.
-        checkpoint: where checkpoints go.
-        compare: ranks may have been asked for different things, so compare what they do.
-    """
+class GroupEngine(Engine):
+    """Runs plans on a group of ranks, of which this process is one."""
 
     group: Peers
-    memory: RankState = field(default_factory=RankState)
-    pause: StopRequest = field(default_factory=StopRequest)
+    rank_state: RankState = field(default_factory=RankState)
+    stop_request: StopRequest = field(default_factory=StopRequest)
     checkpoint: Checkpoint | None = None
-    compare: bool = False
+    compare: bool = False  # ranks are programs of their own, which may differ
 
     @contextmanager
     def open(self, shards: Mapping[str, Shard], emit: Emit = ignore) -> Iterator[Nodes]:
         """Nothing to place: every rank reads its nodes' rows."""
         deep = any(isinstance(shard, Samples) for shard in shards.values())
         saving = Saving.into(self.checkpoint if deep else None, emit)
-        with saving.opened(self.group):
-            nodes = RankNodes(shards, self.group, self.memory, self.pause, saving, emit, compare=self.compare)
+        with saving.locked(self.group):
+            nodes = RankNodes(
+                shards, self.group, self.rank_state, self.stop_request, saving, emit, compare=self.compare
+            )
             yield nodes
             nodes.finish()
 
@@ -65,9 +59,9 @@ class Joined(Engine):
             shards=shards,
             schema=schema,
             group=self.group,
-            memory=self.memory,
+            rank_state=self.rank_state,
             saving=Saving.into(self.checkpoint, emit),
-            pause=self.pause,
+            stop_request=self.stop_request,
             emit=emit,
         )
         return steps.run()
@@ -78,15 +72,15 @@ class Joined(Engine):
 class Ranks(Engine):
     """The ranks of a job that runs already: torchrun, Slurm, MPI, or an indexed job of Kubernetes.
 
-    Every rank runs the same program, which says ``on=tk.Ranks()``. Which rank it is, and where the first one
-    is, comes from the environment that the launcher has set (RANK and WORLD_SIZE, or what MPI and Slurm call
-    them; MASTER_ADDR, MASTER_PORT). Without a launcher there is one rank, this process. Ranks are one
-    trust domain: they unpickle each other's messages. All of them get the same model.
+    Every rank runs the same program, which has ``on=tk.Ranks()``. Its rank and the address of the first rank
+    come from the environment that the launcher sets (RANK and WORLD_SIZE, or their names in MPI and Slurm;
+    MASTER_ADDR, MASTER_PORT). Without a launcher this process is the only rank. Ranks trust each other: they
+    unpickle each other's messages. All of them get the same model.
 
     Args:
         timeout: seconds that one rank may keep the others waiting.
-        checkpoint: a folder that all ranks see, or a `Checkpoint`; who runs the same plan again goes
-            on from there, on however many ranks.
+        checkpoint: a folder that all ranks see, or a `Checkpoint`; the same plan, run again, goes on from
+            there, on any number of ranks.
 
     Raises:
         PlanError: the environment contradicts itself, or ranks differ in their plan or their data.
@@ -107,18 +101,18 @@ class Ranks(Engine):
 
     @property
     def workers(self) -> int:
-        """How many ranks there are."""
+        """The number of ranks."""
         return place().world
 
     @property
     def is_primary(self) -> bool:
-        """Whether this is the rank that shows how it goes."""
+        """Whether this is the first rank, which shows progress."""
         return place().rank == 0
 
     @contextmanager
     def open(self, shards: Mapping[str, Shard], emit: Emit = ignore) -> Iterator[Nodes]:
-        """Join the others, once in the life of this process; every rank reads its own nodes' rows."""
-        with self._joined() as joined, joined.open(shards, emit) as nodes:
+        """Join the other ranks, once in a process; every rank reads its own nodes' rows."""
+        with self._group_engine() as engine, engine.open(shards, emit) as nodes:
             yield nodes
 
     def lower(
@@ -127,16 +121,21 @@ class Ranks(Engine):
         """Meetings at every step become a live optimizer on every rank."""
         if not lowers(plan):
             return None
-        with self._joined() as joined:
-            agree_on_job(plan, shards, joined.group)
-            return joined.lower(plan, shards, schema, emit)
+        with self._group_engine() as engine:
+            agree_on_job(plan, shards, engine.group)
+            return engine.lower(plan, shards, schema, emit)
 
     @contextmanager
-    def _joined(self) -> Iterator[Joined]:
-        pause = StopRequest()
+    def _group_engine(self) -> Iterator[GroupEngine]:
+        stop_request = StopRequest()
         try:
-            with membership(self.timeout).members() as group, pause.on_sigterm():
-                yield Joined(group=group, pause=pause, checkpoint=wherever(self.checkpoint), compare=True)
-                group.numbers([0.0])  # who leaves early breaks what slower ranks still read
+            with membership(self.timeout).members() as group, stop_request.on_sigterm():
+                yield GroupEngine(
+                    group=group,
+                    stop_request=stop_request,
+                    checkpoint=wherever(self.checkpoint),
+                    compare=True,
+                )
+                group.gather_numbers([0.0])  # an early leave breaks what slower ranks still read
         except Stopped:
             raise SystemExit(143) from None

@@ -1,4 +1,4 @@
-"""tk.join: the meetings of a plan for those who write their training loop themselves."""
+"""tk.join: the meetings of a plan for users with a training loop of their own."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from talkoot.core.run import run_round
 from talkoot.core.shard import Block, Schema, Shard
 from talkoot.core.sync import Rounds
 from talkoot.core.update import Update
-from talkoot.engines.processes import wire
 from talkoot.engines.ranks.collectives.gradients import average
 from talkoot.engines.ranks.collectives.group import Peers
+from talkoot.engines.ranks.collectives.objects import broadcast_object
 from talkoot.engines.ranks.rounds import RankNodes
 from talkoot.engines.ranks.supervision.membership import membership
 from talkoot.engines.ranks.supervision.rank_state import RankState
@@ -33,8 +33,8 @@ from talkoot.learners.deep.tensors import Arrays, arrays, fragment, put
 
 @final
 @dataclass(slots=True, eq=False)
-class _Live(Shard):
-    """A module in somebody's hands, as a node's data: what it has become is what the node says."""
+class _UserModule(Shard):
+    """The module that a user trains, as the data of a node."""
 
     rank: int
     module: torch.nn.Module
@@ -50,8 +50,8 @@ class _Live(Shard):
 
 @final
 @dataclass(frozen=True, slots=True, eq=False)
-class _ByHand(Learner):
-    """What a rank says in a round: how far its module is from where all were."""
+class _ModuleChange(Learner):
+    """Sends the change of the user's module since the last meeting."""
 
     kind: ClassVar[Kind] = "averaged"
     ends: ClassVar[bool] = True
@@ -61,10 +61,10 @@ class _ByHand(Learner):
         del schema, rng
 
     def work(self, model: Arrays, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
-        live = cast(_Live, shard)
-        now = arrays(live.module, {})
-        said = {name: now[name] - model[name] for name in fragment(list(now), ctx.round, ctx.work.fragments)}
-        return Update(values=said, weight=live.weight), local
+        user = cast(_UserModule, shard)
+        now = arrays(user.module, {})
+        change = {name: now[name] - model[name] for name in fragment(list(now), ctx.round, ctx.work.fragments)}
+        return Update(values=change, weight=user.weight), local
 
     def outer(self) -> Outer:
         return Add()
@@ -75,18 +75,18 @@ class _ByHand(Learner):
 
 @final
 class Link:
-    """A module on this rank, and the ranks that it meets; see `join`.
+    """A module on this rank, connected to those of the other ranks; see `join`.
 
     Attributes:
         rank: this process, from 0.
-        world: how many ranks there are.
+        world: number of ranks.
     """
 
     def __init__(self, plan: Plan, module: torch.nn.Module | None, timeout: float) -> None:
         _check(plan)
         self._plan, self._membership = plan, membership(timeout)
         self.rank, self.world = self._membership.place.rank, self._membership.place.world
-        self._steps, self._memory = 0, RankState()
+        self._steps, self._rank_state = 0, RankState()
         self._module: torch.nn.Module | None = None
         self._now = Progress(model={}, outer=None)
         if module is not None:
@@ -100,22 +100,22 @@ class Link:
     def _start(self, module: torch.nn.Module) -> None:
         with self._membership.members() as group:
             agree_on_parameters(module, group)
-            _start_from_first(module, group)
+            _copy_first_rank(module, group)
         self._module, model = module, arrays(module, {})
         outer = self._plan.outer.init(model) if isinstance(self._plan.sync, Rounds) else None
         self._now = Progress(model=model, outer=outer)
 
     def merge_(self, module: torch.nn.Module | None = None, *, weight: float = 1.0) -> bool:
-        """Meet the others if it is time; the module, or its gradients, change in place.
+        """Meet the other ranks if it is time; changes the module, or its gradients, in place.
 
         Where the plan meets at every step, call it between ``backward()`` and ``optimizer.step()``: gradients
         become their mean over the ranks. Where it meets every so many steps, call it after each
-        ``optimizer.step()``: most calls return at once, and at a meeting the module becomes what the plan's
-        chain and outer step make of all ranks' differences. All ranks call it equally often.
+        ``optimizer.step()``: most calls return at once; at a meeting the plan's chain, merge and outer step
+        are applied to all ranks' changes. All ranks call it equally often.
 
         Args:
-            module: the one that was joined with; to be given here where it was not given to `join`.
-            weight: how much this rank counts, such as the samples since the last meeting.
+            module: the module that is trained, if `join` was called without it.
+            weight: of this rank, such as the number of samples since the last meeting.
 
         Returns:
             Whether the ranks met.
@@ -124,7 +124,7 @@ class Link:
             NodeLost, NodeSilent, NodeFailed: a rank is gone, does not answer, or raised; it is named.
         """
         if weight < 0:
-            raise PlanError(f"weight={weight} counts less than nothing")
+            raise PlanError(f"weight={weight} is negative")
         mine = self._mine(module)
         self._steps += 1
         if self._plan.sync.gradient:
@@ -135,9 +135,9 @@ class Link:
         if rnd is None or rnd.work.steps is None or self._steps < rnd.work.steps:
             return False
         self._steps = 0
-        shards = {f"rank {rank}": _Live(rank, mine, weight) for rank in range(self.world)}
+        shards = {f"rank {rank}": _UserModule(rank, mine, weight) for rank in range(self.world)}
         with self._membership.members() as group:
-            nodes = RankNodes(shards, group, self._memory, StopRequest())
+            nodes = RankNodes(shards, group, self._rank_state, StopRequest())
             nodes.place(self._plan)
             self._now, _ = run_round(self._plan, replace(rnd, cohort=tuple(shards)), nodes, self._now)
         model: Arrays = self._now.model
@@ -145,23 +145,23 @@ class Link:
         return True
 
     def _mine(self, module: torch.nn.Module | None) -> torch.nn.Module:
-        """The module that was joined with.
+        """The module of this link.
 
         Raises:
-            PlanError: there is none, or this is another one.
+            PlanError: there is none, or `module` is another one.
         """
         if self._module is None and module is not None:
             self._start(module)
         if self._module is None or module not in (None, self._module):
             raise PlanError(
-                "no module was joined with" if self._module is None else "this is not the module joined with",
-                cure="Write tk.join(plan, module), or link.merge_(module) with one and the same.",
+                "this link has no module" if self._module is None else "this is not the module of this link",
+                cure="Write tk.join(plan, module), or link.merge_(module) with the same module in each step.",
             )
         return self._module
 
     def close(self) -> None:
-        """Leave the group, as all ranks do at this point; another one can be joined later."""
-        self._membership.part()
+        """Leave the group; all ranks call this at the same point. Another one can be joined later."""
+        self._membership.leave_together()
 
     def __enter__(self) -> Self:
         return self
@@ -177,23 +177,23 @@ class Link:
 def join(plan: Plan, module: torch.nn.Module | None = None, *, timeout: float = 60.0) -> Link:
     """Take part in a plan with a training loop of your own, in a process that a launcher started.
 
-    The module starts from the first rank's parameters on all ranks. Which rank this is comes from the
-    environment, as with `Ranks`; without a launcher it is alone. What the plan learns is not asked for: its
-    sync, chain, merge and outer step are. With meetings at every step, buffers such as the statistics of
-    batch norms stay each rank's own; else their mean is taken.
+    All ranks start from the first rank's parameters. The rank comes from the environment, as with `Ranks`;
+    without a launcher there is one. The plan's learner is not used; its sync, chain, merge and outer step
+    are. With meetings at every step, buffers such as the statistics of batch norms stay each rank's own;
+    otherwise their mean is taken.
 
     Args:
-        plan: when the ranks meet, and what happens then: ``tk.every_step()``, or ``tk.every(steps=...)``
-            with any chain and outer step. `delay=`, `seconds=`, `quorum=` need a loop of ours: `fit`.
-        module: what is trained here, and equally on all other ranks. Where ranks meet at every step it may be
-            given to ``merge_(module)`` instead, if all ranks have built the same.
+        plan: when the ranks meet and how they merge: ``tk.every_step()``, or ``tk.every(steps=...)``
+            with any chain and outer step. `delay=`, `seconds=`, `quorum=` need the loop of `fit`.
+        module: the module that is trained, built in the same way on all ranks. Where ranks meet at every step
+            it may be passed to ``merge_(module)`` instead.
         timeout: seconds that one rank may keep the others waiting.
 
     Returns:
-        A `Link`; call its ``merge_()`` in each step. As a context it tells the others what this rank raises.
+        A `Link`; call its ``merge_()`` in each step. As a context it passes this rank's errors to the others.
 
     Raises:
-        PlanError: a plan that cannot be led by hand, or modules that differ between ranks.
+        PlanError: a plan that needs the loop of `fit`, or modules that differ between ranks.
         NodeSilent: a rank did not come.
 
     >>> import torch, talkoot as tk
@@ -207,15 +207,15 @@ def join(plan: Plan, module: torch.nn.Module | None = None, *, timeout: float = 
     ...         print(link.merge_(), end=" ")
     False True False True
     """
-    return Link(_led(plan), module, timeout)
+    return Link(_with_module_change(plan), module, timeout)
 
 
-def _led(plan: Plan) -> Plan:
-    """The plan, of what a module in somebody's hands says."""
+def _with_module_change(plan: Plan) -> Plan:
+    """The plan with a learner that sends the module's change."""
     if plan.sync.gradient:
         return plan
     return Plan(
-        _ByHand(), chain=plan.chain, merge=plan.merge, outer=plan.outer, sync=plan.sync, seed=plan.seed
+        _ModuleChange(), chain=plan.chain, merge=plan.merge, outer=plan.outer, sync=plan.sync, seed=plan.seed
     )
 
 
@@ -224,7 +224,7 @@ def _check(plan: Plan) -> None:
     if sync.gradient:
         if plan.merge.needs != "sum" or [*plan.chain] != [Weigh("rows")] or getattr(sync, "sharded", False):
             raise PlanError(
-                "by hand, gradients are averaged and no more",
+                "tk.join can only average gradients",
                 cure='Take chain=[tk.weigh("rows")] and a plain every_step(), or tk.fit.',
             )
     elif not isinstance(sync, Rounds) or sync.steps is None:
@@ -232,24 +232,24 @@ def _check(plan: Plan) -> None:
     elif sync.delay or sync.quorum is not None or sync.sample < 1:
         raise PlanError(
             "a loop of your own cannot go on while ranks meet, or meet without some of them",
-            cure="Leave out delay=, quorum= and sample=, or let tk.fit lead the loop.",
+            cure="Leave out delay=, quorum= and sample=, or train with tk.fit.",
         )
 
 
-def _start_from_first(module: torch.nn.Module, group: Peers) -> None:
-    """Parameters and buffers become those of the first rank."""
-    said = group.gather(wire.packed(_plain(module)) if group.rank == 0 else b"")
+def _copy_first_rank(module: torch.nn.Module, group: Peers) -> None:
+    """Copy parameters and buffers from the first rank."""
+    state = broadcast_object(group, _cpu_state(module), 0)
     if group.rank:
-        module.load_state_dict(wire.unpacked(said[0]))
+        module.load_state_dict(state)
 
 
-def _plain(module: torch.nn.Module) -> Mapping[str, Any]:
+def _cpu_state(module: torch.nn.Module) -> Mapping[str, Any]:
     return {name: tensor.detach().cpu() for name, tensor in module.state_dict().items()}
 
 
 def _average(module: torch.nn.Module, weight: float, group: Peers) -> None:
     """Gradients become their weighted mean over the ranks; one that some ranks lack counts as zero there."""
-    total = float(group.numbers([weight]).sum())
+    total = float(group.gather_numbers([weight]).sum())
     if group.world == 1 or not total:
         return
     if all(parameter.device.type == "cpu" for parameter in module.parameters()):

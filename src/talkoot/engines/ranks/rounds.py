@@ -1,9 +1,9 @@
-"""Rounds over ranks: every rank runs the loop, hosts some nodes, and hears what all others say."""
+"""Rounds over ranks: every rank runs the loop, hosts some nodes, and gets the answers of all others."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast, final
 
@@ -16,11 +16,12 @@ from talkoot.core.update import Update, total
 from talkoot.data.loading.generators import start_seed
 from talkoot.engines.gathering import Answer, Gathering, Slot, restarts
 from talkoot.engines.processes import wire
-from talkoot.engines.ranks.checkpoint.identity import planned, settings
+from talkoot.engines.ranks.checkpoint.identity import planned_steps, settings
 from talkoot.engines.ranks.checkpoint.rounds_state import RoundsState
 from talkoot.engines.ranks.checkpoint.saving import Saving
 from talkoot.engines.ranks.collectives import exchange
 from talkoot.engines.ranks.collectives.group import Peers
+from talkoot.engines.ranks.collectives.objects import broadcast_object
 from talkoot.engines.ranks.supervision.job import agree_on_job
 from talkoot.engines.ranks.supervision.rank_state import RankState
 from talkoot.engines.ranks.supervision.stop_request import GO_ON, SAVE, StopRequest
@@ -31,25 +32,16 @@ from talkoot.learners.deep.trainer import Trainer
 @final
 @dataclass(slots=True, eq=False)
 class RankNodes(Nodes):
-    """The nodes of all ranks, seen from one of them.
-
-    Args:
-        shards: the rows of all nodes.
-        group: the ranks.
-        memory: what this rank holds from one epoch to the next.
-        pause: whether this rank wants all to stop.
-        saving: where checkpoints go.
-        emit: hears of nodes that start without the state that they had.
-    """
+    """The nodes of all ranks, seen from one of them; `shards` are those of all nodes."""
 
     shards: Mapping[str, Shard]
     group: Peers
-    memory: RankState
-    pause: StopRequest
+    rank_state: RankState
+    stop_request: StopRequest
     saving: Saving = field(default_factory=Saving)
     emit: Emit = ignore
-    wish: int = GO_ON
-    compare: bool = False
+    request: int = GO_ON
+    compare: bool = False  # ranks are programs of their own, which may differ
     plan: Plan | None = None
     view: View | None = None
     views: dict[str, Shard] = field(default_factory=dict)
@@ -60,7 +52,7 @@ class RankNodes(Nodes):
         return tuple(self.shards)
 
     def place(self, plan: Plan, view: View | None = None) -> None:
-        """Take the plan; nodes of this rank look at their shards when they are first read.
+        """Take the plan and the view.
 
         Raises:
             PlanError: ranks differ in their plan or their data.
@@ -68,87 +60,85 @@ class RankNodes(Nodes):
         if self.compare:
             agree_on_job(plan, self.shards, self.group)
         if self.plan is not None:
-            self.memory.forget()
+            self.rank_state.forget_rounds()
         self.plan, self.view, self.views = plan, view, {}
 
     def resume(self, progress: Progress) -> Progress:
-        """Go on from where the furthest rank stands; who is behind, or new, pulls its state."""
-        mine = self.memory.progress or progress
+        """Go on from the progress of the furthest rank; ranks that are behind or new copy it."""
+        mine = self.rank_state.progress or progress
         here = hosted(self.shards, self.group.rank, self.group.world)
-        for node in self.memory.states.keys() - here.keys():
-            del self.memory.states[node]  # another rank goes on with it
-        done = self.group.numbers([mine.rounds])[:, 0]
+        for node in self.rank_state.node_states.keys() - here.keys():
+            del self.rank_state.node_states[node]  # another rank goes on with it
+        done = self.group.gather_numbers([mine.rounds])[:, 0]
         if not done.any():
             mine = self._loaded(mine)
         furthest = int(done.argmax())
         if done.min() < done.max():
-            said = self.group.gather(wire.packed(mine) if self.group.rank == furthest else b"")
-            mine = mine if mine.rounds == done.max() else wire.unpacked(said[furthest])
-        self.memory.progress = mine
+            newest = broadcast_object(self.group, mine, furthest)
+            mine = mine if mine.rounds == done.max() else newest
+        self.rank_state.progress = mine
         return mine
 
     def record(self, progress: Progress) -> None:
-        """Remember it, for the next epoch; save it or stop here, if a rank wants to.
+        """Store the progress for the next epoch; save or stop, if a rank requests it.
 
         Raises:
-            Paused: one wants to stop.
+            Stopped: a rank requests to stop.
         """
-        self.memory.progress = progress
-        if self.wish != GO_ON:
+        self.rank_state.progress = progress
+        if self.request != GO_ON:
             self.saving.save(RoundsState(progress, tuple(self.shards)), self.group)
-        if self.wish > SAVE:
+        if self.request > SAVE:
             self.saving.wait()
-        self.pause.obey(self.wish, progress.rounds)
+        self.stop_request.raise_if_stop(self.request, progress.rounds)
 
     def finish(self) -> None:
-        """Save the end."""
-        if self.memory.progress is not None:
-            self.saving.finish(RoundsState(self.memory.progress, tuple(self.shards)), self.group)
+        """Save the final progress."""
+        if self.rank_state.progress is not None:
+            self.saving.finish(RoundsState(self.rank_state.progress, tuple(self.shards)), self.group)
 
     def _loaded(self, progress: Progress) -> Progress:
-        """From where the newest checkpoint stands, if there is one."""
+        """The progress of the newest checkpoint; `progress` without one."""
         assert self.plan is not None
-        standing = RoundsState(progress, tuple(self.shards))
+        state = RoundsState(progress, tuple(self.shards))
         if self.saving.checkpoints is not None:
-            told = None
+            compared = None
             if self.group.rank == 0:
                 seed = start_seed(self.plan.seed)
-                told = settings(self.plan, self.shards, Trainer(cast(Torch, self.plan.learner), seed))
-            self.saving.begin(standing, self.group, told, planned(self.plan, self.shards))
-        return standing.progress
+                compared = settings(self.plan, self.shards, Trainer(cast(Torch, self.plan.learner), seed))
+            self.saving.begin(state, self.group, compared, planned_steps(self.plan, self.shards))
+        return state.progress
 
     def round(self, rnd: Round, question: object) -> Merged:
         """Work here, and exchange with all others while the nodes go on."""
+        gathering = self._gathering(rnd)
         key = (rnd.index, rnd.phase, rnd.dropped)
-        if self.memory.said is None or self.memory.said[0] != key:
-            self.memory.said = (key, {})
-        _, mine = self.memory.said  # also from the last epoch, where others may lack them
+        if self.rank_state.answers is None or self.rank_state.answers[0] != key:
+            self.rank_state.answers = (key, {})
+        _, mine = self.rank_state.answers  # not empty where the last epoch broke during the exchange
         new = [node for node in self._hosted(rnd) if node not in mine]
         mine |= {node: self._answer(node, rnd, question) for node in new}
-        gathering = self._gathering()
-        gathering.begin(rnd, 0.0)
         answers = [mine[node] for node in self._hosted(rnd)]
-        finish = self._exchange(gathering, answers if gathering.apart else [together(answers)])
+        if not gathering.apart:
+            answers = [add_answers(answers)]
+        request = max(self.stop_request.pending(), self.saving.pending())
+        finish = exchange.start(self.group, wire.packed((request, answers)), sums=not gathering.apart)
         self._overlap(rnd, new)
-        received = finish()
-        self.wish = max(wish for wish, _ in received)
-        for answer in (answer for _, answers in received for answer in answers):
+        messages = finish()
+        self.request = max(request for request, _ in messages)
+        for answer in (answer for _, answers in messages for answer in answers):
             gathering.take(answer, 0.0)
-            for action in restarts(answer.restarted, rnd):
-                self.emit(action.event, action.facts)
+            for report in restarts(answer.restarted, rnd):
+                self.emit(report.event, report.facts)
         return gathering.merged()
 
-    def _gathering(self) -> Gathering:
+    def _gathering(self, rnd: Round) -> Gathering:
         assert self.plan is not None
-        world = range(self.group.world)
-        slots = [Slot(rank, frozenset(hosted(self.shards, rank, self.group.world))) for rank in world]
-        return Gathering(slots=slots, each=self.plan.merge.needs == "each")
-
-    def _exchange(self, gathering: Gathering, answers: list[Answer]) -> Callable[[], list[exchange.Said]]:
-        return exchange.start(self.group, wire.packed((self._wish(), answers)), sums=not gathering.apart)
-
-    def _wish(self) -> int:
-        return max(self.pause.wish(), self.saving.wish())
+        world = self.group.world
+        slots = [Slot(rank, frozenset(hosted(self.shards, rank, world))) for rank in range(world)]
+        gathering = Gathering(slots=slots, each=self.plan.merge.needs == "each")
+        gathering.begin(rnd, 0.0)
+        return gathering
 
     def _hosted(self, rnd: Round) -> list[str]:
         here = hosted(self.shards, self.group.rank, self.group.world)
@@ -162,12 +152,12 @@ class RankNodes(Nodes):
     def _answer(self, node: str, rnd: Round, question: object) -> Answer:
         assert self.plan is not None
         began = time.perf_counter()
-        before = self.memory.states.get(node)
+        before = self.rank_state.node_states.get(node)
         try:
             update, state = contribute(self.plan, question, self._shard(node), before or NodeState(), rnd)
         except Exception as error:
             return Answer(failed={node: explain(error, node, rnd)})
-        self.memory.states[node] = state
+        self.rank_state.node_states[node] = state
         anew = (node,) if restarted(self.plan, before, state, rnd) else ()
         seconds = {node: time.perf_counter() - began}
         return Answer(nodes=(node,), update=update, seconds=seconds, restarted=anew)
@@ -175,12 +165,12 @@ class RankNodes(Nodes):
     def _overlap(self, rnd: Round, nodes: Sequence[str]) -> None:
         assert self.plan is not None
         for node in nodes:
-            state = self.memory.states.get(node)
+            state = self.rank_state.node_states.get(node)
             if state is not None and state.round == rnd.index:
-                self.memory.states[node] = overlap(self.plan, self._shard(node), state, rnd)
+                self.rank_state.node_states[node] = overlap(self.plan, self._shard(node), state, rnd)
 
 
-def together(answers: Sequence[Answer]) -> Answer:
+def add_answers(answers: Sequence[Answer]) -> Answer:
     """One answer for several nodes, added in their order."""
     updates = {answer.nodes[0]: answer.update or Update() for answer in answers if answer.nodes}
     return Answer(
@@ -193,7 +183,7 @@ def together(answers: Sequence[Answer]) -> Answer:
 
 
 def hosted(nodes: Mapping[str, object], rank: int, world: int) -> dict[str, None]:
-    """The nodes that a rank hosts: every world-th.
+    """The nodes that a rank hosts: every `world`-th, starting with its own number.
 
     >>> list(hosted({"a": 0, "b": 0, "c": 0}, 0, 2))
     ['a', 'c']

@@ -1,4 +1,4 @@
-"""A plan that meets at every step, as every rank runs it: its own optimizer on averaged gradients."""
+"""A plan that meets at every step: every rank runs its own optimizer on averaged gradients."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from talkoot.core.update import BUFFER, Update
 from talkoot.data.loading.generators import start_seed
 from talkoot.data.loading.loader import Batch, Feed
 from talkoot.data.samples.samples import Samples
-from talkoot.engines.processes import wire
 from talkoot.engines.ranks.advice import Advice
 from talkoot.engines.ranks.checkpoint.identity import settings
-from talkoot.engines.ranks.checkpoint.saving import Saving, Training
-from talkoot.engines.ranks.collectives.group import Peers, broken
+from talkoot.engines.ranks.checkpoint.saving import Saving, StepsState
+from talkoot.engines.ranks.collectives.group import Peers, as_group_broken
+from talkoot.engines.ranks.collectives.objects import broadcast_object
 from talkoot.engines.ranks.rounds import hosted
 from talkoot.engines.ranks.supervision.rank_state import RankState
 from talkoot.engines.ranks.supervision.stop_request import GO_ON, SAVE, StopRequest
@@ -38,11 +38,12 @@ from talkoot.learners.deep.task import Torch
 from talkoot.learners.deep.tensors import Arrays, everything
 from talkoot.learners.deep.trainer import Trainer
 
-SOON, LATE, SHARE = 0.25, 5.0, 0.005  # seconds between two reports: a share of all so far, within bounds
+# seconds between two reports: a share of the time so far, within bounds
+MIN_INTERVAL, MAX_INTERVAL, SHARE = 0.25, 5.0, 0.005
 
 
 def lowers(plan: Plan) -> bool:
-    """Whether a plan is one that `Steps` runs: a mean of gradients, and the task's own optimizer."""
+    """Whether `Steps` runs this plan: it averages gradients and uses the task's own optimizer."""
     return (
         isinstance(plan.sync, EveryStep)
         and isinstance(plan.learner, Torch)
@@ -55,26 +56,15 @@ def lowers(plan: Plan) -> bool:
 @final
 @dataclass(slots=True, eq=False, kw_only=True)
 class Steps:
-    """The steps of one epoch, on one rank.
-
-    Args:
-        plan: what is run.
-        shards: the samples of all nodes.
-        schema: how many they are.
-        group: the ranks.
-        memory: what this rank holds from one epoch to the next.
-        saving: where checkpoints go.
-        pause: whether this rank wants all to stop.
-        emit: hears of reports.
-    """
+    """The steps of one epoch, on one rank; `rank_state` is what it keeps from one epoch to the next."""
 
     plan: Plan
     shards: Mapping[str, Shard]
     schema: Schema
     group: Peers
-    memory: RankState
+    rank_state: RankState
     saving: Saving
-    pause: StopRequest
+    stop_request: StopRequest
     emit: Emit
     since: float = field(default_factory=time.perf_counter)
     reported: int = 0
@@ -90,25 +80,25 @@ class Steps:
 
         Raises:
             TalkootError: something is wrong with the task or the samples.
-            GroupBroken: a rank went away.
-            Paused: all stop here, as one of them wanted.
+            GroupBroken: a rank is gone.
+            Stopped: all stop here, as one of them requested.
         """
-        sources = mine(self.shards, self.group.rank, self.group.world, self.task.batch)
-        with self.saving.opened(self.group), self.task.feed(sources, self.plan.seed) as feed:
+        sources = local_samples(self.shards, self.group.rank, self.group.world, self.task.batch)
+        with self.saving.locked(self.group), self.task.feed(sources, self.plan.seed) as feed:
             trainer = self._trainer(feed)
             if self.saving.checkpoints is not None and self.group.rank == 0 and not trainer.steps:
-                compared = self.memory.settings or settings(self.plan, self.shards, trainer)
-                self.memory.settings = compared
+                compared = self.rank_state.settings or settings(self.plan, self.shards, trainer)
+                self.rank_state.settings = compared
             agree_on_parameters(trainer.module, self.group)
             self._wrap(trainer)
             try:
                 self._catch_up(trainer)
-                self._walk(trainer, feed)
-                return self._ended(trainer)
+                self._train(trainer, feed)
+                return self._finish(trainer)
             finally:
                 trainer.unwrap()
                 if self._sharded:
-                    self.memory.trainer = None  # its part of the parameters means nothing in another epoch
+                    self.rank_state.trainer = None  # its part of the parameters has no use in another epoch
                     forget_shards(trainer.module)
 
     @property
@@ -116,14 +106,14 @@ class Steps:
         return self.group.world > 1 and cast(EveryStep, self.plan.sync).sharded
 
     def _trainer(self, feed: Feed) -> Trainer:
-        if self.memory.trainer is None:
+        if self.rank_state.trainer is None:
             trainer = Trainer(self.task, start_seed(self.plan.seed))
             with trainer.turn(0, self.group.rank):
                 note = rehearse(trainer, feed, divided=self.group.world > 1)
             if note:
                 self.emit("note", {"text": note})
-            self.memory.trainer = trainer
-        return self.memory.trainer
+            self.rank_state.trainer = trainer
+        return self.rank_state.trainer
 
     def _wrap(self, trainer: Trainer) -> None:
         if self.group.world > 1:
@@ -133,77 +123,75 @@ class Steps:
                 replicate(trainer, self.group)
 
     def _catch_up(self, trainer: Trainer) -> None:
-        """Go on from where the furthest rank stands; else from the checkpoint; else all from one start."""
-        if self._sharded or not self.group.numbers([trainer.steps]).any():
+        """Go on from the furthest rank, else from the checkpoint, else from the same start."""
+        if self._sharded or not self.group.gather_numbers([trainer.steps]).any():
             most = self.task.steps(self.schema.rows)
-            self.saving.begin(Training(trainer), self.group, self.memory.settings, most)
+            self.saving.begin(StepsState(trainer), self.group, self.rank_state.settings, most)
         if self._sharded:
             return
-        marks = self.group.numbers([trainer.steps, _mark(trainer)])
-        if (marks != marks[0]).any():
-            furthest = int(marks[:, 0].argmax())
-            mine = wire.packed((trainer.state(), self.memory.told)) if self.group.rank == furthest else b""
-            said = self.group.gather(mine)
+        versions = self.group.gather_numbers([trainer.steps, _checksum(trainer)])
+        if (versions != versions[0]).any():
+            furthest = int(versions[:, 0].argmax())
+            mine = (trainer.state(), self.rank_state.history)
+            state, self.rank_state.history = broadcast_object(self.group, mine, furthest)
             if self.group.rank != furthest:
-                state, self.memory.told = wire.unpacked(said[furthest])
                 trainer.load(state)
 
-    def _walk(self, trainer: Trainer, feed: Feed) -> None:
-        total, ahead = self.task.steps(self.schema.rows), 1
+    def _train(self, trainer: Trainer, feed: Feed) -> None:
+        total, until_report = self.task.steps(self.schema.rows), 1
         self.reported = trainer.steps
         advice = Advice(self.task, self.shards, self.group, self.emit)
         for step in range(trainer.steps, total):
             batch = feed.at(step)
-            ahead -= 1
-            due = not ahead or step + 1 == total
-            seen = (
-                self._measured(trainer, batch, step) if due else (0.0, {})
-            )  # before the step learns from it
+            until_report -= 1
+            due = not until_report or step + 1 == total
+            measured = self._measure(trainer, batch, step) if due else (0.0, {})
             self._step(trainer, batch, step)
             if due:
-                ahead = self._report(trainer, *seen)
+                until_report = self._report(trainer, *measured)
                 advice.consider(trainer, total)
 
-    def _measured(self, trainer: Trainer, batch: Batch, step: int) -> tuple[float, dict[str, float]]:
-        """What a batch counts, and its metrics, before the step learns from it."""
+    def _measure(self, trainer: Trainer, batch: Batch, step: int) -> tuple[float, dict[str, float]]:
+        """The weight of a batch and its metrics, before the step learns from it."""
         with trainer.turn(step, self.group.rank):
             return trainer.measure(batch)
 
     def _step(self, trainer: Trainer, batch: Batch, step: int) -> None:
         with trainer.turn(step, self.group.rank):
-            with broken():
+            with as_group_broken():
                 trainer.backward(batch, of=self.task.batch, ranks=self.group.world, total=self._total)
             if names := trainer.spoilt():
-                raise self._blamed(trainer, batch, step, names[0])
+                raise self._bad_gradient(trainer, batch, step, names[0])
             trainer.apply()
 
     def _total(self, mine: float) -> float:
         """A number of this rank, summed over all."""
         numbers = torch.tensor([mine], dtype=torch.float64)
-        self.group.add(numbers)
+        self.group.all_reduce(numbers)
         return float(numbers)
 
-    def _blamed(self, trainer: Trainer, batch: Batch, step: int, name: str) -> NodeFailed:
-        """The mean gradient is not finite, at all ranks: each looks whether its own is."""
-        blamed = ""
+    def _bad_gradient(self, trainer: Trainer, batch: Batch, step: int, name: str) -> NodeFailed:
+        """The error of a mean gradient that is not finite: each rank checks its own gradient."""
+        culprits = ""
         if not self._sharded:
             trainer.unwrap()
             with trainer.turn(step, self.group.rank):
                 trainer.backward(batch)
-            ranks = self.group.numbers([len(trainer.spoilt())])[:, 0].nonzero()[0]
-            blamed = ", ".join(f"rank {rank}" for rank in ranks)
-        node = (blamed or "the sum over all ranks") if self.group.world > 1 else None
+            ranks = self.group.gather_numbers([len(trainer.spoilt())])[:, 0].nonzero()[0]
+            culprits = ", ".join(f"rank {rank}" for rank in ranks)
+        node = (culprits or "the sum over all ranks") if self.group.world > 1 else None
         return bad_gradient(name, step, node=node)
 
     def _report(self, trainer: Trainer, counted: float, seen: Mapping[str, float]) -> int:
-        """Tell how it goes, save if it is time, stop if one wants to; the steps until the next report."""
+        """Report, and save or stop if a rank requests it; returns the steps until the next report."""
         loss, weight = trainer.losses.take()
         now = time.perf_counter()
         going = trainer.steps < self.task.steps(self.schema.rows)
-        wish = max(self.pause.wish(), self.saving.wish()) if going else GO_ON
+        request = max(self.stop_request.pending(), self.saving.pending()) if going else GO_ON
         names = tuple(self.task.metrics)
-        mine = [loss, weight, wish, now - self.since, counted, *(counted * seen.get(n, 0.0) for n in names)]
-        table = self.group.numbers(mine)
+        values = [counted * seen.get(name, 0.0) for name in names]
+        mine = [loss, weight, request, now - self.since, counted, *values]
+        table = self.group.gather_numbers(mine)
         total = table.sum(axis=0)
         steps, seconds = trainer.steps - self.reported, float(table[0, 3])
         self.reported = trainer.steps
@@ -213,19 +201,19 @@ class Steps:
         }
         measured = {n: float(value / count) for n, (value, count) in means.items() if count}
         measured["samples_per_s"] = steps * self.task.batch / max(seconds, 1e-9)
-        self._tell(trainer, measured, seconds)
+        self._emit_step(trainer, measured, seconds)
         self.since, self.elapsed = now, self.elapsed + seconds
         stop = int(table[:, 2].max())
         if stop != GO_ON:
-            self._settle(trainer)
-            self.saving.save(Training(trainer), self.group)
+            self._average_buffers(trainer)
+            self.saving.save(StepsState(trainer), self.group)
         if stop > SAVE:
             self.saving.wait()
-        self.pause.obey(stop, trainer.steps)
-        pause = min(LATE, max(SOON, SHARE * self.elapsed))
-        return max(1, int(pause * steps / max(seconds, 1e-9)))
+        self.stop_request.raise_if_stop(stop, trainer.steps)
+        interval = min(MAX_INTERVAL, max(MIN_INTERVAL, SHARE * self.elapsed))
+        return max(1, int(interval * steps / max(seconds, 1e-9)))
 
-    def _tell(self, trainer: Trainer, metrics: Mapping[str, float], seconds: float) -> None:
+    def _emit_step(self, trainer: Trainer, metrics: Mapping[str, float], seconds: float) -> None:
         nodes = tuple(self.shards)
         outcome = Outcome(
             round=Round(index=trainer.steps, work=LocalWork(gradient=True), cohort=nodes),
@@ -235,26 +223,26 @@ class Steps:
             metrics=metrics,
             seconds=seconds,
         )
-        self.memory.told = (*self.memory.told, outcome)
+        self.rank_state.history = (*self.rank_state.history, outcome)
         facts = {"step": trainer.steps, "steps": self.task.steps(self.schema.rows), "seconds": seconds}
         self.emit("step", {**facts, "metrics": metrics, "ranks": self.group.world})
 
-    def _settle(self, trainer: Trainer) -> None:
-        """Statistics that every rank kept for itself become their mean."""
+    def _average_buffers(self, trainer: Trainer) -> None:
+        """Replace buffers, which every rank computes for itself, by their mean."""
         for name, tensor in trainer.named.items():
             if name.startswith(BUFFER):
                 whole = not (tensor.is_floating_point() or tensor.is_complex())
                 mean = tensor.detach().to(torch.complex128 if tensor.is_complex() else torch.float64)
-                self.group.add(torch.view_as_real(mean) if tensor.is_complex() else mean)
+                self.group.all_reduce(torch.view_as_real(mean) if tensor.is_complex() else mean)
                 mean /= self.group.world
                 tensor.copy_(mean.round() if whole else mean)
 
-    def _ended(self, trainer: Trainer) -> Run:
+    def _finish(self, trainer: Trainer) -> Run:
         trainer.ended()
-        self._settle(trainer)
-        self.saving.finish(Training(trainer), self.group)
+        self._average_buffers(trainer)
+        self.saving.finish(StepsState(trainer), self.group)
         model = self._model(trainer)
-        return Run(self.plan, self.schema, model, model, Update(), self.memory.told)
+        return Run(self.plan, self.schema, model, model, Update(), self.rank_state.history)
 
     def _model(self, trainer: Trainer) -> Arrays:
         if not self._sharded:
@@ -265,8 +253,8 @@ class Steps:
         return everything(whole, self.task.buffers)
 
 
-def mine(shards: Mapping[str, Shard], rank: int, world: int, batch: int) -> list[Samples]:
-    """The samples that a rank reads: its part of a source that all share, or those of its nodes.
+def local_samples(shards: Mapping[str, Shard], rank: int, world: int, batch: int) -> list[Samples]:
+    """The samples that a rank reads: its part of a source that all ranks share, or those of its nodes.
 
     Raises:
         PlanError: there are more ranks than samples in a step, or than nodes.
@@ -287,9 +275,9 @@ def mine(shards: Mapping[str, Shard], rank: int, world: int, batch: int) -> list
     return [cast(Samples, shards[node]) for node in hosted(shards, rank, world)]
 
 
-def _mark(trainer: Trainer) -> float:
-    """A number that tells states apart."""
-    mark = 0
+def _checksum(trainer: Trainer) -> float:
+    """A checksum of the module's state."""
+    crc = 0
     for tensor in trainer.module.state_dict().values():
-        mark = zlib.crc32(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy(), mark)
-    return float(mark)
+        crc = zlib.crc32(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy(), crc)
+    return float(crc)

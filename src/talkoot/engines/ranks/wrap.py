@@ -1,4 +1,4 @@
-"""A trainer's module made to exchange gradients: DDP, or FSDP where each rank keeps a part."""
+"""Wraps a trainer's module so that ranks exchange gradients: DDP, or FSDP where each rank has a part."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import torch
 from torch.nn.parallel import DistributedDataParallel
 
 from talkoot.core.errors import PlanError
-from talkoot.engines.processes import wire
 from talkoot.engines.ranks.collectives.gradients import average
 from talkoot.engines.ranks.collectives.group import Peers
+from talkoot.engines.ranks.collectives.objects import all_gather_object
 from talkoot.learners.deep.outputs import leaves
 from talkoot.learners.deep.trainer import Trainer
 
@@ -23,7 +23,7 @@ Signature = list[tuple[str, tuple[int, ...], str]]
 
 
 def agree_on_parameters(module: torch.nn.Module, group: Peers) -> None:
-    """Make sure that all ranks have built the same module.
+    """Check that all ranks have built the same module.
 
     Raises:
         PlanError: they have not; the first difference is named.
@@ -32,7 +32,7 @@ def agree_on_parameters(module: torch.nn.Module, group: Peers) -> None:
         (name, tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."))
         for name, tensor in module.state_dict().items()
     ]
-    first, *others = (wire.unpacked(said) for said in group.gather(wire.packed(mine)))
+    first, *others = all_gather_object(group, mine)
     for rank, other in enumerate(others, 1):
         if other != first:
             raise PlanError(
@@ -44,7 +44,7 @@ def agree_on_parameters(module: torch.nn.Module, group: Peers) -> None:
 
 
 def _difference(mine: Signature, theirs: Signature) -> str:
-    only = [said for said in mine if said not in theirs]
+    only = [tensor for tensor in mine if tensor not in theirs]
     if not only:
         return f"{len(mine)} tensors without it" if len(mine) < len(theirs) else "the same in another order"
     name, shape, dtype = only[0]
@@ -52,10 +52,10 @@ def _difference(mine: Signature, theirs: Signature) -> str:
 
 
 def replicate(trainer: Trainer, group: Peers) -> None:
-    """Every rank keeps all parameters; gradients are averaged bucket by bucket while others are computed.
+    """Every rank has all parameters; gradients are averaged bucket by bucket during the backward pass.
 
     Where all ranks are on one machine, buckets go through shared memory instead of sockets. Gradients that
-    DDP cannot exchange, or only in the last of several parts, are averaged when all of them are there.
+    DDP cannot exchange, or only in the last of several parts, are averaged after the backward pass.
     """
     here, task = trainer.device, trainer.task
     shared = group.share_memory() if here.type == "cpu" else None
@@ -84,15 +84,15 @@ def _average(trainer: Trainer, group: Peers) -> None:
 
 
 def check_used(trainer: Trainer, group: Peers, names: Iterable[str] | None = None) -> None:
-    """See that this rank has left out no gradient for which the others wait.
+    """Check that this rank has every gradient that the others wait for.
 
     Args:
-        trainer: the rank's.
+        trainer: of this rank.
         group: the ranks.
-        names: of the parameters that take part; after a backward pass those that have a gradient.
+        names: of the parameters that take part; None after a backward pass: those that have a gradient.
 
     Raises:
-        PlanError: it has; the first of these parameters is named.
+        PlanError: one is missing; the parameter is named.
     """
     if names is None and all(parameter.grad is not None for parameter in trainer.trained()):
         return
@@ -112,10 +112,10 @@ def check_used(trainer: Trainer, group: Peers, names: Iterable[str] | None = Non
 
 
 def shard(trainer: Trainer, group: Peers) -> None:
-    """Every rank keeps a part of each parameter, of its gradient and of the optimizer's state (FSDP2).
+    """Every rank has a part of each parameter, of its gradient and of the optimizer's state (FSDP2).
 
-    Torch remembers by mesh which part is this process's. In another epoch it may be another rank, so each
-    epoch has a mesh of its own name.
+    Torch caches by mesh which part belongs to this process. In another epoch it may be another rank, so each
+    epoch's mesh has another name.
 
     Raises:
         PlanError: the task has gradients that FSDP cannot divide.
@@ -129,7 +129,7 @@ def shard(trainer: Trainer, group: Peers) -> None:
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
-    name = group.gather(os.urandom(8))[0].hex()
+    name = group.all_gather(os.urandom(8))[0].hex()
     mesh = init_device_mesh(trainer.device.type, (group.world,), mesh_dim_names=(name,))
     names = {id(parameter): name for name, parameter in trainer.module.named_parameters()}
     module: Any = trainer.module
@@ -145,10 +145,10 @@ def shard(trainer: Trainer, group: Peers) -> None:
 
 @final
 class _Parts:
-    """Gradients of the parts of a step: FSDP sums each over the ranks, so each is looked at by itself.
+    """Gradients of the parts of a step (`accumulate`), each of which FSDP sums over the ranks.
 
-    What FSDP exchanges depends on which parameters take part. Where ranks differ in that they would add up
-    one parameter's gradient with another's, so the graph is looked at before the backward pass.
+    FSDP exchanges the gradients of the parameters that take part. If these differed between ranks, it would
+    add one parameter's gradient to another's, so the graph is checked before the backward pass.
     """
 
     def __init__(self, trainer: Trainer, group: Peers) -> None:
@@ -157,20 +157,20 @@ class _Parts:
         self._names: dict[int, str] = {}
         for place, unit in trainer.module.named_modules():
             if is_sharded(unit):
-                unit.register_forward_pre_hook(partial(self._whole, place))
+                unit.register_forward_pre_hook(partial(self._note_names, place))
 
-    def _whole(self, place: str, unit: torch.nn.Module, args: Any) -> None:
-        """The parameters of a unit are whole now, which are other tensors than its parts."""
+    def _note_names(self, place: str, unit: torch.nn.Module, args: Any) -> None:
+        """Note the names of a unit's gathered parameters, which are other tensors than its shards."""
         prefix = f"{place}." if place else ""
         self._names |= {id(p): prefix + name for name, p in unit.named_parameters()}
 
     def before(self, loss: torch.Tensor) -> None:
-        """See that all parameters take part."""
+        """Check that all parameters take part."""
         if self._trainer.open:
             check_used(self._trainer, self._group, (self._names.get(id(leaf), "") for leaf in leaves(loss)))
 
     def after(self, last: bool) -> None:
-        """See that all parameters took part, and add up what the parts gave."""
+        """Check that all parameters took part, and add up the gradients of the parts."""
         check_used(self._trainer, self._group)
         trained = self._trainer.trained()
         grads = [p.grad for p in trained if p.grad is not None]
@@ -182,22 +182,22 @@ class _Parts:
 
 
 def forget_shards(module: Any) -> None:
-    """Let go of a sharded module's process group.
+    """Drop a sharded module's references to its process group.
 
-    Torch remembers how it dealt with each operation on its parts, and with that their mesh, which would keep
-    the group's threads and sockets for good.
+    Torch caches each operation on sharded tensors together with their mesh, which would hold the group's
+    threads and sockets for good.
     """
     for part in module.parameters():
-        mesh = getattr(part, "device_mesh", None)  # none where a forward pass broke off: parameters are whole
+        mesh = getattr(part, "device_mesh", None)  # None after a forward pass that raised
         if mesh is not None:
             mesh._pg_registry.clear()
 
 
 def units(module: torch.nn.Module) -> list[torch.nn.Module]:
-    """Parts of a module that are gathered one after the other: its blocks, also those in its lists.
+    """Parts of a module that FSDP gathers one after the other: its blocks, also those in its lists.
 
-    Left to the whole are single layers, whose outputs may be views that must not be changed in place, and
-    parts that share a parameter, such as an embedding and a layer tied to it.
+    Not among them are single layers, whose outputs may be views that must not be changed in place, and parts
+    that share a parameter, such as an embedding and a layer tied to it.
 
     >>> blocks = [torch.nn.Sequential(torch.nn.Linear(2, 2)) for _ in range(3)]
     >>> len(units(torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.ModuleList(blocks))))
@@ -219,14 +219,14 @@ def _blocks(module: torch.nn.Module) -> list[torch.nn.Module]:
 
 
 def is_sharded(module: torch.nn.Module) -> bool:
-    """Whether `shard` was here."""
+    """Whether `shard` has sharded this module."""
     return "torch.distributed.fsdp" in sys.modules and isinstance(
         module, sys.modules["torch.distributed.fsdp"].FSDPModule
     )
 
 
 def whole_state(module: torch.nn.Module) -> dict[str, Any]:
-    """A module's state with every tensor whole and on the processor, also where each rank keeps a part."""
+    """A module's state with every tensor complete and on the CPU, also where each rank has a part."""
     from torch.distributed.tensor import DTensor
 
     return {

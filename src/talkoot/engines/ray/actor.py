@@ -1,4 +1,4 @@
-"""What runs on the cluster: an actor that holds the shards of some nodes and does their rounds."""
+"""The actor, which runs on the cluster: it holds the shards of some nodes and does their rounds."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ from talkoot.engines.machine import ONE_CORE
 from talkoot.engines.processes.heartbeat import Heartbeat
 from talkoot.engines.processes.host import Host
 from talkoot.engines.processes.messages import RoundRequest, Task
-from talkoot.engines.ray.serialized import Parcel, pack, unpack
+from talkoot.engines.ray.serialized import Serialized, pack, unpack
 
-LOOKS = "looks"  # calls that are answered while the actor is at work
-HELLO = struct.Struct("=32sQ")  # a token that an actor was given, and its process
-DIAL = 30.0  # seconds that dialling may take
+STATUS = "status"  # the concurrency group of calls that are answered while the actor works
+HELLO = struct.Struct("=32sQ")  # the token of an actor, and its process id
+CONNECT = 30.0  # seconds that a connection may take
 
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paths:
-    """Where the driver finds its modules and files; a machine of a cluster has an environment of its own."""
+    """Where the driver finds modules and files; environment variables stay those of the actor's machine."""
 
     folder: str
     path: tuple[str, ...]
 
     @classmethod
     def here(cls) -> Paths:
-        """Those of this process."""
+        """The paths of this process."""
         return cls(folder=os.getcwd(), path=tuple(sys.path))
 
     def take(self) -> None:
-        """Look there first, and then where this process did before."""
+        """Search these paths first, then those that this process had."""
         with suppress(OSError):  # no such folder on this machine
             os.chdir(self.folder)
         sys.path[:] = dict.fromkeys((*self.path, *sys.path))
@@ -52,7 +52,7 @@ class Worker:
     """An actor.
 
     Args:
-        cores: how many it uses.
+        cores: number of cores that it uses.
     """
 
     def __init__(self, cores: int) -> None:
@@ -63,75 +63,75 @@ class Worker:
         self._page = Heartbeat.make()
         _on_sigterm()
 
-    def load(self, load: Parcel, *segments: Any) -> None:
-        """Hold other nodes from now on.
+    def load(self, load: Serialized, *segments: Any) -> None:
+        """Replace the nodes that this actor holds.
 
         Args:
             load: a `Load`.
-            segments: arrays of bytes that it refers to, read in place.
+            segments: arrays of bytes to which it refers, read in place.
         """
         self._host.load(unpack(load), [memoryview(segment) for segment in segments])
-        threadpool_limits(self._cores)  # also for libraries that were loaded before they could be told
+        threadpool_limits(self._cores)  # also for libraries that were loaded before
 
-    def place(self, plan: Parcel, *segments: Any) -> None:
-        """Do another plan from now on.
+    def place(self, plan: Serialized, *segments: Any) -> None:
+        """Replace the plan.
 
         Args:
             plan: a `PlacePlan`.
-            segments: arrays of bytes that it refers to, read in place.
+            segments: arrays of bytes to which it refers, read in place.
         """
         self._host.place(unpack(plan), [memoryview(segment) for segment in segments])
 
     def clear(self) -> None:
-        """Hold nothing."""
+        """Drop the plan and all nodes."""
         self._host.clear()
 
-    def round(self, ask: RoundRequest, message: Parcel) -> Parcel:
-        """The answer of one node, or one answer of several.
+    def round(self, request: RoundRequest, message: Serialized) -> Serialized:
+        """The answer of one node, or one answer for several.
 
         Args:
-            ask: whose turn it is.
+            request: the nodes.
             message: the round and the model.
         """
-        (answer,) = self._host.round(ask, partial(unpack, message), self._page)
-        parcel: Parcel = answer
-        return parcel
+        answer: Serialized
+        (answer,) = self._host.round(request, partial(unpack, message), self._page)
+        return answer
 
-    def task(self, task: Parcel, listener: tuple[str, int], token: bytes) -> None:
-        """Do something as a whole, for who listens at `listener`.
+    def run_task(self, task: Serialized, listener: tuple[str, int], token: bytes) -> None:
+        """Connect to the process that started the actor, and run a task for it.
 
         Args:
             task: a `Task`.
-            listener: host and port.
-            token: to be said first, so that they know who comes.
+            listener: host and port of that process.
+            token: is sent first and identifies this actor.
         """
         job: Task = unpack(task)
         job.prepare()
         with (
-            suppress(EOFError, OSError),
-            socket.create_connection(listener, DIAL) as sock,
-        ):  # or they are gone
+            suppress(EOFError, OSError),  # that process is gone
+            socket.create_connection(listener, CONNECT) as sock,
+        ):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.sendall(HELLO.pack(token, os.getpid()))
             job.run(sock, self._host)
 
-    @ray.method(concurrency_group=LOOKS)
-    def look(self) -> tuple[int | None, int]:
-        """The index of the node it is at, and the rows of that node read so far."""
+    @ray.method(concurrency_group=STATUS)
+    def status(self) -> tuple[int | None, int]:
+        """The index of the current node, and the rows of it read so far."""
         return self._page.node, self._page.rows
 
 
 def _on_sigterm() -> None:
-    """Have SIGTERM heard by ranks in training on this process; without any, Ray ends it as before."""
+    """Pass SIGTERM to ranks that train in this process; without any, Ray ends it as before."""
     before: Any = signal.getsignal(signal.SIGTERM)
 
-    def hear(number: int, frame: Any) -> None:
-        pause: Any = sys.modules.get("talkoot.engines.ranks.supervision.stop_request")
-        if pause is None or not pause.terminate():
+    def handle(number: int, frame: Any) -> None:
+        requests: Any = sys.modules.get("talkoot.engines.ranks.supervision.stop_request")
+        if requests is None or not requests.terminate():
             before(number, frame)
 
-    signal.signal(signal.SIGTERM, hear)
+    signal.signal(signal.SIGTERM, handle)
 
 
-_OPTIONS: Any = {"concurrency_groups": {LOOKS: 1}}
+_OPTIONS: Any = {"concurrency_groups": {STATUS: 1}}
 ACTOR: Any = ray.remote(**_OPTIONS)(Worker)

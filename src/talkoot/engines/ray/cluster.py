@@ -1,4 +1,4 @@
-"""The Ray cluster that this process works with: joined, or started here and then ended with this process."""
+"""The Ray cluster of this process: an existing one, or one that starts here and ends with this process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from talkoot.core.errors import PlanError
 from talkoot.engines.machine import cores
 from talkoot.engines.ray.reaper import reaper
 
-_WATCHED = re.compile(r"node_[0-9a-f]{40,}")
+_FIXED_NODE = re.compile(r"node_[0-9a-f]{40,}")  # the type of a node that no autoscaler started
 REACH = 5.0  # seconds until a cluster must answer
 _LOCAL = "local"
 
@@ -28,10 +28,10 @@ _LOCAL = "local"
 @final
 @dataclass(slots=True, eq=False)
 class Cluster:
-    """The connection of this process, of which Ray allows one.
+    """The connection of this process; Ray allows one.
 
     Args:
-        address: where it was joined; None as long as it was not joined from here.
+        address: of the cluster; None while there is no connection made here.
     """
 
     address: str | None = None
@@ -41,12 +41,12 @@ class Cluster:
 
     @property
     def own(self) -> bool:
-        """Whether it was started here, and so cannot grow."""
+        """Whether the cluster was started here, and so cannot grow."""
         return self.address == _LOCAL and ray.is_initialized()
 
     @property
     def grows(self) -> bool:
-        """Whether an autoscaler may add machines. One that only watches calls each by its own id."""
+        """Whether an autoscaler may add machines. Without one, each node has a type of its own."""
         if self.own:
             return False
         report = internal_kv._internal_kv_get("__autoscaling_status")
@@ -54,25 +54,25 @@ class Cluster:
             kinds = json.loads(report)["autoscaler_report"]["active_nodes"] if report else {}
         except (ValueError, KeyError):
             return True
-        return not kinds or not all(_WATCHED.fullmatch(kind) for kind in kinds)
+        return not kinds or not all(_FIXED_NODE.fullmatch(kind) for kind in kinds)
 
     @property
     def session(self) -> str:
-        """Names the connection; another one has another name."""
+        """A unique name of the connection."""
         context = ray.get_runtime_context()
         return f"{context.gcs_address} {context.get_job_id()}"
 
     def join(self, address: str | None) -> None:
-        """Be connected, to the cluster at `address`, or $RAY_ADDRESS, or else to one that is started here.
+        """Connect to the cluster at `address`, or $RAY_ADDRESS, or else start one here.
 
         Raises:
-            PlanError: nobody is there, or this process is connected to another cluster.
+            PlanError: there is no cluster, or this process is connected to another cluster.
         """
         with self._lock:
             if not ray.is_initialized():
                 wanted = address or os.environ.get("RAY_ADDRESS") or _LOCAL
                 _reach(wanted)
-                self.leave()  # of a connection that somebody else ended
+                self.leave()  # after a connection that other code ended
                 self.address, self._owner = wanted, os.getpid()
                 session = _connect(wanted)
                 self._reaper = reaper(session) if wanted == _LOCAL else None
@@ -84,12 +84,12 @@ class Cluster:
                 )
 
     def leave(self) -> None:
-        """Let go of a connection made from here; a cluster that was started here ends with it."""
+        """Close a connection made here; a cluster that was started here ends with it."""
         with self._lock:
             if self.address is not None and self._owner == os.getpid() and ray.is_initialized():
                 ray.shutdown()
             if self._reaper is not None and self._owner == os.getpid():
-                self._reaper.communicate()  # its turn
+                self._reaper.communicate()  # closes its input, at which it starts, and waits
             self.address = self._reaper = None
 
 
@@ -97,7 +97,7 @@ CLUSTER = Cluster()
 
 
 def _reach(address: str) -> None:
-    """Find out within seconds whether anybody listens; Ray itself would try for a minute."""
+    """Check within seconds whether a cluster listens; Ray itself would try for a minute."""
     host, colon, port = address.rpartition(":")
     if not colon and address in ("auto", _LOCAL):
         return
@@ -113,32 +113,32 @@ def _reach(address: str) -> None:
 
 
 def _connect(address: str) -> str:
-    """Start or join, and give the session's folder.
+    """Start or join a cluster; returns the session's folder.
 
-    Done on a thread that lives on: the system ends a cluster with the thread that started it.
+    Runs on a thread that never ends: the system ends a cluster with the thread that started it.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     local: Any = {"num_cpus": cores(), "include_dashboard": False} if address == _LOCAL else {}
-    got: list[Any] = []
+    result: list[Any] = []
     done = threading.Event()
 
-    def keep() -> None:
+    def connect() -> None:
         try:
             context: Any = ray.init(address=address, logging_level=logging.ERROR, **local)
-            got.append(context.address_info["session_dir"])
+            result.append(context.address_info["session_dir"])
         except BaseException as error:
-            got.append(error)
+            result.append(error)
         done.set()
         threading.Event().wait()
 
-    threading.Thread(target=keep, name="talkoot-ray", daemon=True).start()
+    threading.Thread(target=connect, name="talkoot-ray", daemon=True).start()
     done.wait()
-    if isinstance(got[0], BaseException):
+    if isinstance(result[0], BaseException):
         raise PlanError(
-            f"Ray did not {'start' if local else 'connect'}: {got[0]}",
+            f"Ray did not {'start' if local else 'connect'}: {result[0]}",
             cure="See `ray status`, or run on Local(...).",
-        ) from got[0]
-    return str(got[0])
+        ) from result[0]
+    return str(result[0])
 
 
 atexit.register(CLUSTER.leave)

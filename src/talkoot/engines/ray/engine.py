@@ -7,16 +7,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, final
+from typing import Any, final
 
 from talkoot.core.engine import Emit, Engine, Nodes, Run, ignore
 from talkoot.core.errors import PlanError
 from talkoot.core.plan import Plan
 from talkoot.core.shard import Schema, Shard
-from talkoot.engines.checkpoint import Checkpoint
-
-if TYPE_CHECKING:
-    from talkoot.engines.ray.actor_pool import Need
+from talkoot.engines.checkpoint import Checkpoint, wherever
+from talkoot.engines.ray.resources import Resources
 
 
 @final
@@ -25,22 +23,22 @@ class Ray(Engine):
     """Nodes on actors of a Ray cluster; each actor hosts any number of nodes.
 
     Joins the cluster at `address`, or at $RAY_ADDRESS, or starts one on this machine, which ends with this
-    process. Actors are kept for a minute between fits. Plan, rows and models travel through the object store.
-    An actor that dies is replaced, and its nodes' round is done again.
+    process. Actors stay for a minute after a fit. Plan, rows and models go through the object store. An actor
+    that dies is replaced, and its nodes' round is done again.
 
     Args:
-        workers: number of actors; never more are used than there are nodes.
+        workers: number of actors; no more are used than there are nodes.
         address: the cluster, such as ``"10.0.0.1:6379"``.
-        cpus: cores for each actor, also less than one where actors mostly wait.
+        cpus: cores for each actor; may be less than one where actors mostly wait.
         gpus: GPUs for each actor.
         silence: seconds without a sign of life after which an actor is given up.
-        checkpoint: a folder that all machines see, for checkpoints of deep learning, or a `Checkpoint`; who
-            runs the same plan again goes on from there, on however many actors.
-        runtime_env: what Ray brings to the machines for the actors, such as ``{"pip": ["einops"]}`` or, for
+        checkpoint: a folder that all machines see, for checkpoints of deep learning, or a `Checkpoint`; the
+            same plan, run again, goes on from there, on any number of actors.
+        runtime_env: what Ray installs on the machines for the actors, such as ``{"pip": ["einops"]}`` or, for
             modules of your own, ``{"py_modules": ["mine"]}``; see Ray's "Environment dependencies".
 
     Raises:
-        PlanError: a number that makes no sense, or Ray is not installed.
+        PlanError: a number is out of range, or Ray is not installed.
 
     >>> import talkoot as tk
     >>> tk.Ray(8, cpus=2)
@@ -73,44 +71,52 @@ class Ray(Engine):
             raise PlanError("Ray is not installed", cure="pip install 'talkoot[ray]'")
 
     def __repr__(self) -> str:
-        """Only what is not as usual; of the environment its parts' names, as there may be secrets in it."""
-        given = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
+        """Arguments that are not defaults; of the environment only names, as it may hold secrets."""
+        shown = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
         if self.runtime_env is not None:
-            given["runtime_env"] = dict.fromkeys(self.runtime_env, ...)
-        return f"Ray({', '.join(f'{name}={value!r}' for name, value in given.items())})"
+            shown["runtime_env"] = dict.fromkeys(self.runtime_env, ...)
+        return f"Ray({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
-    def need(self, workers: int) -> Need:
-        """What is asked of a cluster for so many actors."""
-        from talkoot.engines.ray.actor_pool import Need
-
-        return Need(workers=workers, cpus=self.cpus, gpus=self.gpus, runtime_env=self.runtime_env)
+    @property
+    def _resources(self) -> Resources:
+        return Resources(workers=self.workers, cpus=self.cpus, gpus=self.gpus, runtime_env=self.runtime_env)
 
     def lower(
         self, plan: Plan, shards: Mapping[str, Shard], schema: Schema, emit: Emit = ignore
     ) -> Run | None:
-        """Modules of torch are trained by actors that talk to each other, not through Ray.
+        """Train a torch module by actors that exchange gradients directly, not through Ray.
 
         An actor that dies is replaced where there is room; until then the others go on without it.
 
         Raises:
-            TalkootError: an actor raised, or actors die again and again, or there are none to be had.
+            TalkootError: an actor raised, actors die again and again, or none can be started.
         """
         if not plan.learner.samples or getattr(plan.sync, "quorum", None) is not None:
             return None
         from talkoot.engines.ray.ranks import train
 
-        return train(plan, shards, schema, emit, engine=self)
+        return train(
+            plan,
+            shards,
+            schema,
+            emit,
+            resources=self._resources,
+            address=self.address,
+            silence=self.silence,
+            checkpoint=wherever(self.checkpoint),
+        )
 
     @contextmanager
     def open(self, shards: Mapping[str, Shard], emit: Emit = ignore) -> Iterator[Nodes]:
-        """Place the shards on actors; keep the actors for the next fit.
+        """Place the shards on actors, which stay for the next fit.
 
         Raises:
-            PlanError: there is no cluster, or one that is too small.
+            PlanError: there is no cluster, or it is too small.
             DataError: a shard does not pickle.
             NodeLost: the cluster has no room, or actors do not start there.
         """
         from talkoot.engines.ray.nodes import actor_nodes
 
-        with actor_nodes(shards, emit, engine=self) as nodes:
+        resources, silence = self._resources, self.silence
+        with actor_nodes(shards, emit, resources=resources, address=self.address, silence=silence) as nodes:
             yield nodes

@@ -1,4 +1,4 @@
-"""Ranks on actors, which dial in to the process that has them started."""
+"""Ranks on actors, which connect to the process that starts them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, final
+from typing import Any, cast, final
 
 import ray
 
@@ -16,96 +16,93 @@ from talkoot.core.engine import Emit, Run
 from talkoot.core.errors import NodeLost
 from talkoot.core.plan import Plan
 from talkoot.core.shard import Schema, Shard
-from talkoot.engines.checkpoint import wherever
+from talkoot.engines.checkpoint import Checkpoint
 from talkoot.engines.processes import wire
 from talkoot.engines.processes.placement import PlanPlacement, ShardPlacement, note_changed
 from talkoot.engines.ranks.supervision.channel import Channel
 from talkoot.engines.ranks.supervision.coordinator import TICK, Coordinator, RankHandle
-from talkoot.engines.ranks.supervision.messages import Train
-from talkoot.engines.ranks.supervision.worker_handles import TIMEOUT
-from talkoot.engines.ray import worker_handle as hand
+from talkoot.engines.ranks.supervision.rank_process import Train
 from talkoot.engines.ray.actor import HELLO, Paths
 from talkoot.engines.ray.actor_pool import ACTORS, ActorSet
 from talkoot.engines.ray.cluster import CLUSTER
-from talkoot.engines.ray.engine import Ray
-from talkoot.engines.ray.serialized import Parcel, pack, place
+from talkoot.engines.ray.resources import Resources
+from talkoot.engines.ray.serialized import Serialized, pack, put_buffers
+from talkoot.engines.ray.worker_handle import WorkerHandle
 
-START = 60.0  # seconds until actors must have dialled in, where they are waited for
-AGAIN = 1.0  # seconds until a place whose actors ended on their way gets another one
-FAILURES = 3  # of actors on their way, until they are waited for no more
-_GREETING = 2.0  # seconds that somebody who dials in has to say who it is
-_CAUSE = 1.0  # seconds that Ray has to say how an actor ended
+START = 60.0  # seconds until actors must have connected, where they are waited for
+RETRY = 1.0  # seconds until another actor is started after one that ended before it connected
+FAILURES = 3  # actors that end before they connect, until the run fails
+_HELLO_TIMEOUT = 2.0  # seconds that a new connection has to send its token
+_CAUSE = 1.0  # seconds that Ray has to report how an actor ended
 
 
 @final
 class ActorRank(RankHandle):
     """An actor as a rank."""
 
-    def __init__(self, actor: hand.WorkerHandle, channel: Channel, name: str, launcher: RankLauncher) -> None:
+    def __init__(self, actor: WorkerHandle, channel: Channel, name: str, launcher: RankLauncher) -> None:
         self.channel, self.name = channel, name
         self._actor, self._launcher = actor, launcher
         actor.started = True
 
     @property
     def beats(self) -> int:
-        """Counts up several times a second, as the actor answers."""
-        self._actor.look()
+        """A number that grows several times a second, as the actor answers."""
+        self._actor.poll()
         return self._actor.beats
 
     def end(self) -> str:
-        """End it and say how it ended."""
-        cause = self._actor.ended(_CAUSE if self.channel.waiting() else 0.0)
+        """End the actor; how it ended, in words."""
+        cause = self._actor.task_end(_CAUSE if self.channel.waiting() else 0.0)
         self._actor.end()
-        self._launcher.free(self)
+        self._launcher.remove(self)
         return f"is gone: {cause}" if cause else "was ended"
 
     def release(self) -> None:
-        """It waits at its place for the next fit."""
-        self._launcher.free(self)
-        self._launcher.keep(self._actor)
+        """The actor becomes idle, for the next fit."""
+        self._launcher.remove(self)
+        self._launcher.make_idle(self._actor)
 
     @property
     def number(self) -> int:
-        """Of its place."""
+        """Its number in the placement group."""
         return self._actor.number
 
 
 @final
 @dataclass(slots=True, eq=False, kw_only=True)
 class RankLauncher:
-    """Has actors started, at all places, and lets in those that dial in.
+    """Starts the actors of a placement group, and accepts their connections.
 
     Args:
-        actors: the places.
-        load: the shards of all nodes, and the arrays that it refers to.
-        plan: the plan, and the arrays that it refers to.
-        errand: what they are to do.
-        door: where they dial in.
-        silence: seconds that a message may take to go through.
+        load: the shards of all nodes, and the arrays to which it refers.
+        plan: the plan, and the arrays to which it refers.
+        task: the `Train` that actors run.
+        silence: seconds that a message may take.
     """
 
     actors: ActorSet
-    load: tuple[Parcel, list[Any]]
-    plan: tuple[Parcel, list[Any]]
-    task: Parcel
+    load: tuple[Serialized, list[Any]]
+    plan: tuple[Serialized, list[Any]]
+    task: Serialized
     listener: socket.socket
     silence: float
-    _coming: dict[bytes, hand.WorkerHandle] = field(default_factory=dict)  # by their tokens
-    _aboard: set[int] = field(default_factory=set)
+    _starting: dict[bytes, WorkerHandle] = field(default_factory=dict)  # by their tokens
+    _connected: set[int] = field(default_factory=set)
     _failed: list[str] = field(default_factory=list)
-    _pause: float = 0.0
+    _retry_at: float = 0.0
 
-    def hire(self, wait: bool) -> ActorRank | None:
-        """An actor that has dialled in, if there is one.
+    def start_rank(self, wait: bool) -> ActorRank | None:
+        """An actor that has connected, if there is one.
 
         Raises:
-            NodeLost: one was waited for and does not come.
+            NodeLost: none connected within `START` seconds, or actors cannot start.
         """
         ends = time.monotonic() + START
         while True:
-            self._part()
-            self._invite()
-            if (rank := self._greet(TICK if wait else 0.0)) is not None or not wait:
+            self._remove_failed()
+            self._start_missing()
+            if (rank := self._accept(TICK if wait else 0.0)) is not None or not wait:
                 return rank
             if len(self._failed) >= FAILURES:
                 raise NodeLost(
@@ -113,103 +110,109 @@ class RankLauncher:
                     cure="Install talkoot and torch, and what else the task needs, on each of its machines.",
                 )
             if time.monotonic() > ends:
+                missing, workers = len(self._starting), self.actors.resources.workers
                 raise NodeLost(
-                    f"{len(self._coming)} of {self.actors.need.workers} actors did not come for {START:g} s",
+                    f"{missing} of {workers} actors did not connect within {START:g} s",
                     cure="See `ray status`, and whether all machines reach this one.",
                 )
 
-    def free(self, rank: ActorRank) -> None:
-        """A rank leaves its place."""
+    def remove(self, rank: ActorRank) -> None:
+        """Close a rank's connection; its number is free again."""
         rank.channel.sock.close()
-        self._aboard.discard(rank.number)
+        self._connected.discard(rank.number)
 
-    def keep(self, actor: hand.WorkerHandle) -> None:
-        """An actor waits at its place, with nothing to do."""
+    def make_idle(self, actor: WorkerHandle) -> None:
+        """Give an actor back to its placement group."""
         actor.clear()
         self.actors.idle[actor.number] = actor
 
-    def dismiss(self) -> None:
-        """Send those away that are on their way."""
+    def close(self) -> None:
+        """Accept no more connections; actors that are starting become idle."""
         self.listener.close()
-        for actor in self._coming.values():
-            self.keep(actor)
-        self._coming.clear()
+        for actor in self._starting.values():
+            self.make_idle(actor)
+        self._starting.clear()
 
-    def _invite(self) -> None:
-        """Have an actor started at every place that has none."""
-        taken = self._aboard | {actor.number for actor in self._coming.values()}
-        if time.monotonic() < self._pause:
+    def _start_missing(self) -> None:
+        """Start an actor for every number that has none."""
+        if time.monotonic() < self._retry_at:
             return
-        for number in sorted(set(range(self.actors.need.workers)) - taken):
+        present = self._connected | {actor.number for actor in self._starting.values()}
+        for number in sorted(set(range(self.actors.resources.workers)) - present):
             token = secrets.token_bytes(32)
-            actor = self._coming[token] = self.actors.hand(number)
+            actor = self._starting[token] = self.actors.worker(number)
             actor.load(*self.load)
             actor.place(*self.plan)
-            actor.send_off(self.task, self.listener.getsockname(), token)
+            actor.start_task(self.task, self.listener.getsockname(), token)
 
-    def _part(self) -> None:
-        """Forget those that ended on their way."""
-        for token, actor in [*self._coming.items()]:
-            if (cause := actor.ended(0.0)) is not None:
-                del self._coming[token]
+    def _remove_failed(self) -> None:
+        """Remove actors that ended before they connected."""
+        for token, actor in [*self._starting.items()]:
+            if (cause := actor.task_end(0.0)) is not None:
+                del self._starting[token]
                 actor.end()
                 self._failed.append(cause)
                 if len(self._failed) > 1:  # the first may have died while it was idle
-                    self._pause = time.monotonic() + AGAIN
+                    self._retry_at = time.monotonic() + RETRY
 
-    def _greet(self, patience: float) -> ActorRank | None:
-        """Let in who comes with a token that was given out, and was not used before."""
+    def _accept(self, patience: float) -> ActorRank | None:
+        """The next actor that connects with an unused token."""
         poll = select.poll()
         poll.register(self.listener, select.POLLIN)
         if not poll.poll(int(1000 * patience)):
             return None
         sock, (host, *_) = self.listener.accept()
-        sock.settimeout(_GREETING)
+        sock.settimeout(_HELLO_TIMEOUT)
         try:
             token, pid = HELLO.unpack(wire.exactly(sock, HELLO.size))
-            actor = self._coming.pop(token)
+            actor = self._starting.pop(token)
         except (EOFError, OSError, KeyError):
             sock.close()
             return None
         sock.settimeout(self.silence)
-        self._aboard.add(actor.number)
+        self._connected.add(actor.number)
         self._failed.clear()
         return ActorRank(actor, Channel(sock), f"process {pid} on {host}", self)
 
 
-def train(plan: Plan, shards: Mapping[str, Shard], schema: Schema, emit: Emit, *, engine: Ray) -> Run:
-    """Have a module trained by actors, as `engine` asks for them; they are kept afterwards.
+def train(
+    plan: Plan,
+    shards: Mapping[str, Shard],
+    schema: Schema,
+    emit: Emit,
+    *,
+    resources: Resources,
+    address: str | None,
+    silence: float,
+    checkpoint: Checkpoint | None,
+) -> Run:
+    """Train a torch module by actors, which stay for the next fit.
 
     Raises:
-        TalkootError: an actor raised, or actors die again and again, or there are none to be had.
+        TalkootError: an actor raised, actors die again and again, or none can be started.
     """
-    CLUSTER.join(engine.address)
-    rows, what = ShardPlacement.pack(shards, place), PlanPlacement.pack(plan, None, place)
+    CLUSTER.join(address)
+    rows, what = ShardPlacement.pack(shards, put_buffers), PlanPlacement.pack(plan, None, put_buffers)
     note_changed((*rows.changed, *what.changed), emit)
     load, load_segments = rows.load([*shards], Paths.here())
     message, plan_segments = what.message({})
-    job = Train(
-        schema=schema,
-        timeout=max(TIMEOUT, 2 * engine.silence),
-        threads=max(1, int(engine.cpus)),
-        checkpoint=wherever(engine.checkpoint),
-    )
-    util: Any = ray.util
-    host: str = util.get_node_ip_address()
-    actors = ACTORS.lease(engine.need(engine.workers))
+    threads = max(1, int(resources.cpus))
+    job = Train(schema=schema, silence=silence, threads=threads, checkpoint=checkpoint)
+    host: str = cast(Any, ray.util).get_node_ip_address()
+    actors = ACTORS.lease(resources)
     launcher = RankLauncher(
         actors=actors,
         load=(pack(load), load_segments),
         plan=(pack(message), plan_segments),
         task=pack(job),
         listener=socket.create_server((host, 0)),
-        silence=engine.silence,
+        silence=silence,
     )
     try:
         coordinator = Coordinator(
-            hire=launcher.hire, count=engine.workers, host=host, silence=engine.silence, emit=emit
+            start_rank=launcher.start_rank, count=resources.workers, host=host, silence=silence, emit=emit
         )
         return coordinator.run()
     finally:
-        launcher.dismiss()
+        launcher.close()
         ACTORS.give_back(actors)

@@ -1,4 +1,4 @@
-"""What is left of a cluster that was started here when its parent is killed, and who clears that away."""
+"""Removes what remains of a cluster that was started here, if its parent is killed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-# Ray's servers go with the process that started them, but for agents that try for a minute to tell of it.
+# Ray's servers end with the process that started them, except agents that retry a report for a minute.
 _SCRIPT = """cat
 for pid in "$@"; do grep -qs ^ray:: "/proc/$pid/comm" && kill -9 "$pid"; done
 rm -rf "$0"
@@ -16,7 +16,7 @@ rm -rf "$0"
 
 
 def reaper(session: str) -> subprocess.Popen[bytes]:
-    """A process that, once this one is gone, ends what it left running and removes a folder.
+    """Start a process that, after this one has ended, ends its remaining processes and removes a folder.
 
     Args:
         session: the folder with Ray's logs and sockets.
@@ -27,7 +27,7 @@ def reaper(session: str) -> subprocess.Popen[bytes]:
 
 
 def _descendants(pid: int) -> Iterator[int]:
-    """The processes below `pid`, where the system lists them."""
+    """The descendants of a process, where the system lists them."""
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
         with suppress(OSError):  # a thread may end meanwhile
             for child in map(int, task.read_text().split()):

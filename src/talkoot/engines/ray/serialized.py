@@ -1,4 +1,4 @@
-"""Objects as Ray carries them: a pickle and, beside it, the buffers of its arrays."""
+"""Objects as Ray transfers them: a pickle and the buffers of its arrays."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ import ray
 from talkoot.engines.processes import wire
 from talkoot.engines.processes.memory import LARGE, Place
 
-Parcel = tuple[Any, ...]  # a pickle as bytes, and arrays of bytes
+Serialized = tuple[Any, ...]  # a pickle as bytes, and arrays of bytes
 
 
-def pack(thing: Any) -> Parcel:
-    """A parcel of `thing`; its arrays are not copied."""
-    pickled = wire.dump(thing)
+def pack(value: Any) -> Serialized:
+    """Serialize without a copy of arrays."""
+    pickled = wire.dump(value)
     return pickled.stream, *map(_array, pickled.buffers)
 
 
-def unpack(parcel: Parcel) -> Any:
-    """The object again; its arrays lie in memory of their own and may be written to.
+def unpack(serialized: Serialized) -> Any:
+    """The object; its arrays are copies that may be written to.
 
     >>> unpack(pack({"x": np.arange(3)}))
     {'x': array([0, 1, 2])}
     """
-    stream, *buffers = parcel
+    stream, *buffers = serialized
     return wire.load(stream, [bytearray(buffer) for buffer in buffers])
 
 
-def post(thing: Any) -> Any:
-    """A parcel for several readers: in the object store if it is large, so that it is written once."""
-    parcel = pack(thing)
-    return ray.put(parcel) if sum(map(len, parcel)) > LARGE else parcel
+def pack_shared(value: Any) -> Any:
+    """Serialize for several readers: a large object goes to the object store, so that it is written once."""
+    serialized = pack(value)
+    return ray.put(serialized) if sum(map(len, serialized)) > LARGE else serialized
 
 
-def place(buffers: Sequence[memoryview]) -> list[Place]:
+def put_buffers(buffers: Sequence[memoryview]) -> list[Place]:
     """Put large buffers into the object store, where all actors of a machine read the same memory."""
     return [Place(ray.put(_array(buffer)), 0, buffer.nbytes) for buffer in buffers]
 

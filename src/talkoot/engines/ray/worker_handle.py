@@ -1,11 +1,11 @@
-"""An actor, seen from the process that it works for."""
+"""An actor, seen from the process that uses it."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, final
 
 import ray
@@ -15,22 +15,25 @@ from talkoot.engines.gathering import Answer
 from talkoot.engines.processes.messages import RoundRequest
 from talkoot.engines.ray.serialized import unpack
 
-TICK = 0.25  # seconds between looks
-START = 60.0  # seconds until an actor must have given its first sign of life
+TICK = 0.25  # seconds between two status calls
+START = 60.0  # seconds until an actor must give its first sign of life
 _DETAIL = "Worker exit detail: "
 
 
 @final
 @dataclass(slots=True, eq=False)
 class WorkerHandle:
-    """The handle of an actor, what it was asked, and what it showed last.
+    """The handle of an actor, its requests, and its last status.
 
-    It is its own board. Nodes are asked for one at a time where answers are apart, so that the one which
-    brings the actor down is known for certain.
+    Where answers are separate, nodes are requested one at a time, so that a node that kills the actor is
+    known for certain.
 
     Args:
-        actor: the handle.
-        number: of its place.
+        actor: Ray's handle.
+        number: its number in the placement group.
+        beats: grows with each sign of life.
+        rows: of the current node read so far.
+        call: the request under way.
         started: it has given a sign of life.
     """
 
@@ -40,57 +43,55 @@ class WorkerHandle:
     rows: int = 0
     call: Any = None
     started: bool = False
-    _born: float = field(default_factory=time.monotonic)
+    _created: float = field(default_factory=time.monotonic)
     _message: Any = None
-    _asks: deque[tuple[int, RoundRequest]] = field(default_factory=deque)
+    _requests: deque[tuple[int, RoundRequest]] = field(default_factory=deque)
     _first: int = 0
-    _alone: bool = False
+    _separate: bool = False
     _node: int | None = None
-    _sight: Any = None
-    _looked: float = 0.0
-    _placed: Any = None
+    _status: Any = None
+    _polled: float = 0.0
+    _loading: Any = None
     _cause: str = ""
 
     @property
     def board(self) -> WorkerHandle:
-        """What it shows."""
+        """Its status: this object."""
         return self
 
     @property
     def node(self) -> int | None:
-        """Which of the nodes that it was asked for it is at; None where that is not known."""
-        return self._first if self._alone else self._node
+        """The index of the current node in the request; None if not known."""
+        return self._first if self._separate else self._node
 
     def load(self, load: Any, segments: list[Any]) -> None:
-        """Have it hold other nodes."""
-        self._placed = self.actor.load.remote(load, *segments)
+        """Replace the nodes that it holds, without waiting."""
+        self._loading = self.actor.load.remote(load, *segments)
 
     def place(self, plan: Any, segments: list[Any]) -> None:
-        """Have it do another plan."""
+        """Replace the plan, without waiting."""
         self.actor.place.remote(plan, *segments)
 
-    def settle(self) -> None:
-        """Wait until it holds its nodes.
+    def wait_loaded(self) -> None:
+        """Wait until it has loaded them.
 
         Raises:
             TimeoutError: it takes too long.
             EOFError: it is gone.
         """
-        self._get(self._placed, START)
+        self._get(self._loading, START)
 
-    def ask(self, request: RoundRequest, message: Any, *, alone: bool) -> None:
-        """Ask for nodes, together or one behind the other."""
-        asks = (
-            [RoundRequest(nodes=(node,), round=request.round, apart=True) for node in request.nodes]
-            if alone
-            else [request]
-        )
-        self._message, self._alone, self._asks = message, alone, deque(enumerate(asks))
-        self._node, self._sight = None, None  # what was seen before is about other nodes
+    def request(self, request: RoundRequest, message: Any, *, alone: bool) -> None:
+        """Request answers of nodes, together or one after the other."""
+        requests = [request]
+        if alone:
+            requests = [replace(request, nodes=(node,), apart=True) for node in request.nodes]
+        self._message, self._separate, self._requests = message, alone, deque(enumerate(requests))
+        self._node, self._status = None, None  # the last status is about other nodes
         self._next()
 
     def receive(self, patience: float) -> Answer:
-        """The answer to what was asked.
+        """The answer to the request under way; sends the next one.
 
         Raises:
             TimeoutError: it does not arrive.
@@ -100,51 +101,51 @@ class WorkerHandle:
         self._next()
         return answer
 
-    def send_off(self, task: Any, listener: tuple[str, int], token: bytes) -> None:
-        """Have it do an errand as soon as it holds its nodes."""
-        self.call = self.actor.task.remote(task, listener, token)
+    def start_task(self, task: Any, listener: tuple[str, int], token: bytes) -> None:
+        """Start a task, after it has loaded its nodes."""
+        self.call = self.actor.run_task.remote(task, listener, token)
 
-    def ended(self, patience: float) -> str | None:
-        """How its errand ended, in words; None if it is still under way."""
+    def task_end(self, patience: float) -> str | None:
+        """How its task ended, in words; None if it still runs."""
         if not ray.wait([self.call], timeout=patience)[0]:
             return None
         try:
-            ray.get([self._placed, self.call])
+            ray.get([self._loading, self.call])
         except RayError as error:
             self._cause = _ending(error)
             return self._cause
-        return "left its errand"
+        return "ended its task"
 
-    def look(self) -> None:
-        """See how it is, without waiting. One that only starts need not show anything yet."""
-        if self._sight is None and time.monotonic() - self._looked > TICK:
-            self._looked = time.monotonic()
-            self._sight = self.actor.look.remote()
-        elif self._sight is not None and ray.wait([self._sight], timeout=0)[0]:
+    def poll(self) -> None:
+        """Update the status without waiting. A starting actor counts as alive for `START` seconds."""
+        if self._status is None and time.monotonic() - self._polled > TICK:
+            self._polled = time.monotonic()
+            self._status = self.actor.status.remote()
+        elif self._status is not None and ray.wait([self._status], timeout=0)[0]:
             with suppress(EOFError):
-                self._node, self.rows = self._get(self._sight, START)
+                self._node, self.rows = self._get(self._status, START)
                 self.started = True
                 self.beats += 1
-            self._sight = None
-        elif not self.started and time.monotonic() - self._born < START:
+            self._status = None
+        elif not self.started and time.monotonic() - self._created < START:
             self.beats += 1
 
     def clear(self) -> None:
-        """Have it hold nothing."""
-        self.call = self._message = self._placed = None
+        """Have it drop the plan and all nodes."""
+        self.call = self._message = self._loading = None
         self.actor.clear.remote()
 
     def end(self) -> str:
-        """End it, and say how it ended if it has."""
+        """End it; how it had ended before, in words, else empty."""
         with suppress(RayError):
             ray.kill(self.actor)
         return self._cause
 
     def _next(self) -> None:
         self.call = None
-        if self._asks:
-            self._first, ask = self._asks.popleft()
-            self.call = self.actor.round.remote(ask, self._message)
+        if self._requests:
+            self._first, request = self._requests.popleft()
+            self.call = self.actor.round.remote(request, self._message)
 
     def _get(self, reference: Any, patience: float) -> Any:
         try:

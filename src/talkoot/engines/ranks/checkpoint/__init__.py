@@ -1,4 +1,4 @@
-"""Checkpoints of a training: written beside it, each rank its share; read on any number of ranks. No pickle.
+"""Checkpoints of a training: each rank writes its share in the background; any number of ranks reads them.
 
-Knows the folder and its bytes; `saving` is what a training calls.
+No pickle. A training calls `saving`; the other modules read and write the folder.
 """

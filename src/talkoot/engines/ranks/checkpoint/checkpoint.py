@@ -1,9 +1,9 @@
-"""Checkpoints of a run: written beside the training, each rank its share; read on any number of ranks.
+"""Checkpoints of a run: each rank writes its share in the background; any number of ranks reads them.
 
-What DCP pickles, its `.metadata`, is written for other tools and never read here: our own index is JSON, and
-tensors go through DCP's reader, which unpickles with `weights_only=True`. So a checkpoint that somebody has
-tampered with can make a model wrong but is not meant to run code. Other tools that read `.metadata` run what
-it says, and ranks of a group unpickle each other's messages: keep folder and group as safe as your programs.
+DCP's pickled `.metadata` is written for other tools and never read here: our own index is JSON, and tensors
+go through DCP's reader, which unpickles with `weights_only=True`. So a manipulated checkpoint can make a
+model wrong but should not run code. Other tools that read `.metadata` can run code from it, and ranks
+unpickle each other's messages: protect folder and group like your programs.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from talkoot.engines.ranks.checkpoint.folder import Folder
 from talkoot.engines.ranks.checkpoint.index import Index, join, split
 from talkoot.engines.ranks.checkpoint.shards import (
     Planner,
-    Severed,
+    RanksDisconnected,
     Unreadable,
     Writer,
     read_shards,
@@ -36,12 +36,12 @@ from talkoot.engines.ranks.checkpoint.shards import (
     write_shards,
 )
 
-PATIENCE = 5.0  # seconds that the exit of a process waits for a checkpoint under way
+PATIENCE = 5.0  # seconds that a process waits at its exit for a checkpoint under way
 
 
 @final
 class Damaged(DataError):
-    """A checkpoint that is not what was written."""
+    """A checkpoint that has changed since it was written."""
 
 
 @final
@@ -49,19 +49,19 @@ class Checkpoints:
     """The checkpoints of one run, in one folder that all nodes see.
 
     A state is a nested dict of tensors, numbers, text, lists and tuples, such as ``{"module":
-    module.state_dict(), "optimizer": optimizer.state_dict(), "step": 3}``. All ranks hold the same, but for
-    the shards of a `DTensor`. With FSDP2 the optimizer's part must hold them before a load: take it from
-    `torch.distributed.checkpoint.state_dict.get_optimizer_state_dict`, on each side.
-    A run that goes back to an earlier step and saves again gives up the later steps.
+    module.state_dict(), "optimizer": optimizer.state_dict(), "step": 3}``. All ranks have the same state,
+    except for the shards of a `DTensor`. With FSDP2, take the optimizer's part from
+    `torch.distributed.checkpoint.state_dict.get_optimizer_state_dict` for saving and loading.
+    A run that goes back to an earlier step and saves again removes the later steps.
 
     Args:
-        folder: where they are; it need not exist.
-        settings: of the training, by name. A folder belongs to one training; None where another process has
-            compared them.
-        keep: how many of the newest stay.
+        folder: of the checkpoints; it need not exist.
+        settings: of the training, by name. A folder belongs to one training; None if another process compares
+            them.
+        keep: number of checkpoints that stay, the newest ones.
 
     Raises:
-        PlanError: less than one to keep, or the folder holds checkpoints of another training.
+        PlanError: keep is less than one, or the folder holds checkpoints of another training.
 
     >>> import tempfile, torch
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -86,11 +86,11 @@ class Checkpoints:
 
     @property
     def finished(self) -> int | None:
-        """The step at which the job finished, if it did: it stays finished, whoever starts it again."""
+        """The step at which the training finished; None if it has not."""
         return self.folder.finished
 
     def finish(self, step: int) -> None:
-        """Mark the job as finished, once the last checkpoint is on disk. Any rank may do so, or all.
+        """Mark the training as finished, after the last checkpoint is on disk. Any rank may call this.
 
         Raises:
             DataError, NodeLost: as `wait`.
@@ -108,17 +108,17 @@ class Checkpoints:
     def save(self, state: Mapping[str, Any], step: int, group: ProcessGroup | None) -> None:
         """Copy this rank's share of `state` and write it in the background. All ranks of `group` call this.
 
-        The memory of the copy is kept for the next one: fresh memory would take several times as long.
+        The copy's memory is used again by the next one: new memory would take several times as long.
 
         Args:
             state: see the class; it may change as soon as this returns.
             step: optimizer steps done.
-            group: a gloo group that nothing else uses while the writing is under way; it must outlive it.
-                Its timeout is how long a silent rank is waited for. None is one process.
+            group: a gloo group that nothing else uses until the writing is done. Its timeout is the time
+                until a silent rank is an error. None for one process.
 
         Raises:
-            DataError: the state holds what cannot be kept, or the checkpoint before this was not written.
-            NodeLost: a rank was lost while the one before was being written.
+            DataError: the state has a value that cannot be saved, or the previous checkpoint was not written.
+            NodeLost: a rank was lost while the previous one was written.
         """
         self.wait()
         values, tensors = split(state)
@@ -131,25 +131,25 @@ class Checkpoints:
         self._writing = _Writing(write, partial(self._explain, step=step))
 
     def wait(self) -> None:
-        """Until the last checkpoint is on disk.
+        """Wait until the last checkpoint is on disk.
 
         Raises:
-            DataError: it could not be written. What was complete before still is.
-            NodeLost: a rank was lost meanwhile.
+            DataError: it could not be written; complete checkpoints stay.
+            NodeLost: a rank was lost before.
         """
         writing, self._writing = self._writing, None
         if writing is not None:
             writing.wait()
 
     def load(self, state: dict[str, Any], group: ProcessGroup | None = None, step: int | None = None) -> int:
-        """Make `state` what it was at `step`. All ranks of `group` call this, however many ranks saved it.
+        """Restore `state` from a checkpoint of any number of ranks. All ranks of `group` call this.
 
-        Tensors are read in place where dtype and shape agree; what `state` has not yet, such as the moments
-        of a fresh optimizer, is created. Under "module" names, shapes and dtypes must be the saved ones.
+        Tensors are read in place where dtype and shape match; missing ones, such as the moments of a new
+        optimizer, are created. Under "module" names, shapes and dtypes must match.
 
         Args:
             state: see the class.
-            group: gloo; agrees on the step and on whether all could read it. None is one process.
+            group: gloo; the ranks agree on the step and on errors. None for one process.
             step: of a complete checkpoint; None takes the newest.
 
         Returns:
@@ -157,18 +157,18 @@ class Checkpoints:
 
         Raises:
             Damaged: a file is missing, cut short, or has changed since it was written.
-            DataError: there is none, or the parameters are others.
-            PlanError: they are checkpoints of another training.
+            DataError: there is none, or it has other parameters.
+            PlanError: the folder belongs to another training.
         """
         self.wait()
-        found: int | None = _gather(self.latest() if step is None else step, group)[0]
+        found: int | None = _all_gather(self.latest() if step is None else step, group)[0]
         trouble = None
         try:
             self.folder.check()
             self._load(state, found)
         except TalkootError as error:
             trouble = error
-        for each in (trouble, *_gather(trouble, group)):
+        for each in (trouble, *_all_gather(trouble, group)):
             if each is not None:
                 raise each
         assert found is not None
@@ -196,7 +196,7 @@ class Checkpoints:
         return Damaged(cause, step=f"step {step}", cure=self._cure(step))
 
     def _cure(self, step: int | None) -> str:
-        """What can be done, as it can be typed."""
+        """What the user can do, as a command where possible."""
         others = [each for each in self.folder.steps() if each != step]
         if not others:
             return "Start again in an empty folder."
@@ -206,7 +206,7 @@ class Checkpoints:
         return f"Start again after `{delete}`: step {max(others)} is complete."
 
     def _explain(self, error: BaseException, step: int) -> TalkootError:
-        """What went wrong in the background."""
+        """The error of a write in the background, for the user."""
         newest = self.latest()
         rest = "No checkpoint is complete yet." if newest is None else f"Step {newest} is complete."
         at = f"checkpoint of step {step}"
@@ -215,7 +215,7 @@ class Checkpoints:
             return self._explain(failure, step).at(node=f"rank {rank}")
         if isinstance(error, TalkootError):
             return error.at(step=at)
-        if isinstance(error, Severed):
+        if isinstance(error, RanksDisconnected):
             return NodeLost(f"a node was lost while it was written ({error})", step=at, cure=rest)
         cause = f"{self.folder.path} cannot be written to ({error})"
         return DataError(cause, step=at, cure=f"{rest} Make room, or take another folder.")
@@ -223,7 +223,7 @@ class Checkpoints:
 
 @final
 class _Writing:
-    """A checkpoint on its way to the disk, in a thread that holds up the exit of the process only so long."""
+    """Writes a checkpoint on a thread, for which the exit of the process waits `PATIENCE` at most."""
 
     def __init__(self, write: Callable[[], None], explain: Callable[[BaseException], TalkootError]) -> None:
         self._error: BaseException | None = None
@@ -235,18 +235,18 @@ class _Writing:
     def _run(self, write: Callable[[], None]) -> None:
         try:
             write()
-        except BaseException as error:  # DCP's own is none of Exception
+        except BaseException as error:  # DCP's errors are not subclasses of Exception
             self._error = error
 
     def wait(self) -> None:
-        """Until it is there."""
+        """Wait until it is on disk."""
         self._thread.join()
         atexit.unregister(self._thread.join)
         if self._error is not None:
             raise self._explain(self._error) from self._error
 
 
-def _gather(value: Any, group: ProcessGroup | None) -> list[Any]:
+def _all_gather(value: Any, group: ProcessGroup | None) -> list[Any]:
     """The values of all ranks."""
     if group is None:
         return [value]

@@ -1,13 +1,13 @@
-"""The folder of a run's checkpoints: whose it is, what is complete, what a crash left behind.
+"""The folder of a training's checkpoints: its settings, what is complete, what a crash left.
 
-    plan.json            the settings of the training, and the step it finished at, if it did
+    plan.json            the settings of the training, and the step at which it finished
     step-00000100/       a complete checkpoint: index.json, and a shard file from each rank
     .tmp-step-00000200/  one that is being written, or was when a crash came
     damaged-step-...     one that could not be read
     .lock                held by the run that writes here
 
-A folder gets its final name once everything in it is on the disk, so what has the name is complete. Paths
-within are relative: a folder may be moved between two runs.
+A checkpoint gets its final name once all its files are on the disk, so one with that name is complete. Paths
+are relative: the folder may be moved between two runs.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from talkoot.engines.ranks.checkpoint.identity import differences
 
 COMPLETE = re.compile(r"step-(\d{8,})")
 TEMPORARY = ".tmp-"
-ENDING = 5.0  # seconds that a run before this one may take to let go of the folder
+LOCK_PATIENCE = 5.0  # seconds that an earlier run may take to release the lock
 
 
 @final
@@ -50,11 +50,11 @@ class Folder:
     settings: Mapping[str, str] | None
 
     def place(self, step: int) -> Path:
-        """Where the complete checkpoint of `step` is."""
+        """The folder of the complete checkpoint of `step`."""
         return self.path / f"step-{step:08d}"
 
     def draft(self, step: int) -> Path:
-        """Where it is written."""
+        """The folder in which it is written."""
         return self.path / f"{TEMPORARY}{self.place(step).name}"
 
     def steps(self) -> list[int]:
@@ -69,16 +69,16 @@ class Folder:
         Raises:
             DataError: plan.json cannot be read.
         """
-        return self._claimed()[1]
+        return self._read_plan()[1]
 
     def check(self) -> list[str]:
-        """What differs from the settings in the folder and may differ.
+        """Compare settings with those in the folder; returns the differences that are allowed.
 
         Raises:
             PlanError: the folder holds checkpoints of another training; what differs is named.
             DataError: plan.json cannot be read.
         """
-        saved, _ = self._claimed()
+        saved, _ = self._read_plan()
         if saved is None or self.settings is None:
             return []
         refused, allowed = differences(saved, self.settings)
@@ -91,16 +91,16 @@ class Folder:
         return allowed
 
     @property
-    def claimed(self) -> bool:
-        """Whether plan.json says whose it is."""
-        return self._claimed()[0] is not None
+    def has_settings(self) -> bool:
+        """Whether plan.json holds settings."""
+        return self._read_plan()[0] is not None
 
-    def _claimed(self) -> tuple[dict[str, str] | None, int | None]:
-        """The settings and the last step that plan.json holds; None where there are none."""
+    def _read_plan(self) -> tuple[dict[str, str] | None, int | None]:
+        """The settings and the last step in plan.json; None where there are none."""
         file = self.path / "plan.json"
         try:
-            held = unsealed(file.read_text())
-            return dict(held["settings"]), held["finished"]
+            content = from_json(file.read_text())
+            return dict(content["settings"]), content["finished"]
         except (FileNotFoundError, NotADirectoryError):
             return None, None
         except (OSError, ValueError, LookupError, TypeError) as error:
@@ -109,24 +109,24 @@ class Folder:
             raise DataError(f"{file} cannot be read ({error})", cure=cure) from error
 
     def claim(self, finished: int | None = None) -> None:
-        """Write whose folder it is and, if given, the step at which the training has finished."""
+        """Write the settings and, if given, the step at which the training finished."""
         self.check()
-        saved, before = self._claimed()
+        saved, before = self._read_plan()
         settings = dict((saved or {}) if self.settings is None else self.settings)
         finished = before if finished is None else finished
         if (saved, before) == (settings, finished):
             return
         self.path.mkdir(parents=True, exist_ok=True)
         draft = self.path / f"{TEMPORARY}plan-{uuid4().hex}"
-        write(draft, sealed({"settings": settings, "finished": finished}))
+        write(draft, to_json({"settings": settings, "finished": finished}))
         draft.replace(self.path / "plan.json")
         sync(self.path)
 
     def try_writing(self) -> None:
-        """Write a small file and remove it, to find out early whether that can be done.
+        """Write a small file and remove it, to find problems before the first step.
 
         Raises:
-            DataError: it cannot.
+            DataError: the folder cannot be written to.
         """
         trial = self.path / f"{TEMPORARY}trial-{uuid4().hex}"
         try:
@@ -142,7 +142,7 @@ class Folder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder against other runs while this lasts; the system lets go of it when a process dies.
+        """In this block no other run may write here; the system releases the lock when a process dies.
 
         Raises:
             PlanError: another run holds it.
@@ -150,15 +150,15 @@ class Folder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             file = open(self.path / ".lock", "a+")  # noqa: SIM115 - closed below
-        except OSError:  # it cannot be written to, which shows when it has to
+        except OSError:  # it cannot be written to; `try_writing` reports that
             yield
             return
         with file:
-            self._hold(file)
+            self._lock(file)
             yield
 
-    def _hold(self, file: Any) -> None:
-        ends = time.monotonic() + ENDING
+    def _lock(self, file: Any) -> None:
+        ends = time.monotonic() + LOCK_PATIENCE
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -178,22 +178,22 @@ class Folder:
             file.write(f"process {os.getpid()} on {socket.gethostname()}")
             file.flush()
 
-    def set_aside(self, step: int) -> None:
-        """Take its name from a checkpoint that cannot be read, where the folder can be written to."""
+    def mark_damaged(self, step: int) -> None:
+        """Rename a checkpoint that cannot be read, if the folder can be written to."""
         aside = self.path / f"damaged-{self.place(step).name}"
         with suppress(OSError):
             shutil.rmtree(aside, ignore_errors=True)
             self.place(step).rename(aside)
 
     def begin(self, step: int) -> None:
-        """Clear what a crash left, and make the folder to write to."""
+        """Remove what a crash left, and make the folder to write to."""
         self.claim()
         for stale in self.path.glob(f"{TEMPORARY}*"):
             shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
         self.draft(step).mkdir()
 
     def complete(self, step: int, keep: int) -> None:
-        """Give the draft its final name. It and the `keep` - 1 before it stay; later steps were given up."""
+        """Give the draft its final name; remove all but it and the `keep` - 1 before it, later steps too."""
         sync(self.draft(step))
         if step in self.steps():
             self._remove(step)
@@ -205,43 +205,43 @@ class Folder:
             self._remove(each)
 
     def _remove(self, step: int) -> None:
-        """First it loses its name, so that what is half removed does not look complete."""
+        """Rename it first, so that a half removed checkpoint does not look complete."""
         gone = self.path / f"{TEMPORARY}old-{step}"
         self.place(step).rename(gone)
         shutil.rmtree(gone)
 
 
-def sealed(content: Any) -> str:
-    """As JSON, with a checksum. Floats keep every bit.
+def to_json(content: Any) -> str:
+    """JSON with a checksum; floats are exact.
 
-    >>> unsealed(sealed({"a": [1.5, None]}))
+    >>> from_json(to_json({"a": [1.5, None]}))
     {'a': [1.5, None]}
     """
     text = json.dumps(content)
     return f'{{"crc32": {zlib.crc32(text.encode())}, "content": {text}}}'
 
 
-def unsealed(text: str) -> Any:
-    """What was sealed.
+def from_json(text: str) -> Any:
+    """The content of `to_json`.
 
     Raises:
-        ValueError, KeyError, TypeError: it is something else, or has changed since.
+        ValueError, KeyError, TypeError: it is something else, or has changed.
     """
-    held = json.loads(text)
-    content = held["content"]
-    if zlib.crc32(json.dumps(content).encode()) != held["crc32"]:
-        raise ValueError("its checksum is another one")
+    checked = json.loads(text)
+    content = checked["content"]
+    if zlib.crc32(json.dumps(content).encode()) != checked["crc32"]:
+        raise ValueError("its checksum does not match")
     return content
 
 
 def write(file: Path, text: str) -> None:
-    """Write a file and have it on the disk."""
+    """Write a file and flush it to the disk."""
     file.write_text(text)
     sync(file)
 
 
 def sync(path: Path) -> None:
-    """Have a file, or the names in a folder, on the disk."""
+    """Flush a file, or the names in a folder, to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,9 +1,9 @@
-"""What makes a training the one that it is, setting by setting: a folder of checkpoints belongs to one.
+"""The settings that identify a training: a folder of checkpoints belongs to one training.
 
-Settings are text by name, so that what differs can be named. They do not depend on how many processes there
-are, on devices, or on versions of libraries. Compared are the plan; the data by their number, shapes, types
-and a sample of their content; the module by its parameters and plain attributes; the optimizer and its
-schedule by their own settings; functions by name, code and the plain values that they use.
+Settings are text by name, so that differences can be named. They do not depend on the number of processes, on
+devices, or on versions of libraries. They are the plan; number, shapes, types and a sample of the data; the
+module's parameters and plain attributes; the settings of the optimizer and its schedule; of functions the
+name, code and the plain values that they use.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from talkoot.core.shard import Shard
 from talkoot.core.sync import Rounds
 from talkoot.data.samples.base import Samples
 from talkoot.data.tables.source import UNKNOWN
-from talkoot.engines.ranks.checkpoint.described import described, is_plain, sampled
+from talkoot.engines.ranks.checkpoint.describe import describe, describe_samples, is_plain
 from talkoot.learners.deep.trainer import Trainer
 
-CONTINUES = ("epochs", "sync limit", "accumulate", "precision")  # whose change is a continuation
-_ANYWHERE = ("build", "metrics", "compile", "device")  # of a task: what does not change its answer
-_NO_MATTER = ("params", "initial_lr", "param_names", "foreach", "fused", "capturable", "differentiable")
-_MAY_LACK = ("code", "content")  # last words of what cannot be compared between any two machines
-_OF_SEQUENCES = ("_schedulers", "_milestones")
+CONTINUES = ("epochs", "sync limit", "accumulate", "precision")  # may change when a training goes on
+_NO_EFFECT = ("build", "metrics", "compile", "device")  # fields of a task that do not change its answer
+_IGNORED = ("params", "initial_lr", "param_names", "foreach", "fused", "capturable", "differentiable")
+_OPTIONAL = ("code", "content")  # last words of settings that some machines lack
+_SCHEDULES = ("_schedulers", "_milestones")
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
-_IN_WORDS = {"lr": "learning rate (lr)"}
+_LABELS = {"lr": "learning rate (lr)"}
 
 
 def settings(plan: Plan, shards: Mapping[str, Shard], trainer: Trainer) -> dict[str, str]:
@@ -45,7 +45,7 @@ def settings(plan: Plan, shards: Mapping[str, Shard], trainer: Trainer) -> dict[
 
 
 def differences(saved: Mapping[str, str], now: Mapping[str, str]) -> tuple[list[str], list[str]]:
-    """What differs, in words: what makes it another training, and what makes it a continuation.
+    """The differences in words: those of another training, and those that are allowed.
 
     >>> differences({"epochs": "5", "seed": "0"}, {"epochs": "8", "seed": "1"})
     (['seed: 0 in the folder, 1 now'], ['epochs: 5 in the folder, 8 now'])
@@ -54,17 +54,17 @@ def differences(saved: Mapping[str, str], now: Mapping[str, str]) -> tuple[list[
     allowed: list[str] = []
     for name in dict.fromkeys((*now, *saved)):
         there, here = saved.get(name), now.get(name)
-        if there == here or (None in (there, here) and name.endswith(_MAY_LACK)):
+        if there == here or (None in (there, here) and name.endswith(_OPTIONAL)):
             continue
         values = f"{there or 'nothing'} in the folder, {here or 'nothing'} now"
-        if name.endswith(_MAY_LACK):
+        if name.endswith(_OPTIONAL):
             values = "not the same as in the folder"
         (allowed if name in CONTINUES else refused).append(f"{name}: {values}")
     return refused, allowed
 
 
-def planned(plan: Plan, shards: Mapping[str, Shard]) -> int | None:
-    """Steps or rounds until the end, where that is known."""
+def planned_steps(plan: Plan, shards: Mapping[str, Shard]) -> int | None:
+    """Steps or rounds until the end, if known."""
     rows = sum({source.whole: source.rows for source in _sources(shards)}.values())
     limits = [plan.learner.limit(replace(UNKNOWN, rows=rows), plan.sync), getattr(plan.sync, "limit", None)]
     return min((limit for limit in limits if limit is not None), default=None)
@@ -77,8 +77,8 @@ def _sources(shards: Mapping[str, Shard]) -> list[Samples]:
 def _plan(plan: Plan) -> Iterator[tuple[str, str]]:
     learner: Any = plan.learner
     for each in fields(learner) if is_dataclass(learner) else ():
-        if each.name not in _ANYWHERE:
-            yield from described(each.name, getattr(learner, each.name))
+        if each.name not in _NO_EFFECT:
+            yield from describe(each.name, getattr(learner, each.name))
     yield "sync", type(plan.sync).__name__
     for each in fields(plan.sync) if isinstance(plan.sync, Rounds) else ():
         yield f"sync {each.name}", repr(getattr(plan.sync, each.name))
@@ -92,11 +92,11 @@ def _data(plan: Plan, shards: Mapping[str, Shard]) -> Iterator[tuple[str, str]]:
     if isinstance(plan.sync, Rounds):
         yield "nodes", ", ".join(shards)
     sources = {source.whole: source for source in _sources(shards)}
-    yield "sources of samples", ", ".join(sources)  # their names decide in which order samples come
+    yield "sources of samples", ", ".join(sources)  # their names determine the order of samples
     for name, source in sources.items():
         of = "data" if len(sources) == 1 else f"data of {name}"
         yield f"{of}: rows", str(source.rows)
-        yield from ((f"{of}: {what}", text) for what, text in sampled(source))
+        yield from ((f"{of}: {what}", text) for what, text in describe_samples(source))
 
 
 def _module(module: torch.nn.Module) -> Iterator[tuple[str, str]]:
@@ -105,7 +105,7 @@ def _module(module: torch.nn.Module) -> Iterator[tuple[str, str]]:
         yield of, type(part).__name__
         for name, value in vars(part).items():
             if is_plain(value) and name != "training" and not name.startswith("_"):
-                yield from described(f"{of}: {name}", value)
+                yield from describe(f"{of}: {name}", value)
     for name, tensor in module.state_dict(keep_vars=True).items():
         if isinstance(tensor, torch.Tensor):
             kind = str(tensor.dtype).removeprefix("torch.")
@@ -119,12 +119,12 @@ def _optimizer(trainer: Trainer) -> Iterator[tuple[str, str]]:
     for number, group in enumerate(groups):
         of = "optimizer" if len(groups) == 1 else f"optimizer, group {number}"
         for name, value in group.items():
-            if name not in _NO_MATTER:
-                yield from described(f"{of}: {_IN_WORDS.get(name, name)}", value)
+            if name not in _IGNORED:
+                yield from describe(f"{of}: {_LABELS.get(name, name)}", value)
     scheduler: Any = trainer.scheduler
     yield "scheduler", "none" if scheduler is None else type(scheduler).__name__
     if scheduler is not None:
         for name, value in scheduler.state_dict().items():
-            if not name.startswith("_") or name in _OF_SEQUENCES:
-                yield from described(f"scheduler: {name}", value)
-        yield from described("scheduler: lr_lambdas", list(getattr(scheduler, "lr_lambdas", ())))
+            if not name.startswith("_") or name in _SCHEDULES:
+                yield from describe(f"scheduler: {name}", value)
+        yield from describe("scheduler: lr_lambdas", list(getattr(scheduler, "lr_lambdas", ())))

@@ -1,7 +1,7 @@
-"""The index of a checkpoint: what it holds and in which bytes of which file, as text.
+"""The index of a checkpoint, as JSON: its tensors with their file and bytes, and all other values.
 
-A state is a tree of mappings, lists and tuples. Its tensors go to shard files; the rest, numbers and text,
-is small and goes to the index. Reading it back runs no code, unlike a pickle.
+A state is a tree of mappings, lists and tuples. Its tensors go to shard files; numbers and text go to the
+index. Unlike a pickle, reading it runs no code.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from torch.distributed.checkpoint.metadata import (
 from torch.distributed.checkpoint.storage import WriteResult
 
 from talkoot.core.errors import DataError
-from talkoot.engines.ranks.checkpoint.folder import sealed, unsealed
+from talkoot.engines.ranks.checkpoint.folder import from_json, to_json
 
 
 def split(state: Any) -> tuple[Any, dict[str, Tensor]]:
@@ -65,7 +65,7 @@ def _encode(value: Any, path: tuple[str, ...], tensors: dict[str, Tensor]) -> An
 
 
 def join(values: Any, tensors: Mapping[str, Tensor], into: Any = None) -> Any:
-    """The state that was split; mappings and lists that `into` has in the same place are filled in place."""
+    """The inverse of `split`; mappings and lists of `into` are filled in place."""
     match values:
         case {"tensor": name}:
             return tensors[name]
@@ -93,11 +93,11 @@ def _joined(items: Sequence[Any], tensors: Mapping[str, Tensor], into: Any) -> l
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
-    """A box of one tensor and the bytes that hold it, under the names that DCP's reader asks for.
+    """A box of one tensor and its bytes, with the attributes that DCP's reader needs.
 
     Args:
-        offsets: where the box begins, by dimension.
-        sizes: how far it goes.
+        offsets: start of the box, by dimension.
+        sizes: of the box, by dimension.
         relative_path: the shard file, within the checkpoint.
         offset: its first byte there.
         length: in bytes.
@@ -116,7 +116,7 @@ class Piece:
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One tensor: its dtype by name, its shape, and the pieces it lies in."""
+    """One tensor: its dtype by name, its shape, and its pieces."""
 
     dtype: str
     shape: Sequence[int]
@@ -124,7 +124,7 @@ class Entry:
 
     @classmethod
     def of(cls, tensor: Tensor) -> Entry:
-        """What a tensor is, lying nowhere."""
+        """The dtype and shape of a tensor, without pieces."""
         return cls(dtype=str(tensor.dtype).removeprefix("torch."), shape=tuple(tensor.shape), pieces=())
 
     def fits(self, tensor: Tensor) -> bool:
@@ -200,7 +200,7 @@ class Index:
         )
 
     def fault(self, folder: Path) -> str | None:
-        """Which shard file is missing or cut, if one is."""
+        """A shard file that is missing or too short, in words; None if there is none."""
         ends: dict[str, int] = {}
         for entry in self.tensors.values():
             for p in entry.pieces:
@@ -215,34 +215,34 @@ class Index:
         return None
 
     def text(self) -> str:
-        """As JSON with a checksum."""
-        return sealed(asdict(self))
+        """The index as JSON with a checksum."""
+        return to_json(asdict(self))
 
     @classmethod
     def parse(cls, text: str) -> Index:
-        """From JSON.
+        """The inverse of `text`.
 
         Raises:
-            ValueError, KeyError, TypeError: it is none, or has changed since it was written.
+            ValueError, KeyError, TypeError: it is no index, or has changed since it was written.
         """
-        told = unsealed(text)
+        content = from_json(text)
         tensors = {
             name: Entry(
                 dtype=entry["dtype"],
                 shape=entry["shape"],
                 pieces=[Piece(**piece) for piece in entry["pieces"]],
             )
-            for name, entry in told["tensors"].items()
+            for name, entry in content["tensors"].items()
         }
-        return cls(values=told["values"], tensors=tensors)
+        return cls(values=content["values"], tensors=tensors)
 
 
-def _piece(box: ChunkStorageMetadata, written: Any) -> Piece:
+def _piece(box: ChunkStorageMetadata, stored: Any) -> Piece:
     return Piece(
         offsets=tuple(box.offsets),
         sizes=tuple(box.sizes),
-        relative_path=written.place.relative_path,
-        offset=written.place.offset,
-        length=written.place.length,
-        crc32=written.crc32,
+        relative_path=stored.place.relative_path,
+        offset=stored.place.offset,
+        length=stored.place.length,
+        crc32=stored.crc32,
     )

@@ -1,4 +1,4 @@
-"""Where a run of rounds stands, as a checkpoint holds it: the model, the outer step's state, the metrics."""
+"""The state of a run of rounds in a checkpoint: the model, the outer step's state, the metrics."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ import torch
 from talkoot.core.engine import Progress
 from talkoot.core.round import Outcome, Round
 
+_METRICS = "told"  # the key of the rounds' metrics in saved states
+
 
 @final
 @dataclass(slots=True, eq=False)
 class RoundsState:
-    """A run of rounds. What nodes keep for themselves is not in its checkpoints.
+    """A run of rounds. The private state of nodes is not saved.
 
     Args:
-        progress: where it stands.
-        nodes: all nodes. Which of them arrived in rounds before a checkpoint is not kept.
+        progress: of the run.
+        nodes: all nodes. After a restore, all of them count as arrived in earlier rounds.
     """
 
     progress: Progress
@@ -38,7 +40,7 @@ class RoundsState:
             "model": tensors(self.progress.model),
             "outer": tensors(self.progress.outer),
             "first": self.progress.rounds - len(self.progress.history),
-            "told": [dict(outcome.metrics) for outcome in self.progress.history],
+            _METRICS: [dict(outcome.metrics) for outcome in self.progress.history],
         }
 
     def outline(self) -> dict[str, Any]:
@@ -46,13 +48,12 @@ class RoundsState:
         return self.state()
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Stand there."""
+        """Go on from a saved state."""
         now = self.progress
         model, outer = arrays(state["model"], now.model), arrays(state["outer"], now.outer)
-        told = tuple(
-            self._outcome(index, metrics) for index, metrics in enumerate(state["told"], state["first"])
-        )
-        self.progress = replace(now, model=model, outer=outer, point=model, history=told)
+        metrics = enumerate(state[_METRICS], state["first"])
+        history = tuple(self._outcome(index, found) for index, found in metrics)
+        self.progress = replace(now, model=model, outer=outer, point=model, history=history)
 
     def _outcome(self, index: int, metrics: Mapping[str, float]) -> Outcome:
         return Outcome(
@@ -66,7 +67,7 @@ class RoundsState:
 
 
 def tensors(tree: Any) -> Any:
-    """Mappings and dataclasses as dicts, their arrays as tensors of the same memory.
+    """Mappings and dataclasses as dicts, arrays as tensors.
 
     >>> tensors({"a": np.zeros(2), "n": 3})
     {'a': tensor([0., 0.], dtype=torch.float64), 'n': 3}
@@ -79,7 +80,7 @@ def tensors(tree: Any) -> Any:
 
 
 def arrays(state: Any, like: Any) -> Any:
-    """What `tensors` made of something that was built as `like` is."""
+    """The inverse of `tensors`, for an object built like `like`."""
     if isinstance(like, Mapping):
         return {name: arrays(state[name], value) for name, value in like.items()}
     if is_dataclass(like) and not isinstance(like, type):

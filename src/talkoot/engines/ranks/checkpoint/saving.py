@@ -1,4 +1,4 @@
-"""When checkpoints of a training are written, and what is in them."""
+"""When checkpoints of a training are written, and their content."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, final
 from talkoot.core.engine import Emit, ignore
 from talkoot.core.errors import DataError, PlanError, TalkootError
 from talkoot.engines.checkpoint import Checkpoint
-from talkoot.engines.processes import wire
 from talkoot.engines.ranks.collectives.group import Peers
+from talkoot.engines.ranks.collectives.objects import all_gather_object, broadcast_object
 from talkoot.engines.ranks.supervision.stop_request import GO_ON, SAVE
 from talkoot.engines.ranks.wrap import is_sharded
 from talkoot.learners.deep.trainer import Trainer
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from talkoot.engines.ranks.checkpoint.checkpoint import Checkpoints
 
 
-class Kept(Protocol):
-    """What goes into a checkpoint.
+class TrainingState(Protocol):
+    """The content of a checkpoint.
 
     Attributes:
         unit: "step" or "round".
@@ -36,13 +36,13 @@ class Kept(Protocol):
         """Steps or rounds done."""
 
     def state(self) -> dict[str, Any]:
-        """All that it goes on from: a nested dict of tensors and numbers."""
+        """The state to save: a nested dict of tensors and numbers."""
 
     def outline(self) -> dict[str, Any]:
-        """What kinds of things that will be; to ask leaves all as it is, also before the first step."""
+        """A state with the same kinds of values, which changes nothing, even before the first step."""
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Go on from a saved state."""
 
 
 @final
@@ -50,13 +50,13 @@ class Kept(Protocol):
 class Saving:
     """Checkpoints of one rank in one epoch.
 
-    What goes wrong with them before the first step ends the run; later it is noted, and the run goes on: a
-    model that took days must not be lost for want of a place to keep it.
+    An error before the first step ends the run; later it becomes a note and the run goes on, as a model that
+    took days must not be lost because a disk is full.
 
     Args:
-        checkpoints: where they go; None for nowhere.
+        checkpoints: of the run; None saves nothing.
         every: seconds between two.
-        emit: hears what is worth a note.
+        emit: receives notes.
     """
 
     checkpoints: Checkpoints | None = None
@@ -67,66 +67,67 @@ class Saving:
 
     @classmethod
     def into(cls, where: Checkpoint | None, emit: Emit = ignore) -> Saving:
-        """Checkpoints in that place; none without one."""
+        """Checkpoints in a folder; without one nothing is saved."""
         if where is None:
             return cls()
-        from talkoot.engines.ranks.checkpoint.checkpoint import (
-            Checkpoints,  # what it needs of torch takes a second
-        )
+        # imported here, as its imports of torch take a second
+        from talkoot.engines.ranks.checkpoint.checkpoint import Checkpoints
 
         checkpoints = Checkpoints(where.folder, keep=where.keep)
         return cls(checkpoints=checkpoints, every=float(where.every), emit=emit)
 
     @contextmanager
-    def opened(self, group: Peers) -> Iterator[None]:
-        """Hold the folder against other runs while this lasts.
+    def locked(self, group: Peers) -> Iterator[None]:
+        """In this block no other run may write to the folder.
 
         Raises:
-            PlanError: another run holds it; at all ranks.
+            PlanError: another run does; raised at all ranks.
         """
         with ExitStack() as stack:
             if self.checkpoints is not None:
-                with _together(group):
+                with _shared_errors(group):
                     if group.rank == 0:
                         stack.enter_context(self.checkpoints.folder.locked())
             yield
 
-    def wish(self) -> int:
-        """To save, if it is time to."""
+    def pending(self) -> int:
+        """SAVE if a checkpoint is due, else GO_ON."""
         due = self.checkpoints is not None and time.monotonic() - self.last >= self.every
         return SAVE if due else GO_ON
 
-    def begin(self, kept: Kept, group: Peers, settings: Mapping[str, str] | None, most: int | None) -> None:
-        """Take the folder for this training, and go on from the newest checkpoint that can be read.
+    def begin(
+        self, training: TrainingState, group: Peers, settings: Mapping[str, str] | None, most: int | None
+    ) -> None:
+        """Claim the folder for this training, and go on from the newest checkpoint that can be read.
 
         Args:
-            kept: what goes into checkpoints.
+            training: its state.
             group: all ranks.
             settings: of the training, at the first rank.
             most: steps or rounds until the end, if known.
 
         Raises:
-            PlanError: the folder is another training's, or further than this one is to go.
+            PlanError: the folder belongs to another training, or is further than this one will go.
             DataError: it cannot be written to, or holds no checkpoint that can be read.
         """
         if self.checkpoints is None:
             return
-        with _together(group):
-            self._claim(kept, settings, most)
-        steps: list[int] = wire.unpacked(group.gather(wire.packed(self.checkpoints.folder.steps()))[0])
+        with _shared_errors(group):
+            self._claim(training, settings, most)
+        steps: list[int] = broadcast_object(group, self.checkpoints.folder.steps(), 0)
         finished = self.checkpoints.finished
         if steps:
-            step = self._load(steps, kept, group)
+            step = self._load(steps, training, group)
             done = step == finished and (most is None or step >= most)
             rest = "the training was finished there, and nothing was left to do" if done else "and went on"
-            self._note(f"it was at {kept.unit} {step} in {self.checkpoints.folder.path}, {rest}")
+            self._note(f"it was at {training.unit} {step} in {self.checkpoints.folder.path}, {rest}")
 
-    def _claim(self, kept: Kept, settings: Mapping[str, str] | None, most: int | None) -> None:
-        """Compare, and find out before the first step what would go wrong at the first checkpoint."""
+    def _claim(self, training: TrainingState, settings: Mapping[str, str] | None, most: int | None) -> None:
+        """Compare settings, and find errors of the first checkpoint before the first step."""
         assert self.checkpoints is not None
         from talkoot.engines.ranks.checkpoint.index import split
 
-        split(kept.outline())
+        split(training.outline())
         folder = self.checkpoints.folder = replace(self.checkpoints.folder, settings=settings)
         changes, newest = folder.check(), self.checkpoints.latest()
         if newest is not None and most is not None and newest > most:
@@ -134,8 +135,8 @@ class Saving:
                 f"{folder.path} holds a training at step {newest}, and this one ends at step {most}",
                 cure="Take another folder, or as many epochs as that training had.",
             )
-        if settings is not None and newest is not None and not folder.claimed:
-            self._note(f"{folder.path} does not say whose checkpoints it holds: nothing was compared")
+        if settings is not None and newest is not None and not folder.has_settings:
+            self._note(f"{folder.path} has no settings of a training, so nothing was compared")
         if folder.finished is None or changes:
             folder.try_writing()
             if settings is not None:
@@ -143,21 +144,21 @@ class Saving:
         for change in changes:
             self._note(f"this goes on from {folder.path} with other settings: {change}")
 
-    def _load(self, steps: list[int], kept: Kept, group: Peers) -> int:
-        """The newest of some steps that can be read."""
+    def _load(self, steps: list[int], training: TrainingState, group: Peers) -> int:
+        """Load the newest of some steps that can be read; returns it."""
         assert self.checkpoints is not None
         from talkoot.engines.ranks.checkpoint.checkpoint import Damaged
 
         for step in reversed(steps):
-            state = kept.state()
+            state = training.state()
             try:
-                self.checkpoints.load(state, self._wire(group), step)
+                self.checkpoints.load(state, self._own_group(group), step)
             except Damaged as error:
                 if group.rank == 0:
-                    self.checkpoints.folder.set_aside(step)
+                    self.checkpoints.folder.mark_damaged(step)
                 self._note(f"the checkpoint of step {step} is damaged and was left out: {error.cause}")
                 continue
-            kept.restore(state)
+            training.restore(state)
             return step
         path = self.checkpoints.folder.path
         raise DataError(
@@ -165,37 +166,37 @@ class Saving:
             cure=f"Start again: they were renamed to {path}/damaged-..., so the training begins anew.",
         )
 
-    def save(self, kept: Kept, group: Peers) -> None:
-        """Write one beside the training."""
+    def save(self, training: TrainingState, group: Peers) -> None:
+        """Write a checkpoint in the background."""
         if self.checkpoints is not None:
             self.wait()
-            with self._noted():
-                self.checkpoints.save(kept.state(), kept.steps, self._wire(group))
+            with self._errors_as_notes():
+                self.checkpoints.save(training.state(), training.steps, self._own_group(group))
             self.last = time.monotonic()
 
     def wait(self) -> None:
-        """Until the last one is on disk."""
+        """Wait until the last checkpoint is on disk."""
         if self.checkpoints is not None:
-            with self._noted():
+            with self._errors_as_notes():
                 self.checkpoints.wait()
 
-    def finish(self, kept: Kept, group: Peers) -> None:
-        """Write the last one, and that the job is finished: who starts it again finds it so."""
+    def finish(self, training: TrainingState, group: Peers) -> None:
+        """Write the last checkpoint and mark the training as finished."""
         checkpoints = self.checkpoints
         if checkpoints is None:
             return
         there = False
-        with self._noted():
-            there = checkpoints.finished == kept.steps and checkpoints.latest() == kept.steps
-        if wire.unpacked(group.gather(wire.packed(there))[0]):  # as the first rank sees it, for all
+        with self._errors_as_notes():
+            there = checkpoints.finished == training.steps and checkpoints.latest() == training.steps
+        if broadcast_object(group, there, 0):
             return
-        self.save(kept, group)
-        with self._noted():
-            checkpoints.finish(kept.steps)
+        self.save(training, group)
+        with self._errors_as_notes():
+            checkpoints.finish(training.steps)
 
     @contextmanager
-    def _noted(self) -> Iterator[None]:
-        """What goes wrong in this context becomes a note."""
+    def _errors_as_notes(self) -> Iterator[None]:
+        """Errors in this block become notes."""
         try:
             yield
         except TalkootError as error:
@@ -204,29 +205,29 @@ class Saving:
     def _note(self, text: str) -> None:
         self.emit("note", {"text": text})
 
-    def _wire(self, group: Peers) -> Any:
-        """A group that nothing else uses."""
-        self.group = self.group or group.aside()
+    def _own_group(self, group: Peers) -> Any:
+        """A group that only checkpoints use."""
+        self.group = self.group or group.new_group()
         return self.group
 
 
 @contextmanager
-def _together(group: Peers) -> Iterator[None]:
-    """What one rank raises in this context, all ranks raise behind it."""
+def _shared_errors(group: Peers) -> Iterator[None]:
+    """An error that one rank raises in this block is raised by all ranks after it."""
     trouble = None
     try:
         yield
     except TalkootError as error:
         trouble = error
-    for said in group.gather(wire.packed(trouble)):
-        if (theirs := wire.unpacked(said)) is not None:
-            raise theirs
+    for each in all_gather_object(group, trouble):
+        if each is not None:
+            raise each
 
 
 @final
 @dataclass(frozen=True, slots=True, eq=False)
-class Training:
-    """A trainer, as a checkpoint holds it."""
+class StepsState:
+    """The state of a trainer in a checkpoint."""
 
     trainer: Trainer
     unit: ClassVar[str] = "step"
@@ -247,11 +248,11 @@ class Training:
         return state
 
     def outline(self) -> dict[str, Any]:
-        """The same, but not by torch's helpers for sharded modules: they step an optimizer without state."""
+        """The same without torch's helpers for sharded modules, which step an optimizer without state."""
         return self.trainer.state()
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Go on from a saved state."""
         trainer = self.trainer
         if not is_sharded(trainer.module):
             return trainer.load(state)

@@ -1,7 +1,7 @@
-"""The shards of a checkpoint: each rank writes its share, and reads what it needs from whoever wrote it.
+"""The shards of a checkpoint: each rank writes its share, and reads the parts that it needs.
 
-`torch.distributed.checkpoint` (DCP) plans, writes and reads. Sharded tensors (FSDP2) go out as they lie;
-replicated ones (DDP) are dealt out over the ranks, each written once.
+`torch.distributed.checkpoint` (DCP) plans, writes and reads. Sharded tensors (FSDP2) are written by
+their ranks; replicated ones (DDP) are divided over the ranks, so that each is written once.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ _PART = 1 << 22  # bytes that are read at once for a checksum
 
 
 class Unreadable(Exception):
-    """A shard file that is there and long enough but holds something else than was written."""
+    """A shard file whose content has changed since it was written."""
 
 
-class Severed(Exception):
+class RanksDisconnected(Exception):
     """The ranks could not reach each other."""
 
 
 @final
 class Writer(FileSystemWriter):
-    """DCP's writer, into a draft that gets its final name when all ranks have written."""
+    """DCP's writer, into a draft that gets its final name after all ranks have written."""
 
     def __init__(self, folder: Folder, step: int, keep: int, values: Any, world: int) -> None:
         super().__init__(folder.draft(step))
@@ -49,13 +49,13 @@ class Writer(FileSystemWriter):
         self._world = world
 
     def prepare_local_plan(self, plan: SavePlan) -> SavePlan:
-        """Nothing: the first rank makes the folder."""
+        """Unchanged; the first rank makes the folder."""
         return plan
 
     def prepare_global_plan(self, plans: list[SavePlan]) -> list[SavePlan]:
         """At the first rank, before any writes."""
-        if len(plans) != self._world:  # DCP writes alone where the group has just been left
-            raise Severed(f"{len(plans)} of {self._world} ranks were there")
+        if len(plans) != self._world:  # without its group, DCP writes alone
+            raise RanksDisconnected(f"{len(plans)} of {self._world} ranks were there")
         for plan in plans:
             if odd := sorted(plan.planner_data ^ plans[0].planner_data):
                 raise DataError(f"the ranks do not hold the same state: {', '.join(odd[:3])}")
@@ -63,14 +63,14 @@ class Writer(FileSystemWriter):
         return super().prepare_global_plan(plans)
 
     def write_data(self, plan: SavePlan, planner: SavePlanner) -> Future[list[WriteResult]]:
-        """At every rank; with checksums of what it wrote."""
+        """At every rank: write, and add checksums."""
         folder = self._folder.draft(self._step)
         done: Future[list[WriteResult]] = Future()
-        done.set_result([_summed(each, folder) for each in super().write_data(plan, planner).wait()])
+        done.set_result([_with_checksum(each, folder) for each in super().write_data(plan, planner).wait()])
         return done
 
     def finish(self, metadata: Metadata, results: list[list[WriteResult]]) -> None:
-        """At the first rank, when all have written."""
+        """At the first rank, after all have written."""
         super().finish(metadata, [[_plain(each) for each in part] for part in results])
         index = Index.of(self._values, metadata, [each for part in results for each in part])
         draft = self._folder.draft(self._step)
@@ -81,21 +81,21 @@ class Writer(FileSystemWriter):
 
 
 @dataclass(frozen=True, slots=True)
-class _Written:
+class _Stored:
     """Where DCP wrote a piece, and the checksum of its bytes."""
 
     place: Any
     crc32: int
 
 
-def _summed(result: WriteResult, folder: Path) -> WriteResult:
+def _with_checksum(result: WriteResult, folder: Path) -> WriteResult:
     place = result.storage_data
     crc = checksum(folder / place.relative_path, place.offset, place.length)
-    return replace(result, storage_data=_Written(place, crc))
+    return replace(result, storage_data=_Stored(place, crc))
 
 
 def _plain(result: WriteResult) -> WriteResult:
-    """As other tools read it from DCP's metadata."""
+    """Without the checksum, for other tools that read DCP's metadata."""
     return replace(result, storage_data=result.storage_data.place)
 
 
@@ -111,14 +111,14 @@ def checksum(file: Path, offset: int, length: int) -> int:
 
 @final
 class Planner(DefaultSavePlanner):
-    """DCP's planner: shapes are those of the live tensors, contents those of their copies."""
+    """DCP's planner: shapes from the live tensors, contents from their copies."""
 
     def __init__(self, tensors: Mapping[str, Tensor], staged: Mapping[str, Tensor]) -> None:
         super().__init__(flatten_state_dict=False)
         self._tensors, self._staged = tensors, staged
 
     def create_local_plan(self) -> SavePlan:
-        """What this rank writes, and what it has."""
+        """The tensors that this rank writes, and the list of all its tensors, to compare ranks."""
         has = frozenset(f"{name} is {Entry.of(tensor)}" for name, tensor in self._tensors.items())
         return replace(super().create_local_plan(), planner_data=has)
 
@@ -128,7 +128,7 @@ class Planner(DefaultSavePlanner):
 
 
 def share(tensors: Mapping[str, Tensor], rank: int, world: int) -> dict[str, Tensor]:
-    """What this rank writes: its shards, and of the replicated tensors its part, dealt largest first."""
+    """The tensors that this rank writes: its shards, and its part of the replicated ones, largest first."""
     mine: dict[str, Tensor] = {}
     load = [0] * world
     for name, tensor in sorted(tensors.items(), key=lambda each: (-each[1].nbytes, each[0])):
@@ -143,7 +143,7 @@ def share(tensors: Mapping[str, Tensor], rank: int, world: int) -> dict[str, Ten
 
 
 def stage(share: Mapping[str, Tensor], old: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Copies of what this rank writes, in main memory: that of `old` where it fits."""
+    """Copies of the tensors that this rank writes, in main memory; memory of `old` is used again."""
     staged = {}
     for name, tensor in share.items():
         local = (tensor.to_local() if isinstance(tensor, DTensor) else tensor).detach()
@@ -160,14 +160,14 @@ def write_shards(
     """Write this rank's share, together with the others.
 
     Raises:
-        CheckpointException: what went wrong at some rank; at all ranks.
-        Severed: a rank did not answer.
+        CheckpointException: the error of a rank, raised at all ranks.
+        RanksDisconnected: a rank did not answer.
     """
     if group is not None:
         try:
             save(share, storage_writer=writer, planner=planner, process_group=group)
         except Exception as error:  # what goes wrong at a rank comes as a CheckpointException
-            raise Severed(str(error).partition("\n")[0]) from error
+            raise RanksDisconnected(str(error).partition("\n")[0]) from error
         return
     planner.set_up_planner(share, writer.storage_meta(), is_coordinator=True)
     writer.set_up_storage_writer(True)
@@ -178,7 +178,7 @@ def write_shards(
 
 
 def read_shards(place: Path, index: Index, tensors: dict[str, Tensor]) -> None:
-    """Read what this rank needs into `tensors`, file by file."""
+    """Read the parts that this rank needs into `tensors`, file by file."""
     metadata = index.metadata()
     planner, reader = DefaultLoadPlanner(flatten_state_dict=False), FileSystemReader(place)
     planner.set_up_planner(tensors, metadata, is_coordinator=True)
@@ -187,7 +187,7 @@ def read_shards(place: Path, index: Index, tensors: dict[str, Tensor]) -> None:
     for item in planner.create_local_plan().items:
         files.setdefault(metadata.storage_data[item.storage_index].relative_path, []).append(item)
     for file, items in files.items():
-        _check(place / file, [metadata.storage_data[item.storage_index] for item in items])
+        _verify(place / file, [metadata.storage_data[item.storage_index] for item in items])
     for file, items in files.items():
         try:
             reader.read_data(LoadPlan(items), planner).wait()
@@ -195,30 +195,34 @@ def read_shards(place: Path, index: Index, tensors: dict[str, Tensor]) -> None:
             raise Unreadable(f"{place / file} cannot be read ({error})") from error
 
 
-def _check(file: Path, pieces: Sequence[Any]) -> None:
-    """Before anything is touched: the bytes are those that were written."""
+def _verify(file: Path, pieces: Sequence[Any]) -> None:
+    """Check the bytes against their checksums, before any tensor changes."""
     for piece in {each.offset: each for each in pieces}.values():
         try:
             found = checksum(file, piece.offset, piece.length)
         except OSError as error:
             raise Unreadable(f"{file} cannot be read ({error})") from error
         if found != piece.crc32:
-            raise Unreadable(f"{file} has changed since it was written: its checksum is another one")
+            raise Unreadable(f"{file} has changed since it was written: its checksum does not match")
 
 
 def targets(index: Index, state: Mapping[str, Any], step: int) -> dict[str, Tensor]:
-    """Where each tensor of the checkpoint is read to."""
+    """The tensors to read into, by name: those of `state` where they fit, else new ones."""
     _, here = split(state)
     if "module" in state:
-        _agree(index.tensors, here, step)
+        _check_parameters(index.tensors, here, step)
     return {
         name: here[name] if name in here and entry.fits(here[name]) else entry.empty()
         for name, entry in index.tensors.items()
     }
 
 
-def _agree(saved: Mapping[str, Entry], here: Mapping[str, Tensor], step: int) -> None:
-    """The parameters of the module are those of the checkpoint."""
+def _check_parameters(saved: Mapping[str, Entry], here: Mapping[str, Tensor], step: int) -> None:
+    """Check that the module's parameters are those of the checkpoint.
+
+    Raises:
+        DataError: they differ.
+    """
     names = [name for name in dict.fromkeys((*here, *saved)) if name.startswith("module/")]
     odd = [f"{name} is not in the checkpoint" for name in names if name not in saved]
     odd += [f"{name} is only in the checkpoint" for name in names if name not in here]

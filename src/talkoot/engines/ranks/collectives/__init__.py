@@ -1,4 +1,4 @@
-"""How tensors and updates go from rank to rank: process groups, sockets and memory of one machine, sums.
+"""Collective operations on tensors and updates: process groups, sockets and shared memory of one machine.
 
 Knows nothing of tasks, plans and checkpoints.
 """

@@ -1,11 +1,11 @@
-"""How ranks hear what all nodes said: each from each where ranks are few, and as sums where they are many.
+"""How the ranks exchange their nodes' answers: whole where ranks are few, as sums where they are many.
 
-Where every rank sends all that it has to every other, its bytes grow with the ranks. So among many ranks the
-large leaves, which are only to be added, go another way: arrays of numbers through one all-reduce a dtype,
-leaves of codes and scales through a quantised reduce-scatter and an all-gather, whose sums have 8 bits a
-value. Either way a rank sends about twice the size of its own update (three times where codes have 4 bits),
-however many ranks there are. What is small, or merges otherwise, still goes to all, in a letter before, which
-also says what will be added: all ranks read the same letters, so all take the same way. Every sum is made
+If every rank sends its whole answer to every other, its traffic grows with the number of ranks. So among many
+ranks, large leaves that are only added are summed instead: arrays with one all-reduce a dtype, leaves of
+codes and scales with a quantised reduce-scatter and an all-gather, whose sums have 8 bits a value. Then a
+rank sends about twice the size of its own update (three times where codes have 4 bits), for any number of
+ranks. The rest, what is small or merges otherwise, goes to all in a header before. The header also lists the
+leaves to be summed: all ranks read the same headers, so all run the same collectives. Every sum is computed
 once and sent to all, so it has the same bits everywhere.
 """
 
@@ -25,26 +25,27 @@ from talkoot.core.update import Leaf, Update
 from talkoot.engines.gathering import Answer
 from talkoot.engines.processes import wire
 from talkoot.engines.ranks.collectives.group import Peers
+from talkoot.engines.ranks.collectives.objects import all_gather_object
 from talkoot.guards.packed import Blocks
 from talkoot.guards.quantize import sum_blocks
 
-FEW = 4  # ranks that tell each other all: on a slow link every exchange more costs a round trip
-LARGE = 1024  # bytes of a leaf from which it is worth a sum
-_ADDED = (np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.int64))
+DIRECT_RANKS = 4  # up to so many send whole answers: on a slow link each exchange costs a round trip
+MIN_BYTES = 1024  # smallest leaf that is summed
+_DTYPES = (np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.int64))
 
-Said = tuple[int, list[Answer]]  # what a rank wants to do next, and what its nodes said
+Message = tuple[int, list[Answer]]  # what a rank requests (see stop_request), and its nodes' answers
 
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
-    """What the same leaf must have in common at all ranks.
+    """The shape and type of a leaf, which all ranks must share to sum it.
 
     Args:
         shape: of the array.
-        dtype: its name; empty for codes and scales, which have
-        bits: of a code, and
-        block: values a scale.
+        dtype: name of the array's dtype; empty for codes and scales.
+        bits: of a code.
+        block: values for each scale.
     """
 
     shape: tuple[int, ...]
@@ -54,11 +55,11 @@ class Form:
 
     @property
     def blocks(self) -> int:
-        """Blocks of the leaf."""
+        """Number of blocks of the leaf."""
         return -(-prod(self.shape) // self.block)
 
     def zero(self) -> Any:
-        """What a rank has that says nothing."""
+        """A zero leaf of this form."""
         if self.dtype:
             return np.zeros(self.shape, self.dtype)
         codes = np.zeros((self.blocks, self.block * self.bits // 8), np.int8)
@@ -68,25 +69,25 @@ class Form:
 Forms = Mapping[str, Form]
 
 
-def start(group: Peers, said: bytes, *, sums: bool) -> Callable[[], list[Said]]:
-    """Start telling all ranks; the function that is returned waits until it is done.
+def start(group: Peers, message: bytes, *, sums: bool) -> Callable[[], list[Message]]:
+    """Start sending a message to all ranks; the returned function waits until that is done.
 
     Args:
         group: the ranks.
-        said: a packed `Said`.
-        sums: the merge is a plain sum, and there is one answer, so that large leaves may be added on the way.
+        message: a packed `Message`.
+        sums: the merge is a plain sum and there is one answer, so large leaves may be summed.
 
     Returns:
-        What gives each rank's words, by rank. What was added on the way is in one of them.
+        A function that gives the messages by rank. Sums are in one of them.
     """
-    if sums and group.world > FEW:
-        return _beside(lambda: _summed(group, said))
-    finish = group.start_gather(said)
+    if sums and group.world > DIRECT_RANKS:
+        return _in_background(lambda: _sum(group, message))
+    finish = group.start_all_gather(message)
     return lambda: [wire.unpacked(each) for each in finish()]
 
 
 def forms(update: Update) -> dict[str, Form]:
-    """The leaves that are large enough for a sum, and only to be added."""
+    """The leaves that are only added and large enough to be summed."""
     found = {name: _form(update.kind(name), value) for name, value in update.values.items()}
     return {name: form for name, form in found.items() if form is not None}
 
@@ -96,20 +97,20 @@ def _form(kind: Leaf, value: Any) -> Form | None:
         return None
     if isinstance(value, Blocks):
         return Form(shape=value.shape, bits=value.bits, block=value.block)
-    if type(value) is np.ndarray and value.dtype in _ADDED and value.nbytes >= LARGE:
+    if type(value) is np.ndarray and value.dtype in _DTYPES and value.nbytes >= MIN_BYTES:
         return Form(shape=value.shape, dtype=value.dtype.name)
     return None
 
 
-def agreed(all_forms: Sequence[Forms]) -> Forms | None:
-    """The leaves that any rank has, in a form that holds all of theirs; None if shapes differ.
+def common_forms(all_forms: Sequence[Forms]) -> Forms | None:
+    """The leaves of all ranks, in a form that holds each rank's; None if shapes differ.
 
-    A rank with several nodes has added up what they packed, so there are arrays beside codes.
+    A rank with several nodes has summed their codes into arrays, so ranks may have arrays and codes.
 
     >>> one, other = Form(shape=(6,), dtype="float32"), Form(shape=(6,), bits=8, block=2)
-    >>> agreed([{"w": other}, {"w": other}, {}]) == {"w": other}
+    >>> common_forms([{"w": other}, {"w": other}, {}]) == {"w": other}
     True
-    >>> agreed([{"w": other}, {"w": one}]) == {"w": one}
+    >>> common_forms([{"w": other}, {"w": one}]) == {"w": one}
     True
     """
     union: dict[str, Form] = {}
@@ -124,24 +125,25 @@ def agreed(all_forms: Sequence[Forms]) -> Forms | None:
     return union
 
 
-def _summed(group: Peers, said: bytes) -> list[Said]:
-    wish, (answer,) = wire.unpacked(said)
+def _sum(group: Peers, message: bytes) -> list[Message]:
+    """The messages of all ranks, with large leaves summed."""
+    request, (answer,) = wire.unpacked(message)
     update = answer.update or Update()
     mine = forms(update)
-    letter = wish, [replace(answer, update=_without(update, mine))], mine
-    letters = [wire.unpacked(each) for each in group.gather(wire.packed(letter))]
-    heard: list[Said] = [(wish, answers) for wish, answers, _ in letters]
-    ours = agreed([theirs for _, _, theirs in letters])
-    if ours is None:
-        return [wire.unpacked(each) for each in group.gather(said)]
-    if not ours or any(each.failed for _, answers in heard for each in answers):
-        return heard
-    leaves = {name: update.values.get(name, form.zero()) for name, form in ours.items()}
-    first = next(answers for _, answers in heard if answers[0].nodes)
+    header = request, [replace(answer, update=_without(update, mine))], mine
+    headers = all_gather_object(group, header)
+    messages: list[Message] = [(request, answers) for request, answers, _ in headers]
+    common = common_forms([theirs for _, _, theirs in headers])
+    if common is None:
+        return [wire.unpacked(each) for each in group.all_gather(message)]
+    if not common or any(each.failed for _, answers in messages for each in answers):
+        return messages
+    leaves = {name: update.values.get(name, form.zero()) for name, form in common.items()}
+    first = next(answers for _, answers in messages if answers[0].nodes)
     rest = first[0].update or Update()
-    values = {**rest.values, **add(group, ours, leaves)}
+    values = {**rest.values, **sum_leaves(group, common, leaves)}
     first[0] = replace(first[0], update=replace(rest, values=values))
-    return heard
+    return messages
 
 
 def _without(update: Update, names: Forms) -> Update:
@@ -149,47 +151,47 @@ def _without(update: Update, names: Forms) -> Update:
     return replace(update, values=values)
 
 
-def add(group: Peers, ours: Forms, leaves: Mapping[str, Any]) -> dict[str, Any]:
-    """The sums of leaves over all ranks, with the same bits everywhere.
+def sum_leaves(group: Peers, common: Forms, leaves: Mapping[str, Any]) -> dict[str, Any]:
+    """Sums of leaves over all ranks, with the same bits everywhere.
 
     Args:
         group: the ranks; all call this with the same forms.
-        ours: what the leaves are.
-        leaves: this rank's.
+        common: the forms of the leaves.
+        leaves: this rank's leaves.
     """
     sums: dict[str, Any] = {}
-    for dtype in sorted({form.dtype for form in ours.values() if form.dtype}):
-        alike = {name: form for name, form in ours.items() if form.dtype == dtype}
+    for dtype in sorted({form.dtype for form in common.values() if form.dtype}):
+        alike = {name: form for name, form in common.items() if form.dtype == dtype}
         flat = np.concatenate([np.asarray(leaves[name], dtype).reshape(-1) for name in alike])
-        group.add(torch.from_numpy(flat))
-        sums |= _cut(flat, alike)
-    for kind in sorted({(form.bits, form.block) for form in ours.values() if not form.dtype}):
-        alike = {name: form for name, form in ours.items() if (form.bits, form.block) == kind}
+        group.all_reduce(torch.from_numpy(flat))
+        sums |= _split(flat, alike)
+    for kind in sorted({(form.bits, form.block) for form in common.values() if not form.dtype}):
+        alike = {name: form for name, form in common.items() if (form.bits, form.block) == kind}
         whole = Blocks.join(
             [leaves[name] for name in alike], (kind[1] * sum(f.blocks for f in alike.values()),)
         )
-        sums |= _cut_blocks(_add_blocks(group, whole), alike)
-    return {name: sums[name] for name in ours}
+        sums |= _split_blocks(_sum_blocks(group, whole), alike)
+    return {name: sums[name] for name in common}
 
 
-def _add_blocks(group: Peers, whole: Blocks) -> Blocks:
-    """Each rank sums its slice of what all have, and sends the sum to all."""
+def _sum_blocks(group: Peers, whole: Blocks) -> Blocks:
+    """Each rank sums its slice of all ranks' blocks, and sends the sum to all."""
     parts = whole.split(group.world)
     own = parts[group.rank]
-    slices = group.swap([part.pack() for part in parts], [own.nbytes] * group.world)
+    slices = group.all_to_all([part.pack() for part in parts], [own.nbytes] * group.world)
     total = sum_blocks([own.unpack(raw) for raw in slices])
     likes = [Form(shape=part.shape, bits=total.bits, block=total.block).zero() for part in parts]
-    sums = group.swap([total.pack()] * group.world, [like.nbytes for like in likes])
+    sums = group.all_to_all([total.pack()] * group.world, [like.nbytes for like in likes])
     return Blocks.join([like.unpack(raw) for like, raw in zip(likes, sums, strict=True)], whole.shape)
 
 
-def _cut(flat: np.ndarray, alike: Forms) -> dict[str, np.ndarray]:
+def _split(flat: np.ndarray, alike: Forms) -> dict[str, np.ndarray]:
     ends = np.cumsum([prod(form.shape) for form in alike.values()])[:-1]
     pieces = zip(alike.items(), np.split(flat, ends), strict=True)
     return {name: piece.reshape(form.shape) for (name, form), piece in pieces}
 
 
-def _cut_blocks(whole: Blocks, alike: Forms) -> dict[str, Blocks]:
+def _split_blocks(whole: Blocks, alike: Forms) -> dict[str, Blocks]:
     ends = np.cumsum([form.blocks for form in alike.values()])[:-1]
     pieces = zip(alike.items(), np.split(whole.codes, ends), np.split(whole.scales, ends), strict=True)
     return {
@@ -198,15 +200,15 @@ def _cut_blocks(whole: Blocks, alike: Forms) -> dict[str, Blocks]:
     }
 
 
-def _beside(work: Callable[[], list[Said]]) -> Callable[[], list[Said]]:
-    """Have it done on a thread, while nodes go on; the function that is returned waits for it."""
-    done: Future[list[Said]] = Future()
+def _in_background(work: Callable[[], list[Message]]) -> Callable[[], list[Message]]:
+    """Run on a thread, while nodes go on; the returned function waits for the result."""
+    done: Future[list[Message]] = Future()
 
-    def do() -> None:
+    def run() -> None:
         try:
             done.set_result(work())
         except BaseException as error:
             done.set_exception(error)
 
-    threading.Thread(target=do, daemon=True).start()
+    threading.Thread(target=run, daemon=True).start()
     return done.result

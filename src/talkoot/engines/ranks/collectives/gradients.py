@@ -1,4 +1,4 @@
-"""Means of gradients over the ranks, taken once the backward pass is done, whoever used which parameter."""
+"""Means of gradients over the ranks after the backward pass, also where ranks used different parameters."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from typing import Any
 
 import torch
 
-from talkoot.engines.processes import wire
 from talkoot.engines.ranks.collectives.group import Peers
+from talkoot.engines.ranks.collectives.objects import all_gather_object
 
-_DENSE, _SPARSE = 1.0, 2.0**20  # how a rank's gradient of a parameter counts in the sum of marks
+_DENSE, _SPARSE = 1.0, 2.0**20  # a rank's term in the sum that shows who has which gradient
 
 
 @torch.no_grad()
 def average(parameters: Iterable[torch.nn.Parameter], group: Peers, scale: float) -> None:
     """Gradients become their sum over the ranks, times `scale`.
 
-    One that is missing at some ranks counts as zero there; one that is missing at all of them stays so, as
-    optimizers pass over parameters without one. Sparse gradients stay sparse: of the rows that any rank has.
+    A gradient that is missing at some ranks counts as zero there; one that is missing at all stays missing,
+    as optimizers skip such parameters. Sparse gradients stay sparse, with the rows of all ranks.
 
     Args:
         parameters: the same at all ranks, in the same order.
         group: the ranks.
-        scale: a factor of this rank's gradients.
+        scale: factor of this rank's gradients.
     """
     trained = [parameter for parameter in parameters if parameter.requires_grad]
-    if not scale:  # nothing counts here, and a mean of nothing may be no number
+    if not scale:  # this rank has no weight, and its gradients may be nan
         for parameter in trained:
             parameter.grad = None if parameter.grad is None else torch.zeros_like(parameter.grad)
     marks = torch.tensor([_mark(parameter) for parameter in trained], dtype=torch.float64)
-    group.add(marks)
+    group.all_reduce(marks)
     used = [(p, mark) for p, mark in zip(trained, marks.tolist(), strict=True) if mark]
     sparse = [p for p, mark in used if not mark % _SPARSE]
     dense = sorted((p for p, mark in used if mark % _SPARSE), key=_kind)
@@ -58,7 +58,7 @@ def _whole(parameter: torch.nn.Parameter) -> torch.Tensor:
 def _add(parameters: list[torch.nn.Parameter], group: Peers, scale: float) -> None:
     grads = [_real(_whole(parameter)).reshape(-1) for parameter in parameters]
     flat = torch.cat(grads).mul_(scale)
-    group.add(flat)
+    group.all_reduce(flat)
     for parameter, total in zip(parameters, torch.split(flat, [len(grad) for grad in grads]), strict=True):
         if parameter.is_complex():
             parameter.grad = torch.view_as_complex(total.view(*parameter.shape, 2))
@@ -67,16 +67,16 @@ def _add(parameters: list[torch.nn.Parameter], group: Peers, scale: float) -> No
 
 
 def _real(tensor: torch.Tensor) -> torch.Tensor:
-    """Wires add real numbers."""
+    """Collective sums take real numbers only."""
     return torch.view_as_real(tensor) if tensor.is_complex() else tensor
 
 
 def _add_rows(parameters: list[torch.nn.Parameter], group: Peers, scale: float) -> None:
-    """Every rank hears the rows of all."""
+    """Sparse gradients: every rank gets the rows of all and adds them."""
     mine: list[Any] = [_rows(parameter.grad, scale) for parameter in parameters]
-    said = [wire.unpacked(each) for each in group.gather(wire.packed(mine))]
+    received = all_gather_object(group, mine)
     for number, parameter in enumerate(parameters):
-        parts = [rank[number] for rank in said if rank[number] is not None]
+        parts = [rank[number] for rank in received if rank[number] is not None]
         indices = torch.cat([indices for indices, _ in parts], dim=1).to(parameter.device)
         values = torch.cat([values for _, values in parts]).to(parameter.device)
         parameter.grad = torch.sparse_coo_tensor(

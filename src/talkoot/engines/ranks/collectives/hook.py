@@ -10,26 +10,14 @@ from talkoot.engines.ranks.collectives.shared_sums import SharedSum
 def hook(state: SharedSum, bucket: GradBucket) -> Future[torch.Tensor]:
     """Average the gradients of a backward pass over all ranks, when the last bucket is full.
 
-    Ranks that share a machine share its cores and its memory's bandwidth, so summing beside the backward pass
-    would only slow it down, and would wait for the slowest rank once a bucket instead of once a step. The
-    futures of the earlier buckets are done at once: DDP reads their memory only after the last one.
+    Ranks on one machine share its cores and memory bandwidth, so summing during the backward pass would slow
+    it down, and would wait for the slowest rank at every bucket instead of once a step. The futures of the
+    earlier buckets are completed at once: DDP reads their memory only after the last one.
 
-    Use it with `gradient_as_bucket_view=True`, so that what is averaged is not copied once more.
-
-    Args:
-        state: the sums of the ranks that train together.
-        bucket: gradients on the CPU.
-
-    Returns:
-        The bucket's own memory.
+    Use it as `ddp.register_comm_hook(sums, hook)`, with `gradient_as_bucket_view=True`, which saves a copy.
 
     Raises:
-        PeerLost: a rank is gone; comes out of `backward`, as the next one does.
-        PeerSilent: a rank kept the others waiting for longer than the timeout.
-
-    >>> import inspect
-    >>> list(inspect.signature(hook).parameters)  # ddp.register_comm_hook(sums, hook)
-    ['state', 'bucket']
+        PeerLost: a rank is gone or too slow; raised by `backward`.
     """
     if bucket.index() == 0:
         state.pending.clear()  # of a backward pass that failed halfway

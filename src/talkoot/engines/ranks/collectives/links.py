@@ -1,7 +1,7 @@
-"""Sockets between the ranks of one machine: words to all and from all, and who is to blame if none comes.
+"""Sockets between the ranks of one machine: small messages to all and from all, and which rank failed.
 
-Sockets have names in Linux's abstract namespace, so no file is left behind, whatever ends a process. Memory
-is passed over them as descriptors. The kernel closes them with their process, which tells all others at once.
+Sockets have names in Linux's abstract namespace, so no file remains, however a process ends. Memory is passed
+over them as descriptors. The kernel closes them with their process, which all other ranks see at once.
 """
 
 from __future__ import annotations
@@ -23,17 +23,14 @@ from typing import final
 from torch.distributed import DistStoreError
 from torch.distributed.distributed_c10d import Store
 
-_WORD = struct.Struct("=Bq")  # a kind, and a number that goes with it
-_HELLO, _SAY, _BLAME, _LEAVE = range(4)
+_MESSAGE = struct.Struct("=Bq")  # a kind, and a number that goes with it
+_HELLO, _DATA, _FAILED, _LEAVE = range(4)  # kinds of messages
+NO_ANSWER = "sent nothing for"  # in the error of a rank that was too slow
 _DESCRIPTORS = socket.CMSG_SPACE(struct.calcsize("i"))
 
 
 class PeerLost(RuntimeError):
     """Another rank is gone: its process ended, or it left.
-
-    Args:
-        rank: the rank that is to blame.
-        why: what it did.
 
     >>> str(PeerLost(3))
     'rank 3 is gone'
@@ -49,18 +46,13 @@ class PeerLost(RuntimeError):
 
 @final
 class PeerSilent(PeerLost):
-    """Another rank did not say its part before the deadline."""
+    """Another rank sent nothing before the deadline."""
 
 
 def same_host(store: Store, rank: int, world: int) -> bool:
     """Whether all ranks run on one machine, as one user, where each can reach the others' sockets.
 
-    Every rank compares the same entries of the store, so all come to the same answer.
-
-    Args:
-        store: with a prefix that belongs to these ranks alone.
-        rank: this process, from 0.
-        world: how many ranks there are.
+    Every rank compares the same entries of the store, whose prefix only these ranks use.
 
     Raises:
         torch.distributed.DistStoreError: a rank did not write its entry before the store's own deadline.
@@ -74,7 +66,7 @@ def same_host(store: Store, rank: int, world: int) -> bool:
 
 
 def _host(rank: int) -> str:
-    """The boot, the network namespace (abstract names belong to one) and the user; else a name of its own."""
+    """The boot, the network namespace and the user, which share abstract names; else unique to a rank."""
     if sys.platform != "linux":
         return f"rank {rank}"
     try:
@@ -89,7 +81,7 @@ def _host(rank: int) -> str:
 class Links:
     """One socket to every other rank.
 
-    Each rank says as many words as it hears: `say` and `hear` are called in the same order everywhere.
+    All ranks call `send` and `receive` in the same order.
 
     Args:
         rank: this process, from 0.
@@ -100,7 +92,7 @@ class Links:
     def __init__(self, rank: int, sockets: dict[int, socket.socket], timeout: float) -> None:
         self.rank, self.world, self.timeout = rank, len(sockets) + 1, timeout
         self._sockets = sockets
-        self._heard: dict[int, deque[tuple[int, int | None]]] = {peer: deque() for peer in sockets}
+        self._received: dict[int, deque[tuple[int, int | None]]] = {peer: deque() for peer in sockets}
         self._gone: dict[int, PeerLost] = {}
         self._failed: PeerLost | None = None
         self._by_fd = {sock.fileno(): peer for peer, sock in sockets.items()}
@@ -108,11 +100,11 @@ class Links:
         for sock in sockets.values():
             sock.setblocking(False)
             self._poll.register(sock, select.POLLIN)
-        _OPEN.add(self)
+        _OPEN_LINKS.add(self)
 
     @classmethod
     def meet(cls, store: Store, *, rank: int, world: int, timeout: float) -> Links:
-        """Connect all ranks with each other: each to those before it.
+        """Connect all ranks with each other: each to the earlier ones.
 
         Raises:
             PeerSilent: a rank did not come.
@@ -136,80 +128,82 @@ class Links:
                 raise
         return cls(rank, sockets, timeout)
 
-    def say(self, number: int, fd: int | None = None) -> None:
-        """Tell all others a number, and pass them a descriptor with it.
+    def send(self, number: int, fd: int | None = None) -> None:
+        """Send all others a number, and a descriptor with it.
 
         Raises:
             PeerLost: one of them is gone.
         """
         self._check()
-        word = _WORD.pack(_SAY, number)
+        message = _MESSAGE.pack(_DATA, number)
         for peer, sock in self._sockets.items():
             try:
                 if fd is None:
-                    sock.send(word)
+                    sock.send(message)
                 else:
-                    socket.send_fds(sock, [word], [fd])
+                    socket.send_fds(sock, [message], [fd])
             except OSError:
-                while peer not in self._gone and self._listen(peer):
-                    pass  # it may have said why
+                while peer not in self._gone and self._read(peer):
+                    pass  # its last message may say why
                 raise self._fail(self._gone.get(peer) or PeerLost(peer)) from None
 
-    def hear(self) -> dict[int, tuple[int, int | None]]:
+    def receive(self) -> dict[int, tuple[int, int | None]]:
         """The next number, and descriptor if there is one, of each of the others.
 
         Raises:
-            PeerLost: one of them is gone, whether or not it had said its number.
-            PeerSilent: one of them did not say it before the deadline.
+            PeerLost: one of them is gone, even if it had sent its number.
+            PeerSilent: one of them did not send it before the deadline.
         """
         self._check()
         start = time.monotonic()
-        while missing := [peer for peer, words in self._heard.items() if not words]:
+        while missing := [peer for peer, messages in self._received.items() if not messages]:
             for peer in missing:
                 if peer in self._gone:
                     raise self._fail(self._gone[peer])
             now = time.monotonic()
             if now > start + self.timeout:
-                raise self._fail(PeerSilent(missing[0], f"said nothing for {self.timeout:g} s"))
+                raise self._fail(PeerSilent(missing[0], f"{NO_ANSWER} {self.timeout:g} s"))
             for fd, _ in self._poll.poll((start + self.timeout - now) * 1e3 + 1):
-                self._listen(self._by_fd[fd])
-        return {peer: words.popleft() for peer, words in self._heard.items()}
+                self._read(self._by_fd[fd])
+        return {peer: messages.popleft() for peer, messages in self._received.items()}
 
     def close(self) -> None:
-        """Leave; whoever still waits for this rank hears of it."""
-        self._tell(_LEAVE, self.rank)
+        """Leave; ranks that wait for this one get a `PeerLost`."""
+        self._notify(_LEAVE, self.rank)
         for sock in self._sockets.values():
             sock.close()
-        for words in self._heard.values():
-            for _, fd in words:
+        for messages in self._received.values():
+            for _, fd in messages:
                 if fd is not None:
                     os.close(fd)
-        self._sockets, self._heard = {}, {}
-        self._failed = self._failed or PeerLost(self.rank, "has left itself")
+        self._sockets, self._received = {}, {}
+        self._failed = self._failed or PeerLost(self.rank, "closed its own links")
 
-    def _listen(self, peer: int) -> bool:
-        """Take in one word of `peer`; whether there was one."""
+    def _read(self, peer: int) -> bool:
+        """Read one message of `peer`; whether there was one."""
         try:
-            data, extra, *_ = self._sockets[peer].recvmsg(_WORD.size, _DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
+            data, extra, *_ = self._sockets[peer].recvmsg(
+                _MESSAGE.size, _DESCRIPTORS, socket.MSG_CMSG_CLOEXEC
+            )
         except BlockingIOError:
             return False
         except ConnectionResetError:
-            return self._listen(peer)  # comes once, before the last words of a rank that left some unread
+            return self._read(peer)  # comes once, before the last messages of a rank that left some unread
         except OSError:
             data, extra = b"", []
         fd = struct.unpack("i", extra[0][2])[0] if extra else None
-        kind, number = _WORD.unpack(data) if data else (_BLAME, peer)
-        if kind == _SAY:
-            self._heard[peer].append((number, fd))
+        kind, number = _MESSAGE.unpack(data) if data else (_FAILED, peer)
+        if kind == _DATA:
+            self._received[peer].append((number, fd))
         else:
             self._poll.unregister(self._sockets[peer])
-            self._gone[peer] = _gone(kind, number, said_by=peer, heard_by=self.rank)
-            if kind == _BLAME:
+            self._gone[peer] = _reason(kind, number, sender=peer, receiver=self.rank)
+            if kind == _FAILED:
                 raise self._fail(self._gone[peer])
         return True
 
     def abandon(self) -> None:
-        """Close without a word: a fork of a rank must not keep its sockets open when it dies."""
+        """Close without a message: a fork must not hold a rank's sockets open after that rank has died."""
         for sock in self._sockets.values():
             sock.close()
 
@@ -218,31 +212,31 @@ class Links:
             raise self._failed
 
     def _fail(self, error: PeerLost) -> PeerLost:
-        """Keep an error for all later calls, and tell the others whose fault it is: they may not see it."""
+        """Store an error for all later calls, and tell the others which rank is gone."""
         if self._failed is None:
             self._failed = error
-            self._tell(_BLAME, error.rank)
+            self._notify(_FAILED, error.rank)
         return self._failed
 
-    def _tell(self, kind: int, number: int) -> None:
+    def _notify(self, kind: int, number: int) -> None:
         for sock in self._sockets.values():
             with suppress(OSError):
-                sock.send(_WORD.pack(kind, number))
+                sock.send(_MESSAGE.pack(kind, number))
 
 
-def _gone(kind: int, number: int, *, said_by: int, heard_by: int) -> PeerLost:
-    """What a last word means."""
+def _reason(kind: int, number: int, *, sender: int, receiver: int) -> PeerLost:
+    """Why a rank is gone, from the last message of `sender`."""
     if kind == _LEAVE:
-        return PeerLost(said_by, "has left")
-    if number == said_by:
+        return PeerLost(sender, "has left")
+    if number == sender:
         return PeerLost(number)
-    if number == heard_by:
-        return PeerLost(number, f"was given up by rank {said_by}")
-    return PeerLost(number, f"is lost, as rank {said_by} found")
+    if number == receiver:
+        return PeerLost(number, f"was given up by rank {sender}")
+    return PeerLost(number, f"is lost, as rank {sender} found")
 
 
 def _connect(store: Store, rank: int, peer: int, ends: float) -> socket.socket:
-    """A socket to a rank before this one."""
+    """A socket to an earlier rank."""
     silent = PeerSilent(peer, "did not come")
     try:
         store.wait([f"name/{peer}"], timedelta(seconds=max(0.01, ends - time.monotonic())))
@@ -252,7 +246,7 @@ def _connect(store: Store, rank: int, peer: int, ends: float) -> socket.socket:
     try:
         sock.settimeout(max(0.01, ends - time.monotonic()))
         sock.connect(f"\0{store.get(f'name/{peer}').decode()}")
-        sock.send(_WORD.pack(_HELLO, rank))
+        sock.send(_MESSAGE.pack(_HELLO, rank))
     except OSError:
         sock.close()
         raise silent from None
@@ -260,7 +254,7 @@ def _connect(store: Store, rank: int, peer: int, ends: float) -> socket.socket:
 
 
 def _accept(listener: socket.socket, missing: int, ends: float) -> dict[int, socket.socket]:
-    """The next of the ranks behind this one that comes; none if it is somebody else who knocks."""
+    """The next of the later ranks that connects; none if another program does."""
     try:
         listener.settimeout(max(0.01, ends - time.monotonic()))
         sock, _ = listener.accept()
@@ -270,20 +264,20 @@ def _accept(listener: socket.socket, missing: int, ends: float) -> dict[int, soc
     if user == os.getuid():
         with suppress(OSError, struct.error):
             sock.settimeout(max(0.01, ends - time.monotonic()))
-            kind, peer = _WORD.unpack(sock.recv(_WORD.size))
+            kind, peer = _MESSAGE.unpack(sock.recv(_MESSAGE.size))
             if kind == _HELLO:
                 return {peer: sock}
     sock.close()
     return {}
 
 
-_OPEN: weakref.WeakSet[Links] = weakref.WeakSet()
+_OPEN_LINKS: weakref.WeakSet[Links] = weakref.WeakSet()
 
 
-def _forked() -> None:
-    for links in list(_OPEN):
+def _after_fork() -> None:
+    for links in list(_OPEN_LINKS):
         links.abandon()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forked)
+    os.register_at_fork(after_in_child=_after_fork)

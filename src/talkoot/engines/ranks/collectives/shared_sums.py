@@ -1,13 +1,12 @@
 """Sums of tensors over the ranks of one machine, through shared memory.
 
-Small tensors go over a **stage**: each rank writes what it has into memory that all see, says so, and adds up
-what the others wrote, in order of rank. That takes one exchange of words. Large ones are themselves **moved**
-into shared memory when they are first met: each rank then adds up its slice of all ranks' tensors and writes
-the sum into every one of them (a reduce-scatter and an all-gather without a copy between). That takes two
-exchanges of words, and each rank reads and writes as many bytes as the tensor has, however many ranks there
-are.
+Small tensors go through a **stage**: each rank copies its tensor into shared memory, and adds up the copies
+of all ranks, in order of rank. That takes one exchange of messages. Large tensors are **moved** into shared
+memory at their first sum: each rank then adds up its slice of all ranks' tensors and writes the sum into each
+of them (a reduce-scatter and an all-gather without a copy between). That takes two exchanges, and each rank
+reads and writes as many bytes as the tensor has, for any number of ranks.
 
-The memory keeps no name in any file system, so it is gone with the last process that holds it.
+The memory has no name in any file system, so it is freed with the last process that holds it.
 """
 
 from __future__ import annotations
@@ -21,12 +20,10 @@ from torch import Tensor
 from torch.distributed.distributed_c10d import Store
 
 from talkoot.engines.processes.memory import ALIGN, anonymous, layout
-from talkoot.engines.ranks.collectives.links import Links, PeerLost, PeerSilent, same_host
+from talkoot.engines.ranks.collectives.links import Links
 
-__all__ = ["PeerLost", "PeerSilent", "SharedSum", "same_host"]
-
-STAGE = 1 << 20  # bytes that go over the stage at once
-_PIECE = 1 << 17  # bytes that are added up at once: several of them fit into a core's cache
+STAGE = 1 << 20  # bytes that go through the stage at once
+_PIECE = 1 << 17  # bytes that are added up at once; several fit into a core's cache
 _SHM = "/dev/shm"  # where torch asks for shared memory
 
 
@@ -34,11 +31,11 @@ _SHM = "/dev/shm"  # where torch asks for shared memory
 class SharedSum:
     """Sums over the ranks of one machine, with the same bits on all of them.
 
-    Not for use by several threads at once. All ranks call the same methods in the same order, with tensors of
-    the same sizes. After an error nothing but `close` is of use: tensors that were being summed are spoilt.
+    Not thread-safe. All ranks call the same methods in the same order, with tensors of the same sizes. After
+    an error only `close` may be called; the tensors of that sum are undefined.
 
     Args:
-        links: to the other ranks; owned from here on.
+        links: to the other ranks; `close` closes them.
 
     >>> import torch.distributed as dist
     >>> sums = SharedSum.join(dist.HashStore(), rank=0, world=1, timeout=10.0)
@@ -52,7 +49,7 @@ class SharedSum:
         self.pending: list[Tensor] = []
         self._links = links
         self._turn = 0
-        self._moved: list[list[Tensor]] = []  # by place, then by rank; no ranks where memory was short
+        self._moved: list[list[Tensor]] = []  # by place, then by rank; empty where memory was short
         fd = anonymous()
         try:
             os.ftruncate(fd, 2 * STAGE)
@@ -62,12 +59,12 @@ class SharedSum:
 
     @classmethod
     def join(cls, store: Store, *, rank: int, world: int, timeout: float) -> SharedSum:
-        """Meet the other ranks.
+        """Connect to the other ranks.
 
         Args:
-            store: with a prefix that belongs to these ranks alone, and to this one meeting.
+            store: with a prefix that only these ranks use, and only for this call.
             rank: this process, from 0.
-            world: how many ranks there are.
+            world: number of ranks.
             timeout: seconds that a rank may keep the others waiting, now and later.
 
         Raises:
@@ -98,14 +95,14 @@ class SharedSum:
             )
         with torch.no_grad():
             for chunk in _chunks(tensor.view(-1), STAGE):
-                self._over_stage([chunk], None)
+                self._through_stage([chunk], None)
         return tensor
 
     def mean(self, tensors: Sequence[Tensor]) -> None:
         """Replace flat tensors by their means over all ranks.
 
-        Where they are large, their storages are moved into shared memory, kept, and found there again next
-        time: give the same tensors, at the same places, again and again, as the buckets of gradients are.
+        Large ones are moved into shared memory and stay there: pass the same tensors at the same places at
+        every call, as with the buckets of gradients.
 
         Raises:
             PeerLost: a rank is gone.
@@ -114,7 +111,7 @@ class SharedSum:
         scale = 1.0 / self.world
         with torch.no_grad():
             if layout(tensor.nbytes for tensor in tensors)[1] <= STAGE:
-                self._over_stage(tensors, scale)
+                self._through_stage(tensors, scale)
                 return
             for place, tensor in enumerate(tensors):
                 self._move(place, tensor)
@@ -123,18 +120,18 @@ class SharedSum:
             for tensor, views in zip(tensors, self._moved, strict=True):
                 if not views:
                     for chunk in _chunks(tensor, STAGE):
-                        self._over_stage([chunk], scale)
+                        self._through_stage([chunk], scale)
 
     def close(self) -> None:
-        """Leave the other ranks; never waits. Whoever still waits for this one gets a `PeerLost`."""
+        """Leave the other ranks without waiting. Ranks that wait for this one get a `PeerLost`."""
         self._links.close()
         self._moved, self._stages, self.pending = [], [], []
 
-    def _over_stage(self, tensors: Sequence[Tensor], scale: float | None) -> None:
+    def _through_stage(self, tensors: Sequence[Tensor], scale: float | None) -> None:
         """Sum tensors that fit on the stage together.
 
-        The stage has two halves in turn. When one is written again, all ranks have said that they wrote the
-        other one, and they do so only after they have read this one.
+        The two halves of the stage alternate. A rank writes to the second half only after it has read the
+        first, so once all have written the second, the first may be written again.
         """
         offsets, _ = layout(tensor.nbytes for tensor in tensors)
         halves = [stage[self._turn] for stage in self._stages]
@@ -148,7 +145,7 @@ class SharedSum:
                 parts[self.rank].copy_(x)
             else:
                 torch.mul(x, scale, out=parts[self.rank])
-        self._agree(sum(x.nbytes for x in tensors))
+        self._barrier(sum(x.nbytes for x in tensors))
         for x, (first, *others) in zip(tensors, staged, strict=True):
             if not others:
                 x.copy_(first)
@@ -158,11 +155,11 @@ class SharedSum:
                 x.add_(other)
 
     def _in_place(self, tensors: Sequence[list[Tensor]], scale: float) -> None:
-        """Average flat tensors in shared memory, each given as the memory of every rank.
+        """Average flat tensors in shared memory, each given as its copies by rank.
 
-        Each rank adds up its own slice of them and writes that to all.
+        Each rank adds up its own slice and writes the mean into all copies.
         """
-        self._agree(sum(views[0].nbytes for views in tensors))
+        self._barrier(sum(views[0].nbytes for views in tensors))
         for views in tensors:
             own, *others = _pieces(views, self.rank)
             for piece, *theirs in zip(own, *others, strict=True):
@@ -171,17 +168,17 @@ class SharedSum:
                 piece.mul_(scale)
                 for their in theirs:
                     their.copy_(piece)
-        self._agree(len(tensors))
+        self._barrier(len(tensors))
 
     def _move(self, place: int, tensor: Tensor) -> None:
-        """See to it that a flat tensor lies in shared memory, and that its place knows every rank's."""
+        """Move a flat tensor into shared memory, and note the copies of all ranks at its place."""
         if place < len(self._moved):
-            known = self._moved[place]
-            if not known or known[self.rank].data_ptr() == tensor.data_ptr():
-                return  # what is known is kept, so no other tensor can have its address
+            views = self._moved[place]
+            if not views or views[self.rank].data_ptr() == tensor.data_ptr():
+                return  # moved already: these views hold the memory, so no other tensor can have its address
             del self._moved[place:]
         storage = tensor.untyped_storage()
-        fd = storage._share_fd_cpu_()[0] if _room() >= storage.nbytes() * self.world else None
+        fd = storage._share_fd_cpu_()[0] if _free_bytes() >= storage.nbytes() * self.world else None
         views = [view.view(tensor.dtype) for view in self._exchange(storage.nbytes(), fd)]
         if views:
             start = tensor.storage_offset()
@@ -190,12 +187,12 @@ class SharedSum:
         self._moved.append(views)
 
     def _exchange(self, size: int, fd: int | None) -> list[Tensor]:
-        """Pass own memory to all ranks; the bytes of every rank's, by rank; none if one has no memory."""
-        self._links.say(size, fd)
-        heard = self._links.hear()
-        fds = {self.rank: fd} | {peer: theirs for peer, (_, theirs) in heard.items()}
+        """Pass this rank's memory to all ranks; the memory of each, by rank; none if a rank has none."""
+        self._links.send(size, fd)
+        received = self._links.receive()
+        fds = {self.rank: fd} | {peer: theirs for peer, (_, theirs) in received.items()}
         try:
-            self._compare(size, {peer: number for peer, (number, _) in heard.items()})
+            self._compare(size, {peer: number for peer, (number, _) in received.items()})
             if any(each is None for each in fds.values()):
                 return []
             return [
@@ -203,23 +200,23 @@ class SharedSum:
                 for rank in range(self.world)
             ]
         finally:
-            for _, theirs in heard.values():
+            for _, theirs in received.values():
                 if theirs is not None:
                     os.close(theirs)
 
-    def _agree(self, size: int) -> None:
-        """Wait until all ranks have come to the same point."""
-        self._links.say(size)
-        self._compare(size, {peer: number for peer, (number, _) in self._links.hear().items()})
+    def _barrier(self, size: int) -> None:
+        """Wait until all ranks are at the same sum."""
+        self._links.send(size)
+        self._compare(size, {peer: number for peer, (number, _) in self._links.receive().items()})
 
-    def _compare(self, size: int, heard: dict[int, int]) -> None:
-        for peer, theirs in heard.items():
+    def _compare(self, size: int, sizes: dict[int, int]) -> None:
+        for peer, theirs in sizes.items():
             if theirs != size:
                 raise ValueError(f"rank {peer} sums {theirs} where rank {self.rank} sums {size} bytes")
 
 
 def _pieces(views: Sequence[Tensor], rank: int) -> list[Sequence[Tensor]]:
-    """The slice that `rank` adds up, in pieces, of its own memory first and then of the others'."""
+    """The slice that `rank` adds up, in pieces: of its own copy first, then of the others'."""
     world, count, width = len(views), views[0].numel(), views[0].element_size()
     lines = -(-count * width // ALIGN)
     start, end = (lines * edge // world * ALIGN // width for edge in (rank, rank + 1))
@@ -232,7 +229,7 @@ def _chunks(flat: Tensor, size: int) -> tuple[Tensor, ...]:
     return torch.split(flat, size // flat.element_size())
 
 
-def _room() -> int:
+def _free_bytes() -> int:
     """Bytes of shared memory that are free; containers often have little of it."""
     try:
         free = os.statvfs(_SHM)

@@ -1,4 +1,4 @@
-"""Who starts ranks, forms epochs of them, replaces those that die, and says whose fault a failure is.
+"""Starts ranks, forms epochs of them, replaces those that die, and finds which rank caused a failure.
 
 Both sides: the coordinator in the user's process, and a rank's own process.
 """

@@ -1,4 +1,4 @@
-"""A socket between a director and one of its ranks: whole messages, both ways."""
+"""A socket between a coordinator and one of its ranks: whole messages, both ways."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The process that has ranks started, forms epochs of them, and replaces those that die."""
+"""Starts ranks, forms epochs of them, and replaces those that die."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from typing import Any, final
 import torch.distributed as dist
 
 from talkoot.core.engine import Emit, Run
-from talkoot.core.errors import NodeLost, NodeSilent
+from talkoot.core.errors import NodeLost
 from talkoot.engines.processes.pool import advice_on
 from talkoot.engines.ranks.supervision.channel import Channel
 from talkoot.engines.ranks.supervision.messages import (
     DISMISS,
     DRAIN,
-    Broken,
-    Ended,
-    Enter,
-    Failed,
-    Left,
-    Told,
+    EnterEpoch,
+    EpochBroken,
+    RankDone,
+    RankError,
+    RankStopped,
+    RunEvent,
 )
 from talkoot.engines.ranks.supervision.stop_request import StopRequest
 
-TICK = 0.1  # seconds between looks at ranks that say nothing
+TICK = 0.1  # seconds between looks at silent ranks
 DEATHS = 3  # in a row, without a step between them, until the run is given up
-_MEND = 2.0  # seconds until ranks that only lost each other are brought together again
+_REFORM = 2.0  # seconds until ranks that only lost a connection form a new epoch
 
 
 class RankHandle(ABC):
@@ -47,23 +47,25 @@ class RankHandle(ABC):
     @property
     @abstractmethod
     def beats(self) -> int:
-        """Counts up while the process lives."""
+        """A number that grows while the process lives."""
 
     @abstractmethod
     def end(self) -> str:
-        """End it, if it has not ended, and say how it ended."""
+        """End the process, if it still runs; how it ended, in words."""
 
     @abstractmethod
     def release(self) -> None:
-        """It has been dismissed, and may do something else."""
+        """The process is no rank any more and may do something else."""
 
 
 @final
 @dataclass(slots=True, eq=False)
 class _Slot:
-    hand: RankHandle
+    """A rank: its process and when it last showed that it lives."""
+
+    handle: RankHandle
     rank: int = 0
-    ended: bool = False
+    done: bool = False
     beats: int = -1
     since: float = field(default_factory=time.monotonic)
 
@@ -74,15 +76,15 @@ class Coordinator:
     """One training.
 
     Args:
-        hire: has another process started that knows the task. Asked to wait, it gives one or raises; else it
-            gives None where there is none yet.
-        count: ranks wanted.
+        start_rank: starts another process that has the task. With True it waits for one or raises; with False
+            it returns None where there is none yet.
+        count: number of ranks.
         host: an address of this machine that all ranks reach.
         silence: seconds without a sign of life after which a rank is given up.
-        emit: hears how it goes.
+        emit: receives the events of the run.
     """
 
-    hire: Callable[[bool], RankHandle | None]
+    start_rank: Callable[[bool], RankHandle | None]
     count: int
     host: str
     silence: float
@@ -92,123 +94,127 @@ class Coordinator:
     deaths: int = 0
     steps: int = 0
     result: Run | None = None
-    mend: float | None = None
-    pause: StopRequest = field(default_factory=StopRequest)
-    drained: bool = False
+    reform_at: float | None = None
+    stop_request: StopRequest = field(default_factory=StopRequest)
+    draining: bool = False
     store: Any = None
 
     def run(self) -> Run:
-        """Have the ranks train to the end.
+        """Train to the end.
 
         Raises:
             TalkootError: a rank raised, with its own traceback; or ranks die again and again.
-            SystemExit: this process got SIGTERM; what there was has been saved.
+            SystemExit: this process got SIGTERM; the training so far has been saved.
         """
         self.store = dist.TCPStore(self.host, 0, is_master=True, wait_for_workers=False)
         try:
-            with self.pause.on_sigterm():
+            with self.stop_request.on_sigterm():
                 self._fill(self.count)
-                self._form()
-                while self.result is None or not all(slot.ended for slot in self.slots):
-                    self._turn()
+                self._form_epoch()
+                while self.result is None or not all(slot.done for slot in self.slots):
+                    self._poll()
         except BaseException:
             for slot in self.slots:
-                slot.hand.end()
+                slot.handle.end()
             raise
         for slot in self.slots:
-            slot.hand.channel.send(DISMISS)
-            slot.hand.release()
+            slot.handle.channel.send(DISMISS)
+            slot.handle.release()
         return self.result
 
-    def _turn(self) -> None:
-        if self.pause.terminated and not self.drained:
+    def _poll(self) -> None:
+        """Handle the messages that came, and replace ranks that died or are silent."""
+        if self.stop_request.terminated and not self.draining:
             self._drain()
         for slot in self._ready():
             if slot in self.slots:
-                self._hear(slot)
+                self._receive(slot)
         for slot in [*self.slots]:
-            self._watch(slot)
-        lost = self.mend is not None and time.monotonic() > self.mend
-        if not self.drained and (lost or (self.result is None and self._fill(0))):
-            self._form()
+            self._check_silence(slot)
+        due = self.reform_at is not None and time.monotonic() > self.reform_at
+        if not self.draining and (due or (self.result is None and self._fill(0))):
+            self._form_epoch()
 
     def _drain(self) -> None:
-        self.drained = True
+        self.draining = True
         for slot in self.slots:
-            with suppress(OSError):  # it died just now, which shows when it is heard
-                slot.hand.channel.send(DRAIN)
+            with suppress(OSError):  # it died just now; the next receive shows that
+                slot.handle.channel.send(DRAIN)
 
     def _ready(self) -> list[_Slot]:
         poll = select.poll()
-        by_descriptor = {slot.hand.channel.fileno(): slot for slot in self.slots}
+        by_descriptor = {slot.handle.channel.fileno(): slot for slot in self.slots}
         for descriptor in by_descriptor:
             poll.register(descriptor, select.POLLIN)
         return [by_descriptor[descriptor] for descriptor, _ in poll.poll(int(1000 * TICK))]
 
     def _fill(self, least: int) -> bool:
-        """Have ranks that are missing started, and wait until there are `least`; whether any came."""
+        """Start missing ranks and wait until there are `least`; whether any came."""
         before = len(self.slots)
-        while len(self.slots) < self.count and (hand := self.hire(len(self.slots) < least)) is not None:
-            self.slots.append(_Slot(hand))
+        while len(self.slots) < self.count:
+            handle = self.start_rank(len(self.slots) < least)
+            if handle is None:
+                break
+            self.slots.append(_Slot(handle))
         return len(self.slots) > before
 
-    def _form(self) -> None:
-        """A new epoch of all that are there."""
-        self.epoch, self.mend = self.epoch + 1, None
+    def _form_epoch(self) -> None:
+        """Start an epoch with all ranks that are there."""
+        self.epoch, self.reform_at = self.epoch + 1, None
         port = self.store.port
         for rank, slot in enumerate([*self.slots]):
-            slot.rank, slot.ended = rank, False
-            enter = Enter(epoch=self.epoch, rank=rank, world=len(self.slots), host=self.host, port=port)
-            with suppress(OSError):  # it died just now, which shows when it is heard
-                slot.hand.channel.send(enter)
+            slot.rank, slot.done = rank, False
+            enter = EnterEpoch(epoch=self.epoch, rank=rank, world=len(self.slots), host=self.host, port=port)
+            with suppress(OSError):  # it died just now; the next receive shows that
+                slot.handle.channel.send(enter)
         self.emit("epoch", {"epoch": self.epoch, "ranks": len(self.slots)})
 
-    def _hear(self, slot: _Slot) -> None:
+    def _receive(self, slot: _Slot) -> None:
+        """Handle the next message of a rank, or its death."""
         try:
-            said = slot.hand.channel.receive()
+            message = slot.handle.channel.receive()
         except (EOFError, OSError):
-            cause = slot.hand.end()
-            return self._gone(slot) if self.drained else self._mourn(slot, cause)
-        match said:
-            case Told(event, facts):
-                self._progress(facts)
+            cause = slot.handle.end()
+            return self._remove_drained(slot) if self.draining else self._replace(slot, cause)
+        match message:
+            case RunEvent(event, facts):
+                self._note_progress(facts)
                 self.emit(event, facts)
-            case Failed(error):
+            case RankError(error):
                 raise error
-            case Ended(epoch, run) if epoch == self.epoch:
-                slot.ended, self.result = True, run or self.result
-            case Broken(epoch, cause) if epoch == self.epoch:
+            case RankDone(epoch, run) if epoch == self.epoch:
+                slot.done, self.result = True, run or self.result
+            case EpochBroken(epoch, cause) if epoch == self.epoch:
                 self.emit("broken", {"worker": slot.rank, "cause": cause})
-                self.mend = self.mend or time.monotonic() + _MEND
-            case Left():
-                self._leave(slot, said)
+                self.reform_at = self.reform_at or time.monotonic() + _REFORM
+            case RankStopped() if self.draining:
+                slot.handle.end()
+                self._remove_drained(slot)
+            case RankStopped(step, terminated=True):
+                slot.handle.end()
+                self._replace(slot, f"got SIGTERM and stopped after step {step}", died=False)
         return None
 
-    def _progress(self, facts: Any) -> None:
+    def _note_progress(self, facts: Any) -> None:
         step = facts.get("step", facts.get("round", 0))
         if step > self.steps:
             self.steps, self.deaths = step, 0
 
-    def _leave(self, slot: _Slot, left: Left) -> None:
-        if self.drained:
-            slot.hand.end()
-            self._gone(slot)
-        elif left.terminated:
-            self._mourn(slot, f"was asked to end (SIGTERM) and left behind step {left.step}", died=False)
-
-    def _gone(self, slot: _Slot) -> None:
-        """One of those that are to save and go has done so."""
+    def _remove_drained(self, slot: _Slot) -> None:
+        """A rank has saved and ended; exit after the last one."""
         self.slots.remove(slot)
         if not self.slots:
             raise SystemExit(143)
 
-    def _mourn(self, slot: _Slot, cause: str, *, died: bool = True) -> None:
-        """A rank is gone: have another one started, and the others go on with it."""
+    def _replace(self, slot: _Slot, cause: str, *, died: bool = True) -> None:
+        """A rank has ended: start another one; the others go on with it.
+
+        Raises:
+            NodeLost: too many died in a row.
+        """
         self.slots.remove(slot)
-        if not died:
-            slot.hand.end()
         self.deaths += died
-        facts = {"worker": slot.rank, "nodes": [], "cause": cause, "name": slot.hand.name}
+        facts = {"worker": slot.rank, "nodes": [], "cause": cause, "name": slot.handle.name}
         self.emit("worker", facts)
         if self.deaths >= DEATHS:
             raise NodeLost(
@@ -218,13 +224,12 @@ class Coordinator:
                 cure=advice_on(cause),
             )
         self._fill(1)
-        self._form()
+        self._form_epoch()
 
-    def _watch(self, slot: _Slot) -> None:
-        now, beats = time.monotonic(), slot.hand.beats
+    def _check_silence(self, slot: _Slot) -> None:
+        now, beats = time.monotonic(), slot.handle.beats
         if beats != slot.beats:
             slot.beats, slot.since = beats, now
         elif now - slot.since > self.silence:
-            error = NodeSilent(f"no sign of life for {self.silence:g} s", node=f"rank {slot.rank}")
-            slot.hand.end()
-            self._mourn(slot, f"gave {error.cause} and was ended")
+            slot.handle.end()
+            self._replace(slot, f"gave no sign of life for {self.silence:g} s and was ended")

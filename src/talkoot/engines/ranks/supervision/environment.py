@@ -1,4 +1,4 @@
-"""Which rank of how many this process is: what the launcher wrote into its environment."""
+"""Which rank this process is, read from the environment that its launcher set."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LAUNCHERS = (
     ("Slurm", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID"),  # srun's, not those of a batch script
     ("a Kubernetes indexed job", "JOB_COMPLETION_INDEX", "WORLD_SIZE", "LOCAL_RANK"),
 )
-_PORT = 29400  # where the first rank listens if nobody says
+_PORT = 29400  # where the first rank listens by default
 
 
 @final
@@ -29,11 +29,11 @@ class Place:
     Args:
         rank: from 0.
         world: how many there are.
-        local: which of those on this machine.
+        local: its number among the ranks of this machine.
         host: where the first rank listens.
-        port: and on which port.
-        launcher: who started the ranks.
-        served: the launcher itself runs the store there.
+        port: the first rank's port.
+        launcher: the program that started the ranks.
+        served: the launcher runs the store, not the first rank.
     """
 
     rank: int

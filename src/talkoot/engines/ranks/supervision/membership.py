@@ -1,4 +1,4 @@
-"""One process among the ranks that a launcher started: joined once, told of errors, left at its end."""
+"""The membership of this process in the ranks that a launcher started: joined once, left at its exit."""
 
 from __future__ import annotations
 
@@ -14,27 +14,28 @@ import torch
 import torch.distributed as dist
 
 from talkoot.core.errors import NodeSilent
-from talkoot.engines.ranks.collectives.group import Alone, Group, GroupBroken, Peers
+from talkoot.engines.ranks.collectives.group import Group, GroupBroken, Peers, SingleRank
+from talkoot.engines.ranks.collectives.torch_errors import STORE_ERRORS
 from talkoot.engines.ranks.supervision.environment import Place, place
 from talkoot.engines.ranks.supervision.failure_report import FailureReport
 
 
 @final
 class Membership:
-    """A process's place among the ranks, and the group that they are now.
+    """A process's place among the ranks, and their current group.
 
-    An error ends the group for all ranks; they form another one, of the next epoch, if they go on.
+    An error ends the group for all ranks; if they go on, they form the group of the next epoch.
     """
 
     def __init__(self, here: Place, timeout: float) -> None:
         self.place, self.timeout, self.epoch = here, timeout, 0
         self.store = None if here.world == 1 else _store(here, timeout)
         self.group: Peers | None = None
-        self._left: Any = None
+        self._old_group: Any = None
 
     @contextmanager
     def members(self) -> Iterator[Peers]:
-        """The group; what one rank raises in here, all of them raise.
+        """The group; an error that one rank raises in this block is raised by all.
 
         Raises:
             NodeLost, NodeSilent: a rank is gone, or does not answer.
@@ -46,41 +47,41 @@ class Membership:
             yield self.group
         except GroupBroken as error:
             self.leave()
-            raise report.on_others(error) from error
+            raise report.explain(error) from error
         except Exception as error:
-            with report.own(error):
+            with report.publish(error):
                 self.leave()
             raise
 
     def leave(self) -> Any:
-        """Leave the group; who still waits for this rank hears of it once what is left has been dropped."""
+        """Leave the group; peers that wait for this rank fail once the returned object has been freed."""
         group, self.group, self.epoch = self.group, None, self.epoch + 1
         return None if group is None else group.close()
 
-    def part(self) -> None:
-        """Leave once all are here to do so: who leaves early breaks what slower ranks still read.
+    def leave_together(self) -> None:
+        """Leave once all ranks call this: an early leave breaks what slower ranks still read.
 
-        What is left is kept for a while. Else a DDP of the group that is freed next would be the last to have
-        it, and wait for its threads with the interpreter in hand, for which one of them may be waiting.
+        The old group stays referenced for a while. Otherwise a DDP module that is freed later would free it,
+        and wait for the group's threads while it holds the interpreter lock that one of them may need.
         """
         if self.group is not None:
             with suppress(GroupBroken):
-                self.group.numbers([0.0])
-        self._left = self.leave()
+                self.group.gather_numbers([0.0])
+        self._old_group = self.leave()
 
     def end(self) -> None:
-        """Leave for good, with all that still holds on to a group of the past.
+        """Leave for good and free every old group.
 
-        The threads of a group drop tensors: the process aborts if there is no Python any more when they do.
+        The threads of a group free tensors: the process aborts if they do so after Python has ended.
         """
         self.leave()
-        self._left = None
+        self._old_group = None
         gc.collect()
 
     def _group(self) -> Peers:
         if self.store is None:
-            return Alone()
-        self._left = None
+            return SingleRank()
+        self._old_group = None
         if torch.cuda.is_available():
             torch.cuda.set_device(self.place.local)
         return Group(
@@ -97,7 +98,7 @@ _MINE: dict[Place, Membership] = {}
 
 
 def membership(timeout: float) -> Membership:
-    """The membership of this process, the same one as long as the environment says the same.
+    """The membership of this process; one for each place that the environment names.
 
     Raises:
         PlanError: the environment contradicts itself.
@@ -115,7 +116,7 @@ def membership(timeout: float) -> Membership:
 
 
 def _store(here: Place, timeout: float) -> Any:
-    """Where the ranks of this attempt find each other; launchers that restart ranks count the attempts."""
+    """The store of this attempt; launchers that restart ranks count the attempts."""
     try:
         store = dist.TCPStore(
             here.host,
@@ -125,10 +126,10 @@ def _store(here: Place, timeout: float) -> Any:
             timeout=timedelta(seconds=timeout),
             wait_for_workers=False,
         )
-    except (dist.DistError, RuntimeError) as error:
-        doing = "cannot listen" if here.rank == 0 and not here.served else "cannot be reached"
+    except STORE_ERRORS as error:
+        problem = "cannot listen" if here.rank == 0 and not here.served else "cannot be reached"
         raise NodeSilent(
-            f"the first rank {doing} at {here.host}:{here.port}: {error}",
+            f"the first rank {problem} at {here.host}:{here.port}: {error}",
             node="rank 0",
             step="joining",
             cure="See whether it runs, and whether MASTER_ADDR and MASTER_PORT are the same for all ranks.",

@@ -1,64 +1,22 @@
-"""What a director and its ranks say to each other."""
+"""The messages between a coordinator and its ranks."""
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any, final
 
 from talkoot.core.engine import Run
 from talkoot.core.errors import TalkootError
-from talkoot.core.shard import Schema
-from talkoot.engines.checkpoint import Checkpoint
-from talkoot.engines.processes.host import Host
-from talkoot.engines.processes.messages import Task
-from talkoot.engines.ranks.supervision.channel import Channel
 
-
-@final
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Train(Task):
-    """What a process needs to be a rank, beside the plan and the shards.
-
-    Args:
-        schema: what the nodes agreed on.
-        timeout: seconds that one rank may keep the others waiting.
-        threads: cores of this rank.
-        checkpoint: where checkpoints go.
-    """
-
-    schema: Schema
-    timeout: float
-    threads: int
-    checkpoint: Checkpoint | None
-
-    def prepare(self) -> None:
-        """Import torch, and what every optimizer loads."""
-        import_module("talkoot.engines.ranks.supervision.rank_process")
-        import_module("torch._dynamo")
-
-    def run(self, sock: socket.socket, host: Host) -> None:
-        """Be a rank until dismissed."""
-        from talkoot.engines.ranks.supervision.rank_process import serve
-
-        sock.settimeout(None)
-        serve(Channel(sock), host, self)
+DRAIN = "drain"  # to a rank: finish the step, save, and stop
+DISMISS = "dismiss"  # to a rank: there are no more epochs
 
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Enter:
-    """Be a rank of this epoch.
-
-    Args:
-        epoch: its number.
-        rank: which.
-        world: of how many.
-        host: where the store is.
-        port: and its port.
-    """
+class EnterEpoch:
+    """To a rank: take part in this epoch; host and port are those of the store."""
 
     epoch: int
     rank: int
@@ -67,14 +25,10 @@ class Enter:
     port: int
 
 
-DRAIN = "drain"  # finish the step, save, and stop
-DISMISS = "dismiss"  # be no rank any more
-
-
 @final
 @dataclass(frozen=True, slots=True)
-class Told:
-    """Something worth hearing, as listeners get it."""
+class RunEvent:
+    """An event of the run, for `emit`."""
 
     event: str
     facts: Mapping[str, Any]
@@ -82,8 +36,8 @@ class Told:
 
 @final
 @dataclass(frozen=True, slots=True)
-class Broken:
-    """In this epoch another rank went away."""
+class EpochBroken:
+    """Another rank of this epoch is gone."""
 
     epoch: int
     cause: str
@@ -91,13 +45,13 @@ class Broken:
 
 @final
 @dataclass(frozen=True, slots=True)
-class Left:
-    """The rank stopped behind a step, with all others.
+class RankStopped:
+    """The rank stopped after a step, together with all others.
 
     Args:
-        step: behind which.
-        drained: because somebody wanted them to save and stop.
-        terminated: that was this rank, which got SIGTERM.
+        step: the last step done.
+        drained: all were to save and exit.
+        terminated: this rank got SIGTERM.
     """
 
     step: int
@@ -107,7 +61,7 @@ class Left:
 
 @final
 @dataclass(frozen=True, slots=True)
-class Failed:
+class RankError:
     """The rank raised; the others are to stop."""
 
     error: TalkootError
@@ -115,8 +69,8 @@ class Failed:
 
 @final
 @dataclass(frozen=True, slots=True, eq=False)
-class Ended:
-    """The run is over; the first rank says how it went."""
+class RankDone:
+    """The run is over; the first rank sends its result."""
 
     epoch: int
     run: Run | None

@@ -1,100 +1,137 @@
-"""A process that is a rank of one epoch after the other, as its director says."""
+"""A process that is a rank in one epoch after the other, as its coordinator requests."""
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import timedelta
+from importlib import import_module
 from typing import Any, final
 
 import torch
 import torch.distributed as dist
 
+from talkoot.core.engine import Run, ignore
 from talkoot.core.errors import TalkootError
 from talkoot.core.plan import Plan
 from talkoot.core.run import explain, run
-from talkoot.core.shard import Shard
+from talkoot.core.shard import Schema, Shard
+from talkoot.engines.checkpoint import Checkpoint
 from talkoot.engines.processes.host import Host, missing_module
-from talkoot.engines.ranks.collectives.group import Group, GroupBroken, Withdrawn
-from talkoot.engines.ranks.engine import Joined
-from talkoot.engines.ranks.supervision import stop_request as pause
+from talkoot.engines.processes.messages import Task
+from talkoot.engines.ranks.collectives.group import EpochCancelled, Group, GroupBroken
+from talkoot.engines.ranks.engine import GroupEngine
+from talkoot.engines.ranks.supervision import stop_request
 from talkoot.engines.ranks.supervision.channel import Channel
 from talkoot.engines.ranks.supervision.messages import (
     DISMISS,
     DRAIN,
-    Broken,
-    Ended,
-    Enter,
-    Failed,
-    Left,
-    Told,
-    Train,
+    EnterEpoch,
+    EpochBroken,
+    RankDone,
+    RankError,
+    RankStopped,
+    RunEvent,
 )
 from talkoot.engines.ranks.supervision.rank_state import RankState
 from talkoot.engines.ranks.supervision.stop_request import Stopped, StopRequest
 
-PATIENCE = 3600.0  # seconds that others may be at a step or round; the director sees whether they live
+_TIMEOUT = 60.0  # minimum timeout between ranks in seconds; raised to twice `silence`
+PATIENCE = 3600.0  # seconds that others may be at a step or round; the coordinator sees whether they live
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Train(Task):
+    """What a process needs to be a rank, beside the plan and the shards.
+
+    Args:
+        schema: what the nodes agreed on.
+        silence: seconds without a sign of life after which the coordinator gives up a rank.
+        threads: cores of this rank.
+        checkpoint: where checkpoints go.
+    """
+
+    schema: Schema
+    silence: float
+    threads: int
+    checkpoint: Checkpoint | None
+
+    @property
+    def timeout(self) -> float:
+        """Seconds that one rank may keep the others waiting."""
+        return max(_TIMEOUT, 2 * self.silence)
+
+    def prepare(self) -> None:
+        """Import what every optimizer loads."""
+        import_module("torch._dynamo")
+
+    def run(self, sock: socket.socket, host: Host) -> None:
+        """Be a rank until dismissed."""
+        sock.settimeout(None)
+        channel = Channel(sock)
+        if host.trouble is not None or host.plan is None:
+            error = host.trouble or RuntimeError("it got no plan")
+            channel.send(RankError(explain(missing_module(error) or error, "a rank", "unpacking")))
+        else:
+            RankProcess(channel, host.plan, host.shards, self).serve()
 
 
 @final
 @dataclass(slots=True, eq=False)
 class RankProcess:
-    """One rank's side of a training.
-
-    Args:
-        channel: to the director.
-        plan: what is run.
-        shards: the samples of all nodes.
-        job: the rest.
-    """
+    """One rank's side of a training; `channel` leads to the coordinator."""
 
     channel: Channel
     plan: Plan
     shards: Mapping[str, Shard]
     job: Train
-    memory: RankState = field(default_factory=RankState)
-    pause: StopRequest = field(default_factory=StopRequest)
-    heard: list[Any] = field(default_factory=list)
+    rank_state: RankState = field(default_factory=RankState)
+    stop_request: StopRequest = field(default_factory=StopRequest)
+    unread: list[Any] = field(default_factory=list)  # messages that came during an epoch
 
     def serve(self) -> None:
         """Enter epochs until dismissed.
 
         Raises:
-            EOFError, OSError: the director is gone.
+            EOFError, OSError: the coordinator is gone.
         """
         torch.set_num_threads(self.job.threads)
-        self.pause.look = self._wish
-        with self.pause.on_sigterm():
+        self.stop_request.poll = self._requested
+        with self.stop_request.on_sigterm():
             while (message := self._next()) != DISMISS:
-                if isinstance(message, Enter):
+                if isinstance(message, EnterEpoch):
                     self._enter(message)
 
     def _next(self) -> Any:
-        return self.heard.pop(0) if self.heard else self.channel.receive()
+        return self.unread.pop(0) if self.unread else self.channel.receive()
 
-    def _wish(self) -> int:
-        """What the director wants, which shows in what it has said meanwhile."""
+    def _requested(self) -> int:
+        """What the coordinator requests: any message during an epoch ends it."""
         while self.channel.waiting():
-            self.heard.append(self.channel.receive())
-        if DRAIN in self.heard:
-            return pause.DRAIN
-        return pause.REGROUP if self.heard else pause.GO_ON
+            self.unread.append(self.channel.receive())
+        if DRAIN in self.unread:
+            return stop_request.DRAIN
+        return stop_request.REGROUP if self.unread else stop_request.GO_ON
 
-    def _enter(self, epoch: Enter) -> None:
+    def _enter(self, epoch: EnterEpoch) -> None:
+        message: Any
         try:
-            said: Any = self._epoch(epoch)
-        except Withdrawn:
+            message = RankDone(epoch.epoch, self._run(epoch))
+        except EpochCancelled:
             return
         except GroupBroken as error:
-            said = Broken(epoch.epoch, str(error))
+            message = EpochBroken(epoch.epoch, str(error))
         except Stopped as stop:
-            said = Left(stop.step, stop.wish == pause.DRAIN, self.pause.terminated)
+            message = RankStopped(stop.step, stop.request == stop_request.DRAIN, self.stop_request.terminated)
         except (Exception, SystemExit) as error:  # sys.exit() in a task is an error of the task
-            said = Failed(self._explained(error, epoch.rank))
-        self.channel.send(said)
+            message = RankError(self._explain(error, epoch.rank))
+        self.channel.send(message)
 
-    def _epoch(self, epoch: Enter) -> Ended:
+    def _run(self, epoch: EnterEpoch) -> Run | None:
+        """Train in this epoch; the result at the first rank."""
         timeout = timedelta(seconds=self.job.timeout)
         store = dist.TCPStore(epoch.host, epoch.port, is_master=False, timeout=timeout)
         group = Group(
@@ -104,36 +141,26 @@ class RankProcess:
             world=epoch.world,
             timeout=self.job.timeout,
             patience=max(PATIENCE, self.job.timeout),
-            withdrawn=self.channel.waiting,
+            cancelled=self.channel.waiting,
         )
         if torch.cuda.is_available():
             torch.cuda.set_device(epoch.rank % torch.cuda.device_count())
         with closing(group):
-            engine = Joined(group=group, memory=self.memory, pause=self.pause, checkpoint=self.job.checkpoint)
-            emit = self._tell if epoch.rank == 0 else lambda event, facts: None
-            done = run(self.plan, self.shards, engine, schema=self.job.schema, emit=emit)
-        return Ended(epoch.epoch, done if epoch.rank == 0 else None)
+            engine = GroupEngine(
+                group=group,
+                rank_state=self.rank_state,
+                stop_request=self.stop_request,
+                checkpoint=self.job.checkpoint,
+            )
+            emit = self._emit if epoch.rank == 0 else ignore
+            result = run(self.plan, self.shards, engine, schema=self.job.schema, emit=emit)
+        return result if epoch.rank == 0 else None
 
-    def _tell(self, event: str, facts: Mapping[str, Any]) -> None:
-        self.channel.send(Told(event, facts))
+    def _emit(self, event: str, facts: Mapping[str, Any]) -> None:
+        self.channel.send(RunEvent(event, facts))
 
-    def _explained(self, error: BaseException, rank: int) -> TalkootError:
+    def _explain(self, error: BaseException, rank: int) -> TalkootError:
         """The error with its traceback, and where it was."""
-        trainer = self.memory.trainer
+        trainer = self.rank_state.trainer
         when = "before the first step" if trainer is None else f"step {trainer.steps}"
         return explain(missing_module(error) or error, f"rank {rank}", when)
-
-
-def serve(channel: Channel, host: Host, job: Train) -> None:
-    """Be a rank until the director dismisses this process.
-
-    Args:
-        channel: to the director.
-        host: the plan and the shards, or why they could not be unpacked.
-        job: the rest.
-    """
-    if host.trouble is not None or host.plan is None:
-        error = host.trouble or RuntimeError("it got no plan")
-        channel.send(Failed(explain(missing_module(error) or error, "a rank", "unpacking")))
-        return
-    RankProcess(channel, host.plan, host.shards, job).serve()

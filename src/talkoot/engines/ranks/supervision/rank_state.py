@@ -1,4 +1,4 @@
-"""What a rank holds from one epoch to the next: survivors of a crash go on from here."""
+"""What a rank keeps from one epoch to the next, so that survivors of a crash go on from there."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import final
 
 from talkoot.core.engine import Progress
-from talkoot.core.round import Outcome
 from talkoot.core.run import NodeState
+from talkoot.core.round import Outcome
 from talkoot.engines.gathering import Answer
 from talkoot.learners.deep.trainer import Trainer
 
@@ -16,24 +16,24 @@ from talkoot.learners.deep.trainer import Trainer
 @final
 @dataclass(slots=True, eq=False)
 class RankState:
-    """One rank's own part of a run.
+    """One rank's part of a run.
 
     Args:
-        settings: of the run, as its folder of checkpoints holds them; at the first rank.
+        settings: of the run, as its folder of checkpoints holds them; at the first rank only.
         trainer: the live module of a plan that meets at every step.
-        told: what such a plan has told of itself so far.
-        progress: where a plan that meets in rounds stands.
-        states: the states of the nodes that this rank hosts.
-        said: a round and the answers of nodes in it, to be said again if the other ranks did not hear them.
+        history: the reports of such a plan.
+        progress: the progress of a plan that meets in rounds.
+        node_states: the states of the nodes that this rank hosts.
+        answers: a round and its nodes' answers, to be sent again if the other ranks did not get them.
     """
 
     settings: Mapping[str, str] | None = None
     trainer: Trainer | None = None
-    told: tuple[Outcome, ...] = ()
+    history: tuple[Outcome, ...] = ()
     progress: Progress | None = None
-    states: dict[str, NodeState] = field(default_factory=dict)
-    said: tuple[tuple[int, str, tuple[int, ...]], dict[str, Answer]] | None = None
+    node_states: dict[str, NodeState] = field(default_factory=dict)
+    answers: tuple[tuple[int, str, tuple[int, ...]], dict[str, Answer]] | None = None
 
-    def forget(self) -> None:
-        """Begin another plan in rounds."""
-        self.progress, self.states, self.said = None, {}, None
+    def forget_rounds(self) -> None:
+        """Begin another plan that meets in rounds."""
+        self.progress, self.node_states, self.answers = None, {}, None

@@ -1,4 +1,4 @@
-"""How training stops before its end: because the ranks change, or because this machine is needed."""
+"""Requests to save or to stop before the end of a training: the ranks change, or this machine is needed."""
 
 from __future__ import annotations
 
@@ -9,79 +9,79 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import final
 
-GO_ON, SAVE, REGROUP, DRAIN = range(4)  # what a rank may wish, the stronger the larger
+GO_ON, SAVE, REGROUP, DRAIN = range(4)  # what a rank may request; the largest request of all ranks is done
 
 
 @final
 class Stopped(Exception):
-    """All ranks stopped behind the same step, as one of them wished.
+    """All ranks stopped after the same step, because one of them requested it.
 
     Args:
-        wish: why.
-        step: behind which step.
+        request: REGROUP or DRAIN.
+        step: the last step done.
     """
 
-    def __init__(self, wish: int, step: int) -> None:
-        super().__init__(f"stopped behind step {step}")
-        self.wish, self.step = wish, step
+    def __init__(self, request: int, step: int) -> None:
+        super().__init__(f"stopped after step {step}")
+        self.request, self.step = request, step
 
 
 @final
 @dataclass(slots=True, eq=False)
 class StopRequest:
-    """Whether this rank wants all to stop.
+    """Whether this rank requests that all stop.
 
     Args:
-        look: asked at each report what is wished from outside.
+        poll: returns what is requested from outside; called at each report.
         terminated: SIGTERM came.
     """
 
-    look: Callable[[], int] = lambda: GO_ON
+    poll: Callable[[], int] = lambda: GO_ON
     terminated: bool = False
 
-    def wish(self) -> int:
-        """What this rank wants now."""
-        return DRAIN if self.terminated else self.look()
+    def pending(self) -> int:
+        """What this rank requests now."""
+        return DRAIN if self.terminated else self.poll()
 
-    def obey(self, wish: int, step: int) -> None:
-        """Stop, if that is what the ranks want.
+    def raise_if_stop(self, request: int, step: int) -> None:
+        """Stop, if that is what the ranks agreed on.
 
         Raises:
-            Paused: they want to.
+            Stopped: it is.
         """
-        if wish > SAVE:
-            raise Stopped(wish, step)
+        if request > SAVE:
+            raise Stopped(request, step)
 
     @contextmanager
     def on_sigterm(self) -> Iterator[None]:
-        """While this lasts, SIGTERM is a wish to drain: finish the step, save, and go.
+        """In this block SIGTERM requests DRAIN: finish the step, save, and exit.
 
-        Python lets only the main thread listen for signals; on another one, who does so calls `terminate`.
+        Python handles signals on the main thread only; for blocks on other threads, call `terminate`.
         """
         if threading.current_thread() is not threading.main_thread():
-            _ELSEWHERE.append(self)
+            _ON_THREADS.append(self)
             try:
                 yield
             finally:
-                _ELSEWHERE.remove(self)
+                _ON_THREADS.remove(self)
             return
 
-        def hear(number: int, frame: object) -> None:
+        def handle(number: int, frame: object) -> None:
             del number, frame
             self.terminated = True
 
-        before = signal.signal(signal.SIGTERM, hear)
+        before = signal.signal(signal.SIGTERM, handle)
         try:
             yield
         finally:
             signal.signal(signal.SIGTERM, before)
 
 
-_ELSEWHERE: list[StopRequest] = []  # that last on other threads than the main one
+_ON_THREADS: list[StopRequest] = []  # whose blocks run on other threads than the main one
 
 
 def terminate() -> bool:
-    """SIGTERM came: tell whoever is in training on other threads; whether there is anybody."""
-    for pause in _ELSEWHERE:
-        pause.terminated = True
-    return bool(_ELSEWHERE)
+    """Pass SIGTERM on to trainings on other threads; whether there are any."""
+    for request in _ON_THREADS:
+        request.terminated = True
+    return bool(_ON_THREADS)

@@ -17,9 +17,7 @@ from talkoot.engines.processes.placement import PlanPlacement, ShardPlacement, n
 from talkoot.engines.processes.pool import DEEP, Worker
 from talkoot.engines.ranks.supervision.channel import Channel
 from talkoot.engines.ranks.supervision.coordinator import Coordinator, RankHandle
-from talkoot.engines.ranks.supervision.messages import Train
-
-TIMEOUT = 60.0  # seconds that ranks wait for each other at most, if silence is not longer
+from talkoot.engines.ranks.supervision.rank_process import Train
 
 
 @final
@@ -49,15 +47,10 @@ class LocalRank(RankHandle):
 @final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LocalRanks:
-    """What is needed to have ranks started on this machine.
+    """A training by `workers` ranks on this machine.
 
     Args:
-        plan: what is run.
-        shards: the samples of all nodes.
-        schema: how many they are.
-        workers: ranks wanted.
         silence: seconds without a sign of life after which a rank is given up.
-        checkpoint: where checkpoints go.
     """
 
     plan: Plan
@@ -72,7 +65,7 @@ class LocalRanks:
         shards, plan = ShardPlacement.pack(self.shards), PlanPlacement.pack(self.plan, None)
         note_changed((*shards.changed, *plan.changed), emit)
         coordinator = Coordinator(
-            hire=lambda wait: self._start(shards, plan),
+            start_rank=lambda wait: self._start_rank(shards, plan),
             count=self.workers,
             host="127.0.0.1",
             silence=self.silence,
@@ -80,7 +73,7 @@ class LocalRanks:
         )
         return coordinator.run()
 
-    def _start(self, shards: ShardPlacement, plan: PlanPlacement) -> RankHandle:
+    def _start_rank(self, shards: ShardPlacement, plan: PlanPlacement) -> RankHandle:
         worker = DEEP.lease(self.silence)
         for message, segments in (shards.load([*self.shards], setting()), plan.message({})):
             wire.send(worker.sock, wire.frame(message))
@@ -88,7 +81,7 @@ class LocalRanks:
                 wire.lend(worker.sock, segment)
         job = Train(
             schema=self.schema,
-            timeout=max(TIMEOUT, 2 * self.silence),
+            silence=self.silence,
             threads=max(1, cores() // self.workers),
             checkpoint=self.checkpoint,
         )

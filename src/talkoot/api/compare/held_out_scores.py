@@ -1,4 +1,4 @@
-"""Scores of several models on the rows that were held out from them, worked out at the node."""
+"""Scores of several models on held-out rows, computed at the node."""
 
 from __future__ import annotations
 
@@ -13,35 +13,36 @@ from sklearn import config_context
 from sklearn.metrics import get_scorer
 from sklearn.utils import Tags, get_tags
 
-from talkoot.api.compare.folds import FEW, Blocks, Folds, Part
+from talkoot.api.blocks import Blocks
+from talkoot.api.compare.folds import IN_MEMORY, Folds, Part
 from talkoot.api.compare.measures import GROUPS, measure_for
 from talkoot.api.compare.scoring import RESPONSES
-from talkoot.api.question import Answer, Question
+from talkoot.api.query import Answer, Query
 from talkoot.core.errors import DataError
 from talkoot.core.shard import Block, Schema, Shard
 from talkoot.learners.compose.transform import head
 
-GROUP = Folds(count=GROUPS, seed=-1, stratify=False)  # which part of the jackknife a row belongs to
+GROUP = Folds(count=GROUPS, seed=-1, stratify=False)  # the group of the jackknife of each row
 
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FoldCounts(Question):
+class FoldCounts(Query):
     """How many rows of each class each node has in each fold.
 
     Args:
-        deals: one deal of the rows into folds for each repeat.
+        splits: into folds, one for each repeat.
         classes: number of classes; 1 where there are none.
     """
 
-    deals: tuple[Folds, ...]
+    splits: tuple[Folds, ...]
     classes: int
 
     def answer(self, shard: Shard) -> Answer:
         """``"rows"``: (repeats, folds, classes) int64."""
-        rows = np.zeros((len(self.deals), self.deals[0].count, self.classes), dtype=np.int64)
-        for repeat, folds in enumerate(self.deals):
-            for block, fold in folds.dealt(shard):
+        rows = np.zeros((len(self.splits), self.splits[0].count, self.classes), dtype=np.int64)
+        for repeat, folds in enumerate(self.splits):
+            for block, fold in folds.blocks_with_folds(shard):
                 label = np.zeros(len(block), dtype=np.intp)
                 if self.classes > 1 and block.y is not None:
                     label = block.y
@@ -51,12 +52,12 @@ class FoldCounts(Question):
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class HeldOutScores(Question):
-    """Scores each node's models on that node's rows of a fold that none of them has seen.
+class HeldOutScores(Query):
+    """Scores each node's models on that node's rows of a fold that none of them was trained on.
 
     Args:
-        models: node -> the contestants; None for one that could not be trained.
-        folds: the deal into folds.
+        models: node -> models; None for one that could not be trained.
+        folds: the split into folds.
         fold: which fold is held out.
         scoring: a scikit-learn scorer, or its name.
         schema: how the rows are read, and their classes.
@@ -72,7 +73,7 @@ class HeldOutScores(Question):
         """``"scores"``, ``"groups"``.
 
         Returns:
-            scores: (1 + GROUPS, contestants) of all rows of the fold, then without each group of the
+            scores: (1 + GROUPS, models) of all rows of the fold, then without each group of the
                 jackknife; NaN for no score.
             groups: (GROUPS,) rows of each group.
         """
@@ -80,15 +81,15 @@ class HeldOutScores(Question):
         rows = _Rows.of(Part(shard=shard, folds=self.folds, fold=self.fold, held_out=True), self.schema)
         scores = np.full((1 + GROUPS, len(models)), np.nan)
         if len(rows.group):
-            known: dict[int, np.ndarray] = {}  # one model may stand for several contestants
+            computed: dict[int, np.ndarray] = {}  # the same model may stand in several places
             for at, model in enumerate(models):
                 if model is not None:
-                    if id(model) not in known:
-                        known[id(model)] = self._scores(Answered(model, rows.shard), rows)
-                    scores[:, at] = known[id(model)]
+                    if id(model) not in computed:
+                        computed[id(model)] = self._scores(CachedResponses(model, rows.shard), rows)
+                    scores[:, at] = computed[id(model)]
         return {"scores": scores, "groups": np.bincount(rows.group, minlength=GROUPS)}
 
-    def _scores(self, model: Answered, rows: _Rows) -> np.ndarray:
+    def _scores(self, model: CachedResponses, rows: _Rows) -> np.ndarray:
         every = np.arange(len(rows.group))
         whole = self._score(model, rows, every)
         measure = measure_for(self.scoring, self.schema)
@@ -100,7 +101,7 @@ class HeldOutScores(Question):
         left = [self._score(model, rows, np.flatnonzero(rows.group != g)) for g in range(GROUPS)]
         return np.array([whole, *left])
 
-    def _score(self, model: Answered, rows: _Rows, at: np.ndarray) -> float:
+    def _score(self, model: CachedResponses, rows: _Rows, at: np.ndarray) -> float:
         if not len(at):
             return np.nan
         y = rows.y[at]
@@ -123,7 +124,7 @@ class HeldOutScores(Question):
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class _Rows:
-    """Targets, weights and groups of the jackknife of some rows, and the rows: in memory if they are few."""
+    """Targets, weights and jackknife groups of some rows, and the rows: in memory if they are few."""
 
     shard: Shard
     y: np.ndarray
@@ -132,51 +133,51 @@ class _Rows:
 
     @classmethod
     def of(cls, part: Part, schema: Schema) -> _Rows:
-        """Of one pass; groups are dealt over all of the node's rows, so that folds share them."""
+        """Read them in one pass; groups are split over all of the node's rows, so that folds share them."""
         blocks: list[Block] = []
-        facts, rows = [], 0
-        for block, group in part.beside(GROUP):
-            facts.append((np.asarray(block.y), block.w, group))
+        columns, rows = [], 0
+        for block, group in part.blocks_with_folds(GROUP):
+            columns.append((np.asarray(block.y), block.w, group))
             rows += len(block)
-            blocks = [*blocks, block] if rows * schema.features <= FEW else []
-        if not facts:
+            blocks = [*blocks, block] if rows * schema.features <= IN_MEMORY else []
+        if not columns:
             return cls(part, np.empty(0), None, np.empty(0, dtype=np.intp))
-        y = np.concatenate([y for y, _, _ in facts])
-        ws = [w for _, w, _ in facts if w is not None]
-        few = rows * schema.features <= FEW
+        y = np.concatenate([y for y, _, _ in columns])
+        ws = [w for _, w, _ in columns if w is not None]
+        few = rows * schema.features <= IN_MEMORY
         return cls(
             shard=Blocks(part.name, tuple(blocks)) if few else part,
             y=y if schema.classes is None else schema.classes[y],
             w=np.concatenate(ws) if ws else None,
-            group=np.concatenate([group for _, _, group in facts]),
+            group=np.concatenate([group for _, _, group in columns]),
         )
 
 
-def averaged(tests: Sequence[Answer], able: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
-    """A node's scores over all folds, and how sure they are.
+def mean_scores(tests: Sequence[Answer], trained: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+    """A node's mean scores over all folds, and their covariance.
 
-    A score is the mean over folds. Its variance, and that of differences between models, is the
-    delete-a-group jackknife's over the node's rows: the same rows are left out for every model, so that
-    differences are paired. Source: Kott 2001, The Delete-a-Group Jackknife, J. of Official Statistics 17.
+    The covariance is the delete-a-group jackknife's over the node's rows: the same rows are left out for
+    every model, so that differences are paired. Source: Kott 2001, The Delete-a-Group Jackknife, J. of
+    Official Statistics 17.
 
     Args:
-        tests: what `HeldOutScores` found, one for each fold.
-        able: (contestants,) False for those that could not be trained in some fold, which have no score.
+        tests: answers of `HeldOutScores`, one for each fold.
+        trained: (models,) False for those that could not be trained in some fold, which have no score.
 
     Returns:
-        scores: (contestants,), NaN for no score.
-        covariance: (contestants, contestants).
-        groups: those of the jackknife that have rows.
+        scores: (models,), NaN for no score.
+        covariance: (models, models).
+        groups: number of jackknife groups that have rows.
     """
     present = np.sum([test["groups"] for test in tests], axis=0) > 0
-    table = np.where(able, np.array([test["scores"] for test in tests]), np.nan)
+    table = np.where(trained, np.array([test["scores"] for test in tests]), np.nan)
     scores = mean_over_folds(table[:, 0])
     left = np.array([mean_over_folds(table[:, 1 + g]) for g in np.flatnonzero(present)])
-    return scores, jackknifed(left), len(left)
+    return scores, jackknife_covariance(left), len(left)
 
 
-def jackknifed(left: np.ndarray) -> np.ndarray:
-    """(n, n) covariance from (groups, n) scores without each group; NaN for less than two."""
+def jackknife_covariance(left: np.ndarray) -> np.ndarray:
+    """(n, n) covariance from (groups, n) scores without each group; NaN for fewer than two groups."""
     count = len(left)
     if count < 2:
         return np.full((left.shape[1],) * 2, np.nan)
@@ -185,23 +186,20 @@ def jackknifed(left: np.ndarray) -> np.ndarray:
 
 
 def mean_over_folds(table: np.ndarray) -> np.ndarray:
-    """(contestants,) means of (folds, contestants), over folds where all that take part have a score."""
-    takes_part = ~np.isnan(table).all(axis=0)
-    whole = ~np.isnan(table[:, takes_part]).any(axis=1)
-    return np.asarray(table[whole].mean(axis=0)) if whole.any() else np.full(table.shape[1], np.nan)
+    """(models,) means of (folds, models), over folds where every model that has any score has one."""
+    scored = ~np.isnan(table).all(axis=0)
+    complete = ~np.isnan(table[:, scored]).any(axis=1)
+    return np.asarray(table[complete].mean(axis=0)) if complete.any() else np.full(table.shape[1], np.nan)
 
 
 @final
-class Answered:
-    """A fitted model with its answers on some rows; it is asked about rows by their position.
-
-    Scorers ask for the response that they need; it is worked out once, block by block.
-    """
+class CachedResponses:
+    """A fitted model whose responses on some rows are computed once; its `X` are positions of rows."""
 
     def __init__(self, model: Any, shard: Shard) -> None:
         self.model, self.shard = model, shard
-        self.way, self.last = head(model)
-        self._known: dict[str, np.ndarray] = {}
+        self.transform_rows, self.last = head(model)
+        self._responses: dict[str, np.ndarray] = {}
 
     def __sklearn_tags__(self) -> Tags:
         return get_tags(self.model)
@@ -211,15 +209,16 @@ class Answered:
             raise AttributeError(name)
         if name not in RESPONSES:
             return getattr(self.model, name)
-        return self._recall(name, getattr(self.last, name))
+        return self._cached(name, getattr(self.last, name))
 
-    def _recall(self, name: str, ask: Callable[[Any], np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
-        if name not in self._known:
-            self._known[name] = np.concatenate([ask(self.way(b.X)) for b in self.shard.blocks()])
-        known = self._known[name]
+    def _cached(self, name: str, method: Callable[[Any], np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
+        if name not in self._responses:
+            blocks = [method(self.transform_rows(block.X)) for block in self.shard.blocks()]
+            self._responses[name] = np.concatenate(blocks)
+        responses = self._responses[name]
 
-        @wraps(ask)  # scorers read its name
-        def recalled(rows: np.ndarray) -> np.ndarray:
-            return np.asarray(known[rows.ravel()])
+        @wraps(method)  # scorers read its name
+        def at(rows: np.ndarray) -> np.ndarray:
+            return np.asarray(responses[rows.ravel()])
 
-        return recalled
+        return at

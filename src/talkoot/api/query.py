@@ -1,4 +1,4 @@
-"""A question to every node: one round whose answers are kept apart, by node."""
+"""A query to every node: one round whose answers stay separate, by node."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ Answer = Mapping[str, np.ndarray]
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Answers:
-    """What the nodes said, by their names; None before they were asked."""
+    """The nodes' answers by their names; None before the round."""
 
     nodes: Mapping[str, Answer] | None = None
 
     @property
     def done(self) -> bool:
-        """Whether they were asked."""
+        """Whether the round is over."""
         return self.nodes is not None
 
 
 @dataclass(frozen=True, slots=True)
-class Question(Learner):
-    """Something that every node can answer from its own rows with a few numbers."""
+class Query(Learner):
+    """A few numbers that every node computes from its own rows."""
 
     kind: ClassVar[Kind] = "exact"
 
@@ -46,7 +46,7 @@ class Question(Learner):
         """On the node: named arrays; the names hold no slash."""
 
     def init(self, schema: Schema, rng: np.random.Generator) -> Answers:
-        """Nobody was asked yet."""
+        """No answers yet."""
         del schema, rng
         return Answers()
 
@@ -56,7 +56,7 @@ class Question(Learner):
         return Update(values=self.answer(shard), weight=1.0), local
 
     def merge(self) -> Merge:
-        """Answers stay apart."""
+        """Answers stay separate."""
         return Gather()
 
     def outer(self) -> Outer:
@@ -72,9 +72,9 @@ class Question(Learner):
         """The answers."""
         return model.nodes
 
-    def put(
+    def run(
         self, shards: Mapping[str, Shard], engine: Engine, schema: Schema, emit: Emit = ignore
     ) -> Mapping[str, Answer]:
-        """Ask all nodes; return their answers by name."""
+        """Run it on all nodes; return their answers by name."""
         done = run(Plan(self), shards, engine, schema=schema, emit=emit)
         return dict(done.model.nodes)

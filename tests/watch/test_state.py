@@ -1,10 +1,10 @@
-"""The story that views draw, told from events."""
+"""The state that views draw, told from events."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from talkoot.watch.story import tell
+from talkoot.watch.state import replay
 
 
 def told(*events: dict[str, Any]) -> list[dict[str, Any]]:
@@ -15,14 +15,14 @@ START = {"event": "start", "nodes": ["a", "b"], "rows": {"a": 3, "b": None}, "pl
 
 
 def test_rows_are_known_from_the_nodes_or_from_the_schema() -> None:
-    assert tell([]).rows is None
-    assert tell(told(START)).rows is None
-    assert tell(told({**START, "rows": {"a": 3, "b": 4}})).rows == 7
-    assert tell(told(START, {"event": "schema", "rows": 9})).rows == 9
+    assert replay([]).rows is None
+    assert replay(told(START)).rows is None
+    assert replay(told({**START, "rows": {"a": 3, "b": 4}})).rows == 7
+    assert replay(told(START, {"event": "schema", "rows": 9})).rows == 9
 
 
 def test_a_round_resets_what_was_read_and_keeps_what_was_spent() -> None:
-    story = tell(
+    state = replay(
         told(
             START,
             {"event": "rows", "node": "a", "rows": 2},
@@ -44,22 +44,22 @@ def test_a_round_resets_what_was_read_and_keeps_what_was_spent() -> None:
             {"event": "rows", "node": "b", "rows": 1},
         )
     )
-    assert (story.nodes["a"].read, story.nodes["b"].read) == (0, 1)
-    assert story.seconds("a") == [0.5, 0.25]
-    assert story.failed("b") == {1: "lost"}
-    assert story.metrics == {"loss": {0: 2.0}}
-    assert (story.began, story.turn, story.now) == (100.0, 104.0, 105.0)
+    assert (state.nodes["a"].read, state.nodes["b"].read) == (0, 1)
+    assert state.seconds("a") == [0.5, 0.25]
+    assert state.failed("b") == {1: "lost"}
+    assert state.metrics == {"loss": {0: 2.0}}
+    assert (state.began, state.turn, state.now) == (100.0, 104.0, 105.0)
 
 
 def test_a_replaced_worker_counts_for_each_of_its_nodes() -> None:
     lost = {"event": "worker", "worker": 1, "nodes": ["a", "b"], "cause": "killed"}
-    story = tell(told(START, {"event": "rows", "node": "a", "rows": 2}, lost, {**lost, "nodes": ["a"]}))
-    assert [(n.replaced, n.read) for n in story.nodes.values()] == [(2, 0), (1, 0)]
-    assert [facts["cause"] for facts in story.lost] == ["killed", "killed"]
+    state = replay(told(START, {"event": "rows", "node": "a", "rows": 2}, lost, {**lost, "nodes": ["a"]}))
+    assert [(n.replaced, n.read) for n in state.nodes.values()] == [(2, 0), (1, 0)]
+    assert [facts["cause"] for facts in state.lost] == ["killed", "killed"]
 
 
 def test_the_last_run_is_told_and_what_was_found_beside_it_is_kept() -> None:
-    story = tell(
+    state = replay(
         told(
             {"event": "log", "versions": {"talkoot": "1"}},
             {"event": "check", "findings": []},
@@ -69,14 +69,14 @@ def test_the_last_run_is_told_and_what_was_found_beside_it_is_kept() -> None:
             {**START, "nodes": ["c"], "rows": {}},
         )
     )
-    assert list(story.nodes) == ["c"]
-    assert story.rounds == ()
-    assert not story.get("end")
-    assert story.get("log")["versions"] == {"talkoot": "1"}
-    assert "findings" in story.get("check")
+    assert list(state.nodes) == ["c"]
+    assert state.rounds == ()
+    assert not state.get("end")
+    assert state.get("log")["versions"] == {"talkoot": "1"}
+    assert "findings" in state.get("check")
 
 
 def test_events_from_the_future_change_nothing_but_the_time() -> None:
     events = told(START, {"event": "hovercraft", "eels": 3})
-    story, before = tell(events), tell(events[:1])
-    assert (story.nodes, story.facts, story.now) == (before.nodes, before.facts, 101.0)
+    state, before = replay(events), replay(events[:1])
+    assert (state.nodes, state.facts, state.now) == (before.nodes, before.facts, 101.0)

@@ -22,14 +22,14 @@ from talkoot.data.samples.base import Samples
 from talkoot.engines.processes.edited import of_a_library
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.dtype)
-_DEEP = 4  # levels of objects within objects
+_MAX_DEPTH = 4  # levels of objects within objects
 _ALL = 64 << 20  # bytes of arrays in memory that are read as a whole
 _FEW = 16  # samples of a dataset, of each end and the middle of files
 _PYTHON = f"Python {sys.version_info.major}.{sys.version_info.minor}"
 
 
 def is_plain(value: Any) -> bool:
-    """Whether a value has a text that says all of it.
+    """Whether the text of a value describes it completely.
 
     >>> is_plain((1, "a")), is_plain([object()])
     (True, False)
@@ -39,14 +39,14 @@ def is_plain(value: Any) -> bool:
     return isinstance(value, _PLAIN)
 
 
-def described(name: str, value: Any, depth: int = 0) -> Iterator[tuple[str, str]]:
-    """A value as text by name, and what it is made of; of functions their code and the plain values they use.
+def describe(name: str, value: Any, depth: int = 0) -> Iterator[tuple[str, str]]:
+    """A value and its parts as text by name; of functions their code and the plain values that they use.
 
     >>> from functools import partial
-    >>> dict(described("loss", partial(max, 3)))
+    >>> dict(describe("loss", partial(max, 3)))
     {'loss': 'max', 'loss (argument 1)': '3'}
     """
-    if depth > _DEEP:
+    if depth > _MAX_DEPTH:
         return
     match value:
         case _ if is_plain(value):
@@ -54,22 +54,22 @@ def described(name: str, value: Any, depth: int = 0) -> Iterator[tuple[str, str]
         case torch.Tensor() | np.ndarray():
             yield from _array(name, value)
         case partial():
-            yield from described(name, value.func, depth)
+            yield from describe(name, value.func, depth)
             for number, each in enumerate(value.args, 1):
-                yield from described(f"{name} (argument {number})", each, depth + 1)
+                yield from describe(f"{name} (argument {number})", each, depth + 1)
             for key, each in value.keywords.items():
-                yield from described(f"{name} ({key}=)", each, depth + 1)
+                yield from describe(f"{name} ({key}=)", each, depth + 1)
         case FunctionType():
             yield from _function(name, value, depth)
         case MethodType():
-            yield from described(name, value.__func__, depth)
-            yield from described(f"{name} of", value.__self__, depth + 1)
+            yield from describe(name, value.__func__, depth)
+            yield from describe(f"{name} of", value.__self__, depth + 1)
         case list() | tuple():
             for number, each in enumerate(value):
-                yield from described(f"{name} {number}", each, depth + 1)
+                yield from describe(f"{name} {number}", each, depth + 1)
         case Mapping():
             for key, each in value.items():
-                yield from described(f"{name} {key!r}", each, depth + 1)
+                yield from describe(f"{name} {key!r}", each, depth + 1)
         case os.PathLike():
             yield name, os.fspath(value)
         case _ if isinstance(value, type) or not hasattr(value, "__dict__"):
@@ -88,7 +88,7 @@ def _array(name: str, value: Any) -> Iterator[tuple[str, str]]:
 
 
 def _object(name: str, value: Any, depth: int) -> Iterator[tuple[str, str]]:
-    """The kind of an object, its attributes but for those that it sets itself when called, and its code."""
+    """The type of an object, its code, and its attributes except those that its own calls set."""
     yield name, type(value).__qualname__
     own, calls = dict(vars(value)), [getattr(type(value), each, None) for each in ("__call__", "forward")]
     if isinstance(value, torch.nn.Module):
@@ -96,62 +96,62 @@ def _object(name: str, value: Any, depth: int) -> Iterator[tuple[str, str]]:
         own = {**theirs, **value._parameters, **value._buffers, **value._modules}
         calls = calls[1:]
     functions = [each for each in calls if isinstance(each, FunctionType)]
-    changing = {name for each in functions for name in _stored(each.__code__)}
+    changing = {name for each in functions for name in _assigned(each.__code__)}
     for key, each in own.items():
         if key not in changing:
-            yield from described(f"{name}: {key}", each, depth + 1)
+            yield from describe(f"{name}: {key}", each, depth + 1)
     for each in functions:
         yield from _function(f"{name}: {each.__name__}", each, depth + 1)
 
 
 def _function(name: str, function: FunctionType, depth: int) -> Iterator[tuple[str, str]]:
-    """Its name; unless it is a library's, its code and the plain values and functions that it uses."""
+    """A function's name; unless it is a library's, also its code and the values and functions it uses."""
     yield name, function.__qualname__
     code = function.__code__
-    if depth >= _DEEP or (of_a_library(code.co_filename) and not code.co_filename.startswith("<")):
+    if depth >= _MAX_DEPTH or (of_a_library(code.co_filename) and not code.co_filename.startswith("<")):
         return
-    yield f"{name}: its {_PYTHON} code", _digest(_of_code(code, function.__doc__))
+    yield f"{name}: its {_PYTHON} code", _digest(_code_text(code, function.__doc__))
     used = {key: function.__globals__[key] for key in code.co_names if key in function.__globals__}
     for key, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
-        with suppress(ValueError):  # not filled yet
+        with suppress(ValueError):  # not assigned yet
             used[key] = cell.cell_contents
     used |= {f"{key}=": each for key, each in (function.__kwdefaults__ or {}).items()}
     used |= {f"default {number}": each for number, each in enumerate(function.__defaults__ or (), 1)}
     for key, each in used.items():
-        if key not in _stored(code) and each is not function and _is_setting(each):
-            yield from described(f"{name}: {key}", each, depth + 1)
+        if key not in _assigned(code) and each is not function and _is_setting(each):
+            yield from describe(f"{name}: {key}", each, depth + 1)
 
 
-def _stored(code: CodeType) -> set[str]:
-    """The names and attributes that a function sets."""
+def _assigned(code: CodeType) -> set[str]:
+    """The names and attributes that a function assigns."""
     return {each.argval for each in dis.get_instructions(code) if each.opname.startswith("STORE_")}
 
 
 def _is_setting(value: Any) -> bool:
-    """Whether it may decide what a function gives; not lists and dicts, to which functions write."""
+    """Whether a value may change a function's result; not lists and dicts, to which functions write."""
     kinds = (tuple, frozenset, torch.Tensor, np.ndarray, FunctionType, partial, torch.nn.Module)
     return isinstance(value, (*_PLAIN, *kinds))
 
 
-def _of_code(code: CodeType, doc: str | None = None) -> str:
+def _code_text(code: CodeType, doc: str | None = None) -> str:
     constants: list[str] = []
     for each in code.co_consts:
         if isinstance(each, CodeType):
-            constants.append(_of_code(each))
+            constants.append(_code_text(each))
         elif each is None or each != doc:
             constants.append(repr(sorted(map(repr, each)) if isinstance(each, frozenset) else each))
     return repr((code.co_code.hex(), code.co_names, code.co_varnames, constants))
 
 
-def sampled(source: Samples) -> Iterator[tuple[str, str]]:
-    """Shape, type and a sample of the content of X and y; no content where it is drawn anew at each look."""
-    rows = _some(source)
+def describe_samples(source: Samples) -> Iterator[tuple[str, str]]:
+    """Shape, type and a sample of the content of X and y; no content where it is random."""
+    rows = _sample_rows(source)
     seeds = np.zeros(rows.shape, np.int64)
     try:
         with put_back():
             first = taken(source, rows, seeds)
             again = first if source.ready else taken(source, rows, seeds)
-    except DataError:  # this process need not be one that can read them
+    except DataError:  # other processes may be able to read them
         return
     for what, one, other in zip(("X", "y"), first, again, strict=True):
         if one is None or other is None:
@@ -162,21 +162,21 @@ def sampled(source: Samples) -> Iterator[tuple[str, str]]:
             yield f"{what} content", _digest(one)
 
 
-def _some(source: Samples) -> np.ndarray:
-    """Rows evenly over a source; of files some of the first, the middle and the last group."""
+def _sample_rows(source: Samples) -> np.ndarray:
+    """Rows spread evenly over a source; of files some of the first, the middle and the last group."""
     if source.ready:
         size = max(1, sum(a.nbytes for a in source.take(np.zeros(1, np.int64)) if a is not None))
-        return _even(0, source.rows, max(_FEW, _ALL // size))
+        return _evenly(0, source.rows, max(_FEW, _ALL // size))
     if source.groups is None:
-        return _even(0, source.rows, _FEW)
+        return _evenly(0, source.rows, _FEW)
     ends = np.cumsum(source.groups)
     filled = [group for group, rows in enumerate(source.groups) if rows]
     chosen = sorted({filled[0], filled[len(filled) // 2], filled[-1]})
-    parts = [_even(int(ends[g]) - source.groups[g], int(ends[g]), _FEW * _FEW) for g in chosen]
+    parts = [_evenly(int(ends[g]) - source.groups[g], int(ends[g]), _FEW * _FEW) for g in chosen]
     return np.concatenate(parts)
 
 
-def _even(start: int, stop: int, most: int) -> np.ndarray:
+def _evenly(start: int, stop: int, most: int) -> np.ndarray:
     return np.unique(np.linspace(start, stop - 1, min(most, stop - start)).astype(np.int64))
 
 
