@@ -1,4 +1,4 @@
-"""How good a fitted model is on the nodes' rows, as sums: pooled, of some nodes, or of each."""
+"""Scores of a fitted model on the nodes' rows, from sums: over all nodes, or of each."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ Values = Mapping[str, np.ndarray]
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Scored:
-    """What the nodes said, once they have."""
+    """The merged sums, after the one round."""
 
     schema: Schema
-    said: Update | None = None
+    sums: Update | None = None
 
     @property
     def done(self) -> bool:
-        """Whether they have."""
-        return self.said is not None
+        """Whether the sums are known."""
+        return self.sums is not None
 
 
 @final
@@ -44,7 +44,7 @@ class Score(Learner):
 
     Args:
         model: a fitted estimator, a Pipeline included.
-        apart: keep the nodes' sums apart, so that each has its own scores.
+        apart: one result for each node.
 
     >>> import talkoot as tk
     >>> from sklearn.linear_model import Ridge
@@ -59,7 +59,7 @@ class Score(Learner):
 
     @property
     def estimator(self) -> Any:
-        """What is scored: tells that targets are classes where it is a classifier."""
+        """The model; whether it is a classifier decides how targets are read."""
         return self.model
 
     def init(self, schema: Schema, rng: np.random.Generator) -> Scored:
@@ -78,14 +78,14 @@ class Score(Learner):
         return Scored(schema)
 
     def work(self, model: Scored, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
-        """The sums of a node's rows, as `classified` or `regressed`."""
+        """Sums over a node's rows, by `classifier_sums` or `regressor_sums`."""
         del ctx
-        way, last = head(self.model)
-        said = classified if is_classifier(self.model) else regressed
-        return total(said(last, way(b.X), b, model.schema) for b in shard.blocks() if len(b)), local
+        transform, last = head(self.model)
+        sums = classifier_sums if is_classifier(self.model) else regressor_sums
+        return total(sums(last, transform(b.X), b, model.schema) for b in shard.blocks() if len(b)), local
 
     def merge(self) -> Merge:
-        """A sum, or one a node."""
+        """A sum, or one for each node."""
         return Gather() if self.apart else Sum()
 
     def outer(self) -> Outer:
@@ -93,46 +93,46 @@ class Score(Learner):
         return Solve(self.step)
 
     def step(self, model: Scored, update: Update) -> Scored:
-        """Keep the sums."""
-        return replace(model, said=update)
+        """The state with the sums."""
+        return replace(model, sums=update)
 
     def finish(self, model: Scored) -> Any:
-        """The scores, by node where the nodes were kept apart; nodes without rows have none."""
-        said = model.said or Update()
+        """The scores, by node if `apart`; nodes without rows have none."""
+        sums = model.sums or Update()
         if not self.apart:
-            return scores_of(said.values)
-        return {node: scores_of(values) for node, values in Gather.split(said).items()}
+            return scores_of(sums.values)
+        return {node: scores_of(values) for node, values in Gather.split(sums).items()}
 
 
-def classified(last: Any, X: Any, block: Block, schema: Schema) -> Update:
-    """The leaves of a classifier's answers.
+def classifier_sums(last: Any, X: Any, block: Block, schema: Schema) -> Update:
+    """The sums of a classifier's predictions.
 
     Args:
         last: the classifier.
         X: rows as it takes them.
         block: their targets, as indices of classes, and weights.
-        schema: says which classes; the classifier may know fewer of them, or others.
+        schema: the classes; the classifier may know fewer of them, or others.
 
     Returns:
-        rows: sum of weights; hits: of those that are classified rightly; loss: the weighted sum of
-        -log(probability of the right class), 0 clipped to the dtype's epsilon as in sklearn.metrics.log_loss,
-        if the classifier has probabilities.
+        rows: sum of weights; hits: sum of weights of correct predictions; loss, if the classifier has
+        probabilities: weighted sum of -log(probability of the target's class), clipped to the dtype's epsilon
+        as in sklearn.metrics.log_loss.
     """
     w = _weights(block)
     known, right = np.asarray(schema.classes), block.y
-    said = {"rows": w.sum(keepdims=True), "hits": (w @ (last.predict(X) == known[right]))[np.newaxis]}
+    sums = {"rows": w.sum(keepdims=True), "hits": (w @ (last.predict(X) == known[right]))[np.newaxis]}
     if hasattr(last, "predict_proba"):
         probability = last.predict_proba(X)
         place = {label: i for i, label in enumerate(last.classes_.tolist())}
         columns = np.array([place.get(label, -1) for label in known.tolist()])[right]
         chance = np.where(columns >= 0, probability[np.arange(len(w)), columns], 0.0)
         least = np.finfo(probability.dtype).eps
-        said["loss"] = -(w @ np.log(np.clip(chance, least, 1 - least)))[np.newaxis]
-    return Update(values=said, weight=float(len(w)))
+        sums["loss"] = -(w @ np.log(np.clip(chance, least, 1 - least)))[np.newaxis]
+    return Update(values=sums, weight=float(len(w)))
 
 
-def regressed(last: Any, X: Any, block: Block, schema: Schema) -> Update:
-    """The leaves of a regressor's answers; the arguments are those of `classified`.
+def regressor_sums(last: Any, X: Any, block: Block, schema: Schema) -> Update:
+    """The sums of a regressor's predictions; the arguments are those of `classifier_sums`.
 
     Returns:
         rows: sum of weights; for each output the weighted sums s of y - c, c the target's agreed center,
@@ -142,8 +142,8 @@ def regressed(last: Any, X: Any, block: Block, schema: Schema) -> Update:
     y = np.asarray(block.y).reshape(len(w), -1)
     centered = y - schema.target_center
     missed = y - last.predict(X).reshape(y.shape)
-    said = {"rows": w.sum(keepdims=True), "s": w @ centered, "ss": w @ centered**2, "residual": w @ missed**2}
-    return Update(values=said, weight=float(len(w)))
+    sums = {"rows": w.sum(keepdims=True), "s": w @ centered, "ss": w @ centered**2, "residual": w @ missed**2}
+    return Update(values=sums, weight=float(len(w)))
 
 
 def _weights(block: Block) -> np.ndarray:
@@ -154,7 +154,7 @@ def score_of(values: Values, kind: str) -> float:
     """A score from merged sums; NaN without rows.
 
     Args:
-        values: leaves of `classified` or `regressed`, summed over any rows.
+        values: merged `classifier_sums` or `regressor_sums`.
         kind: "accuracy", "log_loss" or "r2" (the mean over outputs, as scikit-learn's).
 
     >>> score_of({"rows": np.array([4.0]), "hits": np.array([3.0])}, "accuracy")
@@ -175,7 +175,7 @@ def score_of(values: Values, kind: str) -> float:
 
 
 def _r2(rows: float, s: np.ndarray, ss: np.ndarray, residual: np.ndarray) -> float:
-    """1 - residual / variation; where a target does not vary, 1 if it is met, else 0."""
+    """1 - residual / variation; for a constant target 1 if the residual is 0, else 0."""
     variation = np.maximum(ss - s**2 / rows, 0.0)
     flat = variation <= 0
     share = residual / np.where(flat, 1.0, variation)
@@ -183,6 +183,6 @@ def _r2(rows: float, s: np.ndarray, ss: np.ndarray, residual: np.ndarray) -> flo
 
 
 def scores_of(values: Values) -> dict[str, float]:
-    """Every score that the sums allow, by its name; none without rows."""
+    """All scores that the sums allow, by name; none without rows."""
     leaves = {"accuracy": "hits", "log_loss": "loss", "r2": "residual"}
     return {kind: score_of(values, kind) for kind, leaf in leaves.items() if leaf in values}

@@ -244,7 +244,7 @@ class Jury(Learner):
 
     def tallies(self, model: Scored) -> dict[str, tuple[Tally | None, Tally | None]]:
         """For each node those of the other nodes' rows, with it and without it; None where there are none."""
-        said = model.said or Update()
+        said = model.sums or Update()
         parts = {"": said.values} if self.measure.adds else Gather.split(said)
         full: dict[int, dict[str, np.ndarray]] = {}
         without: dict[int, list[dict[str, np.ndarray]]] = {}
