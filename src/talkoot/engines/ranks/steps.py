@@ -29,9 +29,9 @@ from talkoot.engines.ranks.supervision.rank_state import RankState
 from talkoot.engines.ranks.supervision.stop_request import GO_ON, SAVE, StopRequest
 from talkoot.engines.ranks.wrap import agree_on_parameters, forget_shards, replicate, shard, whole_state
 from talkoot.guards.weigh import Weigh
-from talkoot.learners.deep.dry_run import rehearse
+from talkoot.learners.deep.dry_run import dry_run
 from talkoot.learners.deep.finite import bad_gradient
-from talkoot.learners.deep.optimizer_step import Stepper
+from talkoot.learners.deep.optimizer_step import OptimizerStep
 from talkoot.learners.deep.task import Torch
 from talkoot.learners.deep.tensors import Arrays, everything
 from talkoot.learners.deep.trainer import Trainer
@@ -44,7 +44,7 @@ def lowers(plan: Plan) -> bool:
     return (
         isinstance(plan.sync, EveryStep)
         and isinstance(plan.learner, Torch)
-        and isinstance(plan.outer, Stepper)
+        and isinstance(plan.outer, OptimizerStep)
         and plan.merge.needs == "sum"
         and [*plan.chain] == [Weigh("rows")]
     )
@@ -117,7 +117,7 @@ class Steps:
         if self.memory.trainer is None:
             trainer = Trainer(self.task, start_seed(self.plan.seed))
             with trainer.turn(0, self.group.rank):
-                note = rehearse(trainer, feed, divided=self.group.world > 1)
+                note = dry_run(trainer, feed, divided=self.group.world > 1)
             if note:
                 self.emit("note", {"text": note})
             self.memory.trainer = trainer
@@ -171,7 +171,7 @@ class Steps:
         with trainer.turn(step, self.group.rank):
             with broken():
                 trainer.backward(batch, of=self.task.batch, ranks=self.group.world, total=self._total)
-            if names := trainer.spoilt():
+            if names := trainer.nonfinite_gradients():
                 raise self._blamed(trainer, batch, step, names[0])
             trainer.apply()
 
@@ -188,7 +188,7 @@ class Steps:
             trainer.unwrap()
             with trainer.turn(step, self.group.rank):
                 trainer.backward(batch)
-            ranks = self.group.numbers([len(trainer.spoilt())])[:, 0].nonzero()[0]
+            ranks = self.group.numbers([len(trainer.nonfinite_gradients())])[:, 0].nonzero()[0]
             blamed = ", ".join(f"rank {rank}" for rank in ranks)
         node = (blamed or "the sum over all ranks") if self.group.world > 1 else None
         return bad_gradient(name, step, node=node)
@@ -248,7 +248,7 @@ class Steps:
                 tensor.copy_(mean.round() if whole else mean)
 
     def _ended(self, trainer: Trainer) -> Run:
-        trainer.ended()
+        trainer.check_parameters()
         self._settle(trainer)
         self.saving.finish(Training(trainer), self.group)
         model = self._model(trainer)
