@@ -83,7 +83,7 @@ def test_what_is_kept_does_not_travel() -> None:
     for _ in range(2):
         _, local = learner.work(model, local, bound["node0"], Ctx(node="node0", cohort=("node0",)))
     assert local is not None
-    assert local.block_cache.blocks is not None
+    assert local.cache.blocks is not None
     again = pickle.loads(pickle.dumps(local))
-    assert again.block_cache.blocks is None
+    assert again.cache.blocks is None
     assert len(pickle.dumps(local)) < 1000

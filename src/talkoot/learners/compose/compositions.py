@@ -23,6 +23,7 @@ from talkoot.core.merge import Sum
 from talkoot.core.outer import Solve
 from talkoot.learners import learner_for
 from talkoot.learners.common.estimator import refuse
+from talkoot.learners.common.sklearn_private import requests_weights
 from talkoot.learners.compose.parallel import SEPARATOR, Parallel
 from talkoot.learners.compose.parts import error_context
 from talkoot.learners.compose.serial import Serial
@@ -132,8 +133,7 @@ def _requests_weights(estimator: Any) -> bool:
         case ColumnTransformer():
             parts = [*(part for _, part, _ in estimator.transformers), estimator.remainder]
             return any(map(_requests_weights, parts))
-    request = getattr(estimator, "_get_metadata_request", None)
-    return request is not None and bool(request().consumes("fit", ["sample_weight"]))
+    return requests_weights(estimator)
 
 
 STATELESS = (Binarizer, FunctionTransformer, HashingVectorizer, Normalizer, PolynomialFeatures, RBFSampler)

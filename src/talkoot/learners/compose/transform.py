@@ -23,6 +23,7 @@ from sklearn.utils import get_tags
 
 from talkoot.core.errors import DataError
 from talkoot.core.shard import Rows, Schema
+from talkoot.learners.common.sklearn_private import output_container
 from talkoot.learners.compose.columns import positions, select_columns
 from talkoot.learners.compose.shapes import as_float, described, framed, is_sparse, matrix, pick, typical
 
@@ -277,5 +278,4 @@ def _names(fitted: Any, schema: Schema) -> tuple[str, ...] | None:
 
 def container(estimator: Any) -> str:
     """What `transform` returns, by `set_output` or configuration: "default", "pandas" or "polars"."""
-    own = getattr(estimator, "_sklearn_output_config", {}).get("transform")
-    return str(own or get_config()["transform_output"])
+    return str(output_container(estimator) or get_config()["transform_output"])

@@ -12,13 +12,13 @@ from typing import Any, final
 
 import numpy as np
 from sklearn.decomposition import PCA, TruncatedSVD
-from sklearn.decomposition._pca import _infer_dimension
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.utils.extmath import svd_flip
 
 from talkoot.core.errors import DataError
 from talkoot.core.shard import Schema
 from talkoot.learners.common.results import fitted_in_dtype
+from talkoot.learners.common.sklearn_private import minka_dimension
 from talkoot.learners.common.state import State
 from talkoot.learners.linear.discriminant import discriminant
 from talkoot.learners.sums.factor import factor, leading
@@ -55,7 +55,7 @@ class PrincipalComponents(GramLearner):
         with np.errstate(invalid="ignore"):  # all columns are constant: no ratio
             ratio = variance / total
         if count == "mle":
-            count = int(_infer_dimension(variance, found.rows))
+            count = minka_dimension(variance, found.rows)
         elif 0 < count < 1:
             count = int(np.searchsorted(np.cumsum(ratio), count, side="right")) + 1
         noise = 0.0

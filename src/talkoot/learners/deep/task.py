@@ -110,9 +110,7 @@ class Torch(TorchSettings):
     def init(self, schema: Schema, rng: np.random.Generator) -> Arrays:
         """The initial parameters from `build`, a function of the seed."""
         del schema
-        trainer = _thread.trainer = Trainer(
-            self, int(rng.integers(2**31))
-        )  # never a trained one
+        trainer = _thread.trainer = Trainer(self, int(rng.integers(2**31)))  # never a trained one
         return everything(trainer.module, self.buffers)
 
     def outer(self) -> Outer:

@@ -22,6 +22,7 @@ from talkoot.core.update import Update
 from talkoot.learners.common.estimator import refuse
 from talkoot.learners.common.results import fitted_in_dtype
 from talkoot.learners.common.rows import require_classes
+from talkoot.learners.common.sklearn_private import set_components
 from talkoot.learners.common.state import State
 from talkoot.learners.sums.classwise import ClassLearner, ClassMoments, present, within
 from talkoot.learners.sums.factor import factor
@@ -110,7 +111,7 @@ class Discriminant(ClassLearner):
             learned |= {name: np.diff(learned[name], axis=0) for name in ("coef_", "intercept_")}
         made = fitted_in_dtype(self.estimator, schema, priors_=found.priors, means_=found.means, **learned)
         made.classes_ = require_classes(schema, self.estimator)[here]
-        made._max_components = made._n_features_out = count
+        set_components(made, count)
         return made
 
     def _classes(self, found: ClassMoments, update: Update, here: np.ndarray) -> Classes:

@@ -24,6 +24,7 @@ from talkoot.core.errors import DataError
 from talkoot.core.learner import Learner
 from talkoot.core.shard import Schema
 from talkoot.learners.common.estimator import fitted, refuse
+from talkoot.learners.common.sklearn_private import base_loss
 from talkoot.learners.linear.iterative import Iterative
 from talkoot.learners.solvers.fitting import Fitting, Problem
 from talkoot.learners.solvers.losses import Binomial, Loss, Multinomial, Tweedie, TweedieIdentity
@@ -119,7 +120,7 @@ class Generalised(Iterative):
             coef_=coef[0].astype(dtype),
             intercept_=intercepts[0].astype(dtype) if self.estimator.fit_intercept else 0.0,
             n_iter_=model.solver.iterations,
-            _base_loss=self.estimator._get_loss(),  # what predict() takes its link from
+            _base_loss=base_loss(self.estimator),
         )
 
 

@@ -26,6 +26,7 @@ from talkoot.learners.common.columnwise import (
 from talkoot.learners.common.estimator import fitted, refuse, require_finite
 from talkoot.learners.common.order_statistics import OrderStatistics, median, middle, quantiles
 from talkoot.learners.common.rows import require_weights
+from talkoot.learners.common.sklearn_private import bin_encoder, set_bin_encoder
 from talkoot.learners.common.state import State
 from talkoot.learners.preprocess.scalers import bounds, extremes
 from talkoot.learners.sums.quantile import WEIGHTED, Places, places, weighted_places
@@ -241,8 +242,9 @@ class QuantileBins(OrderStatistics):
                     stacklevel=2,
                 )
             result.bin_edges_[j], result.n_bins_[j] = edges, len(edges) - 1
-        if hasattr(result, "_encoder"):
-            result._encoder = _bin_encoder(result)
+        if (encoder := bin_encoder(result)) is not None:
+            encoder = clone(encoder).set_params(categories=[np.arange(bins) for bins in result.n_bins_])
+            set_bin_encoder(result, encoder.fit(np.zeros((1, schema.features))))
         return result
 
 
@@ -256,12 +258,6 @@ def _even_bins(estimator: Any, schema: Schema, low: np.ndarray, high: np.ndarray
             stacklevel=2,
         )
     return fit_table(estimator, np.stack([low, high]), schema, strategy="uniform", subsample=None)
-
-
-def _bin_encoder(made: KBinsDiscretizer) -> Any:
-    """The inner encoder, for the bins that remain."""
-    encoder = clone(made._encoder).set_params(categories=[np.arange(bins) for bins in made.n_bins_])
-    return encoder.fit(np.zeros((1, len(made.n_bins_))))
 
 
 def _bins(estimator: KBinsDiscretizer) -> Learner:
