@@ -21,7 +21,7 @@ def coalesce(blocks: Iterable[Block], size: int) -> Iterator[Block]:
     """The blocks that hold rows, adjacent ones merged up to about `size` bytes of features.
 
     >>> X = np.arange(12.0).reshape(6, 2)
-    >>> [len(block) for block in joined([Block(X=X[:2]), Block(X=X[2:4]), Block(X=X[4:])], 64)]
+    >>> [len(block) for block in coalesce([Block(X=X[:2]), Block(X=X[2:4]), Block(X=X[4:])], 64)]
     [4, 2]
     """
     first, rows, ends = Block(X=np.empty(0)), 0, None
