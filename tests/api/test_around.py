@@ -36,7 +36,7 @@ from sklearn.multioutput import ClassifierChain, MultiOutputClassifier, MultiOut
 from sklearn.semi_supervised import SelfTrainingClassifier
 
 import talkoot as tk
-from talkoot.learners.common.alternatives import AROUND
+from talkoot.learners.common.alternatives import META_ESTIMATORS
 
 ORDER = np.random.default_rng(0).permutation(150)
 IRIS, KINDS = (part[ORDER] for part in load_iris(return_X_y=True))
@@ -126,7 +126,7 @@ def test_around_a_regressor(around: Around, y: np.ndarray) -> None:
 
 def test_advice_to_put_it_inside_is_given_only_where_it_was_tried() -> None:
     tried = {name_of(around) for around, _ in (*CLASSIFIERS, *REGRESSORS)}
-    assert set(AROUND.split()) == tried
+    assert set(META_ESTIMATORS.split()) == tried
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import scipy.optimize as so
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from talkoot.learners.solvers.lbfgs import CURVATURE, DECREASE, Lbfgs, Search, Trial, descend
+from talkoot.learners.solvers.lbfgs import CURVATURE, DECREASE, Lbfgs, LinePoint, Search, descend
 from talkoot.learners.solvers.solver import Evaluation, Solution, Solver, Stop
 
 Objective = Callable[[np.ndarray], tuple[float, np.ndarray]]
@@ -25,7 +25,7 @@ def solved(
     solver: Solver = Lbfgs(point=start, stop=stop)
     for count in range(1, 10_000):
         value, gradient = objective(solver.point)
-        solver = solver.told(Evaluation(value, gradient, precondition=precondition))
+        solver = solver.advance(Evaluation(value, gradient, precondition=precondition))
         if solver.done:
             return solver, count
     raise AssertionError("it never ends")
@@ -88,10 +88,10 @@ def test_an_accepted_step_meets_the_strong_wolfe_conditions(
 
     value, slope = line(0.0)
     assume(slope < -1e-3)
-    start = Trial(0.0, value, slope)
+    start = LinePoint(0.0, value, slope)
     search = Search(start=start, low=start, step=10.0 ** (power - 2), digits=0.0)
     while not (search.accepted or search.failed):
-        search = search.told(*line(search.step))
+        search = search.advance(*line(search.step))
     assert search.accepted
     value_there, slope_there = line(search.step)
     assert value_there <= value + DECREASE * search.step * slope
@@ -131,11 +131,11 @@ def test_going_on_with_more_digits_keeps_what_was_learned() -> None:
     assert coarse.end == "flat"
     assert isinstance(coarse, Lbfgs)
     assert coarse.pairs
-    solver: Solver = coarse.again(replace(coarse.stop, digits=0.0))
+    solver: Solver = coarse.restart(replace(coarse.stop, digits=0.0))
     np.testing.assert_array_equal(solver.point, coarse.point)
     value, gradient = objective(solver.point)
-    solver = solver.told(Evaluation(value, gradient))
+    solver = solver.advance(Evaluation(value, gradient))
     np.testing.assert_array_equal(solver.point, coarse.point - descend(gradient, coarse.pairs, None))
     while not solver.done:
-        solver = solver.told(Evaluation(*objective(solver.point)))
+        solver = solver.advance(Evaluation(*objective(solver.point)))
     np.testing.assert_allclose(solver.point, least, atol=1e-7)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import log_loss, mean_tweedie_deviance
 
-from talkoot.learners.solvers.losses import Binomial, Loss, Multinomial, Room, Tweedie, TweedieIdentity
+from talkoot.learners.solvers.losses import Binomial, Loss, Multinomial, Tweedie, TweedieIdentity, Workspace
 from talkoot.learners.solvers.nonsmooth import Huber, SquaredHinge
 
 SMOOTH: list[Loss] = [
@@ -48,7 +48,7 @@ def predictions(loss: Loss, seed: int, rows: int) -> np.ndarray:
 
 def values(loss: Loss, raw: np.ndarray, y: np.ndarray) -> np.ndarray:
     """The loss of each row, all outputs together."""
-    return np.asarray(np.atleast_2d(loss.evaluate(raw.copy(), y, Room())[0]).sum(axis=0))
+    return np.asarray(np.atleast_2d(loss.evaluate(raw.copy(), y, Workspace())[0]).sum(axis=0))
 
 
 def shifted(raw: np.ndarray, output: int, by: float) -> np.ndarray:
@@ -60,7 +60,7 @@ def shifted(raw: np.ndarray, output: int, by: float) -> np.ndarray:
 @given(st.sampled_from(SMOOTH + KINKED), st.integers(0, 10_000))
 def test_the_slope_is_the_derivative_of_the_value(loss: Loss, seed: int) -> None:
     y, raw = labels(loss, seed, 5), predictions(loss, seed, 5)
-    _, slope = loss.evaluate(raw.copy(), y, Room())
+    _, slope = loss.evaluate(raw.copy(), y, Workspace())
     for output in range(len(raw)):
         ahead, behind = (values(loss, shifted(raw, output, by), y) for by in (STEP, -STEP))
         np.testing.assert_allclose(slope[output], (ahead - behind) / (2 * STEP), rtol=1e-4, atol=1e-4)
@@ -70,7 +70,9 @@ def test_the_slope_is_the_derivative_of_the_value(loss: Loss, seed: int) -> None
 def test_the_curvature_is_the_derivative_of_the_slope_up_to_its_sign(loss: Loss, seed: int) -> None:
     y, raw = labels(loss, seed, 4), predictions(loss, seed, 4)
     for a, b, curve in loss.curvature(raw, y):
-        ahead, behind = (loss.evaluate(shifted(raw, b, by), y, Room())[1][a].copy() for by in (STEP, -STEP))
+        ahead, behind = (
+            loss.evaluate(shifted(raw, b, by), y, Workspace())[1][a].copy() for by in (STEP, -STEP)
+        )
         np.testing.assert_allclose(np.abs(curve), np.abs(ahead - behind) / (2 * STEP), rtol=1e-3, atol=1e-4)
         assert (curve >= 0).all() if a == b else (curve <= 0).all()
 
@@ -95,24 +97,24 @@ def test_classification_losses_are_log_losses() -> None:
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_certain_predictions_do_not_overflow(dtype: type) -> None:
     far: np.ndarray = np.array([[-1e4, 1e4, -1e4, 1e4]], dtype=dtype)
-    value, slope = Binomial().evaluate(far.copy(), np.array([0, 1, 1, 0]), Room())
+    value, slope = Binomial().evaluate(far.copy(), np.array([0, 1, 1, 0]), Workspace())
     np.testing.assert_allclose(value, [0, 0, 1e4, 1e4])
     np.testing.assert_allclose(slope, [[0, 0, -1, 1]])
     both = np.vstack([far, -far])
-    value, slope = Multinomial(2).evaluate(both.copy(), np.array([1, 0, 0, 1]), Room())
+    value, slope = Multinomial(2).evaluate(both.copy(), np.array([1, 0, 0, 1]), Workspace())
     np.testing.assert_allclose(value, [0, 0, 2e4, 2e4])
     assert value.dtype == slope.dtype == dtype
 
 
 def test_a_mean_that_cannot_be_is_infinitely_bad() -> None:
-    value, _ = TweedieIdentity(1).evaluate(np.array([[-1.0, 0.0, 1.0]]), np.ones(3), Room())
+    value, _ = TweedieIdentity(1).evaluate(np.array([[-1.0, 0.0, 1.0]]), np.ones(3), Workspace())
     assert np.isinf(value[:2]).all()
     assert np.isfinite(value[2])
 
 
 def test_squared_errors_far_from_zero_do_not_cancel() -> None:
     y = 1e8 + np.array([0.0, 1.0])
-    value, slope = TweedieIdentity(0, near=1e8).evaluate(np.full((1, 2), 0.25), y, Room())
+    value, slope = TweedieIdentity(0, near=1e8).evaluate(np.full((1, 2), 0.25), y, Workspace())
     np.testing.assert_allclose(value, [0.03125, 0.28125])
     np.testing.assert_allclose(slope, [[0.25, -0.75]])
 

@@ -20,7 +20,7 @@ from sklearn.utils.discovery import all_estimators
 
 import talkoot as tk
 from talkoot.learners import catalogue, learner_for
-from talkoot.learners.common.alternatives import ADVICE, AROUND, nearest
+from talkoot.learners.common.alternatives import ADVICE, META_ESTIMATORS, nearest
 
 
 def test_all_advice_can_be_reached() -> None:
@@ -67,7 +67,7 @@ def cure(cls: type) -> str | None:
 
 
 def test_every_class_of_scikit_learn_is_fitted_or_gets_an_answer() -> None:
-    listed = {name for names in ADVICE.values() for name in names.split()} | set(AROUND.split())
+    listed = {name for names in ADVICE.values() for name in names.split()} | set(META_ESTIMATORS.split())
     for sort in ("classifier", "regressor", "transformer"):
         for name, cls in all_estimators(type_filter=sort):
             said = cure(cls)

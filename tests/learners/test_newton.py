@@ -72,7 +72,7 @@ def run(solver: Solver, X: np.ndarray, y: np.ndarray, l1: np.ndarray | None) -> 
         p = expit(raw)
         value = float(np.logaddexp(0, raw).mean() - (y * raw).mean())
         hessian = X.T @ (X * (p * (1 - p))[:, None]) / len(y)
-        solver = solver.told(Evaluation(value, X.T @ (p - y) / len(y), hessian, l1=l1))
+        solver = solver.advance(Evaluation(value, X.T @ (p - y) / len(y), hessian, l1=l1))
         if solver.done:
             return solver, count
     raise AssertionError("it never ends")
@@ -109,7 +109,7 @@ def test_least_squares_with_l1_is_the_lasso() -> None:
     while not solver.done:
         error = X @ solver.point - y
         at = Evaluation(float(error @ error) / 100, X.T @ error / 50, X.T @ X / 50, l1=np.full(6, l1))
-        solver = solver.told(at)
+        solver = solver.advance(at)
     golden = Lasso(alpha=l1, fit_intercept=False, tol=1e-14, max_iter=10**6).fit(X, y)
     np.testing.assert_allclose(solver.point, golden.coef_, atol=1e-8)
     assert solver.iterations == 1
@@ -120,16 +120,16 @@ def test_what_ends_it_is_told() -> None:
     assert run(Newton(point=np.zeros(5), stop=Stop(tol=0, max_iter=2)), X, y, None)[0].end == "limit"
     assert run(Newton(point=np.zeros(5), stop=Stop(tol=0, max_iter=99)), X, y, None)[0].end == "flat"
     nowhere = Newton(point=np.zeros(1), stop=Stop(tol=0, max_iter=9))
-    assert nowhere.told(Evaluation(np.inf, np.zeros(1), np.eye(1))).end == "stuck"
+    assert nowhere.advance(Evaluation(np.inf, np.zeros(1), np.eye(1))).end == "stuck"
 
 
 def test_no_descent_gives_up_at_the_best_point() -> None:
     solver: Solver = Newton(point=np.ones(1), stop=Stop(tol=1e-9, max_iter=9))
-    solver = solver.told(Evaluation(0.0, np.ones(1), np.eye(1)))
+    solver = solver.advance(Evaluation(0.0, np.ones(1), np.eye(1)))
     while not solver.done:
-        solver = solver.told(Evaluation(1.0, np.ones(1), np.eye(1)))
+        solver = solver.advance(Evaluation(1.0, np.ones(1), np.eye(1)))
     assert solver.end == "stuck"
     np.testing.assert_array_equal(solver.point, np.ones(1))
-    again = solver.again(solver.stop)
-    assert not again.done
-    np.testing.assert_array_equal(again.point, np.ones(1))
+    restart = solver.restart(solver.stop)
+    assert not restart.done
+    np.testing.assert_array_equal(restart.point, np.ones(1))

@@ -125,7 +125,7 @@ def test_many_rows_have_the_bins_of_scikit_learn() -> None:
 def test_nodes_that_cannot_keep_their_values_read_them_again(monkeypatch: pytest.MonkeyPatch) -> None:
     want = together(QuantileTransformer(n_quantiles=50), even(MANY, 3)).quantiles_
     for limit in (0, 10_000, 400_000):
-        monkeypatch.setattr(order_statistics, "KEEP", limit)
+        monkeypatch.setattr(order_statistics, "KEY_BYTES", limit)
         got = together(QuantileTransformer(n_quantiles=50), even(MANY, 3)).quantiles_
         assert_allclose(got, want, rtol=0, atol=0)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from talkoot.core.errors import NotDistributable
 from talkoot.core.learner import Learner
+from talkoot.learners.common.sklearn_private import validate_parameters
 
 MODULES = (
     "preprocess.scalers",
@@ -64,9 +65,7 @@ def learner_for(estimator: Any) -> Learner:
 
 def _require_valid(estimator: Any) -> None:
     """Refuse parameters that scikit-learn would refuse, before any row is read."""
-    if not hasattr(estimator, "_parameter_constraints"):
-        return
     try:
-        estimator._validate_params()
+        validate_parameters(estimator)
     except ValueError as error:
         raise NotDistributable(str(error)) from error

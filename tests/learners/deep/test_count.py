@@ -230,5 +230,5 @@ def test_a_count_is_one_number(count: Any, match: str) -> None:
 
 
 def test_a_loss_that_is_not_a_number_says_that_parts_may_be_empty() -> None:
-    with pytest.raises(tk.NodeError, match="the loss is nan.*count= lets them count nothing"):
+    with pytest.raises(tk.NodeError, match="the loss is nan.*write count=, so that the part counts 0"):
         fitted(job(batch=2), tk.Inline())

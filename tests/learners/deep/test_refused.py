@@ -152,7 +152,7 @@ def test_a_task_that_cannot_work_is_refused_with_the_cure(case: str, engine: str
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is one")
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_gpu_that_is_not_there_is_missed(engine: str) -> None:
-    with pytest.raises(tk.PlanError, match="device='cuda' was asked for and torch .* sees no GPU here"):
+    with pytest.raises(tk.PlanError, match="device='cuda' is set, and torch .* sees no GPU here"):
         tk.fit(task(device="cuda"), X, Y, on=ENGINES[engine])
 
 

@@ -31,9 +31,9 @@ from talkoot.engines.ranks.supervision.rank_state import RankState
 from talkoot.engines.ranks.supervision.stop_request import GO_ON, SAVE, StopRequest
 from talkoot.engines.ranks.wrap import agree_on_parameters, forget_shards, replicate, shard, whole_state
 from talkoot.guards.weigh import Weigh
-from talkoot.learners.deep.dry_run import rehearse
+from talkoot.learners.deep.dry_run import dry_run
 from talkoot.learners.deep.finite import bad_gradient
-from talkoot.learners.deep.optimizer_step import Stepper
+from talkoot.learners.deep.optimizer_step import OptimizerStep
 from talkoot.learners.deep.task import Torch
 from talkoot.learners.deep.tensors import Arrays, everything
 from talkoot.learners.deep.trainer import Trainer
@@ -47,7 +47,7 @@ def lowers(plan: Plan) -> bool:
     return (
         isinstance(plan.sync, EveryStep)
         and isinstance(plan.learner, Torch)
-        and isinstance(plan.outer, Stepper)
+        and isinstance(plan.outer, OptimizerStep)
         and plan.merge.needs == "sum"
         and [*plan.chain] == [Weigh("rows")]
     )
@@ -109,7 +109,7 @@ class Steps:
         if self.rank_state.trainer is None:
             trainer = Trainer(self.task, start_seed(self.plan.seed))
             with trainer.turn(0, self.group.rank):
-                note = rehearse(trainer, feed, divided=self.group.world > 1)
+                note = dry_run(trainer, feed, divided=self.group.world > 1)
             if note:
                 self.emit("note", {"text": note})
             self.rank_state.trainer = trainer
@@ -160,7 +160,7 @@ class Steps:
         with trainer.turn(step, self.group.rank):
             with as_group_broken():
                 trainer.backward(batch, of=self.task.batch, ranks=self.group.world, total=self._total)
-            if names := trainer.spoilt():
+            if names := trainer.nonfinite_gradients():
                 raise self._bad_gradient(trainer, batch, step, names[0])
             trainer.apply()
 
@@ -177,7 +177,7 @@ class Steps:
             trainer.unwrap()
             with trainer.turn(step, self.group.rank):
                 trainer.backward(batch)
-            ranks = self.group.gather_numbers([len(trainer.spoilt())])[:, 0].nonzero()[0]
+            ranks = self.group.gather_numbers([len(trainer.nonfinite_gradients())])[:, 0].nonzero()[0]
             culprits = ", ".join(f"rank {rank}" for rank in ranks)
         node = (culprits or "the sum over all ranks") if self.group.world > 1 else None
         return bad_gradient(name, step, node=node)
@@ -238,7 +238,7 @@ class Steps:
                 tensor.copy_(mean.round() if whole else mean)
 
     def _finish(self, trainer: Trainer) -> Run:
-        trainer.ended()
+        trainer.check_parameters()
         self._average_buffers(trainer)
         self.saving.finish(StepsState(trainer), self.group)
         model = self._model(trainer)

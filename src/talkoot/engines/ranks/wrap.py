@@ -166,7 +166,7 @@ class _Parts:
 
     def before(self, loss: torch.Tensor) -> None:
         """Check that all parameters take part."""
-        if self._trainer.open:
+        if self._trainer.graph_is_complete:
             check_used(self._trainer, self._group, (self._names.get(id(leaf), "") for leaf in leaves(loss)))
 
     def after(self, last: bool) -> None:

@@ -14,21 +14,20 @@ from sklearn.preprocessing import binarize
 
 from talkoot.core.context import Ctx
 from talkoot.core.errors import DataError
-from talkoot.core.learner import Kind, Learner
-from talkoot.core.outer import Outer, Solve
+from talkoot.core.learner import Kind
 from talkoot.core.shard import Block, Schema, Shard
 from talkoot.core.update import Update
-from talkoot.learners.common.asked import Asked
 from talkoot.learners.common.columnwise import require_numbers
 from talkoot.learners.common.estimator import fitted
-from talkoot.learners.common.results import learned, refused
-from talkoot.learners.common.rows import checked, require_classes, require_rows
+from talkoot.learners.common.results import fit_error, fitted_attributes
+from talkoot.learners.common.rows import checked_blocks, require_classes, require_rows
+from talkoot.learners.common.state import State, SumLearner
 from talkoot.learners.sums.classwise import indicator, present
 
 
 @final
 @dataclass(frozen=True, slots=True)
-class CountBayes(Learner):
+class CountBayes(SumLearner):
     """MultinomialNB, ComplementNB and BernoulliNB: one round, exact. Sparse rows stay sparse.
 
     >>> CountBayes(BernoulliNB()).closed
@@ -39,62 +38,54 @@ class CountBayes(Learner):
     kind: ClassVar[Kind] = "exact"
     closed: ClassVar[bool] = True
 
-    def init(self, schema: Schema, rng: np.random.Generator) -> Asked:
+    def init(self, schema: Schema, rng: np.random.Generator) -> State:
         """Refuse columns and parameters that cannot be used."""
         del rng
         require_numbers(schema, self.estimator)
-        rehearse(self.estimator, len(require_classes(schema, self.estimator)), schema.features)
-        return Asked(schema=schema)
+        dry_fit_counts(self.estimator, len(require_classes(schema, self.estimator)), schema.features)
+        return State(schema=schema)
 
-    def work(self, model: Asked, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
+    def work(self, model: State, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
         """Sums of every column within every class."""
         del ctx
         classes = len(require_classes(model.schema, self.estimator))
         rows, n = np.zeros(classes), np.zeros(classes)
         counts = np.zeros((classes, model.schema.features))
-        for block in checked(shard, model.schema, self.estimator):
+        for block in checked_blocks(shard, model.schema, self.estimator):
             plain = indicator(np.asarray(block.y), classes)
             weighted = plain if block.w is None else plain @ sp.diags_array(block.w)
-            said = weighted @ self._counted(block, model.schema)
-            counts += said if isinstance(said, np.ndarray) else said.toarray()
+            sums = weighted @ self._features(block, model.schema)
+            counts += sums if isinstance(sums, np.ndarray) else sums.toarray()
             n += weighted.sum(axis=1)
             rows += plain.sum(axis=1)
         values = {"rows": rows, "n": n, "counts": counts} if rows.any() else {}
         return Update(values=values, weight=float(rows.sum())), local
 
-    def _counted(self, block: Block, schema: Schema) -> Any:
+    def _features(self, block: Block, schema: Schema) -> Any:
         if not isinstance(self.estimator, BernoulliNB):
             refuse_negative(block.X, schema, self.estimator)
             return block.X
         threshold = self.estimator.binarize
         return block.X if threshold is None else binarize(block.X, threshold=threshold)
 
-    def outer(self) -> Outer:
-        """Solve from the sums."""
-        return Solve(self.step)
-
-    def step(self, model: Asked, update: Update) -> Asked:
-        """The answer. Classes without rows drop out."""
+    def step(self, model: State, update: Update) -> State:
+        """The result, without classes that have no rows."""
         require_rows(update, self.estimator)
         here = present(update)
         counts = update.values["counts"][here]
-        attributes = learned(from_counts(self.estimator, update.values["n"][here], counts))
+        attributes = fitted_attributes(from_counts(self.estimator, update.values["n"][here], counts))
         attributes |= {
             "feature_count_": counts,
             "classes_": require_classes(model.schema, self.estimator)[here],
         }
         return replace(model, result=fitted(self.estimator, model.schema, **attributes))
 
-    def finish(self, model: Asked) -> Any:
-        """The fitted estimator."""
-        return model.result
-
 
 def from_counts(estimator: Any, n: np.ndarray, counts: np.ndarray) -> Any:
-    """A clone fitted to one row a class, which holds the class's mean and weighs what the class weighs.
+    """A clone fitted to one row a class: the class's mean, with the class's weight.
 
     Args:
-        estimator: a naive Bayes classifier that reads rows only through their sums.
+        estimator: a naive Bayes classifier that depends on rows only through their sums.
         n: (classes,) weight of each class.
         counts: (classes, features) sums.
 
@@ -112,11 +103,11 @@ def from_counts(estimator: Any, n: np.ndarray, counts: np.ndarray) -> Any:
     try:
         return inner.fit(means, np.arange(len(n)), sample_weight=n)
     except ValueError as error:
-        raise refused(inner, error) from error
+        raise fit_error(inner, error) from error
 
 
-def rehearse(estimator: Any, classes: int, features: int) -> None:
-    """Fit to counts of one, to find parameters that do not fit the classes or the columns.
+def dry_fit_counts(estimator: Any, classes: int, features: int) -> None:
+    """Fit counts of one, so that scikit-learn refuses parameters before any row is read.
 
     Raises:
         DataError: scikit-learn refuses, for the reason that it gives.

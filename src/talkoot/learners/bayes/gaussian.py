@@ -11,9 +11,9 @@ from sklearn.naive_bayes import GaussianNB
 from talkoot.core.errors import DataError
 from talkoot.core.shard import Schema
 from talkoot.core.update import Update
-from talkoot.learners.common.asked import Asked
-from talkoot.learners.common.results import finished
+from talkoot.learners.common.results import fitted_in_dtype
 from talkoot.learners.common.rows import require_classes
+from talkoot.learners.common.state import State
 from talkoot.learners.sums.classwise import ClassLearner, present, within
 
 
@@ -22,8 +22,8 @@ from talkoot.learners.sums.classwise import ClassLearner, present, within
 class GaussianBayes(ClassLearner):
     """GaussianNB with priors, smoothing and sample weights.
 
-    Sums are in float64, about the mean of each class where that is needed; results have the rows' dtype.
-    As in scikit-learn, the variance that smoothing is a share of is that of all rows, without weights.
+    Sums are in float64, about the mean of each class if needed; results have the dtype of the rows. As in
+    scikit-learn, smoothing is a share of the unweighted variance of all rows.
 
     >>> GaussianBayes(GaussianNB()).closed
     True
@@ -31,26 +31,26 @@ class GaussianBayes(ClassLearner):
 
     estimator: GaussianNB
 
-    def init(self, schema: Schema, rng: np.random.Generator) -> Asked:
+    def init(self, schema: Schema, rng: np.random.Generator) -> State:
         """Refuse priors that do not fit the classes, then start."""
         model = super(GaussianBayes, self).init(schema, rng)
         require_priors(self.estimator, len(require_classes(schema, self.estimator)))
         return model
 
-    def solve(self, model: Asked, update: Update) -> GaussianNB:
+    def solve(self, model: State, update: Update) -> GaussianNB:
         """Means, variances and priors."""
         here = present(update)
         require_priors(self.estimator, len(here))
-        found = within(update, model.about)
+        found = within(update, model.shared)
         count = found.weight
         if not count.sum() > 0:
             raise DataError("all sample weights are 0", cure="Give some rows a weight above 0.")
         some = count[:, None] > 0
         variance = np.divide(found.squares, count[:, None], out=np.zeros_like(found.squares), where=some)
-        everywhere = within(update, model.about, weighted=False).variance
+        everywhere = within(update, model.shared, weighted=False).variance
         epsilon = self.estimator.var_smoothing * everywhere.max()
         priors = self.estimator.priors
-        made = finished(
+        made = fitted_in_dtype(
             self.estimator,
             model.schema,
             theta_=found.mean,

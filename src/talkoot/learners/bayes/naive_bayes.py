@@ -1,4 +1,4 @@
-"""Naive Bayes: the five classifiers and who learns them."""
+"""Naive Bayes: the five classifiers and their learners."""
 
 from __future__ import annotations
 

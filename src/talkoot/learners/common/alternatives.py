@@ -1,4 +1,4 @@
-"""What to take instead of an estimator that no learner fits."""
+"""Alternatives to estimators that no learner fits."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, ClusterMixin, Regressor
 KERNEL = "It keeps rows, which must not leave their nodes. Take {} behind RBFSampler()."
 TREES = "Trees are not there yet. Take {} behind KBinsDiscretizer(), which makes steps as trees do."
 NETWORKS = "Networks are not there yet. Take {} behind PolynomialFeatures() or RBFSampler()."
-SEARCHED = "Take {} and choose its {} with GridSearchCV(tk.Distributed(...), ...)."
+SEARCH = "Take {} and choose its {} with GridSearchCV(tk.Distributed(...), ...)."
 
 ADVICE = {  # what to take: instead of what
     KERNEL.format("LinearSVC() or LogisticRegression()"): """
@@ -37,11 +37,11 @@ ADVICE = {  # what to take: instead of what
         SGDRegressor PassiveAggressiveRegressor LinearSVR TheilSenRegressor
         QuantileRegressor""",
     "Take RidgeCV().": "BayesianRidge ARDRegression",
-    SEARCHED.format("LogisticRegression()", "C"): "LogisticRegressionCV",
-    SEARCHED.format("Lasso()", "alpha"): """
+    SEARCH.format("LogisticRegression()", "C"): "LogisticRegressionCV",
+    SEARCH.format("Lasso()", "alpha"): """
         LassoCV LassoLars LassoLarsCV LassoLarsIC Lars LarsCV OrthogonalMatchingPursuit
         OrthogonalMatchingPursuitCV""",
-    SEARCHED.format("ElasticNet()", "alpha"): """
+    SEARCH.format("ElasticNet()", "alpha"): """
         ElasticNetCV MultiTaskLasso MultiTaskLassoCV MultiTaskElasticNet MultiTaskElasticNetCV""",
     "Take PCA().": """
         IncrementalPCA FastICA FactorAnalysis KernelPCA SparsePCA MiniBatchSparsePCA DictionaryLearning
@@ -59,9 +59,9 @@ ADVICE = {  # what to take: instead of what
         SelectKBest SelectPercentile SelectFpr SelectFdr SelectFwe GenericUnivariateSelect""",
     "Take RBFSampler().": "Nystroem SkewedChi2Sampler PolynomialCountSketch",
 }
-# They fit other estimators by those's own `fit`, so they work around tk.Distributed too.
+# These call `fit` of other estimators, so they work with a tk.Distributed inside.
 SEARCHES = "GridSearchCV RandomizedSearchCV HalvingGridSearchCV HalvingRandomSearchCV"
-AROUND = f"""{SEARCHES}
+META_ESTIMATORS = f"""{SEARCHES}
     CalibratedClassifierCV OneVsRestClassifier OneVsOneClassifier OutputCodeClassifier RFE RFECV
     SelectFromModel SequentialFeatureSelector BaggingClassifier BaggingRegressor VotingClassifier
     VotingRegressor StackingClassifier StackingRegressor TransformedTargetRegressor MultiOutputClassifier
@@ -79,7 +79,7 @@ def nearest(estimator: Any, known: Collection[type]) -> str:
     """The cure for an estimator that no learner fits.
 
     Args:
-        estimator: what was asked for.
+        estimator: the estimator, or its class.
         known: the classes that learners fit.
 
     >>> from sklearn.decomposition import IncrementalPCA
@@ -89,13 +89,11 @@ def nearest(estimator: Any, known: Collection[type]) -> str:
     if inspect.isclass(estimator):
         return f"It is a class: write {estimator.__name__}()."
     kind = type(estimator)
-    if kind.__name__ in AROUND.split():
+    if kind.__name__ in META_ESTIMATORS.split():
         return _inside(estimator, known)
     if kind.__name__ == "Distributed":
         return "Give the estimator inside of it, or call its own fit(X, y)."
-    for (
-        parent
-    ) in kind.__mro__:  # LogisticRegressionCV has advice of its own, a subclass of the user's has not
+    for parent in kind.__mro__:  # advice for LogisticRegressionCV comes before that for its parent
         if parent in known:
             name = parent.__name__
             return f"A subclass may fit in another way than {name}, so only {name}() itself is taken."
@@ -119,7 +117,7 @@ def _inside(estimator: Any, known: Collection[type]) -> str:
     if parts and all(type(part).__name__ == "Distributed" for part in parts):
         return "What it fits is distributed already: call its own fit(X, y)."
     for part in parts:
-        if type(part) not in known and type(part).__name__ not in ("Distributed", *AROUND.split()):
+        if type(part) not in known and type(part).__name__ not in ("Distributed", *META_ESTIMATORS.split()):
             inner = type(part).__name__
             return f"It would work around tk.Distributed(...), but {inner} cannot be. {nearest(part, known)}"
     inner = f"tk.Distributed({f'{type(parts[0]).__name__}()' if parts else '...'})"
@@ -129,7 +127,7 @@ def _inside(estimator: Any, known: Collection[type]) -> str:
 
 
 def _alike(estimator: BaseEstimator, known: Collection[type]) -> str:
-    """All classes of the estimator's own sort."""
+    """All known classes of the estimator's own sort."""
     for sort, mixin in SORTS.items():
         if isinstance(estimator, mixin):
             same = sorted(cls.__name__ for cls in known if issubclass(cls, mixin))

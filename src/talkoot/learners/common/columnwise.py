@@ -1,4 +1,4 @@
-"""What learners share whose columns do not depend on each other: the loop of a few sums, and refusals."""
+"""What learners share that treat columns independently: the loop of rounds, and checks of columns."""
 
 from __future__ import annotations
 
@@ -13,16 +13,14 @@ from scipy.sparse import csr_array
 from sklearn.base import clone
 
 from talkoot.core.errors import DataError
-from talkoot.core.learner import Learner
-from talkoot.core.outer import Outer, Solve
 from talkoot.core.shard import Schema
 from talkoot.core.update import Update
-from talkoot.learners.common.asked import Asked
+from talkoot.learners.common.state import State, SumLearner
 
 
 @dataclass(frozen=True, slots=True)
-class Columnwise(Learner):
-    """A learner whose answer is there after a few rounds of merging.
+class Columnwise(SumLearner):
+    """A learner that treats columns independently.
 
     Args:
         estimator: the unfitted estimator.
@@ -30,23 +28,23 @@ class Columnwise(Learner):
 
     estimator: Any
 
-    def init(self, schema: Schema, rng: np.random.Generator) -> Asked:
-        """Refuse columns and parameters that cannot be used; ask about nothing yet.
+    def init(self, schema: Schema, rng: np.random.Generator) -> State:
+        """Refuse columns and parameters that cannot be used.
 
         Raises:
             DataError: some column holds text, or scikit-learn refuses a parameter or the kind of the rows.
         """
         del rng
         require_numbers(schema, self.estimator)
-        rehearse(self.estimator, schema)
-        return Asked(schema=schema)
+        dry_fit(self.estimator, schema)
+        return State(schema=schema)
 
     @abstractmethod
-    def answer(self, model: Asked, update: Update) -> Asked:
-        """The next question, or the result, from what the nodes with rows said."""
+    def answer(self, model: State, update: Update) -> State:
+        """The next state, from the merged update of the nodes with rows."""
 
-    def step(self, model: Asked, update: Update) -> Asked:
-        """The answer, if any node has rows.
+    def step(self, model: State, update: Update) -> State:
+        """`answer`, if any node has rows.
 
         Raises:
             DataError: no node has rows.
@@ -54,14 +52,6 @@ class Columnwise(Learner):
         if not update.values:
             raise DataError(f"no node has rows, so {type(self.estimator).__name__} has nothing to learn from")
         return self.answer(model, update)
-
-    def outer(self) -> Outer:
-        """Answer, or ask once more."""
-        return Solve(self.step)
-
-    def finish(self, model: Asked) -> Any:
-        """The fitted estimator."""
-        return model.result
 
 
 ENCODE = "Encode it first, with OneHotEncoder() or OrdinalEncoder() in a ColumnTransformer."
@@ -105,7 +95,7 @@ def refuse_infinite(X: Any, schema: Schema, estimator: Any) -> None:
 
 
 def warn_empty(empty: Iterable[bool], schema: Schema, estimator: Any, result: str) -> None:
-    """Warn of the columns, by name, in which every value of every node is missing, and of what results."""
+    """Warn of columns without any value at any node, and of the result for them."""
     names = [repr(schema.column(j)) for j, nothing in enumerate(empty) if nothing]
     if names:
         column = "column" if len(names) == 1 else "columns"
@@ -117,11 +107,11 @@ def warn_empty(empty: Iterable[bool], schema: Schema, estimator: Any, result: st
         )
 
 
-def rehearse(estimator: Any, schema: Schema, **instead: Any) -> None:
-    """Let scikit-learn fit one row of ones, so that it refuses parameters before any row is read.
+def dry_fit(estimator: Any, schema: Schema, **instead: Any) -> None:
+    """Fit one row of ones, so that scikit-learn refuses parameters before any row is read.
 
     Raises:
-        DataError: it does.
+        DataError: scikit-learn refuses a parameter.
     """
     shape = (1, schema.features)
     table = np.full(shape, "1", dtype=object) if "text" in schema.kinds else np.ones(shape, schema.dtype)
@@ -129,9 +119,9 @@ def rehearse(estimator: Any, schema: Schema, **instead: Any) -> None:
 
 
 def fit_table(estimator: Any, table: Any, schema: Schema, **instead: Any) -> Any:
-    """Let scikit-learn fit a clone to a small table that says all that matters about the pooled rows.
+    """A clone fitted by scikit-learn to a small table that gives the same result as the pooled rows.
 
-    Parameters in `instead` stand in for the estimator's own during the fit.
+    Parameters in `instead` replace the estimator's own during the fit.
 
     Raises:
         DataError: scikit-learn refuses, for the reason that it gives.

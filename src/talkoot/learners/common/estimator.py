@@ -1,4 +1,4 @@
-"""What learners of scikit-learn estimators share: refusing, checking rows, and putting results in."""
+"""What learners of scikit-learn estimators share: refused parameters, checks of rows, fitted clones."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from sklearn.base import clone
 from talkoot.core.errors import DataError, NotDistributable
 from talkoot.core.shard import Schema
 
-FAR = 100.0  # standard deviations between center and mean from which sums are taken anew
+FAR = 100.0  # standard deviations between center and mean above which rows are summed again
 
 
 def refuse(estimator: Any, parameter: str, reason: str, instead: str) -> NoReturn:
-    """Refuse an estimator's parameter with the reason and the nearest alternative.
+    """Refuse an estimator's parameter, with the reason and what to do instead.
 
     Raises:
         NotDistributable: always.
@@ -24,7 +24,7 @@ def refuse(estimator: Any, parameter: str, reason: str, instead: str) -> NoRetur
 
 
 def fitted(estimator: Any, schema: Schema, **attributes: Any) -> Any:
-    """A clone of `estimator` that carries `attributes` and the schema's feature names, as after fit."""
+    """A clone of `estimator` with fitted `attributes` and the schema's feature names."""
     made = clone(estimator)
     made.n_features_in_ = schema.features
     if schema.names is not None:
@@ -40,7 +40,7 @@ def require_finite(X: Any, schema: Schema, estimator: Any) -> None:
     Args:
         X: (rows, features) array or CSR.
         schema: names the columns.
-        estimator: who refuses them.
+        estimator: named in the error.
 
     Raises:
         DataError: some value is not finite.
@@ -61,13 +61,13 @@ def require_finite(X: Any, schema: Schema, estimator: Any) -> None:
 def better_center(
     count: float, sums: np.ndarray, squares: np.ndarray, center: np.ndarray
 ) -> np.ndarray | None:
-    """A center to sum about once more, where the old one was too far off to keep the digits; else None.
+    """A center for one more round where the old one is too far from the mean to be precise; else None.
 
     Args:
         count: total weight of the rows.
         sums: (features,) sum of x - center.
         squares: (features,) sum of (x - center)^2.
-        center: (features,) what the sums were taken about.
+        center: (features,) the old center.
     """
     if count <= 0:
         return None
@@ -75,5 +75,5 @@ def better_center(
     variance = np.maximum(squares / count - offset**2, 0.0)
     far = (np.abs(offset) > FAR * np.sqrt(variance)) & (np.abs(offset) > 1e-9 * np.abs(center))
     better = center + offset
-    better[np.abs(better) < 1e-12 * np.abs(center)] = 0.0  # rounding around 0 would ask for yet another round
+    better[np.abs(better) < 1e-12 * np.abs(center)] = 0.0  # else rounding would need another round
     return better if far.any() else None

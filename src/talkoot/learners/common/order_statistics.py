@@ -1,4 +1,4 @@
-"""What learners of medians and quantiles share: rounds of counting until every wanted rank is found."""
+"""What learners of medians and quantiles share: rounds of counting until every rank is found."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from talkoot.core.context import Ctx
 from talkoot.core.learner import Kind
 from talkoot.core.shard import Block, Schema, Shard
 from talkoot.core.update import Update
-from talkoot.learners.common.asked import Asked
 from talkoot.learners.common.columnwise import Columnwise
-from talkoot.learners.common.rows import gathered
-from talkoot.learners.sums.counting import KEEP, Values, passes
+from talkoot.learners.common.rows import stacked_blocks
+from talkoot.learners.common.state import State
+from talkoot.learners.sums.counting import KEY_BYTES, Values, passes
 from talkoot.learners.sums.quantile import Places
 from talkoot.learners.sums.selection import Selection, Totals
 
@@ -26,45 +26,39 @@ NOTHING = np.zeros(0, np.int64)
 
 @dataclass(frozen=True, slots=True)
 class OrderStatistics(Columnwise):
-    """A learner whose answer is made of order statistics: that of all rows sorted in one place, to the bit.
-
-    Its rounds are a few passes over the rows; see `sums.selection`. The same answer comes from any number of
-    nodes, on every engine, and however often.
-    """
+    """A learner whose result depends on order statistics, which are exact; see `sums.selection`."""
 
     kind: ClassVar[Kind] = "exact"
 
-    def init(self, schema: Schema, rng: np.random.Generator) -> Asked:
-        """Ask for counts of all values."""
+    def init(self, schema: Schema, rng: np.random.Generator) -> State:
+        """Count all values first."""
         model = Columnwise.init(self, schema, rng)
-        return replace(model, about=Selection.start(schema.features, schema.rows))
+        return replace(model, shared=Selection.start(schema.features, schema.rows))
 
     def work(
-        self, model: Asked, local: Values | None, shard: Shard, ctx: Ctx
+        self, model: State, local: Values | None, shard: Shard, ctx: Ctx
     ) -> tuple[Update, Values | None]:
-        """Counts of the values that may matter; the node keeps these once they are few enough."""
-        ranges, schema = model.about.ranges, model.schema
-        parts = (self.read(block, model) for block in gathered(shard.blocks()))
-        limit = KEEP // max(1, len(ctx.cohort))
+        """Counts of values within the ranges; the node caches the values once they are few enough."""
+        ranges, schema = model.shared.ranges, model.schema
+        parts = (self.read(block, model) for block in stacked_blocks(shard.blocks()))
+        limit = KEY_BYTES // max(1, len(ctx.cohort))
         zeros = schema.sparse and self.counts_zeros
         read: Iterator[Values] = (
             iter([local]) if local is not None else passes(parts, ranges, schema.features, limit, zeros=zeros)
         )
         update, chunks = Update(), 0
         for values in read:
-            update, chunks = (
-                update + Update(values=values.count(ranges), weight=float(values.rows)),
-                chunks + 1,
-            )
+            update += Update(values=values.count(ranges), weight=float(values.rows))
+            chunks += 1
         return update, values if chunks == 1 else None
 
-    def answer(self, model: Asked, update: Update) -> Asked:
+    def answer(self, model: State, update: Update) -> State:
         """Narrower ranges, or the result."""
         wanted = partial(self._wanted, schema=model.schema)
-        selection = model.about.narrow(update.values, wanted)
+        selection = model.shared.narrow(update.values, wanted)
         if not selection.done:
-            return replace(model, about=selection)
-        return replace(model, about=None, result=self.result(model.schema, selection))
+            return replace(model, shared=selection)
+        return replace(model, shared=None, result=self.result(model.schema, selection))
 
     def _wanted(self, totals: Totals, schema: Schema) -> list[np.ndarray]:
         return [self.ranks(schema, totals, j) if count else NOTHING for j, count in enumerate(totals.counts)]
@@ -75,16 +69,16 @@ class OrderStatistics(Columnwise):
         return True
 
     @abstractmethod
-    def read(self, block: Block, model: Asked) -> tuple[Any, np.ndarray | None]:
-        """The (rows, features) of a block and their weights in whole units, or an error that refuses them."""
+    def read(self, block: Block, model: State) -> tuple[Any, np.ndarray | None]:
+        """The checked (rows, features) of a block and their weights in whole units."""
 
     @abstractmethod
     def ranks(self, schema: Schema, totals: Totals, column: int) -> np.ndarray:
-        """The ranks to find in a column that has values."""
+        """The ranks to find in a column with values."""
 
     @abstractmethod
     def result(self, schema: Schema, selection: Selection) -> Any:
-        """The fitted estimator, once all ranks are found."""
+        """The fitted estimator, from all values that were searched."""
 
 
 def quantiles(selection: Selection, column: int, places: Places, dtype: np.dtype[Any]) -> np.ndarray:
@@ -94,7 +88,7 @@ def quantiles(selection: Selection, column: int, places: Places, dtype: np.dtype
 
 
 def middle(count: int) -> np.ndarray:
-    """The ranks of the values of which the median is the mean."""
+    """The ranks whose values' mean is the median."""
     return np.array([(count - 1) // 2, count // 2])
 
 

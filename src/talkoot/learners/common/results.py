@@ -1,4 +1,4 @@
-"""What a fitted estimator carries: what an inner fit learned, in the dtype of the rows."""
+"""Fitted estimators: attributes of an inner fit, in the dtype of the rows."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from talkoot.core.errors import DataError
 from talkoot.core.shard import Schema
 from talkoot.learners.common.estimator import fitted
 
-AGREED = ("n_features_in_", "feature_names_in_")  # the schema says it
+AGREED = ("n_features_in_", "feature_names_in_")  # set from the schema
 
 
-def learned(inner: Any) -> dict[str, Any]:
-    """The fitted attributes of an estimator, without those that the schema knows.
+def fitted_attributes(inner: Any) -> dict[str, Any]:
+    """The fitted attributes of an estimator, without those set from the schema.
 
     >>> from sklearn.linear_model import Ridge
-    >>> sorted(learned(Ridge(fit_intercept=False).fit([[1.0]], [2.0])))
+    >>> sorted(fitted_attributes(Ridge(fit_intercept=False).fit([[1.0]], [2.0])))
     ['coef_', 'intercept_', 'n_iter_', 'solver_']
     """
     return {
@@ -37,13 +37,13 @@ def as_dtype(value: Any, dtype: np.dtype[Any]) -> Any:
     return value.astype(dtype) if floating else value
 
 
-def finished(estimator: Any, schema: Schema, **attributes: Any) -> Any:
+def fitted_in_dtype(estimator: Any, schema: Schema, **attributes: Any) -> Any:
     """The fitted estimator, its floating attributes in the dtype of the rows."""
     return fitted(estimator, schema, **{k: as_dtype(v, schema.dtype) for k, v in attributes.items()})
 
 
 def linear(estimator: Any, schema: Schema, mean: np.ndarray, attributes: dict[str, Any]) -> Any:
-    """A fitted linear model, whose intercept follows from the means and the coefficients as they are kept.
+    """A fitted linear model; its intercept is computed from the means and the rounded coefficients.
 
     Args:
         estimator: what is fitted.
@@ -56,9 +56,9 @@ def linear(estimator: Any, schema: Schema, mean: np.ndarray, attributes: dict[st
         coef = as_dtype(attributes["coef_"], schema.dtype).astype(np.float64)
         target = mean[schema.features :] if schema.outputs else mean[-1]
         intercept = target - coef @ mean[: schema.features]
-    return finished(estimator, schema, **attributes | {"intercept_": intercept})
+    return fitted_in_dtype(estimator, schema, **attributes | {"intercept_": intercept})
 
 
-def refused(estimator: Any, error: ValueError) -> DataError:
-    """What scikit-learn has against a fit, as an error of ours."""
+def fit_error(estimator: Any, error: ValueError) -> DataError:
+    """An error of scikit-learn's fit as a `DataError`."""
     return DataError(f"{type(estimator).__name__} cannot be fitted: {error}")

@@ -1,4 +1,4 @@
-"""What learners that sum ask of rows: finite numbers, weights that make sense, batches worth a sum."""
+"""Checks of rows that learners of sums share: finite numbers, valid weights, and batches of sparse rows."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from talkoot.core.shard import Block, Schema, Shard
 from talkoot.core.update import Update
 from talkoot.learners.common.estimator import require_finite
 
-STORED = 1 << 20  # numbers in a batch of sparse rows: enough to pay for a dense sum
+STORED = 1 << 20  # numbers in a batch of sparse rows, so that the dense sum per batch is cheap
 
 
-def checked(shard: Shard, schema: Schema, estimator: Any) -> Iterator[Block]:
-    """The shard's blocks that hold rows, each fit to be summed.
+def checked_blocks(shard: Shard, schema: Schema, estimator: Any) -> Iterator[Block]:
+    """The shard's blocks that hold rows, checked and ready to be summed.
 
     Raises:
         DataError: missing or infinite numbers, negative weights, or weights that the estimator does not take.
     """
-    for block in gathered(shard.blocks()):
+    for block in stacked_blocks(shard.blocks()):
         require_finite(block.X, schema, estimator)
         require_weights(block.w, estimator)
         yield block
 
 
-def gathered(blocks: Iterable[Block]) -> Iterator[Block]:
+def stacked_blocks(blocks: Iterable[Block]) -> Iterator[Block]:
     """Blocks without the empty ones, CSR blocks stacked until they hold `STORED` numbers.
 
     >>> ones = [Block(X=sp.csr_array(np.ones((2, 3)))) for _ in range(3)]
-    >>> [block.X.shape for block in gathered(ones)]
+    >>> [block.X.shape for block in stacked_blocks(ones)]
     [(6, 3)]
     """
-    held: list[Block] = []
+    batch: list[Block] = []
     stored = 0
     for block in blocks:
         if not len(block):
@@ -44,16 +44,16 @@ def gathered(blocks: Iterable[Block]) -> Iterator[Block]:
         if isinstance(block.X, np.ndarray):
             yield block
             continue
-        held.append(block)
+        batch.append(block)
         stored += block.X.nnz
         if stored >= STORED:
-            yield _stacked(held)
-            held, stored = [], 0
-    if held:
-        yield _stacked(held)
+            yield _stack(batch)
+            batch, stored = [], 0
+    if batch:
+        yield _stack(batch)
 
 
-def _stacked(blocks: list[Block]) -> Block:
+def _stack(blocks: list[Block]) -> Block:
     ys = [b.y for b in blocks if b.y is not None]
     ws = [b.w for b in blocks if b.w is not None]
     return Block(
@@ -85,7 +85,7 @@ def require_dense(schema: Schema, estimator: Any) -> None:
         DataError: the rows are sparse.
     """
     if schema.sparse:
-        cure = "Hand in dense rows, or put TruncatedSVD() in front in a Pipeline."
+        cure = "Pass dense rows, or put TruncatedSVD() in front in a Pipeline."
         raise DataError(f"the rows are sparse, and {type(estimator).__name__} needs dense ones", cure=cure)
 
 

@@ -1,4 +1,4 @@
-"""Blocks that a node has worked out already: kept in its process while they are few, never sent."""
+"""Transformed blocks that a node caches in its process if they are small; never sent."""
 
 from __future__ import annotations
 
@@ -9,57 +9,57 @@ from typing import Any, final
 from talkoot.core.shard import Block, Rows, Shard
 from talkoot.learners.compose.shapes import is_sparse
 
-KEEP = 1 << 27  # bytes that all nodes of a run may keep together
+CACHE_BYTES = 1 << 27  # bytes of cached blocks, over all nodes of a run
 
 
 @final
 @dataclass(frozen=True, slots=True, eq=False)
-class Memo:
-    """What a node keeps of the rows that a step sees, from the step's second pass over them on.
+class BlockCache:
+    """The blocks that a pipeline's step reads, cached in the step's second pass.
 
     Args:
-        blocks: all of them; None while nothing is kept.
-        over: they are too many to be kept.
+        blocks: all blocks; None if they are not cached.
+        over: they are too large to be cached.
     """
 
     blocks: tuple[Block, ...] | None = None
     over: bool = False
 
     def __reduce__(self) -> Any:
-        return Memo, ()  # it can be worked out again, so it does not travel
+        return BlockCache, ()  # never sent: it can be computed again
 
-    def through(self, shard: Shard, nodes: int) -> tuple[Shard, Memo]:
-        """The shard read from memory if its blocks are few, and what to keep for the next pass.
+    def through(self, shard: Shard, nodes: int) -> tuple[Shard, BlockCache]:
+        """The shard, from memory if its blocks are small, and the cache for the next pass.
 
         Args:
-            shard: the rows, that take some work to read.
-            nodes: how many nodes share the memory.
+            shard: the rows, transformed whenever they are read.
+            nodes: number of nodes that share the memory.
         """
-        memo = self if self.over or self.blocks is not None else _read(shard, KEEP // max(1, nodes))
-        return (shard if memo.blocks is None else Held(name=shard.name, held=memo.blocks)), memo
+        cache = self if self.over or self.blocks is not None else _read(shard, CACHE_BYTES // max(1, nodes))
+        return (shard if cache.blocks is None else CachedShard(name=shard.name, cached=cache.blocks)), cache
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Held(Shard):
+class CachedShard(Shard):
     """Blocks in memory."""
 
     name: str
-    held: tuple[Block, ...]
+    cached: tuple[Block, ...]
 
     def blocks(self) -> Iterator[Block]:
-        """They are there."""
-        return iter(self.held)
+        """The cached blocks."""
+        return iter(self.cached)
 
 
-def _read(shard: Shard, limit: int) -> Memo:
-    kept, size = [], 0
+def _read(shard: Shard, limit: int) -> BlockCache:
+    blocks, size = [], 0
     for block in shard.blocks():
         size += _size(block.X)
         if size > limit:
-            return Memo(over=True)
-        kept.append(block)
-    return Memo(blocks=tuple(kept))
+            return BlockCache(over=True)
+        blocks.append(block)
+    return BlockCache(blocks=tuple(blocks))
 
 
 def _size(X: Rows) -> int:

@@ -1,4 +1,4 @@
-"""Which columns a part of a composition reads, by scikit-learn's own rules."""
+"""The columns that a part of a composition reads, resolved by scikit-learn."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from talkoot.core.errors import DataError, NotDistributable
 from talkoot.core.shard import Schema
 from talkoot.data.tables.dtypes import pandas_dtype
 
-STAND_IN = FunctionTransformer(np.atleast_2d)  # says which columns it was handed
-MANY = 50  # rows of a frame that shows whether a function looks at values
+STAND_IN = FunctionTransformer(np.atleast_2d)  # returns the columns that it reads
+FRAME_ROWS = 50  # rows of a frame that shows whether a callable depends on values
 
 
-def picked(schema: Schema, columns: Sequence[int]) -> Schema:
+def select_columns(schema: Schema, columns: Sequence[int]) -> Schema:
     """The schema of some of the columns."""
     names, own = schema.names, [schema.column(i) for i in columns]
     strays = {
@@ -41,13 +41,13 @@ def picked(schema: Schema, columns: Sequence[int]) -> Schema:
 
 
 def index_row(names: Sequence[str] | None, features: int) -> Any:
-    """A table of one row that says each column's position: Arrow where columns have names, else an array."""
+    """A table of one row with each column's position: Arrow if columns have names, else an array."""
     row = np.arange(float(features))[np.newaxis]
     return row if names is None else pa.table(list(row.T), names=list(names))
 
 
 def positions(specs: Sequence[Any], names: Sequence[str] | None, features: int) -> list[tuple[int, ...]]:
-    """The positions that column specifications of a ColumnTransformer stand for.
+    """The positions of columns that a ColumnTransformer's specifications select.
 
     Args:
         specs: names, positions, slices or masks, as ColumnTransformer takes them; no callables.
@@ -61,15 +61,15 @@ def positions(specs: Sequence[Any], names: Sequence[str] | None, features: int) 
     [(1,), (2, 0), (0, 1), (2,)]
     """
     listed = [[spec] if np.isscalar(spec) else spec for spec in specs]
-    asked = ColumnTransformer([(str(i), STAND_IN, spec) for i, spec in enumerate(listed)])
-    found = read_by(asked, names, features)
+    union = ColumnTransformer([(str(i), STAND_IN, spec) for i, spec in enumerate(listed)])
+    found = read_by(union, names, features)
     return [found.get(str(i), ()) for i, _ in enumerate(specs)]
 
 
 def read_by(
     union: ColumnTransformer, names: Sequence[str] | None, features: int
 ) -> dict[str, tuple[int, ...]]:
-    """Fit a union of stand-ins; the positions of the columns that each part reads, if it reads any.
+    """The positions of the columns that each part reads; `union` is fitted with stand-ins as its parts.
 
     Raises:
         DataError: there is no such column.
@@ -87,7 +87,7 @@ def read_by(
 def _no_column(
     error: Exception, specs: Sequence[Any], names: Sequence[str] | None, features: int
 ) -> DataError:
-    """What scikit-learn says of columns that do not exist, with the nearest that do."""
+    """scikit-learn's error about columns that do not exist, with the closest names."""
     if names is None:
         cure = f"The table has {features} columns without names: say which by position, 0 to {features - 1}."
         return DataError(str(error), cure=cure)
@@ -99,11 +99,11 @@ def _no_column(
 
 
 def resolved(spec: Any, schema: Schema) -> Any:
-    """A column specification without a callable in it: what the callable picks, such as make_column_selector.
+    """A column specification, with a callable such as make_column_selector replaced by what it selects.
 
     Raises:
-        NotDistributable: the callable looks at values.
-        DataError: the callable cannot be asked.
+        NotDistributable: the callable depends on values.
+        DataError: the callable fails.
     """
     if not callable(spec):
         return spec
@@ -111,11 +111,11 @@ def resolved(spec: Any, schema: Schema) -> Any:
         return _picks(spec, np.zeros((1, schema.features)), schema)
     found, *others = (
         _picks(spec, _frame(schema, rows, alike=alike), schema)
-        for rows, alike in ((1, False), (MANY, False), (MANY, True))
+        for rows, alike in ((1, False), (FRAME_ROWS, False), (FRAME_ROWS, True))
     )
     if odd := {i for other in others for i in {*found} ^ {*other}}:
         raise NotDistributable(
-            f"{_said(spec)} picks columns by their values, and only names and dtypes are agreed on",
+            f"{_name(spec)} picks columns by their values, and only names and dtypes are agreed on",
             column=schema.column(min(odd)),
             cure="List the columns by name.",
         )
@@ -125,26 +125,26 @@ def resolved(spec: Any, schema: Schema) -> Any:
 def _picks(spec: Callable[[Any], Any], table: Any, schema: Schema) -> tuple[int, ...]:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # pandas warns of frames that are not the user's
+            warnings.simplefilter("ignore")  # about a frame that is not the user's
             chosen = spec(table)
     except Exception as error:
         raise DataError(
-            f"{_said(spec)} cannot pick columns from the table: {error}", cure="List the columns by name."
+            f"{_name(spec)} cannot pick columns from the table: {error}", cure="List the columns by name."
         ) from error
     return positions([chosen], schema.names, schema.features)[0]
 
 
-def _said(spec: Callable[[Any], Any]) -> str:
+def _name(spec: Callable[[Any], Any]) -> str:
     return f"{getattr(spec, '__name__', type(spec).__name__)}(...)"
 
 
 def _frame(schema: Schema, rows: int, *, alike: bool) -> Any:
-    """A pandas frame with the names and dtypes of the schema's columns, and values that mean nothing.
+    """A pandas frame with the schema's names and dtypes and arbitrary values.
 
     Args:
         schema: what the nodes agreed on.
         rows: number of rows.
-        alike: whether all rows are the same; else all differ, as far as the dtype has so many values.
+        alike: all rows are equal; else they differ as far as the dtype allows.
     """
     try:
         import pandas as pd

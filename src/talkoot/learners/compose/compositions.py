@@ -1,8 +1,8 @@
-"""Compositions: Pipeline, ColumnTransformer and FeatureUnion, of whatever has a learner, nested as you like.
+"""Compositions: Pipeline, ColumnTransformer and FeatureUnion of anything that has a learner, also nested.
 
-There are two ways to put learners together: one after the other (`serial`) and side by side (`parallel`).
-Between them go rows, changed by the parts that are fitted (`flow`, `shapes`) and cut to the columns that a
-part reads (`columns`). What comes out is scikit-learn's own object (`unions`).
+Learners run one after the other (`serial`) or side by side (`parallel`). Rows are transformed by the fitted
+parts (`transform`, `shapes`) and cut to the columns that a part reads (`columns`). The result is
+scikit-learn's own object (`unions`).
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from talkoot.core.merge import Sum
 from talkoot.core.outer import Solve
 from talkoot.learners import learner_for
 from talkoot.learners.common.estimator import refuse
-from talkoot.learners.compose.parallel import APART, Parallel
-from talkoot.learners.compose.parts import blamed
+from talkoot.learners.common.sklearn_private import requests_weights
+from talkoot.learners.compose.parallel import SEPARATOR, Parallel
+from talkoot.learners.compose.parts import error_context
 from talkoot.learners.compose.serial import Serial
 from talkoot.learners.compose.stateless import Stateless, is_stateless
 from talkoot.learners.compose.transform import container, is_drop, reads_text
@@ -43,8 +44,8 @@ def serial(estimator: Pipeline) -> Serial:
     _require_names([name for name, _ in estimator.steps])
     last = estimator.steps[-1][0]
     steps = tuple((name, _part(name, step, last=name == last)) for name, step in estimator.steps)
-    asked = frozenset(name for name, step in estimator.steps if _asks_weights(step))
-    return Serial(estimator, steps, asked or frozenset({last}))
+    weighted = frozenset(name for name, step in estimator.steps if _requests_weights(step))
+    return Serial(estimator, steps, weighted or frozenset({last}))
 
 
 def parallel(estimator: Union) -> Parallel:
@@ -61,15 +62,15 @@ def parallel(estimator: Union) -> Parallel:
             _require_table(name, part, spec)
         listed = [(name, part) for name, part, _ in estimator.transformers]
         listed.append(("remainder", estimator.remainder))
-    kept = [(name, part) for name, part in listed if not is_drop(part)]
-    _require_names([name for name, _ in kept])
-    parts = {name: _part(name, _whole(part, estimator), last=False) for name, part in kept}
-    asked = frozenset(name for name, part in kept if _asks_weights(part))
-    return Parallel(estimator, parts, asked or frozenset(parts))
+    listed = [(name, part) for name, part in listed if not is_drop(part)]
+    _require_names([name for name, _ in listed])
+    parts = {name: _part(name, _transformer(part, estimator), last=False) for name, part in listed}
+    weighted = frozenset(name for name, part in listed if _requests_weights(part))
+    return Parallel(estimator, parts, weighted or frozenset(parts))
 
 
-def _whole(part: Any, union: Union) -> Any:
-    """A part, or what scikit-learn puts in place of "passthrough"."""
+def _transformer(part: Any, union: Union) -> Any:
+    """A part; for "passthrough" the transformer that scikit-learn uses for it."""
     if not isinstance(part, str) or part != "passthrough":
         return part
     if isinstance(union, FeatureUnion):
@@ -79,8 +80,8 @@ def _whole(part: Any, union: Union) -> Any:
 
 
 def _part(name: str, estimator: Any, *, last: bool) -> Learner:
-    """The learner of a part, which must sum and solve, so that parts can share a run."""
-    with blamed(name):
+    """The learner of a part, which must sum and solve, so that parts can share rounds."""
+    with error_context(name):
         if is_stateless(estimator):
             return Stateless(estimator)
         made = learner_for(estimator)
@@ -91,14 +92,14 @@ def _part(name: str, estimator: Any, *, last: bool) -> Learner:
             )
         if not (isinstance(made.outer(), Solve) and isinstance(made.merge(), Sum)):
             raise NotDistributable(
-                f"{type(made).__name__} comes to no answer by sums, so it cannot share a run with others",
+                f"{type(made).__name__} is not fitted from sums, so it cannot share a run with others",
                 cure="Fit it alone.",
             )
         return made
 
 
 def _require_table(name: str, part: Any, spec: Any) -> None:
-    """Refuse one column where a table is read, and a table where one column is read."""
+    """Refuse one column for a part that reads a table, and a table for one that reads a column."""
     text = not (part is None or isinstance(part, str)) and reads_text(part)
     if text and not np.isscalar(spec):
         raise PlanError(f"{name!r} reads one column of text", cure='Name it without brackets: "column".')
@@ -107,31 +108,32 @@ def _require_table(name: str, part: Any, spec: Any) -> None:
 
 
 def _require_names(names: Sequence[str]) -> None:
-    """Refuse what scikit-learn would refuse, before the run instead of after it."""
+    """Refuse names that scikit-learn would refuse after the run."""
     if not names:
         raise PlanError("there is nothing to fit in the composition", cure="Give it at least one part.")
-    wrong = [name for name in names if names.count(name) > 1 or APART in name]
+    wrong = [name for name in names if names.count(name) > 1 or SEPARATOR in name]
     if wrong:
-        raise PlanError(f"{wrong[0]!r} cannot name a part", cure=f'Names differ and do not hold "{APART}".')
+        raise PlanError(
+            f"{wrong[0]!r} cannot name a part", cure=f'Names differ and do not hold "{SEPARATOR}".'
+        )
 
 
-def _asks_weights(estimator: Any) -> bool:
+def _requests_weights(estimator: Any) -> bool:
     """Whether an estimator, or a part of it, requests weights by ``set_fit_request(sample_weight=True)``.
 
-    `get_metadata_routing` cannot answer: RidgeCV's lists its scorer, which lists RidgeCV, without end.
+    `get_metadata_routing` does not end: RidgeCV's lists its scorer, which lists RidgeCV.
     """
     if estimator is None or isinstance(estimator, str):
         return False
     match estimator:
         case Pipeline():
-            return any(_asks_weights(step) for _, step in estimator.steps)
+            return any(_requests_weights(step) for _, step in estimator.steps)
         case FeatureUnion():
-            return any(_asks_weights(part) for _, part in estimator.transformer_list)
+            return any(_requests_weights(part) for _, part in estimator.transformer_list)
         case ColumnTransformer():
             parts = [*(part for _, part, _ in estimator.transformers), estimator.remainder]
-            return any(map(_asks_weights, parts))
-    request = getattr(estimator, "_get_metadata_request", None)
-    return request is not None and bool(request().consumes("fit", ["sample_weight"]))
+            return any(map(_requests_weights, parts))
+    return requests_weights(estimator)
 
 
 STATELESS = (Binarizer, FunctionTransformer, HashingVectorizer, Normalizer, PolynomialFeatures, RBFSampler)

@@ -15,13 +15,13 @@ from talkoot.core.learner import Kind, Learner
 from talkoot.core.outer import Outer, Solve
 from talkoot.core.shard import Schema, Shard
 from talkoot.core.update import Update
-from talkoot.learners.compose.columns import picked
-from talkoot.learners.compose.parts import blamed, fitting, seen_through, weakest
+from talkoot.learners.compose.columns import select_columns
+from talkoot.learners.compose.parts import error_context, part_schema, transformed_shard, weakest
 from talkoot.learners.compose.shapes import pick
-from talkoot.learners.compose.transform import flow, outgoing
-from talkoot.learners.compose.unions import Columns, Union, columns_of, united
+from talkoot.learners.compose.transform import outgoing, row_transform
+from talkoot.learners.compose.unions import Columns, Union, columns_of, fitted_union
 
-APART = "__"  # between a part's name, which cannot hold it, and the name of a leaf
+SEPARATOR = "__"  # between a part's name, which cannot contain it, and the name of a leaf
 
 
 @final
@@ -30,12 +30,11 @@ class ParallelModel:
     """The state of every part.
 
     Args:
-        schema: the rows that come in.
-        columns: the columns that each part reads; a part that reads none is left out.
+        schema: of the input rows.
+        columns: the columns that each part reads; parts that read none are left out.
         models: each part's state.
-        density: the share of entries that are stored once all parts have transformed the rows; None where
-            it is not known, or nobody asks.
-        done: whether all is known.
+        density: the share of entries stored in the output of all parts; None if unknown or not needed.
+        done: all parts are fitted, and the density is known if it is needed.
     """
 
     schema: Schema
@@ -50,11 +49,10 @@ class ParallelModel:
 class Parallel(Learner):
     """ColumnTransformer and FeatureUnion.
 
-    In each round every part that has no answer yet works on its columns; its leaves are called
-    ``part__leaf``. A ColumnTransformer with sparse parts takes one more round to count entries, from which
-    scikit-learn decides whether its output is sparse. Sample weights reach every part, as with
-    ``FeatureUnion.fit(X, y, sample_weight=w)``; where some parts were told so by
-    ``set_fit_request(sample_weight=True)``, they reach those and no others.
+    In each round every part that is not fitted works on its columns; its leaves are ``part__leaf``. A
+    ColumnTransformer with sparse parts takes one more round to count entries, from which scikit-learn decides
+    whether its output is sparse. Sample weights reach every part, as with ``FeatureUnion.fit(X, y,
+    sample_weight=w)``; if some parts have ``set_fit_request(sample_weight=True)``, those alone.
 
     >>> import talkoot as tk
     >>> from sklearn.pipeline import FeatureUnion
@@ -70,82 +68,83 @@ class Parallel(Learner):
 
     @property
     def kind(self) -> Kind:
-        """As the weakest part."""
+        """That of the weakest part."""
         return weakest(self.parts.values())
 
     @property
     def threads(self) -> bool:
-        """Whether all parts leave other threads the interpreter."""
+        """Whether all parts release the interpreter lock."""
         return all(part.threads for part in self.parts.values())
 
     def init(self, schema: Schema, rng: np.random.Generator) -> ParallelModel:
-        """Each part's start, on its own columns."""
+        """Each part's first state, for its own columns."""
         columns, models = columns_of(self.estimator, schema), {}
         for name, read in columns.items():
-            with blamed(name, _called(schema, read)):
+            with error_context(name, _names(schema, read)):
                 models[name] = self.parts[name].init(self._schema(name, schema, read), rng)
         return self._settled(ParallelModel(schema=schema, columns=columns, models=models))
 
     @property
     def large_integers(self) -> bool:
-        """Whether some part tells large whole numbers apart."""
+        """Whether some part needs exact large whole numbers."""
         return any(part.large_integers for part in self.parts.values())
 
     def _schema(self, name: str, schema: Schema, columns: tuple[int, ...]) -> Schema:
-        return fitting(self.parts[name], picked(schema, columns))
+        return part_schema(self.parts[name], select_columns(schema, columns))
 
     def work(
         self, model: ParallelModel, local: Mapping[str, Any] | None, shard: Shard, ctx: Ctx
     ) -> tuple[Update, Mapping[str, Any]]:
-        """What the parts without an answer say; when all have one, how many entries they put out."""
+        """Updates of the parts that are not fitted; once all are, counts of entries in their output."""
         unsolved = [name for name, part in model.models.items() if not part.done]
         if not unsolved:
-            return self._counted(model, shard), {}
-        said, kept = {}, {}
+            return self._entries(model, shard), {}
+        updates, states = {}, {}
         for name in unsolved:
             part, columns = self.parts[name], model.columns[name]
-            rows = seen_through(
+            rows = transformed_shard(
                 shard,
                 partial(pick, columns=columns),
                 self._schema(name, model.schema, columns),
                 weighted=name in self.weighted,
             )
-            with blamed(name, _called(model.schema, columns)):
-                said[name], kept[name] = part.work(model.models[name], (local or {}).get(name), rows, ctx)
-        return _joined(said), kept
+            with error_context(name, _names(model.schema, columns)):
+                state = (local or {}).get(name)
+                updates[name], states[name] = part.work(model.models[name], state, rows, ctx)
+        return _join(updates), states
 
-    def _counted(self, model: ParallelModel, shard: Shard) -> Update:
-        """The leaves rows, and stored: entries of the parts that put out CSR."""
+    def _entries(self, model: ParallelModel, shard: Shard) -> Update:
+        """The leaves rows, and stored: entries of the parts whose output is CSR."""
         outputs = self._outputs(model)
-        ways = [
-            (model.columns[name], flow(part))
+        transforms = [
+            (model.columns[name], row_transform(part))
             for name, part in self._fitted(model).items()
             if outputs[name].sparse
         ]
         rows = stored = 0
         for block in shard.blocks():
             rows += len(block)
-            stored += sum(way(pick(block.X, columns)).nnz for columns, way in ways)
+            stored += sum(transform(pick(block.X, columns)).nnz for columns, transform in transforms)
         counts = {"rows": np.array([float(rows)]), "stored": np.array([float(stored)])}
         return Update(values=counts, weight=float(rows))
 
     def outer(self) -> Outer:
-        """Each part's own."""
+        """Each part's own step."""
         return Solve(self.step)
 
     def step(self, model: ParallelModel, update: Update) -> ParallelModel:
-        """The step of each part that has no answer yet."""
+        """The step of each part that is not fitted."""
         if all(part.done for part in model.models.values()):
             return replace(model, done=True, density=self._density(model, update))
         moved = dict(model.models)
         for name, part in model.models.items():
             if not part.done:
-                with blamed(name, _called(model.schema, model.columns[name])):
-                    moved[name], _ = self.parts[name].outer().apply(part, _of(name, update), None)
+                with error_context(name, _names(model.schema, model.columns[name])):
+                    moved[name], _ = self.parts[name].outer().apply(part, _part_update(name, update), None)
         return self._settled(replace(model, models=moved))
 
     def _settled(self, model: ParallelModel) -> ParallelModel:
-        """Done when all parts are, unless their entries have to be counted."""
+        """Done once all parts are, unless their entries have to be counted."""
         if not all(part.done for part in model.models.values()):
             return model
         asks = isinstance(self.estimator, ColumnTransformer) and self.estimator.sparse_threshold > 0
@@ -158,7 +157,7 @@ class Parallel(Learner):
         return (full + stored) / sum(out.features for out in outputs)
 
     def _outputs(self, model: ParallelModel) -> dict[str, Schema]:
-        """The schema of what comes out of each part."""
+        """The schema of each part's output."""
         return {
             name: outgoing(part, self._schema(name, model.schema, model.columns[name]))
             for name, part in self._fitted(model).items()
@@ -170,33 +169,33 @@ class Parallel(Learner):
     def measures(self, model: ParallelModel) -> Mapping[str, float]:
         """Those of every part, as ``part__metric``."""
         return {
-            f"{name}{APART}{metric}": value
+            f"{name}{SEPARATOR}{metric}": value
             for name, part in model.models.items()
             for metric, value in self.parts[name].measures(part).items()
         }
 
     def finish(self, model: ParallelModel) -> Any:
         """A fitted clone of the union."""
-        return united(self.estimator, model.schema, model.columns, self._fitted(model), model.density)
+        return fitted_union(self.estimator, model.schema, model.columns, self._fitted(model), model.density)
 
 
-def _called(schema: Schema, columns: tuple[int, ...]) -> tuple[str, ...] | None:
-    """What a part's columns are called in the whole table, where they have no names."""
+def _names(schema: Schema, columns: tuple[int, ...]) -> tuple[str, ...] | None:
+    """The positions of a part's columns as names for errors; None if columns have names."""
     return None if schema.names is not None else tuple(map(str, columns))
 
 
-def _joined(said: Mapping[str, Update]) -> Update:
-    """The parts' updates as one; each weighs the same rows."""
+def _join(updates: Mapping[str, Update]) -> Update:
+    """The parts' updates, of the same rows, as one."""
     return Update(
-        values={f"{name}{APART}{k}": v for name, part in said.items() for k, v in part.values.items()},
-        weight=max(part.weight for part in said.values()),
-        kinds={f"{name}{APART}{k}": v for name, part in said.items() for k, v in part.kinds.items()},
+        values={f"{name}{SEPARATOR}{k}": v for name, part in updates.items() for k, v in part.values.items()},
+        weight=max(part.weight for part in updates.values()),
+        kinds={f"{name}{SEPARATOR}{k}": v for name, part in updates.items() for k, v in part.kinds.items()},
     )
 
 
-def _of(name: str, update: Update) -> Update:
-    """What one part said."""
-    own = f"{name}{APART}"
+def _part_update(name: str, update: Update) -> Update:
+    """The update of one part."""
+    own = f"{name}{SEPARATOR}"
     return Update(
         values={k.removeprefix(own): v for k, v in update.values.items() if k.startswith(own)},
         weight=update.weight,

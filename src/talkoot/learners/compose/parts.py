@@ -1,4 +1,4 @@
-"""What compositions share: the rows that reach a part, its name in errors, the kind of the whole."""
+"""What compositions share: the rows of a part, its name in errors, the kind of the whole."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from talkoot.learners.compose.shapes import shaped
 
 
 @contextmanager
-def blamed(name: str, columns: Sequence[str] | None = None) -> Iterator[None]:
-    """Say in errors which part they come from.
+def error_context(name: str, columns: Sequence[str] | None = None) -> Iterator[None]:
+    """Name the part in errors that are raised in this block.
 
     Args:
         name: the part's name.
@@ -28,33 +28,35 @@ def blamed(name: str, columns: Sequence[str] | None = None) -> Iterator[None]:
         column = error.column
         if columns is not None and column is not None and column.isdigit():
             column = columns[int(column)]
-        said = type(error)(
+        named = type(error)(
             f"in {name!r}: {error.cause}", node=error.node, step=error.step, column=column, cure=error.cure
         )
-        raise said.with_traceback(error.__traceback__) from None
+        raise named.with_traceback(error.__traceback__) from None
 
 
 def weakest(learners: Iterable[Learner]) -> Kind:
-    """What can be said of an answer that is made of the answers of `learners`."""
+    """The weakest kind of `learners`, which is that of the whole."""
     return max((learner.kind for learner in learners), key=get_args(Kind).index)
 
 
-def fitting(part: Learner, schema: Schema) -> Schema:
-    """The schema as a part reads it: whole numbers beyond 2**53 are floats for most."""
+def part_schema(part: Learner, schema: Schema) -> Schema:
+    """The schema as a part reads it, with floats for whole numbers unless it takes large ones."""
     return schema if part.large_integers else schema.floats()
 
 
-def seen_through(shard: Shard, way: Callable[[Rows], Any], schema: Schema, *, weighted: bool) -> Shard:
-    """The shard as a part sees it.
+def transformed_shard(
+    shard: Shard, transform: Callable[[Rows], Any], schema: Schema, *, weighted: bool
+) -> Shard:
+    """The shard as a part reads it.
 
     Args:
         shard: the rows.
-        way: what happens to them first.
-        schema: what comes out of it.
+        transform: applied to them first.
+        schema: of the transformed rows.
         weighted: whether sample weights reach the part.
     """
-    return Mapped(shard, partial(_changed, way=way, schema=schema, weighted=weighted))
+    return Mapped(shard, partial(_transform_block, transform=transform, schema=schema, weighted=weighted))
 
 
-def _changed(block: Block, way: Callable[[Rows], Any], schema: Schema, weighted: bool) -> Block:
-    return replace(block, X=shaped(way(block.X), schema), w=block.w if weighted else None)
+def _transform_block(block: Block, transform: Callable[[Rows], Any], schema: Schema, weighted: bool) -> Block:
+    return replace(block, X=shaped(transform(block.X), schema), w=block.w if weighted else None)

@@ -1,7 +1,7 @@
-"""Whether a function of rows treats each row by itself, tried on a few rows of a node.
+"""Test of whether a function treats each row independently, on a few rows of a node.
 
-Nodes see rows in blocks, so a function that looks at other rows (`x - x.mean(axis=0)`, ranks, running sums)
-would give another answer than on one machine.
+Nodes read rows in blocks, so a function that depends on other rows (`x - x.mean(axis=0)`, ranks, running
+sums) would give another result than on one machine.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from talkoot.core.errors import DataError
 from talkoot.core.shard import Block, Rows, Schema
 from talkoot.learners.compose.shapes import is_sparse, labels, typical
 
-ROWS = 2048  # that are tried
+ROWS = 2048  # rows of a test
 CURE = (
     "Write it so that the result of a row depends on that row alone. What depends on all rows is learned by "
     "a step of its own, such as StandardScaler() or QuantileTransformer()."
@@ -25,7 +25,7 @@ CURE = (
 Function = Callable[[Rows], Any]
 
 
-def telling(blocks: Iterable[Block]) -> Block | None:
+def informative_block(blocks: Iterable[Block]) -> Block | None:
     """The first block whose first rows are not all equal, else the first with rows, else None."""
     first = None
     for block in blocks:
@@ -38,17 +38,16 @@ def telling(blocks: Iterable[Block]) -> Block | None:
 
 
 def require_rowwise(function: Function, block: Block, schema: Schema, name: str) -> None:
-    """Try a function on the first rows of a block: all of them, parts, single ones, with one row more.
+    """Test a function on the first rows of a block: all, parts, single ones, and with one more row.
 
     Args:
         function: rows to an array or CSR.
         block: some rows; at least one.
-        schema: what the rows are.
+        schema: of the rows.
         name: of the function, in errors.
 
     Raises:
-        DataError: it gives another number of rows, or results that depend on other rows, on chance, or on
-            earlier calls.
+        DataError: the number of rows changes, or results depend on other rows, chance, or earlier calls.
     """
     rows = slice(0, min(len(block), ROWS))
     X = _take(block.X, rows)
@@ -63,7 +62,7 @@ def require_rowwise(function: Function, block: Block, schema: Schema, name: str)
             raise _not_rowwise(name, where, rows.stop)
     try:
         more = function(_with(X, typical(schema), schema))
-    except Exception:  # a row that is made up, which the function may refuse
+    except Exception:  # the function may refuse an artificial row
         return
     if not _same(whole, more[rows]):
         raise _not_rowwise(name, "with a row of average values beside them", rows.stop)
@@ -106,14 +105,14 @@ def _take(X: Rows, rows: slice) -> Rows:
 
 
 def _with(X: Rows, row: Rows, schema: Schema) -> Rows:
-    """Rows and one more."""
+    """The rows and one more."""
     if isinstance(X, Mapping):
         return {name: np.concatenate([X[name], row[name]]) for name in labels(schema)}
     return sparse.vstack([X, row], format="csr") if is_sparse(X) else np.concatenate([X, row])
 
 
 def _repeated(X: Rows) -> Rows:
-    """The first row, as often as there are rows."""
+    """Rows that all equal the first one."""
     if isinstance(X, Mapping):
         return {name: np.repeat(column[:1], len(column)) for name, column in X.items()}
     return X[np.zeros(X.shape[0], dtype=np.intp)]
@@ -124,7 +123,7 @@ def _table(X: Rows) -> Any:
 
 
 def _same(a: Any, b: Any) -> bool:
-    """Whether two results are equal, but for rounding; NaN and None are equal to themselves."""
+    """Whether two results are equal up to rounding; NaN and None equal themselves."""
     if a.shape != b.shape or is_sparse(a) != is_sparse(b):
         return False
     if is_sparse(a):

@@ -1,4 +1,4 @@
-"""Pipeline: learners one after the other, in one run."""
+"""Pipeline: its steps are fitted one after the other, in one run."""
 
 from __future__ import annotations
 
@@ -15,60 +15,60 @@ from talkoot.core.learner import Kind, Learner
 from talkoot.core.outer import Outer, Solve
 from talkoot.core.shard import Schema, Shard
 from talkoot.core.update import Update
-from talkoot.learners.compose.block_cache import Memo
-from talkoot.learners.compose.parts import blamed, fitting, seen_through, weakest
+from talkoot.learners.compose.block_cache import BlockCache
+from talkoot.learners.compose.parts import error_context, part_schema, transformed_shard, weakest
 from talkoot.learners.compose.stateless import Stateless
-from talkoot.learners.compose.transform import Chain, flow, outgoing
+from talkoot.learners.compose.transform import Chain, outgoing, row_transform
 
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SerialModel:
-    """The steps that are fitted, and the state of the one that is being fitted.
+    """The fitted steps, and the state of the current one.
 
     Args:
-        schema: the rows that the present step sees.
-        model: the present step's state.
+        schema: of the rows that the current step reads.
+        model: the current step's state.
         fitted: the steps before it.
-        way: what they do to the rows.
-        columns: what the present step's columns are called, where its schema has no names.
-        seed: random numbers of later steps follow from it.
-        last: the number of the last step.
+        transform: the transform by these.
+        columns: names of the current step's columns for errors, if its schema has none.
+        seed: seed of the random numbers of later steps.
+        last: index of the last step.
     """
 
     schema: Schema
     model: Any
     fitted: tuple[Any, ...] = ()
-    way: Chain = field(default_factory=Chain)
+    transform: Chain = field(default_factory=Chain)
     columns: tuple[str, ...] | None = None
     seed: int
     last: int
 
     @property
     def index(self) -> int:
-        """The present step's number."""
+        """Index of the current step."""
         return len(self.fitted)
 
     @property
     def done(self) -> bool:
-        """Whether the last step has its answer."""
+        """Whether the last step is fitted."""
         return self.index == self.last and bool(self.model.done)
 
 
 @final
 @dataclass(frozen=True, slots=True, eq=False)
-class Kept:
-    """What a node keeps for the present step.
+class StepState:
+    """A node's own state for the current step.
 
     Args:
-        index: the step's number.
-        own: what the step's learner keeps.
-        memo: the rows that the step sees.
+        index: of the step.
+        own: the node's state for the step's learner.
+        cache: the rows that the step reads.
     """
 
     index: int
     own: Any = None
-    memo: Memo = field(default_factory=Memo)
+    cache: BlockCache = field(default_factory=BlockCache)
 
 
 @final
@@ -76,12 +76,11 @@ class Kept:
 class Serial(Learner):
     """Pipeline.
 
-    A step is fitted to rows that go through the fitted steps before it, block by block on the nodes. From a
-    step's second pass on the node keeps what comes out, if it is little. The cache that the pipeline's
-    `memory` names is not used.
+    Nodes transform rows by the fitted steps, block by block. From a step's second pass on a node caches the
+    transformed rows, if they are few. The pipeline's `memory` is not used.
 
-    Sample weights reach the last step, as with ``fit(X, y, last__sample_weight=w)``; where some steps were
-    told so by ``set_fit_request(sample_weight=True)``, they reach those and no others.
+    Sample weights reach the last step, as with ``fit(X, y, last__sample_weight=w)``; if some steps have
+    ``set_fit_request(sample_weight=True)``, those alone.
 
     >>> import talkoot as tk
     >>> from sklearn.linear_model import Ridge
@@ -98,56 +97,59 @@ class Serial(Learner):
 
     @property
     def kind(self) -> Kind:
-        """As the weakest step."""
+        """That of the weakest step."""
         return weakest(step for _, step in self.steps)
 
     @property
     def closed(self) -> bool:
         """Whether one step alone is fitted, in the last rounds, and is closed."""
-        asking = [step for _, step in self.steps if not isinstance(step, Stateless) or step.tries]
-        return bool(asking) and asking[-1].closed and all(isinstance(step, Stateless) for step in asking[:-1])
+        steps = [step for _, step in self.steps if not isinstance(step, Stateless) or step.tries]
+        return bool(steps) and steps[-1].closed and all(isinstance(step, Stateless) for step in steps[:-1])
 
     @property
     def threads(self) -> bool:
-        """Whether all steps leave other threads the interpreter."""
+        """Whether all steps release the interpreter lock."""
         return all(step.threads for _, step in self.steps)
 
     @property
     def large_integers(self) -> bool:
-        """Whether some step tells large whole numbers apart."""
+        """Whether some step needs exact large whole numbers."""
         return any(step.large_integers for _, step in self.steps)
 
     def init(self, schema: Schema, rng: np.random.Generator) -> SerialModel:
-        """The first step's start."""
+        """The first step's first state."""
         name, step = self.steps[0]
-        schema = fitting(step, schema)
-        with blamed(name):
+        schema = part_schema(step, schema)
+        with error_context(name):
             model = step.init(schema, rng)
         start = SerialModel(
             schema=schema, model=model, seed=int(rng.integers(2**63)), last=len(self.steps) - 1
         )
         return self._advanced(start)
 
-    def work(self, model: SerialModel, local: Kept | None, shard: Shard, ctx: Ctx) -> tuple[Update, Kept]:
-        """The present step's work on rows that went through the steps before."""
+    def work(
+        self, model: SerialModel, local: StepState | None, shard: Shard, ctx: Ctx
+    ) -> tuple[Update, StepState]:
+        """The current step's work on transformed rows."""
         name, step = self.steps[model.index]
         again = local is not None and local.index == model.index
-        kept = local if local is not None and again else Kept(model.index)
-        rows, memo = seen_through(shard, model.way, model.schema, weighted=name in self.weighted), kept.memo
-        if again and model.way.links:
-            rows, memo = memo.through(rows, len(ctx.cohort))
-        with blamed(name, model.columns):
-            update, own = step.work(model.model, kept.own, rows, ctx)
-        return update, Kept(model.index, own, memo)
+        state = local if local is not None and again else StepState(model.index)
+        rows = transformed_shard(shard, model.transform, model.schema, weighted=name in self.weighted)
+        cache = state.cache
+        if again and model.transform.links:
+            rows, cache = cache.through(rows, len(ctx.cohort))
+        with error_context(name, model.columns):
+            update, own = step.work(model.model, state.own, rows, ctx)
+        return update, StepState(model.index, own, cache)
 
     def outer(self) -> Outer:
-        """The present step's."""
+        """The current step's own."""
         return Solve(self.step)
 
     def step(self, model: SerialModel, update: Update) -> SerialModel:
-        """The present step's, then on to the next ones while there is nothing to ask the nodes."""
+        """The current step's own; then the next step that needs the nodes becomes the current one."""
         name, step = self.steps[model.index]
-        with blamed(name, model.columns):
+        with error_context(name, model.columns):
             moved, _ = step.outer().apply(model.model, update, None)
         return self._advanced(replace(model, model=moved))
 
@@ -157,26 +159,26 @@ class Serial(Learner):
         return model
 
     def _next(self, model: SerialModel) -> SerialModel:
-        """The start of the step after the present one, which has its answer."""
+        """The first state of the next step, after the current one is fitted."""
         fitted = self.steps[model.index][1].finish(model.model)
         schema = outgoing(fitted, model.schema)
         columns = None if schema.names is not None else _columns(fitted, model)
         index = model.index + 1
         name, step = self.steps[index]
-        schema = fitting(step, schema)
-        with blamed(name, columns):
+        schema = part_schema(step, schema)
+        with error_context(name, columns):
             start = step.init(schema, stream_rng(model.seed, index))
         return replace(
             model,
             schema=schema,
             model=start,
             fitted=(*model.fitted, fitted),
-            way=Chain((*model.way.links, flow(fitted))),
+            transform=Chain((*model.transform.links, row_transform(fitted))),
             columns=columns,
         )
 
     def measures(self, model: SerialModel) -> Mapping[str, float]:
-        """The present step's."""
+        """Those of the current step."""
         return self.steps[model.index][1].measures(model.model)
 
     def finish(self, model: SerialModel) -> Pipeline:
@@ -188,7 +190,7 @@ class Serial(Learner):
 
 
 def _columns(fitted: Any, model: SerialModel) -> tuple[str, ...] | None:
-    """What the columns that come out of a step are called in errors."""
+    """Names, for errors, of a fitted step's output columns."""
     before = model.schema.names or model.columns
     if fitted is None or isinstance(fitted, str):
         return before

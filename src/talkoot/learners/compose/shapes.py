@@ -1,4 +1,4 @@
-"""The forms that rows take between a shard, a scikit-learn transformer and the next learner."""
+"""Conversions of rows between blocks, scikit-learn's inputs and its outputs."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from talkoot.core.shard import Rows, Schema
 
 
 def is_sparse(X: Any) -> bool:
-    """Whether rows are kept as a sparse matrix."""
+    """Whether rows are a sparse matrix."""
     return bool(sparse.issparse(X))
 
 
 def labels(schema: Schema) -> tuple[str, ...]:
-    """What the columns are called in a block of text and numbers."""
+    """The keys of columns in a block of text and numbers."""
     return schema.names or tuple(map(str, range(schema.features)))
 
 
 def pick(X: Rows, columns: Sequence[int] | None) -> Rows:
-    """Some of the columns, in that order; all for None.
+    """Some of the columns, in this order; all for None.
 
     >>> pick(np.array([[1.0, 2.0, 3.0]]), [2, 0]).tolist()
     [[3.0, 1.0]]
@@ -37,7 +37,7 @@ def pick(X: Rows, columns: Sequence[int] | None) -> Rows:
 
 
 def matrix(X: Rows) -> Any:
-    """Rows as scikit-learn takes them: CSR, or an array, of objects where a column holds text."""
+    """Rows as scikit-learn takes them: CSR, or an array, of objects if a column is text."""
     if not isinstance(X, Mapping):
         return X
     columns = list(X.values())
@@ -50,9 +50,9 @@ def matrix(X: Rows) -> Any:
 
 
 def framed(X: Rows, names: Sequence[str] | None) -> Any:
-    """Rows as a pandas frame where they have names and pandas is installed; else as `matrix`.
+    """Rows as a pandas frame if they have names and pandas is installed, else as `matrix`.
 
-    What a model is handed on one machine. Text that is missing is NaN, as pandas reads it.
+    This is what a model gets on one machine. Missing text is NaN, as in pandas.
     """
     if is_sparse(X) or (names is None and not _is_uneven(X)):
         return matrix(X)
@@ -65,16 +65,16 @@ def framed(X: Rows, names: Sequence[str] | None) -> Any:
 
 
 def _is_uneven(X: Rows) -> bool:
-    """Whether some columns are large whole numbers and others floats, so that no array holds all."""
+    """Whether some columns are large whole numbers and others floats, so that no array fits all."""
     return isinstance(X, Mapping) and {column.dtype.kind for column in X.values()} in ({"i", "f"}, {"u", "f"})
 
 
 def shaped(X: Any, schema: Schema) -> Rows:
-    """Rows as a block of `schema` holds them.
+    """Rows in the form of a block of `schema`.
 
     Args:
-        X: what a transformer put out, or some columns of a block.
-        schema: what the rows are agreed to be.
+        X: output of a transformer, or some columns of a block.
+        schema: of the rows.
     """
     if not schema.mixed:
         if is_sparse(X):
@@ -88,14 +88,14 @@ def shaped(X: Any, schema: Schema) -> Rows:
 
 
 def _with_none(X: np.ndarray) -> np.ndarray:
-    """Objects with None wherever there is NaN, which differs from itself."""
+    """Objects with None in place of NaN."""
     out = X.copy()
     out[np.not_equal(X, X)] = None
     return out
 
 
 def typical(schema: Schema) -> Rows:
-    """A block of one row: the agreed centers of numbers, empty text, no entries where rows are sparse."""
+    """A block of one row: centers of numbers, empty text; no entries if sparse."""
     if schema.sparse:
         return sparse.csr_array((1, schema.features), dtype=schema.dtype)
     row = schema.center[np.newaxis].astype(object)
@@ -104,11 +104,11 @@ def typical(schema: Schema) -> Rows:
 
 
 def described(out: Any, before: Schema) -> dict[str, Any]:
-    """The fields of a schema that one transformed row tells: kinds, dtypes, dtype, sparse and center.
+    """The fields of a schema that follow from one transformed row: kinds, dtypes, dtype, sparse and center.
 
     Args:
         out: (1, features), an array of numbers or objects, or CSR.
-        before: the schema of the row before.
+        before: the schema of the input row.
     """
     wide, features = is_sparse(out), out.shape[1]
     whole = "whole" in before.kinds and out.dtype in (np.int64, np.uint64)

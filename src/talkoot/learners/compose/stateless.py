@@ -1,4 +1,4 @@
-"""Transformers that learn nothing from rows but how wide they are, and functions that are tried first."""
+"""Transformers that learn at most the number of columns; functions of rows are tested first."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from talkoot.core.learner import Kind, Learner
 from talkoot.core.outer import Outer, Solve
 from talkoot.core.shard import Schema, Shard
 from talkoot.core.update import Update
-from talkoot.learners.compose.rowwise import require_rowwise, telling
+from talkoot.learners.compose.rowwise import informative_block, require_rowwise
 from talkoot.learners.compose.shapes import matrix, typical
-from talkoot.learners.compose.transform import flow, reads_text
+from talkoot.learners.compose.transform import reads_text, row_transform
 
-BY_WIDTH = (PolynomialFeatures, RBFSampler)  # their fit reads the number of columns and nothing else
+BY_WIDTH = (PolynomialFeatures, RBFSampler)  # their fit depends on the number of columns only
 
 
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Ready:
-    """An answer that was there from the start.
+    """A transformer that is fitted from the start.
 
     Args:
         schema: what the nodes agreed on.
         result: the transformer.
-        done: whether the nodes need not try it.
+        done: it needs no test on rows, or has passed it.
     """
 
     schema: Schema
@@ -43,13 +43,12 @@ class Ready:
 @final
 @dataclass(frozen=True, slots=True)
 class Stateless(Learner):
-    """Normalizer, Binarizer, FunctionTransformer, PolynomialFeatures and their like: they learn nothing.
+    """Normalizer, Binarizer, FunctionTransformer, PolynomialFeatures and others that learn nothing from rows.
 
-    Rows go through them in blocks, so a function of FunctionTransformer has to work row by row. One round
-    tries it on some rows of each node, and refuses it if a row's result depends on other rows, on chance or
-    on earlier calls. It is handed what it would be on one machine: a pandas frame where columns have names
-    (and pandas is installed). Random numbers of RBFSampler without a `random_state` follow from the run's
-    seed.
+    Rows are transformed in blocks, so a function of FunctionTransformer must treat each row independently.
+    One round tests it on some rows of each node, and refuses it if a result depends on other rows, chance or
+    earlier calls. It gets what it would get on one machine: a pandas frame if columns have names and pandas
+    is installed. Without a `random_state`, RBFSampler is seeded by the run.
 
     Args:
         estimator: the unfitted transformer; "passthrough" or None in a composition.
@@ -65,7 +64,7 @@ class Stateless(Learner):
 
     @property
     def tries(self) -> bool:
-        """Whether it may look at other rows, which the nodes have to try."""
+        """Whether it may depend on other rows, which nodes have to test."""
         if self.estimator is None or isinstance(self.estimator, str):
             return False
         if isinstance(self.estimator, FunctionTransformer):
@@ -73,28 +72,28 @@ class Stateless(Learner):
         return not type(self.estimator).__module__.startswith("sklearn.")
 
     def init(self, schema: Schema, rng: np.random.Generator) -> Ready:
-        """The transformer; to be tried, if it is a function that may look at other rows."""
+        """The transformer; still to be tested if it may depend on other rows."""
         return Ready(schema, _fitted(self.estimator, schema, rng), done=not self.tries)
 
     def work(self, model: Ready, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
-        """Try the function on some of the node's rows.
+        """Test the function on some of the node's rows.
 
         Raises:
-            DataError: a row's result depends on more than the row.
+            DataError: a row's result depends on more than that row.
         """
-        block = telling(shard.blocks())
+        block = informative_block(shard.blocks())
         if block is None:
             return Update(), None
-        with np.errstate(all="ignore"):  # there will be warnings of the real pass
-            require_rowwise(flow(model.result), block, model.schema, _called(self.estimator))
+        with np.errstate(all="ignore"):  # the real pass warns
+            require_rowwise(row_transform(model.result), block, model.schema, _name(self.estimator))
         return Update(values={"tried": np.ones(1)}, weight=float(len(block))), None
 
     def outer(self) -> Outer:
-        """Nothing to solve."""
+        """One round of tests."""
         return Solve(self.step)
 
     def step(self, model: Ready, update: Update) -> Ready:
-        """The same: every node that has rows has tried it."""
+        """Done, as every node with rows has tested it."""
         del update
         return replace(model, done=True)
 
@@ -115,15 +114,15 @@ def is_stateless(estimator: Any) -> bool:
     return type(estimator) in BY_WIDTH or not get_tags(estimator).requires_fit
 
 
-def _called(estimator: Any) -> str:
-    """What errors call it: the name of the function, if there is one."""
+def _name(estimator: Any) -> str:
+    """Its name in errors, with that of its function if there is one."""
     function = getattr(estimator, "func", None)
     name = getattr(function, "__name__", None)
     return f"{type(estimator).__name__}({name})" if name else type(estimator).__name__
 
 
 def _fitted(estimator: Any, schema: Schema, rng: np.random.Generator) -> Any:
-    """A clone that has seen one typical row, for its checks of the columns."""
+    """A clone fitted to one typical row, so that it checks the columns."""
     if estimator is None or isinstance(estimator, str):
         return estimator
     if reads_text(estimator) and schema.kinds != ("text",):
@@ -134,7 +133,7 @@ def _fitted(estimator: Any, schema: Schema, rng: np.random.Generator) -> Any:
         checks["random_state"] = int(rng.integers(2**31))
     row = matrix(typical(schema))
     try:
-        with np.errstate(all="ignore"):  # the row is made up
+        with np.errstate(all="ignore"):  # the row is artificial
             made.set_params(**checks).fit(row)
     except (TypeError, ValueError) as error:
         raise DataError(f"{type(estimator).__name__} refuses the columns: {error}") from error

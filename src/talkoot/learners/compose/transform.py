@@ -1,7 +1,7 @@
-"""Rows through fitted transformers: the same numbers as scikit-learn's, from blocks, without data frames.
+"""Transforms of blocks by fitted transformers: the same numbers as scikit-learn, without data frames.
 
-`flow` turns a fitted transformer (a pipeline, a union, a scaler) into a small function of rows that
-travels to the nodes, and that says which schema comes out.
+`row_transform` turns a fitted transformer (a pipeline, a union, a scaler) into a small function of rows that
+is sent to the nodes and knows the schema of its output.
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ from sklearn.utils import get_tags
 
 from talkoot.core.errors import DataError
 from talkoot.core.shard import Rows, Schema
-from talkoot.learners.compose.columns import picked, positions
+from talkoot.learners.common.sklearn_private import output_container
+from talkoot.learners.compose.columns import positions, select_columns
 from talkoot.learners.compose.shapes import as_float, described, framed, is_sparse, matrix, pick, typical
 
 NONE = np.array(None, dtype=object)  # compares with each entry of an array
 
 
-class Flow(ABC):
-    """A function from rows to rows that knows what comes out of it."""
+class RowTransform(ABC):
+    """A function from rows to rows that knows the schema of its output."""
 
     @abstractmethod
     def __call__(self, X: Rows) -> Any:
@@ -38,18 +39,18 @@ class Flow(ABC):
 
     @abstractmethod
     def after(self, schema: Schema) -> Schema:
-        """The schema of what comes out, without names, when rows of `schema` go in."""
+        """The schema of the output, without names, for input rows of `schema`."""
 
 
 @final
 @dataclass(frozen=True, slots=True, eq=False)
-class Leaf(Flow):
+class SingleTransform(RowTransform):
     """One fitted transformer.
 
     Args:
-        transformer: what transforms.
-        names: columns of the data frame to hand it; None to hand it an array.
-        missing: what to hand it where text is missing.
+        transformer: the fitted transformer.
+        names: columns of the data frame to pass; None to pass an array.
+        missing: what to pass for missing text.
     """
 
     transformer: Any
@@ -57,7 +58,7 @@ class Leaf(Flow):
     missing: float | None = np.nan
 
     def __call__(self, X: Rows) -> Any:
-        """What it makes of the rows."""
+        """The transformed rows."""
         given = framed(X, self.names)
         if isinstance(self.transformer, FunctionTransformer):
             given = given.copy()  # a function may write into the rows that it gets
@@ -70,7 +71,7 @@ class Leaf(Flow):
         return out.tocsr() if is_sparse(out) else np.asarray(out)
 
     def after(self, schema: Schema) -> Schema:
-        """Encoders know; others are shown a row of typical values, which an encoder might refuse."""
+        """For encoders from their attributes, for others from the transform of one typical row."""
         if hasattr(self.transformer, "categories_"):
             features = len(self.transformer.get_feature_names_out())
             facts: dict[str, Any] = {
@@ -80,12 +81,12 @@ class Leaf(Flow):
                 "center": np.zeros(features),
             }
         else:
-            facts = described(self._shown(schema), schema)
+            facts = described(self._typical_output(schema), schema)
         return replace(schema, **{"names": None, "dtypes": (), "strays": {}, **facts})
 
-    def _shown(self, schema: Schema) -> Any:
+    def _typical_output(self, schema: Schema) -> Any:
         try:
-            with np.errstate(all="ignore"):  # the row is made up
+            with np.errstate(all="ignore"):  # the row is artificial
                 return self(typical(schema))
         except Exception as error:
             raise DataError(
@@ -96,35 +97,35 @@ class Leaf(Flow):
 
 @final
 @dataclass(frozen=True, slots=True, eq=False)
-class Chain(Flow):
-    """One after the other; nothing at all leaves rows as they are."""
+class Chain(RowTransform):
+    """Transforms one after the other; none leave rows as they are."""
 
-    links: tuple[Flow, ...] = ()
+    links: tuple[RowTransform, ...] = ()
 
     def __call__(self, X: Rows) -> Any:
-        """What the last one makes of them."""
+        """The output of the last one."""
         return reduce(lambda rows, link: link(rows), self.links, X)
 
     def after(self, schema: Schema) -> Schema:
-        """The last one's."""
+        """The schema after the last step."""
         return reduce(lambda known, link: link.after(known), self.links, replace(schema, names=None))
 
 
 @final
 @dataclass(frozen=True, slots=True, eq=False)
-class Beside(Flow):
-    """Side by side.
+class Concat(RowTransform):
+    """Transforms whose outputs are concatenated.
 
     Args:
-        parts: for each the columns that it reads (None for all), what it does, and the factor of its output.
-        sparse: whether the result is CSR; None where it is as soon as one part's is.
+        parts: for each the columns that it reads (None for all), the transform, and a factor for its output.
+        sparse: whether the result is CSR; None for CSR if the output of any part is.
     """
 
-    parts: tuple[tuple[tuple[int, ...] | None, Flow, float | None], ...]
+    parts: tuple[tuple[tuple[int, ...] | None, RowTransform, float | None], ...]
     sparse: bool | None = None
 
     def __call__(self, X: Rows) -> Any:
-        """What the parts make of them, in a row."""
+        """The outputs of the parts, concatenated."""
         outs = []
         for columns, part, factor in self.parts:
             out = matrix(part(pick(X, columns)))
@@ -134,17 +135,17 @@ class Beside(Flow):
         return np.hstack([out.toarray() if is_sparse(out) else out for out in outs])
 
     def after(self, schema: Schema) -> Schema:
-        """The parts' columns in a row."""
+        """The schemas of the parts, concatenated."""
         known, centers = [], []
         for columns, part, factor in self.parts:
-            known.append(part.after(schema if columns is None else picked(schema, columns)))
+            known.append(part.after(schema if columns is None else select_columns(schema, columns)))
             centers.append(known[-1].center * (1.0 if factor is None else factor))
         wide = self._wide(part.sparse for part in known)
         center = np.concatenate(centers)
         kinds = tuple(kind for part in known for kind in part.kinds)
         dtypes = tuple(dtype for part in known for dtype in part.dtypes)
         made = replace(schema, kinds=kinds, dtypes=dtypes)
-        if set(kinds) != {"whole"} or len(set(dtypes)) != 1:  # one array does not hold them as they are
+        if set(kinds) != {"whole"} or len(set(dtypes)) != 1:  # no array fits them as they are
             made = replace(made.floats(), dtypes=())
         return replace(
             made,
@@ -159,48 +160,48 @@ class Beside(Flow):
         return any(parts) if self.sparse is None else self.sparse
 
 
-def flow(fitted: Any) -> Flow:
-    """The function of rows that a fitted transformer is.
+def row_transform(fitted: Any) -> RowTransform:
+    """A fitted transformer as a function of rows.
 
     Args:
         fitted: a fitted transformer, pipeline or union; "passthrough" or None.
 
     >>> from sklearn.preprocessing import StandardScaler
     >>> X = np.array([[1.0], [3.0]])
-    >>> flow(StandardScaler().fit(X))(X).tolist()
+    >>> row_transform(StandardScaler().fit(X))(X).tolist()
     [[-1.0], [1.0]]
     """
     match fitted:
         case None | "passthrough":
             return Chain()
         case Pipeline():
-            return Chain(tuple(flow(step) for _, step in fitted.steps))
+            return Chain(tuple(row_transform(step) for _, step in fitted.steps))
         case FeatureUnion():
             factors = fitted.transformer_weights or {}
-            kept = [(name, t) for name, t in fitted.transformer_list if not is_drop(t)]
-            return Beside(tuple((None, flow(t), factors.get(name)) for name, t in kept))
+            parts = [(name, t) for name, t in fitted.transformer_list if not is_drop(t)]
+            return Concat(tuple((None, row_transform(t), factors.get(name)) for name, t in parts))
         case ColumnTransformer():
             return _by_columns(fitted)
         case FunctionTransformer(func=None):
             return Chain()
         case FunctionTransformer(validate=False):
             names = getattr(fitted, "feature_names_in_", None)
-            return Leaf(fitted, names=None if names is None else tuple(names))
+            return SingleTransform(fitted, names=None if names is None else tuple(names))
         case _:
-            return Leaf(bare(fitted), missing=_missing(fitted))
+            return SingleTransform(without_names(fitted), missing=_missing(fitted))
 
 
-def _by_columns(fitted: ColumnTransformer) -> Beside:
-    """The parts that read any columns, wherever these stand in the table."""
+def _by_columns(fitted: ColumnTransformer) -> Concat:
+    """The parts that read any columns."""
     specs = [spec for *_, spec in fitted.transformers_]
     where = positions(specs, getattr(fitted, "feature_names_in_", None), fitted.n_features_in_)
     factors = fitted.transformer_weights or {}
     parts = [
-        (columns, flow(transformer), factors.get(name))
+        (columns, row_transform(transformer), factors.get(name))
         for (name, transformer, _), columns in zip(fitted.transformers_, where, strict=True)
         if columns and not is_drop(transformer)
     ]
-    return Beside(tuple(parts), sparse=fitted.sparse_output_)
+    return Concat(tuple(parts), sparse=fitted.sparse_output_)
 
 
 def _numbers(out: Any) -> Any:
@@ -208,7 +209,7 @@ def _numbers(out: Any) -> Any:
 
 
 def _missing(fitted: Any) -> float | None:
-    """What a transformer takes for missing text: NaN, as pandas has it, unless it has learned None."""
+    """The missing text that a transformer takes: NaN as in pandas, unless it was fitted with None."""
     learned = any(None in values.tolist() for values in getattr(fitted, "categories_", ()))
     return None if learned or getattr(fitted, "missing_values", np.nan) is None else np.nan
 
@@ -222,7 +223,7 @@ def _require_texts(reader: str, X: Mapping[str, np.ndarray]) -> None:
 
 
 def reads_text(transformer: Any) -> bool:
-    """Whether it takes a sequence of texts in place of a table, as HashingVectorizer does."""
+    """Whether it takes a sequence of texts instead of a table, as HashingVectorizer does."""
     return bool(get_tags(transformer).input_tags.string)
 
 
@@ -231,8 +232,8 @@ def is_drop(transformer: Any) -> bool:
     return isinstance(transformer, str) and transformer == "drop"
 
 
-def bare(fitted: Any) -> Any:
-    """The same estimator without feature names: scikit-learn warns of arrays where it has seen names."""
+def without_names(fitted: Any) -> Any:
+    """The estimator without feature names, as scikit-learn warns of arrays if it was fitted to names."""
     if not hasattr(fitted, "feature_names_in_"):
         return fitted
     copied = copy.copy(fitted)
@@ -240,36 +241,36 @@ def bare(fitted: Any) -> Any:
     return copied
 
 
-def head(model: Any) -> tuple[Flow, Any]:
-    """A fitted model as what happens to the rows and the estimator at the end, which takes arrays.
+def head(model: Any) -> tuple[RowTransform, Any]:
+    """A fitted model as a transform of rows and the last estimator, which takes arrays.
 
     >>> from sklearn.linear_model import Ridge
-    >>> way, last = head(Ridge().fit([[0.0], [1.0]], [0.0, 2.0]))
-    >>> last.predict(way(np.array([[0.5]]))).tolist()
+    >>> transform, last = head(Ridge().fit([[0.0], [1.0]], [0.0, 2.0]))
+    >>> last.predict(transform(np.array([[0.5]]))).tolist()
     [1.0]
     """
     if not isinstance(model, Pipeline):
-        return Chain(), bare(model)
-    before, last = flow(model[:-1]), model.steps[-1][1]
-    way, last = head(last)
-    return Chain((before, way)), last
+        return Chain(), without_names(model)
+    before, last = row_transform(model[:-1]), model.steps[-1][1]
+    transform, last = head(last)
+    return Chain((before, transform)), last
 
 
 def outgoing(fitted: Any, schema: Schema) -> Schema:
-    """The schema that the step after a fitted transformer sees.
+    """The schema of a fitted transformer's output.
 
-    It has names where scikit-learn hands on a data frame: after `set_output`, and from functions of frames.
+    It has names if scikit-learn's output is a data frame: after `set_output`, and from functions of frames.
     """
     if isinstance(fitted, Pipeline):
         return reduce(lambda known, step: outgoing(step[1], known), fitted.steps, schema)
-    return replace(flow(fitted).after(schema), names=_names(fitted, schema))
+    return replace(row_transform(fitted).after(schema), names=_names(fitted, schema))
 
 
 def _names(fitted: Any, schema: Schema) -> tuple[str, ...] | None:
     if fitted is None or isinstance(fitted, str):
         return schema.names
     if isinstance(fitted, FunctionTransformer) and not fitted.validate and schema.names is not None:
-        with np.errstate(all="ignore"):  # the row is made up
+        with np.errstate(all="ignore"):  # the row is artificial
             out = fitted.transform(framed(typical(schema), schema.names))
         return tuple(out.columns) if hasattr(out, "columns") else None
     return None if container(fitted) == "default" else tuple(fitted.get_feature_names_out())
@@ -277,5 +278,4 @@ def _names(fitted: Any, schema: Schema) -> tuple[str, ...] | None:
 
 def container(estimator: Any) -> str:
     """What `transform` returns, by `set_output` or configuration: "default", "pandas" or "polars"."""
-    own = getattr(estimator, "_sklearn_output_config", {}).get("transform")
-    return str(own or get_config()["transform_output"])
+    return str(output_container(estimator) or get_config()["transform_output"])

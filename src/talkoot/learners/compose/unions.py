@@ -1,4 +1,4 @@
-"""Real ColumnTransformers and FeatureUnions from parts that are fitted already."""
+"""Fitted ColumnTransformers and FeatureUnions, from fitted parts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sklearn.pipeline import FeatureUnion
 
 from talkoot.core.errors import DataError
 from talkoot.core.shard import Schema
-from talkoot.learners.compose.columns import STAND_IN, picked, read_by, resolved
+from talkoot.learners.compose.columns import STAND_IN, read_by, resolved, select_columns
 from talkoot.learners.compose.transform import is_drop, outgoing
 
 Union: TypeAlias = ColumnTransformer | FeatureUnion
@@ -28,29 +28,29 @@ def columns_of(union: Union, schema: Schema) -> dict[str, tuple[int, ...]]:
     if isinstance(union, FeatureUnion):
         everything = tuple(range(schema.features))
         return {name: everything for name, part in union.transformer_list if not is_drop(part)}
-    found = read_by(_hollow(union, schema), schema.names, schema.features)
+    found = read_by(_column_reader(union, schema), schema.names, schema.features)
     if not found:
         raise DataError("no part of the ColumnTransformer reads any column")
     return found
 
 
-def united(
+def fitted_union(
     union: Union, schema: Schema, columns: Columns, fitted: Mapping[str, Any], density: float | None
 ) -> Union:
     """A fitted clone of `union`.
 
     Args:
-        union: what to fit.
-        schema: the rows that come in.
-        columns: what each part reads, as `columns_of` says.
-        fitted: the parts that read columns, fitted.
-        density: the share of entries that are stored, where some part puts out CSR.
+        union: the unfitted union.
+        schema: of the input rows.
+        columns: what each part reads, from `columns_of`.
+        fitted: the fitted parts that read columns.
+        density: the share of stored entries; None unless some part's output is CSR.
     """
     made = clone(union)
     if isinstance(union, FeatureUnion):
         made.transformer_list = [(name, fitted.get(name, part)) for name, part in union.transformer_list]
         return made
-    hollow = _hollow(union, schema)
+    hollow = _column_reader(union, schema)
     read_by(hollow, schema.names, schema.features)
     own = union.get_params(deep=False)
     vars(made).update({name: value for name, value in vars(hollow).items() if name not in own})
@@ -60,13 +60,15 @@ def united(
         (name, fitted.get(name, given[name]), flat.get(name, spec)) for name, _, spec in hollow.transformers_
     ]
     made.sparse_output_ = density is not None and density < union.sparse_threshold
-    widths = {name: outgoing(part, picked(schema, columns[name])).features for name, part in fitted.items()}
+    widths = {
+        name: outgoing(part, select_columns(schema, columns[name])).features for name, part in fitted.items()
+    }
     made.output_indices_ = _slices(list(hollow.output_indices_), [n for n, *_ in made.transformers_], widths)
     return made
 
 
-def _hollow(union: ColumnTransformer, schema: Schema) -> ColumnTransformer:
-    """The same columns, read by parts that only say which these are."""
+def _column_reader(union: ColumnTransformer, schema: Schema) -> ColumnTransformer:
+    """A union that reads the same columns, with `STAND_IN` as its parts."""
     listed = [
         (name, "drop" if is_drop(part) else STAND_IN, [spec] if np.isscalar(spec) else resolved(spec, schema))
         for name, part, spec in union.transformers
@@ -75,7 +77,7 @@ def _hollow(union: ColumnTransformer, schema: Schema) -> ColumnTransformer:
 
 
 def _slices(names: list[str], order: list[str], widths: Mapping[str, int]) -> dict[str, slice]:
-    """Where each part's output stands; those without any stand nowhere."""
+    """The columns of each part's output; an empty slice for parts without any."""
     found, at = dict.fromkeys(names, slice(0, 0)), 0
     for name in order:
         if name in widths:

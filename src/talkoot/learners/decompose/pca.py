@@ -1,7 +1,7 @@
 """PCA and TruncatedSVD from X'X: one round of sums, then singular values of a few synthetic rows.
 
-Every solver of scikit-learn, random ones included, approximates what is computed here. Signs are those of
-scikit-learn: the greatest entry of each component is positive.
+scikit-learn's solvers, random ones included, approximate this result. As there, the greatest entry of each
+component is positive.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from typing import Any, final
 
 import numpy as np
 from sklearn.decomposition import PCA, TruncatedSVD
-from sklearn.decomposition._pca import _infer_dimension
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.utils.extmath import svd_flip
 
 from talkoot.core.errors import DataError
 from talkoot.core.shard import Schema
-from talkoot.learners.common.asked import Asked
-from talkoot.learners.common.results import finished
+from talkoot.learners.common.results import fitted_in_dtype
+from talkoot.learners.common.sklearn_private import minka_dimension
+from talkoot.learners.common.state import State
 from talkoot.learners.linear.discriminant import discriminant
 from talkoot.learners.sums.factor import factor, leading
-from talkoot.learners.sums.scatter import GramLearner, Moments
+from talkoot.learners.sums.scatter import GramLearner, ProductMoments
 
 
 @final
@@ -38,13 +38,13 @@ class PrincipalComponents(GramLearner):
 
     estimator: PCA
 
-    def init(self, schema: Schema, rng: np.random.Generator) -> Asked:
+    def init(self, schema: Schema, rng: np.random.Generator) -> State:
         """Refuse a number of components that the rows cannot give, then start."""
         wanted(self.estimator, schema.rows, schema)
         return super(PrincipalComponents, self).init(schema, rng)
 
-    def solve(self, found: Moments, schema: Schema) -> PCA:
-        """The right singular vectors of the centred rows, those of no variance included."""
+    def solve(self, found: ProductMoments, schema: Schema) -> PCA:
+        """The right singular vectors of the centred rows, also those without variance."""
         count = wanted(self.estimator, found.rows, schema)
         rows, _ = factor(found.scatter, found.scatter[:, :0])
         values, axes = leading(rows, int(count) if isinstance(count, Integral) else schema.features)
@@ -55,7 +55,7 @@ class PrincipalComponents(GramLearner):
         with np.errstate(invalid="ignore"):  # all columns are constant: no ratio
             ratio = variance / total
         if count == "mle":
-            count = int(_infer_dimension(variance, found.rows))
+            count = minka_dimension(variance, found.rows)
         elif 0 < count < 1:
             count = int(np.searchsorted(np.cumsum(ratio), count, side="right")) + 1
         noise = 0.0
@@ -63,7 +63,7 @@ class PrincipalComponents(GramLearner):
             others = variance[count:]
             noise = others.mean() if len(others) else (total - variance.sum()) / (width - count)
         _, axes = svd_flip(None, axes[:count], u_based_decision=False)
-        return finished(
+        return fitted_in_dtype(
             self.estimator,
             schema,
             mean_=found.mean,
@@ -78,7 +78,7 @@ class PrincipalComponents(GramLearner):
 
 
 def wanted(estimator: PCA, rows: int, schema: Schema) -> Any:
-    """How many components scikit-learn would keep: a number, a share of the variance, or "mle".
+    """`n_components` as scikit-learn resolves it: a number, a share of the variance, or "mle".
 
     Raises:
         DataError: fewer than two rows, or more components than the rows or the solver can give.
@@ -107,9 +107,9 @@ def wanted(estimator: PCA, rows: int, schema: Schema) -> Any:
 @final
 @dataclass(frozen=True, slots=True)
 class TruncatedComponents(GramLearner):
-    """TruncatedSVD: exact, where scikit-learn's default algorithm draws random vectors.
+    """TruncatedSVD, exact; scikit-learn's default algorithm draws random vectors.
 
-    Components are those of all rows as they are, not centred; variances are those of the projections.
+    Components are those of rows that are not centred; variances are those of the projections.
 
     >>> TruncatedComponents(TruncatedSVD(2)).kind
     'exact'
@@ -117,13 +117,13 @@ class TruncatedComponents(GramLearner):
 
     estimator: TruncatedSVD
 
-    def init(self, schema: Schema, rng: np.random.Generator) -> Asked:
+    def init(self, schema: Schema, rng: np.random.Generator) -> State:
         """Refuse a number of components that the rows cannot give, then start."""
         self._count(schema.rows, schema)
         return super(TruncatedComponents, self).init(schema, rng)
 
-    def solve(self, found: Moments, schema: Schema) -> TruncatedSVD:
-        """The right singular vectors of the centred rows and one row that stands for the mean."""
+    def solve(self, found: ProductMoments, schema: Schema) -> TruncatedSVD:
+        """The right singular vectors of the centred rows and one row for the mean."""
         count = self._count(found.rows, schema)
         centred, _ = factor(found.scatter, found.scatter[:, :0])
         values, axes = leading(np.vstack([centred, np.sqrt(found.weight) * found.mean]), count)
@@ -132,7 +132,7 @@ class TruncatedComponents(GramLearner):
         total = np.trace(found.scatter) / found.rows
         with np.errstate(invalid="ignore"):  # all columns are constant: no ratio
             ratio = variance / total
-        return finished(
+        return fitted_in_dtype(
             self.estimator,
             schema,
             components_=axes,
@@ -142,7 +142,7 @@ class TruncatedComponents(GramLearner):
         )
 
     def _count(self, rows: int, schema: Schema) -> int:
-        """The number of components, as scikit-learn's algorithm bounds it."""
+        """The number of components, within the bounds of scikit-learn's algorithm."""
         count, features = int(self.estimator.n_components), schema.features
         arpack = self.estimator.algorithm == "arpack"
         most = 0 if features < 2 else min(rows, features) - 1 if arpack else features

@@ -1,4 +1,4 @@
-"""From build() to a module on its device with an optimizer, or a clear word about what is wrong with it."""
+"""Calls a task's build() and checks what it returns."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _WANTED = "return (module, optimizer) or (module, optimizer, scheduler)"
 
 
 def build(function: Callable[[], Any], device: torch.device) -> Built:
-    """What `function` builds, on `device`.
+    """Module, optimizer and scheduler (or None) that `function` builds, on `device`.
 
     Raises:
-        PlanError: it gives something else, or an optimizer of other parameters.
+        PlanError: it returns anything else, or the optimizer has other parameters.
     """
     built = function()
     parts = built if isinstance(built, tuple) else (built,)
@@ -42,7 +42,7 @@ def build(function: Callable[[], Any], device: torch.device) -> Built:
 
 
 def _check_shapes(module: torch.nn.Module) -> None:
-    """Refuse parameters that have no shape yet: nodes start from the same ones before they see a sample."""
+    """Refuse parameters without a shape: nodes start from equal ones before they read a sample."""
     named = (*module.named_parameters(), *module.named_buffers())
     lazy = next((name for name, tensor in named if torch.nn.parameter.is_lazy(tensor)), None)
     if lazy is not None:
@@ -56,7 +56,7 @@ def _check_shapes(module: torch.nn.Module) -> None:
 
 
 def _check_scheduler(scheduler: Any) -> None:
-    """Refuse what cannot be stepped by itself."""
+    """Refuse schedulers that need more than step()."""
     if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
         raise PlanError(
             "ReduceLROnPlateau waits for a metric that stops falling, and schedulers are stepped once a step "
@@ -85,22 +85,22 @@ def _check_owner(module: torch.nn.Module, optimizer: torch.optim.Optimizer) -> N
         )
 
 
-def device_of(asked: str | None) -> torch.device:
-    """The device asked for; without a word the GPU of this process's local rank, or the processor.
+def device_for(name: str | None) -> torch.device:
+    """The device of that name; None for the GPU of this process's local rank if there is one, else the CPU.
 
     Raises:
-        PlanError: no GPU when one was asked for, or no such device.
+        PlanError: there is no such device.
     """
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if asked is None:
-        asked = "cuda" if gpus else "cpu"
+    if name is None:
+        name = "cuda" if gpus else "cpu"
     try:
-        device = torch.device(asked)
+        device = torch.device(name)
     except RuntimeError:
-        raise PlanError(f"device={asked!r} is none of torch's", cure='Take "cpu" or "cuda".') from None
+        raise PlanError(f"device={name!r} is none of torch's", cure='Take "cpu" or "cuda".') from None
     if device.type == "cuda" and (device.index or 0) >= gpus:
         raise PlanError(
-            f"device={asked!r} was asked for and torch {torch.__version__} sees {gpus or 'no'} GPU here",
+            f"device={name!r} is set, and torch {torch.__version__} sees {gpus or 'no'} GPU here",
             cure="Leave device= out to use what there is, or install a CUDA build on a machine that has one.",
         )
     if device == torch.device("cuda"):

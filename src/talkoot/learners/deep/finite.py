@@ -1,4 +1,4 @@
-"""Whether the numbers of a training are finite."""
+"""Checks that gradients and parameters are finite."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Named = Iterable[tuple[str, torch.nn.Parameter]]
 
 @torch.no_grad()
 def checksum(gradients: Iterable[torch.Tensor | None]) -> torch.Tensor:
-    """The sum of all numbers of gradients: finite if they are, but for sums that overflow.
+    """The sum of all gradients: finite if they are, unless it overflows.
 
     >>> checksum([torch.ones(2), None, torch.tensor([float("nan")])])
     tensor(nan)
@@ -23,18 +23,18 @@ def checksum(gradients: Iterable[torch.Tensor | None]) -> torch.Tensor:
     return sum(sums[1:], start=sums[0]) if sums else torch.zeros(())
 
 
-def spoilt(named: Named) -> list[str]:
+def nonfinite_gradients(named: Named) -> list[str]:
     """The names of parameters whose gradient is not finite."""
     return [name for name, p in named if p.grad is not None and not _finite(p.grad)]
 
 
-def lost(named: Named) -> list[str]:
-    """The names of parameters that are not finite themselves."""
+def nonfinite_parameters(named: Named) -> list[str]:
+    """The names of parameters that are not finite."""
     return [name for name, parameter in named if not _finite(parameter.detach())]
 
 
 def local(tensor: torch.Tensor) -> torch.Tensor:
-    """The numbers of a sparse tensor; this process's part of one that ranks share."""
+    """The stored values of a sparse tensor; this process's part of a sharded one."""
     if tensor.is_sparse:
         return tensor._values()
     part = getattr(tensor, "to_local", None)
@@ -46,13 +46,13 @@ def _finite(tensor: torch.Tensor) -> bool:
 
 
 def bad_gradient(name: str, step: int, *, node: str | None = None) -> NodeFailed:
-    """The error where a gradient is not finite."""
+    """The error for a gradient that is not finite."""
     cause = f"the loss is finite, and the gradient of {name!r} is not"
     return NodeFailed(cause, node=node, step=f"step {step}", cure=CURE)
 
 
 def bad_parameter(name: str, step: int) -> NodeFailed:
-    """The error where gradients were finite, and a parameter is not any more."""
+    """The error for a parameter that an optimizer's step made infinite or NaN."""
     return NodeFailed(
         f"the optimizer has made parameter {name!r} infinite or not a number",
         step=f"step {step}",

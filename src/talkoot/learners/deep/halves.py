@@ -1,4 +1,4 @@
-"""Whether a loss may be taken of a batch in parts: what a batch says against what its halves say."""
+"""Whether the loss of a batch is the mean over parts: a batch compared with its halves."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from talkoot.core.errors import PlanError
 from talkoot.learners.deep.outputs import each, tensors
 from talkoot.learners.deep.trainer import Trainer
 
-TOLERANCE = {torch.float64: 1e-7, torch.float32: 2e-4}  # relative, of a mean in such numbers
+TOLERANCE = {torch.float64: 1e-7, torch.float32: 2e-4}  # relative, of a mean in that dtype
 _COUNT = "count=lambda output, target: (target != -100).sum()"
 
 Part = tuple[Any, torch.Tensor]  # output and target
@@ -27,64 +27,64 @@ class Halves:
 
     Args:
         whole: all at once.
-        mean: of the two halves, weighed by what they count.
-        sum: of the two halves.
-        apart: whether the whole is not the mean.
+        mean: of the halves, weighted by what they count.
+        sum: of the halves.
+        differs: the whole is not the mean.
     """
 
     whole: float
     mean: float
     sum: float
-    apart: bool
+    differs: bool
 
 
 @torch.no_grad()
 def compare(trainer: Trainer, x: torch.Tensor, y: torch.Tensor) -> Halves | None:
-    """Take the loss of samples at once, and of their halves.
+    """The loss of all samples and of their halves.
 
     Returns:
-        None where that says nothing: for a single sample, or a loss that draws random numbers or needs more
-        than the module's output.
+        None if they cannot be compared: for a single sample, or a loss that draws random numbers or depends
+        on more than the module's output.
     """
     rows = len(x)
     if rows < 2:
         return None
     whole = again = trainer.forward(x), y
-    halves, least = _cut(whole, rows), 0.0
+    halves, least = _split(whole, rows), 0.0
     if halves is None:
         again = trainer.forward(x), y
         halves = [(trainer.forward(x[part]), y[part]) for part in _slices(rows)]
-        least = 0.03 if trainer.task.precision == "bf16" else 1e-3  # batches of other sizes round otherwise
+        least = 0.03 if trainer.task.precision == "bf16" else 1e-3  # rounding depends on the batch size
     for dtype, tolerance in TOLERANCE.items():
         try:
             losses = [_loss(trainer, part, dtype) for part in (whole, again, *halves)]
         except Exception:  # such as class weights in float32 beside float64
             continue
         weights = [trainer.weight(*part) for part in halves]
-        return _judged(losses, weights, max(least, tolerance))
+        return _judge(losses, weights, max(least, tolerance))
     return None
 
 
-def _judged(losses: Sequence[float], weights: Sequence[float], tolerance: float) -> Halves | None:
+def _judge(losses: Sequence[float], weights: Sequence[float], tolerance: float) -> Halves | None:
     whole, again, *parts = losses
     if whole != again or not math.isfinite(whole) or not sum(weights):
         return None
     mean = sum(w * loss for w, loss in zip(weights, parts, strict=True) if w) / sum(weights)
     least = tolerance * max(abs(value) for value in (whole, *parts)) + 1e-12
-    apart = not abs(whole - mean) <= least  # also where a half is not a number
-    return Halves(whole, mean, sum(parts), apart)
+    differs = not abs(whole - mean) <= least  # also where a half is not a number
+    return Halves(whole, mean, sum(parts), differs)
 
 
-def explained(halves: Halves, *, counted: bool) -> str:
-    """What such a difference means, in words; raises where it is to be mended first.
+def explain(halves: Halves, *, counted: bool) -> str:
+    """What the difference means.
 
     Raises:
-        PlanError: the task does not say what parts count.
+        PlanError: the task has no `count`.
     """
     found = f"the loss of a batch is {halves.whole:.6g}, and the mean of its halves {halves.mean:.6g}"
     if counted:
         return (
-            f"{found}, though weighed by count=: the loss compares samples with each other, so each part "
+            f"{found}, though weighted by count=: the loss compares samples with each other, so each part "
             "compares its own samples alone, and the answer depends on ranks and accumulate="
         )
     if math.isclose(halves.whole, halves.sum, rel_tol=1e-4):
@@ -102,15 +102,15 @@ def explained(halves: Halves, *, counted: bool) -> str:
 
 
 def _loss(trainer: Trainer, part: Part, dtype: torch.dtype) -> float:
-    """The loss in numbers of many digits, so that rounding does not look like a difference."""
+    """The loss in `dtype`, so that it differs by more than rounding or not at all."""
     out, y = part
     wide = each(out, lambda t: t.to(dtype) if t.is_floating_point() else t)
     target = y.to(dtype) if y.is_floating_point() else y
     return float(trainer.task.loss(wide, target))
 
 
-def _cut(whole: Part, rows: int) -> list[Part] | None:
-    """The halves of an output and its target; None where it has no row for each sample."""
+def _split(whole: Part, rows: int) -> list[Part] | None:
+    """The halves of an output and its target; None if the output does not have a row for each sample."""
     out, y = whole
     found = [*tensors(out)]
     if not found or any(t.dim() == 0 or len(t) != rows for t in found):

@@ -1,4 +1,4 @@
-"""What a node does between two meetings, and what it keeps for itself."""
+"""A node's training steps between two rounds, and the state that stays at the node."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, final
+from typing import Any, final
 
 import numpy as np
 import torch
@@ -17,24 +17,22 @@ from talkoot.core.context import Ctx
 from talkoot.core.update import METRIC, Update
 from talkoot.data.loading.loader import Feed
 from talkoot.data.samples.samples import Samples
+from talkoot.learners.deep.settings import TorchSettings
 from talkoot.learners.deep.tensors import Arrays, array, arrays, fragment, put
 from talkoot.learners.deep.trainer import Trainer
-
-if TYPE_CHECKING:
-    from talkoot.learners.deep.task import Torch
 
 
 @final
 @dataclass(frozen=True, slots=True, eq=False)
-class Inner:
-    """What a node keeps between two meetings.
+class LocalState:
+    """A node's own state between two rounds.
 
     Args:
         optimizer: state of the inner optimizer.
         scheduler: state of its scheduler.
         steps: inner steps done.
-        now: where the node is.
-        sent: where it was when it told the others, for the leaves that it told.
+        now: the node's current parameters.
+        sent: the parameters that the last update was computed from; only the leaves that it had.
     """
 
     optimizer: Mapping[str, Any]
@@ -45,27 +43,29 @@ class Inner:
 
 
 def gradient(trainer: Trainer, model: Arrays, feed: Feed, source: Samples, ctx: Ctx) -> Update:
-    """Of the node's samples of this step."""
+    """The gradient over the node's samples of this step."""
     put(trainer.module, model, trainer.task.buffers)
     trainer.forget()
     trainer.steps = ctx.round
     batch = feed.at(ctx.round)
     with trainer.turn(ctx.round, _part(source)):
-        _, seen = trainer.measure(batch)
+        _, metrics = trainer.measure(batch)
     with trainer.turn(ctx.round, _part(source)):
         trainer.backward(batch)
         trainer.check()
         loss, weight = trainer.losses.take()
-        said = {name: _moved(tensor, model[name]) for name, tensor in trainer.named.items() if _moves(tensor)}
-    return Update(values={**said, **_seen(loss, weight, seen)}, weight=weight)
+        values = {
+            name: _change(tensor, model[name]) for name, tensor in trainer.named.items() if _is_sent(tensor)
+        }
+    return Update(values={**values, **_metrics(loss, weight, metrics)}, weight=weight)
 
 
-def _moves(tensor: torch.Tensor) -> bool:
-    """Whether there is something to tell: a parameter that no sample has used has no gradient."""
+def _is_sent(tensor: torch.Tensor) -> bool:
+    """Whether the update has a leaf for it: a parameter that no sample used has no gradient."""
     return not isinstance(tensor, torch.nn.Parameter) or tensor.grad is not None
 
 
-def _moved(tensor: torch.Tensor, before: np.ndarray) -> np.ndarray:
+def _change(tensor: torch.Tensor, before: np.ndarray) -> np.ndarray:
     """The gradient of a parameter, the difference of a buffer."""
     if isinstance(tensor, torch.nn.Parameter):
         assert tensor.grad is not None
@@ -74,61 +74,63 @@ def _moved(tensor: torch.Tensor, before: np.ndarray) -> np.ndarray:
 
 
 def difference(
-    trainer: Trainer, model: Arrays, local: Inner | None, feed: Feed, source: Samples, ctx: Ctx
-) -> tuple[Update, Inner]:
-    """What the steps until the next meeting change."""
-    _place(trainer, _rebased(model, local), local, ctx.round * (ctx.work.steps or 0))
+    trainer: Trainer, model: Arrays, local: LocalState | None, feed: Feed, source: Samples, ctx: Ctx
+) -> tuple[Update, LocalState]:
+    """The difference that the steps until the next round make."""
+    _restore(trainer, _rebase(model, local), local, ctx.round * (ctx.work.steps or 0))
     if ctx.work.seconds is not None:
-        seen = _walk_until(trainer, feed, source, time.monotonic() + ctx.work.seconds)
+        metrics = _take_steps_until(trainer, feed, source, time.monotonic() + ctx.work.seconds)
     else:
-        steps = ctx.work.steps or _once(trainer.task, source)
+        steps = ctx.work.steps or _steps_of_epochs(trainer.task, source)
         start = ctx.round * steps
-        seen = _walk(trainer, feed, source, range(start, start + steps - ctx.work.delay), measured=True)
-    trainer.ended()
+        metrics = _take_steps(trainer, feed, source, range(start, start + steps - ctx.work.delay), measured=True)
+    trainer.check_parameters()
     loss, weight = trainer.losses.take()
     now = arrays(trainer.module, trainer.task.buffers)
     names = fragment(list(now), ctx.round, ctx.work.fragments)
-    said = {name: now[name] - model[name] for name in names}
-    inner = _inner(trainer, {name: now[name] for name in names})
-    return Update(values={**said, **_seen(loss, weight, seen)}, weight=weight), inner
+    values = {name: now[name] - model[name] for name in names}
+    state = _local_state(trainer, {name: now[name] for name in names})
+    return Update(values={**values, **_metrics(loss, weight, metrics)}, weight=weight), state
 
 
-def further(trainer: Trainer, local: Inner, feed: Feed, source: Samples, steps: range) -> Inner:
-    """Where the node is after some steps more, of which it has not told the others."""
-    _place(trainer, local.now, local, 0)
-    _walk(trainer, feed, source, steps)
+def continue_steps(
+    trainer: Trainer, local: LocalState, feed: Feed, source: Samples, steps: range
+) -> LocalState:
+    """The node's state after further steps, whose change is not sent yet."""
+    _restore(trainer, local.now, local, 0)
+    _take_steps(trainer, feed, source, steps)
     trainer.losses.take()
-    return _inner(trainer, local.sent)
+    return _local_state(trainer, local.sent)
 
 
-def _seen(loss: float, weight: float, metrics: Mapping[str, float]) -> dict[str, np.ndarray]:
-    """What is worth watching, as leaves."""
-    seen = {"loss": loss / weight, **metrics} if weight else metrics
-    return {METRIC + name: np.array([value]) for name, value in seen.items()}
+def _metrics(loss: float, weight: float, metrics: Mapping[str, float]) -> dict[str, np.ndarray]:
+    """Loss and metrics as leaves."""
+    values = {"loss": loss / weight, **metrics} if weight else metrics
+    return {METRIC + name: np.array([value]) for name, value in values.items()}
 
 
-def _once(task: Torch, source: Samples) -> int:
-    """Steps in which a node learns `epochs` times from its own samples."""
+def _steps_of_epochs(task: TorchSettings, source: Samples) -> int:
+    """Steps in which a node learns from its own samples `epochs` times."""
     return max(1, math.ceil(task.epochs * source.rows / (source.quota or task.batch)))
 
 
-def _rebased(model: Arrays, local: Inner | None) -> Arrays:
-    """The model that the others made of what was sent, and on it what the node has done since."""
+def _rebase(model: Arrays, local: LocalState | None) -> Arrays:
+    """The merged model plus what the node's parameters changed since its update."""
     if local is None:
         return model
     since = {name: model[name] + (local.now[name] - sent) for name, sent in local.sent.items()}
     return {**local.now, **since}
 
 
-def carries(local: Inner) -> bool:
-    """Whether a node that starts without this state goes on otherwise."""
+def carries(local: LocalState) -> bool:
+    """Whether a node without this state would continue differently."""
     state = local.optimizer.get("state", {}).values()
     moments = any(isinstance(value, torch.Tensor) for each in state for value in each.values())
     return moments or local.now.keys() != local.sent.keys()
 
 
-def _place(trainer: Trainer, at: Arrays, local: Inner | None, done: int) -> None:
-    """Put the module where the node is; a node that starts `done` steps late has the schedule of then."""
+def _restore(trainer: Trainer, at: Arrays, local: LocalState | None, done: int) -> None:
+    """Load parameters and optimizer; without a state the schedule starts after `done` steps."""
     put(trainer.module, at, trainer.task.buffers)
     if local is None:
         trainer.restart(done)
@@ -136,20 +138,20 @@ def _place(trainer: Trainer, at: Arrays, local: Inner | None, done: int) -> None
         trainer.resume(local.optimizer, local.scheduler, local.steps)
 
 
-def _inner(trainer: Trainer, sent: Arrays) -> Inner:
+def _local_state(trainer: Trainer, sent: Arrays) -> LocalState:
     optimizer = copy.deepcopy(trainer.optimizer.state_dict())
     scheduler = copy.deepcopy(trainer.scheduler.state_dict()) if trainer.scheduler is not None else {}
     now = arrays(trainer.module, trainer.task.buffers)
-    return Inner(optimizer, scheduler, trainer.steps, now, sent)
+    return LocalState(optimizer, scheduler, trainer.steps, now, sent)
 
 
-def _walk(
+def _take_steps(
     trainer: Trainer, feed: Feed, source: Samples, steps: range, *, measured: bool = False
 ) -> dict[str, float]:
-    """Take steps by this node's samples alone.
+    """Take steps with this node's samples alone.
 
     Returns:
-        The metrics of the last step's samples, before they are learned from, if that is asked for.
+        With `measured`, the metrics of the last step's samples before the step.
     """
     seen: dict[str, float] = {}
     for step in steps:
@@ -165,11 +167,11 @@ def _walk(
     return seen
 
 
-def _walk_until(trainer: Trainer, feed: Feed, source: Samples, end: float) -> dict[str, float]:
-    """The same until the time is over, at least one; the metrics are those of the first one's samples."""
-    seen = _walk(trainer, feed, source, range(trainer.steps, trainer.steps + 1), measured=True)
+def _take_steps_until(trainer: Trainer, feed: Feed, source: Samples, end: float) -> dict[str, float]:
+    """Take steps until the time is over, at least one; returns the metrics of the first step's samples."""
+    seen = _take_steps(trainer, feed, source, range(trainer.steps, trainer.steps + 1), measured=True)
     while time.monotonic() < end:
-        _walk(trainer, feed, source, range(trainer.steps, trainer.steps + 1))
+        _take_steps(trainer, feed, source, range(trainer.steps, trainer.steps + 1))
     return seen
 
 

@@ -1,4 +1,4 @@
-"""The losses of a training: summed, checked, and never waited for while a GPU is at work."""
+"""Sums and checks the losses of a training, without waiting for a GPU."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ CURE = "Look for such values in its samples; else a smaller learning rate or cli
 
 @final
 class Losses:
-    """The losses since somebody asked.
+    """The losses since the last `take`.
 
-    On a GPU a loss is looked at when the next one comes, so that its next step is already under way.
+    On a GPU a loss is checked when the next one is added, so that the next step has started by then.
 
     Args:
-        cure: what helps where one is not finite.
+        cure: what helps if a loss is not finite.
 
     >>> losses = Losses()
     >>> losses.add(torch.tensor(2.0), 3, step=0)
@@ -37,30 +37,30 @@ class Losses:
         self._waiting: list[_Number] = []
 
     def add(self, loss: torch.Tensor, weight: float, *, step: int) -> None:
-        """Note the mean loss of some samples of a step, and what they count.
+        """Add the mean loss of some samples of a step, and what they count.
 
         Raises:
-            NodeFailed: it is not finite; on a GPU, the one before is not.
+            NodeFailed: the loss is not finite; on a GPU, the one before.
         """
-        self._look()
+        self._check_waiting()
         self._weight += weight
         self._note(_Number("loss", loss, weight, step))
 
     def check(self, checksum: torch.Tensor, *, step: int) -> None:
-        """Note the sum of all gradients of a step that is about to be taken.
+        """Check the sum of all gradients of a step before the step.
 
         Raises:
-            NodeFailed: it is not finite, on the processor; on a GPU that shows when the next loss is added.
+            NodeFailed: it is not finite; on a GPU that is raised when the next loss is added.
         """
         self._note(_Number("gradient", checksum.abs(), 0.0, step))
 
     def take(self) -> tuple[float, float]:
-        """The sum of the losses since the last time, each times its weight, and the sum of the weights.
+        """The weighted sum of the losses since the last `take`, and the sum of the weights.
 
         Raises:
-            NodeFailed: the last one is not finite.
+            NodeFailed: the last loss is not finite.
         """
-        self._look()
+        self._check_waiting()
         taken = self._sum, self._weight
         self._sum, self._weight = 0.0, 0.0
         return taken
@@ -68,9 +68,9 @@ class Losses:
     def _note(self, number: _Number) -> None:
         self._waiting.append(number)
         if not number.gpu:
-            self._look()
+            self._check_waiting()
 
-    def _look(self) -> None:
+    def _check_waiting(self) -> None:
         waiting, self._waiting = self._waiting, []
         for number in waiting:
             value = number.value()
@@ -83,34 +83,34 @@ class Losses:
 
 @final
 class _Number:
-    """One number, on its way to this process's memory."""
+    """A number that is copied to this process's memory."""
 
     def __init__(self, what: str, number: torch.Tensor, weight: float, step: int) -> None:
         self.what, self.weight, self.step = what, weight, step
         self.gpu = number.device.type == "cuda"
-        self._here = torch.empty((), dtype=number.dtype, pin_memory=self.gpu)
-        self._here.copy_(number, non_blocking=True)
+        self._copy = torch.empty((), dtype=number.dtype, pin_memory=self.gpu)
+        self._copy.copy_(number, non_blocking=True)
         self._arrival: Any = torch.cuda.current_stream(number.device).record_event() if self.gpu else None
 
     def value(self) -> float:
-        """The number, once it is here."""
+        """The number; waits for the copy."""
         if self._arrival is not None:
             self._arrival.synchronize()
-        return float(self._here)
+        return float(self._copy)
 
 
-def as_weight(said: Any) -> float:
-    """What a task's `count` gave, as a number.
+def as_weight(count: Any) -> float:
+    """The result of a task's `count` as a number.
 
     Raises:
         PlanError: it cannot be a weight.
     """
-    if isinstance(said, torch.Tensor) and said.numel() == 1:
-        said = said.detach().item()
-    if not isinstance(said, int | float | np.number) or not 0 <= float(said) < math.inf:
-        what = f"a tensor of shape {tuple(said.shape)}" if isinstance(said, torch.Tensor) else repr(said)
+    if isinstance(count, torch.Tensor) and count.numel() == 1:
+        count = count.detach().item()
+    if not isinstance(count, int | float | np.number) or not 0 <= float(count) < math.inf:
+        what = f"a tensor of shape {tuple(count.shape)}" if isinstance(count, torch.Tensor) else repr(count)
         raise PlanError(
             f"count= gave {what}, not one number of 0 or more",
             cure="Return how many targets the loss is a mean of, such as (target != -100).sum().",
         )
-    return float(said)
+    return float(count)

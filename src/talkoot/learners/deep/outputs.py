@@ -48,15 +48,15 @@ def each(output: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
     return output
 
 
-def nothing(output: Any) -> None:
-    """A backward pass of zeros: who exchanges gradients with others takes part in it, and adds nothing."""
+def zero_backward(output: Any) -> None:
+    """A backward pass of zeros, so that this process takes part in an exchange of gradients."""
     reached = [tensor for tensor in tensors(output) if tensor.requires_grad]
     if reached:
         torch.autograd.backward(reached, [torch.zeros_like(tensor) for tensor in reached])
 
 
 def leaves(loss: torch.Tensor) -> list[torch.Tensor]:
-    """The tensors that the backward pass of a loss will give a gradient, as far as its graph shows them.
+    """The tensors that get a gradient from the backward pass of a loss, as far as its graph shows.
 
     >>> weight = torch.ones(2, requires_grad=True)
     >>> [leaf is weight for leaf in leaves((weight * 2).sum())]

@@ -1,4 +1,4 @@
-"""A module's parameters and buffers as named numpy arrays, which is what crosses wires, and back."""
+"""A module's parameters and buffers as named numpy arrays, which are sent, and back."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _KNOWN = {"*running_mean": MEAN, "*running_var": MEAN, "*num_batches_tracked": M
 
 
 def named(module: torch.nn.Module, rules: Mapping[str, str]) -> Iterator[tuple[str, torch.Tensor]]:
-    """Parameters that are trained and buffers that are merged, by the name of their leaf; tied ones once.
+    """Trained parameters and merged buffers, by the name of their leaf; tied ones once.
 
     Args:
-        module: whose they are.
+        module: the module.
         rules: "mean" or "keep" by pattern of buffer names; "keep" leaves a buffer out.
 
     Raises:
@@ -39,9 +39,7 @@ def named(module: torch.nn.Module, rules: Mapping[str, str]) -> Iterator[tuple[s
 
 
 def rule(name: str, tensor: torch.Tensor, rules: Mapping[str, str]) -> str:
-    """How a buffer merges: as the task says, else as known of torch's own, else the mean of real numbers.
-
-    Complex ones have a mean as well.
+    """How a buffer merges: by the task's rule, else that for torch's batch norms, else the mean of floats.
 
     >>> rule("bn.num_batches_tracked", torch.tensor(3), {})
     'mean'
@@ -59,7 +57,7 @@ def rule(name: str, tensor: torch.Tensor, rules: Mapping[str, str]) -> str:
 
 
 def fixed(module: torch.nn.Module, rules: Mapping[str, str]) -> Iterator[tuple[str, torch.Tensor]]:
-    """What nodes do not exchange, by name: frozen parameters, and buffers of which each node has its own."""
+    """Tensors that are not sent, by name: frozen parameters, and buffers that each node has its own of."""
     moving = {id(tensor) for _, tensor in named(module, rules)}
     for name, tensor in module.state_dict(keep_vars=True).items():
         if isinstance(tensor, torch.Tensor) and id(tensor) not in moving:
@@ -67,17 +65,17 @@ def fixed(module: torch.nn.Module, rules: Mapping[str, str]) -> Iterator[tuple[s
 
 
 def everything(module: torch.nn.Module, rules: Mapping[str, str]) -> Arrays:
-    """Copies of all that `named` and `fixed` give: what a model starts from, and ends as."""
+    """Copies of all tensors of `named` and `fixed`: a whole model."""
     return arrays(module, rules) | {name: array(tensor) for name, tensor in fixed(module, rules)}
 
 
 def arrays(module: torch.nn.Module, rules: Mapping[str, str]) -> Arrays:
-    """Copies of all that `named` gives, as float32, or wider where the module is."""
+    """Copies of all tensors of `named`, in float32 or wider."""
     return {name: array(tensor) for name, tensor in named(module, rules)}
 
 
 def floats_of(module: torch.nn.Module) -> torch.dtype:
-    """The floats that a module computes with: those of its first parameter of floats, or torch's own.
+    """The dtype of a module's first floating-point parameter, by default torch's.
 
     >>> floats_of(torch.nn.Linear(1, 1).double())
     torch.float64
@@ -89,7 +87,7 @@ def floats_of(module: torch.nn.Module) -> torch.dtype:
 def array(tensor: torch.Tensor) -> np.ndarray:
     """A copy of a tensor."""
     whole = not (tensor.is_floating_point() or tensor.is_complex())
-    least = torch.float64 if whole else torch.float32  # the mean of whole numbers is none
+    least = torch.float64 if whole else torch.float32  # the mean of whole numbers is a float
     return np.asarray(tensor.detach().to(torch.promote_types(tensor.dtype, least), copy=True).cpu().numpy())
 
 
@@ -104,10 +102,10 @@ def put(
     """Copy arrays into the module, in place; whole numbers are rounded.
 
     Args:
-        module: where to.
-        values: what `arrays` or `everything` gave.
+        module: the module to change.
+        values: from `arrays` or `everything`.
         rules: see `named`.
-        own: also into the buffers that are each node's own.
+        own: also copy into buffers that each node has its own of.
     """
     frozen = ((n, t) for n, t in fixed(module, rules) if own or isinstance(t, torch.nn.Parameter))
     for name, tensor in (*named(module, rules), *frozen):
@@ -121,7 +119,7 @@ def put(
 def fragment(names: Sequence[str], index: int, count: int) -> list[str]:
     """The names of part `index` of `count`: every count-th, so that parts mix early and late layers.
 
-    Statistics go with every part. Source of the strided pattern: Streaming DiLoCo, arXiv:2501.18512.
+    Buffers are in every part. Source of the strided pattern: Streaming DiLoCo, arXiv:2501.18512.
 
     >>> fragment(["a", "b", "c", "buffer:n"], 1, 2)
     ['b', 'buffer:n']

@@ -6,7 +6,7 @@ import copy
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, final
+from typing import Any, final
 
 import numpy as np
 import torch
@@ -14,16 +14,20 @@ import torch
 from talkoot.core.errors import PlanError
 from talkoot.data.loading.generators import sample_seeds, turn
 from talkoot.data.loading.loader import Batch
-from talkoot.learners.deep.building import build, device_of
-from talkoot.learners.deep.finite import bad_gradient, bad_parameter, checksum, lost, spoilt
+from talkoot.learners.deep.building import build, device_for
+from talkoot.learners.deep.finite import (
+    bad_gradient,
+    bad_parameter,
+    checksum,
+    nonfinite_gradients,
+    nonfinite_parameters,
+)
 from talkoot.learners.deep.losses import CURE, Losses, as_weight
-from talkoot.learners.deep.outputs import nothing
+from talkoot.learners.deep.outputs import zero_backward
+from talkoot.learners.deep.settings import TorchSettings
 from talkoot.learners.deep.tensors import floats_of, named
 
-if TYPE_CHECKING:
-    from talkoot.learners.deep.task import Torch
-
-_EMPTY = " Where the samples of a part may have no target at all, count= lets them count nothing."
+_EMPTY = " If all targets of a part may be missing, write count=, so that the part counts 0."
 
 
 @final
@@ -32,25 +36,26 @@ class Trainer:
 
     Args:
         task: what is trained and how.
-        seed: parameters start as a function of it.
+        seed: of the initial parameters.
 
     Attributes:
         module: the module itself.
-        net: what is called: the module, or what an engine wraps around it.
-        dtype: what floats of samples and targets become for it.
+        net: the callable: the module, or what an engine wraps around it.
+        dtype: to which floats of samples and targets are converted.
         before: called with the loss of each part before its backward pass.
-        after: called behind the backward pass of each part with whether it was the step's last: an engine
+        after: called after the backward pass of each part, with whether it was the step's last; an engine
             may exchange gradients there.
-        sparse: a gradient is a sparse tensor; known once the task was tried, as is whether
-        open: the graph of a loss shows every parameter that its gradient reaches.
+        sparse: a gradient is a sparse tensor; known after the dry run.
+        graph_is_complete: the graph of a loss shows every parameter that gets a gradient; known after the
+            dry run.
         steps: optimizer steps done.
-        losses: since somebody asked.
+        losses: since the last `take`.
     """
 
-    def __init__(self, task: Torch, seed: int) -> None:
+    def __init__(self, task: TorchSettings, seed: int) -> None:
         self.task, self.seed = task, seed
         self._cure = CURE if task.count is not None else CURE + _EMPTY
-        self.device = device_of(task.device)
+        self.device = device_for(task.device)
         with turn(seed):
             self.module, self.optimizer, self.scheduler = build(task.build, self.device)
         self.dtype = floats_of(self.module)
@@ -61,7 +66,7 @@ class Trainer:
         self.after: Callable[[bool], None]
         self.call(self.module)
         self.named = dict(named(self.module, task.buffers))
-        self.sparse, self.open = False, False
+        self.sparse, self.graph_is_complete = False, False
         self.steps = 0
         self.losses = Losses(self._cure)
         self._fresh = copy.deepcopy(
@@ -74,21 +79,18 @@ class Trainer:
         after: Callable[[bool], None] = lambda last: None,
         before: Callable[[torch.Tensor], None] = lambda loss: None,
     ) -> None:
-        """From now on call `net`: the module, or something around it. Compiled, if that is asked for."""
+        """Call `net` from now on: the module, or a wrapper; compiled if the task says so."""
         self.net = torch.compile(net) if self.task.compile else net
         self.before, self.after = before, after
 
     def train(self) -> None:
-        """Training mode, but for the parts that `build` has put in evaluation mode."""
+        """Set training mode, except for parts that `build` set to evaluation mode."""
         self.module.train()
         for part in self._frozen:
             part.training = False
 
     def turn(self, step: int, part: int) -> AbstractContextManager[None]:
-        """A step: random numbers of dropout and the like are a function of (seed, step, part).
-
-        The process's random generators are this thread's alone meanwhile.
-        """
+        """Seed the random generators for a step by (seed, step, part); other threads wait for them."""
         return turn(int(sample_seeds(self.seed, np.array([step]), np.array([part]))[0]))
 
     def backward(
@@ -100,22 +102,22 @@ class Trainer:
         total: Callable[[float], float] = float,
         parts: int | None = None,
     ) -> float:
-        """Add the gradient of a step's mean loss, as far as it comes from these samples, and note the loss.
+        """Add these samples' share of the gradient of a step's mean loss, and record the loss.
 
         Args:
             batch: samples of the step.
-            of: how many samples the step has on all ranks; by default these alone.
-            ranks: over how many ranks an engine averages the gradient.
-            total: from what these samples count to what those of all ranks do; asked for where the task
-                has a `count`.
-            parts: in how many parts; by default as many as the task wants.
+            of: number of samples of the step on all ranks; by default these alone.
+            ranks: number of ranks over which an engine averages the gradient.
+            total: from what these samples count to what those of all ranks count; called if the task has a
+                `count`.
+            parts: number of parts; by default the task's `accumulate`.
 
         Returns:
             What these samples count.
 
         Raises:
             NodeFailed: the loss is not finite; no gradient was added for that part of the batch. On a GPU
-                that shows one part later.
+                it is raised one part later.
         """
         scale = ranks / (of or batch.rows) if self.task.count is None else float(ranks)
         pieces = self.parts(batch, parts)
@@ -128,7 +130,7 @@ class Trainer:
         return counted
 
     def parts(self, batch: Batch, count: int | None = None) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """The batch and its targets in so many parts as the task wants, as even as can be."""
+        """The batch and its targets in parts of nearly equal size."""
         x, y = self.tensors(batch)
         size = -(-len(x) // (count or self.task.accumulate))
         count = -(-len(x) // size)
@@ -136,7 +138,7 @@ class Trainer:
         return [*zip(pieces, pieces if y is None else torch.tensor_split(y, count), strict=True)]
 
     def _add(self, x: torch.Tensor, y: torch.Tensor, scale: float) -> float:
-        """Add the gradient of a part, times what it counts and `scale`; returns what it counts."""
+        """Add the gradient of a part times what it counts and `scale`; returns what it counts."""
         out = self.forward(x)
         weight = self.weight(out, y)
         if weight:
@@ -146,27 +148,27 @@ class Trainer:
             if loss.requires_grad:
                 torch.autograd.backward(loss * (weight * scale))
         elif self.task.unused != "zeros":
-            nothing(out)
+            zero_backward(out)
         return weight
 
     def weight(self, out: Any, y: torch.Tensor) -> float:
-        """What a part counts: its samples, or what the task's `count` says.
+        """What a part counts: its samples, or the task's `count`.
 
         Raises:
-            PlanError: that is no number that can be a weight.
+            PlanError: `count` does not return a weight.
         """
         if self.task.count is None:
             return float(len(y))
         return as_weight(self.task.count(out, y))
 
     def _divide(self, total: float) -> None:
-        """Make a mean of the sum over all that counts; where nothing does, there is no gradient."""
+        """Divide gradients by the total count; without a count there is no gradient."""
         for parameter in self.trained():
             if parameter.grad is not None:
                 parameter.grad = parameter.grad.div_(total) if total else None
 
     def forward(self, x: torch.Tensor) -> Any:
-        """What the module says to a part of a batch."""
+        """The module's output for a part of a batch."""
         with self._precision():
             return self.net(x)
 
@@ -174,7 +176,7 @@ class Trainer:
         """The task's loss.
 
         Raises:
-            PlanError: it is not one number of torch, or depends on no parameter where one has to take part.
+            PlanError: it is not a tensor of one number, or depends on no parameter and `unused` refuses that.
         """
         with self._precision():
             loss: Any = self.task.loss(out, y)
@@ -186,38 +188,40 @@ class Trainer:
         return loss.reshape(())
 
     def check(self) -> None:
-        """See that the gradients are finite, before the step is taken.
+        """Check that the gradients are finite, before the step.
 
         Raises:
-            NodeFailed: they are not; the first parameter is named. On a GPU that shows with the next loss.
+            NodeFailed: they are not; names the first parameter. On a GPU it is raised with the next loss.
         """
-        if names := self.spoilt():
+        if names := self.nonfinite_gradients():
             raise bad_gradient(names[0], self.steps)
 
     def trained(self) -> list[torch.nn.Parameter]:
-        """The parameters that the optimizer steps, in its order; modules take long to be walked through."""
+        """The parameters that the optimizer steps, in its order; faster than walking the module."""
         groups = self.optimizer.param_groups
         return [p for group in groups for p in group["params"] if p.requires_grad]
 
-    def spoilt(self) -> list[str]:
+    def nonfinite_gradients(self) -> list[str]:
         """The names of parameters whose gradient is not finite."""
         total = checksum(parameter.grad for parameter in self.trained())
         if total.device.type == "cuda":
             self.losses.check(total, step=self.steps)
             return []
-        return [] if bool(torch.isfinite(total)) else spoilt(self.module.named_parameters())
+        return [] if bool(torch.isfinite(total)) else nonfinite_gradients(self.module.named_parameters())
 
-    def ended(self) -> None:
-        """See that the parameters are finite, before others get them.
+    def check_parameters(self) -> None:
+        """Check that the parameters are finite, before they are sent.
 
         Raises:
             NodeFailed: they are not.
         """
-        if names := lost((name, p) for name, p in self.module.named_parameters() if p.requires_grad):
+        if names := nonfinite_parameters(
+            (name, p) for name, p in self.module.named_parameters() if p.requires_grad
+        ):
             raise bad_parameter(names[0], self.steps - 1)
 
     def apply(self) -> None:
-        """Take the optimizer's step with the gradients that are there, and forget them."""
+        """Take the optimizer's step with the current gradients, and clear them."""
         if self.task.clip is not None:
             torch.nn.utils.clip_grad_norm_(self.module.parameters(), self.task.clip)
         self.optimizer.step()
@@ -228,7 +232,7 @@ class Trainer:
 
     @torch.no_grad()
     def measure(self, batch: Batch) -> tuple[float, dict[str, float]]:
-        """What a batch counts, and the task's metrics of it, in evaluation mode: none of nothing."""
+        """What a batch counts, and its metrics in evaluation mode; none if it counts 0."""
         if not self.task.metrics:
             return 0.0, {}
         x, y = self.tensors(batch)
@@ -243,7 +247,7 @@ class Trainer:
             self.train()
 
     def state(self) -> dict[str, Any]:
-        """All that training goes on from; tensors are the live ones."""
+        """All that training continues from; tensors are not copied."""
         return {
             "module": self.module.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -252,12 +256,12 @@ class Trainer:
         }
 
     def load(self, state: dict[str, Any]) -> None:
-        """Go on from `state`."""
+        """Continue from `state`."""
         self.module.load_state_dict(state["module"])
         self.resume(state["optimizer"], state["scheduler"], state["step"])
 
     def resume(self, optimizer: Mapping[str, Any], scheduler: Mapping[str, Any], steps: int) -> None:
-        """Go on with an optimizer, and its schedule, after `steps` steps; what is given stays as it is."""
+        """Load copies of optimizer and scheduler state, after `steps` steps."""
         self.optimizer.load_state_dict(copy.deepcopy(dict(optimizer)))
         if self.scheduler is not None:
             self.scheduler.load_state_dict(dict(scheduler))
@@ -265,17 +269,17 @@ class Trainer:
         self.steps = steps
 
     def unwrap(self) -> None:
-        """Call the module itself again, not what an engine wrapped around it; forget half of a gradient."""
+        """Call the module itself again, not an engine's wrapper; clears gradients."""
         self.call(self.module)
         self.forget()
 
     def forget(self) -> None:
-        """Forget gradients, and losses that nobody asked for."""
+        """Clear gradients, and losses since the last `take`."""
         self.optimizer.zero_grad()
         self.losses = Losses(self._cure)
 
     def restart(self, steps: int = 0) -> None:
-        """Go on with the optimizer as it was built, and with its schedule as it is after `steps` steps."""
+        """Reset the optimizer to its initial state, and the scheduler to that after `steps` steps."""
         self.resume(*self._fresh, steps)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
@@ -284,13 +288,10 @@ class Trainer:
 
     def tensors(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor | None]:
         """The batch on the module's device."""
-        return self._there(batch.X), None if batch.y is None else self._there(batch.y)
+        return self._to_device(batch.X), None if batch.y is None else self._to_device(batch.y)
 
-    def _there(self, array: np.ndarray) -> torch.Tensor:
-        """On the device; from pinned memory a GPU fetches it without keeping this process waiting.
-
-        Floats become those of the module, whole numbers and booleans stay what they are.
-        """
+    def _to_device(self, array: np.ndarray) -> torch.Tensor:
+        """A tensor on the device, floats in the module's dtype; from pinned memory, so that nothing waits."""
         tensor = torch.from_numpy(array)
         if tensor.is_floating_point():
             tensor = tensor.to(self.dtype)
@@ -305,7 +306,7 @@ class Trainer:
 
 
 def untrained() -> PlanError:
-    """The error of a loss that teaches nothing."""
+    """The error for a loss that depends on no trained parameter."""
     return PlanError(
         "the loss depends on no parameter that is trained",
         cure="Compute it from the module's output by functions of torch, without detach() or item().",

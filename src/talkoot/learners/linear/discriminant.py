@@ -19,10 +19,11 @@ from sklearn.utils.extmath import svd_flip
 from talkoot.core.errors import DataError
 from talkoot.core.shard import Schema
 from talkoot.core.update import Update
-from talkoot.learners.common.asked import Asked
 from talkoot.learners.common.estimator import refuse
-from talkoot.learners.common.results import finished
+from talkoot.learners.common.results import fitted_in_dtype
 from talkoot.learners.common.rows import require_classes
+from talkoot.learners.common.sklearn_private import set_components
+from talkoot.learners.common.state import State
 from talkoot.learners.sums.classwise import ClassLearner, ClassMoments, present, within
 from talkoot.learners.sums.factor import factor
 
@@ -32,13 +33,13 @@ FLAT = 8 * np.finfo(np.float64).eps  # spread over mean of a column in which onl
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Classes:
-    """What the rows say about their classes.
+    """Statistics of the classes.
 
     Args:
         rows: (classes,) number of rows.
         priors: (classes,) probabilities that add up to 1.
         means: (classes, features).
-        apart: (classes, features) means less a point near to them, so that differences keep their digits.
+        shifted: (classes, features) means minus a point near them, so that differences are precise.
         scatter: (features, features) sum of (x - mean)(x - mean)', each about the mean of its class.
         covariance: (features, features) covariance within classes, weighted by priors and shrunk.
         shrinkage: share of the mean variance that covariances are shrunk by.
@@ -47,7 +48,7 @@ class Classes:
     rows: np.ndarray
     priors: np.ndarray
     means: np.ndarray
-    apart: np.ndarray
+    shifted: np.ndarray
     scatter: np.ndarray
     covariance: np.ndarray
     shrinkage: float
@@ -55,7 +56,7 @@ class Classes:
     @property
     def total(self) -> np.ndarray:
         """(features, features) covariance of all rows, shrunk."""
-        away = self.apart - self.rows @ self.apart / self.rows.sum()
+        away = self.shifted - self.rows @ self.shifted / self.rows.sum()
         both = self.scatter + (away.T * self.rows) @ away
         return np.asarray(shrunk_covariance(both / self.rows.sum(), self.shrinkage))
 
@@ -74,28 +75,28 @@ class Discriminant(ClassLearner):
     estimator: LinearDiscriminantAnalysis
 
     @property
-    def _apart(self) -> bool:
-        """Whether each class's own scatter is needed, because given priors weigh it and not its rows."""
+    def _by_class(self) -> bool:
+        """Whether the scatter of each class is needed, because given priors weigh it instead of its rows."""
         covariance = self.estimator.solver != "svd" or self.estimator.store_covariance
         return covariance and self.estimator.priors is not None
 
-    def init(self, schema: Schema, rng: np.random.Generator) -> Asked:
-        """Refuse parameters that the classes cannot meet, then start."""
+    def init(self, schema: Schema, rng: np.random.Generator) -> State:
+        """Refuse parameters that do not fit the classes, then start."""
         model = super(Discriminant, self).init(schema, rng)
         rows = np.ones(len(require_classes(schema, self.estimator)))
         components(self.estimator, len(rows), schema)
         priors(self.estimator, rows)
         return model
 
-    def beside(self, D: np.ndarray, y: np.ndarray, rows: np.ndarray) -> Mapping[str, np.ndarray]:
+    def further_sums(self, D: np.ndarray, y: np.ndarray, rows: np.ndarray) -> Mapping[str, np.ndarray]:
         """Products of all columns: (1, features, features), or for each class."""
-        parts = [D[y == k] for k in range(len(rows))] if self._apart else [D]
+        parts = [D[y == k] for k in range(len(rows))] if self._by_class else [D]
         return {"products": np.stack([part.T @ part for part in parts])}
 
-    def solve(self, model: Asked, update: Update) -> LinearDiscriminantAnalysis:
+    def solve(self, model: State, update: Update) -> LinearDiscriminantAnalysis:
         """The estimator's solver on the merged sums."""
         schema, here = model.schema, present(update)
-        found = self._classes(within(update, model.about), update, here)
+        found = self._classes(within(update, model.shared), update, here)
         if found.rows.sum() == len(here):
             raise DataError(
                 f"n_samples={len(here)} is one row a class, and LinearDiscriminantAnalysis needs more"
@@ -108,9 +109,9 @@ class Discriminant(ClassLearner):
             learned["covariance_"] = found.covariance
         if len(here) == 2:
             learned |= {name: np.diff(learned[name], axis=0) for name in ("coef_", "intercept_")}
-        made = finished(self.estimator, schema, priors_=found.priors, means_=found.means, **learned)
+        made = fitted_in_dtype(self.estimator, schema, priors_=found.priors, means_=found.means, **learned)
         made.classes_ = require_classes(schema, self.estimator)[here]
-        made._max_components = made._n_features_out = count
+        set_components(made, count)
         return made
 
     def _classes(self, found: ClassMoments, update: Update, here: np.ndarray) -> Classes:
@@ -118,7 +119,7 @@ class Discriminant(ClassLearner):
         shrinkage = self.estimator.shrinkage or 0.0
         weight = priors(self.estimator, found.weight)
         each = found.weight[:, None, None] * found.offset[:, :, None] * found.offset[:, None, :]
-        if self._apart:
+        if self._by_class:
             scatters = products[here] - each
             scatter = scatters.sum(axis=0)
             mean = np.tensordot(weight / found.weight, scatters, axes=1)
@@ -126,7 +127,7 @@ class Discriminant(ClassLearner):
             scatter = products[0] - each.sum(axis=0)
             mean = scatter / found.weight.sum()
         covariance = shrunk_covariance(mean, shrinkage)
-        return Classes(found.weight, weight, found.mean, found.apart, scatter, covariance, shrinkage)
+        return Classes(found.weight, weight, found.mean, found.shifted, scatter, covariance, shrinkage)
 
 
 def priors(estimator: LinearDiscriminantAnalysis, rows: np.ndarray) -> np.ndarray:
@@ -149,7 +150,7 @@ def priors(estimator: LinearDiscriminantAnalysis, rows: np.ndarray) -> np.ndarra
 
 
 def components(estimator: LinearDiscriminantAnalysis, classes: int, schema: Schema) -> int:
-    """How many discriminants to keep.
+    """The number of discriminants.
 
     Raises:
         DataError: more than there can be.
@@ -165,7 +166,7 @@ def components(estimator: LinearDiscriminantAnalysis, classes: int, schema: Sche
 
 
 def by_svd(found: Classes, tol: float) -> dict[str, Any]:
-    """Scale columns to unit variance within classes, whiten, then turn to where the means differ most."""
+    """Scale columns to unit variance within classes, whiten, rotate to where the means differ most."""
     total, xbar = found.rows.sum(), found.priors @ found.means
     std = np.sqrt(np.maximum(np.diagonal(found.scatter), 0.0) / total)
     varies = std > FLAT * np.abs(found.means).max(axis=0)
@@ -177,7 +178,7 @@ def by_svd(found: Classes, tol: float) -> dict[str, Any]:
     if not rank:
         raise DataError("no column varies within the classes", cure="Leave constant columns out.")
     white = (axes[:rank] / std).T / values[:rank]
-    away = found.apart - found.priors @ found.apart
+    away = found.shifted - found.priors @ found.shifted
     share = np.sqrt(total * found.priors / max(len(found.rows) - 1, 1))
     _, values, axes = svd((share[:, None] * away) @ white, full_matrices=False)
     scalings = _signed(white @ axes[: int((values > tol * values[0]).sum())].T)

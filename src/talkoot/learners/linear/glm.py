@@ -1,7 +1,7 @@
 """Logistic regression, generalised linear regressors, linear support vectors and Huber's regressor.
 
 All minimise scikit-learn's own objective, so at a small tolerance the coefficients are scikit-learn's. The
-tolerance is that of the greatest entry of the gradient of the mean objective, about centred columns.
+tolerance bounds the greatest entry of the gradient of the mean objective, with centred columns.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from talkoot.core.errors import DataError
 from talkoot.core.learner import Learner
 from talkoot.core.shard import Schema
 from talkoot.learners.common.estimator import fitted, refuse
+from talkoot.learners.common.sklearn_private import base_loss
 from talkoot.learners.linear.iterative import Iterative
 from talkoot.learners.solvers.fitting import Fitting, Problem
 from talkoot.learners.solvers.losses import Binomial, Loss, Multinomial, Tweedie, TweedieIdentity
@@ -38,10 +39,7 @@ NARROW = 1000  # parameters of a model whose Hessian is worth summing where L-BF
 @final
 @dataclass(frozen=True, slots=True)
 class Logistic(Iterative):
-    """LogisticRegression: every solver reaches the optimum of its objective; "saga" may penalise by l1.
-
-    "newton-cholesky" and l1 go by (proximal) Newton steps, everything else by L-BFGS.
-    """
+    """LogisticRegression: (proximal) Newton for "newton-cholesky" and l1, L-BFGS for everything else."""
 
     def pose(self, schema: Schema) -> Problem:
         """Binomial for two classes, else multinomial."""
@@ -66,11 +64,11 @@ class Logistic(Iterative):
             penalty=penalty,
             newton=est.solver == "newton-cholesky" or ratio > 0,
             class_weight=class_weights(est, schema),
-            survey="classes" if est.class_weight == "balanced" else None,
+            target_stats="classes" if est.class_weight == "balanced" else None,
         )
 
     def answer(self, model: Fitting, coef: np.ndarray, intercepts: np.ndarray, extras: np.ndarray) -> Any:
-        """The classifier, in the dtype of the rows. What all classes share is taken off where it is free."""
+        """The classifier, in the dtype of the rows. Unpenalised parameters have mean 0 over the classes."""
         dtype = model.schema.dtype
         if len(intercepts) > 1 and self.estimator.fit_intercept:
             intercepts = intercepts - intercepts.mean()
@@ -122,7 +120,7 @@ class Generalised(Iterative):
             coef_=coef[0].astype(dtype),
             intercept_=intercepts[0].astype(dtype) if self.estimator.fit_intercept else 0.0,
             n_iter_=model.solver.iterations,
-            _base_loss=self.estimator._get_loss(),  # what predict() takes its link from
+            _base_loss=base_loss(self.estimator),
         )
 
 
@@ -131,7 +129,7 @@ class Generalised(Iterative):
 class SupportVectors(Iterative):
     """LinearSVC with the squared hinge: |w|^2 / 2 + C sum(max(0, 1 - s raw)^2), the intercept penalised too.
 
-    More than two classes are told apart one against the rest.
+    With more than two classes, each is separated from the rest.
     """
 
     def pose(self, schema: Schema) -> Problem:
@@ -153,7 +151,7 @@ class SupportVectors(Iterative):
             penalty=penalty,
             newton=absolute or layout.size <= NARROW,  # quadratic in pieces: few steps, to the last digit
             class_weight=class_weights(est, schema),
-            survey="classes" if est.class_weight == "balanced" else None,
+            target_stats="classes" if est.class_weight == "balanced" else None,
         )
 
     def answer(self, model: Fitting, coef: np.ndarray, intercepts: np.ndarray, extras: np.ndarray) -> Any:
@@ -187,7 +185,7 @@ class HuberScale(Iterative):
             start=np.zeros(layout.size),
             stop=Stop(tol=est.tol, max_iter=est.max_iter),
             penalty=lambda weight, center: Penalty(l2=2 * est.alpha / weight),
-            survey="target",
+            target_stats="target",
         )
 
     def answer(self, model: Fitting, coef: np.ndarray, intercepts: np.ndarray, extras: np.ndarray) -> Any:
@@ -203,7 +201,7 @@ class HuberScale(Iterative):
 
 
 def anchored(layout: Layout, center: np.ndarray | None, scaling: float | None) -> np.ndarray | None:
-    """The penalised form of an intercept, as liblinear has it; see `Penalty`. None where it is free."""
+    """`Penalty.anchor` as in liblinear; None if the intercept is not penalised."""
     if scaling is None or not layout.intercept:
         return None
     slopes = np.zeros(layout.features) if center is None else -center
@@ -211,7 +209,7 @@ def anchored(layout: Layout, center: np.ndarray | None, scaling: float | None) -
 
 
 def strengths(estimator: LogisticRegression) -> tuple[float, float]:
-    """1 / C, and the share of it that goes to absolute values."""
+    """1 / C, and the share of it that is l1."""
     ratio = 0.0 if estimator.l1_ratio is None else float(estimator.l1_ratio)
     known = {"l2": 0.0, "l1": 1.0, None: 0.0, "elasticnet": ratio, "deprecated": ratio}
     return 0.0 if estimator.penalty is None else 1 / estimator.C, known[estimator.penalty]
@@ -239,13 +237,13 @@ def support_vectors(estimator: LinearSVC) -> Learner:
     """LinearSVC with the squared hinge, one against the rest.
 
     Raises:
-        NotDistributable: the plain hinge, which has no gradient, or classes told apart jointly.
+        NotDistributable: the plain hinge, which has no gradient, or classes separated jointly.
     """
     if estimator.loss == "hinge":
         reason = "it has no gradient, and its dual has a variable for each row"
         refuse(estimator, "loss", reason, "Take loss='squared_hinge'.")
     if estimator.multi_class != "ovr":
-        reason = "classes are told apart one against the rest"
+        reason = "each class is separated from the rest"
         refuse(estimator, "multi_class", reason, "Take multi_class='ovr'.")
     if estimator.penalty == "l1" and estimator.dual is True:
         refuse(estimator, "dual", "l1 has no dual here", "Take dual='auto'.")

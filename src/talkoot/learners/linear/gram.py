@@ -15,10 +15,10 @@ from sklearn.linear_model import ElasticNet, Lasso, LinearRegression, Ridge, Rid
 
 from talkoot.core.shard import Schema
 from talkoot.learners.common.estimator import refuse
-from talkoot.learners.common.results import learned, linear, refused
+from talkoot.learners.common.results import fit_error, fitted_attributes, linear
 from talkoot.learners.linear.ridgecv import ridge_cv
 from talkoot.learners.sums.factor import synthetic, tall
-from talkoot.learners.sums.scatter import GramLearner, Moments
+from talkoot.learners.sums.scatter import GramLearner, ProductMoments
 
 
 @final
@@ -26,10 +26,9 @@ from talkoot.learners.sums.scatter import GramLearner, Moments
 class Linear(GramLearner):
     """LinearRegression, Ridge, Lasso and ElasticNet, with sample weights and several targets.
 
-    Sums are in float64; coefficients have the dtype that scikit-learn gives them, that of the rows.
-    Ridge's iterative solvers (sag, saga, lsqr, sparse_cg) are replaced by Cholesky, which is where they go;
-    ``solver_`` says so. Lasso and ElasticNet walk through the same iterates as scikit-learn on all rows, so
-    ``n_iter_`` and ``dual_gap_`` are the same.
+    Sums are in float64; coefficients have the dtype of the rows, as in scikit-learn. Ridge's iterative
+    solvers (sag, saga, lsqr, sparse_cg) are replaced by Cholesky, their limit, as ``solver_`` says. Lasso and
+    ElasticNet have the same iterates as scikit-learn on all rows, so the same ``n_iter_`` and ``dual_gap_``.
 
     >>> Linear(Ridge(alpha=0.5)).kind
     'exact'
@@ -38,7 +37,7 @@ class Linear(GramLearner):
     estimator: Any
     targets: ClassVar[bool] = True
 
-    def solve(self, found: Moments, schema: Schema) -> Any:
+    def solve(self, found: ProductMoments, schema: Schema) -> Any:
         """The estimator's own solver on rows with the same moments."""
         inner = stand_in(self.estimator)
         residual = isinstance(inner, ElasticNet) or inner.positive
@@ -47,14 +46,12 @@ class Linear(GramLearner):
         if isinstance(inner, ElasticNet):  # it divides its loss by the number of rows
             X, Y = (np.sqrt(len(X) / found.weight) * rows for rows in (X, Y))
         if isinstance(inner, Ridge) and inner.solver == "cholesky":
-            X, Y = tall(
-                X, Y
-            )  # else scikit-learn solves the dual problem, whose matrix mixes the columns' scales
+            X, Y = tall(X, Y)  # else scikit-learn solves the dual, whose matrix mixes the columns' scales
         try:
             inner.fit(X, Y if schema.outputs else Y[:, 0])
         except ValueError as error:
-            raise refused(inner, error) from error
-        attributes = learned(inner)
+            raise fit_error(inner, error) from error
+        attributes = fitted_attributes(inner)
         if isinstance(inner, LinearRegression):
             attributes |= spectrum(inner, found.rows, schema)
         return linear(self.estimator, schema, found.mean, attributes)
@@ -85,7 +82,7 @@ def penalised(estimator: Any) -> Linear:
     """Lasso or ElasticNet.
 
     Raises:
-        NotDistributable: a Gram matrix was handed in.
+        NotDistributable: a Gram matrix was given.
     """
     if not isinstance(estimator.precompute, bool):
         refuse(estimator, "precompute", "X'X is what the nodes sum", "Leave precompute out.")

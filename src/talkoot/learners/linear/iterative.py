@@ -1,4 +1,4 @@
-"""Linear models that need several passes: each round sums loss and gradient where a solver asks for them."""
+"""Linear models fitted in several passes: each round sums loss and gradient at the solver's next point."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from talkoot.learners.solvers.fitting import (
     Fitting,
     Parts,
     Problem,
-    pinned,
     precondition,
-    steered,
+    with_curvature,
+    with_shared_curvature,
 )
 from talkoot.learners.solvers.lbfgs import Lbfgs
 from talkoot.learners.solvers.newton import Newton
 from talkoot.learners.solvers.passes import Point, evaluate
 from talkoot.learners.solvers.solver import Evaluation, Solver, greatest
-from talkoot.learners.solvers.target_stats import counts, spread, surveyed
+from talkoot.learners.solvers.target_stats import counts, spread, with_target_stats
 
-SAMPLE = 20_000  # rows over all nodes whose curvature steers the first steps
+SAMPLE = 20_000  # rows over all nodes whose curvature preconditions the solver
 LOOSE = 1e-5  # tolerance from which float32 rows are multiplied in float32
 SINGLE_DIGITS = 1e-7  # relative accuracy of an objective summed from float32 rows
 WIDE = 4096  # parameters whose Hessian is still summed
@@ -47,8 +47,8 @@ class Iterative(Learner):
     """A linear model fitted by a solver at the server and one pass over the rows a round.
 
     Rows are summed about `schema.center`. Rows of float32 are multiplied in float32 where the tolerance is
-    at least `LOOSE`, and in float64 from where their digits no longer suffice. A sample of rows in the first
-    pass says the curvature, which steers the solver and does not change the answer.
+    at least `LOOSE`, and in float64 once that is not precise enough. The curvature of a sample of rows in the
+    first pass preconditions the solver; it does not change the answer.
 
     Args:
         estimator: an unfitted scikit-learn estimator.
@@ -58,7 +58,7 @@ class Iterative(Learner):
 
     @property
     def kind(self) -> Kind:
-        """Exact: the optimum does not know where the rows were."""
+        """The optimum does not depend on how rows are split."""
         return "exact"
 
     @abstractmethod
@@ -72,7 +72,7 @@ class Iterative(Learner):
         Args:
             model: the final state.
             coef: (outputs, features).
-            intercepts: (outputs,), of the rows as they came.
+            intercepts: (outputs,), for rows that are not centred.
             extras: further parameters.
         """
 
@@ -82,7 +82,7 @@ class Iterative(Learner):
         return self._begin(schema, None)
 
     def warm(self, model: Fitting, schema: Schema) -> Fitting | None:
-        """A fresh start at the solution of `model`; None where columns or classes are others now."""
+        """A new fit that starts at the solution of `model`; None if columns or classes changed."""
         old = model.schema
         same = old.names == schema.names and old.features == schema.features
         labels = [() if classes is None else tuple(classes) for classes in (old.classes, schema.classes)]
@@ -114,26 +114,26 @@ class Iterative(Learner):
         )
         stop = replace(problem.stop, digits=SINGLE_DIGITS) if single else problem.stop
         solver: Solver = (Newton if problem.newton else Lbfgs)(point=start, stop=stop)
-        known = problem.survey is None or (problem.survey == "target" and parts is not None)
-        return Fitting(schema=schema, point=point, solver=solver, stage="start" if known else "survey")
+        known = problem.target_stats is None or (problem.target_stats == "target" and parts is not None)
+        return Fitting(schema=schema, point=point, solver=solver, stage="start" if known else "target_stats")
 
     def work(self, model: Fitting, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
-        """Sum at the point. The first pass also looks at targets, weights and missing numbers."""
+        """Sums at the point. The first pass also checks targets, weights and missing numbers."""
         del local, ctx
         problem = self.pose(model.schema)
         if model.stage == "solve":
             return evaluate(shard, problem.loss, model.point), None
-        looked = Mapped(shard, lambda block: self._look(block, problem, model.schema))
-        if model.stage == "survey":
-            survey = counts if problem.survey == "classes" else spread
-            return total(survey(block, model.schema) for block in looked.blocks() if len(block)), None
-        update = evaluate(looked, problem.loss, model.point)
+        checked = Mapped(shard, lambda block: self._check(block, problem, model.schema))
+        if model.stage == "target_stats":
+            sums = counts if problem.target_stats == "classes" else spread
+            return total(sums(block, model.schema) for block in checked.blocks() if len(block)), None
+        update = evaluate(checked, problem.loss, model.point)
         if not all(np.isfinite(value).all() for value in update.values.values()):
             for block in shard.blocks():
                 require_finite(block.X, model.schema, self.estimator)
         return update, None
 
-    def _look(self, block: Block, problem: Problem, schema: Schema) -> Block:
+    def _check(self, block: Block, problem: Problem, schema: Schema) -> Block:
         require_weights(block.w, self.estimator)
         if block.y is None or not len(block):
             return block
@@ -151,7 +151,7 @@ class Iterative(Learner):
         return Solve(self.step)
 
     def step(self, model: Fitting, update: Update) -> Fitting:
-        """Tell the solver what its point is worth; ask for the next.
+        """Advance the solver by the sums at its point.
 
         Raises:
             DataError: no node has rows, or all their weights are 0; the loss is infinite at the start.
@@ -161,15 +161,15 @@ class Iterative(Learner):
             cure = "Look at the shards: all are empty, or all weights are 0."
             raise DataError(f"no node has rows to fit {type(self.estimator).__name__}", cure=cure)
         problem = self.pose(model.schema)
-        if model.stage == "survey":
-            return surveyed(model, problem, update)
+        if model.stage == "target_stats":
+            return with_target_stats(model, problem, update)
         if model.stage == "start" and not problem.newton:
-            model = steered(model, update)
+            model = with_curvature(model, update)
         at = self._evaluation(model, problem, update, weight)
         if model.stage == "start" and not np.isfinite(at.value):
             cure = "Scale the columns, or fit an intercept."
             raise DataError("the loss is infinite at the starting point", cure=cure)
-        return _told(model, problem, at)
+        return _advance(model, problem, at)
 
     def _evaluation(self, model: Fitting, problem: Problem, update: Update, weight: float) -> Evaluation:
         values, layout, x = update.values, problem.layout, model.point.vector
@@ -178,7 +178,7 @@ class Iterative(Learner):
         if problem.newton:
             hessian = values["hessian"] / weight + np.kron(np.eye(layout.outputs), penalty.curvature(layout))
             if problem.loss.shared:
-                hessian = pinned(hessian, layout, penalty.free(layout))
+                hessian = with_shared_curvature(hessian, layout, penalty.free(layout))
         return Evaluation(
             value=float(values["loss"].sum()) / weight + penalty.value(layout, x),
             gradient=values["gradient"] / weight + penalty.gradient(layout, x),
@@ -212,16 +212,16 @@ class Iterative(Learner):
         return self.answer(model, *self._parts(model))
 
     def _parts(self, model: Fitting) -> Parts:
-        """The parameters for rows and targets as they came."""
+        """The parameters for rows and targets that are not centred."""
         coef, intercepts, extras = model.parts()
         return coef, intercepts + self.pose(model.schema).loss.origin, extras
 
 
-def _told(model: Fitting, problem: Problem, at: Evaluation) -> Fitting:
-    """The state after an evaluation; in float64 from where the digits of float32 end."""
-    solver, point = model.solver.told(at), model.point
+def _advance(model: Fitting, problem: Problem, at: Evaluation) -> Fitting:
+    """The state after an evaluation; switches to float64 where float32 ends progress."""
+    solver, point = model.solver.advance(at), model.point
     if point.dtype == SINGLE and solver.end in ("flat", "stuck"):
-        solver, point = solver.again(problem.stop), replace(point, dtype=DOUBLE)
+        solver, point = solver.restart(problem.stop), replace(point, dtype=DOUBLE)
     x = model.point.vector
     seen = at.value + at.absolute(x), greatest(at.subgradient(x))
     point = replace(point, vector=solver.point, curve="full" if problem.newton else "none")

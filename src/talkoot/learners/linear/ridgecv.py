@@ -21,9 +21,9 @@ from talkoot.core.shard import Block, Schema, Shard
 from talkoot.core.update import Update
 from talkoot.learners.common.estimator import refuse
 from talkoot.learners.common.results import linear
-from talkoot.learners.common.rows import checked, require_rows
+from talkoot.learners.common.rows import checked_blocks, require_rows
 from talkoot.learners.sums.factor import synthetic
-from talkoot.learners.sums.scatter import gram, moments, nearer, start
+from talkoot.learners.sums.scatter import gram, moments, next_center, start
 
 
 @final
@@ -32,7 +32,7 @@ class Solution:
     """The fit for every penalty: coefficients are vectors @ (inner / (values + alpha)).
 
     Args:
-        mean: (features + outputs,) what rows and targets are taken about; zeros without an intercept.
+        mean: (features + outputs,) what is subtracted from rows and targets; zeros without an intercept.
         share: 1 / sum of weights, the leverage of the intercept; 0 without one.
         vectors: (features, rank) principal axes.
         values: (rank,) their eigenvalues.
@@ -53,7 +53,7 @@ class Solution:
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class RidgeModel:
-    """What to sum about; then the solution whose errors are summed; then the answer."""
+    """The center of the sums; then the solution whose errors are summed; then the result."""
 
     schema: Schema
     center: np.ndarray
@@ -96,7 +96,7 @@ class RidgeLeaveOneOut(Learner):
         if model.solution is None:
             return gram(shard, model.schema, model.center, self.estimator), local
         squares, rows = np.zeros((len(self.alphas), model.solution.inner.shape[1])), 0
-        for block in checked(shard, model.schema, self.estimator):
+        for block in checked_blocks(shard, model.schema, self.estimator):
             squares += errors(block, model.solution, self.alphas)
             rows += len(block)
         values = {"squares": squares, "rows": np.array([float(rows)])} if rows else {}
@@ -113,7 +113,7 @@ class RidgeLeaveOneOut(Learner):
             mean_squares = update.values["squares"] / update.values["rows"]
             return replace(model, result=self._best(model.schema, model.solution, mean_squares))
         found = moments(update, model.center, self.estimator)
-        center = nearer(update, model.center, sparse=model.schema.sparse)
+        center = next_center(update, model.center, sparse=model.schema.sparse)
         if center is not None:
             return replace(model, center=center)
         intercept, p = self.estimator.fit_intercept, model.schema.features
@@ -163,7 +163,7 @@ def ridge_cv(estimator: RidgeCV) -> RidgeLeaveOneOut:
     """RidgeCV.
 
     Raises:
-        NotDistributable: folds, other scores, or errors of single rows were asked for.
+        NotDistributable: folds, other scores, errors of single rows, or a penalty of 0 or less.
     """
     if estimator.cv is not None:
         reason = "which rows make a fold depends on their order over all nodes"

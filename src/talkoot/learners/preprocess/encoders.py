@@ -1,4 +1,4 @@
-"""Encoders of categories: the nodes unite what they saw, and count it only where counts are asked for."""
+"""Encoders of categories: nodes unite their values, and count them only if rare ones are grouped."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from talkoot.core.learner import Kind, Learner
 from talkoot.core.shard import Block, Schema, Shard
 from talkoot.core.update import Update
 from talkoot.data.tables.dtypes import value_dtype
-from talkoot.learners.common.asked import Asked
 from talkoot.learners.common.columnwise import (
     Columnwise,
+    dry_fit,
     fit_table,
     refuse_infinite,
-    rehearse,
 )
 from talkoot.learners.common.rows import require_weights
-from talkoot.learners.sums.tally import Tally, Values, counts_of, is_missing, seen_values, tally
+from talkoot.learners.common.state import State
+from talkoot.learners.sums.tally import Tally, Values, counts_of, distinct_values, is_missing, tally
 
-GROUPING = ("drop", "min_frequency", "max_categories")  # parameters that read counts, or what is left by them
+GROUPING = ("drop", "min_frequency", "max_categories")  # parameters that depend on counts
 
 
 @final
@@ -49,8 +49,8 @@ class Encoder(Columnwise):
     threads: ClassVar[bool] = False
     large_integers: ClassVar[bool] = True
 
-    def init(self, schema: Schema, rng: np.random.Generator) -> Asked:
-        """Ask for the categories, or count those that the user gave.
+    def init(self, schema: Schema, rng: np.random.Generator) -> State:
+        """Start with the categories of the user, if any.
 
         Raises:
             DataError: the rows are sparse, or scikit-learn refuses the categories given.
@@ -59,8 +59,8 @@ class Encoder(Columnwise):
         given = self.estimator.categories
         ungrouped = {name: None for name in GROUPING if name in self.estimator.get_params()}
         if isinstance(given, str):
-            rehearse(self.estimator, schema, **ungrouped)
-            return Asked(schema=schema)
+            dry_fit(self.estimator, schema, **ungrouped)
+            return State(schema=schema)
         if len(given) != schema.features or not all(len(values) for values in given):
             raise DataError(
                 f"categories= lists {len(given)} columns and the rows have {schema.features}",
@@ -68,32 +68,32 @@ class Encoder(Columnwise):
             )
         table = _table([[values[0]] for values in given], schema)
         made = fit_table(self.estimator, table, schema, **ungrouped)
-        return Asked(schema=schema, about=tuple(values.tolist() for values in made.categories_))
+        return State(schema=schema, shared=tuple(values.tolist() for values in made.categories_))
 
     @property
     def counts(self) -> bool:
-        """Whether rare categories are to be put together."""
+        """Whether rare categories are grouped."""
         estimator = self.estimator
         return estimator.min_frequency is not None or estimator.max_categories is not None
 
-    def work(self, model: Asked, local: Tally | None, shard: Shard, ctx: Ctx) -> tuple[Update, Tally | None]:
-        """The categories of a node's rows, or the counts of those agreed on."""
+    def work(self, model: State, local: Tally | None, shard: Shard, ctx: Ctx) -> tuple[Update, Tally | None]:
+        """The categories of a node's rows, or counts of the agreed ones."""
         local = local or tally(shard, model.schema, partial(self._check, schema=model.schema))
         if local is None:
             return Update(), None
-        if model.about is None:
-            return local.seen(model.schema), local
+        if model.shared is None:
+            return local.distinct(model.schema), local
         if self.estimator.handle_unknown == "error":
             self._check_known(local, model)
-        return local.counted(model.about), local
+        return local.count(model.shared), local
 
     def _check(self, block: Block, schema: Schema) -> None:
         require_weights(block.w, self.estimator)
         if not schema.mixed:
             refuse_infinite(block.X, schema, self.estimator)
 
-    def _check_known(self, local: Tally, model: Asked) -> None:
-        for j, values in enumerate(model.about):
+    def _check_known(self, local: Tally, model: State) -> None:
+        for j, values in enumerate(model.shared):
             known = {value for value in values if not is_missing(value)}
             unknown: list[Any] = sorted(local.counts[j].keys() - known)
             if local.missing[j] and len(known) == len(values):
@@ -107,25 +107,25 @@ class Encoder(Columnwise):
                     cure=f'Add to categories=, or take handle_unknown="{ignore}".',
                 )
 
-    def answer(self, model: Asked, update: Update) -> Asked:
+    def answer(self, model: State, update: Update) -> State:
         """The encoder, or the categories to count."""
-        agreed = model.about
+        agreed = model.shared
         if agreed is None:
             missing, schema = update.values["missing"], model.schema
             agreed = tuple(
                 values + [_none(schema, j)] * bool(missing[j])
-                for j, values in enumerate(seen_values(update, schema))
+                for j, values in enumerate(distinct_values(update, schema))
             )
             if self.counts:
-                return replace(model, about=agreed)
+                return replace(model, shared=agreed)
         result = self._grouped(agreed, update, model) if self.counts else self._plain(agreed, model)
         return replace(model, result=_typed(result, model.schema))
 
-    def _plain(self, agreed: Sequence[Values], model: Asked) -> Any:
+    def _plain(self, agreed: Sequence[Values], model: State) -> Any:
         return fit_table(self.estimator, _table(agreed, model.schema), model.schema)
 
-    def _grouped(self, agreed: Sequence[Values], update: Update, model: Asked) -> Any:
-        """Let scikit-learn group the rare ones, in a table with the ranks of the counts for the counts."""
+    def _grouped(self, agreed: Sequence[Values], update: Update, model: State) -> Any:
+        """The encoder fitted to a table in which each category occurs as often as the rank of its count."""
         counts, rarest = counts_of(update, agreed), self.estimator.min_frequency
         distinct = np.unique(np.concatenate(counts))
         instead: dict[str, Any] = {"categories": [list(values) for values in agreed], **self._tolerant()}
@@ -140,7 +140,7 @@ class Encoder(Columnwise):
         return fit_table(self.estimator, _table(columns, model.schema, unknown), model.schema, **instead)
 
     def _tolerant(self) -> dict[str, Any]:
-        """Parameters under which a fit counts unknown values for nothing."""
+        """Parameters with which a fit ignores unknown values."""
         if self.estimator.handle_unknown != "error":
             return {}
         if isinstance(self.estimator, OneHotEncoder):
@@ -149,7 +149,7 @@ class Encoder(Columnwise):
 
 
 def _none(schema: Schema, column: int) -> float | None:
-    """The category of missing values: NaN, but None in text of arrays. Nodes read both as None."""
+    """The category of missing values: NaN, but None in text of arrays."""
     return None if schema.kinds[column] == "text" and schema.names is None else np.nan
 
 
@@ -164,7 +164,7 @@ def _unknown(values: Values, schema: Schema) -> Any:
 
 
 def _table(columns: Sequence[Values], schema: Schema, fill: Sequence[Any] | None = None) -> np.ndarray:
-    """Columns of unequal length side by side, filled up with `fill`, or with their own first value."""
+    """A table of columns of unequal length, padded with `fill`, or with their own first value."""
     rows = max(map(len, columns), default=0)
     table = np.empty((rows, len(columns)), dtype=object if schema.mixed else schema.dtype)
     for j, values in enumerate(columns):
@@ -174,7 +174,7 @@ def _table(columns: Sequence[Values], schema: Schema, fill: Sequence[Any] | None
 
 
 def _typed(encoder: Any, schema: Schema) -> Any:
-    """Categories of numbers as what the columns were before they became floats, so 1 and not 1.0."""
+    """Categories of numbers in the columns' original dtype, so 1 and not 1.0."""
     if "text" not in schema.kinds or schema.names is not None:
         encoder.categories_ = [
             values if schema.kinds[j] == "text" else _original(values, j, schema)

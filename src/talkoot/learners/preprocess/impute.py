@@ -16,7 +16,6 @@ from talkoot.core.errors import DataError
 from talkoot.core.learner import Kind, Learner
 from talkoot.core.shard import Block, Schema, Shard
 from talkoot.core.update import Update, total
-from talkoot.learners.common.asked import Asked
 from talkoot.learners.common.columnwise import (
     Columnwise,
     fit_table,
@@ -27,9 +26,10 @@ from talkoot.learners.common.columnwise import (
 from talkoot.learners.common.estimator import refuse
 from talkoot.learners.common.order_statistics import OrderStatistics, median, middle
 from talkoot.learners.common.rows import require_weights
-from talkoot.learners.sums.moments import Moments, sums
+from talkoot.learners.common.state import State
+from talkoot.learners.sums.moments import ColumnMoments, sums
 from talkoot.learners.sums.selection import Selection, Totals
-from talkoot.learners.sums.tally import Tally, counts_of, is_missing, seen_values, tally
+from talkoot.learners.sums.tally import Tally, counts_of, distinct_values, is_missing, tally
 
 
 @final
@@ -40,22 +40,22 @@ class MeanImputer(Columnwise):
     kind: ClassVar[Kind] = "exact"
     closed: ClassVar[bool] = True
 
-    def init(self, schema: Schema, rng: np.random.Generator) -> Asked:
-        """Ask for sums."""
+    def init(self, schema: Schema, rng: np.random.Generator) -> State:
+        """Refuse parameters that cannot be used."""
         return _start(self.estimator, schema)
 
-    def work(self, model: Asked, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
+    def work(self, model: State, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
         """Sums over the rows of a node."""
         return total(self._sums(block, model.schema) for block in shard.blocks()), None
 
     def _sums(self, block: Block, schema: Schema) -> Update:
         require_weights(block.w, self.estimator)
-        said = sums(unmarked(block.X, schema, self.estimator), None, schema.center, squares=False)
-        return Update(values={**said.values, "rows": np.array([said.weight])}, weight=said.weight)
+        update = sums(with_nan(block.X, schema, self.estimator), None, schema.center, squares=False)
+        return Update(values={**update.values, "rows": np.array([update.weight])}, weight=update.weight)
 
-    def answer(self, model: Asked, update: Update) -> Asked:
+    def answer(self, model: State, update: Update) -> State:
         """The means."""
-        moments = Moments.of(update, model.schema.center)
+        moments = ColumnMoments.of(update, model.schema.center)
         missing = update.values["rows"] - moments.n
         result = imputer(self.estimator, model.schema, moments.mean, missing, moments.n == 0)
         return replace(model, result=result)
@@ -71,26 +71,26 @@ class ModeImputer(Columnwise):
     threads: ClassVar[bool] = False
     large_integers: ClassVar[bool] = True
 
-    def init(self, schema: Schema, rng: np.random.Generator) -> Asked:
-        """Ask for the values."""
+    def init(self, schema: Schema, rng: np.random.Generator) -> State:
+        """Refuse parameters that cannot be used."""
         return _start(self.estimator, schema)
 
-    def work(self, model: Asked, local: Tally | None, shard: Shard, ctx: Ctx) -> tuple[Update, Tally | None]:
-        """The values of a node's rows, then the counts of those agreed on."""
-        local = local or marked(shard, model.schema, self.estimator)
+    def work(self, model: State, local: Tally | None, shard: Shard, ctx: Ctx) -> tuple[Update, Tally | None]:
+        """The values of a node's rows, then counts of the agreed ones."""
+        local = local or tally_values(shard, model.schema, self.estimator)
         if local is None:
             return Update(), None
-        return local.seen(model.schema) if model.about is None else local.counted(model.about), local
+        return local.distinct(model.schema) if model.shared is None else local.count(model.shared), local
 
-    def answer(self, model: Asked, update: Update) -> Asked:
-        """The most frequent value of each column, the least of them where several are."""
-        if model.about is None:
-            return replace(model, about=seen_values(update, model.schema))
-        counts = counts_of(update, model.about)
+    def answer(self, model: State, update: Update) -> State:
+        """The most frequent value of each column, the least of several."""
+        if model.shared is None:
+            return replace(model, shared=distinct_values(update, model.schema))
+        counts = counts_of(update, model.shared)
         empty = np.array([not count.any() for count in counts])
         modes = [
             np.nan if nothing else values[int(count.argmax())]
-            for values, count, nothing in zip(model.about, counts, empty, strict=True)
+            for values, count, nothing in zip(model.shared, counts, empty, strict=True)
         ]
         result = imputer(self.estimator, model.schema, modes, update.values["missing"], empty)
         return replace(model, result=result)
@@ -99,23 +99,25 @@ class ModeImputer(Columnwise):
 @final
 @dataclass(frozen=True, slots=True)
 class ConstantImputer(Columnwise):
-    """SimpleImputer(strategy="constant"): only which columns lack values, and which hold nothing else."""
+    """SimpleImputer(strategy="constant"): counts of missing values only."""
 
     kind: ClassVar[Kind] = "exact"
     closed: ClassVar[bool] = True
     threads: ClassVar[bool] = False
     large_integers: ClassVar[bool] = True
 
-    def init(self, schema: Schema, rng: np.random.Generator) -> Asked:
-        """Ask for counts of missing values."""
+    def init(self, schema: Schema, rng: np.random.Generator) -> State:
+        """Refuse parameters that cannot be used."""
         return _start(self.estimator, schema)
 
-    def work(self, model: Asked, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
+    def work(self, model: State, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
         """Counts over the rows of a node."""
-        found = marked(shard, model.schema, self.estimator)
-        return (Update() if found is None else Update(values=found.facts(), weight=float(found.rows))), None
+        found = tally_values(shard, model.schema, self.estimator)
+        if found is None:
+            return Update(), None
+        return Update(values=found.row_counts(), weight=float(found.rows)), None
 
-    def answer(self, model: Asked, update: Update) -> Asked:
+    def answer(self, model: State, update: Update) -> State:
         """As scikit-learn."""
         rows, missing = update.values["rows"], update.values["missing"]
         return replace(model, result=imputer(self.estimator, model.schema, None, missing, missing == rows))
@@ -124,17 +126,17 @@ class ConstantImputer(Columnwise):
 @final
 @dataclass(frozen=True, slots=True)
 class MedianImputer(OrderStatistics):
-    """SimpleImputer(strategy="median"): the middle of all values that are there, found by counting."""
+    """SimpleImputer(strategy="median"): the median of all values, found by counting."""
 
-    def init(self, schema: Schema, rng: np.random.Generator) -> Asked:
-        """Ask for counts of all values."""
+    def init(self, schema: Schema, rng: np.random.Generator) -> State:
+        """Count all values first."""
         start = _start(self.estimator, schema)
-        return replace(start, about=Selection.start(schema.features, schema.rows))
+        return replace(start, shared=Selection.start(schema.features, schema.rows))
 
-    def read(self, block: Block, model: Asked) -> tuple[Any, None]:
+    def read(self, block: Block, model: State) -> tuple[Any, None]:
         """Rows with NaN where a value is missing."""
         require_weights(block.w, self.estimator)
-        return unmarked(block.X, model.schema, self.estimator), None
+        return with_nan(block.X, model.schema, self.estimator), None
 
     def ranks(self, schema: Schema, totals: Totals, column: int) -> np.ndarray:
         """Those of the middle."""
@@ -148,26 +150,26 @@ class MedianImputer(OrderStatistics):
         return imputer(self.estimator, schema, np.array(medians), missing, totals.counts == 0)
 
 
-def _start(estimator: SimpleImputer, schema: Schema) -> Asked:
-    """Refuse what scikit-learn refuses, before any row is read."""
+def _start(estimator: SimpleImputer, schema: Schema) -> State:
+    """The first state; refuses what scikit-learn refuses."""
     if estimator.strategy in ("mean", "median"):
         require_numbers(schema, estimator, 'Take SimpleImputer(strategy="most_frequent") for it.')
     elif estimator.strategy == "constant" and schema.sparse and not estimator.keep_empty_features:
-        # scikit-learn takes a sparse column for empty if it stores nothing but missing values.
+        # scikit-learn treats a sparse column as empty if it stores only missing values.
         raise DataError(
             'SimpleImputer(strategy="constant") would drop sparse columns of which only zeros are known',
             cure="Take keep_empty_features=True.",
         )
     nothing = np.zeros(schema.features, dtype=bool)
     imputer(estimator, schema, None, nothing, nothing)
-    return Asked(schema=schema)
+    return State(schema=schema)
 
 
-def unmarked(X: Any, schema: Schema, estimator: SimpleImputer) -> Any:
-    """Rows of numbers with NaN for every value that the estimator takes for missing.
+def with_nan(X: Any, schema: Schema, estimator: SimpleImputer) -> Any:
+    """Rows of numbers with NaN in place of the estimator's `missing_values`.
 
     Raises:
-        DataError: values are missing (NaN) that it does not take for missing, or infinite.
+        DataError: some values are NaN where that is not the estimator's marker, or infinite.
     """
     refuse_infinite(X, schema, estimator)
     marker = estimator.missing_values
@@ -181,11 +183,11 @@ def unmarked(X: Any, schema: Schema, estimator: SimpleImputer) -> Any:
     return csr_array((values, X.indices, X.indptr), shape=X.shape) if schema.sparse else values
 
 
-def marked(shard: Shard, schema: Schema, estimator: SimpleImputer) -> Tally | None:
-    """The values of a node's rows, counted; those that the estimator takes for missing counted as such.
+def tally_values(shard: Shard, schema: Schema, estimator: SimpleImputer) -> Tally | None:
+    """Counts of a node's values, where the estimator's `missing_values` are missing.
 
     Raises:
-        DataError: as `unmarked`.
+        DataError: as `with_nan`.
     """
     marker = estimator.missing_values
     found = tally(shard, schema, partial(_check, schema=schema, estimator=estimator))
@@ -213,14 +215,14 @@ def _refuse_missing(lost: np.ndarray, schema: Schema, marker: Any) -> None:
 def imputer(
     estimator: SimpleImputer, schema: Schema, statistics: Any, missing: np.ndarray, empty: np.ndarray
 ) -> SimpleImputer:
-    """The fitted imputer: scikit-learn's own fit to two rows that lack values where the pooled rows do.
+    """The imputer, fitted by scikit-learn to two rows with missing values where the pooled rows have some.
 
     Args:
         estimator: the unfitted imputer.
         schema: what the nodes agreed on.
-        statistics: (features,) what to impute; None where scikit-learn knows without looking.
-        missing: (features,) how many values each column lacks.
-        empty: (features,) whether a column lacks all.
+        statistics: (features,) what to impute; None if that does not depend on rows.
+        missing: (features,) number of missing values.
+        empty: (features,) whether all values are missing.
     """
     if not estimator.keep_empty_features:
         warn_empty(empty, schema, estimator, "drops it; keep_empty_features=True would keep it")

@@ -17,7 +17,6 @@ from talkoot.core.errors import DataError
 from talkoot.core.learner import Kind, Learner
 from talkoot.core.shard import Block, Schema, Shard
 from talkoot.core.update import Update, total
-from talkoot.learners.common.asked import Asked
 from talkoot.learners.common.columnwise import (
     Columnwise,
     fit_table,
@@ -27,11 +26,13 @@ from talkoot.learners.common.columnwise import (
 from talkoot.learners.common.estimator import fitted, refuse, require_finite
 from talkoot.learners.common.order_statistics import OrderStatistics, median, middle, quantiles
 from talkoot.learners.common.rows import require_weights
+from talkoot.learners.common.sklearn_private import bin_encoder, set_bin_encoder
+from talkoot.learners.common.state import State
 from talkoot.learners.preprocess.scalers import bounds, extremes
 from talkoot.learners.sums.quantile import WEIGHTED, Places, places, weighted_places
 from talkoot.learners.sums.selection import Selection, Totals
 
-NARROW = 1e-8  # scikit-learn removes bins that are no wider
+NARROW = 1e-8  # width up to which scikit-learn removes bins
 
 
 @final
@@ -44,7 +45,7 @@ class Robust(OrderStatistics):
     array([2.])
     """
 
-    def read(self, block: Block, model: Asked) -> tuple[Any, None]:
+    def read(self, block: Block, model: State) -> tuple[Any, None]:
         """Rows without infinite values."""
         require_weights(block.w, self.estimator)
         refuse_infinite(block.X, model.schema, self.estimator)
@@ -82,14 +83,14 @@ class Robust(OrderStatistics):
 @final
 @dataclass(frozen=True, slots=True)
 class Quantile(OrderStatistics):
-    """QuantileTransformer: its landmarks, from all rows. Missing values (NaN) are left out.
+    """QuantileTransformer from quantiles of all rows. Missing values (NaN) are left out.
 
-    scikit-learn looks at 10 000 rows drawn at random unless ``subsample=None``; here `subsample` and
-    `random_state` have no effect.
+    scikit-learn samples 10 000 rows unless ``subsample=None``; here `subsample` and `random_state` have no
+    effect.
     """
 
-    def read(self, block: Block, model: Asked) -> tuple[Any, None]:
-        """Rows without infinite values, and without negative ones that scikit-learn refuses."""
+    def read(self, block: Block, model: State) -> tuple[Any, None]:
+        """Rows without infinite values; negative ones in sparse rows are refused, as by scikit-learn."""
         schema = model.schema
         require_weights(block.w, self.estimator)
         refuse_infinite(block.X, schema, self.estimator)
@@ -103,29 +104,29 @@ class Quantile(OrderStatistics):
 
     @property
     def counts_zeros(self) -> bool:
-        """Unless the estimator ignores them."""
+        """Whether the estimator counts them."""
         return not self.estimator.ignore_implicit_zeros
 
     def ranks(self, schema: Schema, totals: Totals, column: int) -> np.ndarray:
-        """Those of all landmarks."""
+        """Those of all quantiles."""
         return self._places(schema, totals.rows, int(totals.counts[column])).ranks
 
     def _references(self, rows: int) -> np.ndarray:
         return np.linspace(0, 1, max(1, min(self.estimator.n_quantiles, rows)))
 
     def _places(self, schema: Schema, rows: int, count: int) -> Places:
-        return places(count, self._references(rows) * 100 / schema.dtype.type(100))  # by percent, to the bit
+        return places(count, self._references(rows) * 100 / schema.dtype.type(100))  # as scikit-learn rounds
 
     def result(self, schema: Schema, selection: Selection) -> QuantileTransformer:
-        """The landmarks of each column."""
+        """The quantiles of each column."""
         totals = selection.known_totals
         estimator, rows, counts = self.estimator, totals.rows, totals.counts
         references = self._references(rows)
         if estimator.ignore_implicit_zeros and not schema.sparse:
             warnings.warn("ignore_implicit_zeros has no effect on dense rows", UserWarning, stacklevel=2)
         if len(references) < estimator.n_quantiles:
-            said = f"n_quantiles is set to {len(references)}: there are no more rows"
-            warnings.warn(said, UserWarning, stacklevel=2)
+            message = f"n_quantiles is set to {len(references)}: there are no more rows"
+            warnings.warn(message, UserWarning, stacklevel=2)
         found = np.full((len(references), schema.features), 0.0 if schema.sparse else np.nan)
         for j in np.flatnonzero(counts).tolist():
             found[:, j] = quantiles(selection, j, self._places(schema, rows, int(counts[j])), schema.dtype)
@@ -139,14 +140,14 @@ class Quantile(OrderStatistics):
 @final
 @dataclass(frozen=True, slots=True)
 class UniformBins(Columnwise):
-    """KBinsDiscretizer(strategy="uniform"): the least and the greatest value of each column decide.
+    """KBinsDiscretizer(strategy="uniform") from the least and the greatest value of each column.
 
     All rows count: `subsample` has no effect. Rows of weight 0 are left out.
     """
 
     kind: ClassVar[Kind] = "exact"
 
-    def work(self, model: Asked, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
+    def work(self, model: State, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
         """Extremes of the rows of a node."""
         return total(self._extremes(block, model.schema) for block in shard.blocks()), None
 
@@ -156,8 +157,8 @@ class UniformBins(Columnwise):
         require_finite(X, schema, self.estimator)
         return extremes(X, schema, self.estimator)
 
-    def answer(self, model: Asked, update: Update) -> Asked:
-        """As scikit-learn would from the two rows of extremes."""
+    def answer(self, model: State, update: Update) -> State:
+        """Fitted by scikit-learn to the two rows of extremes."""
         low, high = bounds(update, model.schema, self.estimator)
         return replace(model, result=_even_bins(self.estimator, model.schema, low, high))
 
@@ -167,14 +168,14 @@ class UniformBins(Columnwise):
 class QuantileBins(OrderStatistics):
     """KBinsDiscretizer(strategy="quantile"): edges at quantiles of all rows, with sample weights or without.
 
-    scikit-learn looks at 200 000 rows drawn at random unless ``subsample=None``; here `subsample` and
-    `random_state` have no effect. Weights count in steps of 2^-52 of their sum: where a level falls on the
-    border between two values to the last digit, scikit-learn's rounding may take the neighbour.
+    scikit-learn samples 200 000 rows unless ``subsample=None``; here `subsample` and `random_state` have no
+    effect. Weights are rounded to 2^-52 of their sum: where a level is within rounding of the boundary of two
+    values, scikit-learn may choose the other.
     """
 
-    def work(self, model: Asked, local: Any, shard: Shard, ctx: Ctx) -> tuple[Update, Any]:
-        """The sum of the weights first, if there are any; then counts."""
-        if model.about.scale is None and model.about.inside is None:
+    def work(self, model: State, local: Any, shard: Shard, ctx: Ctx) -> tuple[Update, Any]:
+        """The sum of the weights in the first round, if there are any; then counts."""
+        if model.shared.scale is None and model.shared.inside is None:
             blocks = (block for block in shard.blocks() if len(block))
             first = next(blocks, None)
             if first is not None and first.w is not None:
@@ -186,21 +187,21 @@ class QuantileBins(OrderStatistics):
         assert block.w is not None, "a node has weights for all of its rows"
         return Update(values={"weight": np.array([block.w.sum()])}, weight=float(len(block)))
 
-    def read(self, block: Block, model: Asked) -> tuple[Any, np.ndarray | None]:
+    def read(self, block: Block, model: State) -> tuple[Any, np.ndarray | None]:
         """Finite rows, and their weights."""
         require_finite(block.X, model.schema, self.estimator)
         if block.w is None:
             return block.X, None
-        return block.X, np.rint(block.w * model.about.scale).astype(np.int64)
+        return block.X, np.rint(block.w * model.shared.scale).astype(np.int64)
 
-    def answer(self, model: Asked, update: Update) -> Asked:
-        """In which units to count the weights, or as others."""
+    def answer(self, model: State, update: Update) -> State:
+        """The scale of weights after the first round; then as others."""
         if "weight" not in update.values:
             return OrderStatistics.answer(self, model, update)
         weight = float(update.values["weight"][0])
         self._require_weighted(weight)
         scale = 2.0 ** (52 - np.ceil(np.log2(weight)))
-        return replace(model, about=replace(model.about, scale=scale))
+        return replace(model, shared=replace(model.shared, scale=scale))
 
     def _require_weighted(self, weight: float) -> None:
         method = self.estimator.quantile_method
@@ -241,13 +242,14 @@ class QuantileBins(OrderStatistics):
                     stacklevel=2,
                 )
             result.bin_edges_[j], result.n_bins_[j] = edges, len(edges) - 1
-        if hasattr(result, "_encoder"):
-            result._encoder = _bin_encoder(result)
+        if (encoder := bin_encoder(result)) is not None:
+            encoder = clone(encoder).set_params(categories=[np.arange(bins) for bins in result.n_bins_])
+            set_bin_encoder(result, encoder.fit(np.zeros((1, schema.features))))
         return result
 
 
 def _even_bins(estimator: Any, schema: Schema, low: np.ndarray, high: np.ndarray) -> Any:
-    """Bins of even width between the extremes of each column, by scikit-learn; warns of constant columns."""
+    """Bins of equal width between the extremes of each column, by scikit-learn; warns of constant columns."""
     constant = [repr(schema.column(int(j))) for j in np.flatnonzero(low == high)]
     if constant:
         warnings.warn(
@@ -256,12 +258,6 @@ def _even_bins(estimator: Any, schema: Schema, low: np.ndarray, high: np.ndarray
             stacklevel=2,
         )
     return fit_table(estimator, np.stack([low, high]), schema, strategy="uniform", subsample=None)
-
-
-def _bin_encoder(made: KBinsDiscretizer) -> Any:
-    """The encoder within, for bins of which some were removed."""
-    encoder = clone(made._encoder).set_params(categories=[np.arange(bins) for bins in made.n_bins_])
-    return encoder.fit(np.zeros((1, len(made.n_bins_))))
 
 
 def _bins(estimator: KBinsDiscretizer) -> Learner:

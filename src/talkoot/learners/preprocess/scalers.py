@@ -16,7 +16,6 @@ from talkoot.core.errors import DataError
 from talkoot.core.learner import Kind, Learner
 from talkoot.core.shard import Block, Schema, Shard
 from talkoot.core.update import Leaf, Update, total
-from talkoot.learners.common.asked import Asked
 from talkoot.learners.common.columnwise import (
     Columnwise,
     fit_table,
@@ -26,7 +25,8 @@ from talkoot.learners.common.columnwise import (
 )
 from talkoot.learners.common.estimator import fitted
 from talkoot.learners.common.rows import require_weights
-from talkoot.learners.sums.moments import Moments, sums
+from talkoot.learners.common.state import State
+from talkoot.learners.sums.moments import ColumnMoments, sums
 
 
 @final
@@ -34,8 +34,8 @@ from talkoot.learners.sums.moments import Moments, sums
 class Standard(Columnwise):
     """StandardScaler: counts, sums and sums of squares about a center that all nodes share.
 
-    Missing values (NaN) are left out, sample weights honoured, sparse rows taken where ``with_mean=False``.
-    One round, and one more where the agreed center is further than 100 standard deviations from a mean.
+    Missing values (NaN) are left out; sample weights count; sparse rows need ``with_mean=False``. One round,
+    and one more if the agreed center is more than 100 standard deviations from a mean.
 
     >>> import numpy as np
     >>> import talkoot as tk
@@ -46,33 +46,33 @@ class Standard(Columnwise):
     kind: ClassVar[Kind] = "exact"
     closed: ClassVar[bool] = True
 
-    def init(self, schema: Schema, rng: np.random.Generator) -> Asked:
-        """Ask about the center of the schema."""
-        return replace(Columnwise.init(self, schema, rng), about=schema.center)
+    def init(self, schema: Schema, rng: np.random.Generator) -> State:
+        """Start at the agreed center."""
+        return replace(Columnwise.init(self, schema, rng), shared=schema.center)
 
-    def work(self, model: Asked, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
+    def work(self, model: State, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
         """Sums over the rows of a node."""
         return total(self._sums(block, model) for block in shard.blocks()), None
 
-    def _sums(self, block: Block, model: Asked) -> Update:
+    def _sums(self, block: Block, model: State) -> Update:
         refuse_infinite(block.X, model.schema, self.estimator)
         require_weights(block.w, self.estimator)
-        # scikit-learn rounds weights to the type of the rows, so we do.
+        # scikit-learn rounds weights to the dtype of the rows.
         w = None if block.w is None else block.w.astype(model.schema.dtype)
-        said = sums(block.X, w, model.about)
-        seen = {} if w is None else {"weighted": np.ones(1)}
-        return Update(values={**said.values, **seen}, weight=said.weight)
+        update = sums(block.X, w, model.shared)
+        weighted = {} if w is None else {"weighted": np.ones(1)}
+        return Update(values={**update.values, **weighted}, weight=update.weight)
 
-    def answer(self, model: Asked, update: Update) -> Asked:
+    def answer(self, model: State, update: Update) -> State:
         """Mean, variance and scale."""
-        moments = Moments.of(update, model.about)
-        closer = moments.closer()
-        if closer is not None:
-            return replace(model, about=closer)
+        moments = ColumnMoments.of(update, model.shared)
+        next_center = moments.next_center()
+        if next_center is not None:
+            return replace(model, shared=next_center)
         warn_empty(moments.n == 0, model.schema, self.estimator, "gives it a mean and a scale of NaN")
         return replace(model, result=self._result(moments, model.schema, "weighted" in update.values))
 
-    def _result(self, moments: Moments, schema: Schema, weighted: bool) -> StandardScaler:
+    def _result(self, moments: ColumnMoments, schema: Schema, weighted: bool) -> StandardScaler:
         with_std, with_mean = self.estimator.with_std, self.estimator.with_mean
         count = moments.n if weighted else moments.n.astype(np.int64)
         mean, var = moments.mean, moments.variance
@@ -88,7 +88,7 @@ class Standard(Columnwise):
 
 
 def _rounding(n: np.ndarray, mean: np.ndarray, var: np.ndarray) -> np.ndarray:
-    """The variance that rounding alone may give a constant column, which scikit-learn does not scale.
+    """The variance up to which scikit-learn treats a column as constant.
 
     Source: Chan, Golub, LeVeque 1983, Algorithms for computing the sample variance.
     """
@@ -103,12 +103,12 @@ class MinMax(Columnwise):
 
     kind: ClassVar[Kind] = "exact"
 
-    def work(self, model: Asked, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
+    def work(self, model: State, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
         """Extremes of the rows of a node."""
         return total(_extremes(block, model.schema, self.estimator) for block in shard.blocks()), None
 
-    def answer(self, model: Asked, update: Update) -> Asked:
-        """As scikit-learn would from the two rows of extremes."""
+    def answer(self, model: State, update: Update) -> State:
+        """Fitted by scikit-learn to the two rows of extremes."""
         low, high = bounds(update, model.schema, self.estimator)
         result = fit_table(self.estimator, np.stack([low, high]), model.schema)
         result.n_samples_seen_ = int(update.values["rows"][0])
@@ -122,12 +122,12 @@ class MaxAbs(Columnwise):
 
     kind: ClassVar[Kind] = "exact"
 
-    def work(self, model: Asked, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
+    def work(self, model: State, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
         """Extremes of the rows of a node."""
         return total(_extremes(block, model.schema, self.estimator) for block in shard.blocks()), None
 
-    def answer(self, model: Asked, update: Update) -> Asked:
-        """As scikit-learn would from one row of greatest values."""
+    def answer(self, model: State, update: Update) -> State:
+        """Fitted by scikit-learn to one row of greatest values."""
         low, high = bounds(update, model.schema, self.estimator)
         result = fit_table(self.estimator, np.maximum(np.abs(low), np.abs(high))[None, :], model.schema)
         result.n_samples_seen_ = int(update.values["rows"][0])
@@ -137,41 +137,41 @@ class MaxAbs(Columnwise):
 @final
 @dataclass(frozen=True, slots=True)
 class Variance(Columnwise):
-    """VarianceThreshold: variances, and the range that marks constant columns when the threshold is 0.
+    """VarianceThreshold: variances, and ranges, which show constant columns if the threshold is 0.
 
-    Constant columns are dropped with missing values or without; scikit-learn's rounding may keep the former.
+    Constant columns are dropped also if values are missing; there scikit-learn's rounding may keep them.
     """
 
     kind: ClassVar[Kind] = "exact"
 
-    def init(self, schema: Schema, rng: np.random.Generator) -> Asked:
-        """Ask about the center of the schema."""
+    def init(self, schema: Schema, rng: np.random.Generator) -> State:
+        """Start at the agreed center."""
         del rng
         require_numbers(schema, self.estimator)
-        return Asked(schema=schema, about=schema.center)
+        return State(schema=schema, shared=schema.center)
 
-    def work(self, model: Asked, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
+    def work(self, model: State, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
         """Sums and extremes of the rows of a node."""
-        return total(self._say(block, model) for block in shard.blocks()), None
+        return total(self._sums(block, model) for block in shard.blocks()), None
 
-    def _say(self, block: Block, model: Asked) -> Update:
-        said, edges = sums(block.X, None, model.about), _extremes(block, model.schema, self.estimator)
-        return Update(values={**said.values, **edges.values}, weight=said.weight, kinds=edges.kinds)
+    def _sums(self, block: Block, model: State) -> Update:
+        update, edges = sums(block.X, None, model.shared), _extremes(block, model.schema, self.estimator)
+        return Update(values={**update.values, **edges.values}, weight=update.weight, kinds=edges.kinds)
 
-    def answer(self, model: Asked, update: Update) -> Asked:
+    def answer(self, model: State, update: Update) -> State:
         """The variances, if any column passes.
 
         Raises:
             DataError: no column does.
         """
-        moments = Moments.of(update, model.about)
-        closer = moments.closer()
-        if closer is not None:
-            return replace(model, about=closer)
+        moments = ColumnMoments.of(update, model.shared)
+        next_center = moments.next_center()
+        if next_center is not None:
+            return replace(model, shared=next_center)
         variances, threshold = moments.variance, self.estimator.threshold
         low, high = bounds(update, model.schema, self.estimator)
         if threshold == 0:
-            # As scikit-learn: the range where no value is missing and it is the smaller. And where it is 0.
+            # As scikit-learn, the smaller of range and variance if no value is missing; also a range of 0.
             whole = moments.n == update.values["rows"][0]
             spans = high.astype(np.float64) - low
             variances = np.where(whole & (spans < variances) | (spans == 0), spans, variances)
@@ -191,7 +191,7 @@ def _extremes(block: Block, schema: Schema, estimator: Any) -> Update:
 def extremes(X: Any, schema: Schema, estimator: Any) -> Update:
     """The leaves low (MIN), high (MAX) and rows (SUM) of some rows; NaN is missing.
 
-    Where a column holds nothing, its extremes are the identities: inf and -inf.
+    Extremes of a column without values are the identities, inf and -inf.
     """
     refuse_infinite(X, schema, estimator)
     low, high = _sparse_extremes(X) if issparse(X) else _dense_extremes(X)
@@ -217,7 +217,7 @@ def _sparse_extremes(X: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def bounds(update: Update, schema: Schema, estimator: Any) -> tuple[np.ndarray, np.ndarray]:
-    """The least and greatest value of each column, (features,) each; NaN with a warning where it has none."""
+    """(features,) the least and greatest value of each column; NaN and a warning for one without values."""
     low, high = (update.values[name].astype(schema.dtype) for name in ("low", "high"))
     nothing = low > high
     warn_empty(nothing, schema, estimator, "gives NaN for it")

@@ -1,7 +1,7 @@
-"""Larger blocks without copying: neighbouring views of one array are one view.
+"""Larger blocks without copying: adjacent views of one array become one view.
 
-Blocks fit a core's cache, which suits sums. Where a block gives only microseconds of work at a time, threads
-wait for each other more than they work; they are better off with larger ones.
+Blocks fit a core's cache, which suits sums. Where a block is only microseconds of work, threads spend more
+time waiting for each other than working, so larger blocks are faster.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from numpy.lib.stride_tricks import as_strided
 
 from talkoot.core.shard import Block
 
-Place = tuple[int, Any, Any]  # an address, and what else two arrays must share to be neighbours
+Start = tuple[int, Any, Any]  # an address; base array and layout, which adjacent views share
 
 
-def joined(blocks: Iterable[Block], size: int) -> Iterator[Block]:
-    """The blocks that hold rows, neighbours in memory put together up to about `size` bytes of features.
+def coalesce(blocks: Iterable[Block], size: int) -> Iterator[Block]:
+    """The blocks that hold rows, adjacent ones merged up to about `size` bytes of features.
 
     >>> X = np.arange(12.0).reshape(6, 2)
-    >>> [len(block) for block in joined([Block(X=X[:2]), Block(X=X[2:4]), Block(X=X[4:])], 64)]
+    >>> [len(block) for block in coalesce([Block(X=X[:2]), Block(X=X[2:4]), Block(X=X[4:])], 64)]
     [4, 2]
     """
     first, rows, ends = Block(X=np.empty(0)), 0, None
@@ -29,33 +29,33 @@ def joined(blocks: Iterable[Block], size: int) -> Iterator[Block]:
         count = len(block)
         if not count:
             continue
-        starts = _places(block)
+        starts = _starts(block)
         if rows and starts is not None and starts == ends and (rows + count) * _width(block) <= size:
             rows += count
         else:
             if rows:
-                yield _stretched(first, rows)
+                yield _extend(first, rows)
             first, rows = block, count
-        ends = _behind(block, starts)
+        ends = _ends(block, starts)
     if rows:
-        yield _stretched(first, rows)
+        yield _extend(first, rows)
 
 
-def _places(block: Block) -> tuple[Place | None, ...] | None:
-    """Where the block's arrays begin; None where they are no views of arrays."""
+def _starts(block: Block) -> tuple[Start | None, ...] | None:
+    """Where the block's arrays start; None if they are not views of arrays."""
     parts = (block.X, block.y, block.w)
     if any(part is not None and (type(part) is not np.ndarray or part.base is None) for part in parts):
         return None
-    return tuple(None if part is None else _place(part) for part in parts)
+    return tuple(None if part is None else _start(part) for part in parts)
 
 
-def _place(part: np.ndarray) -> Place:
+def _start(part: np.ndarray) -> Start:
     address: int = part.__array_interface__["data"][0]
     return address, id(part.base), (part.dtype, part.strides, part.shape[1:])
 
 
-def _behind(block: Block, starts: tuple[Place | None, ...] | None) -> tuple[Place | None, ...] | None:
-    """Where a neighbour's arrays would begin."""
+def _ends(block: Block, starts: tuple[Start | None, ...] | None) -> tuple[Start | None, ...] | None:
+    """Where the arrays of an adjacent block would start."""
     if starts is None:
         return None
     parts = (block.X, block.y, block.w)
@@ -69,8 +69,8 @@ def _width(block: Block) -> int:
     return int(block.X.nbytes // len(block))
 
 
-def _stretched(block: Block, rows: int) -> Block:
-    """The block with the rows of its neighbours behind it."""
+def _extend(block: Block, rows: int) -> Block:
+    """A view of the block and the adjacent ones after it, `rows` rows in all."""
     if rows == len(block):
         return block
     X, y, w = (

@@ -1,4 +1,4 @@
-"""The state of an iterative fit, and how a sample of curvature steers it."""
+"""The state of an iterative fit, and its preconditioner from a sample of curvature."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from talkoot.learners.solvers.solver import Solution, Solver, Stop
 
 SINGLE: np.dtype[Any] = np.dtype(np.float32)
 DOUBLE: np.dtype[Any] = np.dtype(np.float64)
-NEAR = {SINGLE: 30.0, DOUBLE: 1e4}  # standard deviations from 0 within which products keep their digits
+NEAR = {SINGLE: 30.0, DOUBLE: 1e4}  # standard deviations from 0 within which products are precise
 JITTER = 1e-8  # added to a sampled curvature of unit diagonal, so that it can be inverted
 
 Parts = tuple[np.ndarray, np.ndarray, np.ndarray]  # coefficients, intercepts, further parameters
@@ -32,12 +32,12 @@ class Problem:
     Args:
         loss: the loss of a row.
         layout: the parameters.
-        start: (n,) where to start; intercepts are those of centred rows.
+        start: (n,) initial parameters; intercepts are those of centred rows.
         stop: when to stop.
         newton: by Newton steps, else by L-BFGS.
         penalty: the penalty for a total weight of the rows and the center that is taken off them.
         class_weight: (classes,) weight of each class; None for 1.
-        survey: "classes" or "target" if a first round must count the one or spread the other.
+        target_stats: what a first round sums: "classes" their weights, "target" its mean and spread.
     """
 
     loss: Loss
@@ -47,10 +47,10 @@ class Problem:
     penalty: Callable[[float, np.ndarray | None], Penalty]
     newton: bool = False
     class_weight: np.ndarray | None = None
-    survey: Literal["classes", "target"] | None = None
+    target_stats: Literal["classes", "target"] | None = None
 
     def center(self, schema: Schema) -> np.ndarray | None:
-        """(features,) what is taken off the rows, exact in their dtype; None where that is not free."""
+        """(features,) what is subtracted from rows, exact in their dtype; None if rows stay as they are."""
         penalty = self.penalty(1.0, None)
         apart = bool(penalty.l1) and penalty.anchor is not None
         if schema.sparse or apart or not self.layout.intercept:
@@ -61,22 +61,22 @@ class Problem:
 @final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Fitting:
-    """The state of a fit: what nodes evaluate next, and what the solver remembers.
+    """The state of a fit: what nodes evaluate next, and the solver.
 
     Args:
         schema: what the nodes agreed on.
         point: what nodes evaluate.
         solver: the solver.
-        stage: "survey": a first count; "start": the first evaluation; "solve": the others.
-        curve: the sampled curvature of one output, a row's mean; None where it is not known.
-        extras: that of further parameters.
-        seen: the objective and the greatest entry of its gradient, last evaluated.
+        stage: "target_stats": sums of the target; "start": the first evaluation; "solve": later ones.
+        curve: the sampled curvature of one output, mean over rows; None if unknown.
+        extras: the same for further parameters.
+        seen: the last objective and the greatest absolute entry of its gradient.
     """
 
     schema: Schema
     point: Point
     solver: Solver
-    stage: Literal["survey", "start", "solve"]
+    stage: Literal["target_stats", "start", "solve"]
     curve: np.ndarray | None = None
     extras: np.ndarray | None = None
     seen: tuple[float, float] = (np.nan, np.nan)
@@ -87,15 +87,15 @@ class Fitting:
         return self.solver.done
 
     def parts(self) -> Parts:
-        """The parameters at the solver's point, intercepts those of rows as they came."""
+        """The parameters at the solver's point, with intercepts for rows that are not centred."""
         coef, intercepts, extras = self.point.layout.split(self.solver.point)
         if self.point.center is not None:
             intercepts = intercepts - coef @ self.point.center
         return coef, intercepts, extras
 
 
-def steered(model: Fitting, update: Update) -> Fitting:
-    """The state with the curvature that the first pass sampled."""
+def with_curvature(model: Fitting, update: Update) -> Fitting:
+    """The state with the curvature sampled in the first pass."""
     sampled = float(update.values["sampled"].sum())
     if not sampled > 0:
         return model
@@ -105,7 +105,7 @@ def steered(model: Fitting, update: Update) -> Fitting:
 
 
 def near(curve: np.ndarray, point: Point) -> bool:
-    """Whether the center may be taken off products instead of rows without losing digits that matter."""
+    """Whether subtracting the center from products instead of rows is precise enough."""
     if point.center is None:
         return True
     squares = np.diag(curve) if curve.ndim == 2 else curve
@@ -114,7 +114,7 @@ def near(curve: np.ndarray, point: Point) -> bool:
 
 
 def precondition(model: Fitting, penalty: Penalty) -> Solution | None:
-    """The inverse of the sampled curvature plus the penalty's, as a function; None without a sample."""
+    """Multiplication by the inverse of sampled curvature plus penalty; None without a sample."""
     layout, curve = model.point.layout, model.curve
     if curve is None or model.extras is None:
         return None
@@ -130,7 +130,7 @@ def precondition(model: Fitting, penalty: Penalty) -> Solution | None:
 
 
 def _inverse(curve: np.ndarray) -> Solution:
-    """The map rows -> rows C^-1 for a matrix, or a diagonal, that is positive up to rounding."""
+    """The map rows -> rows C^-1 for a positive semidefinite matrix or diagonal C."""
     squares = np.diag(curve) if curve.ndim == 2 else curve
     seen = squares > 0
     scale = 1 / np.sqrt(np.where(seen, squares, squares.max(initial=0.0) or 1.0))
@@ -142,13 +142,13 @@ def _inverse(curve: np.ndarray) -> Solution:
     return lambda rows: scale * sla.cho_solve(factor, (rows * scale).T, check_finite=False).T
 
 
-def pinned(hessian: np.ndarray, layout: Layout, free: np.ndarray) -> np.ndarray:
-    """A Hessian with curvature along what all outputs may share, where it is zero and no step leads.
+def with_shared_curvature(hessian: np.ndarray, layout: Layout, free: np.ndarray) -> np.ndarray:
+    """A Hessian with curvature added along shifts common to all outputs, where the objective is flat.
 
     Args:
         hessian: (n, n).
         layout: the parameters.
-        free: (width,) parameters of an output that bear no penalty.
+        free: (width,) which parameters of an output are not penalised.
     """
     outputs = layout.outputs
     curve = np.diag(hessian).reshape(outputs, layout.width).mean(axis=0) * free

@@ -9,16 +9,16 @@ import numpy as np
 
 from talkoot.learners.solvers.solver import End, Evaluation, Solution, Solver, Stop, gain, greatest
 
-MEMORY = 10  # pairs of steps and gradient changes that are kept
+MEMORY = 10  # pairs of steps and gradient changes
 DECREASE, CURVATURE = 1e-4, 0.9  # the two Wolfe constants
-TRIES = 20  # evaluations in one line search
-BLIND = 3  # the same where the fall that is to be had is below the digits of the objective
+TRIES = 20  # maximum tries in one line search
+FLAT_TRIES = 3  # maximum tries when the expected decrease is below float precision
 
 
 @final
 @dataclass(frozen=True, slots=True)
-class Trial:
-    """A step length with the objective and its slope along the line."""
+class LinePoint:
+    """A step length, the objective there and its slope along the line."""
 
     step: float
     value: float
@@ -28,59 +28,59 @@ class Trial:
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
-    """A strong-Wolfe search in one dimension: `step` is to be tried next.
+    """A strong-Wolfe line search as a state machine: evaluate at `step`, then `advance`.
 
-    `low` still falls and is not too high; `high` lies behind a minimum. Between the two there is an
-    acceptable step. Source: Nocedal and Wright, Numerical Optimization (2006), section 3.5.
+    An acceptable step lies between `low` and `high`. Source: Nocedal and Wright, Numerical Optimization
+    (2006), section 3.5.
 
     Args:
         start: the objective at step 0, with a negative slope.
-        low: the best step known that is too short.
-        high: a step that is too long, once one is known.
-        step: what to try next.
-        digits: relative accuracy of the objective, within which a rise says nothing.
+        low: the best known step that is too short.
+        high: a step that is too long, if known.
+        step: where to evaluate next.
+        digits: relative accuracy of the objective; smaller increases are rounding.
         tries: evaluations so far.
-        accepted: the step that was tried last is acceptable.
+        accepted: the last step is acceptable.
     """
 
-    start: Trial
-    low: Trial
+    start: LinePoint
+    low: LinePoint
     step: float
     digits: float
-    high: Trial | None = None
+    high: LinePoint | None = None
     tries: int = 0
     accepted: bool = False
 
     @property
     def failed(self) -> bool:
-        """Whether the search has given up."""
-        return not self.accepted and self.tries >= (BLIND if self.blind else TRIES)
+        """Whether the tries are used up."""
+        return not self.accepted and self.tries >= (FLAT_TRIES if self.is_flat else TRIES)
 
     @property
-    def blind(self) -> bool:
-        """Whether the objective has too few digits to tell steps apart."""
+    def is_flat(self) -> bool:
+        """Whether the expected decrease is below the accuracy of the objective."""
         return -self.start.slope <= self._noise
 
     @property
     def _noise(self) -> float:
         return self.digits * max(abs(self.start.value), 1.0)
 
-    def told(self, value: float, slope: float) -> Search:
-        """The state after the objective and slope at `step` are known."""
-        tried = Trial(self.step, value, slope)
+    def advance(self, value: float, slope: float) -> Search:
+        """The state after an evaluation at `step`."""
+        point = LinePoint(self.step, value, slope)
         steep = -CURVATURE * self.start.slope
         low, high = self.low, self.high
-        if not self._fell(tried) or slope > steep:
-            high = tried
+        if not self._decreased(point) or slope > steep:
+            high = point
         elif slope < -steep:
-            low = tried
+            low = point
         else:
             return replace(self, accepted=True)
         step = longer(low, self.low) if high is None else between(low, high)
         return replace(self, low=low, high=high, step=step, tries=self.tries + 1)
 
-    def _fell(self, at: Trial) -> bool:
-        """Enough decrease, or (where the digits of the objective end) a slope that says so."""
+    def _decreased(self, at: LinePoint) -> bool:
+        """Sufficient decrease; below the accuracy of the objective the slope decides."""
         if not (np.isfinite(at.value) and np.isfinite(at.slope)):
             return False
         if at.value <= self.start.value + DECREASE * at.step * self.start.slope:
@@ -90,15 +90,15 @@ class Search:
         )
 
 
-def longer(now: Trial, before: Trial) -> float:
-    """A step further out, where the slope would vanish if it went on as it did; 1.5 to 10 times as long."""
+def longer(now: LinePoint, before: LinePoint) -> float:
+    """A longer step, to where the secant of the slopes vanishes; 1.5 to 10 times as long."""
     bend = now.slope - before.slope
     zero = now.step - now.slope * (now.step - before.step) / bend if bend > 0 else np.inf
     return float(np.clip(zero, 1.5 * now.step, 10 * now.step))
 
 
-def between(low: Trial, high: Trial) -> float:
-    """The minimum of the cubic through two trials, a tenth of their distance away from either."""
+def between(low: LinePoint, high: LinePoint) -> float:
+    """The minimum of the cubic through two points, at least a tenth of their distance from either."""
     width = high.step - low.step
     if not (np.isfinite(high.value) and np.isfinite(high.slope)):
         return low.step + 0.1 * width
@@ -125,18 +125,18 @@ class Lbfgs(Solver):
     """Limited-memory BFGS. Source: Nocedal and Wright (2006), algorithms 7.4 and 7.5.
 
     Args:
-        point: (n,) where to start, then where to evaluate next.
+        point: (n,) the initial point, then where to evaluate next.
         stop: when to stop.
         base: (n,) the best point so far; None before the first evaluation.
-        value: the objective there.
-        gradient: (n,) the gradient there.
-        search: the line search from there.
-        direction: (n,) its direction.
-        pairs: what is remembered of earlier steps.
+        value: the objective at `base`.
+        gradient: (n,) the gradient at `base`.
+        search: the line search from `base`.
+        direction: (n,) direction of the search.
+        pairs: the last steps and gradient changes.
 
     >>> solver: Solver = Lbfgs(point=np.array([4.0, -3.0]), stop=Stop(tol=1e-8, max_iter=50))
     >>> while not solver.done:
-    ...     solver = solver.told(Evaluation(solver.point @ solver.point, 2 * solver.point))
+    ...     solver = solver.advance(Evaluation(solver.point @ solver.point, 2 * solver.point))
     >>> bool(np.allclose(solver.point, 0)), solver.end
     (True, 'converged')
     """
@@ -152,19 +152,19 @@ class Lbfgs(Solver):
     direction: np.ndarray | None = None
     pairs: tuple[Pair, ...] = ()
 
-    def told(self, at: Evaluation) -> Lbfgs:
-        """Go on with the line search, or accept the point and begin the next one."""
+    def advance(self, at: Evaluation) -> Lbfgs:
+        """Continue the line search, or accept the point and start the next search."""
         if self.search is None or self.direction is None or self.base is None:
             return self._begin(at)
-        search = self.search.told(at.value, float(at.gradient @ self.direction))
+        search = self.search.advance(at.value, float(at.gradient @ self.direction))
         if search.accepted:
             return self._accept(at)
         if search.failed:
-            return self._give_up(at, "flat" if search.blind else "stuck")
+            return self._give_up(at, "flat" if search.is_flat else "stuck")
         return replace(self, search=search, point=self.base + search.step * self.direction)
 
-    def again(self, stop: Stop) -> Lbfgs:
-        """Keep what is remembered; evaluate the best point anew."""
+    def restart(self, stop: Stop) -> Lbfgs:
+        """Evaluate the best point again; curvature pairs stay."""
         best = self.point if self.base is None else self.base
         return replace(self, point=best, stop=stop, search=None, end=None)
 
@@ -196,27 +196,27 @@ class Lbfgs(Solver):
         return moved if end else moved._aim(at)
 
     def _give_up(self, at: Evaluation, end: End) -> Lbfgs:
-        """Forget earlier steps and try once more; without any, stay at the best point."""
+        """Drop the curvature pairs and search once more; without any, end at the best point."""
         if not self.pairs or end == "flat":
             assert self.base is not None
             return replace(self, end=end, point=self.base)
         return replace(self, pairs=())._aim(at)
 
     def _aim(self, at: Evaluation) -> Lbfgs:
-        """A new direction from the best point and the first step along it."""
+        """Start a line search from the best point."""
         assert self.base is not None
         assert self.gradient is not None
         direction = -descend(self.gradient, self.pairs, at.precondition)
         slope = float(direction @ self.gradient)
         known = bool(self.pairs) or at.precondition is not None
         step = 1.0 if known else min(1.0, 1.0 / float(np.linalg.norm(self.gradient)))
-        start = Trial(0.0, self.value, slope)
+        start = LinePoint(0.0, self.value, slope)
         search = Search(start=start, low=start, step=step, digits=self.stop.digits)
         return replace(self, search=search, direction=direction, point=self.base + step * direction)
 
 
 def descend(gradient: np.ndarray, pairs: tuple[Pair, ...], precondition: Solution | None) -> np.ndarray:
-    """About H^-1 g by the two-loop recursion. The start matrix is scaled to the newest pair."""
+    """About H^-1 g by the two-loop recursion; the initial matrix is scaled to the last pair."""
     q, shares = gradient, []
     for pair in reversed(pairs):
         shares.append(float(pair.step @ q) / pair.inner)

@@ -1,7 +1,7 @@
-"""Losses of linear models, row by row: the value, its slope and its curvature in the raw predictions.
+"""Losses of linear models by row: value, first and second derivatives in the raw predictions.
 
-`raw` has one row for each output of the model and one column for each row of the data, so that a class
-or an output is contiguous. The functions keep the dtype of `raw` and may overwrite it.
+`raw` is (outputs, rows of data), so each output is contiguous. Results have the dtype of `raw`, which may
+be overwritten.
 """
 
 from __future__ import annotations
@@ -19,32 +19,33 @@ Curvature = Iterator[tuple[int, int, np.ndarray]]
 
 @final
 @dataclass(frozen=True, slots=True)
-class Room:
-    """Arrays that are used again from block to block; fresh memory is slow, above all on threads.
+class Workspace:
+    """Arrays reused from block to block, because allocating is slow, above all on threads.
 
-    >>> room = Room()
-    >>> large, small = room.take("a", (2, 3), np.dtype(float)), room.take("a", (2, 2), np.dtype(float))
+    >>> workspace = Workspace()
+    >>> large = workspace.take("a", (2, 3), np.dtype(float))
+    >>> small = workspace.take("a", (2, 2), np.dtype(float))
     >>> np.shares_memory(large, small)
     True
     """
 
-    held: dict[str, np.ndarray] = field(default_factory=dict)
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
 
     def take(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
-        """An array of this shape with any content; what was taken under this name before is overwritten."""
-        size, held = prod(shape), self.held.get(name)
-        if held is None or len(held) < size or held.dtype != dtype:
-            held = self.held[name] = np.empty(size, dtype)
-        return held[:size].reshape(shape)
+        """An array of this shape with any content; an earlier one of this name is overwritten."""
+        size, array = prod(shape), self.arrays.get(name)
+        if array is None or len(array) < size or array.dtype != dtype:
+            array = self.arrays[name] = np.empty(size, dtype)
+        return array[:size].reshape(shape)
 
 
 class Loss(ABC):
     """A loss of raw predictions.
 
     Class attributes:
-        extras: further outputs that are one number for all rows, such as a log-scale.
-        single: float32 keeps enough digits, because predictions are not in the units of the target.
-        shared: the same number added to all predictions of a row changes nothing.
+        extras: further parameters that are one number for all rows, such as a log-scale.
+        single: float32 is precise enough, because predictions are not in the units of the target.
+        shared: adding one number to all predictions of a row changes nothing.
     """
 
     extras: ClassVar[int] = 0
@@ -53,7 +54,7 @@ class Loss(ABC):
 
     @property
     def origin(self) -> float:
-        """What is taken off targets, where only differences count: raw predictions are of the rest."""
+        """What is subtracted from targets before they are predicted."""
         return 0.0
 
     @property
@@ -62,29 +63,28 @@ class Loss(ABC):
         return 1
 
     @abstractmethod
-    def evaluate(self, raw: np.ndarray, y: np.ndarray, room: Room) -> tuple[np.ndarray, np.ndarray]:
+    def evaluate(self, raw: np.ndarray, y: np.ndarray, workspace: Workspace) -> tuple[np.ndarray, np.ndarray]:
         """The loss, (rows,) or (outputs, rows), and its slope in each prediction, (outputs + extras, rows).
 
         Args:
             raw: (outputs + extras, rows) raw predictions; overwritten.
             y: (rows,) targets, or class indices.
-            room: for what is needed on the way; the result may lie there.
+            workspace: for intermediate arrays; the result may be one of them.
         """
 
     @abstractmethod
     def curvature(self, raw: np.ndarray, y: np.ndarray) -> Curvature:
         """(a, b, second derivative in raw a and raw b, (rows,)) for a <= b; pairs left out are zero.
 
-        None is negative for a = b, none positive else. Where the loss is not convex its absolute value
-        is given, so that it may steer a Newton step.
+        Values are >= 0 for a = b and <= 0 else; where the loss is not convex, their absolute values.
         """
 
     def weights(self, class_weight: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """What rows of these classes weigh: (rows,), or (outputs, rows) where that differs by output."""
+        """Weights of rows by class: (rows,), or (outputs, rows) where outputs differ."""
         return class_weight.take(y)
 
     def allows(self, y: np.ndarray) -> bool:
-        """Whether all targets lie where the loss is defined."""
+        """Whether the loss is defined at all targets."""
         del y
         return True
 
@@ -94,16 +94,16 @@ class Loss(ABC):
 class Binomial(Loss):
     """log(1 + exp(raw)) - y raw, for y in {0, 1}: half the binomial deviance with the logit link.
 
-    >>> value, slope = Binomial().evaluate(np.zeros((1, 2)), np.array([0, 1]), Room())
+    >>> value, slope = Binomial().evaluate(np.zeros((1, 2)), np.array([0, 1]), Workspace())
     >>> value.round(4).tolist(), slope.tolist()
     ([0.6931, 0.6931], [[0.5, -0.5]])
     """
 
-    def evaluate(self, raw: np.ndarray, y: np.ndarray, room: Room) -> tuple[np.ndarray, np.ndarray]:
-        """One exponential a row, of a number that is never positive, so nothing overflows."""
+    def evaluate(self, raw: np.ndarray, y: np.ndarray, workspace: Workspace) -> tuple[np.ndarray, np.ndarray]:
+        """One exponential a row, of a number <= 0, so nothing overflows."""
         z = raw[0]
-        label, value, ratio = room.take("binomial", (3, len(z)), z.dtype)
-        positive = room.take("positive", z.shape, np.dtype(bool))
+        label, value, ratio = workspace.take("binomial", (3, len(z)), z.dtype)
+        positive = workspace.take("positive", z.shape, np.dtype(bool))
         np.copyto(label, y, casting="unsafe")
         np.maximum(z, 0, out=value)
         np.multiply(label, z, out=ratio)
@@ -142,8 +142,8 @@ class Multinomial(Loss):
         """One for each class."""
         return self.classes
 
-    def evaluate(self, raw: np.ndarray, y: np.ndarray, room: Room) -> tuple[np.ndarray, np.ndarray]:
-        """The greatest prediction of a row is taken off before the exponential."""
+    def evaluate(self, raw: np.ndarray, y: np.ndarray, workspace: Workspace) -> tuple[np.ndarray, np.ndarray]:
+        """The greatest prediction of a row is subtracted before the exponential."""
         flat = raw.reshape(-1)
         own = y * raw.shape[1] + np.arange(raw.shape[1])
         raw -= raw.max(axis=0)
@@ -175,13 +175,13 @@ class Tweedie(Loss):
     Args:
         power: the variance is mean ** power: 0 normal, 1 Poisson, 2 gamma, 3 inverse Gaussian.
 
-    >>> Tweedie(1).evaluate(np.zeros((1, 1)), np.array([3.0]), Room())[1].tolist()
+    >>> Tweedie(1).evaluate(np.zeros((1, 1)), np.array([3.0]), Workspace())[1].tolist()
     [[-2.0]]
     """
 
     power: float
 
-    def evaluate(self, raw: np.ndarray, y: np.ndarray, room: Room) -> tuple[np.ndarray, np.ndarray]:
+    def evaluate(self, raw: np.ndarray, y: np.ndarray, workspace: Workspace) -> tuple[np.ndarray, np.ndarray]:
         """mean^(2-p) / (2-p) - y mean^(1-p) / (1-p), with logarithms where an exponent is zero."""
         z, q = raw[0], self.power
         y = y.astype(z.dtype, copy=False)
@@ -196,7 +196,7 @@ class Tweedie(Loss):
         yield 0, 0, np.abs((2 - q) * np.exp((2 - q) * z) - (1 - q) * y * np.exp((1 - q) * z))
 
     def allows(self, y: np.ndarray) -> bool:
-        """Any target for a normal or extreme stable, none below 0 for counts, none up to 0 for gamma."""
+        """Any target for power <= 0, y >= 0 for power < 2, y > 0 from 2 on."""
         return tweedie_allows(self.power, y)
 
 
@@ -209,7 +209,7 @@ class TweedieIdentity(Loss):
 
     Args:
         power: as for `Tweedie`.
-        near: a number near the targets of a normal distribution, so that they do not cancel.
+        near: a number near the targets of a normal distribution, subtracted to avoid cancellation.
     """
 
     power: float
@@ -221,8 +221,8 @@ class TweedieIdentity(Loss):
         """`near` for the normal distribution."""
         return self.near if self.power == 0 else 0.0
 
-    def evaluate(self, raw: np.ndarray, y: np.ndarray, room: Room) -> tuple[np.ndarray, np.ndarray]:
-        """The squared error is kept as a square."""
+    def evaluate(self, raw: np.ndarray, y: np.ndarray, workspace: Workspace) -> tuple[np.ndarray, np.ndarray]:
+        """For power 0 half the squared error, which does not cancel."""
         z, q = raw[0], self.power
         if q == 0:
             z -= y - self.near

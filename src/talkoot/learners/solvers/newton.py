@@ -1,4 +1,4 @@
-"""Newton's method, proximal where absolute values are penalised, as a state machine."""
+"""Newton's method, proximal with an l1 penalty, as a state machine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from talkoot.learners.solvers.quadratic import l1_step, newton_step
 from talkoot.learners.solvers.solver import End, Evaluation, Solver, Stop, gain, greatest
 
-DECREASE = 1e-4  # share of the promised fall that a step must keep
+DECREASE = 1e-4  # share of the predicted decrease that a step must reach
 TRIES = 30  # halvings of one step
 
 
@@ -19,16 +19,16 @@ TRIES = 30  # halvings of one step
 class Newton(Solver):
     """Minimises a smooth objective plus sum(l1 |x|) by Newton steps with backtracking.
 
-    Every evaluation brings the Hessian, so a step that is accepted at full length costs one evaluation.
+    Every evaluation has the Hessian, so a full step costs one evaluation.
     Source: Lee, Sun and Saunders, Proximal Newton-type methods, SIAM J. Optim. 24 (2014).
 
     Args:
-        point: (n,) where to start, then where to evaluate next.
-        stop: when to stop; its tolerance is that of the least subgradient.
+        point: (n,) the initial point, then where to evaluate next.
+        stop: when to stop; its tolerance is for the smallest subgradient.
         base: (n,) the best point so far; None before the first evaluation.
-        value: the objective there, absolute values included.
-        size: the greatest entry of its least subgradient there.
-        slope: the fall promised by a full step, negative.
+        value: the objective at `base`, l1 term included.
+        size: the greatest absolute entry of the smallest subgradient at `base`.
+        slope: the predicted change of the objective over a full step, negative.
         step: (n,) the full step.
         tries: halvings so far.
 
@@ -36,7 +36,7 @@ class Newton(Solver):
     >>> while not solver.done:  # (x - 3)^2 / 2 + |x|
     ...     x = solver.point
     ...     at = Evaluation(float((x[0] - 3) ** 2 / 2), x - 3, np.eye(1), l1=np.array([1.0]))
-    ...     solver = solver.told(at)
+    ...     solver = solver.advance(at)
     >>> solver.point.round(9).tolist()
     [2.0]
     """
@@ -52,24 +52,24 @@ class Newton(Solver):
     step: np.ndarray | None = None
     tries: int = 0
 
-    def told(self, at: Evaluation) -> Newton:
-        """Accept the point and solve for the next step, or halve the step."""
+    def advance(self, at: Evaluation) -> Newton:
+        """Accept the point and compute the next step, or halve the step."""
         value = at.value + at.absolute(self.point)
         if self.base is None or self.step is None:
             if not np.isfinite(value):
                 return replace(self, end="stuck")
             return self._accept(at, value, np.inf, self.iterations)
-        promised = DECREASE * 0.5**self.tries * self.slope
+        required = DECREASE * 0.5**self.tries * self.slope
         noise = self.stop.digits * max(abs(self.value), 1.0)
-        if np.isfinite(value) and value <= self.value + promised + noise:
+        if np.isfinite(value) and value <= self.value + required + noise:
             return self._accept(at, value, abs(gain(self.value, value)), self.iterations + 1)
         if self.tries >= TRIES:
             return replace(self, end="stuck", point=self.base)
         halved = self.base + 0.5 ** (self.tries + 1) * self.step
         return replace(self, tries=self.tries + 1, point=halved)
 
-    def again(self, stop: Stop) -> Newton:
-        """Evaluate the best point anew."""
+    def restart(self, stop: Stop) -> Newton:
+        """Evaluate the best point again."""
         best = self.point if self.base is None else self.base
         return replace(self, point=best, stop=stop, step=None, end=None)
 

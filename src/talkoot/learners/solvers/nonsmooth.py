@@ -1,4 +1,4 @@
-"""Losses whose slope has a kink: the squared hinge, and Huber's."""
+"""Losses that are not twice differentiable: the squared hinge, and Huber's."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import ClassVar, final
 
 import numpy as np
 
-from talkoot.learners.solvers.losses import Curvature, Loss, Room
+from talkoot.learners.solvers.losses import Curvature, Loss, Workspace
 
 
 @final
@@ -25,8 +25,8 @@ class SquaredHinge(Loss):
         """One for each class, or one for two."""
         return 1 if self.classes == 2 else self.classes
 
-    def evaluate(self, raw: np.ndarray, y: np.ndarray, room: Room) -> tuple[np.ndarray, np.ndarray]:
-        """The shortfall 1 - s raw, where there is one, squared; its slope is -2 s times it."""
+    def evaluate(self, raw: np.ndarray, y: np.ndarray, workspace: Workspace) -> tuple[np.ndarray, np.ndarray]:
+        """max(0, 1 - s raw)^2; its derivative is -2 s max(0, 1 - s raw)."""
         sign = self._signs(raw, y)
         raw *= sign
         np.subtract(1, raw, out=raw)
@@ -37,13 +37,13 @@ class SquaredHinge(Loss):
         return value, raw
 
     def curvature(self, raw: np.ndarray, y: np.ndarray) -> Curvature:
-        """2 where the margin is short, else 0 (the generalised Hessian)."""
+        """2 where s raw < 1, else 0 (the generalised Hessian)."""
         short = self._signs(raw, y) * raw < 1
         for a in range(self.outputs):
             yield a, a, 2.0 * short[a]
 
     def weights(self, class_weight: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """As liblinear weighs them: against the rest only the rows of the class itself."""
+        """As liblinear: class weights apply to rows of the class itself, all others weigh 1."""
         own = class_weight.take(y)
         if self.outputs == 1:
             return own
@@ -65,7 +65,7 @@ class Huber(Loss):
 
     Args:
         epsilon: residuals beyond this many scales count linearly.
-        near: a number near the targets, so that they do not cancel.
+        near: a number near the targets, subtracted to avoid cancellation.
     """
 
     epsilon: float
@@ -78,8 +78,8 @@ class Huber(Loss):
         """`near`."""
         return self.near
 
-    def evaluate(self, raw: np.ndarray, y: np.ndarray, room: Room) -> tuple[np.ndarray, np.ndarray]:
-        """The log-scale keeps the scale positive without bounds."""
+    def evaluate(self, raw: np.ndarray, y: np.ndarray, workspace: Workspace) -> tuple[np.ndarray, np.ndarray]:
+        """The loss; its scale is exp(raw 1), so always positive."""
         scale = np.exp(raw[1, 0]) if raw.shape[1] else raw.dtype.type(1)
         error = raw[0] - (y - self.near)
         inner = np.clip(error, -self.epsilon * scale, self.epsilon * scale)

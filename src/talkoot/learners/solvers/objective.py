@@ -11,7 +11,7 @@ import numpy as np
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """How parameters lie in a vector: for each output its coefficients and intercept, then the extras.
+    """The order of parameters in a vector: coefficients and intercept of each output, then the extras.
 
     Args:
         outputs: number of linear predictors.
@@ -62,9 +62,9 @@ class Penalty:
     Args:
         l2: strength of the squares.
         l1: strength of the absolute values.
-        anchor: (width,) the linear form of an output's parameters that is penalised like a coefficient:
-            the intercept of the rows as they came, divided by liblinear's `intercept_scaling`. None where
-            the intercept is free.
+        anchor: (width,) a linear form of an output's parameters, penalised like a coefficient: the
+            intercept for rows that are not centred, over liblinear's `intercept_scaling`. None if the
+            intercept is not penalised.
     """
 
     l2: float = 0.0
@@ -97,13 +97,13 @@ class Penalty:
         return matrix
 
     def free(self, layout: Layout) -> np.ndarray:
-        """(width,) which parameters of an output bear no penalty."""
+        """(width,) which parameters of an output are not penalised."""
         free = np.full(layout.width, not (self.l1 or self.l2))
         free[layout.features :] |= self.anchor is None
         return free
 
     def diagonal(self, layout: Layout) -> np.ndarray:
-        """(width,) the diagonal of `curvature`, for widths whose square is too much."""
+        """(width,) the diagonal of `curvature`, for widths whose square is too large."""
         diagonal = np.zeros(layout.width)
         diagonal[: layout.features] = self.l2
         return diagonal if self.anchor is None else diagonal + self.l2 * self.anchor**2

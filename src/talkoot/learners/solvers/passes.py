@@ -11,11 +11,11 @@ import scipy.sparse as sp
 
 from talkoot.core.shard import Block, Shard
 from talkoot.core.update import Update
-from talkoot.learners.solvers.coalesce import joined
-from talkoot.learners.solvers.losses import Loss, Room
+from talkoot.learners.solvers.coalesce import coalesce
+from talkoot.learners.solvers.losses import Loss, Workspace
 from talkoot.learners.solvers.objective import Layout
 
-BATCH = 4 << 20  # bytes of features worked on at once: enough for threads not to wait on each other
+BATCH = 4 << 20  # bytes of features in a block: enough that threads do not wait for each other
 DENSE = 512  # widest model whose curvature is sampled as a matrix, else as a diagonal
 
 
@@ -25,14 +25,13 @@ class Point:
     """What nodes evaluate in a round, and how.
 
     Args:
-        vector: (n,) the parameters; intercepts are those of rows less `center`.
-        layout: how they lie.
-        center: (features,) what is taken off the rows; None where nothing is.
-        dtype: in which rows are multiplied. Sums over blocks are float64.
-        subtract: whether the center is taken off each row, or off the products, which is faster and
-            keeps fewer digits.
+        vector: (n,) the parameters; intercepts are those of rows minus `center`.
+        layout: their order.
+        center: (features,) what is subtracted from rows; None for nothing.
+        dtype: of products of rows. Sums over blocks are float64.
+        subtract: subtract the center from each row; else from the products, faster and less precise.
         curve: "full": sum the Hessian; "sample": sum it over some rows, averaged over outputs.
-        stride: rows from one of the sample to the next.
+        stride: the sample is every `stride`-th row.
         class_weight: (classes,) weight of each class; None for 1.
     """
 
@@ -47,18 +46,17 @@ class Point:
 
 
 def evaluate(shard: Shard, loss: Loss, point: Point) -> Update:
-    """The sums at a point: "weight", "loss", "gradient" (n,), and what `point.curve` asks for.
+    """The sums at a point: "weight", "loss", "gradient" (n,), and those of `point.curve`.
 
-    Full: "hessian" (n, n). Sample: "sampled", its weight, "curve", the curvature of one output,
-    (width, width) or its diagonal, and "extras", the diagonal of further parameters.
-    Nothing without rows.
+    "full": "hessian" (n, n). "sample": "sampled", its weight, "curve", the curvature of one output, (width,
+    width) or its diagonal, and "extras", the diagonal of further parameters. Nothing without rows.
     """
     sums: dict[str, np.ndarray] = {}
-    rows, room = 0, Room()
+    rows, workspace = 0, Workspace()
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        for block, X in _blocks(shard, point, room):
+        for block, X in _blocks(shard, point, workspace):
             rows += len(block)
-            for name, value in _block(block, X, loss, point, room).items():
+            for name, value in _block(block, X, loss, point, workspace).items():
                 if name in sums:
                     sums[name] += value
                 else:
@@ -66,28 +64,28 @@ def evaluate(shard: Shard, loss: Loss, point: Point) -> Update:
     return Update(values=_gradient(sums, point), weight=float(rows)) if rows else Update()
 
 
-def _blocks(shard: Shard, point: Point, room: Room) -> Iterator[tuple[Block, Any]]:
-    """Blocks that hold rows, and their features as they are multiplied."""
+def _blocks(shard: Shard, point: Point, workspace: Workspace) -> Iterator[tuple[Block, Any]]:
+    """Blocks that hold rows, and their features, centred if `point` says so, in its dtype."""
     center = None if point.center is None or not point.subtract else point.center.astype(point.dtype)
-    size = 0 if point.curve == "full" else BATCH  # Hessians are work enough, and want the cache
-    for block in joined(shard.blocks(), size):
+    size = 0 if point.curve == "full" else BATCH  # a block's Hessian takes long enough
+    for block in coalesce(shard.blocks(), size):
         X = block.X
         if not isinstance(X, np.ndarray) or (center is None and X.dtype == point.dtype):
             yield block, X.astype(point.dtype, copy=False)
             continue
-        moved = room.take("rows", X.shape, point.dtype)
+        moved = workspace.take("rows", X.shape, point.dtype)
         yield block, np.subtract(X, 0 if center is None else center, out=moved)
 
 
-def _block(block: Block, X: Any, loss: Loss, point: Point, room: Room) -> dict[str, Any]:
-    """The sums of one block. "products" and "slopes" become the gradient once all are summed."""
+def _block(block: Block, X: Any, loss: Loss, point: Point, workspace: Workspace) -> dict[str, Any]:
+    """The sums of one block; `_gradient` combines "products" and "slopes"."""
     assert block.y is not None
     y = block.y.reshape(-1)
     outputs = point.layout.outputs
-    raw = _raw(X, point, room)
+    raw = _raw(X, point, workspace)
     w = _weights(block, loss, point)
     curve = _CURVES[point.curve](X, raw, y, w, loss, point)
-    value, slope = loss.evaluate(raw, y, room)
+    value, slope = loss.evaluate(raw, y, workspace)
     if w is not None:
         slope *= w
     return {
@@ -99,15 +97,15 @@ def _block(block: Block, X: Any, loss: Loss, point: Point, room: Room) -> dict[s
     }
 
 
-def _raw(X: Any, point: Point, room: Room) -> np.ndarray:
+def _raw(X: Any, point: Point, workspace: Workspace) -> np.ndarray:
     """(outputs + extras, rows) raw predictions."""
     layout = point.layout
     coef, intercepts, extras = layout.split(point.vector)
     if point.center is not None and not point.subtract:
         intercepts = intercepts - coef @ point.center
-    raw = room.take("raw", (layout.outputs + layout.extras, X.shape[0]), point.dtype)
+    raw = workspace.take("raw", (layout.outputs + layout.extras, X.shape[0]), point.dtype)
     coef = coef.astype(point.dtype)
-    if not coef.any():  # as at most starts
+    if not coef.any():  # the usual initial point
         raw[: layout.outputs] = 0
     elif isinstance(X, np.ndarray):
         np.dot(coef, X.T, out=raw[: layout.outputs])
@@ -119,7 +117,7 @@ def _raw(X: Any, point: Point, room: Room) -> np.ndarray:
 
 
 def _products(slope: np.ndarray, X: Any) -> np.ndarray:
-    """(outputs, features) slopes times rows. np.dot, because matmul keeps the interpreter locked here."""
+    """(outputs, features) slopes times rows. np.dot, because matmul does not release the GIL here."""
     return np.dot(slope, X) if isinstance(X, np.ndarray) else np.asarray((X.T @ slope.T).T)
 
 
@@ -133,7 +131,7 @@ def _weights(block: Block, loss: Loss, point: Point) -> np.ndarray | None:
 
 
 def _gradient(sums: dict[str, np.ndarray], point: Point) -> dict[str, np.ndarray]:
-    """The sums with the gradient put together, about the center also where it was not subtracted."""
+    """The sums with the gradient, about the center also where it was not subtracted."""
     layout = point.layout
     slopes, products = sums.pop("slopes"), sums.pop("products")
     outputs, extras = slopes[: layout.outputs], slopes[layout.outputs :]

@@ -1,4 +1,4 @@
-"""What iterative solvers have in common: a value that says where to evaluate next, until it is done."""
+"""The interface of iterative solvers: immutable states that name the next point to evaluate."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 
 Solution = Callable[[np.ndarray], np.ndarray]
 
-# Why a solver ended: the gradient is small; the objective no longer moves in its digits; no step of the
-# line search was acceptable; max_iter is used up.
+# Why a solver ended: the gradient is small; the objective changes by less than its accuracy; no step of
+# the line search was acceptable; max_iter is used up.
 End = Literal["converged", "flat", "stuck", "limit"]
 
 
@@ -25,9 +25,8 @@ class Evaluation:
         value: the objective.
         gradient: (n,) its gradient.
         hessian: (n, n) its second derivatives, for solvers that want them.
-        precondition: g -> about H^-1 g with a positive definite H near the Hessian, for solvers that
-            can use it; None where nothing is known.
-        l1: (n,) weights of absolute values that are to be minimised with the objective; None without.
+        precondition: g -> about H^-1 g with a positive definite H near the Hessian; None if unknown.
+        l1: (n,) weights of the l1 term, which `value` does not include; None without.
     """
 
     value: float
@@ -37,11 +36,11 @@ class Evaluation:
     l1: np.ndarray | None = None
 
     def absolute(self, x: np.ndarray) -> float:
-        """The sum of weighted absolute values of `x`."""
+        """The l1 term at `x`."""
         return 0.0 if self.l1 is None else float(self.l1 @ np.abs(x))
 
     def subgradient(self, x: np.ndarray) -> np.ndarray:
-        """(n,) the smallest subgradient at `x`: zero at the least point."""
+        """(n,) the smallest subgradient at `x`: zero at the minimum."""
         if self.l1 is None:
             return self.gradient
         at_zero = np.sign(self.gradient) * np.maximum(np.abs(self.gradient) - self.l1, 0.0)
@@ -54,9 +53,9 @@ class Stop:
     """When to stop.
 
     Args:
-        tol: the greatest entry of the gradient that counts as zero.
+        tol: the greatest absolute entry of the gradient that counts as zero.
         max_iter: iterations allowed.
-        digits: relative accuracy of the objective; smaller differences say nothing.
+        digits: relative accuracy of the objective; smaller differences are rounding.
     """
 
     tol: float
@@ -64,15 +63,15 @@ class Stop:
     digits: float = 64 * float(np.finfo(float).eps)
 
     def reached(self, now: float, before: float, iterations: int, gain: float) -> End | None:
-        """Why to stop after an iteration, or None to go on.
+        """Why to stop after an iteration, or None to continue.
 
-        Below the digits of the objective the gradient alone says whether there still is progress.
+        Below the accuracy of the objective the gradient alone decides whether there is progress.
 
         Args:
-            now: the greatest entry of the gradient at the new point.
+            now: the greatest absolute entry of the gradient at the new point.
             before: the same at the point before.
             iterations: done so far.
-            gain: by how much the objective fell, relative to its size.
+            gain: relative decrease of the objective.
         """
         if now <= self.tol:
             return "converged"
@@ -82,13 +81,13 @@ class Stop:
 
 
 class Solver(ABC):
-    """A minimiser as an explicit state machine: evaluate at `point`, hand the result to `told`, until `done`.
+    """A minimiser as a state machine: evaluate at `point` and pass the result to `advance`, until `done`.
 
     Attributes:
         point: (n,) where to evaluate next; the best point once done.
         stop: when to stop.
-        end: why it ended; None while it runs.
-        iterations: steps accepted so far.
+        end: why it ended; None before.
+        iterations: accepted steps.
     """
 
     point: np.ndarray
@@ -97,12 +96,12 @@ class Solver(ABC):
     iterations: int
 
     @abstractmethod
-    def told(self, at: Evaluation) -> Solver:
-        """The state after the objective at `point` is known; pure."""
+    def advance(self, at: Evaluation) -> Solver:
+        """The next state, from the objective at `point`; pure."""
 
     @abstractmethod
-    def again(self, stop: Stop) -> Solver:
-        """Go on from the best point, evaluating it anew, with another rule to stop."""
+    def restart(self, stop: Stop) -> Solver:
+        """Continue from the best point, evaluated again, with another stopping rule."""
 
     @property
     def done(self) -> bool:
@@ -116,5 +115,5 @@ def greatest(gradient: np.ndarray) -> float:
 
 
 def gain(before: float, after: float) -> float:
-    """By how much an objective fell, relative to its size or 1."""
+    """The decrease of an objective, relative to its size or 1."""
     return (before - after) / max(abs(before), abs(after), 1.0)

@@ -1,4 +1,4 @@
-"""What an iterative fit must know of its target: the classes and their weights, the mean and its spread."""
+"""What an iterative fit needs of its target: classes and their weights, mean and standard deviation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from talkoot.learners.solvers.lbfgs import Lbfgs
 
 
 def two_classes(schema: Schema, estimator: Any) -> np.ndarray:
-    """The classes, of which there must be two."""
+    """The classes, at least two."""
     classes = require_classes(schema, estimator)
     if len(classes) < 2:
         raise DataError(
@@ -30,7 +30,7 @@ def two_classes(schema: Schema, estimator: Any) -> np.ndarray:
 
 
 def target_mean(schema: Schema, estimator: Any) -> float:
-    """About the mean of the target, of which there must be one."""
+    """About the mean of the target, which must be one column."""
     if schema.target_center is None:
         raise no_target(estimator)
     if schema.outputs > 1:
@@ -40,7 +40,7 @@ def target_mean(schema: Schema, estimator: Any) -> float:
 
 
 def class_weights(estimator: Any, schema: Schema) -> np.ndarray | None:
-    """(classes,) the weights that the estimator gives by name; None for 1, or where rows must be counted.
+    """(classes,) the weights that the estimator lists; None for 1, or for "balanced".
 
     Raises:
         DataError: a weight for a class that does not exist.
@@ -72,10 +72,10 @@ def spread(block: Block, schema: Schema) -> Update:
     return Update(values=values, weight=float(len(block)))
 
 
-def surveyed(model: Fitting, problem: Problem, update: Update) -> Fitting:
-    """The state after the first count: balanced class weights, or a start at the target's mean and scale."""
+def with_target_stats(model: Fitting, problem: Problem, update: Update) -> Fitting:
+    """The state with balanced class weights, or an initial point at the target's mean and scale."""
     point, weight = model.point, update.values["weight"]
-    if problem.survey == "classes":
+    if problem.target_stats == "classes":
         balanced = weight.sum() / (len(weight) * np.where(weight > 0, weight, np.inf))
         return replace(model, point=replace(point, class_weight=balanced), stage="start")
     first, second = update.values["moments"] / weight

@@ -1,4 +1,4 @@
-"""Sums within each class, about a center for each class once one for all is too far off."""
+"""Sums within each class, about one center, or one for each class where that is not precise enough."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ import numpy as np
 import scipy.sparse as sp
 
 from talkoot.core.context import Ctx
-from talkoot.core.learner import Kind, Learner
-from talkoot.core.outer import Outer, Solve
+from talkoot.core.learner import Kind
 from talkoot.core.shard import Block, Schema, Shard
 from talkoot.core.update import Update, total
-from talkoot.learners.common.asked import Asked
 from talkoot.learners.common.columnwise import require_numbers
 from talkoot.learners.common.estimator import better_center
-from talkoot.learners.common.rows import checked, require_classes, require_dense, require_rows
+from talkoot.learners.common.rows import checked_blocks, require_classes, require_dense, require_rows
+from talkoot.learners.common.state import State, SumLearner
 
 
 @final
@@ -27,8 +26,8 @@ class ClassMoments:
     """Moments of each class that has rows.
 
     Args:
-        weight: (classes,) sums of weights; numbers of rows without any.
-        center: (1 or classes, features) what sums were taken about.
+        weight: (classes,) sums of weights, by default 1 for a row.
+        center: (1 or classes, features) center of the sums.
         offset: (classes, features) weighted mean - center; 0 for a class of weight 0.
         squares: (classes, features) weighted sum of (x - mean)^2.
     """
@@ -50,41 +49,41 @@ class ClassMoments:
         return np.where(self.weight[:, None] > 0, self.center + self.offset, 0.0)
 
     @property
-    def apart(self) -> np.ndarray:
-        """(classes, features) mean - a point that is the same for all classes, near to them."""
+    def shifted(self) -> np.ndarray:
+        """(classes, features) means minus the first center, so that differences are precise."""
         return np.asarray(self.center - self.center[0] + self.offset)
 
     @property
     def variance(self) -> np.ndarray:
-        """(features,) variance of all rows together, between the classes included."""
-        away = self.apart - self.weight @ self.apart / self.weight.sum()
+        """(features,) variance of all rows, within and between classes."""
+        away = self.shifted - self.weight @ self.shifted / self.weight.sum()
         return np.asarray((self.squares.sum(axis=0) + self.weight @ away**2) / self.weight.sum())
 
 
-class ClassLearner(Learner):
-    """A classifier that reads rows through sums within each class: one round, or two from poor centers."""
+class ClassLearner(SumLearner):
+    """A classifier from sums within each class: one round, or two where the first center is not precise."""
 
     estimator: Any
     kind: ClassVar[Kind] = "exact"
     closed: ClassVar[bool] = True
 
-    def init(self, schema: Schema, rng: np.random.Generator) -> Asked:
+    def init(self, schema: Schema, rng: np.random.Generator) -> State:
         """Sum about the center that the nodes agreed on."""
         del rng
         require_numbers(schema, self.estimator)
         require_dense(schema, self.estimator)
         require_classes(schema, self.estimator)
-        return Asked(schema=schema, about=schema.center[None])
+        return State(schema=schema, shared=schema.center[None])
 
-    def work(self, model: Asked, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
+    def work(self, model: State, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
         """Sums within each class."""
         del ctx
-        blocks = checked(shard, model.schema, self.estimator)
+        blocks = checked_blocks(shard, model.schema, self.estimator)
         return total(self._sums(model, block) for block in blocks), local
 
-    def _sums(self, model: Asked, block: Block) -> Update:
+    def _sums(self, model: State, block: Block) -> Update:
         y = np.asarray(block.y)
-        D = block.X - (model.about[y] if len(model.about) > 1 else model.about)
+        D = block.X - (model.shared[y] if len(model.shared) > 1 else model.shared)
         plain = indicator(y, len(require_classes(model.schema, self.estimator)))
         views = [plain] if block.w is None else [plain @ sp.diags_array(block.w), plain]
         rows = plain.sum(axis=1)
@@ -94,10 +93,10 @@ class ClassLearner(Learner):
             "s": np.stack([view @ D for view in views]),
             "ss": np.stack([view @ (D * D) for view in views]),
         }
-        return Update(values={**values, **self.beside(D, y, rows)}, weight=float(len(block)))
+        return Update(values={**values, **self.further_sums(D, y, rows)}, weight=float(len(block)))
 
-    def beside(self, D: np.ndarray, y: np.ndarray, rows: np.ndarray) -> Mapping[str, np.ndarray]:
-        """Further leaves of a block: nothing, unless a learner needs more.
+    def further_sums(self, D: np.ndarray, y: np.ndarray, rows: np.ndarray) -> Mapping[str, np.ndarray]:
+        """Further leaves of a block; none by default.
 
         Args:
             D: (rows, features) x - center.
@@ -107,25 +106,17 @@ class ClassLearner(Learner):
         del D, y, rows
         return {}
 
-    def outer(self) -> Outer:
-        """Solve from the sums."""
-        return Solve(self.step)
-
-    def step(self, model: Asked, update: Update) -> Asked:
-        """The answer, or better centers to sum about once more. Classes without rows drop out."""
+    def step(self, model: State, update: Update) -> State:
+        """The result without classes that have no rows, or better centers for one more round."""
         require_rows(update, self.estimator)
-        centers = nearer(update, model.about)
+        centers = next_centers(update, model.shared)
         if centers is not None:
-            return replace(model, about=centers)
+            return replace(model, shared=centers)
         return replace(model, result=self.solve(model, update))
 
     @abstractmethod
-    def solve(self, model: Asked, update: Update) -> Any:
+    def solve(self, model: State, update: Update) -> Any:
         """The fitted estimator."""
-
-    def finish(self, model: Asked) -> Any:
-        """The fitted estimator."""
-        return model.result
 
 
 def indicator(y: np.ndarray, classes: int) -> Any:
@@ -149,8 +140,8 @@ def within(update: Update, centers: np.ndarray, *, weighted: bool = True) -> Cla
     return ClassMoments.of(n, s, ss, centers[here] if len(centers) > 1 else centers)
 
 
-def nearer(update: Update, centers: np.ndarray) -> np.ndarray | None:
-    """A center for each class, where the old one is too far off for some class that has rows."""
+def next_centers(update: Update, centers: np.ndarray) -> np.ndarray | None:
+    """A center for each class, if the old one is not precise enough for some class that has rows."""
     n, s, ss = (update.values[name][-1] for name in ("n", "s", "ss"))
     old = np.broadcast_to(centers, s.shape)
     new = [better_center(*sums) for sums in zip(n, s, ss, old, strict=True)]

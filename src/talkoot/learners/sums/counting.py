@@ -1,7 +1,7 @@
-"""What a node does for a selection: count its values in bins of keys, in one pass over its rows.
+"""A node's part of a selection: count its values in bins of keys, in one pass over its rows.
 
-From the pass on in which the values that matter fit a share of 256 MB, the node keeps them, sorted; it then
-reads its rows no more.
+Once the values within the ranges fit the node's share of 256 MB, it caches them, sorted, and does not read
+its rows again.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from talkoot.learners.sums.ranges import Ranges, keys
 from talkoot.learners.sums.tally import columns_of
 
-KEEP = 1 << 28  # bytes of keys that all nodes of a run may keep together
+KEY_BYTES = 1 << 28  # bytes of cached keys, over all nodes of a run
 
 Leaves = dict[str, np.ndarray]
 Part = tuple[Any, np.ndarray | None]  # (rows, features), array or CSR; (rows,) whole weights
@@ -24,12 +24,12 @@ Part = tuple[Any, np.ndarray | None]  # (rows, features), array or CSR; (rows,) 
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Values:
-    """Values of some rows, those that lie in the ranges that are counted.
+    """Values of some rows within the ranges that are counted.
 
     Args:
         found: for each column its keys, sorted.
-        mass: for each column the weights of these, or None where each counts 1.
-        zeros: (features,) values of 0 besides: what sparse rows do not store.
+        mass: for each column the weights of these keys; None if each weighs 1.
+        zeros: (features,) further values of 0, which sparse rows do not store.
         rows: number of rows.
     """
 
@@ -39,13 +39,13 @@ class Values:
     rows: int
 
     def __reduce__(self) -> Any:
-        return type(None), ()  # they can be read again, so they do not travel
+        return type(None), ()  # never sent: they can be read again
 
     def count(self, ranges: Ranges) -> Leaves:
-        """The leaves rows, count and total, and mass where rows have weights: all of them whole numbers.
+        """The leaves rows, count and total, and mass where rows have weights, all integers.
 
-        `count` says how many values each bin holds, `total` the sum of their distances from the bin's first
-        key, modulo 2^64, and `mass` the sum of their weights.
+        For each bin, `count` is the number of values, `total` the sum of their distances from the bin's first
+        key modulo 2^64, `mass` the sum of their weights.
         """
         bins = ranges.bins()
         count, total = np.zeros(len(bins), np.int64), np.zeros(len(bins), np.uint64)
@@ -70,7 +70,7 @@ class Values:
 
 
 def _edges(found: np.ndarray, first: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where the keys of each bin begin and end among sorted keys."""
+    """Where each bin starts and ends among sorted keys."""
     left = np.searchsorted(found, first)
     right = np.append(left[1:], 0)
     apart = np.append(first[1:] - last[:-1] != 1, True)
@@ -79,7 +79,7 @@ def _edges(found: np.ndarray, first: np.ndarray, last: np.ndarray) -> tuple[np.n
 
 
 def _sums(values: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """The sum of each slice of `values`, as whole numbers that wrap; slices may be empty."""
+    """The sum of each slice of `values`, as integers that wrap; slices may be empty."""
     sums, some = np.zeros(len(left), values.dtype), np.flatnonzero(right > left)
     if len(some):
         edges = np.stack([left[some], right[some]], axis=1).reshape(-1)
@@ -91,11 +91,11 @@ def _sums(values: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray
 def passes(
     parts: Iterable[Part], ranges: Ranges, features: int, limit: int, *, zeros: bool
 ) -> Iterator[Values]:
-    """The values that lie in `ranges`, in chunks that end once they take `limit` bytes; NaN is left out.
+    """The values within `ranges`, without NaN, in chunks of about `limit` bytes.
 
     Args:
         parts: the node's rows.
-        ranges: what will be counted.
+        ranges: what is counted.
         features: number of columns.
         limit: bytes of keys and weights.
         zeros: whether what sparse rows do not store counts as 0.
@@ -111,7 +111,7 @@ def passes(
 
 
 class _Chunk:
-    """Values that are gathered from blocks."""
+    """Values collected from blocks."""
 
     def __init__(self, features: int) -> None:
         self.found: list[list[np.ndarray]] = [[] for _ in range(features)]
@@ -121,7 +121,7 @@ class _Chunk:
         self.rows = self.size = 0
 
     def add(self, X: Any, weights: np.ndarray | None, ranges: Ranges, *, zeros: bool) -> None:
-        """The values of a block; weights come with dense rows only."""
+        """Add the values of a block; only dense rows have weights."""
         self.rows += X.shape[0]
         whole = ranges.everything
         self.weighted |= weights is not None

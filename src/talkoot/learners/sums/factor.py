@@ -1,7 +1,6 @@
-"""Few rows with the same moments as all rows.
+"""Few synthetic rows with the same mean and X'X as all rows.
 
-Whatever depends on rows only through their mean and X'X can be computed from a handful of synthetic rows with
-the same mean and X'X. So scikit-learn's own estimators do the work: answers, ranks and iterations are theirs.
+scikit-learn's own estimators are fitted to them wherever rows matter only through their mean and X'X.
 """
 
 from __future__ import annotations
@@ -10,19 +9,19 @@ import numpy as np
 from scipy.linalg import LinAlgError, cholesky, eigh, solve_triangular, svd
 from scipy.sparse.linalg import svds
 
-from talkoot.learners.sums.scatter import Moments
+from talkoot.learners.sums.scatter import ProductMoments
 
 NOISE = 32 * np.finfo(np.float64).eps  # share of the greatest eigenvalue, per column, that is rounding
-CLEAR = 1e-10  # share of its variance that a column must keep beside the others to be surely no rounding
-MANY = 500  # columns from which a few of their components are found by iteration
-STEEP = 1e-5  # share of the greatest squared singular value above which iteration keeps 11 digits
+CLEAR = 1e-10  # smallest squared pivot of scaled columns for which Cholesky is precise
+MANY = 500  # columns from which few components are computed by iteration
+STEEP = 1e-5  # below this ratio cancellation leaves under 11 digits; all components are computed
 
 
 def factor(scatter: np.ndarray, cross: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Rows R with R'R = scatter, as few as its rank, and T with R'T = cross.
 
-    Columns are scaled alike first, so that a column of small numbers keeps its digits beside one of great
-    numbers. What is left of collinear columns after rounding is dropped.
+    Columns are scaled to equal size first, so that small ones are as precise as large ones. Directions that
+    are zero up to rounding are dropped.
 
     Args:
         scatter: (p, p) X'X: symmetric, positive semi-definite.
@@ -45,21 +44,21 @@ def factor(scatter: np.ndarray, cross: np.ndarray) -> tuple[np.ndarray, np.ndarr
     except LinAlgError:
         pass  # collinear, or nearly so
     values, vectors = eigh(alike)
-    kept = values > max(values[-1], 0.0) * len(values) * NOISE
-    roots, vectors = np.sqrt(values[kept]), vectors[:, kept]
+    nonzero = values > max(values[-1], 0.0) * len(values) * NOISE
+    roots, vectors = np.sqrt(values[nonzero]), vectors[:, nonzero]
     return (vectors * roots).T * scale, (vectors / roots).T @ cross
 
 
 def synthetic(
-    found: Moments, features: int, *, intercept: bool, residual: bool
+    found: ProductMoments, features: int, *, intercept: bool, residual: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Few rows and targets with the same X'X and X'y, about the mean if there is an intercept.
 
     Args:
         found: moments of features and targets.
-        features: how many columns are features; the others are targets.
+        features: number of features; the other columns are targets.
         intercept: moments about the mean; else about zero.
-        residual: also the same y'y, which iterative solvers read when they decide to stop.
+        residual: also the same y'y, which iterative solvers need to decide when to stop.
 
     Returns:
         X (m, features) and Y (m, outputs).
@@ -81,19 +80,19 @@ def synthetic(
 
 
 def tall(X: np.ndarray, Y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The same rows and targets and rows of zeros, so that there are at least as many rows as columns."""
+    """The rows and targets, padded with zeros to at least as many rows as columns."""
     short = max(X.shape[1] - len(X), 0)
     return np.pad(X, ((0, short), (0, 0))), np.pad(Y, ((0, short), (0, 0)))
 
 
 def leading(rows: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Singular values of rows and their right vectors, the greatest first: all of them, or at least `count`.
+    """Singular values of rows and right singular vectors, descending: all of them, or at least `count`.
 
-    A few of many are found by iteration, if they are not so unequal that it would cost digits.
+    Few of many are computed by iteration, if their ratios allow it to be precise.
 
     Args:
         rows: (m, p).
-        count: how many are needed, at most p.
+        count: number needed, at most p.
 
     Returns:
         (k,) values and (k, p) orthonormal vectors; k is p or `count`.

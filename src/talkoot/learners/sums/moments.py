@@ -1,4 +1,4 @@
-"""Counts, sums and sums of squares of each column about a center: what adds, and keeps its digits."""
+"""Counts, sums and sums of squares of each column about a center, which makes them precise."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _over_rows(D: np.ndarray, w: np.ndarray | None) -> np.ndarray:
 
 
 def _sparse(X: Any, w: np.ndarray | None, center: np.ndarray) -> tuple[np.ndarray, ...]:
-    """As `_dense`: what is not stored is 0, at distance -c."""
+    """As `_dense`; values that are not stored are 0."""
     rows, features = X.shape
     weight = np.ones(rows) if w is None else w.astype(np.float64)
     each = np.repeat(weight, np.diff(X.indptr))
@@ -59,14 +59,14 @@ def _sparse(X: Any, w: np.ndarray | None, center: np.ndarray) -> tuple[np.ndarra
 
 @final
 @dataclass(frozen=True, slots=True, eq=False)
-class Moments:
+class ColumnMoments:
     """Count, mean and variance of each column, from merged sums.
 
     Args:
         n: (features,) total weight of the values that are not missing.
-        offset: (features,) mean - center; 0 where a column holds nothing.
-        var: (features,) variance, that of the population; 0 where a column holds nothing.
-        center: (features,) what the sums were taken about.
+        offset: (features,) mean - center; 0 for a column without values.
+        var: (features,) population variance; 0 for a column without values.
+        center: (features,) center of the sums.
     """
 
     n: np.ndarray
@@ -75,24 +75,24 @@ class Moments:
     center: np.ndarray
 
     @staticmethod
-    def of(update: Update, center: np.ndarray) -> Moments:
+    def of(update: Update, center: np.ndarray) -> ColumnMoments:
         """From the leaves of `sums`."""
         n, s = update.values["n"], update.values["s"]
         ss = update.values.get("ss", np.zeros_like(s))
         some = np.where(n > 0, n, 1.0)
         offset = s / some
-        return Moments(n=n, offset=offset, var=np.maximum(ss / some - offset**2, 0.0), center=center)
+        return ColumnMoments(n=n, offset=offset, var=np.maximum(ss / some - offset**2, 0.0), center=center)
 
     @property
     def mean(self) -> np.ndarray:
-        """(features,) mean; NaN where a column holds nothing."""
+        """(features,) mean; NaN for a column without values."""
         return np.where(self.n > 0, self.center + self.offset, np.nan)
 
     @property
     def variance(self) -> np.ndarray:
-        """(features,) variance; NaN where a column holds nothing."""
+        """(features,) variance; NaN for a column without values."""
         return np.where(self.n > 0, self.var, np.nan)
 
-    def closer(self) -> np.ndarray | None:
-        """The center to sum about once more where this one lost digits, else None."""
+    def next_center(self) -> np.ndarray | None:
+        """A better center if this one is not precise enough, else None."""
         return better_center(1.0, self.offset, self.var + self.offset**2, self.center)

@@ -10,7 +10,7 @@ from typing import Any, final
 
 import numpy as np
 
-# alpha and beta of the methods whose position moves evenly with the level
+# alpha and beta of the methods whose position is linear in the level
 EVEN = {
     "interpolated_inverted_cdf": (0.0, 1.0),
     "hazen": (0.5, 0.5),
@@ -19,18 +19,18 @@ EVEN = {
     "normal_unbiased": (3 / 8, 3 / 8),
 }
 
-WEIGHTED = ("averaged_inverted_cdf", "inverted_cdf")  # methods that know weights
+WEIGHTED = ("averaged_inverted_cdf", "inverted_cdf")  # methods that take weights
 
 
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Places:
-    """Two neighbouring ranks for each quantile, and how far it is from the first to the second.
+    """Two neighbouring ranks for each quantile, and the weight of the second.
 
     Args:
         left: (quantiles,) ranks, from 0.
-        right: (quantiles,) the next ones, or the same.
-        share: (quantiles,) between 0 and 1.
+        right: (quantiles,) the next ranks, or the same.
+        share: (quantiles,) weight of `right`, from 0 to 1.
     """
 
     left: np.ndarray
@@ -43,7 +43,7 @@ class Places:
         return np.concatenate([self.left, self.right])
 
     def between(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-        """The quantiles, from the values at both ranks; to the bit as numpy."""
+        """The quantiles, from the values at both ranks; the same bits as numpy."""
         span = right - left
         return np.asarray(
             np.where(self.share < 0.5, left + span * self.share, right - span * (1 - self.share))
@@ -56,7 +56,7 @@ def places(count: int, levels: np.ndarray, method: Any = "linear") -> Places:
     Args:
         count: number of values, at least 1.
         levels: (quantiles,) between 0 and 1.
-        method: of `numpy.quantile`, one of its continuous ones or those of an inverted distribution function.
+        method: of `numpy.quantile`.
 
     >>> found = places(4, np.array([0.5]))
     >>> found.left.tolist(), found.right.tolist(), found.share.tolist()
@@ -87,7 +87,7 @@ def places(count: int, levels: np.ndarray, method: Any = "linear") -> Places:
 
 
 def weighted_places(mass: int, scale: float, levels: np.ndarray, method: str) -> Places:
-    """Where quantiles lie among values with weights, as `sklearn.utils.stats._weighted_percentile` has it.
+    """Where quantiles lie among weighted values, as in `sklearn.utils.stats._weighted_percentile`.
 
     Args:
         mass: sum of the weights in whole units.

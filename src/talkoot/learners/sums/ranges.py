@@ -1,4 +1,4 @@
-"""Numbers as whole numbers of the same order, and ranges of them that are divided into bins."""
+"""Floats as integer keys of the same order, and ranges of keys divided into bins."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FIRST, LAST = np.uint64(0), np.uint64(2**64 - 1)
 
 
 def keys(values: Any) -> np.ndarray:
-    """The key of each number: 64 bits that order as the numbers do. -0.0 has the key of 0.0.
+    """The key of each number: 64-bit integers of the same order. -0.0 has the key of 0.0.
 
     >>> bool((np.diff(keys([-np.inf, -2.0, -1e-300, 0.0, 0.5, 7.0]).astype(float)) > 0).all())
     True
@@ -33,11 +33,11 @@ def numbers(found: np.ndarray) -> np.ndarray:
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Bins:
-    """Neighbouring keys that are counted together, by column and key.
+    """Bins of adjacent keys, by column and key.
 
     Args:
         column: (bins,) index of the column.
-        interval: (bins,) index of the interval that the bin is a part of.
+        interval: (bins,) index of the interval of the bin.
         first: (bins,) the least key.
         last: (bins,) the greatest key.
     """
@@ -51,18 +51,18 @@ class Bins:
         return len(self.first)
 
     def spans(self, features: int) -> np.ndarray:
-        """(features + 1,) where the bins of each column begin."""
+        """(features + 1,) where the bins of each column start."""
         return np.searchsorted(self.column, np.arange(features + 1))
 
 
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Ranges:
-    """Ranges of keys, each divided evenly, by column and key. Those of one interval are neighbours.
+    """Ranges of keys, each divided evenly, by column and key. Ranges of one interval are adjacent.
 
     Args:
         column: (ranges,) index of the column.
-        interval: (ranges,) index of the interval that the range is a part of.
+        interval: (ranges,) index of the interval of the range.
         low: (ranges,) the least key.
         high: (ranges,) the greatest key.
         step: (ranges,) keys in a bin; the last bin of a range may have fewer.
@@ -76,7 +76,7 @@ class Ranges:
 
     @staticmethod
     def whole(features: int, parts: int) -> Ranges:
-        """All keys of every column, in so many parts."""
+        """All keys of every column, in `parts` bins."""
         low, high = np.full(features, FIRST), np.full(features, LAST)
         each = np.arange(features)
         return Ranges(each, each, low, high, steps(low, high, np.full(features, parts)))
@@ -94,18 +94,16 @@ class Ranges:
         """(keys,) whether each key of a column lies in one of its ranges."""
         a, b = np.searchsorted(self.column, [column, column + 1])
         place = np.searchsorted(self.low[a:b], found, side="right") - 1
-        return (
-            np.asarray((place >= 0) & (found <= self.high[a:b][place]))
-            if b > a
-            else np.zeros(len(found), bool)
-        )
+        if a == b:
+            return np.zeros(len(found), bool)
+        return np.asarray((place >= 0) & (found <= self.high[a:b][place]))
 
     @property
     def everything(self) -> bool:
-        """Whether every range holds all keys."""
+        """Whether every range is all keys."""
         return bool((self.low == FIRST).all() and (self.high == LAST).all())
 
 
 def steps(low: np.ndarray, high: np.ndarray, parts: np.ndarray) -> np.ndarray:
-    """Keys in a bin if each range is divided into `parts` bins at most."""
+    """Keys in a bin if each range has at most `parts` bins."""
     return np.asarray((high - low) // parts.astype(np.uint64) + np.uint64(1))

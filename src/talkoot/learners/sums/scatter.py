@@ -1,4 +1,4 @@
-"""Second moments of rows, summed about a center that all nodes share."""
+"""Second moments of rows, summed about one center for all nodes."""
 
 from __future__ import annotations
 
@@ -11,22 +11,21 @@ import scipy.sparse as sp
 
 from talkoot.core.context import Ctx
 from talkoot.core.errors import DataError
-from talkoot.core.learner import Kind, Learner
-from talkoot.core.outer import Outer, Solve
+from talkoot.core.learner import Kind
 from talkoot.core.shard import Block, Schema, Shard
 from talkoot.core.update import Update
-from talkoot.learners.common.asked import Asked
 from talkoot.learners.common.columnwise import require_numbers
 from talkoot.learners.common.estimator import FAR, better_center
-from talkoot.learners.common.rows import checked, no_target, require_rows
+from talkoot.learners.common.rows import checked_blocks, no_target, require_rows
+from talkoot.learners.common.state import State, SumLearner
 
-WIDEST = 16_384  # columns whose products still make a matrix of 2 GiB
+WIDEST = 16_384  # columns whose products are a matrix of 2 GiB
 SLAB = 1 << 22  # entries of a sparse product that are made dense at a time
 
 
 @final
 @dataclass(frozen=True, slots=True, eq=False)
-class Moments:
+class ProductMoments:
     """First and second moments of d = features + outputs columns.
 
     Args:
@@ -42,11 +41,11 @@ class Moments:
     scatter: np.ndarray
 
 
-class GramLearner(Learner):
-    """An estimator that reads rows only through their mean and X'X: one round, or two from a poor center.
+class GramLearner(SumLearner):
+    """An estimator from mean and X'X: one round, or two where the first center is not precise.
 
     Class attributes:
-        targets: the target's columns are summed beside the features'.
+        targets: sum the target's columns too.
     """
 
     estimator: Any
@@ -54,42 +53,34 @@ class GramLearner(Learner):
     closed: ClassVar[bool] = True
     targets: ClassVar[bool] = False
 
-    def init(self, schema: Schema, rng: np.random.Generator) -> Asked:
-        """Sum about the center that the nodes agreed on."""
+    def init(self, schema: Schema, rng: np.random.Generator) -> State:
+        """Start at the agreed center."""
         del rng
-        return Asked(schema=schema, about=start(schema, self.estimator, self.targets))
+        return State(schema=schema, shared=start(schema, self.estimator, self.targets))
 
-    def work(self, model: Asked, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
-        """Products of all columns, the target's included, and a column of ones."""
+    def work(self, model: State, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
+        """Products of all columns and a column of ones."""
         del ctx
-        return gram(shard, model.schema, model.about, self.estimator), local
+        return gram(shard, model.schema, model.shared, self.estimator), local
 
-    def outer(self) -> Outer:
-        """Solve from the sums."""
-        return Solve(self.step)
-
-    def step(self, model: Asked, update: Update) -> Asked:
-        """The answer, or a better center to sum about once more."""
-        found = moments(update, model.about, self.estimator)
-        center = nearer(update, model.about, sparse=model.schema.sparse)
+    def step(self, model: State, update: Update) -> State:
+        """The result, or a better center for one more round."""
+        found = moments(update, model.shared, self.estimator)
+        center = next_center(update, model.shared, sparse=model.schema.sparse)
         if center is not None:
-            return replace(model, about=center)
+            return replace(model, shared=center)
         return replace(model, result=self.solve(found, model.schema))
 
     @abstractmethod
-    def solve(self, found: Moments, schema: Schema) -> Any:
+    def solve(self, found: ProductMoments, schema: Schema) -> Any:
         """The fitted estimator."""
-
-    def finish(self, model: Asked) -> Any:
-        """The fitted estimator."""
-        return model.result
 
 
 def start(schema: Schema, estimator: Any, targets: bool) -> np.ndarray:
     """The first center, (features + outputs,).
 
     Raises:
-        DataError: text, no target, or so many columns that their products fill the memory.
+        DataError: text, no target, or too many columns.
     """
     require_numbers(schema, estimator)
     if schema.features > WIDEST:
@@ -112,7 +103,7 @@ def gram(shard: Shard, schema: Schema, center: np.ndarray, estimator: Any) -> Up
         "gram": (d + 1, d + 1) float64 where the center has d entries; "rows": (1,).
     """
     products, rows = np.zeros((len(center) + 1,) * 2), 0
-    for block in checked(shard, schema, estimator):
+    for block in checked_blocks(shard, schema, estimator):
         (_add_sparse if sp.issparse(block.X) else _add_dense)(products, block, center)
         rows += len(block)
     if not rows:
@@ -124,7 +115,7 @@ def _add_dense(products: np.ndarray, block: Block, center: np.ndarray) -> None:
     p = block.X.shape[1]
     Z = np.empty((len(block), len(center) + 1))
     np.subtract(block.X, center[:p], out=Z[:, :p])
-    Z[:, p:] = _beside(block, center[p:])
+    Z[:, p:] = _targets_and_ones(block, center[p:])
     if block.w is not None:
         Z *= np.sqrt(block.w)[:, None]
     products += Z.T @ Z
@@ -132,13 +123,13 @@ def _add_dense(products: np.ndarray, block: Block, center: np.ndarray) -> None:
 
 def _add_sparse(products: np.ndarray, block: Block, center: np.ndarray) -> None:
     p = block.X.shape[1]
-    X, Y = shifted(block.X, center[:p]), _beside(block, center[p:])
+    X, Y = shifted(block.X, center[:p]), _targets_and_ones(block, center[p:])
     if block.w is not None:
         root = np.sqrt(block.w)
         X, Y = sp.diags_array(root) @ X, Y * root[:, None]
     turned = sp.csr_array(X.T)
     step = max(1, SLAB // p)
-    for at in range(0, p, step):  # the product of two sparse matrices is nearly full
+    for at in range(0, p, step):  # the product of two sparse matrices is nearly dense
         products[at : min(at + step, p), :p] += (turned[at : at + step] @ X).toarray()
     XY = turned @ Y
     products[:p, p:] += XY
@@ -146,7 +137,7 @@ def _add_sparse(products: np.ndarray, block: Block, center: np.ndarray) -> None:
     products[p:, p:] += Y.T @ Y
 
 
-def _beside(block: Block, center: np.ndarray) -> np.ndarray:
+def _targets_and_ones(block: Block, center: np.ndarray) -> np.ndarray:
     Y = np.ones((len(block), len(center) + 1))
     if len(center) and block.y is not None:
         Y[:, :-1] = block.y.reshape(len(block), -1) - center
@@ -168,8 +159,8 @@ def shifted(X: Any, center: np.ndarray) -> Any:
     return sp.csr_array(X @ sp.diags_array((center == 0).astype(np.float64)) + full @ columns)
 
 
-def moments(update: Update, center: np.ndarray, estimator: Any) -> Moments:
-    """Means and centred products from summed ones.
+def moments(update: Update, center: np.ndarray, estimator: Any) -> ProductMoments:
+    """Means and centred products from summed products.
 
     Raises:
         DataError: no node has rows, or all weights are 0.
@@ -181,11 +172,11 @@ def moments(update: Update, center: np.ndarray, estimator: Any) -> Moments:
         raise DataError("all sample weights are 0", cure="Give some rows a weight above 0.")
     offset = sums / weight
     scatter = products[:-1, :-1] - np.outer(sums, offset)
-    return Moments(round(float(update.values["rows"][0])), weight, center + offset, scatter)
+    return ProductMoments(round(float(update.values["rows"][0])), weight, center + offset, scatter)
 
 
-def nearer(update: Update, center: np.ndarray, *, sparse: bool) -> np.ndarray | None:
-    """A better center, where the old one was too far off; of sparse rows only far columns are moved."""
+def next_center(update: Update, center: np.ndarray, *, sparse: bool) -> np.ndarray | None:
+    """A better center, if the old one is not precise enough; for sparse rows only in columns that need it."""
     products = update.values["gram"]
     weight, sums, squares = products[-1, -1], products[-1, :-1], np.diagonal(products)[:-1]
     better = better_center(weight, sums, squares, center)

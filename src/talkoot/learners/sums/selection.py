@@ -1,13 +1,12 @@
-"""Order statistics of columns that are never in one place: exact, from counts alone.
+"""Exact order statistics of columns over all nodes, from counts alone.
 
-Every round the nodes count the values in bins of keys (`ranges`, `counting`), and the bins that hold a wanted
-rank are divided again, until each holds one value. A bin of one value says which it is by its total. Where
-all values of a bin may be equal, the next round counts their mean as a bin of its own, which proves it or
-not.
+In each round nodes count values in bins of keys (`ranges`, `counting`); bins that contain a wanted rank are
+divided again, until they contain one value, which their total gives. Where all values of a bin may be equal,
+the next round counts their mean as a bin of its own.
 
-Only whole numbers are added, so the order of nodes and of rows cannot matter, and the answer is that of
-sorting all values. A round has about 2^18 bins, so an update is of 4 MB at most; where more than 2^14
-intervals are open each has 16 bins. Medians take 3 to 5 rounds, 1000 quantiles of 20 columns 6 to 8.
+Only integers are added, so the result does not depend on the order of nodes and rows. A round has about 2^18
+bins, so an update is at most 4 MB; with more than 2^14 open intervals each has 16 bins. Medians take 3 to 5
+rounds, 1000 quantiles of 20 columns 6 to 8.
 Source of selection by counting: Munro, Paterson 1980, Selection and sorting with limited storage.
 """
 
@@ -30,12 +29,12 @@ ENOUGH = 1024  # parts of an interval that holds few values
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Totals:
-    """What is known of the columns once they have been counted.
+    """Totals of the columns, after the first round.
 
     Args:
         rows: number of rows.
-        counts: (features,) how many values each column has; missing ones do not count.
-        mass: (features,) the sum of their weights, in whole units; the same as `counts` without weights.
+        counts: (features,) number of values that are not missing.
+        mass: (features,) sum of their weights, in whole units; `counts` without weights.
         scale: whole units in a weight of 1, a power of two; None without weights.
     """
 
@@ -51,19 +50,19 @@ Wanted = Callable[[Totals], Sequence[np.ndarray]]  # for each column the ranks t
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Selection:
-    """Where a search for order statistics stands.
+    """The state of a search for order statistics.
 
-    A value has rank t if the values below it weigh t at most, and with it more than t. Without weights that
-    is its place in the sorted column, from 0.
+    A value has rank t if the values below it weigh at most t, and with it more than t. Without weights that
+    is its index in the sorted column.
 
     Args:
         ranges: what the nodes count next.
-        below: (intervals,) weight of the values of the column below each open interval.
-        inside: (intervals,) how many values each holds; unknown in the first round.
-        totals: what is known of the columns.
+        below: (intervals,) weight of the column's values below each open interval.
+        inside: (intervals,) number of values of each; None in the first round.
+        totals: totals of the columns; None in the first round.
         ranks: for each column the wanted ranks, ascending.
-        found: for each column the keys at these ranks, where they are known.
-        known: for each column, which are.
+        found: for each column the keys at these ranks, where known.
+        known: for each column, which keys are known.
         scale: as in `Totals`.
 
     >>> start = Selection.start(features=1, rows=3)
@@ -82,11 +81,11 @@ class Selection:
 
     @staticmethod
     def start(features: int, rows: int) -> Selection:
-        """Count all values of every column in bins of like size.
+        """Count all values of every column in bins of equal size.
 
         Args:
             features: number of columns.
-            rows: about how many rows there are.
+            rows: approximate number of rows.
         """
         parts = _parts(np.array([rows]), features)
         return Selection(Ranges.whole(features, int(parts[0])), np.zeros(features, np.int64))
@@ -98,23 +97,23 @@ class Selection:
 
     @property
     def known_totals(self) -> Totals:
-        """The totals, from the first round on."""
+        """The totals, after the first round."""
         assert self.totals is not None, "the columns have been counted"
         return self.totals
 
     def at(self, column: int, ranks: np.ndarray) -> np.ndarray:
-        """The values of a column at ranks that were wanted, once all are found."""
+        """The values of a column at wanted ranks, once all are found."""
         return numbers(self.found[column][np.searchsorted(self.ranks[column], ranks)])
 
     def narrow(self, counted: Mapping[str, np.ndarray], wanted: Wanted) -> Selection:
-        """The next round, from what the nodes counted in this one.
+        """The state for the next round, from this round's counts.
 
         Args:
             counted: the leaves of `counting.Values.count`, added.
-            wanted: which ranks to find; read after the first round.
+            wanted: which ranks to find; called after the first round.
 
         Raises:
-            DataError: the nodes no longer have the rows that they had.
+            DataError: the rows changed between rounds.
         """
         bins = self.ranges.bins()
         if self.inside is None:
@@ -127,7 +126,7 @@ class Selection:
         return self._split(bins, counted)
 
     def _first(self, bins: Bins, counted: Mapping[str, np.ndarray], wanted: Wanted) -> Selection:
-        """With the totals of every column, and the ranks that are wanted."""
+        """The state with totals and wanted ranks."""
         starts, count = _starts(bins), counted["count"]
         counts = np.add.reduceat(count, starts)
         mass = np.add.reduceat(counted.get("mass", count), starts)
@@ -139,7 +138,7 @@ class Selection:
         return replace(self, totals=totals, ranks=ranks, found=found, known=known)
 
     def _split(self, bins: Bins, counted: Mapping[str, np.ndarray]) -> Selection:
-        """Take the value of each bin that is sure to hold one only; divide the others that hold a rank."""
+        """Read the value of bins with one value; divide the others that contain a wanted rank."""
         count, total = counted["count"], counted["total"].view(np.uint64)
         mass = counted.get("mass", count)
         reached, starts = np.cumsum(mass), _starts(bins)
@@ -166,7 +165,7 @@ class Selection:
         )
 
     def _hits(self, bins: Bins, reached: np.ndarray) -> dict[int, np.ndarray]:
-        """For each column that lacks values, the bins (counted in the column) that hold its open ranks."""
+        """For each unfinished column, the bins (by index in the column) that contain its open ranks."""
         spans, hits = bins.spans(len(self.ranks)), {}
         for j, (ranks, known) in enumerate(zip(self.ranks, self.known, strict=True)):
             if not known.all():
@@ -175,18 +174,18 @@ class Selection:
 
 
 def _starts(bins: Bins) -> np.ndarray:
-    """Where the bins of each interval begin."""
+    """Where the bins of each interval start."""
     return np.flatnonzero(np.append(True, np.diff(bins.interval) != 0))
 
 
 def _parts(count: np.ndarray, intervals: int) -> np.ndarray:
-    """Into how many parts to divide intervals with so many values each."""
+    """The number of parts to divide intervals of `count` values into."""
     most = max(FEWEST, BINS // max(1, intervals))
     return np.asarray(np.minimum(most, np.maximum(ENOUGH, 4 * count)))
 
 
 def _divided(bins: Bins, chosen: np.ndarray, count: np.ndarray, total: np.ndarray) -> Ranges:
-    """The chosen bins as intervals: three ranges each where the mean of the values is a key, else one."""
+    """The chosen bins as intervals: three ranges where the mean of the values is a key, else one."""
     first, last, values = bins.first[chosen], bins.last[chosen], count[chosen]
     share = total[chosen] // values.astype(np.uint64)
     even = (share * values.astype(np.uint64) == total[chosen]) & (share <= last - first)

@@ -1,4 +1,4 @@
-"""How often each value of each column occurs: categories first agreed by union, then counted by sum."""
+"""Counts of each value of each column: categories are united first, then counted."""
 
 from __future__ import annotations
 
@@ -20,42 +20,42 @@ Values = Sequence[Any]  # the values of one column: str or float
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Tally:
-    """What a node saw: kept there, so that its rows are read once.
+    """Counts of a node's values, cached there so that its rows are read once.
 
     Args:
         rows: number of rows.
-        counts: how often each value occurs, one counter a column.
-        missing: (features,) how often none does: NaN in numbers, None in text.
+        counts: number of occurrences by value, one counter a column.
+        missing: (features,) number of missing values: NaN in numbers, None in text.
     """
 
     rows: int
     counts: tuple[Counter[Any], ...]
     missing: np.ndarray
 
-    def seen(self, schema: Schema) -> Update:
-        """The leaves rows and missing (SUM), and for each column the values seen (UNION).
+    def distinct(self, schema: Schema) -> Update:
+        """The leaves rows and missing (SUM), and for each column its distinct values (UNION).
 
-        Text goes as objects: arrays of str would give every text the room of the longest.
+        Text is sent as objects: in arrays of str every text would be as long as the longest.
         """
         values = {
             f"seen.{j}": np.array(sorted(counter), dtype=object if kind == "text" else _dtype(schema, j))
             for j, (counter, kind) in enumerate(zip(self.counts, schema.kinds, strict=True))
         }
         return Update(
-            values={**self.facts(), **values},
+            values={**self.row_counts(), **values},
             weight=float(self.rows),
             kinds=dict.fromkeys(values, Leaf.UNION),
         )
 
-    def counted(self, agreed: Sequence[Values]) -> Update:
-        """The leaves rows and missing, and for each column the counts of the values agreed on: all SUM."""
+    def count(self, agreed: Sequence[Values]) -> Update:
+        """The leaves rows and missing, and for each column the counts of the agreed values, all SUM."""
         counts = {
             f"count.{j}": np.array([float(self._count(j, value)) for value in values])
             for j, values in enumerate(agreed)
         }
-        return Update(values={**self.facts(), **counts}, weight=float(self.rows))
+        return Update(values={**self.row_counts(), **counts}, weight=float(self.rows))
 
-    def facts(self) -> dict[str, np.ndarray]:
+    def row_counts(self) -> dict[str, np.ndarray]:
         """The leaves rows and missing."""
         return {"rows": np.array([float(self.rows)]), "missing": self.missing.astype(np.float64)}
 
@@ -64,7 +64,7 @@ class Tally:
 
 
 def is_missing(value: Any) -> bool:
-    """Whether a value stands for none: None, or NaN."""
+    """Whether a value is None or NaN."""
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
@@ -83,18 +83,18 @@ def tally(shard: Shard, schema: Schema, check: Callable[[Block], None]) -> Tally
     return Tally(rows, counts, missing) if rows else None
 
 
-def seen_values(update: Update, schema: Schema) -> tuple[list[Any], ...]:
-    """The values that any node saw, sorted, one list a column; missing ones left out."""
+def distinct_values(update: Update, schema: Schema) -> tuple[list[Any], ...]:
+    """The distinct values over all nodes, sorted, one list a column; missing ones left out."""
     return tuple(update.values[f"seen.{j}"].tolist() for j in range(schema.features))
 
 
 def counts_of(update: Update, agreed: Sequence[Values]) -> list[np.ndarray]:
-    """The counts of the values agreed on, one array a column."""
+    """The counts of the agreed values, one array a column."""
     return [update.values[f"count.{j}"] for j in range(len(agreed))]
 
 
 def columns_of(X: Any) -> list[np.ndarray]:
-    """The columns of an array or CSR matrix; of sparse rows what is stored of each, zeros left out."""
+    """The columns of an array; of CSR the stored values of each column."""
     if isinstance(X, np.ndarray):
         return list(X.T)
     stored = X.tocsc()

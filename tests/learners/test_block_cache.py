@@ -20,8 +20,8 @@ from talkoot.core.update import Update
 from talkoot.data.schema import agree
 from talkoot.data.shards import shards
 from talkoot.learners import learner_for
-from talkoot.learners.compose import block_cache as memo
-from talkoot.learners.compose.block_cache import Held, Memo
+from talkoot.learners.compose import block_cache as block_cache
+from talkoot.learners.compose.block_cache import BlockCache, CachedShard
 
 TRIED = 3  # times that a function is tried on all rows: twice, and in reverse order
 
@@ -34,7 +34,7 @@ def passes(limit: int, monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:
         seen.append(len(rows))
         return rows + 1.0
 
-    monkeypatch.setattr(memo, "KEEP", limit)
+    monkeypatch.setattr(block_cache, "CACHE_BYTES", limit)
     fit = tk.fit(make_pipeline(FunctionTransformer(noted), HuberRegressor()), X, Y, on=tk.Inline())
     return seen.count(len(X)) - TRIED, len(fit.history) - 1
 
@@ -50,17 +50,17 @@ def test_rows_that_are_too_many_are_transformed_in_every_pass(monkeypatch: pytes
 
 
 def test_the_limit_is_for_all_nodes_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memo, "KEEP", X.nbytes)
-    shard = Held(name="a", held=(Block(X=X),))
-    assert Memo().through(shard, 1)[1].blocks is not None
-    assert Memo().through(shard, 2)[1].over
+    monkeypatch.setattr(block_cache, "CACHE_BYTES", X.nbytes)
+    shard = CachedShard(name="a", cached=(Block(X=X),))
+    assert BlockCache().through(shard, 1)[1].blocks is not None
+    assert BlockCache().through(shard, 2)[1].over
 
 
 @pytest.mark.parametrize("limit", [0, 1 << 20])
 def test_the_answer_does_not_depend_on_it(limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
     estimator = make_pipeline(classic(), LogisticRegression(tol=1e-8))
     want = tk.fit(estimator, nodes(TABLE, SICK, 3), on=tk.Inline()).model.predict_proba(TABLE)
-    monkeypatch.setattr(memo, "KEEP", limit)
+    monkeypatch.setattr(block_cache, "CACHE_BYTES", limit)
     got = tk.fit(estimator, nodes(TABLE, SICK, 3), on=tk.Inline()).model.predict_proba(TABLE)
     np.testing.assert_array_equal(got, want)
 
@@ -69,9 +69,9 @@ def test_blocks_count_what_they_hold() -> None:
     rows = sparse.csr_array(X)
     stored = rows.data.nbytes + rows.indices.nbytes + rows.indptr.nbytes
     for block, size in ((Block(X=rows), stored), (Block(X={"a": Y, "b": Y}), 2 * Y.nbytes)):
-        shard = Held(name="a", held=(block,))
-        assert memo._read(shard, size).blocks == (block,)
-        assert memo._read(shard, size - 1).over
+        shard = CachedShard(name="a", cached=(block,))
+        assert block_cache._read(shard, size).blocks == (block,)
+        assert block_cache._read(shard, size - 1).over
 
 
 def test_what_is_kept_does_not_travel() -> None:
@@ -83,7 +83,7 @@ def test_what_is_kept_does_not_travel() -> None:
     for _ in range(2):
         _, local = learner.work(model, local, bound["node0"], Ctx(node="node0", cohort=("node0",)))
     assert local is not None
-    assert local.memo.blocks is not None
+    assert local.cache.blocks is not None
     again = pickle.loads(pickle.dumps(local))
-    assert again.memo.blocks is None
+    assert again.cache.blocks is None
     assert len(pickle.dumps(local)) < 1000
