@@ -21,7 +21,7 @@ from talkoot.core.plan import Plan
 from talkoot.core.shard import Schema
 from talkoot.core.sync import Outcome, Sync
 from talkoot.core.transform import Transform
-from talkoot.data.loading.generators import put_back, start_seed, turn
+from talkoot.data.loading.generators import exclusive_generators, restore_generators, start_seed
 from talkoot.data.samples.samples import samples
 from talkoot.data.shards import Shards, shards
 from talkoot.guards.weigh import weigh
@@ -314,12 +314,12 @@ def _given(
 
 def _own_random_numbers(plan: Plan) -> AbstractContextManager[None]:
     """A context after which the caller's random generators are as before, where modules are trained."""
-    return put_back() if plan.learner.samples else nullcontext()
+    return restore_generators() if plan.learner.samples else nullcontext()
 
 
 def _finished(plan: Plan, done: Run) -> Any:
     """What a run has learned, built as its nodes have built it."""
-    with turn(start_seed(plan.seed)) if plan.learner.samples else nullcontext():
+    with exclusive_generators(start_seed(plan.seed)) if plan.learner.samples else nullcontext():
         return plan.learner.finish(done.model)
 
 

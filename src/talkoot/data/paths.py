@@ -47,11 +47,11 @@ def expand(data: Any) -> tuple[str, ...]:
     Raises:
         DataError: nothing is there, or nothing that we can read.
     """
-    return tuple(file for file, _ in located(data))
+    return tuple(file for file, _ in files_with_folders(data))
 
 
-def located(data: Any) -> list[tuple[str, dict[str, Any]]]:
-    """The files behind a path, folder, glob or list of these, with what their folders say: see `partition`.
+def files_with_folders(data: Any) -> list[tuple[str, dict[str, Any]]]:
+    """The files behind a path, folder, glob or list of these, with what their folders say: see `hive_values`.
 
     Below a folder that was named all folders count, of a glob those from its first sign on, of files in a
     list all, and of a single file none.
@@ -61,10 +61,10 @@ def located(data: Any) -> list[tuple[str, dict[str, Any]]]:
     """
     if isinstance(data, str | os.PathLike):
         files, below = _expand(os.fspath(data))
-        values = partition(files, below) if below else [{} for _ in files]
+        values = hive_values(files, below) if below else [{} for _ in files]
     else:
         files = [file for spec in data for file in _expand(os.fspath(spec))[0]]
-        values = partition(files)
+        values = hive_values(files)
     return list(zip(files, values, strict=True))
 
 
@@ -147,7 +147,7 @@ def _only_member(path: str) -> Any:
     return archive.open(files[0])
 
 
-def partition(paths: Sequence[str], below: str = "") -> list[dict[str, Any]]:
+def hive_values(paths: Sequence[str], below: str = "") -> list[dict[str, Any]]:
     """What folders such as ``site=va/year=2020/``, as Hive names them, say about the rows of their files.
 
     As pyarrow.dataset reads them: a column whose values are all whole numbers of 32 bits is int32, others
@@ -160,7 +160,8 @@ def partition(paths: Sequence[str], below: str = "") -> list[dict[str, Any]]:
     Returns:
         For each path an Arrow scalar by column.
 
-    >>> [{k: v.as_py() for k, v in row.items()} for row in partition(["c=01/s=a/x.csv", "c=2/s=b%20c/x.csv"])]
+    >>> rows = hive_values(["c=01/s=a/x.csv", "c=2/s=b%20c/x.csv"])
+    >>> [{k: v.as_py() for k, v in row.items()} for row in rows]
     [{'c': 1, 's': 'a'}, {'c': 2, 's': 'b c'}]
     """
     pairs = [_pairs(path.removeprefix(below)) for path in paths]

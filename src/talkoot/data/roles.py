@@ -11,7 +11,7 @@ import numpy as np
 
 from talkoot.core.errors import DataError
 
-MANY = 10_000  # nodes that by= may make before we think that the column was a mistake
+MAX_NODES = 10_000  # nodes that by= may make before we think that the column was a mistake
 
 
 @final
@@ -83,7 +83,7 @@ def node_names(values: list[Any], missing: int, by: str) -> list[str]:
     if missing:
         cure = "Fill them in, or leave those rows out."
         raise DataError(f"{missing} rows do not say which node they belong to", column=by, cure=cure)
-    if len(values) > MANY:
+    if len(values) > MAX_NODES:
         raise DataError(
             f"by= would make {len(values)} nodes", column=by, cure="Take a column with few values."
         )

@@ -10,7 +10,7 @@ import numpy as np
 
 from talkoot.core.errors import DataError
 from talkoot.data.names import refuse_meanings, refuse_split
-from talkoot.data.paths import are_paths, located
+from talkoot.data.paths import are_paths, files_with_folders
 from talkoot.data.roles import Roles
 from talkoot.data.tables.arrays import ArrayShard
 from talkoot.data.tables.csv_files import UTF8, CsvFormat
@@ -188,7 +188,7 @@ def _from_files(name: str, data: Any, roles: Roles, form: CsvFormat) -> FileShar
         if getattr(roles, role) is not None and roles.name(role) is None:
             raise DataError(f"{role}= is an array, and the rows are in files", cure="Name a column.")
     try:
-        files = located(data)
+        files = files_with_folders(data)
     except DataError as error:
         raise paths_or_texts(data, error) from None
     parts = [Part(path, form=form, folders=tuple(values.items())) for path, values in files]

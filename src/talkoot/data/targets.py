@@ -8,7 +8,7 @@ import numpy as np
 
 from talkoot.core.errors import DataError, SchemaError
 from talkoot.core.shard import Schema
-from talkoot.data.tables.columns import NUMBER, TEXT, encoded, target_values, to_arrow
+from talkoot.data.tables.columns import NUMBER, TEXT, factorize, target_values, to_arrow
 
 
 def as_target(y: Any) -> np.ndarray:
@@ -82,7 +82,7 @@ def _indices(y: np.ndarray, classes: np.ndarray) -> np.ndarray:
     if not len(y):
         return np.empty(0, dtype=np.intp)
     if is_text(y):
-        codes, levels = encoded(to_arrow(y))
+        codes, levels = factorize(to_arrow(y))
         known = {label: index for index, label in enumerate(classes.tolist())}
         index: np.ndarray = np.array([known.get(level, -1) for level in levels], dtype=np.intp)[codes]
     elif y.dtype.kind in "iu" and np.array_equal(classes, np.arange(len(classes))):

@@ -207,7 +207,7 @@ os.register_at_fork(after_in_child=_forget)
 
 
 @contextmanager
-def turn(seed: int | None = None) -> Iterator[None]:
+def exclusive_generators(seed: int | None = None) -> Iterator[None]:
     """The generators for this thread alone. A turn inside a turn is part of it.
 
     Args:
@@ -216,9 +216,9 @@ def turn(seed: int | None = None) -> Iterator[None]:
     Raises:
         NodeSilent: another thread does not end its turn.
 
-    >>> with turn(seed=5):
+    >>> with exclusive_generators(seed=5):
     ...     first = random.random()
-    >>> with turn(seed=5):
+    >>> with exclusive_generators(seed=5):
     ...     first == random.random()
     True
     """
@@ -239,14 +239,14 @@ def turn(seed: int | None = None) -> Iterator[None]:
 
 
 @contextmanager
-def put_back() -> Iterator[None]:
+def restore_generators() -> Iterator[None]:
     """When this ends the generators go on from where they were, also after an error.
 
     Of several on threads at the same time the first one notes where they were, and the last one puts them
     back.
 
     >>> random.seed(1)
-    >>> with put_back():
+    >>> with restore_generators():
     ...     random.seed(2)
     >>> random.random() == random.Random(1).random()
     True

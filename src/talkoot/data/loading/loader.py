@@ -11,8 +11,8 @@ import numpy as np
 from talkoot.core.context import stream_rng
 from talkoot.core.errors import DataError, PlanError, TalkootError, place_of
 from talkoot.data.loading.generators import sample_seeds
-from talkoot.data.loading.prefetch import Ahead
-from talkoot.data.loading.shuffle import Order
+from talkoot.data.loading.prefetch import Prefetcher
+from talkoot.data.loading.shuffle import Shuffle
 from talkoot.data.samples.base import Samples
 
 Arrays = tuple[np.ndarray, np.ndarray | None]  # X and y
@@ -38,7 +38,7 @@ class Batch:
 
 
 @final
-class Feed:
+class Loader:
     """The batches of the nodes of one process. Which rows a step reads depends on seed and step alone.
 
     Step s covers positions s * batch to (s + 1) * batch of the order of the whole source. Where nodes
@@ -55,7 +55,7 @@ class Feed:
 
     >>> from talkoot.data.samples.samples import samples
     >>> nodes = samples(np.arange(6.0))["node0"].share(["a", "b"])
-    >>> with Feed(nodes[:1], batch=4, seed=0) as a, Feed(nodes[1:], batch=4, seed=0) as b:
+    >>> with Loader(nodes[:1], batch=4, seed=0) as a, Loader(nodes[1:], batch=4, seed=0) as b:
     ...     a.at(0).rows, b.at(0).rows, len({*a.at(0).X.tolist(), *b.at(0).X.tolist()})
     (2, 2, 4)
     """
@@ -66,13 +66,13 @@ class Feed:
         self._sizes = {source.name: source.quota or batch for source in sources}
         wholes = {source.whole: source for source in sources}
         self._orders = {
-            name: Order(rows=source.rows, seed=seed, key=name, groups=source.groups)
+            name: Shuffle(rows=source.rows, seed=seed, key=name, groups=source.groups)
             for name, source in wholes.items()
         }
         self._keys = {name: int(stream_rng(seed, "samples", name).integers(2**63)) for name in wholes}
         lazy = prefetch > 0 and not all(source.ready for source in sources)
         here = any(source.own_code for source in sources)
-        self._ahead = Ahead(self._run, prefetch) if lazy and not here else None
+        self._ahead = Prefetcher(self._run, prefetch) if lazy and not here else None
         self._last: tuple[int, Batch] | None = None
         self._most = RUN if any(source.groups for source in sources) else 1
         self._steps = 1  # that are read at once; known once the first is
@@ -111,10 +111,10 @@ class Feed:
         slices = [(source, *self._indices(source, step, steps)) for source in self._sources]
         some = [(source, rows, seeds) for source, rows, seeds in slices if rows.size]
         if not some:
-            X, y = taken(self._sources[0], np.zeros(1, np.int64), np.zeros(1, np.int64))
+            X, y = draw_samples(self._sources[0], np.zeros(1, np.int64), np.zeros(1, np.int64))
             return [Batch(X[:0], None if y is None else y[:0], 0)] * steps
         parts = [
-            (source.name, taken(source, rows.ravel(), seeds.ravel()), rows.shape[1])
+            (source.name, draw_samples(source, rows.ravel(), seeds.ravel()), rows.shape[1])
             for source, rows, seeds in some
         ]
         for name, arrays, _ in parts[1:]:
@@ -133,7 +133,7 @@ class Feed:
         return rows, sample_seeds(self._keys[source.whole], epochs, rows)
 
 
-def taken(source: Samples, indices: np.ndarray, seeds: np.ndarray) -> Arrays:
+def draw_samples(source: Samples, indices: np.ndarray, seeds: np.ndarray) -> Arrays:
     """Some samples of a node; what goes wrong is an error that names it."""
     try:
         return source.draw(indices, seeds)

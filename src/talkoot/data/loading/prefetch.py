@@ -13,7 +13,7 @@ PATIENCE = 10.0  # seconds that `close` waits for a read to end; the thread is a
 
 
 @final
-class Ahead(Generic[T]):
+class Prefetcher(Generic[T]):
     """What `read` gives for one step after another, read by one daemon thread before it is asked for.
 
     Args:

@@ -18,7 +18,7 @@ GROUPS = 8  # groups of rows of files that are shuffled together at most
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Order:
+class Shuffle:
     """Which row each position reads. Positions run on over epochs; an epoch has every row once.
 
     Groups of rows, such as the row groups of files, are permuted; then rows are shuffled within windows
@@ -31,7 +31,7 @@ class Order:
         key: what tells apart the orders of several sources.
         groups: rows of each group, for rows that are cheap to read only by groups.
 
-    >>> order = Order(rows=4, seed=0)
+    >>> order = Shuffle(rows=4, seed=0)
     >>> sorted(order.at(0, 4).tolist()), len(order.at(3, 9))
     ([0, 1, 2, 3], 6)
     """
@@ -81,7 +81,7 @@ class Order:
     def _sizes(self) -> tuple[np.ndarray, int]:
         """Rows of each group that are not empty, and the number of groups in a window."""
         if self.groups is not None:
-            return np.array([size for size in self.groups if size]), together(self.groups)
+            return np.array([size for size in self.groups if size]), groups_per_window(self.groups)
         if self.rows <= WHOLE:
             return np.array([self.rows]), 1
         return np.diff(np.r_[0 : self.rows : CHUNK, self.rows]), WINDOW // CHUNK
@@ -96,10 +96,10 @@ class Order:
         self._kept[name] = made
 
 
-def together(groups: tuple[int, ...]) -> int:
+def groups_per_window(groups: tuple[int, ...]) -> int:
     """How many groups are shuffled together: as many as `WINDOW` rows, from one to `GROUPS`.
 
-    >>> together((100, 100)), together((1 << 16,) * 9), together((1 << 20,))
+    >>> groups_per_window((100, 100)), groups_per_window((1 << 16,) * 9), groups_per_window((1 << 20,))
     (8, 4, 1)
     """
     return max(1, min(GROUPS, WINDOW // max(groups)))

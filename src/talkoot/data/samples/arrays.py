@@ -42,7 +42,7 @@ class OnDisk:
 Stored = np.ndarray | OnDisk
 
 
-def stored(values: np.ndarray) -> Stored:
+def portable(values: np.ndarray) -> Stored:
     """An array as it may travel: by its path where it is the map of a file, else as it is."""
     if not isinstance(values, np.memmap):
         return values
@@ -109,5 +109,5 @@ def from_arrays(name: str, X: Any, y: Any = None, columns: tuple[str, ...] = ())
         raise DataError(
             f"X has {len(features)} rows, but the target has {len(targets)}", cure="Give one for each row."
         )
-    y = None if targets is None else stored(targets)
-    return ArraySamples(name=name, X=stored(features), y=y, columns=columns)
+    y = None if targets is None else portable(targets)
+    return ArraySamples(name=name, X=portable(features), y=y, columns=columns)

@@ -11,7 +11,7 @@ import numpy as np
 
 from talkoot.core.errors import DataError
 from talkoot.core.shard import Block, Shard
-from talkoot.data.tables.source import BLOCK_BYTES, cuts
+from talkoot.data.tables.source import BLOCK_BYTES, even_slices
 
 NUMBERS = "biuf"  # numpy's letters of what can be trained on
 MOST = 2**63 - 1  # the largest whole number of torch
@@ -87,7 +87,7 @@ class Samples(Shard, ABC):
 
     def blocks(self) -> Iterator[Block]:
         """The rows in order; of a shared source the node's own consecutive part."""
-        mine = cuts(self.rows, self.of)[self.part]
+        mine = even_slices(self.rows, self.of)[self.part]
         step = max(32, BLOCK_BYTES // max(1, self.take(np.array([mine.start % self.rows]))[0].nbytes))
         for at in range(mine.start, mine.stop, step):
             X, y = self.take(np.arange(at, min(at + step, mine.stop)))

@@ -20,7 +20,7 @@ from talkoot.data.tables.columns import (
     origin_of,
     target_values,
 )
-from talkoot.data.tables.tables import filled
+from talkoot.data.tables.tables import row_major_matrix
 
 Types = Mapping[str, pa.DataType]
 EXACT = 2**24  # whole numbers up to here are floats of 32 bits
@@ -81,7 +81,7 @@ def joint(types: Iterable[pa.DataType]) -> np.dtype[Any]:
     return FLOAT64 if wide else FLOAT32
 
 
-def decoded(
+def to_arrays(
     table: Any, features: Sequence[str], target: str | None, dtype: np.dtype[Any]
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Columns of a table as X, (rows, features) or what the lists of a column hold, and y.
@@ -98,16 +98,16 @@ def decoded(
     """
     first = _chunk(table.column(features[0]))
     if element(first.type) != first.type:
-        X = _named(features[0], nested(first, features[0]))
+        X = _readable_column(features[0], nested(first, features[0]))
     else:
         columns = {name: _chunk(table.column(name)) for name in features}
         for name, column in columns.items():
-            _check_held(column, name, dtype)
-        X = filled([*columns.values()], table.num_rows, dtype)
+            _check_exact_column(column, name, dtype)
+        X = row_major_matrix([*columns.values()], table.num_rows, dtype)
     return X, None if target is None else _target(_chunk(table.column(target)), target)
 
 
-def _check_held(column: Any, name: str, dtype: np.dtype[Any]) -> None:
+def _check_exact_column(column: Any, name: str, dtype: np.dtype[Any]) -> None:
     """Refuse whole numbers that would not be the same, and missing ones that could not be told."""
     if origin_of(column.type) not in ("i", "b"):
         return
@@ -116,7 +116,7 @@ def _check_held(column: Any, name: str, dtype: np.dtype[Any]) -> None:
         return
     _complete(column, name)
     if pa.types.is_uint64(column.type):
-        _named(name, target_values(column))
+        _readable_column(name, target_values(column))
 
 
 def check_exact(values: np.ndarray, name: str) -> None:
@@ -156,10 +156,10 @@ def _target(column: Any, name: str) -> np.ndarray:
     else:
         _complete(column, name)
         y = target_values(column)
-    return _named(name, y, target=True)
+    return _readable_column(name, y, target=True)
 
 
-def _named(name: str, values: np.ndarray, *, target: bool = False) -> np.ndarray:
+def _readable_column(name: str, values: np.ndarray, *, target: bool = False) -> np.ndarray:
     """Numbers as the type that they are read as; what cannot be read names the column."""
     try:
         return readable(values, target=target)

@@ -10,7 +10,7 @@ from typing import Any, final
 import numpy as np
 
 from talkoot.core.errors import DataError, TalkootError, place_of
-from talkoot.data.loading.generators import generators, put_back, turn
+from talkoot.data.loading.generators import exclusive_generators, generators, restore_generators
 from talkoot.data.samples.arrays import from_arrays
 from talkoot.data.samples.base import Samples, array, as_numpy, readable
 
@@ -48,7 +48,7 @@ class DatasetSamples(Samples):
 
     def draw(self, indices: np.ndarray, seeds: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Items, one after another."""
-        with turn():
+        with exclusive_generators():
             items = self._items(indices.tolist(), seeds.tolist())
         if not self.paired:
             return _stack(items), None
@@ -81,12 +81,12 @@ def from_dataset(name: str, data: Any) -> Samples:
     """
     if hasattr(data, "tensors") and len(data.tensors) in (1, 2):
         return from_arrays(name, *data.tensors)
-    with put_back():
+    with restore_generators():
         return _from_items(name, data)
 
 
 def _from_items(name: str, data: Any) -> DatasetSamples:
-    with turn(seed=0):
+    with exclusive_generators(seed=0):
         first = _item(data, 0) if len(data) else None
     if isinstance(first, dict | str) or (isinstance(first, tuple | list) and len(first) != 2):
         raise DataError(

@@ -11,12 +11,12 @@ import numpy as np
 import pyarrow as pa
 
 from talkoot.core.errors import DataError
-from talkoot.data.loading.shuffle import together
-from talkoot.data.paths import expand, format_of, located, open_file, stamp
+from talkoot.data.loading.shuffle import groups_per_window
+from talkoot.data.paths import expand, files_with_folders, format_of, open_file, stamp
 from talkoot.data.roles import Roles
 from talkoot.data.samples.base import Samples
-from talkoot.data.samples.columns import check, decoded, element, joint
-from talkoot.data.samples.row_group_cache import Decoded
+from talkoot.data.samples.columns import check, element, joint, to_arrays
+from talkoot.data.samples.row_group_cache import RowGroupCache
 from talkoot.data.tables.columns import origin_of
 from talkoot.data.tables.file_facts import file_facts, left_out
 from talkoot.data.tables.reading import Part, fields, groups, parquet, read, reading
@@ -45,7 +45,7 @@ class FileSamples(Samples):
     target: str | None
     dtype: np.dtype[Any]
     flat: bool
-    kept: Decoded
+    cache: RowGroupCache
 
     @property
     def rows(self) -> int:
@@ -61,7 +61,7 @@ class FileSamples(Samples):
         """Rows gathered from their groups, which are read where they are not kept."""
         of = np.searchsorted(self.ends, indices, side="right")
         begins = np.concatenate([[0], self.ends[:-1]])
-        X, *y = self.kept.gather(of, indices - begins[of], self._group)
+        X, *y = self.cache.gather(of, indices - begins[of], self._group)
         return X, y[0] if y else None
 
     def _group(self, group: int) -> list[np.ndarray]:
@@ -69,13 +69,13 @@ class FileSamples(Samples):
         table = _table(self.paths[place], index, self.features, self.target)
         if table.num_rows != self.groups[group]:
             raise _changed(self.paths[place])
-        X, y = decoded(table, self.features, self.target, self.dtype)
+        X, y = to_arrays(table, self.features, self.target, self.dtype)
         return [X] if y is None else [X, y]
 
 
 def _refuse_folders(data: Any, roles: Roles) -> None:
     """Refuse a column that stands in the names of folders, which are not read here, unless it is left out."""
-    names = {name for _, pairs in located(data) for name in pairs}
+    names = {name for _, pairs in files_with_folders(data) for name in pairs}
     wanted = names if roles.columns is None else names & set(map(str, roles.columns))
     if wanted:
         raise DataError(
@@ -102,16 +102,18 @@ def from_files(name: str, data: Any, roles: Roles) -> FileSamples:
         types, index = fields(Part(path)), left_out(Part(path))
         features = features or roles.features(list(types), path, index)
         roles.features(list(types), path, index)
-        types = _wanted(path, types, features, target)
+        types = _column_types(path, types, features, target)
         check(types, features, target)
         first = first or types
-        _alike(types, first, target, (path, paths[0]))
+        _refuse_other_kinds(types, first, target, (path, paths[0]))
         kinds |= {types[feature] for feature in features}
     sizes = [groups(Part(path)) for path in paths]
     inner = [size for path in sizes for size in path]
     places = tuple((i, j) for i, path in enumerate(sizes) for j in range(len(path)))
     ends = np.cumsum(inner, dtype=np.int64)
-    kept = Decoded(len(inner), max(inner, default=1), together(tuple(inner)) if any(inner) else 1)
+    cache = RowGroupCache(
+        len(inner), max(inner, default=1), groups_per_window(tuple(inner)) if any(inner) else 1
+    )
     return FileSamples(
         name=name,
         paths=paths,
@@ -121,11 +123,11 @@ def from_files(name: str, data: Any, roles: Roles) -> FileSamples:
         target=target,
         dtype=joint(kinds),
         flat=all(element(kind) == kind for kind in kinds),
-        kept=kept,
+        cache=cache,
     )
 
 
-def _wanted(
+def _column_types(
     path: str, types: dict[str, pa.DataType], features: tuple[str, ...], target: str | None
 ) -> dict[str, pa.DataType]:
     """The types of the columns that are read; of CSV files those that hold in all rows."""
@@ -134,23 +136,23 @@ def _wanted(
         if name not in types:
             raise DataError(f"{path} lacks this column", column=name, cure="Give all files the same columns.")
     if format_of(path) == "csv":
-        types = _settled(path, wanted, target)
+        types = _csv_types(path, wanted, target)
     return {name: types[name] for name in wanted}
 
 
-def _settled(path: str, columns: tuple[str, ...], target: str | None) -> dict[str, pa.DataType]:
+def _csv_types(path: str, columns: tuple[str, ...], target: str | None) -> dict[str, pa.DataType]:
     """The types of a CSV file's columns over all of its rows; whole numbers of which some miss are floats."""
     found = file_facts(Part(path), columns)
     gaps = {name for name, facts in found.items() if facts.nulls and pa.types.is_integer(facts.type)}
     return {name: pa.float64() if name in gaps - {target} else found[name].type for name in columns}
 
 
-def _alike(
+def _refuse_other_kinds(
     types: dict[str, pa.DataType], first: dict[str, pa.DataType], target: str | None, where: tuple[str, str]
 ) -> None:
     """Refuse a file whose columns would become other arrays than those of the first."""
     for name, kind in types.items():
-        if _becomes(kind, name == target) != _becomes(first[name], name == target):
+        if _array_kind(kind, name == target) != _array_kind(first[name], name == target):
             raise DataError(
                 f"{where[0]} holds {kind} where {where[1]} holds {first[name]}",
                 column=name,
@@ -158,7 +160,7 @@ def _alike(
             )
 
 
-def _becomes(kind: pa.DataType, target: bool) -> str:
+def _array_kind(kind: pa.DataType, target: bool) -> str:
     if target:
         return "floats" if origin_of(element(kind)) == "f" else "whole numbers"
     return "numbers" if element(kind) == kind else f"lists of {element(kind)}"
@@ -176,7 +178,7 @@ def _table(path: str, index: int, features: tuple[str, ...], target: str | None)
                 with parquet(open_file(path), metadata=meta, page_checksum_verification=True) as file:
                     return file.read_row_group(index, columns=columns, use_threads=False)
             case "csv":
-                types = _settled(path, tuple(columns), target)
+                types = _csv_types(path, tuple(columns), target)
                 return pa.Table.from_batches(list(read(Part(path), columns, 1 << 16, types)))
             case _:
                 return _batch(path, index).select(columns)

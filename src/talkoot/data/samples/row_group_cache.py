@@ -15,7 +15,7 @@ BUDGET = 128 << 20  # bytes of decoded groups that a source keeps
 
 
 @final
-class Decoded:
+class RowGroupCache:
     """The groups used last. What is kept does not travel.
 
     Args:
@@ -91,4 +91,4 @@ class Decoded:
         self._slots[group] = slot
 
     def __reduce__(self) -> Any:
-        return Decoded, self._of
+        return RowGroupCache, self._of

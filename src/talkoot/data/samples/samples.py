@@ -15,7 +15,7 @@ from talkoot.data.paths import are_paths
 from talkoot.data.roles import Roles
 from talkoot.data.samples.arrays import ArraySamples, from_arrays
 from talkoot.data.samples.base import Samples
-from talkoot.data.samples.columns import check, check_exact, decoded, element, joint
+from talkoot.data.samples.columns import check, check_exact, element, joint, to_arrays
 from talkoot.data.samples.dataset import from_dataset
 from talkoot.data.samples.files import FileSamples, from_files
 from talkoot.data.shards import Shards
@@ -74,10 +74,10 @@ def samples(data: Any, target: Any = None, *, columns: Sequence[str] | None = No
             made[str(node)] = _source(str(node), rows, roles)
         except DataError as error:
             raise error.at(node=str(node)) from None
-    return _levelled(made)
+    return _unify_dtypes(made)
 
 
-def _levelled(made: dict[str, Samples]) -> dict[str, Samples]:
+def _unify_dtypes(made: dict[str, Samples]) -> dict[str, Samples]:
     """Number columns are floats at all nodes where they are at one, as they would be in one table."""
     types = {node: _columns(source) for node, source in made.items()}
     kinds = {None if kind is None else kind.kind == "f" for kind in types.values()} - {None}
@@ -146,7 +146,7 @@ def _from_table(name: str, data: Any, roles: Roles) -> ArraySamples:
     types = dict(zip(table.column_names, table.schema.types, strict=True))
     check(types, features, target)
     kinds = [types[feature] for feature in features]
-    X, y = decoded(table, features, target, joint(kinds))
+    X, y = to_arrays(table, features, target, joint(kinds))
     flat = all(element(kind) == kind for kind in kinds)
     return from_arrays(name, X, roles.target if target is None else y, features if flat else ())
 

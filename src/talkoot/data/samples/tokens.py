@@ -11,7 +11,7 @@ from typing import Any, final
 import numpy as np
 
 from talkoot.core.errors import DataError
-from talkoot.data.samples.arrays import OnDisk, Stored, stored
+from talkoot.data.samples.arrays import OnDisk, Stored, portable
 from talkoot.data.samples.base import Samples, array
 from talkoot.data.tables.reading import reading
 
@@ -137,4 +137,4 @@ def _numbers(source: Any) -> Stored:
             f"the tokens are {stream.dtype} of shape {stream.shape}",
             cure="Give whole numbers, one after another: (tokens,).",
         )
-    return stored(stream)
+    return portable(stream)

@@ -11,7 +11,7 @@ import numpy as np
 from talkoot.core.shard import Block, Schema
 from talkoot.data.tables.columns import FLOAT32, FLOAT64, NUMBER, WHOLE
 from talkoot.data.tables.facts import EXACT
-from talkoot.data.tables.source import Layout, Source, block_rows, cuts, wanted
+from talkoot.data.tables.source import Layout, Source, block_rows, column_names, even_slices
 from talkoot.data.targets import encode
 
 
@@ -85,7 +85,7 @@ class ArrayShard(Source):
         return replace(self, X=X, y=y, own=None)
 
     def _ordered(self, schema: Schema) -> Any:
-        names, want = self.layout().schema().names, wanted(schema)
+        names, want = self.layout().schema().names, column_names(schema)
         if names is None or names == want:
             return self.X
         return self.X[:, [names.index(name) for name in want]]
@@ -97,7 +97,10 @@ class ArrayShard(Source):
 
     def deal(self, names: Sequence[str]) -> list[Source]:
         """Consecutive views."""
-        return [self.pick(part, name) for part, name in zip(cuts(self.rows, len(names)), names, strict=True)]
+        return [
+            self.pick(part, name)
+            for part, name in zip(even_slices(self.rows, len(names)), names, strict=True)
+        ]
 
     def blocks(self) -> Iterator[Block]:
         """Views of consecutive rows."""
@@ -113,6 +116,6 @@ class ArrayShard(Source):
         from scipy.sparse import csr_array
 
         ends = self.X.indptr[part.start : part.stop + 1]
-        kept = slice(ends[0], ends[-1])
-        arrays = (self.X.data[kept], self.X.indices[kept], ends - ends[0])
+        entries = slice(ends[0], ends[-1])
+        arrays = (self.X.data[entries], self.X.indices[entries], ends - ends[0])
         return csr_array(arrays, shape=(len(ends) - 1, self.X.shape[1]), copy=False)

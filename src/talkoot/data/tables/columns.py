@@ -12,7 +12,7 @@ from talkoot.core.errors import DataError
 
 NUMBER, WHOLE, TEXT, EMPTY = "number", "whole", "text", "empty"  # whole numbers that floats do not hold
 USABLE = (NUMBER, WHOLE, TEXT, EMPTY)
-FEW = 1 << 16  # integers so near to each other are counted, not sorted
+MAX_COUNTED_RANGE = 1 << 16  # integers so near to each other are counted, not sorted
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
 
@@ -83,7 +83,7 @@ def numbers(column: Any, dtype: np.dtype[Any], missing: Collection[str] = ()) ->
     return values.astype(dtype, copy=False)
 
 
-def encoded(column: Any) -> tuple[np.ndarray, np.ndarray]:
+def factorize(column: Any) -> tuple[np.ndarray, np.ndarray]:
     """A column as codes and levels: ``levels[codes]`` are its values.
 
     Returns:
@@ -105,7 +105,7 @@ def texts(column: Any, missing: Collection[str] = ()) -> np.ndarray:
     """A text column as an object array of str; nulls, and texts that stand for missing values, are None."""
     if pa.types.is_null(column.type):
         return np.full(len(column), None, dtype=object)
-    codes, levels = encoded(column)
+    codes, levels = factorize(column)
     for text in missing:
         levels[levels == text] = None
     return np.asarray(levels[codes])
@@ -168,7 +168,11 @@ def distinct(values: np.ndarray) -> np.ndarray:
     """The sorted distinct values of a one-dimensional array without missing ones. Text is hashed first."""
     import pyarrow.compute as pc  # a tenth of a second that most rows do without
 
-    if values.dtype.kind in "iu" and len(values) and int(values.max()) - int(low := values.min()) < FEW:
+    if (
+        values.dtype.kind in "iu"
+        and len(values)
+        and int(values.max()) - int(low := values.min()) < MAX_COUNTED_RANGE
+    ):
         found = np.flatnonzero(np.bincount(values.astype(np.int64) - int(low)))
         return np.asarray((found + int(low)).astype(values.dtype))
     if values.dtype.kind in "biuf":

@@ -91,7 +91,7 @@ def header(path: str, form: CsvFormat = PLAIN) -> Header:
 def _header(path: str, form: CsvFormat, version: str) -> Header:
     del version
     encoding = "utf-8-sig" if form.utf8 else form.encoding
-    with open_bytes(path) as raw, decoding(path, form):
+    with open_bytes(path) as raw, decode_errors(path, form):
         text = io.TextIOWrapper(raw, encoding=encoding, newline="")
         reader = csv.reader(text, delimiter=_delimiter(path))
         names = next((row for row in reader if row), None)
@@ -104,7 +104,7 @@ def _header(path: str, form: CsvFormat, version: str) -> Header:
 
 
 @contextmanager
-def opened(
+def open_csv(
     path: str, columns: Sequence[str], types: Types, form: CsvFormat = PLAIN, raw: Any = None
 ) -> Iterator[Any]:
     """A streaming reader of some columns (all of them for none), with the types that are known.
@@ -123,7 +123,7 @@ def opened(
     source: Any = open_file(path) if raw is None else raw
     if head.alone:  # Arrow asks for a line's end
         source = pa.BufferReader(b"\n")
-    with decoding(path, form):
+    with decode_errors(path, form):
         reader = pc.open_csv(
             source,
             read_options=pc.ReadOptions(
@@ -152,7 +152,7 @@ def _delimiter(path: str) -> str:
 
 
 @contextmanager
-def decoding(path: str, form: CsvFormat) -> Iterator[None]:
+def decode_errors(path: str, form: CsvFormat) -> Iterator[None]:
     """Text that is not in the encoding as an error that says where and what to do."""
     try:
         yield

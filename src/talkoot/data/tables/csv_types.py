@@ -10,50 +10,50 @@ import numpy as np
 import pyarrow as pa
 
 from talkoot.data.paths import open_bytes, stamp
-from talkoot.data.tables.csv_files import FALSE, PLAIN, TRUE, CsvFormat, header, opened
+from talkoot.data.tables.csv_files import FALSE, PLAIN, TRUE, CsvFormat, header, open_csv
 from talkoot.data.tables.facts import Facts
 from talkoot.data.tables.reading import WRONG
 
 WHOLE = re.compile(r"\s*-?\d+\s*")
 INTS = pa.large_string()  # stands for text that is whole numbers throughout: too large for 64 bits
-MANY = 1 << 24  # numbers in a nameless column that are remembered to see whether each is there once
+MAX_REMEMBERED = 1 << 24  # numbers in a nameless column that are remembered to see whether each is there once
 
 
-def settled(path: str, columns: tuple[str, ...], form: CsvFormat = PLAIN) -> dict[str, Facts]:
+def column_facts(path: str, columns: tuple[str, ...], form: CsvFormat = PLAIN) -> dict[str, Facts]:
     """What columns hold over all rows of a file.
 
     A process reads a file through for this once, as long as the file stays the same.
     """
-    return _settled(path, columns, form, stamp(path))
+    return _column_facts(path, columns, form, stamp(path))
 
 
 @lru_cache(maxsize=256)
-def _settled(path: str, columns: tuple[str, ...], form: CsvFormat, version: str) -> dict[str, Facts]:
+def _column_facts(path: str, columns: tuple[str, ...], form: CsvFormat, version: str) -> dict[str, Facts]:
     del version
     if not columns:
         return {}
-    with opened(path, columns, {}, form) as reader:
+    with open_csv(path, columns, {}, form) as reader:
         first = next(iter(reader), None)
         types = {k.name: _start(k.type, first and first.column(k.name)) for k in reader.schema}
-    seen, hexes = _passed(path, types, form)
+    seen, hexes = _scan(path, types, form)
     whole = [name for name, kind in types.items() if pa.types.is_integer(kind) and seen[name].known]
     if hexes and whole:  # Arrow takes 0x10 for 16
         floats = dict.fromkeys(whole, pa.float64())
-        _passed(path, floats, form)
+        _scan(path, floats, form)
         types |= {name: kind for name, kind in floats.items() if kind == pa.string()}
     return {name: seen[name].facts(kind) for name, kind in types.items()}
 
 
-def _passed(path: str, types: dict[str, pa.DataType], form: CsvFormat) -> tuple[dict[str, _Seen], bool]:
+def _scan(path: str, types: dict[str, pa.DataType], form: CsvFormat) -> tuple[dict[str, _ColumnScan], bool]:
     """Read a file through, widening `types` until they hold; what was seen, and whether there is a "0x"."""
     order = header(path, form).names
     while True:
-        seen = {name: _Seen() for name in types}
-        raw = _Watched(open_bytes(path), form)
+        seen = {name: _ColumnScan() for name in types}
+        raw = _HexDetector(open_bytes(path), form)
         known = {name: pa.string() if kind == INTS else kind for name, kind in types.items()}
         try:
-            with opened(path, list(types), known, form, raw) as reader:
-                wrong = next((w for batch in reader if (w := _unfit(batch, types, seen))), None)
+            with open_csv(path, list(types), known, form, raw) as reader:
+                wrong = next((w for batch in reader if (w := _first_misfit(batch, types, seen))), None)
         except pa.ArrowInvalid as error:
             found = WRONG.search(str(error))
             if found is None or order[int(found[1])] not in types:
@@ -64,7 +64,9 @@ def _passed(path: str, types: dict[str, pa.DataType], form: CsvFormat) -> tuple[
         types[wrong[0]] = _wider(types[wrong[0]], wrong[1], seen[wrong[0]].known)
 
 
-def _unfit(batch: Any, types: dict[str, pa.DataType], seen: dict[str, _Seen]) -> tuple[str, str] | None:
+def _first_misfit(
+    batch: Any, types: dict[str, pa.DataType], seen: dict[str, _ColumnScan]
+) -> tuple[str, str] | None:
     """Look at a batch: a column whose type does not hold, with the value that shows it."""
     for name, kind in types.items():
         if (value := seen[name].look(batch.column(name), kind)) is not None:
@@ -96,7 +98,7 @@ def _wider(kind: pa.DataType, value: str, known: bool) -> pa.DataType:
 
 
 @final
-class _Seen:
+class _ColumnScan:
     """What was seen of a column."""
 
     def __init__(self) -> None:
@@ -132,7 +134,7 @@ class _Seen:
 
 
 @final
-class _Watched:
+class _HexDetector:
     """An open file that sees whether "0x" passes."""
 
     def __init__(self, raw: Any, form: CsvFormat) -> None:
@@ -167,19 +169,19 @@ def numbers_rows(path: str, name: str, form: CsvFormat = PLAIN) -> bool:
 @lru_cache(maxsize=256)
 def _numbers_rows(path: str, name: str, form: CsvFormat, version: str) -> bool:
     del version
-    facts = settled(path, (name,), form)[name]
+    facts = column_facts(path, (name,), form)[name]
     if not pa.types.is_integer(facts.type):
         return pa.types.is_null(facts.type) and not facts.nulls
     if facts.nulls:
         return False
     rising, parts, rows = True, list[np.ndarray](), 0
-    with opened(path, [name], {name: facts.type}, form) as reader:
+    with open_csv(path, [name], {name: facts.type}, form) as reader:
         for batch in reader:
             values = batch.column(0).to_numpy(zero_copy_only=False)
             last = parts[-1][-1:] if parts else values[:0]
             rising = rising and bool((np.diff(np.concatenate([last, values])) > 0).all())
             rows += len(values)
-            if rows > MANY and not rising:
+            if rows > MAX_REMEMBERED and not rising:
                 return False
-            parts = [*parts, values] if rows <= MANY else [values]
+            parts = [*parts, values] if rows <= MAX_REMEMBERED else [values]
     return rising or len(np.unique(np.concatenate(parts))) == rows

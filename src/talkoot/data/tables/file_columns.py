@@ -11,13 +11,13 @@ import pyarrow as pa
 from talkoot.core.errors import DataError
 from talkoot.data.paths import format_of
 from talkoot.data.roles import Roles
-from talkoot.data.tables.columns import EMPTY, NUMBER, TEXT, WHOLE, encoded, joint_kind, number_dtype
+from talkoot.data.tables.columns import EMPTY, NUMBER, TEXT, WHOLE, factorize, joint_kind, number_dtype
 from talkoot.data.tables.dtypes import is_whole, joint_dtype
 from talkoot.data.tables.facts import Facts
 from talkoot.data.tables.file_facts import file_facts, left_out
 from talkoot.data.tables.reading import Part, fields, read
 from talkoot.data.tables.source import Layout
-from talkoot.data.tables.strays import Stray, counted, cure_of, is_number
+from talkoot.data.tables.strays import Stray, cure_of, is_number, row_label
 
 WORDS = {NUMBER: "numbers", TEXT: "text"}
 
@@ -75,7 +75,7 @@ def stray_of(parts: Sequence[Part], column: str, by: str | None = None, site: An
         at, columns = part.start, [column] if site is None or by is None else [column, by]
         types = {name: pa.string() for name in columns} if format_of(part.path) == "csv" else {}
         for batch in read(part, columns, 1 << 16, types):
-            codes, levels = encoded(batch.column(column))
+            codes, levels = factorize(batch.column(column))
             lost = set(part.form.missing)
             odd = np.array(
                 [level not in lost and level is not None and not is_number(level) for level in levels]
@@ -100,7 +100,7 @@ def _place(part: Part, row: int) -> str:
     """Where a row is, as a reader finds it: in a CSV file its header is row 1, as in a spreadsheet."""
     if format_of(part.path) == "csv":
         return f"row {row + 2} of {part.path}"
-    return f"{counted(row)}, of {part.path}"
+    return f"{row_label(row)}, of {part.path}"
 
 
 def _same_names(types: Mapping[str, Any], first: Mapping[str, Any], path: str, first_path: str) -> None:

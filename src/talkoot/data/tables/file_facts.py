@@ -12,7 +12,7 @@ import pyarrow as pa
 from talkoot.data.paths import format_of, open_file, stamp
 from talkoot.data.tables import csv_files as csvs
 from talkoot.data.tables import csv_types
-from talkoot.data.tables.columns import TEXT, encoded
+from talkoot.data.tables.columns import TEXT, factorize
 from talkoot.data.tables.facts import Facts
 from talkoot.data.tables.reading import Part, batches, parquet, read, reading, schema_of
 from talkoot.data.tables.strays import are_numbers
@@ -30,9 +30,9 @@ def file_facts(part: Part, columns: Iterable[str]) -> dict[str, Facts]:
     inside = tuple(name for name in columns if name not in folders)
     with reading(part.path):
         if format_of(part.path) == "csv":
-            found = csv_types.settled(part.path, inside, part.form)
+            found = csv_types.column_facts(part.path, inside, part.form)
         else:
-            found = dict(_typed(part.path, inside, stamp(part.path)))
+            found = dict(_typed_facts(part.path, inside, stamp(part.path)))
             texts = [k for k, facts in found.items() if part.form.missing and facts.kind == TEXT]
             found |= {k: Facts(type=pa.float64(), nulls=True) for k in texts if _holds_numbers(part, k)}
     values = {name: value for name, value in folders.items() if name in columns}
@@ -43,7 +43,7 @@ def _holds_numbers(part: Part, column: str) -> bool:
     """Whether a text column holds numbers beside texts that stand for missing values, and some of these."""
     seen: set[str | None] = set()
     for batch in read(Part(part.path), [column], 1 << 16):
-        codes, levels = encoded(batch.column(column))
+        codes, levels = factorize(batch.column(column))
         seen.update(levels[np.unique(codes)].tolist())
     return are_numbers(seen, part.form.missing)
 
@@ -82,13 +82,17 @@ def _schema(path: str, version: str) -> pa.Schema:
 
 
 @lru_cache(maxsize=256)
-def _typed(path: str, columns: tuple[str, ...], version: str) -> Mapping[str, Facts]:
+def _typed_facts(path: str, columns: tuple[str, ...], version: str) -> Mapping[str, Facts]:
     """Of a file whose columns have types: what its statistics say, else what its rows do."""
     schema = _schema(path, version)
     types, stored = dict(zip(schema.names, schema.types, strict=True)), stored_dtypes(schema)
-    found = _told(path, {name: types[name] for name in columns}) if format_of(path) == "parquet" else {}
-    asked = [name for name in columns if name not in found and _is_asked(types[name])]
-    found |= _counted(path, {name: types[name] for name in asked})
+    found = (
+        _facts_from_statistics(path, {name: types[name] for name in columns})
+        if format_of(path) == "parquet"
+        else {}
+    )
+    unknown = [name for name in columns if name not in found and _needs_facts(types[name])]
+    found |= _facts_from_rows(path, {name: types[name] for name in unknown})
     plain = {name: Facts(type=types[name]) for name in columns if name not in found}
     made = {**plain, **found}
     return {
@@ -104,20 +108,20 @@ def _typed(path: str, columns: tuple[str, ...], version: str) -> Mapping[str, Fa
     }
 
 
-def _is_asked(kind: pa.DataType) -> bool:
+def _needs_facts(kind: pa.DataType) -> bool:
     """Whether missing values, or how large numbers are, make a difference for a type."""
     plain = (pa.bool_(), pa.string(), pa.large_string(), pa.string_view())
     return kind in plain or bool(pa.types.is_integer(kind) or pa.types.is_dictionary(kind))
 
 
-def _told(path: str, types: Mapping[str, pa.DataType]) -> dict[str, Facts]:
+def _facts_from_statistics(path: str, types: Mapping[str, pa.DataType]) -> dict[str, Facts]:
     """What the statistics of a Parquet file say; columns without any are left out."""
     found = dict[str, Facts]()
     with parquet(open_file(path)) as file:
         meta = file.metadata
         places = {file.schema.column(j).path: j for j in range(meta.num_columns)}
         for name, kind in types.items():
-            if not _is_asked(kind) or name not in places:
+            if not _needs_facts(kind) or name not in places:
                 continue
             stats = [meta.row_group(i).column(places[name]).statistics for i in range(meta.num_row_groups)]
             if all(s is not None and s.has_null_count for s in stats):
@@ -141,7 +145,7 @@ def _from_statistics(stats: list[Any], kind: pa.DataType) -> Facts | None:
     )
 
 
-def _counted(path: str, types: Mapping[str, pa.DataType]) -> dict[str, Facts]:
+def _facts_from_rows(path: str, types: Mapping[str, pa.DataType]) -> dict[str, Facts]:
     """What the rows say."""
     import pyarrow.compute as pc  # a tenth of a second that most rows do without
 

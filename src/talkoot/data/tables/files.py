@@ -18,9 +18,9 @@ from talkoot.data.tables.cache import Cache
 from talkoot.data.tables.columns import NUMBER, TEXT, matrix, numbers, target_values, texts
 from talkoot.data.tables.file_columns import features_of, layout_of
 from talkoot.data.tables.file_facts import file_facts
-from talkoot.data.tables.partition import dealt, sites
+from talkoot.data.tables.partition import partition, sites
 from talkoot.data.tables.reading import Part, read
-from talkoot.data.tables.source import Layout, Source, block_rows, wanted
+from talkoot.data.tables.source import Layout, Source, block_rows, column_names
 from talkoot.data.targets import as_weights, encode, label_kind
 
 CACHE = Cache()
@@ -105,7 +105,7 @@ class FileShard(Source):
         yield from CACHE.through(self, partial(self._blocks, self.schema, bound=True), expected)
 
     def _blocks(self, schema: Schema, *, bound: bool) -> Iterator[Block]:
-        names = wanted(schema)
+        names = column_names(schema)
         target = self.roles.name("target") if self.with_target else None
         step = block_rows(len(names), schema.dtype.itemsize)
         extra = [name for name in (target, self.roles.name("weight")) if name is not None]
@@ -167,7 +167,7 @@ class FileShard(Source):
         """Consecutive parts, cut between row groups where that is even enough, else between rows."""
         return [
             replace(self, name=name, parts=parts, count=count)
-            for name, (parts, count) in zip(names, dealt(self.parts, len(names)), strict=True)
+            for name, (parts, count) in zip(names, partition(self.parts, len(names)), strict=True)
         ]
 
 

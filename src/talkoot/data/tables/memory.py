@@ -11,7 +11,7 @@ import pyarrow as pa
 from talkoot.core.errors import DataError
 from talkoot.data.roles import Roles, node_names
 from talkoot.data.tables.arrays import ArrayShard
-from talkoot.data.tables.columns import encoded, target_values, to_arrow
+from talkoot.data.tables.columns import factorize, target_values, to_arrow
 from talkoot.data.tables.file_facts import index_of
 from talkoot.data.tables.source import Source
 from talkoot.data.tables.tables import TableShard, as_arrow, dtypes_of, from_arrow, is_table, several_kinds
@@ -55,7 +55,7 @@ def groups(data: Any, roles: Roles, missing: tuple[str, ...] = ()) -> dict[str, 
         _dense(bare)  # says what is wrong with data that are no array either
         raise DataError("by= names a column, and arrays have none", cure="Give a table, or a dict of nodes.")
     whole = from_memory("", data, roles, missing)
-    codes, levels = encoded(table.column(roles.by))
+    codes, levels = factorize(table.column(roles.by))
     names = node_names(levels[:-1].tolist(), int((codes < 0).sum()), roles.by)
     order = np.argsort(codes, kind="stable")
     ends = np.searchsorted(codes[order], np.arange(len(names) + 1))

@@ -10,18 +10,18 @@ from typing import Any, final
 import numpy as np
 import pyarrow as pa
 
-from talkoot.data.tables.columns import encoded
+from talkoot.data.tables.columns import factorize
 from talkoot.data.tables.reading import Part, groups, read
-from talkoot.data.tables.source import cuts
+from talkoot.data.tables.source import even_slices
 
 EVEN = 1.1  # parts may be this much larger than equal ones, so that they end between row groups
 
 
-def dealt(parts: Sequence[Part], nodes: int) -> list[tuple[tuple[Part, ...], int]]:
+def partition(parts: Sequence[Part], nodes: int) -> list[tuple[tuple[Part, ...], int]]:
     """Files cut into `nodes` consecutive lists of parts, with the rows of each."""
     sizes = [groups(part) for part in parts]
     ends = [0, *accumulate(size for file in sizes for size in file)]
-    exact = cuts(ends[-1], nodes)
+    exact = even_slices(ends[-1], nodes)
     edges = [0, *(_nearest(ends, cut.stop) for cut in exact[:-1]), ends[-1]]
     snapped = [slice(a, b) for a, b in pairwise(edges)]
     even = max(s.stop - s.start for s in snapped) <= EVEN * ends[-1] / nodes
@@ -68,7 +68,7 @@ def sites(parts: Sequence[Part], by: str) -> tuple[dict[Any, Site], int]:
     for part in parts:
         at = 0
         for batch in read(part, [by], 1 << 16, {by: pa.string()}):
-            codes, levels = encoded(batch.column(by))
+            codes, levels = factorize(batch.column(by))
             missing += int((codes < 0).sum())
             values, first, rows = np.unique(codes, return_index=True, return_counts=True)
             last = len(codes) - np.unique(codes[::-1], return_index=True)[1]

@@ -71,7 +71,7 @@ def _read(part: Part, columns: Sequence[str], rows: int, types: csvs.Types) -> I
                 yield from _parquet(part, columns, rows)
             case "csv":
                 known = {name: kind for name, kind in types.items() if name in columns}
-                with _no_strays(part), csvs.opened(part.path, columns, known, part.form) as reader:
+                with _no_strays(part), csvs.open_csv(part.path, columns, known, part.form) as reader:
                     yield from _window(reader, part.start, part.stop)
             case _:
                 yield from _window(_arrow(part.path, columns), part.start, part.stop)
@@ -128,7 +128,7 @@ def schema_of(part: Part) -> pa.Schema:
                 with parquet(open_file(part.path)) as file:
                     return file.schema_arrow
             case "csv":
-                with csvs.opened(part.path, (), {}, part.form) as reader:
+                with csvs.open_csv(part.path, (), {}, part.form) as reader:
                     return reader.schema
             case _:
                 return next(batches(part.path)).schema

@@ -65,7 +65,7 @@ UNKNOWN = Schema(
 )  # before round 0
 
 
-def wanted(schema: Schema) -> tuple[str, ...]:
+def column_names(schema: Schema) -> tuple[str, ...]:
     """The columns that a schema asks for, by name or by position as text."""
     return schema.names if schema.names is not None else tuple(map(str, range(schema.features)))
 
@@ -114,7 +114,7 @@ class Source(Shard, ABC):
         """The rows in order. Targets are as they are until the source is bound."""
 
 
-def cuts(rows: int, parts: int) -> list[slice]:
+def even_slices(rows: int, parts: int) -> list[slice]:
     """`parts` consecutive slices of `rows`, whose lengths differ by one at most."""
     edges = [rows * i // parts for i in range(parts + 1)]
     return [slice(a, b) for a, b in pairwise(edges)]

@@ -46,10 +46,10 @@ def is_number(text: str) -> bool:
     return NUMBER.fullmatch(text) is not None
 
 
-def counted(row: int) -> str:
+def row_label(row: int) -> str:
     """A row of a table by its number.
 
-    >>> counted(0)
+    >>> row_label(0)
     'row 1, counted from 1'
     """
     return f"row {row + 1}, counted from 1"
@@ -82,4 +82,4 @@ def in_table(codes: np.ndarray, levels: np.ndarray) -> Stray:
         return Stray(text=str(levels[known[0]]))
     row = int(np.isin(codes, used[odd]).argmax())
     share = float(np.isin(known, used[odd]).mean())
-    return Stray(str(levels[codes[row]]), counted(row), share < 0.5)
+    return Stray(str(levels[codes[row]]), row_label(row), share < 0.5)

@@ -18,7 +18,7 @@ from talkoot.data.tables.columns import (
     NUMBER,
     TEXT,
     WHOLE,
-    encoded,
+    factorize,
     kind_of,
     number_dtype,
     numbers,
@@ -26,8 +26,8 @@ from talkoot.data.tables.columns import (
 from talkoot.data.tables.dtypes import is_whole, of_frame, pandas_name, value_dtype
 from talkoot.data.tables.facts import EXACT
 from talkoot.data.tables.file_facts import index_of, stored_dtypes
-from talkoot.data.tables.source import ALIKE, Layout, Source, block_rows, cuts, wanted
-from talkoot.data.tables.strays import Stray, are_numbers, counted, cure_of, in_table, is_number
+from talkoot.data.tables.source import ALIKE, Layout, Source, block_rows, column_names, even_slices
+from talkoot.data.tables.strays import Stray, are_numbers, cure_of, in_table, is_number, row_label
 from talkoot.data.targets import encode
 
 NO_TEXT = np.array([None], dtype=object)
@@ -77,9 +77,9 @@ class TableShard(Source):
     def bind(self, schema: Schema, *, target: bool = True) -> Source:
         """The same columns in the schema's order, numbers in its dtype."""
         y = encode(self.y, schema) if target else None
-        kinds = dict(zip(wanted(schema), schema.kinds, strict=True))
+        kinds = dict(zip(column_names(schema), schema.kinds, strict=True))
         if not schema.mixed:  # large whole numbers that are read as floats
-            X = side_by_side([self.numbers[k] for k in kinds], self.rows, schema.dtype)
+            X = stack_columns([self.numbers[k] for k in kinds], self.rows, schema.dtype)
             return ArrayShard(name=self.name, X=X, y=y, w=self.w)
         dtypes = {k: schema.dtype_of(j) for j, k in enumerate(kinds)}
         floats = {k: self.numbers[k].astype(dtypes[k], copy=False) for k in kinds if kinds[k] != TEXT}
@@ -104,7 +104,10 @@ class TableShard(Source):
 
     def deal(self, names: Sequence[str]) -> list[Source]:
         """Consecutive views."""
-        return [self.pick(part, name) for part, name in zip(cuts(self.rows, len(names)), names, strict=True)]
+        return [
+            self.pick(part, name)
+            for part, name in zip(even_slices(self.rows, len(names)), names, strict=True)
+        ]
 
     def blocks(self) -> Iterator[Block]:
         """Consecutive rows: views of numbers, text decoded."""
@@ -146,7 +149,7 @@ def as_arrow(data: Any, missing: Collection[str] = ()) -> tuple[Any, bool]:
     try:
         if type(data).__module__.partition(".")[0] == "pandas":
             named = any(isinstance(name, str) for name in data.columns) or not len(data.columns)
-            table = pa.Table.from_pandas(_without(data, missing), preserve_index=False)
+            table = pa.Table.from_pandas(_mask_missing_texts(data, missing), preserve_index=False)
         elif hasattr(data, "__arrow_c_stream__"):
             table = pa.table(data)
         else:
@@ -159,7 +162,7 @@ def as_arrow(data: Any, missing: Collection[str] = ()) -> tuple[Any, bool]:
     return table, named
 
 
-def _without(frame: Any, missing: Collection[str]) -> Any:
+def _mask_missing_texts(frame: Any, missing: Collection[str]) -> Any:
     """A pandas frame whose columns of objects hold None in place of texts that stand for missing values."""
     places = [i for i, kind in enumerate(frame.dtypes) if missing and str(kind) == "object"]
     if places:
@@ -198,7 +201,7 @@ def several_kinds(values: Iterable[Any], column: str) -> DataError:
     if not texts:
         return DataError("it holds values of several kinds", column=column, cure=ALIKE)
     row, text = next((pair for pair in texts if not is_number(pair[1])), texts[0])
-    shown = Stray(text, counted(row))
+    shown = Stray(text, row_label(row))
     return DataError(f"it holds text (for example {shown}) among numbers", column=column, cure=cure_of(text))
 
 
@@ -226,7 +229,7 @@ def from_arrow(
         missing: texts that stand for a missing value.
     """
     names = tuple(features) if named else tuple(map(str, range(len(features))))
-    columns = dict(zip(names, (_plain(table.column(k), missing) for k in features), strict=True))
+    columns = dict(zip(names, (_parse_numbers(table.column(k), missing) for k in features), strict=True))
     dtypes = {
         k: "float64" if c.type != table.column(k).type else dtypes[k]
         for k, c in zip(features, columns.values(), strict=True)
@@ -235,7 +238,7 @@ def from_arrow(
         k: _kind(column, dtypes[own]) for own, (k, column) in zip(features, columns.items(), strict=True)
     }
     dtype = number_dtype([c.type for c in columns.values()])
-    text = {k: _without_texts(*encoded(c), missing) for k, c in columns.items() if kinds[k] == TEXT}
+    text = {k: _mask_missing_codes(*factorize(c), missing) for k, c in columns.items() if kinds[k] == TEXT}
     own = Layout(
         names=names,
         kinds=tuple(kinds.values()),
@@ -247,7 +250,7 @@ def from_arrow(
     )
     plain = {k: c for k, c in columns.items() if kinds[k] in (NUMBER, EMPTY, WHOLE)}
     if not text and WHOLE not in kinds.values():
-        X = filled(list(plain.values()), table.num_rows, dtype)
+        X = row_major_matrix(list(plain.values()), table.num_rows, dtype)
         return ArrayShard(name=name, X=X, y=y, w=w, own=own)
     exact = {k: value_dtype(d) if kinds[k] == WHOLE else None for k, d in zip(names, own.dtypes, strict=True)}
     floats = {k: _floats(c, exact[k] or dtype) for k, c in plain.items()}
@@ -255,17 +258,17 @@ def from_arrow(
     return TableShard(name=name, numbers=floats, codes=codes, levels=levels, y=y, w=w, own=own)
 
 
-def _plain(column: Any, missing: Collection[str]) -> Any:
+def _parse_numbers(column: Any, missing: Collection[str]) -> Any:
     """A column; as floats where it is numbers written as text, beside texts that stand for missing values."""
     if not missing or kind_of(column.type) != TEXT:
         return column
-    codes, levels = encoded(column)
+    codes, levels = factorize(column)
     if not are_numbers(levels[np.unique(codes)].tolist(), missing):
         return column
     return pa.chunked_array([pa.array(numbers(column, FLOAT64, missing), from_pandas=True)])
 
 
-def _without_texts(
+def _mask_missing_codes(
     codes: np.ndarray, levels: np.ndarray, missing: Collection[str]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Codes of -1 for texts that stand for missing values."""
@@ -293,12 +296,12 @@ def _floats(column: Any, dtype: np.dtype[Any]) -> np.ndarray:
     return numbers(column, dtype)
 
 
-def filled(columns: Sequence[Any], rows: int, dtype: np.dtype[Any]) -> np.ndarray:
+def row_major_matrix(columns: Sequence[Any], rows: int, dtype: np.dtype[Any]) -> np.ndarray:
     """Columns as one C-ordered matrix, filled by blocks of rows that stay in the cache."""
-    return side_by_side([_floats(column, dtype) for column in columns], rows, dtype)
+    return stack_columns([_floats(column, dtype) for column in columns], rows, dtype)
 
 
-def side_by_side(columns: Sequence[np.ndarray], rows: int, dtype: np.dtype[Any]) -> np.ndarray:
+def stack_columns(columns: Sequence[np.ndarray], rows: int, dtype: np.dtype[Any]) -> np.ndarray:
     """Columns of numbers as one C-ordered matrix."""
     X = np.empty((rows, len(columns)), dtype)
     step = block_rows(len(columns), dtype.itemsize)

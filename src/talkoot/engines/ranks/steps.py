@@ -17,7 +17,7 @@ from talkoot.core.shard import Schema, Shard
 from talkoot.core.sync import EveryStep, Outcome, Round
 from talkoot.core.update import BUFFER, Update
 from talkoot.data.loading.generators import start_seed
-from talkoot.data.loading.loader import Batch, Feed
+from talkoot.data.loading.loader import Batch, Loader
 from talkoot.data.samples.samples import Samples
 from talkoot.engines.processes import wire
 from talkoot.engines.ranks.advice import Advice
@@ -113,7 +113,7 @@ class Steps:
     def _sharded(self) -> bool:
         return self.group.world > 1 and cast(EveryStep, self.plan.sync).sharded
 
-    def _trainer(self, feed: Feed) -> Trainer:
+    def _trainer(self, feed: Loader) -> Trainer:
         if self.memory.trainer is None:
             trainer = Trainer(self.task, start_seed(self.plan.seed))
             with trainer.turn(0, self.group.rank):
@@ -146,7 +146,7 @@ class Steps:
                 state, self.memory.told = wire.unpacked(said[furthest])
                 trainer.load(state)
 
-    def _walk(self, trainer: Trainer, feed: Feed) -> None:
+    def _walk(self, trainer: Trainer, feed: Loader) -> None:
         total, ahead = self.task.steps(self.schema.rows), 1
         self.reported = trainer.steps
         advice = Advice(self.task, self.shards, self.group, self.emit)

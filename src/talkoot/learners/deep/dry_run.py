@@ -8,7 +8,7 @@ import warnings
 import torch
 
 from talkoot.core.errors import PlanError, TalkootError, place_of
-from talkoot.data.loading.loader import Batch, Feed
+from talkoot.data.loading.loader import Batch, Loader
 from talkoot.learners.deep.halves import compare, explained
 from talkoot.learners.deep.outputs import leaves
 from talkoot.learners.deep.trainer import Trainer, untrained
@@ -18,7 +18,7 @@ MANY = 256  # samples whose loss is compared with that of their halves, if a few
 _STEPS = 8
 
 
-def rehearse(trainer: Trainer, feed: Feed, *, divided: bool) -> str:
+def rehearse(trainer: Trainer, feed: Loader, *, divided: bool) -> str:
     """Try the task on the first samples; nothing of it remains.
 
     Args:
@@ -103,7 +103,7 @@ def _check_gradients(trainer: Trainer, counted: float) -> None:
         )
 
 
-def _parts(trainer: Trainer, feed: Feed) -> str:
+def _parts(trainer: Trainer, feed: Loader) -> str:
     """Whether the loss of a batch is the mean over its parts."""
     seen, step = 0, 0
     trainer.module.eval()

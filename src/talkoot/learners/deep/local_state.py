@@ -15,7 +15,7 @@ import torch
 
 from talkoot.core.context import Ctx
 from talkoot.core.update import METRIC, Update
-from talkoot.data.loading.loader import Feed
+from talkoot.data.loading.loader import Loader
 from talkoot.data.samples.samples import Samples
 from talkoot.learners.deep.tensors import Arrays, array, arrays, fragment, put
 from talkoot.learners.deep.trainer import Trainer
@@ -44,7 +44,7 @@ class Inner:
     sent: Arrays
 
 
-def gradient(trainer: Trainer, model: Arrays, feed: Feed, source: Samples, ctx: Ctx) -> Update:
+def gradient(trainer: Trainer, model: Arrays, feed: Loader, source: Samples, ctx: Ctx) -> Update:
     """Of the node's samples of this step."""
     put(trainer.module, model, trainer.task.buffers)
     trainer.forget()
@@ -74,7 +74,7 @@ def _moved(tensor: torch.Tensor, before: np.ndarray) -> np.ndarray:
 
 
 def difference(
-    trainer: Trainer, model: Arrays, local: Inner | None, feed: Feed, source: Samples, ctx: Ctx
+    trainer: Trainer, model: Arrays, local: Inner | None, feed: Loader, source: Samples, ctx: Ctx
 ) -> tuple[Update, Inner]:
     """What the steps until the next meeting change."""
     _place(trainer, _rebased(model, local), local, ctx.round * (ctx.steps or 0))
@@ -93,7 +93,7 @@ def difference(
     return Update(values={**said, **_seen(loss, weight, seen)}, weight=weight), inner
 
 
-def further(trainer: Trainer, local: Inner, feed: Feed, source: Samples, steps: range) -> Inner:
+def further(trainer: Trainer, local: Inner, feed: Loader, source: Samples, steps: range) -> Inner:
     """Where the node is after some steps more, of which it has not told the others."""
     _place(trainer, local.now, local, 0)
     _walk(trainer, feed, source, steps)
@@ -144,7 +144,7 @@ def _inner(trainer: Trainer, sent: Arrays) -> Inner:
 
 
 def _walk(
-    trainer: Trainer, feed: Feed, source: Samples, steps: range, *, measured: bool = False
+    trainer: Trainer, feed: Loader, source: Samples, steps: range, *, measured: bool = False
 ) -> dict[str, float]:
     """Take steps by this node's samples alone.
 
@@ -165,7 +165,7 @@ def _walk(
     return seen
 
 
-def _walk_until(trainer: Trainer, feed: Feed, source: Samples, end: float) -> dict[str, float]:
+def _walk_until(trainer: Trainer, feed: Loader, source: Samples, end: float) -> dict[str, float]:
     """The same until the time is over, at least one; the metrics are those of the first one's samples."""
     seen = _walk(trainer, feed, source, range(trainer.steps, trainer.steps + 1), measured=True)
     while time.monotonic() < end:

@@ -21,7 +21,7 @@ from talkoot.core.shard import Schema, Shard
 from talkoot.core.sync import EveryStep, Rounds, Sync
 from talkoot.core.update import Update
 from talkoot.data.loading.generators import start_seed
-from talkoot.data.loading.loader import Feed
+from talkoot.data.loading.loader import Loader
 from talkoot.data.samples.samples import Samples
 from talkoot.learners.deep.building import build
 from talkoot.learners.deep.dry_run import rehearse
@@ -212,9 +212,9 @@ class Torch(Learner):
         """Whether its optimizer holds anything, such as momentum, or only a part of it was sent."""
         return local is not None and carries(local)
 
-    def feed(self, sources: Sequence[Samples], seed: int) -> Feed:
+    def feed(self, sources: Sequence[Samples], seed: int) -> Loader:
         """What a process that holds `sources` reads for each step."""
-        return Feed(sources, batch=self.batch, seed=seed)
+        return Loader(sources, batch=self.batch, seed=seed)
 
     def finish(self, model: Arrays) -> torch.nn.Module:
         """The module with the trained parameters, on the processor, in evaluation mode."""
