@@ -145,5 +145,5 @@ def test_taking_samples_leaves_the_callers_generators_alone() -> None:
 
 def test_items_that_draw_from_a_generator_of_their_own_are_warned_of() -> None:
     own = np.random.default_rng(0)
-    with pytest.warns(UserWarning, match=r"item 0 of Items was another one.*draw from torch\.rand"):
+    with pytest.warns(UserWarning, match=r"item 0 of Items changed.*draw from torch\.rand"):
         samples(Items(lambda index: own.normal(size=2)))

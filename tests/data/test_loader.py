@@ -27,7 +27,7 @@ ROWS = 1000
 
 
 def threads() -> list[threading.Thread]:
-    return [t for t in threading.enumerate() if t.name == "talkoot-feed" and t.is_alive()]
+    return [t for t in threading.enumerate() if t.name == "talkoot-loader" and t.is_alive()]
 
 
 @pytest.fixture(autouse=True)
@@ -247,7 +247,7 @@ def test_closing_ends_the_thread_at_once_and_twice_is_fine() -> None:
     feed.close()
     assert threads() == []
     feed.close()
-    with pytest.raises(DataError, match="the feed was closed"):
+    with pytest.raises(DataError, match="the loader was closed"):
         feed.at(1)
 
 
@@ -256,7 +256,7 @@ def test_who_waits_is_told_when_another_thread_closes() -> None:
     ahead = Prefetcher(lambda step: [gate.wait(patient())], 2)
     closer = threading.Timer(0.05, ahead.close)
     closer.start()
-    with pytest.raises(DataError, match="the feed was closed"):
+    with pytest.raises(DataError, match="the loader was closed"):
         ahead.at(0)
     gate.set()
     closer.join(patient())

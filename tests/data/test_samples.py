@@ -327,7 +327,7 @@ def test_lists_that_differ_between_groups_are_said(tmp_path: Path, rows: list[li
     with pq.ParquetWriter(path, schema) as writer:
         writer.write_table(pa.table({"x": [[1]]}, schema))
         writer.write_table(pa.table({"x": rows}, schema))
-    with pytest.raises(DataError, match="rows of several shapes"):
+    with pytest.raises(DataError, match="rows have several shapes"):
         everything(only(path))
 
 
@@ -363,6 +363,6 @@ def test_a_column_of_folders_is_not_left_out_without_a_word(tmp_path: Path) -> N
     for town in ("lima", "oslo"):
         (tmp_path / f"town={town}").mkdir()
         pq.write_table(pa.table({"a": [1.0, 2.0], "y": [0, 1]}), tmp_path / f"town={town}" / "rows.parquet")
-    with pytest.raises(DataError, match="column 'town': it stands in the names of folders"):
+    with pytest.raises(DataError, match="column 'town': it is in the names of folders"):
         samples(str(tmp_path), "y")
     assert samples(str(tmp_path), "y", columns=["a"])["node0"].rows == 4

@@ -113,4 +113,4 @@ def test_any_position_is_found_without_replay_and_the_next_ones_at_no_cost(
 def test_only_a_few_windows_are_kept() -> None:
     order = Shuffle(rows=1000, seed=0, groups=(10,) * 100)
     order.at(0, 5000)
-    assert len(order._kept) <= 4
+    assert len(order._cache) <= 4

@@ -1,4 +1,4 @@
-"""Targets: what they are, and as learners want them: float64, or indices of classes."""
+"""Targets and sample weights, and their encoding for learners: float64, or indices of classes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from talkoot.data.tables.columns import NUMBER, TEXT, factorize, target_values, 
 
 
 def as_target(y: Any) -> np.ndarray:
-    """Any array-like as a target: (rows,), or (rows, outputs) of numbers. Objects become what they hold.
+    """Any array-like as a target: (rows,), or (rows, outputs) of numbers. Objects become numbers or text.
 
     Raises:
         DataError: more than two dimensions, or values of several kinds.
@@ -66,7 +66,7 @@ def encode(y: np.ndarray | None, schema: Schema) -> np.ndarray | None:
     """Class indices where the schema has classes, else float64.
 
     Raises:
-        SchemaError: a label that is none of the classes.
+        SchemaError: a label that is not one of the classes.
         DataError: text where numbers are needed.
     """
     if y is None:
@@ -93,8 +93,8 @@ def _indices(y: np.ndarray, classes: np.ndarray) -> np.ndarray:
         index = np.minimum(np.searchsorted(classes, y), len(classes) - 1)
         index[classes[index] != y] = -1
     if (index < 0).any():
-        stranger = y[index < 0][:1].tolist()[0]
-        raise SchemaError(f"label {stranger!r} is none of the classes that the nodes agreed on")
+        unknown = y[index < 0][:1].tolist()[0]
+        raise SchemaError(f"label {unknown!r} is none of the classes that the nodes agreed on")
     return index
 
 

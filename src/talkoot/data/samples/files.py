@@ -1,4 +1,4 @@
-"""Samples of files: row groups are read and decoded when a row of them is asked for, and a few are kept."""
+"""Samples of files: row groups are decoded when one of their rows is read, and a few are cached."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class FileSamples(Samples):
 
     Args:
         paths: local paths or fsspec addresses.
-        places: for each group the position of its path, and its own position in that file.
+        places: for each group the index of its path, and its index in that file.
         ends: for each group the row after its last, (groups,) int64.
-        features: the feature columns: numbers become one matrix; lists must be alone, and become arrays.
+        features: number columns, which become one matrix, or a single column of lists.
         target: the target column.
-        dtype: of that matrix.
-        flat: whether there is one, that is, no lists.
-        kept: decoded groups; nodes of one process that share a source share them too.
+        dtype: of the matrix.
+        flat: whether the features are number columns.
+        cache: decoded groups, shared by the nodes of one process that share a source.
     """
 
     paths: tuple[str, ...]
@@ -49,7 +49,7 @@ class FileSamples(Samples):
 
     @property
     def rows(self) -> int:
-        """Number of rows, as the files' metadata say."""
+        """Number of rows, by the files' metadata."""
         return int(self.ends[-1]) if len(self.ends) else 0
 
     @property
@@ -58,7 +58,7 @@ class FileSamples(Samples):
         return tuple(np.diff(self.ends, prepend=0).tolist())
 
     def take(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """Rows gathered from their groups, which are read where they are not kept."""
+        """Rows gathered from their groups, which are read unless they are cached."""
         of = np.searchsorted(self.ends, indices, side="right")
         begins = np.concatenate([[0], self.ends[:-1]])
         X, *y = self.cache.gather(of, indices - begins[of], self._group)
@@ -74,22 +74,22 @@ class FileSamples(Samples):
 
 
 def _refuse_folders(data: Any, roles: Roles) -> None:
-    """Refuse a column that stands in the names of folders, which are not read here, unless it is left out."""
+    """Refuse columns that are in the names of folders, which are not read here, unless they are left out."""
     names = {name for _, pairs in files_with_folders(data) for name in pairs}
     wanted = names if roles.columns is None else names & set(map(str, roles.columns))
     if wanted:
         raise DataError(
-            "it stands in the names of folders, and samples of files do not read these",
+            "it is in the names of folders, which are not read here",
             column=min(wanted),
             cure="Name the features with columns=, or give a table: pyarrow.dataset.dataset(...).to_table().",
         )
 
 
 def from_files(name: str, data: Any, roles: Roles) -> FileSamples:
-    """Samples of files, folders, globs or lists of these. Reads metadata only, but CSV files once.
+    """Samples of files, folders, globs or lists of these. Reads metadata only, but CSV files in full.
 
     Raises:
-        DataError: no files, files that cannot be read or disagree, columns that are not there or no numbers.
+        DataError: no files, files that cannot be read or differ, columns that are missing or not numeric.
     """
     if roles.target is not None and roles.name("target") is None:
         raise DataError("target= is an array, and the rows are in files", cure="Name a column.")
@@ -130,7 +130,7 @@ def from_files(name: str, data: Any, roles: Roles) -> FileSamples:
 def _column_types(
     path: str, types: dict[str, pa.DataType], features: tuple[str, ...], target: str | None
 ) -> dict[str, pa.DataType]:
-    """The types of the columns that are read; of CSV files those that hold in all rows."""
+    """The types of the columns to read; of CSV files over all rows."""
     wanted = features if target is None else (*features, target)
     for name in wanted:
         if name not in types:
@@ -141,7 +141,7 @@ def _column_types(
 
 
 def _csv_types(path: str, columns: tuple[str, ...], target: str | None) -> dict[str, pa.DataType]:
-    """The types of a CSV file's columns over all of its rows; whole numbers of which some miss are floats."""
+    """The types of a CSV file's columns over all rows; whole numbers with missing values are floats."""
     found = file_facts(Part(path), columns)
     gaps = {name for name, facts in found.items() if facts.nulls and pa.types.is_integer(facts.type)}
     return {name: pa.float64() if name in gaps - {target} else found[name].type for name in columns}
@@ -150,7 +150,7 @@ def _csv_types(path: str, columns: tuple[str, ...], target: str | None) -> dict[
 def _refuse_other_kinds(
     types: dict[str, pa.DataType], first: dict[str, pa.DataType], target: str | None, where: tuple[str, str]
 ) -> None:
-    """Refuse a file whose columns would become other arrays than those of the first."""
+    """Refuse a file whose columns give other kinds of arrays than the first file."""
     for name, kind in types.items():
         if _array_kind(kind, name == target) != _array_kind(first[name], name == target):
             raise DataError(
@@ -186,19 +186,19 @@ def _table(path: str, index: int, features: tuple[str, ...], target: str | None)
 
 @lru_cache(maxsize=256)
 def _footer(path: str, version: str) -> Any:
-    """What a Parquet file says of itself, read once for all of its row groups."""
+    """The metadata of a Parquet file, read once for all row groups."""
     del version
     with parquet(open_file(path)) as file:
         return file.metadata
 
 
 def _changed(path: str) -> DataError:
-    """The error for a file that was written anew while it was read."""
+    """The error for a file that was overwritten after the start."""
     return DataError(f"{path} has changed since the start", cure="Start again.")
 
 
 def _batch(path: str, index: int) -> Any:
-    """One batch of an Arrow file, or of a stream, which is read up to there."""
+    """One batch of an Arrow file, or of a stream, which is read up to it."""
     source = open_file(path)
     with pa.memory_map(source) if isinstance(source, str) else source as raw:
         begin = raw.read(6)

@@ -25,7 +25,7 @@ class ArrayShard(Source):
         X: (rows, features) array or `scipy.sparse.csr_array`.
         y: targets, (rows,) or (rows, outputs).
         w: sample weights, (rows,) float64.
-        own: the columns' names and kinds, where they came with names.
+        own: the columns' names and kinds, where they have names.
 
     >>> shard = ArrayShard(name="a", X=np.eye(3), y=np.arange(3))
     >>> [block.X.shape for block in shard.blocks()]
@@ -63,16 +63,16 @@ class ArrayShard(Source):
         )
 
     def _is_wide(self) -> bool:
-        """Whether some whole number is too large for float64; an array then stays whole throughout."""
+        """Whether some whole number is too large for float64; the whole array then stays integer."""
         whole = isinstance(self.X, np.ndarray) and self.X.dtype in (np.int64, np.uint64)
         return whole and self.X.size > 0 and max(int(self.X.max()), -int(self.X.min())) > EXACT
 
     def targets(self) -> Iterator[tuple[np.ndarray | None, np.ndarray | None, int]]:
-        """All at once: they lie in memory."""
+        """All rows at once."""
         yield self.y, self.w, self.rows
 
     def bind(self, schema: Schema, *, target: bool = True) -> Source:
-        """The same arrays where they fit the schema, else a copy that does."""
+        """The same arrays where they fit the schema, else a converted copy."""
         y = encode(self.y, schema) if target else None
         if not self.rows:
             X: Any = np.empty((0, schema.features), schema.dtype)

@@ -1,4 +1,4 @@
-"""CSV files: their header, their encoding, and reading in a stream."""
+"""CSV files: header, encoding, and streaming reads."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from talkoot.data.paths import open_bytes, open_file, stamp
 
 Types = Mapping[str, pa.DataType]
 
-# What stands for a missing value: as in pandas.read_csv, so that answers are the same.
+# Texts for missing values, as in pandas.read_csv.
 MISSING = ["", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN"]
 MISSING += ["<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"]
 TRUE, FALSE = ["True", "TRUE", "true"], ["False", "FALSE", "false"]
 UTF8 = "utf-8"
 BLOCK = 1 << 20
-# How other files begin that are called .csv, and what to do about them.
+# First bytes of other files that are named .csv, and the cure.
 BEGINS = {
     b"\xff\xfe": 'It is written in UTF-16: say encoding="utf-16".',
     b"\xfe\xff": 'It is written in UTF-16: say encoding="utf-16".',
@@ -66,10 +66,10 @@ class Header:
     """The first row of a CSV file.
 
     Args:
-        names: the columns' names; those without one are called as pandas does, "Unnamed: 0".
-        lines: how many lines of the file it takes.
+        names: the columns' names; columns without a name get that of pandas, "Unnamed: 0".
+        lines: number of lines of the header.
         nameless: whether the first column has no name.
-        alone: whether nothing follows.
+        alone: whether the file has no rows.
     """
 
     names: tuple[str, ...]
@@ -99,15 +99,15 @@ def _header(path: str, form: CsvFormat, version: str) -> Header:
             raise DataError(f"{path} is empty", cure="Write it again with a header, or leave it out.")
         if any("\0" in name for name in names):
             raise undecodable(path, form)
-        called = tuple(name or f"Unnamed: {i}" for i, name in enumerate(names))
-        return Header(called, reader.line_num, not names[0], not text.read(1))
+        filled = tuple(name or f"Unnamed: {i}" for i, name in enumerate(names))
+        return Header(filled, reader.line_num, not names[0], not text.read(1))
 
 
 @contextmanager
 def open_csv(
     path: str, columns: Sequence[str], types: Types, form: CsvFormat = PLAIN, raw: Any = None
 ) -> Iterator[Any]:
-    """A streaming reader of some columns (all of them for none), with the types that are known.
+    """A streaming reader of some columns (of all, if `columns` is empty), with known types.
 
     Args:
         path: the file.
@@ -121,7 +121,7 @@ def open_csv(
     """
     head = header(path, form)
     source: Any = open_file(path) if raw is None else raw
-    if head.alone:  # Arrow asks for a line's end
+    if head.alone:  # Arrow needs the end of a line
         source = pa.BufferReader(b"\n")
     with decode_errors(path, form):
         reader = pc.open_csv(
@@ -153,7 +153,7 @@ def _delimiter(path: str) -> str:
 
 @contextmanager
 def decode_errors(path: str, form: CsvFormat) -> Iterator[None]:
-    """Text that is not in the encoding as an error that says where and what to do."""
+    """Turn decoding errors into a `DataError` with place and cure."""
     try:
         yield
     except UnicodeError:
@@ -165,7 +165,7 @@ def decode_errors(path: str, form: CsvFormat) -> Iterator[None]:
 
 
 def undecodable(path: str, form: CsvFormat) -> DataError:
-    """The error for a file that is not in its encoding: which byte, in which line, and what to do."""
+    """The error for a file that is not in its encoding, with the first bad byte and its line."""
     name = "UTF-8" if form.utf8 else form.encoding
     with open_bytes(path) as raw:
         begin = raw.read(8)
@@ -181,7 +181,7 @@ def undecodable(path: str, form: CsvFormat) -> DataError:
 
 
 def _first_bad(raw: Any, encoding: str) -> str:
-    """Where the first bytes are that cannot be decoded, as the end of a sentence."""
+    """The place of the first bytes that cannot be decoded, as the end of a sentence."""
     decoder, at, line = codecs.getincrementaldecoder(encoding)(), 0, 1
     while True:
         chunk = raw.read(BLOCK)

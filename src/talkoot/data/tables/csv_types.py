@@ -1,4 +1,4 @@
-"""Which type each column of a CSV file has over all of its rows: as pandas.read_csv finds it."""
+"""The type of each column of a CSV file over all of its rows, as pandas.read_csv infers it."""
 
 from __future__ import annotations
 
@@ -15,15 +15,12 @@ from talkoot.data.tables.facts import Facts
 from talkoot.data.tables.reading import WRONG
 
 WHOLE = re.compile(r"\s*-?\d+\s*")
-INTS = pa.large_string()  # stands for text that is whole numbers throughout: too large for 64 bits
-MAX_REMEMBERED = 1 << 24  # numbers in a nameless column that are remembered to see whether each is there once
+INTS = pa.large_string()  # marks text that holds only whole numbers, too large for 64 bits
+MAX_REMEMBERED = 1 << 24  # numbers of a nameless column that are stored to check that they are distinct
 
 
 def column_facts(path: str, columns: tuple[str, ...], form: CsvFormat = PLAIN) -> dict[str, Facts]:
-    """What columns hold over all rows of a file.
-
-    A process reads a file through for this once, as long as the file stays the same.
-    """
+    """Facts about columns over all rows of a file; cached while the file is unchanged."""
     return _column_facts(path, columns, form, stamp(path))
 
 
@@ -37,7 +34,7 @@ def _column_facts(path: str, columns: tuple[str, ...], form: CsvFormat, version:
         types = {k.name: _start(k.type, first and first.column(k.name)) for k in reader.schema}
     seen, hexes = _scan(path, types, form)
     whole = [name for name, kind in types.items() if pa.types.is_integer(kind) and seen[name].known]
-    if hexes and whole:  # Arrow takes 0x10 for 16
+    if hexes and whole:  # Arrow reads 0x10 as 16, pandas as text
         floats = dict.fromkeys(whole, pa.float64())
         _scan(path, floats, form)
         types |= {name: kind for name, kind in floats.items() if kind == pa.string()}
@@ -45,7 +42,7 @@ def _column_facts(path: str, columns: tuple[str, ...], form: CsvFormat, version:
 
 
 def _scan(path: str, types: dict[str, pa.DataType], form: CsvFormat) -> tuple[dict[str, _ColumnScan], bool]:
-    """Read a file through, widening `types` until they hold; what was seen, and whether there is a "0x"."""
+    """Read the whole file, widening `types` until they fit; also whether it contains "0x"."""
     order = header(path, form).names
     while True:
         seen = {name: _ColumnScan() for name in types}
@@ -67,7 +64,7 @@ def _scan(path: str, types: dict[str, pa.DataType], form: CsvFormat) -> tuple[di
 def _first_misfit(
     batch: Any, types: dict[str, pa.DataType], seen: dict[str, _ColumnScan]
 ) -> tuple[str, str] | None:
-    """Look at a batch: a column whose type does not hold, with the value that shows it."""
+    """Scan a batch; return a column whose type does not fit, with such a value."""
     for name, kind in types.items():
         if (value := seen[name].look(batch.column(name), kind)) is not None:
             return name, value
@@ -75,7 +72,7 @@ def _first_misfit(
 
 
 def _start(kind: pa.DataType, column: Any) -> pa.DataType:
-    """The narrowest type to try, by what Arrow infers from the first block. Dates are text, as for pandas."""
+    """The first type to try, from what Arrow infers for the first block. Dates are text, as in pandas."""
     if pa.types.is_floating(kind) and column is not None:
         values = column.drop_null().to_numpy()
         if (values == np.floor(values)).all() and np.abs(values).max(initial=0) >= 2.0**63:
@@ -86,7 +83,7 @@ def _start(kind: pa.DataType, column: Any) -> pa.DataType:
 
 
 def _wider(kind: pa.DataType, value: str, known: bool) -> pa.DataType:
-    """The next type to try for a column that holds `value`; `known` if other values fitted before."""
+    """The next type to try for a column with `value`; `known` if earlier values did fit."""
     whole = WHOLE.fullmatch(value) is not None
     if kind == pa.int64() and value.strip() in (*TRUE, *FALSE) and not known:
         return pa.bool_()
@@ -99,13 +96,13 @@ def _wider(kind: pa.DataType, value: str, known: bool) -> pa.DataType:
 
 @final
 class _ColumnScan:
-    """What was seen of a column."""
+    """Facts about a column, gathered batch by batch."""
 
     def __init__(self) -> None:
         self.known, self.nulls, self.low, self.high = False, False, 0, 0
 
     def look(self, column: Any, kind: pa.DataType) -> str | None:
-        """Another batch; a value that does not fit after all."""
+        """Scan a batch; return a value that does not fit, if there is one."""
         import pyarrow.compute as pc  # a tenth of a second that most rows do without
 
         self.nulls = self.nulls or column.null_count > 0
@@ -118,14 +115,14 @@ class _ColumnScan:
         odd = None
         if kind == INTS:
             odd = pc.invert(pc.match_substring_regex(column, r"^\s*-?\d+\s*$"))
-        elif pa.types.is_floating(kind):  # Arrow takes Nan and NAN for numbers, and pandas for text
+        elif pa.types.is_floating(kind):  # Arrow reads Nan and NAN as numbers, pandas as text
             odd = pc.is_nan(column)
         if odd is None or not pc.any(odd).as_py():
             return None
         return str(column.filter(odd)[0].as_py())
 
     def facts(self, kind: pa.DataType) -> Facts:
-        """What is so over all rows."""
+        """The facts over all rows."""
         if not self.known:
             return Facts(type=pa.null(), nulls=self.nulls, known=False, stored="float64")
         if kind == INTS or (kind == pa.uint64() and self.nulls):
@@ -135,15 +132,15 @@ class _ColumnScan:
 
 @final
 class _HexDetector:
-    """An open file that sees whether "0x" passes."""
+    """An open file that records whether "0x" was read."""
 
     def __init__(self, raw: Any, form: CsvFormat) -> None:
         self.raw, self.tail = raw, b""
-        self.hexes = "0x".encode(form.encoding)[-2:] != b"0x"  # of wide characters, nobody looks
+        self.hexes = "0x".encode(form.encoding)[-2:] != b"0x"  # other encodings are not searched
         self.closed = False
 
     def read(self, size: int = -1) -> bytes:
-        """Some bytes."""
+        """Read some bytes."""
         found: bytes = self.raw.read(size)
         if not self.hexes:
             text = self.tail + found[:1]
@@ -152,7 +149,7 @@ class _HexDetector:
         return found
 
     def readable(self) -> bool:
-        """It is."""
+        """Always."""
         return True
 
     def close(self) -> None:

@@ -26,13 +26,13 @@ def features_of(part: Part, roles: Roles) -> tuple[str, ...]:
     """The feature columns of a file, in its order.
 
     Raises:
-        DataError: the file cannot be read, or a column that was asked for is not there.
+        DataError: the file cannot be read, or lacks a column that a role names.
     """
     return roles.features(list(fields(part)), part.path, left_out(part))
 
 
 def layout_of(parts: Sequence[Part], roles: Roles, site: Any = None) -> Layout:
-    """The columns of all files: same names, same kinds, in the order of the first.
+    """The common columns of all files, in the order of the first.
 
     Raises:
         DataError: a file cannot be read, lacks a column, or has text where another has numbers.
@@ -69,7 +69,7 @@ def _joined(name: str, before: str, facts: Facts, part: Part) -> str:
 
 
 def stray_of(parts: Sequence[Part], column: str, by: str | None = None, site: Any = None) -> Stray:
-    """The first text of a column that is no number, if there is one."""
+    """The first text of a column that is not a number, else its first text."""
     first = Stray()
     for part in parts:
         at, columns = part.start, [column] if site is None or by is None else [column, by]
@@ -97,7 +97,7 @@ def stray_of(parts: Sequence[Part], column: str, by: str | None = None, site: An
 
 
 def _place(part: Part, row: int) -> str:
-    """Where a row is, as a reader finds it: in a CSV file its header is row 1, as in a spreadsheet."""
+    """The place of a row; in a CSV file the header is row 1, as in a spreadsheet."""
     if format_of(part.path) == "csv":
         return f"row {row + 2} of {part.path}"
     return f"{row_label(row)}, of {part.path}"
@@ -108,7 +108,7 @@ def _same_names(types: Mapping[str, Any], first: Mapping[str, Any], path: str, f
     if odd:
         here, there = (path, first_path) if odd[0] in types else (first_path, path)
         raise DataError(
-            f"{here} has this column and {there} has not",
+            f"{here} has this column and {there} does not",
             column=odd[0],
             cure="Rename it, or name those that all files have with columns=.",
         )

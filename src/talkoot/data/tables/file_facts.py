@@ -1,8 +1,9 @@
-"""What the columns of a file hold, found as cheaply as its format allows."""
+"""Facts about the columns of a file, as cheaply as its format allows."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -19,9 +20,7 @@ from talkoot.data.tables.strays import are_numbers
 
 
 def file_facts(part: Part, columns: Iterable[str]) -> dict[str, Facts]:
-    """What columns hold over all rows of a part's file.
-
-    A process looks once, as long as the file stays the same.
+    """Facts about columns over all rows of a part's file; cached while the file is unchanged.
 
     Raises:
         DataError: the file cannot be read.
@@ -40,7 +39,7 @@ def file_facts(part: Part, columns: Iterable[str]) -> dict[str, Facts]:
 
 
 def _holds_numbers(part: Part, column: str) -> bool:
-    """Whether a text column holds numbers beside texts that stand for missing values, and some of these."""
+    """Whether a text column holds only numbers and texts for missing values, and some of the latter."""
     seen: set[str | None] = set()
     for batch in read(Part(part.path), [column], 1 << 16):
         codes, levels = factorize(batch.column(column))
@@ -49,7 +48,7 @@ def _holds_numbers(part: Part, column: str) -> bool:
 
 
 def left_out(part: Part) -> dict[str, str]:
-    """Columns that only name or number rows, with the reason: features only where they are asked for.
+    """Columns that only name or number rows, with the reason; features only where a role names them.
 
     Raises:
         DataError: the file cannot be read.
@@ -64,13 +63,13 @@ def left_out(part: Part) -> dict[str, str]:
 
 
 def index_of(schema: pa.Schema) -> dict[str, str]:
-    """The columns of an Arrow schema that were a pandas frame's index, with the reason to leave them out."""
+    """The columns of an Arrow schema that were the index of a pandas frame, with the reason."""
     known = (schema.pandas_metadata or {}).get("index_columns", ())
     return {k: "is the index that pandas wrote" for k in known if isinstance(k, str) and k in schema.names}
 
 
 def stored_dtypes(schema: pa.Schema) -> dict[str, str]:
-    """The dtypes that pandas wrote beside an Arrow schema, by column."""
+    """The dtypes that pandas stored in an Arrow schema, by column."""
     known = (schema.pandas_metadata or {}).get("columns", ())
     return {str(column.get("field_name") or column["name"]): column["numpy_type"] for column in known}
 
@@ -83,45 +82,32 @@ def _schema(path: str, version: str) -> pa.Schema:
 
 @lru_cache(maxsize=256)
 def _typed_facts(path: str, columns: tuple[str, ...], version: str) -> Mapping[str, Facts]:
-    """Of a file whose columns have types: what its statistics say, else what its rows do."""
+    """Facts about a file with typed columns, from its statistics where it has them, else from its rows."""
     schema = _schema(path, version)
     types, stored = dict(zip(schema.names, schema.types, strict=True)), stored_dtypes(schema)
-    found = (
-        _facts_from_statistics(path, {name: types[name] for name in columns})
-        if format_of(path) == "parquet"
-        else {}
-    )
-    unknown = [name for name in columns if name not in found and _needs_facts(types[name])]
-    found |= _facts_from_rows(path, {name: types[name] for name in unknown})
-    plain = {name: Facts(type=types[name]) for name in columns if name not in found}
-    made = {**plain, **found}
+    wanted = {name: types[name] for name in columns if _needs_facts(types[name])}
+    found = _facts_from_statistics(path, wanted) if format_of(path) == "parquet" else {}
+    found |= _facts_from_rows(path, {name: kind for name, kind in wanted.items() if name not in found})
     return {
-        name: Facts(
-            type=types[name],
-            nulls=made[name].nulls,
-            known=made[name].known,
-            low=made[name].low,
-            high=made[name].high,
-            stored=stored.get(name, ""),
-        )
+        name: replace(found.get(name, Facts(type=types[name])), stored=stored.get(name, ""))
         for name in columns
     }
 
 
 def _needs_facts(kind: pa.DataType) -> bool:
-    """Whether missing values, or how large numbers are, make a difference for a type."""
+    """Whether the dtype in pandas or the kind depends on missing values or on the size of numbers."""
     plain = (pa.bool_(), pa.string(), pa.large_string(), pa.string_view())
     return kind in plain or bool(pa.types.is_integer(kind) or pa.types.is_dictionary(kind))
 
 
 def _facts_from_statistics(path: str, types: Mapping[str, pa.DataType]) -> dict[str, Facts]:
-    """What the statistics of a Parquet file say; columns without any are left out."""
+    """Facts from the statistics of a Parquet file, for columns that have them."""
     found = dict[str, Facts]()
     with parquet(open_file(path)) as file:
         meta = file.metadata
         places = {file.schema.column(j).path: j for j in range(meta.num_columns)}
         for name, kind in types.items():
-            if not _needs_facts(kind) or name not in places:
+            if name not in places:
                 continue
             stats = [meta.row_group(i).column(places[name]).statistics for i in range(meta.num_row_groups)]
             if all(s is not None and s.has_null_count for s in stats):
@@ -146,7 +132,7 @@ def _from_statistics(stats: list[Any], kind: pa.DataType) -> Facts | None:
 
 
 def _facts_from_rows(path: str, types: Mapping[str, pa.DataType]) -> dict[str, Facts]:
-    """What the rows say."""
+    """Facts from one pass over the rows."""
     import pyarrow.compute as pc  # a tenth of a second that most rows do without
 
     if not types:

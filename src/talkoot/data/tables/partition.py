@@ -1,4 +1,4 @@
-"""Which rows of which files belong to which node."""
+"""The partition of files: which rows of which files belong to which node."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from talkoot.data.tables.columns import factorize
 from talkoot.data.tables.reading import Part, groups, read
 from talkoot.data.tables.source import even_slices
 
-EVEN = 1.1  # parts may be this much larger than equal ones, so that they end between row groups
+EVEN = 1.1  # largest part relative to equal parts, where parts end between row groups
 
 
 def partition(parts: Sequence[Part], nodes: int) -> list[tuple[tuple[Part, ...], int]]:
-    """Files cut into `nodes` consecutive lists of parts, with the rows of each."""
+    """Files split into `nodes` consecutive lists of parts, with the number of rows of each."""
     sizes = [groups(part) for part in parts]
     ends = [0, *accumulate(size for file in sizes for size in file)]
     exact = even_slices(ends[-1], nodes)
@@ -47,23 +47,23 @@ def _within(parts: Sequence[Part], starts: Sequence[int], chosen: slice) -> Iter
 @final
 @dataclass(slots=True)
 class Site:
-    """Where the rows with one value of a column are: the first and the last of them in each file."""
+    """The spans of rows, one in each file, that hold all rows with one value of a column."""
 
     spans: dict[Part, tuple[int, int]] = field(default_factory=dict)
     rows: int = 0
 
     def add(self, part: Part, start: int, stop: int, rows: int) -> None:
-        """More rows of a file, behind those added before."""
+        """Add rows of a file, after those added before."""
         self.spans[part] = (self.spans.get(part, (start, 0))[0], stop)
         self.rows += rows
 
     def parts(self) -> tuple[Part, ...]:
-        """What must be read to see them all."""
+        """The parts to read."""
         return tuple(replace(part, start=start, stop=stop) for part, (start, stop) in self.spans.items())
 
 
 def sites(parts: Sequence[Part], by: str) -> tuple[dict[Any, Site], int]:
-    """Where the rows of each value of the column `by` are, and how many rows have none; reads that column."""
+    """The spans of each value of the column `by`, and the number of rows without a value."""
     found, missing = dict[Any, Site](), 0
     for part in parts:
         at = 0

@@ -1,4 +1,4 @@
-"""Shards of tables in memory: pandas, polars, pyarrow and whatever speaks Arrow."""
+"""Shards of tables in memory: pandas, polars, pyarrow and others with an Arrow interface."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ class TableShard(Source):
 
     Args:
         name: the node's name.
-        numbers: the number columns, (rows,) floats each, or integers where floats do not hold them.
+        numbers: the number columns, (rows,) floats each, or integers too large for floats.
         codes: the text columns as positions in their levels, (rows,) int32 each; -1 for missing.
-        levels: the distinct texts of each, the last of them None.
+        levels: the distinct texts of each text column, the last of them None.
         y: targets, (rows,).
         w: sample weights, (rows,) float64.
         own: the columns' names and kinds.
@@ -71,14 +71,14 @@ class TableShard(Source):
         return self.own
 
     def targets(self) -> Iterator[tuple[np.ndarray | None, np.ndarray | None, int]]:
-        """All at once: they lie in memory."""
+        """All rows at once."""
         yield self.y, self.w, self.rows
 
     def bind(self, schema: Schema, *, target: bool = True) -> Source:
-        """The same columns in the schema's order, numbers in its dtype."""
+        """The same columns in the schema's order and dtype."""
         y = encode(self.y, schema) if target else None
         kinds = dict(zip(column_names(schema), schema.kinds, strict=True))
-        if not schema.mixed:  # large whole numbers that are read as floats
+        if not schema.mixed:  # large whole numbers are read as floats
             X = stack_columns([self.numbers[k] for k in kinds], self.rows, schema.dtype)
             return ArrayShard(name=self.name, X=X, y=y, w=self.w)
         dtypes = {k: schema.dtype_of(j) for j, k in enumerate(kinds)}
@@ -124,7 +124,7 @@ class TableShard(Source):
 
 
 def is_table(data: Any) -> bool:
-    """Whether `data` is a table: it speaks Arrow, or pandas' protocol for exchange."""
+    """Whether `data` is a table: it has the Arrow stream interface or the dataframe exchange protocol."""
     if isinstance(data, type):
         return False  # the class itself
     stream, exchange = hasattr(data, "__arrow_c_stream__"), hasattr(data, "__dataframe__")
@@ -136,7 +136,7 @@ def _is_series(data: Any) -> bool:
 
 
 def as_arrow(data: Any, missing: Collection[str] = ()) -> tuple[Any, bool]:
-    """A table as a pyarrow table, and whether its columns have names (pandas numbers them where not).
+    """A table as a pyarrow table, and whether its columns have names (pandas may number them).
 
     Args:
         data: the table.
@@ -163,7 +163,7 @@ def as_arrow(data: Any, missing: Collection[str] = ()) -> tuple[Any, bool]:
 
 
 def _mask_missing_texts(frame: Any, missing: Collection[str]) -> Any:
-    """A pandas frame whose columns of objects hold None in place of texts that stand for missing values."""
+    """A pandas frame with None for texts that stand for missing values, in columns of objects."""
     places = [i for i, kind in enumerate(frame.dtypes) if missing and str(kind) == "object"]
     if places:
         frame = frame.copy(deep=False)
@@ -174,7 +174,7 @@ def _mask_missing_texts(frame: Any, missing: Collection[str]) -> Any:
 
 
 def dtypes_of(data: Any, table: Any) -> dict[str, str]:
-    """The dtypes in pandas of a table's columns, of the frame that `data` is or would be; see `dtypes`."""
+    """The dtypes that a table's columns have, or would have, in pandas; see `dtypes`."""
     if type(data).__module__.partition(".")[0] == "pandas":
         return of_frame(data)
     stored = stored_dtypes(table.schema)
@@ -183,20 +183,20 @@ def dtypes_of(data: Any, table: Any) -> dict[str, str]:
 
 
 def _unreadable(data: Any, error: Exception) -> DataError:
-    """The error for a table that Arrow does not take, with the column that is to blame where one is."""
+    """The error for a table that Arrow cannot read, with the column that causes it, if one does."""
     for name in map(str, getattr(data, "columns", ())):
         try:
             pa.array(data[name], from_pandas=True)
         except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
             return several_kinds(data[name], name)
-        except KeyError:  # a name that is no text
+        except KeyError:  # a name that is not text
             continue
     cure = "Give each column one kind of value and a name of its own."
     return DataError(f"the table cannot be read: {error}", cure=cure)
 
 
 def several_kinds(values: Iterable[Any], column: str) -> DataError:
-    """The error for a column of objects that are not alike, with a text among numbers if there is one."""
+    """The error for a column of objects of several kinds, with a text among numbers if there is one."""
     texts = [(row, value) for row, value in enumerate(values) if isinstance(value, str)]
     if not texts:
         return DataError("it holds values of several kinds", column=column, cure=ALIKE)
@@ -225,7 +225,7 @@ def from_arrow(
         y: targets, (rows,) or (rows, outputs).
         w: sample weights, (rows,).
         dtypes: the columns' dtypes in pandas.
-        named: whether the names are the user's; else columns are known by position.
+        named: whether the names are the user's; else columns are named by position.
         missing: texts that stand for a missing value.
     """
     names = tuple(features) if named else tuple(map(str, range(len(features))))
@@ -259,7 +259,7 @@ def from_arrow(
 
 
 def _parse_numbers(column: Any, missing: Collection[str]) -> Any:
-    """A column; as floats where it is numbers written as text, beside texts that stand for missing values."""
+    """A column; text that holds only numbers and texts for missing values becomes floats."""
     if not missing or kind_of(column.type) != TEXT:
         return column
     codes, levels = factorize(column)
@@ -271,13 +271,13 @@ def _parse_numbers(column: Any, missing: Collection[str]) -> Any:
 def _mask_missing_codes(
     codes: np.ndarray, levels: np.ndarray, missing: Collection[str]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Codes of -1 for texts that stand for missing values."""
+    """Set the codes of texts that stand for missing values to -1."""
     lost = [i for i, level in enumerate(levels) if level in missing]
     return np.where(np.isin(codes, lost), np.int32(-1), codes) if lost else codes, levels
 
 
 def _kind(column: Any, dtype: str) -> str:
-    """A column's kind; that of whole numbers that floats do not hold takes a look at all."""
+    """A column's kind; whether whole numbers are too large for floats takes a pass over them."""
     kind = kind_of(column.type)
     if kind in (NUMBER, TEXT) and column.null_count == len(column):
         return EMPTY
@@ -297,12 +297,12 @@ def _floats(column: Any, dtype: np.dtype[Any]) -> np.ndarray:
 
 
 def row_major_matrix(columns: Sequence[Any], rows: int, dtype: np.dtype[Any]) -> np.ndarray:
-    """Columns as one C-ordered matrix, filled by blocks of rows that stay in the cache."""
+    """Arrow columns as one C-ordered matrix."""
     return stack_columns([_floats(column, dtype) for column in columns], rows, dtype)
 
 
 def stack_columns(columns: Sequence[np.ndarray], rows: int, dtype: np.dtype[Any]) -> np.ndarray:
-    """Columns of numbers as one C-ordered matrix."""
+    """Number columns as one C-ordered matrix, filled by blocks of rows that stay in the cache."""
     X = np.empty((rows, len(columns)), dtype)
     step = block_rows(len(columns), dtype.itemsize)
     for at in range(0, rows, step):
@@ -312,7 +312,7 @@ def stack_columns(columns: Sequence[np.ndarray], rows: int, dtype: np.dtype[Any]
 
 
 def as_table(shard: ArrayShard) -> TableShard:
-    """A shard of number columns as a table, for where one of them holds text or large integers."""
+    """A shard of number columns as a table, where the schema has text or large integers."""
     own = shard.layout()
     columns = {k: shard.X[:, j] for j, k in enumerate(own.schema().names or own.names)}
     return TableShard(name=shard.name, numbers=columns, codes={}, levels={}, y=shard.y, w=shard.w, own=own)
