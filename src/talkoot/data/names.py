@@ -73,7 +73,7 @@ def refuse_split(names: Iterable[str], by: str) -> None:
             f"its values {_join(parts)} {_verb(parts)} parts of one data set, and by= makes a node of "
             "each: all of it would be trained on",
             column=by,
-            cure="Give the rows to train on alone, without by=. If these are nodes, rename the values.",
+            cure="Give only the rows to train on, without by=. If these are nodes, rename the values.",
         )
 
 

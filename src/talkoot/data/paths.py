@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache, wraps
 from pathlib import PurePath
-from typing import Any
+from typing import Any, TypeVar, cast
 from urllib.parse import unquote
 from zipfile import ZipFile
 
@@ -15,6 +16,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from talkoot.core.errors import DataError
 
+F = TypeVar("F", bound=Callable[..., Any])
 FORMATS = {
     ".parquet": "parquet",
     ".pq": "parquet",
@@ -112,6 +114,20 @@ def stamp(path: str) -> str:
     """The metadata of a file, such as size and time, which change when it is overwritten."""
     fs, place = fsspec.core.url_to_fs(path)
     return repr(sorted(fs.info(place).items()))
+
+
+def cached_by_file(function: F) -> F:
+    """Cache a function of a file's path and hashable arguments as long as the file is unchanged."""
+
+    @lru_cache(maxsize=256)
+    def at_version(version: str, *args: Any, **options: Any) -> Any:
+        return function(*args, **options)
+
+    @wraps(function)
+    def cached(path: str, *args: Any, **options: Any) -> Any:
+        return at_version(stamp(path), path, *args, **options)
+
+    return cast(F, cached)
 
 
 def open_file(path: str) -> Any:

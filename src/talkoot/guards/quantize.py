@@ -31,28 +31,28 @@ def to_blocks(
     Returns:
         The blocks, and the residual: float32 in the shape of `values`, at most half a scale each.
 
-    >>> blocks, lost = to_blocks(np.array([1.0, -0.5, 0.3]), bits=4, block=2)
-    >>> blocks.dense().tolist(), lost.tolist()
+    >>> blocks, residual = to_blocks(np.array([1.0, -0.5, 0.3]), bits=4, block=2)
+    >>> blocks.dense().tolist(), residual.tolist()
     ([1.0, -0.4285..., 0.3000...], [0.0, -0.0714..., 0.0])
     """
     rows = _rows(values, block)
     carried = None if carry is None else _rows(carry, block)
     codes = np.empty((len(rows), block * bits // 8), np.int8)
     scales = np.empty(len(rows), np.float32)
-    lost = np.empty(rows.shape, np.float32)
+    residual = np.empty(rows.shape, np.float32)
     tile = max(1, TILE // block)
     spare = np.empty((min(tile, len(rows)), block), np.float32)
     with np.errstate(over="ignore", invalid="ignore"):
         for first in range(0, len(rows), tile):
             part = slice(first, first + tile)
-            left = lost[part]
+            left = residual[part]
             if carried is None:
                 left[...] = rows[part]
             else:
                 np.add(rows[part], carried[part], out=left, casting="same_kind")
             _round(left, codes[part], scales[part], spare[: len(left)], bits)
     blocks = Blocks(codes=codes, scales=scales, shape=values.shape, bits=bits)
-    return blocks, lost.reshape(-1)[: values.size].reshape(values.shape)
+    return blocks, residual.reshape(-1)[: values.size].reshape(values.shape)
 
 
 def _rows(values: np.ndarray, block: int) -> np.ndarray:

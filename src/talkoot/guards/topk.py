@@ -42,10 +42,10 @@ class TopK(Codec):
     def compress(self, values: np.ndarray, carry: np.ndarray | None) -> tuple[Sparse, np.ndarray]:
         """The largest entries, as float16 shares of the very largest."""
         with np.errstate(over="ignore", invalid="ignore"):
-            lost = values.astype(np.float32)
+            residual = values.astype(np.float32)
             if carry is not None:
-                lost += carry
-            left = lost.reshape(-1)
+                residual += carry
+            left = residual.reshape(-1)
             at = largest(np.abs(left), self._count(left.size))
             entries = left[at]
             scale = np.abs(entries).max(keepdims=True)
@@ -53,7 +53,7 @@ class TopK(Codec):
             shares = np.divide(entries, scale, out=np.zeros_like(entries), where=scale != 0)
             sent = Sparse(indices=at, values=shares.astype(np.float16), scales=scale, shape=values.shape)
             left[at] -= sent.entries()
-        return sent, lost
+        return sent, residual
 
 
 def largest(magnitudes: np.ndarray, count: int) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import islice
 from typing import Any, final
 
@@ -12,14 +11,14 @@ import pyarrow as pa
 
 from talkoot.core.errors import DataError
 from talkoot.data.loading.shuffle import groups_per_window
-from talkoot.data.paths import expand, files_with_folders, format_of, open_file, stamp
+from talkoot.data.paths import cached_by_file, expand, files_with_folders, format_of, open_file
 from talkoot.data.roles import Roles
 from talkoot.data.samples.base import Samples
 from talkoot.data.samples.columns import check, element, joint, to_arrays
 from talkoot.data.samples.row_group_cache import RowGroupCache
 from talkoot.data.tables.columns import origin_of
 from talkoot.data.tables.file_facts import file_facts, left_out
-from talkoot.data.tables.reading import Part, fields, groups, parquet, read, reading
+from talkoot.data.tables.reading import Part, fields, groups, open_arrow, parquet, read, reading
 
 
 @final
@@ -172,7 +171,7 @@ def _table(path: str, index: int, features: tuple[str, ...], target: str | None)
     with reading(path):
         match format_of(path):
             case "parquet":
-                meta = _footer(path, stamp(path))
+                meta = _footer(path)
                 if index >= meta.num_row_groups:
                     raise _changed(path)
                 with parquet(open_file(path), metadata=meta, page_checksum_verification=True) as file:
@@ -184,10 +183,9 @@ def _table(path: str, index: int, features: tuple[str, ...], target: str | None)
                 return _batch(path, index).select(columns)
 
 
-@lru_cache(maxsize=256)
-def _footer(path: str, version: str) -> Any:
+@cached_by_file
+def _footer(path: str) -> Any:
     """The metadata of a Parquet file, read once for all row groups."""
-    del version
     with parquet(open_file(path)) as file:
         return file.metadata
 
@@ -199,10 +197,6 @@ def _changed(path: str) -> DataError:
 
 def _batch(path: str, index: int) -> Any:
     """One batch of an Arrow file, or of a stream, which is read up to it."""
-    source = open_file(path)
-    with pa.memory_map(source) if isinstance(source, str) else source as raw:
-        begin = raw.read(6)
-        raw.seek(0)
-        if begin == b"ARROW1":
-            return pa.Table.from_batches([pa.ipc.open_file(raw).get_batch(index)])
-        return pa.Table.from_batches([next(islice(pa.ipc.open_stream(raw), index, None))])
+    with open_arrow(path) as file:
+        numbered = hasattr(file, "get_batch")
+        return pa.Table.from_batches([file.get_batch(index) if numbered else next(islice(file, index, None))])

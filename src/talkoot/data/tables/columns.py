@@ -133,10 +133,7 @@ def target_values(column: Any, missing: Collection[str] = ()) -> np.ndarray:
     if kind in (TEXT, EMPTY):
         return texts(column, missing)
     if kind != NUMBER:
-        raise DataError(
-            f"the target holds {kind}",
-            cure="A target is a column of numbers, booleans or text.",
-        )
+        raise DataError(f"the target holds {kind}", cure="A target is a column of numbers, booleans or text.")
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     exact = pa.types.is_integer(column.type) or pa.types.is_boolean(column.type)

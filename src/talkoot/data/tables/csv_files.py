@@ -8,14 +8,13 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, final
 
 import pyarrow as pa
 import pyarrow.csv as pc
 
 from talkoot.core.errors import DataError
-from talkoot.data.paths import open_bytes, open_file, stamp
+from talkoot.data.paths import cached_by_file, open_bytes, open_file
 
 Types = Mapping[str, pa.DataType]
 
@@ -78,18 +77,13 @@ class Header:
     alone: bool
 
 
+@cached_by_file
 def header(path: str, form: CsvFormat = PLAIN) -> Header:
     """The header of a CSV file.
 
     Raises:
         DataError: the file is empty, or its text is not in the encoding.
     """
-    return _header(path, form, stamp(path))
-
-
-@lru_cache(maxsize=256)
-def _header(path: str, form: CsvFormat, version: str) -> Header:
-    del version
     encoding = "utf-8-sig" if form.utf8 else form.encoding
     with open_bytes(path) as raw, decode_errors(path, form):
         text = io.TextIOWrapper(raw, encoding=encoding, newline="")

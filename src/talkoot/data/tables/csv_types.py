@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import Any, final
 
 import numpy as np
 import pyarrow as pa
 
-from talkoot.data.paths import open_bytes, stamp
+from talkoot.data.paths import cached_by_file, open_bytes
 from talkoot.data.tables.csv_files import FALSE, PLAIN, TRUE, CsvFormat, header, open_csv
 from talkoot.data.tables.facts import Facts
 from talkoot.data.tables.reading import WRONG
@@ -19,14 +18,9 @@ INTS = pa.large_string()  # marks text that holds only whole numbers, too large 
 MAX_REMEMBERED = 1 << 24  # numbers of a nameless column that are stored to check that they are distinct
 
 
+@cached_by_file
 def column_facts(path: str, columns: tuple[str, ...], form: CsvFormat = PLAIN) -> dict[str, Facts]:
-    """Facts about columns over all rows of a file; cached while the file is unchanged."""
-    return _column_facts(path, columns, form, stamp(path))
-
-
-@lru_cache(maxsize=256)
-def _column_facts(path: str, columns: tuple[str, ...], form: CsvFormat, version: str) -> dict[str, Facts]:
-    del version
+    """Facts about columns over all rows of a file."""
     if not columns:
         return {}
     with open_csv(path, columns, {}, form) as reader:
@@ -158,14 +152,9 @@ class _HexDetector:
         self.raw.close()
 
 
+@cached_by_file
 def numbers_rows(path: str, name: str, form: CsvFormat = PLAIN) -> bool:
     """Whether a column numbers the rows: whole numbers, none missing, each once."""
-    return _numbers_rows(path, name, form, stamp(path))
-
-
-@lru_cache(maxsize=256)
-def _numbers_rows(path: str, name: str, form: CsvFormat, version: str) -> bool:
-    del version
     facts = column_facts(path, (name,), form)[name]
     if not pa.types.is_integer(facts.type):
         return pa.types.is_null(facts.type) and not facts.nulls

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from talkoot.data.paths import format_of, open_file, stamp
+from talkoot.data.paths import cached_by_file, format_of, open_file
 from talkoot.data.tables import csv_files as csvs
 from talkoot.data.tables import csv_types
 from talkoot.data.tables.columns import TEXT, factorize
@@ -31,7 +30,7 @@ def file_facts(part: Part, columns: Iterable[str]) -> dict[str, Facts]:
         if format_of(part.path) == "csv":
             found = csv_types.column_facts(part.path, inside, part.form)
         else:
-            found = dict(_typed_facts(part.path, inside, stamp(part.path)))
+            found = dict(_typed_facts(part.path, inside))
             texts = [k for k, facts in found.items() if part.form.missing and facts.kind == TEXT]
             found |= {k: Facts(type=pa.float64(), nulls=True) for k in texts if _holds_numbers(part, k)}
     values = {name: value for name, value in folders.items() if name in columns}
@@ -59,7 +58,7 @@ def left_out(part: Part) -> dict[str, str]:
             if head.nameless and csv_types.numbers_rows(part.path, head.names[0], part.form):
                 return {head.names[0]: "has no name and numbers the rows"}
         return {}
-    return index_of(_schema(part.path, stamp(part.path)))
+    return index_of(_schema(part.path))
 
 
 def index_of(schema: pa.Schema) -> dict[str, str]:
@@ -74,16 +73,15 @@ def stored_dtypes(schema: pa.Schema) -> dict[str, str]:
     return {str(column.get("field_name") or column["name"]): column["numpy_type"] for column in known}
 
 
-@lru_cache(maxsize=256)
-def _schema(path: str, version: str) -> pa.Schema:
-    del version
+@cached_by_file
+def _schema(path: str) -> pa.Schema:
     return schema_of(Part(path))
 
 
-@lru_cache(maxsize=256)
-def _typed_facts(path: str, columns: tuple[str, ...], version: str) -> Mapping[str, Facts]:
+@cached_by_file
+def _typed_facts(path: str, columns: tuple[str, ...]) -> Mapping[str, Facts]:
     """Facts about a file with typed columns, from its statistics where it has them, else from its rows."""
-    schema = _schema(path, version)
+    schema = _schema(path)
     types, stored = dict(zip(schema.names, schema.types, strict=True)), stored_dtypes(schema)
     wanted = {name: types[name] for name in columns if _needs_facts(types[name])}
     found = _facts_from_statistics(path, wanted) if format_of(path) == "parquet" else {}

@@ -204,18 +204,21 @@ def _arrow(path: str, columns: Sequence[str]) -> Iterator[Any]:
         yield batch.select(list(columns))
 
 
-def batches(path: str) -> Iterator[Any]:
-    """The batches of an Arrow file or stream; at least one, so that its schema is known."""
+@contextmanager
+def open_arrow(path: str) -> Iterator[Any]:
+    """A reader of an Arrow file, which has `get_batch`, or of an Arrow stream."""
     source = open_file(path)
     with pa.memory_map(source) if isinstance(source, str) else source as raw:
         begin = raw.read(6)
         raw.seek(0)
-        if begin == b"ARROW1":
-            file = pa.ipc.open_file(raw)
-            found = (file.get_batch(i) for i in range(file.num_record_batches))
-        else:
-            file = pa.ipc.open_stream(raw)
-            found = iter(file)
+        yield pa.ipc.open_file(raw) if begin == b"ARROW1" else pa.ipc.open_stream(raw)
+
+
+def batches(path: str) -> Iterator[Any]:
+    """The batches of an Arrow file or stream; at least one, so that its schema is known."""
+    with open_arrow(path) as file:
+        numbered = hasattr(file, "get_batch")
+        found = map(file.get_batch, range(file.num_record_batches)) if numbered else iter(file)
         first = next(found, None)
         yield pa.RecordBatch.from_pylist([], schema=file.schema) if first is None else first
         yield from found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -47,7 +47,7 @@ def in_other_units(name: str, known: Mapping[str, ColumnProfile]) -> Iterator[Fi
 
 
 def _constant(
-    name: str, node: str, profile: ColumnProfile, rest: list[ColumnProfile], level: float
+    name: str, node: str, profile: ColumnProfile, rest: Sequence[ColumnProfile], level: float
 ) -> Finding | None:
     """A column that is constant at this node only, significantly."""
     value = _only(profile)
@@ -76,7 +76,7 @@ def _only(profile: ColumnProfile) -> float | None:
 
 
 def _code(
-    name: str, node: str, profile: ColumnProfile, rest: list[ColumnProfile], level: float
+    name: str, node: str, profile: ColumnProfile, rest: Sequence[ColumnProfile], level: float
 ) -> Finding | None:
     """A code for missing values that is frequent at this node only, significantly."""
     if profile.grid is None or len(np.unique(profile.grid)) <= MIN_DISTINCT:

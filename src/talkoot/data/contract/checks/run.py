@@ -14,11 +14,7 @@ from talkoot.data.reports import Report
 
 
 def examine(
-    reports: Mapping[str, Report],
-    nodes: Sequence[str],
-    *,
-    target: str,
-    keys: tuple[str, ...] = (),
+    reports: Mapping[str, Report], nodes: Sequence[str], *, target: str, keys: tuple[str, ...] = ()
 ) -> Contract:
     """Compare the nodes' reports.
 
@@ -39,12 +35,7 @@ def examine(
         for name in dict.fromkeys(name for here in known.values() for name in here.columns)
         if name not in keys
     }
-    found = [
-        *_rows(known, nodes),
-        *schema.names(known),
-        *schema.kinds(columns),
-        *schema.left_out(known),
-    ]
+    found = [*_rows(known, nodes), *schema.names(known), *schema.kinds(columns), *schema.left_out(known)]
     tests = (len(columns) + 1) * len(known) * 4  # missing values, codes, categories, distribution
     for name, profiles in schema.comparable(columns).items():
         found += shifts.column(name, profiles, tests)

@@ -6,7 +6,8 @@ number of tests (Bonferroni), so rows split at random give no findings.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 import numpy as np
 
@@ -29,6 +30,7 @@ CATEGORY_WARNING = 0.05  # share of rows with values that only this node has
 MAX_DISTINCT = 10  # distinct numbers up to which they are compared like categories
 
 Profiles = Mapping[str, ColumnProfile]  # one column at every node that has it
+MakeFinding = Callable[..., Finding]
 
 
 def column(name: str, profiles: Profiles, tests: int) -> Iterator[Finding]:
@@ -65,19 +67,16 @@ def _without(known: Profiles, findings: list[Finding]) -> Profiles:
 def missing(name: str, profiles: Profiles, level: float) -> Iterator[Finding]:
     """Infinite values, columns without any value, and shares of missing values that differ."""
     shares = {node: profile.absent for node, profile in profiles.items()}
-    infinite = {node: profile.infinite for node, profile in profiles.items() if profile.infinite}
-    for node, count in infinite.items():
-        what = f"{count} values are infinite"
-        cure = "Learners refuse them: cap or clear them."
-        yield Finding(severity="warning", kind="infinite", node=node, column=name, what=what, cure=cure)
+    for node, profile in profiles.items():
+        if profile.infinite:
+            what, cure = f"{profile.infinite} values are infinite", "Learners refuse them: cap or clear them."
+            yield Finding(severity="warning", kind="infinite", node=node, column=name, what=what, cure=cure)
     most, least = max(shares, key=shares.__getitem__), min(shares, key=shares.__getitem__)
     if shares[least] == 1:
         what, cure = "no node has a value", "Leave it out with columns=."
         yield Finding(severity="warning", kind="missing", column=name, what=what, cure=cure, size=1.0)
         return
-    counts = np.array(
-        [[profile.missing, profile.rows - profile.missing] for profile in profiles.values()], dtype=float
-    )
+    counts = np.array([[p.missing, p.rows - p.missing] for p in profiles.values()], dtype=float)
     gap = shares[most] - shares[least]
     if gap < MISSING_NOTE or p_value(counts) >= level:
         return
@@ -98,10 +97,7 @@ def missing(name: str, profiles: Profiles, level: float) -> Iterator[Finding]:
 def categories(name: str, known: Profiles, level: float) -> Iterator[Finding]:
     """Values that only one node has, of text and of numbers with few distinct values."""
     values = {node: profile.values or {} for node, profile in known.items()}
-    if (
-        any(profile.kind != TEXT for profile in known.values())
-        and max(map(len, values.values())) > MAX_DISTINCT
-    ):
+    if any(p.kind != TEXT for p in known.values()) and max(map(len, values.values())) > MAX_DISTINCT:
         return
     if {value for own in values.values() for value in own} <= {0.0, 1.0}:
         return  # an indicator that is never set is reported as constant
@@ -113,14 +109,9 @@ def categories(name: str, known: Profiles, level: float) -> Iterator[Finding]:
         spelt = {_plain(value): value for value in others}
         alike = [value for value in alone if isinstance(value, str) and _plain(value) in spelt]
         if alike:
-            yield Finding(
-                severity="warning",
-                kind="spelling",
-                node=node,
-                column=name,
-                what=f"writes {alike[0]!r} where others write {spelt[_plain(alike[0])]!r}",
-                cure="Spell categories alike, or they count as different ones.",
-            )
+            what = f"writes {alike[0]!r} where others write {spelt[_plain(alike[0])]!r}"
+            cure = "Spell categories alike, or they count as different ones."
+            yield Finding(severity="warning", kind="spelling", node=node, column=name, what=what, cure=cure)
         strange = [v for v in alone if v not in alike and share ** own[v] < level]
         part = sum(own[value] for value in strange) / known[node].known
         if strange:
@@ -159,11 +150,12 @@ def shift(name: str, known: Profiles, level: float) -> Iterator[Finding]:
 
 def labels(name: str, profiles: Profiles, level: float) -> Iterator[Finding]:
     """Classes that a node lacks or has in other shares; numeric targets are checked like features."""
+    finding = partial(Finding, kind="labels", column=name)
     known = {node: profile for node, profile in profiles.items() if profile.known}
     for node, profile in profiles.items():
         if profile.missing:
             what, cure = f"{profile.missing} rows have no target", "Leave those rows out."
-            yield Finding(severity="error", kind="labels", node=node, column=name, what=what, cure=cure)
+            yield finding(severity="error", node=node, what=what, cure=cure)
     if len(known) < 2:
         return
     if any(profile.values is None for profile in known.values()):
@@ -174,54 +166,46 @@ def labels(name: str, profiles: Profiles, level: float) -> Iterator[Finding]:
     if len({profile.kind for profile in known.values()}) > 1:
         text = next(node for node, profile in known.items() if profile.kind == TEXT)
         what, cure = "labels are text here and numbers elsewhere", "Name the classes alike at all nodes."
-        yield Finding(severity="error", kind="labels", node=text, column=name, what=what, cure=cure)
+        yield finding(severity="error", node=text, what=what, cure=cure)
         return
     every = sorted({value for profile in known.values() for value in profile.values or ()})
     counts = contingency_table(known.values())
     chosen = dict(_each(known))
     for i, node in enumerate(known):
         here, rest = counts[i], np.delete(counts, i, axis=0).sum(axis=0)
-        yield from _lacking(name, node, every, here, rest, level)
+        yield from _lacking(partial(finding, node=node), every, here, rest, level)
         if i in chosen:
-            yield from _uneven(name, node, every, here, rest, level)
+            yield from _uneven(partial(finding, node=node), every, here, rest, level)
 
 
 def _lacking(
-    name: str, node: str, classes: list[float | str], here: np.ndarray, rest: np.ndarray, level: float
+    finding: MakeFinding, classes: list[float | str], here: np.ndarray, rest: np.ndarray, level: float
 ) -> Iterator[Finding]:
-    usual = rest / rest.sum()
-    lacking = [
-        c for c, n, p in zip(classes, here, usual, strict=True) if not n and (1 - p) ** here.sum() < level
-    ]
+    usual = dict(zip(classes, rest / rest.sum(), strict=True))
+    absent = [c for c, count in zip(classes, here, strict=True) if not count]
+    lacking = [c for c in absent if (1 - usual[c]) ** here.sum() < level]
     if (here > 0).sum() == 1:
         what = f"every row has the label {shown(classes[int(here.argmax())])}"
         cure = "No model can be trained here alone; together one can."
-        yield Finding(
-            severity="warning", kind="labels", node=node, column=name, what=what, cure=cure, size=1.0
-        )
+        yield finding(severity="warning", what=what, cure=cure, size=1.0)
     elif lacking:
-        part = sum(p for c, p in zip(classes, usual, strict=True) if c in lacking)
+        part = sum(usual[c] for c in lacking)
         what = f"no row has the label {', '.join(map(shown, lacking))}, which {percent(part)} have elsewhere"
         cure = "Check whether labels mean the same here."
-        yield Finding(
-            severity="warning", kind="labels", node=node, column=name, what=what, cure=cure, size=part
-        )
+        yield finding(severity="warning", what=what, cure=cure, size=part)
 
 
 def _uneven(
-    name: str, node: str, classes: list[float | str], here: np.ndarray, rest: np.ndarray, level: float
+    finding: MakeFinding, classes: list[float | str], here: np.ndarray, rest: np.ndarray, level: float
 ) -> Iterator[Finding]:
-    usual = rest / rest.sum()
+    own, usual = here / here.sum(), rest / rest.sum()
     size = total_variation(here, rest)
     if size < LABELS_NOTE or p_value(np.array([here, rest])) >= level:
         return
-    most = int(np.abs(here / here.sum() - usual).argmax())
-    yield Finding(
+    most = int(np.abs(own - usual).argmax())
+    yield finding(
         severity="warning" if size >= LABELS_WARNING else "note",
-        kind="labels",
-        node=node,
-        column=name,
-        what=f"label {shown(classes[most])} has {percent(here[most] / here.sum())} of the rows here and "
+        what=f"label {shown(classes[most])} has {percent(own[most])} of the rows here and "
         f"{percent(usual[most])} elsewhere (total variation {size:.2f})",
         cure="Weigh classes, or judge models by the ranking of rows rather than by accuracy.",
         size=size,
