@@ -10,7 +10,7 @@ import pytest
 from talkoot.core.errors import DataError
 from talkoot.data.tables.columns import (
     distinct,
-    encoded,
+    factorize,
     kind_of,
     number_dtype,
     numbers,
@@ -62,7 +62,7 @@ def test_every_kind_of_text_becomes_objects_with_none(column: Any) -> None:
 def test_text_without_rows_and_without_values() -> None:
     assert texts(pa.chunked_array([], pa.string())).tolist() == []
     assert texts(pa.nulls(2)).tolist() == [None, None]
-    codes, levels = encoded(pa.array([None, "a"], pa.string()))
+    codes, levels = factorize(pa.array([None, "a"], pa.string()))
     assert levels[codes].tolist() == [None, "a"]
 
 

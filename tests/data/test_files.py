@@ -267,7 +267,7 @@ WRONG: list[tuple[Callable[[Path], Any], dict[str, Any], str]] = [
         "{d}/c.csv cannot be read: CSV parse error: Row #300002",
     ),
     (lambda d: write(d, "x.txt", "a"), {}, "'{d}/x.txt' is no format that we read. Files end with .parquet"),
-    (lambda d: d / "*.csv", {}, "no file matches '{d}/*.csv'. It was looked for at {d}/*.csv"),
+    (lambda d: d / "*.csv", {}, "no file matches '{d}/*.csv'. It was searched for at {d}/*.csv"),
     (lambda d: d / "none.csv", {}, "no file matches '{d}/none.csv'"),
     (lambda d: "nowhere://x/y.csv", {}, "'nowhere://x/y.csv' cannot be listed: Protocol not known"),
     (
@@ -290,7 +290,7 @@ WRONG: list[tuple[Callable[[Path], Any], dict[str, Any], str]] = [
     (
         lambda d: [write(d, "p.csv", "a,b,t\n1,2,0\n"), write(d, "q.csv", "a,c,t\n1,2,0\n")],
         {},
-        "column 'b': {d}/p.csv has this column and {d}/q.csv has not",
+        "column 'b': {d}/p.csv has this column and {d}/q.csv does not",
     ),
     (
         lambda d: {"p": write(d, "p.csv", "a,t\n1,0\n"), "q": write(d, "q.csv", NUMBERS + "n/k,1\n")},

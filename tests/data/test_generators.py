@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from patience import patient
-from talkoot.data.loading.generators import generators, put_back, sample_seeds, turn
+from talkoot.data.loading.generators import exclusive_generators, generators, restore_generators, sample_seeds
 from talkoot.data.samples.samples import samples
 
 DRAWS: dict[str, Callable[[], Any]] = {
@@ -40,13 +40,13 @@ def test_a_draw_is_seen(name: str) -> None:
 
 
 def test_a_turn_starts_where_its_seed_says_and_each_generator_elsewhere() -> None:
-    with turn(seed=5):
+    with exclusive_generators(seed=5):
         first = drawn()
-    with turn(seed=5):
+    with exclusive_generators(seed=5):
         assert drawn() == first
-    with turn(seed=6):
+    with exclusive_generators(seed=6):
         assert all(a != b for a, b in zip(drawn(), first, strict=True))
-    with turn(seed=5):
+    with exclusive_generators(seed=5):
         assert abs(np.random.rand() - torch.rand(1, dtype=torch.float64).item()) > 1e-3
 
 
@@ -58,7 +58,7 @@ def test_generators_are_put_back_also_after_an_error(raises: bool) -> None:
     for name, each in generators().items():
         each.restore(states[name])
     try:
-        with put_back(), put_back(), turn(seed=1):
+        with restore_generators(), restore_generators(), exclusive_generators(seed=1):
             drawn()
             if raises:
                 raise KeyError
@@ -73,13 +73,13 @@ def test_turns_are_one_at_a_time_and_in_order() -> None:
 
     def work(name: str) -> None:
         for step in range(20):
-            with turn(seed=step), turn():
+            with exclusive_generators(seed=step), exclusive_generators():
                 order.append(name)
                 started.set()
                 found[name, step] = drawn() + drawn()
 
     threads = [threading.Thread(target=work, args=(name,)) for name in "ab"]
-    with turn():
+    with exclusive_generators():
         for thread in threads:
             thread.start()
     for thread in threads:
@@ -94,17 +94,17 @@ def test_who_waits_too_long_for_a_turn_is_told(monkeypatch: pytest.MonkeyPatch) 
 
     def wait() -> None:
         try:
-            with turn():
+            with exclusive_generators():
                 pass
         except ValueError as error:
             errors.append(error)
 
-    with turn():
+    with exclusive_generators():
         waiting = threading.Thread(target=wait)
         waiting.start()
         waiting.join(patient(30))
     assert "another fit in this process" in str(errors[0])
-    with turn():
+    with exclusive_generators():
         pass
 
 
@@ -145,5 +145,5 @@ def test_taking_samples_leaves_the_callers_generators_alone() -> None:
 
 def test_items_that_draw_from_a_generator_of_their_own_are_warned_of() -> None:
     own = np.random.default_rng(0)
-    with pytest.warns(UserWarning, match=r"item 0 of Items was another one.*draw from torch\.rand"):
+    with pytest.warns(UserWarning, match=r"item 0 of Items changed.*draw from torch\.rand"):
         samples(Items(lambda index: own.normal(size=2)))

@@ -46,7 +46,7 @@ def test_zeros_and_missing_numbers_hash_alike_however_they_are_written() -> None
 
 @given(st.lists(st.lists(st.integers(0, 40), max_size=30), max_size=6), st.integers(1, 50))
 def test_a_sample_is_the_least_hashes_with_their_counts(parts: list[list[int]], keep: int) -> None:
-    sample = Sample(keep=keep)
+    sample = Sample(size=keep)
     for part in parts:
         sample.add(np.array(part, dtype=np.uint64))
     values, counts = np.unique(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from talkoot.core.errors import DataError
-from talkoot.data.loading.loader import Feed
+from talkoot.data.loading.loader import Loader
 from talkoot.data.samples.images import images
 from talkoot.data.samples.samples import samples
 from talkoot.engines.processes.wire import copied
@@ -52,7 +52,7 @@ def test_images_are_brought_to_one_size_and_one_color_makes_all_color(tmp_path: 
 
 def test_images_are_fed_like_any_samples(tmp_path: Path) -> None:
     source = samples(images(folder(tmp_path)))["node0"]
-    with Feed([source], batch=6, seed=0) as feed:
+    with Loader([source], batch=6, seed=0) as feed:
         batch = feed.at(0)
     assert batch.X.shape == (6, 1, 28, 28)
     assert batch.y is not None

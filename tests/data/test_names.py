@@ -56,7 +56,9 @@ SITES = [
 
 @pytest.mark.parametrize("names", PARTS, ids=" ".join)
 def test_parts_of_a_split_are_no_nodes(names: list[str]) -> None:
-    with pytest.raises(DataError, match="of one data set, and a dict names nodes.*Give the rows to train on"):
+    with pytest.raises(
+        DataError, match="of one data set, and a dict names nodes.*Give only the rows to train on"
+    ):
         refuse_meanings(names)
 
 

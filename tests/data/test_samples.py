@@ -159,17 +159,17 @@ def test_files_are_read_as_tables_are(tmp_path: Path, suffix: str) -> None:
 def test_only_a_few_groups_of_files_are_kept_and_none_travel(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module.Decoded.__init__, "__defaults__", (100,))
+    monkeypatch.setattr(module.RowGroupCache.__init__, "__defaults__", (100,))
     path = write(tmp_path / "a.parquet", pd.DataFrame({"a": np.arange(600.0)}))
     source = only(path)
     assert isinstance(source, FileSamples)
     for seed in range(3):
         order = np.random.default_rng(seed).permutation(600)
         assert np.array_equal(source.take(order)[0][:, 0], order)
-    assert len(source.kept._slots) == 8
+    assert len(source.cache._slots) == 8
     small = dump(source).size
     assert small == dump(only(path)).size, "decoded rows do not travel"
-    assert source.share(["a", "b"])[1].kept is source.kept
+    assert source.share(["a", "b"])[1].cache is source.cache
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "feather"])
@@ -327,7 +327,7 @@ def test_lists_that_differ_between_groups_are_said(tmp_path: Path, rows: list[li
     with pq.ParquetWriter(path, schema) as writer:
         writer.write_table(pa.table({"x": [[1]]}, schema))
         writer.write_table(pa.table({"x": rows}, schema))
-    with pytest.raises(DataError, match="rows of several shapes"):
+    with pytest.raises(DataError, match="rows have several shapes"):
         everything(only(path))
 
 
@@ -349,8 +349,8 @@ def test_torch_is_not_needed_to_read_arrays_and_files(tmp_path: Path) -> None:
     path = write(tmp_path / "a.parquet", FRAME[["a", "t"]])
     script = (
         "import sys; from talkoot.data.samples.samples import samples\n"
-        "from talkoot.data.loading.loader import Feed\n"
-        f"with Feed([samples({str(path)!r}, 't')['node0']], batch=4, seed=0) as feed: feed.at(0)\n"
+        "from talkoot.data.loading.loader import Loader\n"
+        f"with Loader([samples({str(path)!r}, 't')['node0']], batch=4, seed=0) as feed: feed.at(0)\n"
         "print([m for m in ('torch', 'ray', 'PIL') if m in sys.modules])"
     )
     got = subprocess.run(
@@ -363,6 +363,6 @@ def test_a_column_of_folders_is_not_left_out_without_a_word(tmp_path: Path) -> N
     for town in ("lima", "oslo"):
         (tmp_path / f"town={town}").mkdir()
         pq.write_table(pa.table({"a": [1.0, 2.0], "y": [0, 1]}), tmp_path / f"town={town}" / "rows.parquet")
-    with pytest.raises(DataError, match="column 'town': it stands in the names of folders"):
+    with pytest.raises(DataError, match="column 'town': it is in the names of folders"):
         samples(str(tmp_path), "y")
     assert samples(str(tmp_path), "y", columns=["a"])["node0"].rows == 4

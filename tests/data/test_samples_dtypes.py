@@ -16,7 +16,7 @@ from torch.utils.data import TensorDataset
 
 from talkoot import shards
 from talkoot.core.errors import DataError
-from talkoot.data.loading.loader import Feed
+from talkoot.data.loading.loader import Loader
 from talkoot.data.samples.samples import Samples, samples
 
 IDS = 2**24 + np.arange(64)  # of which float32 tells 33 apart
@@ -110,7 +110,7 @@ def test_nodes_and_files_agree_on_floats_where_one_has_some(tmp_path: Path) -> N
     for first in (whole, tmp_path / "0.parquet"):
         nodes = samples({"a": first, "b": tmp_path / "1.parquet", "c": floats}, "t")
         assert {str(source.take(np.arange(2))[0].dtype) for source in nodes.values()} == {"float64"}
-        with Feed(list(nodes.values()), batch=2, seed=0) as feed:
+        with Loader(list(nodes.values()), batch=2, seed=0) as feed:
             assert sorted(feed.at(0).X[:, 0].tolist()) == [1, 1.5, 1.5, 2, 2.5, 2.5]
     with pytest.raises(DataError, match="node 'a', column 'a': .*16777217"):
         samples({"a": pa.table({"a": IDS}), "b": pa.table({"a": [0.5]})})
@@ -119,7 +119,7 @@ def test_nodes_and_files_agree_on_floats_where_one_has_some(tmp_path: Path) -> N
 @pytest.mark.parametrize("data", [{"a": np.zeros((4, 2), "f4"), "b": np.ones((4, 2), "f8")}, None])
 def test_nodes_whose_arrays_differ_in_width_alone_share_a_batch(data: Any) -> None:
     nodes = samples(data or {"a": np.zeros((4, 2), "i4"), "b": np.ones((4, 2), "u1")})
-    with Feed(list(nodes.values()), batch=4, seed=0) as feed:
+    with Loader(list(nodes.values()), batch=4, seed=0) as feed:
         assert sorted(feed.at(0).X[:, 0].tolist()) == [0, 0, 0, 0, 1, 1, 1, 1]
 
 
@@ -133,7 +133,7 @@ def test_arrays_keep_what_torch_computes_with() -> None:
         assert everything(np.arange(3).astype(given)).dtype == want
     assert everything(torch.arange(3).to(torch.uint16)).tolist() == [0, 1, 2]
     for wide in (np.array([2**63], np.uint64), pa.table({"a": np.array([2**63], np.uint64)})):
-        with pytest.raises(DataError, match=r"9223372036854775808.*torch end at 2\*\*63 - 1"):
+        with pytest.raises(DataError, match=r"9223372036854775808.*torch is 2\*\*63 - 1"):
             everything(wide)
     with pytest.raises(DataError, match="9223372036854775808"):
         everything((np.zeros(1), np.array([2**63], np.uint64)))

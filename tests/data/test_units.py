@@ -6,16 +6,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from talkoot.data.contract.checks.quantities import BARE, CONVERSIONS, QUANTITIES, Conversion, named
+from talkoot.data.contract.checks.quantities import BARE, CONVERSIONS, QUANTITIES, Conversion, quantities_of
 from talkoot.data.contract.checks.units import distance, other_units
+from talkoot.data.contract.node_profile import ColumnProfile
 from talkoot.data.contract.profile import Column
-from talkoot.data.contract.views import View
 
 
-def view(values: np.ndarray) -> View:
+def view(values: np.ndarray) -> ColumnProfile:
     column = Column()
     column.add(values)
-    return View(kind="number", rows=len(values), grid=column.leaves("0")["0.grid"])
+    return ColumnProfile(kind="number", rows=len(values), grid=column.leaves("0")["0.grid"])
 
 
 def normal(mean: float, spread: float, rows: int, seed: int = 0) -> np.ndarray:
@@ -143,8 +143,8 @@ def test_no_alarm_where_the_same_unit_is_measured_in_people_that_differ() -> Non
 def test_words_are_found_in_names_as_people_write_them() -> None:
     said = {"weight": ["Weight_kg", "bodyWeight", "wt", "BODYWEIGHT"], "temperature": ["temp.max", "TempC"]}
     for word, names in said.items():
-        assert all(named(name)[0].words.startswith(word) for name in names)
-    assert not any(map(named, ("x", "0", "attempt", "wtf", "", "größe")))
+        assert all(quantities_of(name)[0].words.startswith(word) for name in names)
+    assert not any(map(quantities_of, ("x", "0", "attempt", "wtf", "", "größe")))
 
 
 def test_no_two_units_of_a_quantity_are_the_same() -> None:
@@ -174,7 +174,7 @@ def test_no_two_units_of_a_quantity_are_the_same() -> None:
     ],
 )
 def test_factors_are_those_of_the_tables(name: str, a: str, b: str, factor: float, offset: float) -> None:
-    units: Any = named(name)[0].units
+    units: Any = quantities_of(name)[0].units
     (one, start), (other, end) = units[a], units[b]
     assert (one / other, (start - end) / other) == pytest.approx((factor, offset), rel=5e-3)
 

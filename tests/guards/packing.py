@@ -15,7 +15,7 @@ from talkoot.core.run import run
 from talkoot.core.transform import Transform
 from talkoot.core.update import total
 from talkoot.data.schema import agree
-from talkoot.guards.codec import Codec, Lost
+from talkoot.guards.codec import Codec, Residuals
 from talkoot.testing.toys import Walk
 
 FLOATS = st.floats(-1e6, 1e6, width=32)
@@ -29,7 +29,7 @@ def one(value: np.ndarray) -> Update:
     return Update(values={"w": value}, weight=1.0)
 
 
-def sent(codec: Codec, value: np.ndarray, lost: Lost | None = None) -> tuple[Update, Lost | None]:
+def sent(codec: Codec, value: np.ndarray, lost: Residuals | None = None) -> tuple[Update, Residuals | None]:
     return codec.encode(one(value), lost, Ctx(node="a"))
 
 

@@ -21,7 +21,7 @@ from talkoot.core.plan import Plan
 from talkoot.core.shard import Schema
 from talkoot.core.sync import Outcome, Sync
 from talkoot.core.transform import Transform
-from talkoot.data.loading.generators import put_back, start_seed, turn
+from talkoot.data.loading.generators import exclusive_generators, restore_generators, start_seed
 from talkoot.data.samples.samples import samples
 from talkoot.data.shards import Shards, shards
 from talkoot.guards.weigh import weigh
@@ -316,12 +316,12 @@ def _shards(
 
 def _random_state_restored(plan: Plan) -> AbstractContextManager[None]:
     """A context that restores the caller's random generators after modules were trained."""
-    return put_back() if plan.learner.samples else nullcontext()
+    return restore_generators() if plan.learner.samples else nullcontext()
 
 
 def _finish(plan: Plan, done: Run) -> Any:
     """The fitted object; modules are built from the same seed as on the nodes."""
-    with turn(start_seed(plan.seed)) if plan.learner.samples else nullcontext():
+    with exclusive_generators(start_seed(plan.seed)) if plan.learner.samples else nullcontext():
         return plan.learner.finish(done.model)
 
 

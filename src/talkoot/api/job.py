@@ -19,7 +19,7 @@ from talkoot.data.loading.loader import apportion
 from talkoot.data.samples.base import Samples
 from talkoot.data.schema import agree
 from talkoot.data.shards import Shards
-from talkoot.data.tables.source import UNKNOWN, cuts
+from talkoot.data.tables.source import UNKNOWN, even_slices
 from talkoot.engines.choose import choose
 
 
@@ -127,7 +127,7 @@ def own_rows(source: Any) -> int | None:
     """The number of a node's rows; of a source that several nodes share, those of its part."""
     if not isinstance(source, Samples):
         return cast("int | None", source.rows)
-    part = cuts(source.rows, source.of)[source.part]
+    part = even_slices(source.rows, source.of)[source.part]
     return len(range(part.start, part.stop))
 
 

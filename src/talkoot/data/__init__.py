@@ -1,5 +1,5 @@
-"""Where rows and samples come from, and the schema and targets that nodes agree on (round 0).
+"""Sources of rows and samples, and the common schema of the nodes (round 0).
 
-`tables/`: rows; `samples/`: samples one by one; `loading/`: which samples when; `contract/`: do nodes agree.
-May import core alone; no learner, no engine.
+`tables/`: rows; `samples/`: single samples; `loading/`: batches of samples; `contract/`: do the nodes agree.
+May import core only; no learner, no engine.
 """

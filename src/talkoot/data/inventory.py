@@ -1,4 +1,4 @@
-"""Round 0 as a learner: every node says which columns it has and which labels it saw."""
+"""Round 0 as a learner: every node reports its columns, its rows and its labels."""
 
 from __future__ import annotations
 
@@ -9,13 +9,10 @@ from typing import Any, ClassVar, final
 
 import numpy as np
 
-from talkoot.core.context import Ctx
-from talkoot.core.errors import DataError, TalkootError
-from talkoot.core.learner import Kind, Learner
-from talkoot.core.merge import Gather, Merge
-from talkoot.core.outer import Outer, Solve
-from talkoot.core.shard import Block, Schema, Shard
+from talkoot.core.errors import DataError
+from talkoot.core.shard import Block
 from talkoot.core.update import Update
+from talkoot.data.reports import Reporter
 from talkoot.data.tables.columns import NUMBER, WHOLE, distinct
 from talkoot.data.tables.source import STEP, Layout, Source
 from talkoot.data.tables.strays import Stray, is_number
@@ -24,46 +21,22 @@ from talkoot.data.targets import is_text, missing, text_target
 
 @final
 @dataclass(frozen=True, slots=True)
-class Gathered:
-    """What each node that has rows said, by the name of the node; None before the round."""
-
-    nodes: Mapping[str, Mapping[str, np.ndarray]] | None = None
-
-    @property
-    def done(self) -> bool:
-        """Whether the nodes were asked."""
-        return self.nodes is not None
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Inventory(Learner):
-    """Asks each node for its columns, its number of rows, a center and its labels.
+class Inventory(Reporter):
+    """Reports each node's columns, number of rows, center and labels.
 
     Args:
         labels: collect the distinct values of the target; else its mean.
         target: the target's name, for errors.
-        read: look at the target; False for estimators that learn from none.
+        read: whether to read the target; False for estimators without one.
     """
 
     labels: bool = False
     target: str | None = None
     read: bool = True
-    kind: ClassVar[Kind] = "exact"
+    step_name: ClassVar[str] = STEP
 
-    def init(self, schema: Schema, rng: np.random.Generator) -> Gathered:
-        """Nothing is known."""
-        return Gathered()
-
-    def work(self, model: Gathered, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
-        """Look at the columns, at the first block of features, and at all targets."""
-        assert isinstance(shard, Source), "round 0 reads sources, not shards that were changed"
-        try:
-            return self._look(shard), None
-        except TalkootError as error:
-            raise error.at(step=STEP) from error
-
-    def _look(self, shard: Source) -> Update:
+    def report(self, shard: Source) -> Update:
+        """The columns, the means of the first block of features, and facts about all targets."""
         seen = _Targets(labels=self.labels, column=self.target)
         for y, w, rows in shard.targets():
             seen.add(y if self.read else None, w, rows)
@@ -72,7 +45,7 @@ class Inventory(Learner):
         layout = shard.layout()
         own, strays = layout.schema(), [layout.strays.get(name, Stray()) for name in layout.names]
         first = next(islice(shard.bind(own, target=False).blocks(), 1), None)
-        said = {
+        leaves = {
             "rows": np.array([seen.rows]),
             "names": np.array(layout.names, dtype=str),
             "kinds": np.array(layout.kinds, dtype=str),
@@ -84,25 +57,9 @@ class Inventory(Learner):
             "dtype": np.array([layout.dtype.name if {NUMBER, WHOLE} & {*layout.kinds} else ""]),
             "sparse": np.array([layout.sparse]),
             "center": _center(first, layout),
-            **seen.said(),
+            **seen.leaves(),
         }
-        return Update(values=said, weight=float(seen.rows))
-
-    def merge(self) -> Merge:
-        """Kept apart, so that a disagreement can be named."""
-        return Gather()
-
-    def outer(self) -> Outer:
-        """One round."""
-        return Solve(self.step)
-
-    def step(self, model: Gathered, update: Update) -> Gathered:
-        """Sort what was said by node."""
-        return Gathered(Gather.split(update))
-
-    def finish(self, model: Gathered) -> Mapping[str, Mapping[str, np.ndarray]]:
-        """What each node said, by its name."""
-        return model.nodes or {}
+        return Update(values=leaves, weight=float(seen.rows))
 
 
 def _center(first: Block | None, layout: Layout) -> np.ndarray:
@@ -126,7 +83,7 @@ def _mean(column: np.ndarray) -> float:
 @final
 @dataclass(slots=True)
 class _Targets:
-    """What the targets and weights of a node are, gathered block by block."""
+    """Facts about the targets and weights of a node, gathered block by block."""
 
     labels: bool
     column: str | None
@@ -139,7 +96,7 @@ class _Targets:
     classes: list[np.ndarray] = field(default_factory=list)
 
     def add(self, y: np.ndarray | None, w: np.ndarray | None, rows: int) -> None:
-        """Look at some rows."""
+        """Count another block of rows."""
         self.rows += rows
         if w is not None:
             self.weightless += int((~np.isfinite(w)).sum())
@@ -147,7 +104,7 @@ class _Targets:
             return
         if lost := missing(y):
             self.absent += lost
-        if self.absent:  # it is refused once all are counted
+        if self.absent:  # an error follows once all rows are counted
             return
         self._refuse_infinite(y)
         self.outputs = y.shape[1] if y.ndim == 2 else 0
@@ -186,7 +143,7 @@ class _Targets:
         self.dtype = y.dtype.str if not is_text(y) else y.dtype.kind
         self.classes = [distinct(np.concatenate([*self.classes, fresh]))]
 
-    def said(self) -> dict[str, np.ndarray]:
+    def leaves(self) -> dict[str, np.ndarray]:
         """The leaves of the update.
 
         Raises:

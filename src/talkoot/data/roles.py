@@ -1,4 +1,4 @@
-"""Which columns of a table or file are what: target, weights, node, features."""
+"""The roles of the columns of a table or file: target, weights, node, features."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import numpy as np
 
 from talkoot.core.errors import DataError
 
-MANY = 10_000  # nodes that by= may make before we think that the column was a mistake
+MAX_NODES = 10_000  # nodes that by= may make; more are taken for a mistake
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Roles:
-    """What a caller of `shards` said about columns.
+    """The roles of columns, from the parameters of `shards`.
 
     Args:
         target: name of the target column, or the targets themselves for arrays.
         weight: name of the column of sample weights, or the weights themselves.
-        by: name of the column that says which node a row belongs to.
+        by: name of the column with the node of each row.
         columns: the feature columns, by name (by position for arrays); None for all others.
         keys: columns to read although they only name the rows.
     """
@@ -34,7 +34,7 @@ class Roles:
     keys: tuple[str, ...] = ()
 
     def name(self, role: str) -> str | None:
-        """The column that has a role, where it was given by name."""
+        """The name of the column with a role; None where it was not given by name."""
         value = getattr(self, role)
         if isinstance(value, str) or not np.isscalar(value):
             return value if isinstance(value, str) else None
@@ -51,12 +51,12 @@ class Roles:
             left_out: columns that are features only where `columns` or `keys` name them.
 
         Raises:
-            DataError: a column that was asked for is not there.
+            DataError: a column that a role names is not there.
         """
         taken = {self.name(role): role for role in ("target", "weight", "by")}
-        asked = {name: f"{role}=" for name, role in taken.items() if name is not None}
+        required = {name: f"{role}=" for name, role in taken.items() if name is not None}
         chosen = tuple(map(str, self.columns)) if self.columns is not None else None
-        for name, role in {**dict.fromkeys(chosen or (), "columns="), **asked}.items():
+        for name, role in {**dict.fromkeys(chosen or (), "columns="), **required}.items():
             if name not in names:
                 raise unknown(name, names, role, where)
         plain = [name for name in names if name not in left_out or name in self.keys]
@@ -64,7 +64,7 @@ class Roles:
 
 
 def unknown(name: str, names: Sequence[str], role: str, where: str = "") -> DataError:
-    """The error for a column that is not there, with the nearest that is."""
+    """The error for a column that is not there, with the most similar name."""
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5) or difflib.get_close_matches(
         name.lower(), names, n=1, cutoff=0.5
     )
@@ -83,7 +83,7 @@ def node_names(values: list[Any], missing: int, by: str) -> list[str]:
     if missing:
         cure = "Fill them in, or leave those rows out."
         raise DataError(f"{missing} rows do not say which node they belong to", column=by, cure=cure)
-    if len(values) > MANY:
+    if len(values) > MAX_NODES:
         raise DataError(
             f"by= would make {len(values)} nodes", column=by, cure="Take a column with few values."
         )

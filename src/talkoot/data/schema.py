@@ -1,4 +1,4 @@
-"""Round 0: the nodes agree on a schema."""
+"""Round 0: one schema from the reports of all nodes."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from talkoot.core.plan import Plan
 from talkoot.core.run import run
 from talkoot.core.shard import Schema
 from talkoot.data.inventory import Inventory
+from talkoot.data.reports import Report
 from talkoot.data.shards import Shards
 from talkoot.data.tables.arrays import ArrayShard
 from talkoot.data.tables.columns import FLOAT32, FLOAT64, NUMBER, TEXT, USABLE, WHOLE, distinct
@@ -23,8 +24,6 @@ from talkoot.data.tables.files import FileShard
 from talkoot.data.tables.source import STEP, UNKNOWN, Source
 from talkoot.data.tables.strays import Stray, cure_of
 from talkoot.data.tables.tables import as_table
-
-Said = Mapping[str, np.ndarray]
 
 
 def agree(
@@ -36,17 +35,17 @@ def agree(
     whole: bool = False,
     emit: Emit = ignore,
 ) -> tuple[Schema, Shards]:
-    """Ask every node for its columns; return what they agree on and shards that read accordingly.
+    """Compare the columns of all nodes; return their common schema and shards that are read by it.
 
-    The order of columns is that of the first node that has rows. Nodes without rows agree to anything.
+    Columns are in the order of the first node that has rows. Nodes without rows fit any schema.
 
     Args:
         shards: the nodes' rows.
         engine: where the nodes are.
-        labels: the target holds classes, so collect them and hand learners their indices.
-        target: False for estimators that learn from none: it is neither read nor handed on.
-        whole: keep whole numbers beyond 2**53 as they are; else they become floats.
-        emit: hears of the round.
+        labels: the target holds classes: collect them and give learners their indices.
+        target: False for estimators without a target: it is not read.
+        whole: whether whole numbers beyond 2**53 stay integers; else they become floats.
+        emit: receives the event "schema".
 
     Raises:
         DataError: no rows at all, missing targets, columns that cannot be used, files that cannot be read.
@@ -59,11 +58,11 @@ def agree(
     """
     began = time.perf_counter()
     plan = Plan(Inventory(labels=labels, target=shards.target, read=target))
-    heard = run(plan, shards, engine, schema=UNKNOWN, emit=_without_rounds(emit))
-    said: Mapping[str, Said] = plan.learner.finish(heard.model)
-    agreed = _agreed(said, shards.target, labels)
-    schema = agreed if whole else agreed.floats()
-    rows = {node: int(s["rows"][0]) for node, s in said.items()}
+    result = run(plan, shards, engine, schema=UNKNOWN, emit=_without_rounds(emit))
+    reports: Mapping[str, Report] = plan.learner.finish(result.model)
+    common = _common(reports, shards.target, labels)
+    schema = common if whole else common.floats()
+    rows = {node: int(s["rows"][0]) for node, s in reports.items()}
     seconds = time.perf_counter() - began
     emit("schema", {**facts(schema, {node: rows.get(node, 0) for node in shards}), "seconds": seconds})
     bound = {node: bind(source, schema, rows.get(node, 0), target=target) for node, source in shards.items()}
@@ -71,7 +70,7 @@ def agree(
 
 
 def facts(schema: Schema, rows: Mapping[str, int]) -> dict[str, Any]:
-    """What the event log says of a schema, and of the rows that each node has."""
+    """A schema and the rows of each node, for the event log."""
     return {
         "rows": schema.rows,
         "nodes": dict(rows),
@@ -82,7 +81,7 @@ def facts(schema: Schema, rows: Mapping[str, int]) -> dict[str, Any]:
 
 
 def bind(source: Source, schema: Schema, rows: int, *, target: bool = True) -> Source:
-    """A source of `rows` rows that reads as the schema says."""
+    """A source of `rows` rows that is read by the schema."""
     if isinstance(source, FileShard):
         return replace(source.bind(schema, target=target), count=rows)
     if schema.mixed and isinstance(source, ArrayShard) and source.rows:
@@ -91,28 +90,28 @@ def bind(source: Source, schema: Schema, rows: int, *, target: bool = True) -> S
 
 
 def _without_rounds(emit: Emit) -> Emit:
-    def heard(event: str, facts: Mapping[str, Any]) -> None:
-        if event != "round":  # round 0 is no round of the user's plan
+    def filtered(event: str, facts: Mapping[str, Any]) -> None:
+        if event != "round":  # round 0 is not a round of the user's plan
             emit(event, facts)
 
-    return heard
+    return filtered
 
 
-def _agreed(said: Mapping[str, Said], target: str | None, labels: bool) -> Schema:
-    if not said:
+def _common(reports: Mapping[str, Report], target: str | None, labels: bool) -> Schema:
+    if not reports:
         raise DataError("no node has any rows", step=STEP, cure="Look at the paths and filters of the data.")
-    first = next(iter(said))
-    for node in said:
-        _same_columns(said, first, node)
-    names = tuple(said[first]["names"].tolist())
+    first = next(iter(reports))
+    for node in reports:
+        _same_columns(reports, first, node)
+    names = tuple(reports[first]["names"].tolist())
     if not names:
         raise DataError("there are no feature columns besides the target and the weights", step=STEP)
-    kinds, dtypes = _kinds(said, names), _dtypes(said, names)
-    sparse = any(bool(s["sparse"][0]) for s in said.values())
-    floats = {str(s["dtype"][0]) for s in said.values()} - {""}
-    rows = np.array([int(s["rows"][0]) for s in said.values()])
+    kinds, dtypes = _kinds(reports, names), _dtypes(reports, names)
+    sparse = any(bool(s["sparse"][0]) for s in reports.values())
+    floats = {str(s["dtype"][0]) for s in reports.values()} - {""}
+    rows = np.array([int(s["rows"][0]) for s in reports.values()])
     return Schema(
-        names=names if said[first]["named"][0] else None,
+        names=names if reports[first]["named"][0] else None,
         kinds=tuple(
             NUMBER if k == WHOLE and not is_whole(d) else k for k, d in zip(kinds, dtypes, strict=True)
         ),
@@ -120,34 +119,34 @@ def _agreed(said: Mapping[str, Said], target: str | None, labels: bool) -> Schem
         dtypes=dtypes,
         sparse=sparse,
         rows=int(rows.sum()),
-        center=np.zeros(len(names)) if sparse else _center(said, names, kinds, rows),
+        center=np.zeros(len(names)) if sparse else _center(reports, names, kinds, rows),
         target=target,
-        strays=_strays(said, names),
-        **_target(said, labels, int(rows.sum())),
+        strays=_strays(reports, names),
+        **_target(reports, labels, int(rows.sum())),
     )
 
 
-def _dtypes(said: Mapping[str, Said], names: tuple[str, ...]) -> tuple[str, ...]:
-    """The dtype in pandas of each column, were the nodes' rows one below the other."""
-    kinds, dtypes = (zip(*_by_name(said, leaf, names), strict=True) for leaf in ("kinds", "dtypes"))
+def _dtypes(reports: Mapping[str, Report], names: tuple[str, ...]) -> tuple[str, ...]:
+    """The dtype that pandas would give each column of the concatenated rows."""
+    kinds, dtypes = (zip(*_by_name(reports, leaf, names), strict=True) for leaf in ("kinds", "dtypes"))
     return tuple(joint_dtype(zip(k, d, strict=True)) for k, d in zip(kinds, dtypes, strict=True))
 
 
-def _strays(said: Mapping[str, Said], names: tuple[str, ...]) -> dict[str, tuple[str, str]]:
-    """For columns of numbers that hold some text: the text, and in which row of which node it is."""
+def _strays(reports: Mapping[str, Report], names: tuple[str, ...]) -> dict[str, tuple[str, str]]:
+    """For columns of numbers that hold some text: the text, and its row and node."""
     found = dict[str, tuple[str, str]]()
-    for node, here in said.items():
+    for node, here in reports.items():
         for name, among, text, place in zip(
             *(here[k].tolist() for k in ("names", "among", "examples", "places")), strict=True
         ):
             if among and name in names:
-                found.setdefault(name, (text, f"{place}, at node {node!r}" if len(said) > 1 else place))
+                found.setdefault(name, (text, f"{place}, at node {node!r}" if len(reports) > 1 else place))
     return found
 
 
-def _same_columns(said: Mapping[str, Said], first: str, node: str) -> None:
+def _same_columns(reports: Mapping[str, Report], first: str, node: str) -> None:
     """Refuse a node whose columns are not those of the first."""
-    ours, theirs = said[first], said[node]
+    ours, theirs = reports[first], reports[node]
     if ours["named"][0] != theirs["named"][0]:
         bare, other = (first, node) if theirs["named"][0] else (node, first)
         raise SchemaError(
@@ -182,15 +181,15 @@ def _listed(names: list[str]) -> str:
     return ", ".join(map(repr, names[:5])) + more
 
 
-def _kinds(said: Mapping[str, Said], names: tuple[str, ...]) -> tuple[str, ...]:
+def _kinds(reports: Mapping[str, Report], names: tuple[str, ...]) -> tuple[str, ...]:
     kinds = {
-        node: dict(zip(s["names"].tolist(), s["kinds"].tolist(), strict=True)) for node, s in said.items()
+        node: dict(zip(s["names"].tolist(), s["kinds"].tolist(), strict=True)) for node, s in reports.items()
     }
-    return tuple(_kind(said, name, {node: k[name] for node, k in kinds.items()}) for name in names)
+    return tuple(_kind(reports, name, {node: k[name] for node, k in kinds.items()}) for name in names)
 
 
-def _kind(said: Mapping[str, Said], name: str, kinds: Mapping[str, str]) -> str:
-    """The kind of one column that all nodes can live with."""
+def _kind(reports: Mapping[str, Report], name: str, kinds: Mapping[str, str]) -> str:
+    """The common kind of one column."""
     odd = next((node for node, kind in kinds.items() if kind not in USABLE), None)
     if odd is not None:
         raise DataError(
@@ -203,7 +202,7 @@ def _kind(said: Mapping[str, Said], name: str, kinds: Mapping[str, str]) -> str:
     text = [node for node, kind in kinds.items() if kind == TEXT]
     number = [node for node, kind in kinds.items() if kind in (NUMBER, WHOLE)]
     if text and number:
-        here = said[text[0]]
+        here = reports[text[0]]
         at = here["names"].tolist().index(name)
         stray = Stray(str(here["examples"][at]), str(here["places"][at]))
         raise SchemaError(
@@ -217,25 +216,25 @@ def _kind(said: Mapping[str, Said], name: str, kinds: Mapping[str, str]) -> str:
 
 
 def _center(
-    said: Mapping[str, Said], names: tuple[str, ...], kinds: tuple[str, ...], rows: np.ndarray
+    reports: Mapping[str, Report], names: tuple[str, ...], kinds: tuple[str, ...], rows: np.ndarray
 ) -> np.ndarray:
-    """The nodes' centers, each weighted by its rows; zero for text and where nobody knows."""
-    centers = np.array(_by_name(said, "center", names))
+    """The nodes' centers weighted by rows; zero for text and where no node has one."""
+    centers = np.array(_by_name(reports, "center", names))
     known = np.isfinite(centers) & np.array([kind != TEXT for kind in kinds])
     weight = known * rows[:, None]
     total = np.where(known, centers, 0.0) * weight
     return np.asarray(total.sum(axis=0) / np.maximum(weight.sum(axis=0), 1))
 
 
-def _by_name(said: Mapping[str, Said], leaf: str, names: tuple[str, ...]) -> list[list[Any]]:
-    """What each node said of each column, in the order of `names`."""
-    known = [dict(zip(s["names"].tolist(), s[leaf].tolist(), strict=True)) for s in said.values()]
+def _by_name(reports: Mapping[str, Report], leaf: str, names: tuple[str, ...]) -> list[list[Any]]:
+    """One leaf of each node's report, in the order of `names`."""
+    known = [dict(zip(s["names"].tolist(), s[leaf].tolist(), strict=True)) for s in reports.values()]
     return [[here[name] for name in names] for here in known]
 
 
-def _target(said: Mapping[str, Said], labels: bool, rows: int) -> dict[str, Any]:
+def _target(reports: Mapping[str, Report], labels: bool, rows: int) -> dict[str, Any]:
     """The schema's fields about the target."""
-    kinds = {node: str(s["target"][0]) for node, s in said.items()}
+    kinds = {node: str(s["target"][0]) for node, s in reports.items()}
     without = [node for node, kind in kinds.items() if kind == "none"]
     if without and (labels or len(without) < len(kinds)):
         raise SchemaError(
@@ -246,7 +245,7 @@ def _target(said: Mapping[str, Said], labels: bool, rows: int) -> dict[str, Any]
         )
     if without:
         return {}
-    widths = {node: int(s["outputs"][0]) for node, s in said.items()}
+    widths = {node: int(s["outputs"][0]) for node, s in reports.items()}
     first = next(iter(widths))
     odd = next((node for node in widths if widths[node] != widths[first]), None)
     if odd is not None and not labels:
@@ -256,21 +255,21 @@ def _target(said: Mapping[str, Said], labels: bool, rows: int) -> dict[str, Any]
             step=STEP,
         )
     if labels:
-        return {"classes": _classes(said, kinds)}
-    center = np.sum([s["target_sum"] for s in said.values()], axis=0) / rows
+        return {"classes": _classes(reports, kinds)}
+    center = np.sum([s["target_sum"] for s in reports.values()], axis=0) / rows
     return {"target_center": np.atleast_1d(center), "outputs": widths[first]}
 
 
-def _classes(said: Mapping[str, Said], kinds: Mapping[str, str]) -> np.ndarray:
+def _classes(reports: Mapping[str, Report], kinds: Mapping[str, str]) -> np.ndarray:
     text = [node for node, kind in kinds.items() if kind in "OU"]
     if text and len(text) < len(kinds):
         other = next(node for node in kinds if node not in text)
         raise SchemaError(
-            f"the labels are text here (for example {str(said[text[0]]['classes'][0])!r}), "
+            f"the labels are text here (for example {str(reports[text[0]]['classes'][0])!r}), "
             f"but numbers at {other!r}",
             node=text[0],
             step=STEP,
             cure="Name the classes alike at all nodes.",
         )
-    union = distinct(np.concatenate([s["classes"] for s in said.values()]))
+    union = distinct(np.concatenate([s["classes"] for s in reports.values()]))
     return union.astype(object) if "O" in kinds.values() else union

@@ -1,4 +1,4 @@
-"""tk.shards: the rows of every node, from whatever they are in."""
+"""tk.shards: the rows of every node, from any supported data."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from talkoot.core.errors import DataError
 from talkoot.data.names import refuse_meanings, refuse_split
-from talkoot.data.paths import are_paths, located
+from talkoot.data.paths import are_paths, files_with_folders
 from talkoot.data.roles import Roles
 from talkoot.data.tables.arrays import ArrayShard
 from talkoot.data.tables.csv_files import UTF8, CsvFormat
@@ -24,7 +24,7 @@ from talkoot.data.unreadable import columns_not_nodes, paths_or_texts
 
 @final
 class Shards(Mapping[str, Source]):
-    """The rows of every node by the node's name. A description: it travels, and only nodes read rows.
+    """The rows of every node by the node's name. A description that is sent to nodes; only they read rows.
 
     Args:
         shards: sources by node.
@@ -58,7 +58,7 @@ class Shards(Mapping[str, Source]):
         return any(source.has_target for source in self.values())
 
     def with_keys(self, keys: tuple[str, ...]) -> Shards:
-        """The same, with columns of files that only name rows, such as an index, read where they are keys."""
+        """The same, but files also read these columns where they only name the rows, such as an index."""
         made = {
             node: replace(s, roles=replace(s.roles, keys=keys)) if isinstance(s, FileShard) else s
             for node, s in self.items()
@@ -66,10 +66,10 @@ class Shards(Mapping[str, Source]):
         return Shards(made, target=self.target)
 
     def deal(self, nodes: int) -> Shards:
-        """The rows of a single source dealt over `nodes` nodes: consecutive, nearly equal parts, in order.
+        """The rows of a single source split over `nodes` nodes: consecutive parts of nearly equal size.
 
         Args:
-            nodes: number of parts; they are named "node0", "node1", ...
+            nodes: number of parts, which are named "node0", "node1", ...
 
         Raises:
             DataError: the rows are at several nodes already, or `nodes` is less than one.
@@ -80,7 +80,7 @@ class Shards(Mapping[str, Source]):
         """
         if len(self) != 1:
             raise DataError(
-                f"the rows are at {len(self)} nodes already and cannot be dealt again",
+                f"the rows are at {len(self)} nodes already and cannot be split again",
                 cure="Leave nodes= out.",
             )
         if nodes < 1:
@@ -109,25 +109,25 @@ def shards(
             - a file, folder, glob or list of files: Parquet, CSV, Arrow IPC or Feather, by path or by an
               fsspec address such as ``"s3://bucket/claims/*.parquet"``. However many files, they are one
               node, unless `by` or `nodes` says otherwise; for a node a file, give a dict.
-            - a pandas, polars or pyarrow table, or anything that speaks Arrow's PyCapsule protocol;
+            - a pandas, polars or pyarrow table, or anything with Arrow's PyCapsule interface;
             - an array or a scipy.sparse matrix, (rows, features), with `target` an array;
             - a tuple (X, y) or (X, y, weights);
             - a dict of named nodes: ``{"cleveland": any of these, ...}``. Names that mean something else,
               such as "validation" or "labels", are refused.
         target: the target's column name for tables and files; an array for arrays.
         weight: sample weights, named or given like the target.
-        by: a column whose values name the nodes. It is no feature then.
-        nodes: deal the rows over this many nodes: consecutive, nearly equal parts, the same every time.
-            Files are cut between row groups where that is even enough, else between rows.
+        by: a column whose values name the nodes. It is then not a feature.
+        nodes: split the rows over this many nodes: consecutive parts of nearly equal size, the same every
+            time. Files are split between row groups where that is even enough, else between rows.
         columns: the features, by name (by position for arrays); all other columns by default. The
             target is never one. An index that pandas wrote into a file, and a first column of a CSV file
             that has no name and numbers the rows, are features only where they are named here.
-        encoding: how the text of CSV files is encoded, such as "cp1252" or "utf-16"; UTF-8 by default.
-        missing: texts that stand for a missing value, such as ``["?"]``, beside those that
-            `pandas.read_csv` takes for one.
+        encoding: the encoding of CSV files, such as "cp1252" or "utf-16"; UTF-8 by default.
+        missing: texts that stand for a missing value, such as ``["?"]``, in addition to those of
+            `pandas.read_csv`.
 
     Raises:
-        DataError: nothing there, or columns that are not, with the nearest name.
+        DataError: data or columns that are missing, with the most similar name.
 
     >>> import pandas as pd
     >>> table = pd.DataFrame({"age": [63, 41, 57], "site": ["va", "lima", "va"], "ill": [1, 0, 1]})
@@ -137,14 +137,14 @@ def shards(
     if isinstance(data, Shards):
         if any(v is not None for v in (target, weight, by, nodes, columns, encoding, missing)):
             raise DataError(
-                "the data are shards already", cure="Say target=, by= and nodes= when making them."
+                "the data are shards already", cure="Give target=, by= and nodes= to tk.shards instead."
             )
         return data
     form = _form(encoding, missing)
     chosen = None if columns is None else tuple([columns] if isinstance(columns, str) else columns)
     roles = Roles(target=target, weight=weight, by=by, columns=chosen)
     if by is not None and nodes is not None:
-        raise DataError("by= and nodes= both say where rows belong", cure="Take one of them.")
+        raise DataError("by= and nodes= both assign rows to nodes", cure="Use one of them.")
     if isinstance(data, Mapping):
         return _sites(data, roles, nodes, form)
     if by is not None:
@@ -157,10 +157,10 @@ def shards(
 
 
 def _form(encoding: str | None, missing: Sequence[str] | None) -> CsvFormat:
-    """How CSV files are to be read.
+    """The format of CSV files.
 
     Raises:
-        DataError: an encoding that Python does not know, or values that are no text.
+        DataError: an encoding that Python does not know, or missing values that are not text.
     """
     try:
         "".encode(encoding or UTF8)
@@ -171,7 +171,7 @@ def _form(encoding: str | None, missing: Sequence[str] | None) -> CsvFormat:
     odd = next((text for text in texts if not isinstance(text, str)), None)
     if odd is not None:
         raise DataError(
-            f"missing= lists texts, and {odd!r} is none",
+            f"missing= lists texts, and {odd!r} is not text",
             cure=f"Write it as it stands in the files, such as missing=[{str(odd)!r}].",
         )
     return CsvFormat(encoding or UTF8, texts)
@@ -188,7 +188,7 @@ def _from_files(name: str, data: Any, roles: Roles, form: CsvFormat) -> FileShar
         if getattr(roles, role) is not None and roles.name(role) is None:
             raise DataError(f"{role}= is an array, and the rows are in files", cure="Name a column.")
     try:
-        files = located(data)
+        files = files_with_folders(data)
     except DataError as error:
         raise paths_or_texts(data, error) from None
     parts = [Part(path, form=form, folders=tuple(values.items())) for path, values in files]
@@ -220,7 +220,7 @@ def _sites(data: Mapping[Any, Any], roles: Roles, nodes: int | None, form: CsvFo
 
 
 def _weighted(made: Mapping[str, Source]) -> dict[str, Source]:
-    """Weights of 1 for nodes without any, where others have some: no weights mean just that."""
+    """Weights of 1 for nodes in memory without weights, where other nodes have some."""
     memory = {k: s for k, s in made.items() if isinstance(s, ArrayShard | TableShard)}
     some = any(source.w is not None for source in memory.values())
     bare = {k: s for k, s in memory.items() if some and s.w is None}

@@ -1,4 +1,4 @@
-"""Targets: what they are, and as learners want them: float64, or indices of classes."""
+"""Targets and sample weights, and their encoding for learners: float64, or indices of classes."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import numpy as np
 
 from talkoot.core.errors import DataError, SchemaError
 from talkoot.core.shard import Schema
-from talkoot.data.tables.columns import NUMBER, TEXT, encoded, target_values, to_arrow
+from talkoot.data.tables.columns import NUMBER, TEXT, factorize, target_values, to_arrow
 
 
 def as_target(y: Any) -> np.ndarray:
-    """Any array-like as a target: (rows,), or (rows, outputs) of numbers. Objects become what they hold.
+    """Any array-like as a target: (rows,), or (rows, outputs) of numbers. Objects become numbers or text.
 
     Raises:
         DataError: more than two dimensions, or values of several kinds.
@@ -66,7 +66,7 @@ def encode(y: np.ndarray | None, schema: Schema) -> np.ndarray | None:
     """Class indices where the schema has classes, else float64.
 
     Raises:
-        SchemaError: a label that is none of the classes.
+        SchemaError: a label that is not one of the classes.
         DataError: text where numbers are needed.
     """
     if y is None:
@@ -82,7 +82,7 @@ def _indices(y: np.ndarray, classes: np.ndarray) -> np.ndarray:
     if not len(y):
         return np.empty(0, dtype=np.intp)
     if is_text(y):
-        codes, levels = encoded(to_arrow(y))
+        codes, levels = factorize(to_arrow(y))
         known = {label: index for index, label in enumerate(classes.tolist())}
         index: np.ndarray = np.array([known.get(level, -1) for level in levels], dtype=np.intp)[codes]
     elif y.dtype.kind in "iu" and np.array_equal(classes, np.arange(len(classes))):
@@ -93,8 +93,8 @@ def _indices(y: np.ndarray, classes: np.ndarray) -> np.ndarray:
         index = np.minimum(np.searchsorted(classes, y), len(classes) - 1)
         index[classes[index] != y] = -1
     if (index < 0).any():
-        stranger = y[index < 0][:1].tolist()[0]
-        raise SchemaError(f"label {stranger!r} is none of the classes that the nodes agreed on")
+        unknown = y[index < 0][:1].tolist()[0]
+        raise SchemaError(f"label {unknown!r} is none of the classes that the nodes agreed on")
     return index
 
 

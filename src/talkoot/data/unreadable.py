@@ -1,4 +1,4 @@
-"""What to say of data that cannot be read: what they are, and the one line that makes rows of them."""
+"""Errors for data that cannot be read: what they are, and the line of code that makes rows of them."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ ROWS = (
 SAMPLES = "Give paths, a table, arrays (X, y), a dataset of pairs (x, y), or a dict of named nodes."
 CONCAT = {"pandas": "pandas.concat", "polars": "polars.concat", "pyarrow": "pyarrow.concat_tables"}
 
-PATH = re.compile(r"[/\\\\*]|\.\w{1,9}$")  # what paths have in them, and texts seldom
+PATH = re.compile(r"[/\\\\*]|\.\w{1,9}$")  # frequent in paths, rare in other texts
 
-# By the package and the class, which are not imported: what it is, and what to give.
+# By the names of package and class, without importing them: what it is, and what to give instead.
 KNOWN = {
     ("polars", "LazyFrame"): (
         "a lazy frame of polars, which holds no rows yet",
@@ -56,17 +56,17 @@ def unreadable(data: Any, read: np.ndarray | None = None, *, cure: str = ROWS) -
     """The error for data that cannot be read.
 
     Args:
-        data: what was handed in.
-        read: what numpy makes of them, if it does.
-        cure: what can be handed in, where nothing nearer is known.
+        data: the user's data.
+        read: the data as a numpy array, if possible.
+        cure: used where there is no more specific one.
 
     >>> print(unreadable(None))  # doctest: +ELLIPSIS
     there are no data: None was given. Give paths, a pandas, polars or pyarrow table, a numpy array, ...
     >>> print(unreadable([[1, 2], [3]]))
     these rows have 1 to 2 values. Give every row the same number of values.
     """
-    for what, nearer in _seen(data):
-        return DataError(what, cure=nearer or cure)
+    for what, specific in _kinds_of(data):
+        return DataError(what, cure=specific or cure)
     if read is not None and read.dtype.kind in "biuf":
         return _shape(read)
     if isinstance(data, np.ndarray):
@@ -74,8 +74,8 @@ def unreadable(data: Any, read: np.ndarray | None = None, *, cure: str = ROWS) -
     return DataError(f"data of type {type(data).__name__} cannot be read", cure=cure)
 
 
-def _seen(data: Any) -> Iterator[tuple[str, str | None]]:
-    """What the data are, and the cure if one is nearer than the list of all that can be given."""
+def _kinds_of(data: Any) -> Iterator[tuple[str, str | None]]:
+    """What the data are, and a cure that is more specific than the list of all supported data, or None."""
     if data is None:
         yield "there are no data: None was given", None
     if inspect.isclass(data):
@@ -95,15 +95,15 @@ def _seen(data: Any) -> Iterator[tuple[str, str | None]]:
     if isinstance(data, Mapping):
         yield "this is a dict in the place of rows", "If it holds columns, give pandas.DataFrame(data)."
     if isinstance(data, list | tuple):
-        yield from _seen_in(data)
+        yield from _kinds_of_list(data)
     if isinstance(data, Iterator):
         yield "these rows can be read only once", "Give numpy.array(list(data)), or a table."
     if hasattr(data, "detach") and hasattr(data, "numpy"):
         yield "this tensor cannot be read as it is", "Give data.detach().cpu().float()."
 
 
-def _seen_in(data: list[Any] | tuple[Any, ...]) -> Iterator[tuple[str, str | None]]:
-    """What a list holds."""
+def _kinds_of_list(data: list[Any] | tuple[Any, ...]) -> Iterator[tuple[str, str | None]]:
+    """What a list holds, and a cure."""
     if not data:
         yield "the list is empty", None
     nodes = 'for a node of each, {"name": ..., ...}'
@@ -130,7 +130,7 @@ def _seen_in(data: list[Any] | tuple[Any, ...]) -> Iterator[tuple[str, str | Non
 
 
 def _array(data: np.ndarray) -> DataError:
-    """The error for an array whose values are no numbers."""
+    """The error for an array whose values are not numbers."""
     kinds = {"M": "dates", "m": "lengths of time", "c": "complex numbers", "O": "objects"}
     what = kinds.get(data.dtype.kind, "text" if data.dtype.kind in "SU" else str(data.dtype))
     cures = {
@@ -154,7 +154,7 @@ def _shape(data: np.ndarray) -> DataError:
 
 
 def paths_or_texts(data: Any, error: DataError) -> DataError:
-    """The error for paths where nothing is, with a cure for texts that were taken for paths."""
+    """The error for paths without files, with a cure for texts that were taken for paths."""
     texts = [data] if isinstance(data, str | os.PathLike) else list(data)
     if any(isinstance(text, str) and not PATH.search(text) and not os.path.exists(text) for text in texts):
         cure = 'If these are texts and not paths, give pandas.DataFrame({"text": texts}).'

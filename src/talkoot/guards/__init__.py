@@ -1,4 +1,4 @@
-"""Guards: transforms of the chain, between a node's update and the merge.
+"""Transforms of the chain, applied between a node's update and the merge.
 
-May import core alone; torch and ray never.
+May import core only; never torch or ray.
 """

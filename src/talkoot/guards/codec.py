@@ -1,4 +1,4 @@
-"""What codecs have in common: leaves go out packed, and what packing lost goes out in the next round."""
+"""The base of codecs: leaves are sent packed, and the rounding error is added to the next update."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from talkoot.core.transform import Stage, Transform
 from talkoot.core.update import BUFFER, Leaf, Update
 from talkoot.guards.packed import Packed
 
-Lost = Mapping[str, np.ndarray]
+Residuals = Mapping[str, np.ndarray]
 
 
 class Codec(Transform):
-    """Packs floating SUM leaves that are large enough; all others go as they are.
+    """Packs floating SUM leaves that are large enough; all others are sent unchanged.
 
-    Statistics (leaves named ``buffer:...``) are never packed: an error in a running variance, small beside
-    its greatest neighbour, can make it negative.
+    Statistics (leaves named ``buffer:...``) are never packed: a rounding error could make a small running
+    variance negative.
 
-    A round by itself is biased: it is rounded. With error feedback what was lost stays at the node and is
-    added to its next update, so the sum over rounds lacks no more than the last round's loss. Source: Seide
-    et al. 2014; Karimireddy et al., arXiv:1901.09847.
+    One round is biased by rounding. With error feedback the residual stays at the node and is added to its
+    next update, so the sum over rounds is off by the last residual only. Source: Seide et al. 2014;
+    Karimireddy et al., arXiv:1901.09847.
     """
 
     bias: ClassVar[Literal["exact", "unbiased", "biased"]] = "biased"
@@ -38,33 +38,33 @@ class Codec(Transform):
 
     @abstractmethod
     def compress(self, values: np.ndarray, carry: np.ndarray | None) -> tuple[Packed, np.ndarray]:
-        """Pack values + carry; also what that lost, float32 in the shape of `values`."""
+        """Pack values + carry; also return the residual, float32 in the shape of `values`."""
 
-    def encode(self, update: Update, state: Lost | None, ctx: Ctx) -> tuple[Update, Lost | None]:
-        """Pack each leaf and keep what was lost. The state given is not written to.
+    def encode(self, update: Update, state: Residuals | None, ctx: Ctx) -> tuple[Update, Residuals | None]:
+        """Pack each leaf and return the residuals as the new state. `state` is not modified.
 
         Raises:
             DataError: a leaf holds NaN or infinity.
         """
-        values, lost = dict(update.values), dict(state or {})
+        values, residuals = dict(update.values), dict(state or {})
         for name in update.values:
-            if self._takes(update, name):
-                packed, rest = self.compress(update.values[name], lost.get(name))
+            if self._is_packable(update, name):
+                packed, rest = self.compress(update.values[name], residuals.get(name))
                 if not np.isfinite(packed.scales).all():
                     raise _not_finite(name, ctx)
                 values[name] = packed
                 if self.feedback:
-                    lost[name] = rest
-        return Update(values=values, weight=update.weight, kinds=update.kinds), lost or None
+                    residuals[name] = rest
+        return Update(values=values, weight=update.weight, kinds=update.kinds), residuals or None
 
-    def _takes(self, update: Update, name: str) -> bool:
+    def _is_packable(self, update: Update, name: str) -> bool:
         value = update.values[name]
         floating = isinstance(value, np.ndarray) and value.dtype.kind == "f"
         summed = update.kind(name) is Leaf.SUM and not name.startswith(BUFFER)
         return floating and summed and self.packs(value.size)
 
     def decode(self, update: Update, state: None, ctx: Ctx) -> tuple[Update, None]:
-        """A sum is dense already; what one node said by itself is unpacked."""
+        """Unpack leaves that are still packed: a sum of several is dense already."""
         values = {k: v.dense() if isinstance(v, Packed) else v for k, v in update.values.items()}
         return Update(values=values, weight=update.weight, kinds=update.kinds), None
 

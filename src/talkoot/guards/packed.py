@@ -1,4 +1,4 @@
-"""Leaves that are small on the wire and still add: each stands for a dense array."""
+"""Compressed leaves that can be added: each represents a dense array."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from typing import Any, ClassVar, Self, final
 
 import numpy as np
 
-TILE = 1 << 15  # values worked on at once, so that passes over them stay in a core's cache
+TILE = 1 << 15  # values processed at once, so that they stay in a core's cache
 
 
 class Packed(ABC):
-    """A leaf that stands for the float32 array `dense()`, in fewer bytes.
+    """A leaf that represents the float32 array `dense()` in fewer bytes.
 
-    Sums are sums of the dense arrays, so an update of packed leaves adds as any other (law 1). A factor
-    goes to the scales, so a multiple stays packed.
+    A sum is the sum of the dense arrays, so packed leaves add like any other (law 1). Multiplying changes the
+    scales only, so a multiple stays packed.
     """
 
     __slots__ = ()
-    __array_ufunc__: ClassVar[None] = None  # `array + packed` is ours to answer
+    __array_ufunc__: ClassVar[None] = None  # numpy then leaves `array + packed` to `__radd__`
 
     scales: np.ndarray  # float32; infinite or NaN where a value is
     shape: tuple[int, ...]
 
     @abstractmethod
     def dense(self) -> np.ndarray:
-        """The array that this stands for: float32, of `shape`."""
+        """The array that this represents: float32, of `shape`."""
 
     @abstractmethod
     def add_to(self, out: np.ndarray) -> None:
@@ -40,15 +40,15 @@ class Packed(ABC):
 
     @abstractmethod
     def pieces(self) -> tuple[np.ndarray, ...]:
-        """The arrays that go on the wire, the ones of wider items first."""
+        """The arrays to send, those with wider items first."""
 
     @abstractmethod
-    def made_of(self, pieces: Sequence[np.ndarray]) -> Self:
-        """One of the same kind and shape, of other `pieces`."""
+    def with_pieces(self, pieces: Sequence[np.ndarray]) -> Self:
+        """A leaf of the same kind and shape with other `pieces`."""
 
     @property
     def nbytes(self) -> int:
-        """Bytes on the wire. The same at every node for leaves of one shape and one codec."""
+        """Bytes to send; equal at all nodes for leaves of one shape and codec."""
         return sum(piece.nbytes for piece in self.pieces())
 
     def pack(self) -> np.ndarray:
@@ -56,17 +56,17 @@ class Packed(ABC):
         return np.concatenate([piece.reshape(-1).view(np.uint8) for piece in self.pieces()])
 
     def unpack(self, raw: Any) -> Self:
-        """What another node packed, whose leaf has the kind and the shape of this one.
+        """The leaf that another node packed, of the same kind and shape as this one.
 
         Args:
-            raw: any buffer of `nbytes` bytes; it is looked at, not copied.
+            raw: any buffer of `nbytes` bytes; it is viewed, not copied.
         """
         data, at, pieces = np.frombuffer(raw, np.uint8), 0, []
         assert data.size == self.nbytes, f"{data.size} bytes where {self.nbytes} were packed"
         for mine in self.pieces():
             pieces.append(data[at : at + mine.nbytes].view(mine.dtype).reshape(mine.shape))
             at += mine.nbytes
-        return self.made_of(pieces)
+        return self.with_pieces(pieces)
 
     def __add__(self, other: Packed | np.ndarray) -> np.ndarray:
         if not isinstance(other, Packed):
@@ -98,13 +98,13 @@ class Packed(ABC):
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Blocks(Packed):
-    """Small integers, and one scale for each block of neighbouring values: code * scale.
+    """Small integers with one scale for each block of neighbouring values; a value is code * scale.
 
     Args:
         codes: (blocks, bytes a block) int8. With 4 bits a byte holds two codes: in its low half one of
             the block's first half, in its high half the one of the second half at the same place.
         scales: (blocks,) float32.
-        shape: of the dense array; what the last block has beyond it is zero.
+        shape: of the dense array; the last block is padded with zeros.
         bits: of a code, 8 or 4.
 
     >>> leaf = Blocks(codes=np.array([[2, -4]], np.int8), scales=np.float32([0.5]), shape=(2,), bits=8)
@@ -138,7 +138,7 @@ class Blocks(Packed):
             flat[part] += values
 
     def _tiles(self) -> Iterator[tuple[slice, np.ndarray]]:
-        """Dense values a few blocks at a time, in memory that is used again, with where they belong."""
+        """Dense values a few blocks at a time, with their slice; the memory is reused for each."""
         block, size, half = self.block, prod(self.shape), self.codes.shape[1]
         rows = max(1, TILE // block)
         spare = np.empty((min(rows, len(self.codes)), block), np.float32)
@@ -155,19 +155,19 @@ class Blocks(Packed):
             yield part, tile.reshape(-1)[: part.stop - part.start]
 
     def __mul__(self, factor: float) -> Blocks:
-        return self.made_of((self.scales * np.float32(factor), self.codes))
+        return self.with_pieces((self.scales * np.float32(factor), self.codes))
 
     def pieces(self) -> tuple[np.ndarray, ...]:
         """Scales, codes."""
         return self.scales, self.codes
 
-    def made_of(self, pieces: Sequence[np.ndarray]) -> Blocks:
-        """Of other scales and codes."""
+    def with_pieces(self, pieces: Sequence[np.ndarray]) -> Blocks:
+        """The same with other scales and codes."""
         scales, codes = pieces
         return Blocks(codes=codes, scales=scales, shape=self.shape, bits=self.bits)
 
     def split(self, count: int) -> list[Blocks]:
-        """`count` flat parts of whole blocks, as even as can be; the last ones may be empty."""
+        """`count` flat parts of whole blocks, as equal as possible; the last ones may be empty."""
         size, ends = prod(self.shape), [0]
         for codes in np.array_split(self.codes, count):
             ends.append(ends[-1] + len(codes))
@@ -183,7 +183,7 @@ class Blocks(Packed):
 
     @staticmethod
     def join(parts: Sequence[Blocks], shape: tuple[int, ...]) -> Blocks:
-        """What was `split`, in the same order, as one of `shape`."""
+        """The inverse of `split`: parts in the same order as one leaf of `shape`."""
         return Blocks(
             codes=np.concatenate([part.codes for part in parts]),
             scales=np.concatenate([part.scales for part in parts]),
@@ -198,13 +198,13 @@ class Sparse(Packed):
     """Some entries of an array; all others are zero.
 
     Args:
-        indices: (entries,) int32, places in the flat array, each once.
+        indices: (entries,) int32, distinct positions in the flat array.
         values: (entries,) float16, the entries as shares of the scale, from -1 to 1.
         scales: (1,) float32, the greatest magnitude.
         shape: of the dense array.
 
-    >>> at, said = np.array([1], np.int32), np.array([-0.5], np.float16)
-    >>> leaf = Sparse(indices=at, values=said, scales=np.float32([8]), shape=(3,))
+    >>> at, shares = np.array([1], np.int32), np.array([-0.5], np.float16)
+    >>> leaf = Sparse(indices=at, values=shares, scales=np.float32([8]), shape=(3,))
     >>> leaf.dense().tolist(), leaf.nbytes
     ([0.0, -4.0, 0.0], 10)
     """
@@ -219,25 +219,25 @@ class Sparse(Packed):
         return np.asarray(self.values.astype(np.float32) * self.scales)
 
     def dense(self) -> np.ndarray:
-        """Zero but for the entries."""
+        """Zeros except for the entries."""
         out = np.zeros(self.shape, np.float32)
         out.reshape(-1)[self.indices] = self.entries()
         return out
 
     def add_to(self, out: np.ndarray) -> None:
-        """Add the entries in their places."""
+        """Add the entries at their positions."""
         assert out.shape == self.shape
         assert out.flags.c_contiguous
         out.reshape(-1)[self.indices] += self.entries()
 
     def __mul__(self, factor: float) -> Sparse:
-        return self.made_of((self.scales * np.float32(factor), self.indices, self.values))
+        return self.with_pieces((self.scales * np.float32(factor), self.indices, self.values))
 
     def pieces(self) -> tuple[np.ndarray, ...]:
         """Scale, indices, values."""
         return self.scales, self.indices, self.values
 
-    def made_of(self, pieces: Sequence[np.ndarray]) -> Sparse:
-        """Of another scale, other indices and values."""
+    def with_pieces(self, pieces: Sequence[np.ndarray]) -> Sparse:
+        """The same with another scale, other indices and values."""
         scales, indices, values = pieces
         return Sparse(indices=indices, values=values, scales=scales, shape=self.shape)

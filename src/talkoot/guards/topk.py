@@ -1,4 +1,4 @@
-"""TopK: only the entries that are largest in magnitude, the rest in later rounds."""
+"""TopK: send only the entries that are largest in magnitude, the rest in later rounds."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from talkoot.core.errors import PlanError
 from talkoot.guards.codec import Codec
 from talkoot.guards.packed import Sparse
 
-_LEAST = np.finfo(np.float32).tiny  # scales below it would not be exact
+_MIN_SCALE = np.finfo(np.float32).tiny  # smaller scales are subnormal and would not be exact
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class TopK(Codec):
-    """Keep a share of each leaf's entries; see `topk`.
+    """Send a share of each leaf's entries; see `topk`.
 
-    An encoded update does not say by itself what its node said, so robust merges must not read it.
+    An encoded update lacks most of the node's entries, so robust merges must not read it.
     """
 
     share: float = 0.01
@@ -29,11 +29,11 @@ class TopK(Codec):
         if not 0 < self.share <= 0.5:
             raise PlanError(
                 f"topk(share={self.share}) saves nothing",
-                cure="Take 0 < share <= 0.5: a kept entry goes with its place.",
+                cure="Take 0 < share <= 0.5: an entry is sent with its position.",
             )
 
     def packs(self, size: int) -> bool:
-        """Whether the share is at least one entry. The weight of a mean, one number, always goes."""
+        """Whether the share is at least one entry. The weight of a mean, one number, is never packed."""
         return self._count(size) >= 1
 
     def _count(self, size: int) -> int:
@@ -42,22 +42,22 @@ class TopK(Codec):
     def compress(self, values: np.ndarray, carry: np.ndarray | None) -> tuple[Sparse, np.ndarray]:
         """The largest entries, as float16 shares of the very largest."""
         with np.errstate(over="ignore", invalid="ignore"):
-            lost = values.astype(np.float32)
+            residual = values.astype(np.float32)
             if carry is not None:
-                lost += carry
-            left = lost.reshape(-1)
+                residual += carry
+            left = residual.reshape(-1)
             at = largest(np.abs(left), self._count(left.size))
             entries = left[at]
             scale = np.abs(entries).max(keepdims=True)
-            scale[scale < _LEAST] = 0
+            scale[scale < _MIN_SCALE] = 0
             shares = np.divide(entries, scale, out=np.zeros_like(entries), where=scale != 0)
             sent = Sparse(indices=at, values=shares.astype(np.float16), scales=scale, shape=values.shape)
             left[at] -= sent.entries()
-        return sent, lost
+        return sent, residual
 
 
 def largest(magnitudes: np.ndarray, count: int) -> np.ndarray:
-    """The places of the `count` largest, ascending, as int32; NaN is larger than all.
+    """The positions of the `count` largest, ascending, as int32; NaN counts as largest.
 
     >>> largest(np.array([3.0, 9.0, 1.0, 4.0]), 2).tolist()
     [1, 3]
@@ -68,26 +68,26 @@ def largest(magnitudes: np.ndarray, count: int) -> np.ndarray:
 def topk(share: float = 0.01, feedback: bool = True) -> TopK:
     """Send only the entries of each leaf that are largest in magnitude: 6 bytes each.
 
-    With feedback what is not sent, and what rounding the sent entries to float16 lost, is added to the node's
-    next update: small entries go out once they have added up. Without it they never go, and a run may not
-    converge. Leaves of fewer than 1 / share values, statistics (``buffer:...``) and what is no floating numpy
-    array that is summed go as they are. Decoded leaves are float32.
+    With feedback, entries that are not sent and the error of rounding the others to float16 are added to the
+    node's next update, so small entries are sent once they have added up. Without it they are never sent, and
+    a run may not converge. Leaves of fewer than 1 / share values, statistics (``buffer:...``) and leaves that
+    are not summed floating numpy arrays are sent unchanged. Decoded leaves are float32.
 
     Sources: Aji & Heafield 2017, arXiv:1704.05021; Stich et al., arXiv:1809.07599.
 
     Args:
         share: of each leaf's entries that are sent, 0 < share <= 0.5.
-        feedback: carry what was not sent to the node's next update. It costs a float32 array in the size
-            of the model at each node.
+        feedback: add what was not sent to the node's next update. It takes a float32 array of the model's
+            size at each node.
 
     Raises:
         PlanError: a share that saves nothing.
 
     >>> import numpy as np, talkoot as tk
     >>> from talkoot.core.context import Ctx
-    >>> said = tk.Update(values={"w": np.array([0.1, -8.0, 0.2, 0.3])}, weight=1.0)
-    >>> sent, lost = topk(0.25).encode(said, None, Ctx())
-    >>> sent.values["w"].dense().tolist(), lost["w"].round(3).tolist()
+    >>> update = tk.Update(values={"w": np.array([0.1, -8.0, 0.2, 0.3])}, weight=1.0)
+    >>> sent, residual = topk(0.25).encode(update, None, Ctx())
+    >>> sent.values["w"].dense().tolist(), residual["w"].round(3).tolist()
     ([0.0, -8.0, 0.0, 0.0], [0.1..., 0.0, 0.2..., 0.3...])
     """
     return TopK(share, feedback)

@@ -1,4 +1,4 @@
-"""Weigh: a mean is a sum with weights around it."""
+"""Weigh: a weighted mean as a sum of weighted updates, divided by the sum of the weights."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WEIGHT = "weigh.weight"
 @final
 @dataclass(frozen=True, slots=True)
 class Weigh(Transform):
-    """Make the merged sum a weighted mean; the weight travels as one more leaf, so masks hide it too.
+    """Make the merged sum a weighted mean; the weight is sent as one more leaf, so masks hide it too.
 
     Args:
         by: "rows": each node counts by its update's weight; "nodes": each node with rows counts 1.
@@ -39,7 +39,7 @@ class Weigh(Transform):
         return Update(values=values, weight=update.weight, kinds=update.kinds), None
 
     def decode(self, update: Update, state: None, ctx: Ctx) -> tuple[Update, None]:
-        """Divide by the weights that arrived; without any, nothing was said."""
+        """Divide by the sum of the weights; where it is zero the update is empty."""
         weight = float(update.values[WEIGHT][0]) if WEIGHT in update.values else 0.0
         rest = {name: value for name, value in update.values.items() if name != WEIGHT}
         if weight == 0.0:

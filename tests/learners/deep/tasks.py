@@ -14,7 +14,7 @@ from torch.nn.functional import mse_loss
 
 import talkoot as tk
 from talkoot.core.context import stream_rng
-from talkoot.data.loading.shuffle import Order
+from talkoot.data.loading.shuffle import Shuffle
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(400, 5)).astype(np.float32)
@@ -105,7 +105,7 @@ def by_hand(task: tk.Torch, x: np.ndarray = X, y: np.ndarray = Y) -> nn.Module:
     torch.manual_seed(int(stream_rng(0, "init").integers(2**31)))
     model: nn.Module
     model, optimizer = task.build()
-    order = Order(rows=len(x), seed=0, key="node0")
+    order = Shuffle(rows=len(x), seed=0, key="node0")
     for step in range(task.steps(len(x))):
         rows = order.at(step * task.batch, (step + 1) * task.batch)
         optimizer.zero_grad()

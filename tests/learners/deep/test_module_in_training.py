@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy, mse_loss
 
 import talkoot as tk
-from talkoot.data.loading.shuffle import Order
+from talkoot.data.loading.shuffle import Shuffle
 
 ENGINES: dict[str, Any] = {"Inline": tk.Inline(), "Local": tk.Local(2)}
 rng = np.random.default_rng(3)
@@ -48,7 +48,7 @@ def test_metrics_are_of_samples_that_are_new_to_the_module(on: Any, sync: Any) -
     ids, labels = np.eye(60, dtype=np.float32), rng.integers(0, 2, 60)
     job = tk.Torch(greedy, cross_entropy, batch=10, epochs=1, metrics={"accuracy": accuracy})
     history = tk.fit(job, ids, labels, on=on, sync=sync, nodes=1).history
-    order = Order(rows=60, seed=0, key="node0").at(0, 60)
+    order = Shuffle(rows=60, seed=0, key="node0").at(0, 60)
     steps = [entry.round.index for entry in history]  # rounds count from 0, and steps are told when done
     if sync.gradient:
         steps = [step - (not isinstance(on, Reference)) for step in steps]
@@ -62,7 +62,7 @@ def test_metrics_are_of_samples_that_are_new_to_the_module(on: Any, sync: Any) -
 
 def test_metrics_are_means_over_samples_however_ranks_share_them() -> None:
     job = task(batch=50, epochs=1, metrics={"first": lambda out, y: y[:, 0].mean()})
-    last = Order(rows=400, seed=0, key="node0").at(350, 400)
+    last = Shuffle(rows=400, seed=0, key="node0").at(350, 400)
     for on in (tk.Inline(), tk.Local(3)):  # 50 samples are 16, 17 and 17
         got = tk.fit(job, X, Y, on=on).history[-1].metrics["first"]
         assert got == pytest.approx(float(Y[last].mean()), rel=1e-5)
@@ -152,7 +152,7 @@ def rooted(at: int, out: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
 
 def marked(step: int) -> np.ndarray:
     y = Y.copy()
-    y[int(Order(rows=400, seed=0, key="node0").at(step * 50, step * 50 + 50)[30])] = 77.0
+    y[int(Shuffle(rows=400, seed=0, key="node0").at(step * 50, step * 50 + 50)[30])] = 77.0
     return y
 
 

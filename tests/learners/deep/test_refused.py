@@ -302,6 +302,6 @@ def test_what_goes_wrong_at_one_rank_stops_all_at_once_and_names_it(engine: str,
 
 def _reader(step: int, batch: int) -> np.ndarray:
     """The samples that a step reads."""
-    from talkoot.data.loading.shuffle import Order
+    from talkoot.data.loading.shuffle import Shuffle
 
-    return Order(rows=len(X), seed=0, key="node0").at(step * batch, (step + 1) * batch)
+    return Shuffle(rows=len(X), seed=0, key="node0").at(step * batch, (step + 1) * batch)

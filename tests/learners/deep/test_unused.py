@@ -95,10 +95,10 @@ def late() -> Any:
 
 def marked(step: int, position: int, batch: int = 48) -> np.ndarray:
     """Samples of which one, read in a step, is marked."""
-    from talkoot.data.loading.shuffle import Order
+    from talkoot.data.loading.shuffle import Shuffle
 
     x = X.copy()
-    x[int(Order(rows=400, seed=0, key="node0").at(step * batch, (step + 1) * batch)[position]), 1] = 77
+    x[int(Shuffle(rows=400, seed=0, key="node0").at(step * batch, (step + 1) * batch)[position]), 1] = 77
     return x
 
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 from scipy import sparse
 
 from talkoot.api.verify.pooled_data import Pool
-from talkoot.data.paths import are_paths, expand, located
+from talkoot.data.paths import are_paths, expand, files_with_folders
 
 
 def read(
@@ -74,7 +74,7 @@ def _features(X: Any, names: Sequence[Any], columns: Any) -> Any:
 def _rows(data: Any, csv: Mapping[str, Any]) -> Any:
     """Features and all other columns: a pandas frame, or an array, or a sparse matrix."""
     if are_paths(data):
-        hive = any(folders for _, folders in located(data))
+        hive = any(folders for _, folders in files_with_folders(data))
         return _files(expand(data), csv, hive=hive)
     if sparse.issparse(data):
         return data

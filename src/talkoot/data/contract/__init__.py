@@ -1,4 +1,4 @@
-"""Whether the nodes' data agree: what their columns look like, compared, without a row that moves.
+"""Whether the nodes' data agree: summaries of their columns are compared, no row moves.
 
 `checks/` has one file for each kind of check. May import core, `data/` and `data/tables/`.
 """

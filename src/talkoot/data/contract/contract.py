@@ -1,4 +1,4 @@
-"""What a check of the nodes' data found."""
+"""The result of a check of the nodes' data."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any, Literal, final
 
 Severity = Literal["error", "warning", "note"]
-ORDER = ("error", "warning", "note")
-SHOWN = 8  # columns of one line before "and ... more"
-LINES = 12  # findings of one kind before "and ... more"
-TOGETHER = 3  # findings of one kind at one node from which their columns are told in one line
+SEVERITIES = ("error", "warning", "note")
+MAX_COLUMNS = 8  # columns or nodes in one line before "and ... more"
+MAX_LINES = 12  # lines of one kind before "and ... more"
+MIN_JOINED = 3  # findings of one kind at one node that are printed in one line
 
-# Kinds in the order in which they are told, with a heading, and how to print the size of many together.
+# Kinds in the order of printing, with a heading, and the format of sizes that are printed in one line.
 KINDS = {
     "rows": ("rows", ""),
     "schema": ("columns that nodes do not share", ""),
@@ -37,18 +37,18 @@ KINDS = {
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
-    """One way in which nodes do not agree.
+    """One difference between nodes.
 
     Args:
-        severity: "error": training fails, or reads one thing as another; "warning": it will suffer, or
-            something was probably recorded differently; "note": worth knowing.
+        severity: "error": training fails or misreads values; "warning": the model will suffer, or a column
+            was probably recorded differently; "note": worth knowing.
         kind: "schema", "text", "type", "index", "units", "category", "spelling", "missing", "constant",
             "code", "infinite", "labels", "shift", "duplicates", "keys" or "rows".
         what: what was found, in a sentence.
         cure: what to do about it.
-        node: where, if at one node.
-        column: in which column, if in one.
-        size: how strong it is: a share of rows, or a population stability index.
+        node: the node, if it is about one.
+        column: the column, if it is about one.
+        size: a share of rows, or a population stability index.
     """
 
     severity: Severity
@@ -61,7 +61,7 @@ class Finding:
 
     @property
     def place(self) -> str:
-        """The node and the column, as far as the finding is about one."""
+        """The node and the column, where the finding has them."""
         return ", ".join(part for part in (self.node, self.column) if part is not None)
 
     def __str__(self) -> str:
@@ -71,12 +71,12 @@ class Finding:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Contract:
-    """Whether the nodes' data agree; what `check` returns.
+    """Whether the nodes' data agree; the result of `check`.
 
     Args:
         nodes: rows of each node.
         columns: number of feature columns that were compared.
-        findings: what was found, errors first.
+        findings: the differences, errors first.
 
     >>> print(Contract(nodes={"a": 10, "b": 20}, columns=3))
     2 nodes agree: nothing found in 3 columns of 30 rows (a 10, b 20)
@@ -88,31 +88,31 @@ class Contract:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing was found that makes training fail or reads one thing as another."""
+        """Whether there is no error among the findings."""
         return not any(finding.severity == "error" for finding in self.findings)
 
     def __str__(self) -> str:
-        count = {level: sum(f.severity == level for f in self.findings) for level in ORDER}
-        told = ", ".join(f"{n} {level}{'s' * (n != 1)}" for level, n in count.items() if n)
-        rows = ", ".join(f"{node} {rows}" for node, rows in list(self.nodes.items())[:SHOWN])
-        more = f", and {len(self.nodes) - SHOWN} more" if len(self.nodes) > SHOWN else ""
+        count = {level: sum(f.severity == level for f in self.findings) for level in SEVERITIES}
+        summary = ", ".join(f"{n} {level}{'s' * (n != 1)}" for level, n in count.items() if n)
+        rows = ", ".join(f"{node} {rows}" for node, rows in list(self.nodes.items())[:MAX_COLUMNS])
+        more = f", and {len(self.nodes) - MAX_COLUMNS} more" if len(self.nodes) > MAX_COLUMNS else ""
         nodes = f"{len(self.nodes)} node{'s' * (len(self.nodes) != 1)}"
-        head = f"{nodes} agree: nothing" if not told else f"{nodes}: {told}"
+        head = f"{nodes} agree: nothing" if not summary else f"{nodes}: {summary}"
         lines = [f"{head} found in {self.columns} columns of {sum(self.nodes.values())} rows ({rows}{more})"]
-        for level in ORDER:
+        for level in SEVERITIES:
             for kind, (heading, _) in KINDS.items():
                 alike = [f for f in self.findings if (f.severity, f.kind) == (level, kind)]
                 if alike:
                     lines += ["", *_wrapped(f"{level}: {heading}. {_cures(alike)}", "", "")]
-                    told_of = list(_told(kind, alike))
-                    hidden = len(told_of) - LINES
-                    told_of[LINES:] = [f"and {hidden} more, in .findings"] * (hidden > 0)
-                    for text in told_of:
+                    lines_of_kind = list(_lines(kind, alike))
+                    hidden = len(lines_of_kind) - MAX_LINES
+                    lines_of_kind[MAX_LINES:] = [f"and {hidden} more, in .findings"] * (hidden > 0)
+                    for text in lines_of_kind:
                         lines += _wrapped(text, "  - ", "    ")
         return "\n".join(lines)
 
     def facts(self) -> dict[str, Any]:
-        """What a report shows."""
+        """The findings as data, for the report."""
         rows = [
             {"level": f.severity, "node": f.node, "column": f.column, "text": f"{f.what}. {f.cure}"}
             for f in self.findings
@@ -121,7 +121,7 @@ class Contract:
 
 
 def percent(share: float) -> str:
-    """A share as a whole percentage that does not round something to nothing.
+    """A share as a whole percentage; small shares are not rounded to 0% nor large ones to 100%.
 
     >>> percent(0.003), percent(0.997), percent(1.0)
     ('<1%', '>99%', '100%')
@@ -139,16 +139,17 @@ def _cures(alike: Sequence[Finding]) -> str:
     return " ".join(list(dict.fromkeys(f.cure for f in alike))[:2])
 
 
-def _told(kind: str, alike: Sequence[Finding]) -> Iterator[str]:
-    """Findings of a kind as lines; many at one node as one."""
+def _lines(kind: str, alike: Sequence[Finding]) -> Iterator[str]:
+    """Findings of one kind as lines; several at one node share a line."""
     size = KINDS[kind][1]
     for node in dict.fromkeys(f.node for f in alike):
         here = sorted((f for f in alike if f.node == node), key=lambda f: -f.size)
-        if len(here) >= (TOGETHER if size == "{}" else 1) and size:
+        if len(here) >= (MIN_JOINED if size == "{}" else 1) and size:
             shown = [
-                f"{f.column} {size.format(f.size if ':' in size else percent(f.size))}" for f in here[:SHOWN]
+                f"{f.column} {size.format(f.size if ':' in size else percent(f.size))}"
+                for f in here[:MAX_COLUMNS]
             ]
-            more = f" and {len(here) - SHOWN} more" if len(here) > SHOWN else ""
+            more = f" and {len(here) - MAX_COLUMNS} more" if len(here) > MAX_COLUMNS else ""
             yield f"{node}: {', '.join(shown)}{more}"
         else:
             yield from (f"{f.place}: {f.what}" if f.place else f.what for f in here)

@@ -1,4 +1,4 @@
-"""Rows as salted 64-bit hashes, so that two nodes can find that they hold the same ones."""
+"""Rows as salted 64-bit hashes, to find rows that two nodes share."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import final
 
 import numpy as np
 
-KEEP = 1 << 20  # hashes of a node; of more rows the least hashes stand for all (a bottom-k sample)
+SAMPLE_SIZE = 1 << 20  # hashes of a node at most; of more the smallest are a sample (bottom-k)
 _SHIFTS, _TIMES = (30, 27, 31), (0xBF58476D1CE4E5B9, 0x94D049BB133111EB)  # splitmix64's
 
 
 def hash_rows(columns: Mapping[str, np.ndarray], rows: int, salt: str) -> np.ndarray:
-    """A hash of each row that does not depend on the order of columns or the width of numbers.
+    """A hash of each row, independent of the order of columns and of the width of numbers.
 
     Args:
         columns: (rows,) floats, or objects of str and None, by name.
         rows: number of rows.
-        salt: a secret of the run, so that hashes of two runs have nothing to do with each other. Who
-            knows the salt can hash a guess: hashes hide rows from readers of the wire, not from partners.
+        salt: a secret of the run, so that hashes of two runs are unrelated. The salt's owners can hash a
+            guess: hashes hide rows from outsiders, not from the other nodes.
 
     Returns:
         (rows,) uint64.
@@ -65,7 +65,7 @@ def _word(text: str) -> np.uint64:
 
 
 def _mixed(words: np.ndarray) -> np.ndarray:
-    """Spread every bit over all others: the finaliser of splitmix64 (Steele, Lea, Flood 2014)."""
+    """The finaliser of splitmix64 (Steele, Lea, Flood 2014)."""
     for shift, times in zip(_SHIFTS, (*_TIMES, 1), strict=True):
         words = (words ^ (words >> np.uint64(shift))) * np.uint64(times)
     return np.asarray(words)
@@ -74,30 +74,30 @@ def _mixed(words: np.ndarray) -> np.ndarray:
 @final
 @dataclass(slots=True)
 class Sample:
-    """The distinct hashes of a node's rows, or the least of them where they are many."""
+    """The distinct hashes of a node's rows, or the `size` smallest of them."""
 
-    keep: int = KEEP
-    kept: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint64))
+    size: int = SAMPLE_SIZE
+    hashes: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint64))
     counts: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
-    waiting: list[np.ndarray] = field(default_factory=list)
+    pending: list[np.ndarray] = field(default_factory=list)
 
     def add(self, hashes: np.ndarray) -> None:
-        """More rows."""
-        self.waiting.append(hashes)
-        if sum(map(len, self.waiting)) >= self.keep:
+        """Add rows."""
+        self.pending.append(hashes)
+        if sum(map(len, self.pending)) >= self.size:
             self.settle()
 
     def settle(self) -> tuple[np.ndarray, np.ndarray]:
-        """The sorted distinct hashes and how many rows have each, with all rows so far in them."""
-        ones = [np.ones(len(hashes), np.int64) for hashes in self.waiting]
-        every = np.concatenate([self.kept, *self.waiting])
+        """The sorted distinct hashes of all rows so far, and how many rows have each."""
+        ones = [np.ones(len(hashes), np.int64) for hashes in self.pending]
+        every = np.concatenate([self.hashes, *self.pending])
         order = np.argsort(every, kind="stable")
         counts = np.concatenate([self.counts, *ones])[order]
-        self.waiting.clear()
+        self.pending.clear()
         if len(every):
-            first = np.flatnonzero(np.diff(every[order], prepend=~every[order][:1]))[: self.keep + 1]
-            last = len(every) if len(first) <= self.keep else int(first[-1])
-            first = first[: self.keep]
-            self.kept = every[order][first]
+            first = np.flatnonzero(np.diff(every[order], prepend=~every[order][:1]))[: self.size + 1]
+            last = len(every) if len(first) <= self.size else int(first[-1])
+            first = first[: self.size]
+            self.hashes = every[order][first]
             self.counts = np.add.reduceat(counts[:last], first)
-        return self.kept, self.counts
+        return self.hashes, self.counts

@@ -1,4 +1,4 @@
-"""About where the quantiles of a column lie, from one pass over it and without chance.
+"""Approximate quantiles of a column from one pass over it, deterministic.
 
 Source: Manku, Rajagopalan, Lindsay 1998, Approximate medians and other quantiles in one pass and with limited
 memory, SIGMOD 27.
@@ -17,14 +17,14 @@ SIZE = 4096  # values of a level
 @final
 @dataclass(slots=True)
 class QuantileSummary:
-    """The values of a column: all of them up to 4096, then of each two neighbours one, in turn the lower.
+    """Up to 4096 values are stored; beyond, one of each two neighbours, alternately the lower and the upper.
 
-    The rank of a quantile is off by at most log2(values / 4096) / 4096 of the values, 0.4% of a billion. The
-    same values in the same blocks give the same answer. About 32 kB for each doubling beyond 4096.
+    The rank error of a quantile is at most log2(values / 4096) / 4096 of the values: 0.4% for a billion. The
+    same values in the same blocks give the same answer. It takes 32 kB for each doubling beyond 4096.
 
     Args:
-        levels: level i holds values that stand for 2^i each.
-        lower: for each level, whether the lower of two neighbours is taken next.
+        levels: the values of level i have weight 2^i.
+        lower: for each level, whether the lower of two neighbours is stored next.
 
     >>> summary = QuantileSummary()
     >>> summary.add(np.array([3.0, 1.0, 2.0]))
@@ -38,7 +38,7 @@ class QuantileSummary:
     greatest: float = -np.inf
 
     def add(self, values: np.ndarray) -> None:
-        """More values, (values,) float64, finite."""
+        """Add (values,) finite float64."""
         if len(values):
             self.least = min(self.least, float(values.min()))
             self.greatest = max(self.greatest, float(values.max()))
@@ -63,11 +63,11 @@ class QuantileSummary:
         return not self.levels
 
     def quantiles(self, levels: np.ndarray) -> np.ndarray:
-        """The values at these shares of the sorted values, between 0 and 1; at 0 and 1 the extremes."""
+        """The quantiles at `levels`, between 0 (the minimum) and 1 (the maximum)."""
         values = np.concatenate(self.levels)
-        stands = np.repeat(2 ** np.arange(len(self.levels)), [len(level) for level in self.levels])
+        weights = np.repeat(2 ** np.arange(len(self.levels)), [len(level) for level in self.levels])
         order = np.argsort(values, kind="stable")
-        reached = np.cumsum(stands[order])
+        reached = np.cumsum(weights[order])
         place = np.searchsorted(reached, levels * (reached[-1] - 1), side="right")
         found = values[order][np.minimum(place, len(values) - 1)]
         return np.where(levels <= 0, self.least, np.where(levels >= 1, self.greatest, found))

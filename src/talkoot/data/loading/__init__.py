@@ -1,4 +1,4 @@
-"""What the nodes of one process read when: shuffles, global batches, reading ahead, random generators.
+"""Which samples the nodes of one process read at each step: shuffle, batches, prefetch, random generators.
 
 May import core and `data/samples/`.
 """

@@ -1,4 +1,4 @@
-"""The process's random generators, torch's, numpy's and Python's: seeded, used in turn, and put back."""
+"""The random generators of the process (torch, numpy, Python): seeded, locked to one thread, restored."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ import numpy as np
 from talkoot.core.context import stream_rng
 from talkoot.core.errors import NodeSilent
 
-WAIT = 3600.0  # seconds that a thread waits for its turn; one step of another fit takes less
+WAIT = 3600.0  # seconds that a thread waits; one step of another fit takes less
 _WORD = 2**32
-_MARK = 0x5DEECE66D1234567  # a seed that nobody's own code takes
+_MARK = 0x5DEECE66D1234567  # a seed that user code will not use
 
 
 class Generator(ABC):
@@ -26,87 +26,87 @@ class Generator(ABC):
 
     @abstractmethod
     def seed(self, number: int) -> None:
-        """Start it anew.
+        """Seed the generator.
 
         Args:
-            number: from 0 to 2**63 - 1. Generators take different parts of it, so that their numbers differ.
+            number: from 0 to 2**63 - 1. Generators use different bits of it, so that their numbers differ.
         """
 
     def mark(self) -> None:
-        """Start it where `is_fresh` knows it."""
+        """Seed it with the value that `is_fresh` checks."""
         self.seed(_MARK)
 
     @abstractmethod
     def is_fresh(self) -> bool:
-        """Whether nothing was drawn since `mark`. It may draw to find out."""
+        """Whether nothing was drawn since `mark`. The check itself may draw."""
 
     @abstractmethod
     def state(self) -> Any:
-        """What it goes on from."""
+        """The generator's state."""
 
     @abstractmethod
     def restore(self, state: Any) -> None:
-        """Go on from a state."""
+        """Set the generator's state."""
 
 
 @final
 class Python(Generator):
-    """The one of the module `random`."""
+    """The generator of the module `random`."""
 
     def __init__(self) -> None:
         self._first = random.Random(_MARK).random()
 
     def seed(self, number: int) -> None:
-        """All bits of it."""
+        """Seed with all bits."""
         random.seed(number)
 
     def is_fresh(self) -> bool:
-        """Whether its next number is the first one."""
+        """Whether the next number is the first one after `mark`."""
         return random.random() == self._first
 
     def state(self) -> Any:
-        """What it goes on from."""
+        """The generator's state."""
         return random.getstate()
 
     def restore(self, state: Any) -> None:
-        """Go on from a state."""
+        """Set the generator's state."""
         random.setstate(state)
 
 
 @final
 class Numpy(Generator):
-    """The one behind functions such as `numpy.random.rand`."""
+    """The global generator of numpy, behind functions such as `numpy.random.rand`."""
 
     def __init__(self) -> None:
         self._first = float(np.random.RandomState(_bits(_MARK)).random_sample())
 
     def seed(self, number: int) -> None:
-        """Bits that depend on all of it, and differ from those that torch takes."""
+        """Seed with 32 mixed bits, different from those that torch uses."""
         np.random.seed(_bits(number))
 
     def is_fresh(self) -> bool:
-        """Whether its next number is the first one."""
+        """Whether the next number is the first one after `mark`."""
         return float(np.random.random_sample()) == self._first
 
     def state(self) -> Any:
-        """What it goes on from."""
+        """The generator's state."""
         return np.random.get_state(legacy=False)
 
     def restore(self, state: Any) -> None:
-        """Go on from a state."""
+        """Set the generator's state."""
         np.random.set_state(state)
 
 
 def _bits(number: int) -> int:
-    """32 bits of a number, mixed. Source: multiplicative hashing, Knuth, TAOCP 3, 6.4."""
+    """A 32-bit hash of a number. Source: multiplicative hashing, Knuth, TAOCP 3, 6.4."""
     return number * 0x9E3779B97F4A7C15 % _WORD**2 // _WORD
 
 
 @final
 class Torch(Generator):
-    """Those of torch: the processor's, and of each GPU where GPUs are in use.
+    """The generators of torch: of the CPU, and of each GPU once CUDA is in use.
 
-    `torch.manual_seed` would do, and takes a hundred times as long.
+    `torch.manual_seed` does the same, a hundred times slower.
     """
 
     def __init__(self) -> None:
@@ -116,7 +116,7 @@ class Torch(Generator):
         self._more = self._torch.backends.mps.is_available() or self._torch.xpu.is_available()
 
     def seed(self, number: int) -> None:
-        """The lower bits of it, which is what torch takes."""
+        """Seed with the lower 32 bits."""
         number %= _WORD
         if self._more:
             self._torch.manual_seed(number)
@@ -130,11 +130,11 @@ class Torch(Generator):
         return not used and bool(self._torch.equal(self._here.get_state(), self._first))
 
     def state(self) -> Any:
-        """What they go on from, and the seed for GPUs that are not in use yet."""
+        """The states, and the seed for GPUs that are not in use yet."""
         return self._here.get_state(), self._here.initial_seed(), [gpu.get_state() for gpu in self._gpus()]
 
     def restore(self, state: Any) -> None:
-        """Go on from a state."""
+        """Set the generator's state."""
         here, seed, gpus = state
         self._here.set_state(here)
         for index, gpu in enumerate(self._gpus()):
@@ -152,7 +152,7 @@ _KNOWN: dict[str, Generator] = {}
 
 
 def generators() -> dict[str, Generator]:
-    """The generators of this process by name; torch's where torch is loaded, as nobody draws from it else."""
+    """The generators of this process by name; torch's only once torch is imported."""
     if not _KNOWN:
         _KNOWN.update(python=Python(), numpy=Numpy())
     if "torch" not in _KNOWN and "torch" in sys.modules:
@@ -161,14 +161,14 @@ def generators() -> dict[str, Generator]:
 
 
 @final
-class _Turns:
-    """One thread at a time; one that waits comes before one that has just had its turn."""
+class _FairLock:
+    """A fair lock: a waiting thread gets it before the thread that has just released it."""
 
     def __init__(self) -> None:
-        self.mine = threading.local()
+        self.local = threading.local()
         self._next, self._now = threading.Lock(), threading.Lock()
 
-    def take(self) -> None:
+    def acquire(self) -> None:
         ends = self._next.acquire(timeout=WAIT)
         try:
             if not (ends and self._now.acquire(timeout=WAIT)):
@@ -181,52 +181,52 @@ class _Turns:
             if ends:
                 self._next.release()
 
-    def end(self) -> None:
+    def release(self) -> None:
         self._now.release()
 
 
 @final
 class _Users:
-    """How many fits use the generators, and where these were before the first of them."""
+    """The number of fits that use the generators, and the states before the first of them."""
 
     def __init__(self) -> None:
         self.lock, self.count = threading.Lock(), 0
         self.states: dict[str, Any] = {}
 
 
-_TURNS, _USERS = _Turns(), _Users()
+_LOCK, _USERS = _FairLock(), _Users()
 
 
-def _forget() -> None:
-    """In a fork: threads that had a turn are not here."""
-    global _TURNS, _USERS
-    _TURNS, _USERS = _Turns(), _Users()
+def _reset_locks() -> None:
+    """Reset the locks in a forked child: the threads that hold them do not exist there."""
+    global _LOCK, _USERS
+    _LOCK, _USERS = _FairLock(), _Users()
 
 
-os.register_at_fork(after_in_child=_forget)
+os.register_at_fork(after_in_child=_reset_locks)
 
 
 @contextmanager
-def turn(seed: int | None = None) -> Iterator[None]:
-    """The generators for this thread alone. A turn inside a turn is part of it.
+def exclusive_generators(seed: int | None = None) -> Iterator[None]:
+    """A context in which only this thread uses the generators; it may be nested.
 
     Args:
-        seed: where they start, from 0 to 2**63 - 1; None to leave them as they are.
+        seed: seeds them, from 0 to 2**63 - 1; None leaves them as they are.
 
     Raises:
-        NodeSilent: another thread does not end its turn.
+        NodeSilent: another thread does not release them in time.
 
-    >>> with turn(seed=5):
+    >>> with exclusive_generators(seed=5):
     ...     first = random.random()
-    >>> with turn(seed=5):
+    >>> with exclusive_generators(seed=5):
     ...     first == random.random()
     True
     """
-    turns = _TURNS
-    outermost = not getattr(turns.mine, "has", False)
+    lock = _LOCK
+    outermost = not getattr(lock.local, "held", False)
     if outermost:
-        turns.take()
-        turns.mine.has = True
+        lock.acquire()
+        lock.local.held = True
     try:
         if seed is not None:
             for generator in generators().values():
@@ -234,19 +234,18 @@ def turn(seed: int | None = None) -> Iterator[None]:
         yield
     finally:
         if outermost:
-            turns.mine.has = False
-            turns.end()
+            lock.local.held = False
+            lock.release()
 
 
 @contextmanager
-def put_back() -> Iterator[None]:
-    """When this ends the generators go on from where they were, also after an error.
+def restore_generators() -> Iterator[None]:
+    """A context after which the generators have the states from before it, also after an error.
 
-    Of several on threads at the same time the first one notes where they were, and the last one puts them
-    back.
+    Of several on threads at the same time, the first stores the states and the last restores them.
 
     >>> random.seed(1)
-    >>> with put_back():
+    >>> with restore_generators():
     ...     random.seed(2)
     >>> random.random() == random.Random(1).random()
     True
@@ -267,12 +266,12 @@ def put_back() -> Iterator[None]:
 
 
 def start_seed(seed: int) -> int:
-    """Where the generators start when a module is built of which all nodes start, for a run's seed."""
+    """The seed for building the module that all nodes start from."""
     return int(stream_rng(seed, "init").integers(2**31))
 
 
 def sample_seeds(key: int, epochs: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """A seed for every sample: a function of (key, epoch, row), (b,) int64 of 0 or more.
+    """A seed for each sample, (b,) int64 of 0 or more: a function of key, epoch and row.
 
     Source of the mixing: SplitMix64, Steele, Lea and Flood, "Fast splittable pseudorandom number
     generators", OOPSLA 2014.

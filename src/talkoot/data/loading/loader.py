@@ -1,4 +1,4 @@
-"""The feed: what the nodes of one process read of every global batch."""
+"""The loader: what the nodes of one process read of every global batch."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ import numpy as np
 from talkoot.core.context import stream_rng
 from talkoot.core.errors import DataError, PlanError, TalkootError, place_of
 from talkoot.data.loading.generators import sample_seeds
-from talkoot.data.loading.prefetch import Ahead
-from talkoot.data.loading.shuffle import Order
+from talkoot.data.loading.prefetch import Prefetcher
+from talkoot.data.loading.shuffle import Shuffle
 from talkoot.data.samples.base import Samples
 
 Arrays = tuple[np.ndarray, np.ndarray | None]  # X and y
-RUN = 16  # steps that are read at once at most
+RUN = 16  # steps read at once at most
 _KINDS = {"b": "booleans", "i": "whole numbers", "u": "whole numbers", "f": "floats"}  # by numpy's letters
-RUN_BYTES = 4 << 20  # of the batches that are read at once
+RUN_BYTES = 4 << 20  # bytes of the batches read at once
 
 
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """What one process reads of a global batch.
+    """The part of a global batch that one process reads.
 
     Args:
         X: features, (rows, ...).
         y: targets, (rows, ...), or None.
-        rows: how many; 0 where the batch is smaller than the number of nodes.
+        rows: their number; 0 where the batch is smaller than the number of nodes.
     """
 
     X: np.ndarray
@@ -38,24 +38,24 @@ class Batch:
 
 
 @final
-class Feed:
+class Loader:
     """The batches of the nodes of one process. Which rows a step reads depends on seed and step alone.
 
-    Step s covers positions s * batch to (s + 1) * batch of the order of the whole source. Where nodes
-    share a source, node i of n reads positions batch * i // n to batch * (i + 1) // n of these, so that
-    together they read what one node would, in its order. Sources that are not ready are read ahead, unless
-    the user's own code makes their samples: it may draw from random generators that the training uses too.
-    Its random numbers depend on the seed, the source, the epoch and the row alone.
+    Step s covers positions s * batch to (s + 1) * batch of the shuffled source. Where nodes share a source,
+    node i of n reads positions batch * i // n to batch * (i + 1) // n of these, so that together they read
+    the same rows in the same order as one node. Sources that are not ready are prefetched, unless user code
+    makes their samples: it may draw from random generators that training uses too. Its random numbers depend
+    on seed, source, epoch and row only.
 
     Args:
         sources: samples of the nodes of this process.
-        batch: rows of a global batch; of sources with a quota that is what each reads of it.
+        batch: rows of a global batch; a source with a quota reads that many of it.
         seed: the run's seed.
-        prefetch: how many steps are read ahead, on one thread; 0 for none.
+        prefetch: steps to read ahead, on one thread; 0 for none.
 
     >>> from talkoot.data.samples.samples import samples
     >>> nodes = samples(np.arange(6.0))["node0"].share(["a", "b"])
-    >>> with Feed(nodes[:1], batch=4, seed=0) as a, Feed(nodes[1:], batch=4, seed=0) as b:
+    >>> with Loader(nodes[:1], batch=4, seed=0) as a, Loader(nodes[1:], batch=4, seed=0) as b:
     ...     a.at(0).rows, b.at(0).rows, len({*a.at(0).X.tolist(), *b.at(0).X.tolist()})
     (2, 2, 4)
     """
@@ -66,33 +66,33 @@ class Feed:
         self._sizes = {source.name: source.quota or batch for source in sources}
         wholes = {source.whole: source for source in sources}
         self._orders = {
-            name: Order(rows=source.rows, seed=seed, key=name, groups=source.groups)
+            name: Shuffle(rows=source.rows, seed=seed, key=name, groups=source.groups)
             for name, source in wholes.items()
         }
         self._keys = {name: int(stream_rng(seed, "samples", name).integers(2**63)) for name in wholes}
         lazy = prefetch > 0 and not all(source.ready for source in sources)
         here = any(source.own_code for source in sources)
-        self._ahead = Ahead(self._run, prefetch) if lazy and not here else None
+        self._prefetcher = Prefetcher(self._run, prefetch) if lazy and not here else None
         self._last: tuple[int, Batch] | None = None
         self._most = RUN if any(source.groups for source in sources) else 1
-        self._steps = 1  # that are read at once; known once the first is
+        self._steps = 1  # read at once; set after the first read
 
     def at(self, step: int) -> Batch:
-        """The batch of a step; steps may be asked for in any order.
+        """The batch of a step; steps may come in any order.
 
         Raises:
-            DataError: samples that cannot be read, with the node, or two nodes whose samples differ in shape.
+            DataError: samples that cannot be read, or two nodes whose samples differ in shape.
         """
-        if self._ahead is not None:
-            return self._ahead.at(step)
+        if self._prefetcher is not None:
+            return self._prefetcher.at(step)
         if self._last is None or self._last[0] != step:
             self._last = step, self._read(step, 1)[0]
         return self._last[1]
 
     def close(self) -> None:
         """Stop reading ahead."""
-        if self._ahead is not None:
-            self._ahead.close()
+        if self._prefetcher is not None:
+            self._prefetcher.close()
 
     def __enter__(self) -> Self:
         return self
@@ -101,7 +101,7 @@ class Feed:
         self.close()
 
     def _run(self, step: int) -> list[Batch]:
-        """A few steps at once, which is cheaper where rows lie in groups, as long as they are small."""
+        """The batches of several steps at once, if small: that is cheaper where rows are read by groups."""
         batches = self._read(step, self._steps)
         size = batches[0].X.nbytes
         self._steps = max(1, min(self._most, RUN_BYTES // max(1, size)))
@@ -111,18 +111,18 @@ class Feed:
         slices = [(source, *self._indices(source, step, steps)) for source in self._sources]
         some = [(source, rows, seeds) for source, rows, seeds in slices if rows.size]
         if not some:
-            X, y = taken(self._sources[0], np.zeros(1, np.int64), np.zeros(1, np.int64))
+            X, y = draw_samples(self._sources[0], np.zeros(1, np.int64), np.zeros(1, np.int64))
             return [Batch(X[:0], None if y is None else y[:0], 0)] * steps
         parts = [
-            (source.name, taken(source, rows.ravel(), seeds.ravel()), rows.shape[1])
+            (source.name, draw_samples(source, rows.ravel(), seeds.ravel()), rows.shape[1])
             for source, rows, seeds in some
         ]
         for name, arrays, _ in parts[1:]:
-            _same(parts[0][0], parts[0][1], name, arrays)
-        return [_joined([_part(arrays, i, size) for _, arrays, size in parts]) for i in range(steps)]
+            _check_alike(parts[0][0], parts[0][1], name, arrays)
+        return [_concatenate([_part(arrays, i, size) for _, arrays, size in parts]) for i in range(steps)]
 
     def _indices(self, source: Samples, step: int, steps: int) -> tuple[np.ndarray, np.ndarray]:
-        """The rows that a source reads in each of some steps, (steps, rows), and the seeds of each."""
+        """The rows that a source reads in consecutive steps, (steps, rows), and their seeds."""
         size = self._sizes[source.name]
         mine = slice(*(size * part // source.of for part in (source.part, source.part + 1)))
         first, last = step * size, (step + steps) * size
@@ -133,15 +133,15 @@ class Feed:
         return rows, sample_seeds(self._keys[source.whole], epochs, rows)
 
 
-def taken(source: Samples, indices: np.ndarray, seeds: np.ndarray) -> Arrays:
-    """Some samples of a node; what goes wrong is an error that names it."""
+def draw_samples(source: Samples, indices: np.ndarray, seeds: np.ndarray) -> Arrays:
+    """Samples of a node; errors name the node."""
     try:
         return source.draw(indices, seeds)
     except TalkootError as error:
         raise error.at(node=source.name) from error.__cause__ or error
     except Exception as error:
         cause = f"its samples cannot be read: {type(error).__name__}: {error}{place_of(error)}"
-        raise DataError(cause, node=source.name, cure="See whether all that it reads is there.") from error
+        raise DataError(cause, node=source.name, cure="Check that everything it reads exists.") from error
 
 
 def apportion(batch: int, rows: Mapping[str, int]) -> dict[str, int]:
@@ -180,7 +180,7 @@ def _part(arrays: Arrays, number: int, size: int) -> Arrays:
     return X[rows], None if y is None else y[rows]
 
 
-def _joined(parts: Sequence[Arrays]) -> Batch:
+def _concatenate(parts: Sequence[Arrays]) -> Batch:
     X, y = parts[0]
     if len(parts) > 1:
         X = np.concatenate([X for X, _ in parts])
@@ -188,8 +188,8 @@ def _joined(parts: Sequence[Arrays]) -> Batch:
     return Batch(X, y, len(X))
 
 
-def _same(first: str, ours: Arrays, node: str, theirs: Arrays) -> None:
-    """Refuse samples that cannot stand in one batch."""
+def _check_alike(first: str, ours: Arrays, node: str, theirs: Arrays) -> None:
+    """Refuse samples that cannot be in one batch."""
     for what, a, b in zip(("samples", "targets"), ours, theirs, strict=True):
         here, there = (None if v is None else (v.shape[1:], _KINDS[v.dtype.kind]) for v in (b, a))
         if here != there:

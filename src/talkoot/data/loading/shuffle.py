@@ -10,28 +10,28 @@ import numpy as np
 
 from talkoot.core.context import stream_rng
 
-WHOLE = 1 << 22  # rows in memory that are shuffled all together
-WINDOW = 1 << 18  # rows that are shuffled together else, about
-CHUNK = 1 << 10  # rows in memory that stay side by side until then
-GROUPS = 8  # groups of rows of files that are shuffled together at most
+WHOLE = 1 << 22  # rows in memory up to which all are shuffled together
+WINDOW = 1 << 18  # rows that are shuffled together otherwise, about
+CHUNK = 1 << 10  # rows of a group in memory, where there are more than `WHOLE`
+GROUPS = 8  # groups of a window at most
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Order:
-    """Which row each position reads. Positions run on over epochs; an epoch has every row once.
+class Shuffle:
+    """The row that each position reads. Positions continue over epochs; an epoch has every row once.
 
-    Groups of rows, such as the row groups of files, are permuted; then rows are shuffled within windows
-    of a few groups, so that neighbouring positions touch few of them. Rows in memory are one group, and
-    chunks of `CHUNK` rows where there are more than `WHOLE`. Any position is found without replay.
+    Groups of rows, such as the row groups of files, are permuted; then rows are shuffled within windows of a
+    few groups, so that neighbouring positions read few groups. Rows in memory are one group, or groups of
+    `CHUNK` rows where there are more than `WHOLE`. Any position is found without replay.
 
     Args:
         rows: number of rows, one or more.
         seed: the run's seed.
-        key: what tells apart the orders of several sources.
-        groups: rows of each group, for rows that are cheap to read only by groups.
+        key: makes the orders of several sources differ.
+        groups: rows of each group, where rows are cheap to read only by groups.
 
-    >>> order = Order(rows=4, seed=0)
+    >>> order = Shuffle(rows=4, seed=0)
     >>> sorted(order.at(0, 4).tolist()), len(order.at(3, 9))
     ([0, 1, 2, 3], 6)
     """
@@ -40,14 +40,14 @@ class Order:
     seed: int
     key: str = ""
     groups: tuple[int, ...] | None = None
-    _kept: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _cache: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         assert self.rows > 0
         assert self.groups is None or sum(self.groups) == self.rows
 
     def at(self, start: int, stop: int) -> np.ndarray:
-        """The rows that positions `start` to `stop` read, (stop - start,) int64."""
+        """The rows at positions `start` to `stop`, (stop - start,) int64."""
         pieces = [np.empty(0, np.int64)]
         while start < stop:
             epoch, position = divmod(start, self.rows)
@@ -58,18 +58,18 @@ class Order:
         return np.concatenate(pieces)
 
     def _window(self, epoch: int, position: int) -> tuple[int, np.ndarray]:
-        """The shuffled rows of the window around a position, and the position of the first of them."""
-        if epoch not in self._kept:
-            self._keep(epoch, self._windows(epoch))
-        edges, groups = self._kept[epoch]
+        """The first position of the window around a position, and the window's shuffled rows."""
+        if epoch not in self._cache:
+            self._store(epoch, self._windows(epoch))
+        edges, groups = self._cache[epoch]
         number = int(np.searchsorted(edges, position, side="right")) - 1
-        if (epoch, number) not in self._kept:
+        if (epoch, number) not in self._cache:
             rows = np.concatenate([np.arange(a, b) for a, b in groups[number]])
-            self._keep((epoch, number), self._rng(epoch, number).permutation(rows))
-        return int(edges[number]), self._kept[epoch, number]
+            self._store((epoch, number), self._rng(epoch, number).permutation(rows))
+        return int(edges[number]), self._cache[epoch, number]
 
     def _windows(self, epoch: int) -> tuple[np.ndarray, list[np.ndarray]]:
-        """The first position of each window of an epoch, and the groups in it as first and last row."""
+        """The first position of each window of an epoch, and its groups as (start, stop) rows."""
         sizes, width = self._sizes()
         ends = np.cumsum(sizes)
         order = self._rng(epoch).permutation(len(sizes))
@@ -79,9 +79,9 @@ class Order:
         return firsts, [spans[a:b] for a, b in pairwise(cuts)]
 
     def _sizes(self) -> tuple[np.ndarray, int]:
-        """Rows of each group that are not empty, and the number of groups in a window."""
+        """Rows of each group that is not empty, and the number of groups in a window."""
         if self.groups is not None:
-            return np.array([size for size in self.groups if size]), together(self.groups)
+            return np.array([size for size in self.groups if size]), groups_per_window(self.groups)
         if self.rows <= WHOLE:
             return np.array([self.rows]), 1
         return np.diff(np.r_[0 : self.rows : CHUNK, self.rows]), WINDOW // CHUNK
@@ -89,17 +89,17 @@ class Order:
     def _rng(self, *where: int) -> np.random.Generator:
         return stream_rng(self.seed, "order", self.key, *where)
 
-    def _keep(self, name: Any, made: Any) -> None:
-        """Keep what was made; where a batch begins in one epoch and ends in the next, both stay."""
-        while len(self._kept) >= 4:
-            del self._kept[next(iter(self._kept))]
-        self._kept[name] = made
+    def _store(self, name: Any, value: Any) -> None:
+        """Store a value; four entries hold both epochs of a batch that spans two."""
+        while len(self._cache) >= 4:
+            del self._cache[next(iter(self._cache))]
+        self._cache[name] = value
 
 
-def together(groups: tuple[int, ...]) -> int:
-    """How many groups are shuffled together: as many as `WINDOW` rows, from one to `GROUPS`.
+def groups_per_window(groups: tuple[int, ...]) -> int:
+    """The number of groups that are shuffled together: about `WINDOW` rows, 1 to `GROUPS` groups.
 
-    >>> together((100, 100)), together((1 << 16,) * 9), together((1 << 20,))
+    >>> groups_per_window((100, 100)), groups_per_window((1 << 16,) * 9), groups_per_window((1 << 20,))
     (8, 4, 1)
     """
     return max(1, min(GROUPS, WINDOW // max(groups)))

@@ -1,4 +1,4 @@
-"""Samples of arrays, in memory or in a file that is mapped into it."""
+"""Samples of arrays, in memory or memory-mapped."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from talkoot.data.tables.reading import reading
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OnDisk:
-    """An array in a file. It travels as the file's path.
+    """A memory-mapped array, pickled as the file's path.
 
     Args:
         path: the file.
-        dtype: what it holds.
+        dtype: of the array.
         shape: of the array.
         offset: bytes before the array.
         order: "C" or "F".
@@ -33,7 +33,7 @@ class OnDisk:
     order: Literal["C", "F"] = "C"
 
     def take(self, indices: np.ndarray, axis: int) -> np.ndarray:
-        """As of arrays: entries along an axis, copied."""
+        """Copies of entries along an axis, as `numpy.take`."""
         with reading(self.path):
             mapped = np.memmap(self.path, self.dtype, "r", self.offset, self.shape, self.order)
         return np.asarray(mapped.take(indices, axis=axis))
@@ -42,12 +42,12 @@ class OnDisk:
 Stored = np.ndarray | OnDisk
 
 
-def stored(values: np.ndarray) -> Stored:
-    """An array as it may travel: by its path where it is the map of a file, else as it is."""
+def portable(values: np.ndarray) -> Stored:
+    """An array to send to a node: a memory map of a file becomes its path."""
     if not isinstance(values, np.memmap):
         return values
     if not isinstance(values.base, mmap.mmap) or values.filename is None:
-        return np.asarray(values)  # a part of a map does not know its place in the file
+        return np.asarray(values)  # a slice of a map does not know its offset in the file
     order: Literal["C", "F"] = "C" if values.flags.c_contiguous else "F"
     return OnDisk(
         path=str(values.filename), dtype=values.dtype, shape=values.shape, offset=values.offset, order=order
@@ -62,7 +62,7 @@ class ArraySamples(Samples):
     Args:
         X: features, (rows, ...).
         y: targets, (rows, ...).
-        columns: names of the features, where they are the number columns of a table.
+        columns: names of the features, where they come from a table's number columns.
 
     >>> X, y = ArraySamples(name="a", X=np.eye(3), y=np.arange(3)).take(np.array([2, 0]))
     >>> X.dtype, y.tolist()
@@ -80,7 +80,7 @@ class ArraySamples(Samples):
 
     @property
     def ready(self) -> bool:
-        """Whether all lies in memory."""
+        """Whether all arrays are in memory."""
         return not isinstance(self.X, OnDisk) and not isinstance(self.y, OnDisk)
 
     def take(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
@@ -98,7 +98,7 @@ def from_arrays(name: str, X: Any, y: Any = None, columns: tuple[str, ...] = ())
         name: the node's name.
         X: features, (rows, ...).
         y: targets, (rows, ...).
-        columns: names of the features, where they are the number columns of a table.
+        columns: names of the features, where they come from a table's number columns.
 
     Raises:
         DataError: text, rows of several shapes, no rows, or lengths that differ.
@@ -109,5 +109,5 @@ def from_arrays(name: str, X: Any, y: Any = None, columns: tuple[str, ...] = ())
         raise DataError(
             f"X has {len(features)} rows, but the target has {len(targets)}", cure="Give one for each row."
         )
-    y = None if targets is None else stored(targets)
-    return ArraySamples(name=name, X=stored(features), y=y, columns=columns)
+    y = None if targets is None else portable(targets)
+    return ArraySamples(name=name, X=portable(features), y=y, columns=columns)

@@ -1,4 +1,4 @@
-"""Samples: rows that can be taken one by one, in any order."""
+"""Samples: rows that can be read one by one, in any order."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ import numpy as np
 
 from talkoot.core.errors import DataError
 from talkoot.core.shard import Block, Shard
-from talkoot.data.tables.source import BLOCK_BYTES, cuts
+from talkoot.data.tables.source import BLOCK_BYTES, even_slices
 
-NUMBERS = "biuf"  # numpy's letters of what can be trained on
-MOST = 2**63 - 1  # the largest whole number of torch
+NUMBERS = "biuf"  # numpy's letters of the dtypes that can be trained on
+MAX_INT = 2**63 - 1  # the largest whole number of torch
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Samples(Shard, ABC):
-    """Rows that can be taken one by one: features of any shape, and targets. A description that travels.
+    """Rows that can be read one by one: features of any shape, and targets. It can be sent to a node.
 
     Args:
         name: the node's name.
-        whole: the name of the source before it was shared; it tells apart the orders of sources.
-        part: which of the nodes that share the source this one is.
-        of: how many nodes share it.
+        whole: the name of the source before it was shared; the shuffle of the source depends on it.
+        part: this node's index among the nodes that share the source.
+        of: number of nodes that share the source.
         quota: its samples in each step, where nodes have sources of their own; None for its part of all.
     """
 
@@ -47,17 +47,17 @@ class Samples(Shard, ABC):
 
     @property
     def groups(self) -> tuple[int, ...] | None:
-        """Rows of each group that is read at once; None where any row is as cheap as the next."""
+        """Rows of each group that is read at once; None where single rows are cheap to read."""
         return None
 
     @property
     def ready(self) -> bool:
-        """Whether taking rows costs next to nothing, so that nobody need read ahead."""
+        """Whether rows are cheap to read, so that prefetching is not needed."""
         return False
 
     @property
     def own_code(self) -> bool:
-        """Whether the user's code makes the rows, which may draw random numbers."""
+        """Whether user code makes the rows; it may draw random numbers."""
         return False
 
     @abstractmethod
@@ -68,26 +68,25 @@ class Samples(Shard, ABC):
             indices: rows of the whole source, (b,) int64 with b of one or more.
 
         Returns:
-            X (b, ...): numbers of the type that they have, see `plain`; y (b, ...): int64, or floats of
-            the type that they have, or None without a target.
+            X (b, ...) in the dtype of `plain`; y (b, ...) of int64 or floats, or None without a target.
 
         Raises:
-            DataError: what cannot be read, or rows that differ in shape.
+            DataError: rows that cannot be read, or that differ in shape.
         """
 
     def draw(self, indices: np.ndarray, seeds: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """Some of the rows, as `take` gives them, each with random numbers of its own.
+        """Some of the rows, as `take`, each with its own random numbers.
 
         Args:
             indices: rows of the whole source, (b,) int64 with b of one or more.
-            seeds: of the random numbers of each, (b,) int64 of 0 or more.
+            seeds: the seed of each row, (b,) int64 of 0 or more.
         """
         del seeds
         return self.take(indices)
 
     def blocks(self) -> Iterator[Block]:
-        """The rows in order; of a shared source the node's own consecutive part."""
-        mine = cuts(self.rows, self.of)[self.part]
+        """The rows in order; of a shared source the node's consecutive part."""
+        mine = even_slices(self.rows, self.of)[self.part]
         step = max(32, BLOCK_BYTES // max(1, self.take(np.array([mine.start % self.rows]))[0].nbytes))
         for at in range(mine.start, mine.stop, step):
             X, y = self.take(np.arange(at, min(at + step, mine.stop)))
@@ -102,15 +101,15 @@ class Samples(Shard, ABC):
         return [replace(self, name=name, part=i, of=len(names)) for i, name in enumerate(names)]
 
     def deal(self, names: Sequence[str]) -> list[Self]:
-        """The same."""
+        """The same as `share`."""
         return self.share(names)
 
 
 def plain(dtype: np.dtype[Any], *, target: bool = False) -> np.dtype[Any]:
-    """The type that numbers are read as: their own where torch computes with it.
+    """The dtype that numbers are read as: their own where torch supports it.
 
-    Floats become those of the module when a batch comes to it. Whole numbers and booleans stay what they are,
-    but for targets, which are int64, and unsigned ones of more than 8 bits, which become wide enough signed.
+    Floats are converted to the module's dtype batch by batch. Whole numbers and booleans are unchanged, but
+    targets become int64, and unsigned ones of more than 8 bits a wider signed dtype.
 
     >>> plain(np.dtype(np.float64)), plain(np.dtype(np.uint8)), plain(np.dtype(np.uint16))
     (dtype('float64'), dtype('uint8'), dtype('int32'))
@@ -125,22 +124,22 @@ def plain(dtype: np.dtype[Any], *, target: bool = False) -> np.dtype[Any]:
 
 
 def readable(values: np.ndarray, *, target: bool = False) -> np.ndarray:
-    """Numbers as the type that they are read as.
+    """Numbers in the dtype of `plain`.
 
     Raises:
         DataError: whole numbers beyond those of torch.
     """
     wide = values.dtype.kind == "u" and values.dtype.itemsize == 8 and values.size
-    if wide and (most := int(values.max())) > MOST:
+    if wide and (most := int(values.max())) > MAX_INT:
         raise DataError(
-            f"it holds {most}, and whole numbers of torch end at 2**63 - 1",
+            f"it holds {most}, and the largest whole number of torch is 2**63 - 1",
             cure="Number such ids from 0, for example by numpy.unique(ids, return_inverse=True).",
         )
     return values.astype(plain(values.dtype, target=target), copy=False)
 
 
 def as_numpy(values: Any) -> np.ndarray:
-    """An array or tensor as an array that shares its memory where it can; bfloat16 as float32, exactly."""
+    """An array or tensor as an array, without a copy where possible; bfloat16 becomes float32, exactly."""
     if not hasattr(values, "detach"):
         return np.asanyarray(values)
     here = values.detach().cpu()
@@ -148,7 +147,7 @@ def as_numpy(values: Any) -> np.ndarray:
 
 
 def array(values: Any, *, target: bool = False) -> np.ndarray:
-    """Any array-like of numbers as an array that shares its memory where it can: tensors, series, lists.
+    """Any array-like of numbers (tensors, series, lists) as an array, without a copy where possible.
 
     Raises:
         DataError: text, objects, or rows of several lengths.

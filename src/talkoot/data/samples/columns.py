@@ -20,10 +20,10 @@ from talkoot.data.tables.columns import (
     origin_of,
     target_values,
 )
-from talkoot.data.tables.tables import filled
+from talkoot.data.tables.tables import row_major_matrix
 
 Types = Mapping[str, pa.DataType]
-EXACT = 2**24  # whole numbers up to here are floats of 32 bits
+EXACT = 2**24  # float32 represents every whole number up to here
 
 
 def check(types: Types, features: Sequence[str], target: str | None) -> None:
@@ -56,7 +56,7 @@ def check(types: Types, features: Sequence[str], target: str | None) -> None:
 
 
 def element(kind: pa.DataType) -> pa.DataType:
-    """What a column holds: the innermost type of lists and tensors, else its own.
+    """The innermost type of a column of lists or tensors; of other columns their own.
 
     >>> str(element(pa.list_(pa.list_(pa.int8(), 2), 3))), str(element(pa.int8()))
     ('int8', 'int8')
@@ -68,7 +68,7 @@ def element(kind: pa.DataType) -> pa.DataType:
 
 
 def joint(types: Iterable[pa.DataType]) -> np.dtype[Any]:
-    """The type of number columns side by side: booleans, int64, or floats where one of them holds floats.
+    """The common dtype of number columns: bool, int64, or floats where one of them holds floats.
 
     >>> [str(joint(kinds)) for kinds in ([pa.int8(), pa.bool_()], [pa.int8(), pa.float32()], [pa.float64()])]
     ['int64', 'float32', 'float64']
@@ -81,34 +81,34 @@ def joint(types: Iterable[pa.DataType]) -> np.dtype[Any]:
     return FLOAT64 if wide else FLOAT32
 
 
-def decoded(
+def to_arrays(
     table: Any, features: Sequence[str], target: str | None, dtype: np.dtype[Any]
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Columns of a table as X, (rows, features) or what the lists of a column hold, and y.
+    """Columns of a table as X, (rows, features) or the nested values of one column, and y.
 
     Args:
         table: pyarrow table.
-        features: the feature columns, as `check` lets them pass.
+        features: the feature columns, accepted by `check`.
         target: the target column.
-        dtype: of number columns, as `joint` gives it.
+        dtype: of number columns, from `joint`.
 
     Raises:
         DataError: lists of several lengths, missing values where there is no NaN, or whole numbers that
-            floats do not tell apart.
+            would be equal as floats.
     """
     first = _chunk(table.column(features[0]))
     if element(first.type) != first.type:
-        X = _named(features[0], nested(first, features[0]))
+        X = _readable_column(features[0], nested(first, features[0]))
     else:
         columns = {name: _chunk(table.column(name)) for name in features}
         for name, column in columns.items():
-            _check_held(column, name, dtype)
-        X = filled([*columns.values()], table.num_rows, dtype)
+            _check_exact_column(column, name, dtype)
+        X = row_major_matrix([*columns.values()], table.num_rows, dtype)
     return X, None if target is None else _target(_chunk(table.column(target)), target)
 
 
-def _check_held(column: Any, name: str, dtype: np.dtype[Any]) -> None:
-    """Refuse whole numbers that would not be the same, and missing ones that could not be told."""
+def _check_exact_column(column: Any, name: str, dtype: np.dtype[Any]) -> None:
+    """Refuse whole numbers that would be rounded, and missing values where there is no NaN."""
     if origin_of(column.type) not in ("i", "b"):
         return
     if dtype.kind == "f":
@@ -116,15 +116,15 @@ def _check_held(column: Any, name: str, dtype: np.dtype[Any]) -> None:
         return
     _complete(column, name)
     if pa.types.is_uint64(column.type):
-        _named(name, target_values(column))
+        _readable_column(name, target_values(column))
 
 
 def check_exact(values: np.ndarray, name: str) -> None:
-    """Refuse whole numbers of which some are the same as floats of 32 bits.
+    """Refuse whole numbers that float32 does not represent exactly.
 
     Args:
-        values: of a column, (rows,) of whole numbers.
-        name: of the column.
+        values: a column, (rows,) of whole numbers.
+        name: the column's name.
 
     Raises:
         DataError: there are such.
@@ -137,16 +137,16 @@ def check_exact(values: np.ndarray, name: str) -> None:
     lost = (floats.astype(np.float32) != floats) | (np.abs(floats) > 2**53)
     if lost.any():
         raise DataError(
-            f"it holds whole numbers such as {values[lost][0]}, and stands beside columns of other numbers, "
-            "with which it becomes float32, where such numbers are no longer told apart",
+            f"it holds whole numbers such as {values[lost][0]}; together with columns of other numbers it "
+            "becomes float32, which rounds them",
             column=name,
             cure=f"Take ids alone, with columns=[{name!r}]; scale amounts, for example to thousands; or make "
-            "it a column of floats, which says that rounding does no harm.",
+            "it a column of floats if rounding does no harm.",
         )
 
 
 def _chunk(column: Any) -> Any:
-    """A column without its chunks where it is in one, which numpy then sees without a copy."""
+    """A column of one chunk as that chunk, which numpy reads without a copy."""
     return column.chunk(0) if column.num_chunks == 1 else column
 
 
@@ -156,11 +156,11 @@ def _target(column: Any, name: str) -> np.ndarray:
     else:
         _complete(column, name)
         y = target_values(column)
-    return _named(name, y, target=True)
+    return _readable_column(name, y, target=True)
 
 
-def _named(name: str, values: np.ndarray, *, target: bool = False) -> np.ndarray:
-    """Numbers as the type that they are read as; what cannot be read names the column."""
+def _readable_column(name: str, values: np.ndarray, *, target: bool = False) -> np.ndarray:
+    """As `readable`; errors name the column."""
     try:
         return readable(values, target=target)
     except DataError as error:
@@ -177,7 +177,9 @@ def nested(column: Any, name: str) -> np.ndarray:
 
     column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     kind = column.type
-    if isinstance(column, pa.ChunkedArray) or element(kind) == kind:  # without rows it stays chunked
+    if (
+        isinstance(column, pa.ChunkedArray) or element(kind) == kind
+    ):  # combine_chunks leaves a column without rows chunked
         _complete(column, name)
         exact = column.cast(pa.float64()) if pa.types.is_decimal(kind) else column
         return np.asarray(exact.to_numpy(zero_copy_only=False))

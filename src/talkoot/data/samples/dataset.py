@@ -10,7 +10,7 @@ from typing import Any, final
 import numpy as np
 
 from talkoot.core.errors import DataError, TalkootError, place_of
-from talkoot.data.loading.generators import generators, put_back, turn
+from talkoot.data.loading.generators import exclusive_generators, generators, restore_generators
 from talkoot.data.samples.arrays import from_arrays
 from talkoot.data.samples.base import Samples, array, as_numpy, readable
 
@@ -20,12 +20,12 @@ from talkoot.data.samples.base import Samples, array, as_numpy, readable
 class DatasetSamples(Samples):
     """Items of a dataset, stacked.
 
-    What an item draws from the random generators of torch, numpy or Python is a function of its seed.
+    The numbers that an item draws from the generators of torch, numpy or Python depend on its seed only.
 
     Args:
         data: anything with ``data[i]`` and ``len(data)``; its items are x, or pairs (x, y).
         paired: whether items are pairs.
-        drawn: the generators that items were seen to draw from; only these are seeded for each item.
+        drawn: generators that items have drawn from so far; only these are seeded for each item.
     """
 
     data: Any
@@ -39,23 +39,23 @@ class DatasetSamples(Samples):
 
     @property
     def own_code(self) -> bool:
-        """It is the user's code that makes the items."""
+        """User code makes the items."""
         return True
 
     def take(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """Items, one after another, each with the same random numbers whenever it is taken."""
+        """Items, each with the same random numbers at every call."""
         return self.draw(indices, indices)
 
     def draw(self, indices: np.ndarray, seeds: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """Items, one after another."""
-        with turn():
+        """Items, read one after another."""
+        with exclusive_generators():
             items = self._items(indices.tolist(), seeds.tolist())
         if not self.paired:
             return _stack(items), None
         return _stack([x for x, _ in items]), _stack([y for _, y in items], target=True)
 
     def _items(self, indices: Sequence[int], seeds: Sequence[int]) -> list[Any]:
-        """The items. If they drew from a generator that was not seeded for each, they are read again."""
+        """The items. If they draw from a generator that was not seeded, they are read again."""
         every = generators()
         drawn = [every[name] for name in every if name in self.drawn]
         others = {name: every[name] for name in every if name not in self.drawn}
@@ -74,19 +74,19 @@ class DatasetSamples(Samples):
 
 
 def from_dataset(name: str, data: Any) -> Samples:
-    """Samples of a dataset; one that holds tensors gives these. Reads the first item.
+    """Samples of a dataset; the tensors themselves where it holds some. Reads the first item.
 
     Raises:
         DataError: no items, or items that are neither numbers nor pairs of them.
     """
     if hasattr(data, "tensors") and len(data.tensors) in (1, 2):
         return from_arrays(name, *data.tensors)
-    with put_back():
+    with restore_generators():
         return _from_items(name, data)
 
 
 def _from_items(name: str, data: Any) -> DatasetSamples:
-    with turn(seed=0):
+    with exclusive_generators(seed=0):
         first = _item(data, 0) if len(data) else None
     if isinstance(first, dict | str) or (isinstance(first, tuple | list) and len(first) != 2):
         raise DataError(
@@ -111,7 +111,7 @@ def _item(data: Any, index: int) -> Any:
         raise
     except SystemExit as error:
         cause = f"{type(data).__name__} ended the program at item {index}: sys.exit({error.code!r})"
-        cure = "Raise an error there instead, that says what is wrong."
+        cure = "Raise an exception there instead."
         raise DataError(f"{cause}{place_of(error)}", cure=cure) from error
     except Exception as error:
         cause = f"item {index} of {type(data).__name__} cannot be read: {type(error).__name__}: {error}"
@@ -119,14 +119,14 @@ def _item(data: Any, index: int) -> Any:
 
 
 def _check_repeats(samples: DatasetSamples, name: str) -> None:
-    """Warn of an item that is another one each time, though it gets the same random numbers."""
+    """Warn where an item changes between two reads with the same seed."""
     once, again = (samples.take(np.zeros(1, np.int64)) for _ in range(2))
     for one, other in zip(once, again, strict=True):
         if one is not None and other is not None and one.tobytes() != other.tobytes():
             warnings.warn(
-                f"item 0 of {name} was another one when it was read again, so that no two trainings see the "
-                "same: let it draw from torch.rand, numpy.random or random, not from a generator of its own, "
-                "and depend on nothing else that changes",
+                f"item 0 of {name} changed when it was read again, so training cannot be repeated: draw from "
+                "torch.rand, numpy.random or random, not from a generator of its own, and use nothing else "
+                "that changes",
                 stacklevel=2,
             )
             return

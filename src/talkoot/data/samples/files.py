@@ -1,9 +1,8 @@
-"""Samples of files: row groups are read and decoded when a row of them is asked for, and a few are kept."""
+"""Samples of files: row groups are decoded when one of their rows is read, and a few are cached."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import islice
 from typing import Any, final
 
@@ -11,15 +10,15 @@ import numpy as np
 import pyarrow as pa
 
 from talkoot.core.errors import DataError
-from talkoot.data.loading.shuffle import together
-from talkoot.data.paths import expand, format_of, located, open_file, stamp
+from talkoot.data.loading.shuffle import groups_per_window
+from talkoot.data.paths import cached_by_file, expand, files_with_folders, format_of, open_file
 from talkoot.data.roles import Roles
 from talkoot.data.samples.base import Samples
-from talkoot.data.samples.columns import check, decoded, element, joint
-from talkoot.data.samples.row_group_cache import Decoded
+from talkoot.data.samples.columns import check, element, joint, to_arrays
+from talkoot.data.samples.row_group_cache import RowGroupCache
 from talkoot.data.tables.columns import origin_of
 from talkoot.data.tables.file_facts import file_facts, left_out
-from talkoot.data.tables.reading import Part, fields, groups, parquet, read, reading
+from talkoot.data.tables.reading import Part, fields, groups, open_arrow, parquet, read, reading
 
 
 @final
@@ -29,13 +28,13 @@ class FileSamples(Samples):
 
     Args:
         paths: local paths or fsspec addresses.
-        places: for each group the position of its path, and its own position in that file.
+        places: for each group the index of its path, and its index in that file.
         ends: for each group the row after its last, (groups,) int64.
-        features: the feature columns: numbers become one matrix; lists must be alone, and become arrays.
+        features: number columns, which become one matrix, or a single column of lists.
         target: the target column.
-        dtype: of that matrix.
-        flat: whether there is one, that is, no lists.
-        kept: decoded groups; nodes of one process that share a source share them too.
+        dtype: of the matrix.
+        flat: whether the features are number columns.
+        cache: decoded groups, shared by the nodes of one process that share a source.
     """
 
     paths: tuple[str, ...]
@@ -45,11 +44,11 @@ class FileSamples(Samples):
     target: str | None
     dtype: np.dtype[Any]
     flat: bool
-    kept: Decoded
+    cache: RowGroupCache
 
     @property
     def rows(self) -> int:
-        """Number of rows, as the files' metadata say."""
+        """Number of rows, by the files' metadata."""
         return int(self.ends[-1]) if len(self.ends) else 0
 
     @property
@@ -58,10 +57,10 @@ class FileSamples(Samples):
         return tuple(np.diff(self.ends, prepend=0).tolist())
 
     def take(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """Rows gathered from their groups, which are read where they are not kept."""
+        """Rows gathered from their groups, which are read unless they are cached."""
         of = np.searchsorted(self.ends, indices, side="right")
         begins = np.concatenate([[0], self.ends[:-1]])
-        X, *y = self.kept.gather(of, indices - begins[of], self._group)
+        X, *y = self.cache.gather(of, indices - begins[of], self._group)
         return X, y[0] if y else None
 
     def _group(self, group: int) -> list[np.ndarray]:
@@ -69,27 +68,27 @@ class FileSamples(Samples):
         table = _table(self.paths[place], index, self.features, self.target)
         if table.num_rows != self.groups[group]:
             raise _changed(self.paths[place])
-        X, y = decoded(table, self.features, self.target, self.dtype)
+        X, y = to_arrays(table, self.features, self.target, self.dtype)
         return [X] if y is None else [X, y]
 
 
 def _refuse_folders(data: Any, roles: Roles) -> None:
-    """Refuse a column that stands in the names of folders, which are not read here, unless it is left out."""
-    names = {name for _, pairs in located(data) for name in pairs}
+    """Refuse columns that are in the names of folders, which are not read here, unless they are left out."""
+    names = {name for _, pairs in files_with_folders(data) for name in pairs}
     wanted = names if roles.columns is None else names & set(map(str, roles.columns))
     if wanted:
         raise DataError(
-            "it stands in the names of folders, and samples of files do not read these",
+            "it is in the names of folders, which are not read here",
             column=min(wanted),
             cure="Name the features with columns=, or give a table: pyarrow.dataset.dataset(...).to_table().",
         )
 
 
 def from_files(name: str, data: Any, roles: Roles) -> FileSamples:
-    """Samples of files, folders, globs or lists of these. Reads metadata only, but CSV files once.
+    """Samples of files, folders, globs or lists of these. Reads metadata only, but CSV files in full.
 
     Raises:
-        DataError: no files, files that cannot be read or disagree, columns that are not there or no numbers.
+        DataError: no files, files that cannot be read or differ, columns that are missing or not numeric.
     """
     if roles.target is not None and roles.name("target") is None:
         raise DataError("target= is an array, and the rows are in files", cure="Name a column.")
@@ -102,16 +101,18 @@ def from_files(name: str, data: Any, roles: Roles) -> FileSamples:
         types, index = fields(Part(path)), left_out(Part(path))
         features = features or roles.features(list(types), path, index)
         roles.features(list(types), path, index)
-        types = _wanted(path, types, features, target)
+        types = _column_types(path, types, features, target)
         check(types, features, target)
         first = first or types
-        _alike(types, first, target, (path, paths[0]))
+        _refuse_other_kinds(types, first, target, (path, paths[0]))
         kinds |= {types[feature] for feature in features}
     sizes = [groups(Part(path)) for path in paths]
     inner = [size for path in sizes for size in path]
     places = tuple((i, j) for i, path in enumerate(sizes) for j in range(len(path)))
     ends = np.cumsum(inner, dtype=np.int64)
-    kept = Decoded(len(inner), max(inner, default=1), together(tuple(inner)) if any(inner) else 1)
+    cache = RowGroupCache(
+        len(inner), max(inner, default=1), groups_per_window(tuple(inner)) if any(inner) else 1
+    )
     return FileSamples(
         name=name,
         paths=paths,
@@ -121,36 +122,36 @@ def from_files(name: str, data: Any, roles: Roles) -> FileSamples:
         target=target,
         dtype=joint(kinds),
         flat=all(element(kind) == kind for kind in kinds),
-        kept=kept,
+        cache=cache,
     )
 
 
-def _wanted(
+def _column_types(
     path: str, types: dict[str, pa.DataType], features: tuple[str, ...], target: str | None
 ) -> dict[str, pa.DataType]:
-    """The types of the columns that are read; of CSV files those that hold in all rows."""
+    """The types of the columns to read; of CSV files over all rows."""
     wanted = features if target is None else (*features, target)
     for name in wanted:
         if name not in types:
             raise DataError(f"{path} lacks this column", column=name, cure="Give all files the same columns.")
     if format_of(path) == "csv":
-        types = _settled(path, wanted, target)
+        types = _csv_types(path, wanted, target)
     return {name: types[name] for name in wanted}
 
 
-def _settled(path: str, columns: tuple[str, ...], target: str | None) -> dict[str, pa.DataType]:
-    """The types of a CSV file's columns over all of its rows; whole numbers of which some miss are floats."""
+def _csv_types(path: str, columns: tuple[str, ...], target: str | None) -> dict[str, pa.DataType]:
+    """The types of a CSV file's columns over all rows; whole numbers with missing values are floats."""
     found = file_facts(Part(path), columns)
     gaps = {name for name, facts in found.items() if facts.nulls and pa.types.is_integer(facts.type)}
     return {name: pa.float64() if name in gaps - {target} else found[name].type for name in columns}
 
 
-def _alike(
+def _refuse_other_kinds(
     types: dict[str, pa.DataType], first: dict[str, pa.DataType], target: str | None, where: tuple[str, str]
 ) -> None:
-    """Refuse a file whose columns would become other arrays than those of the first."""
+    """Refuse a file whose columns give other kinds of arrays than the first file."""
     for name, kind in types.items():
-        if _becomes(kind, name == target) != _becomes(first[name], name == target):
+        if _array_kind(kind, name == target) != _array_kind(first[name], name == target):
             raise DataError(
                 f"{where[0]} holds {kind} where {where[1]} holds {first[name]}",
                 column=name,
@@ -158,7 +159,7 @@ def _alike(
             )
 
 
-def _becomes(kind: pa.DataType, target: bool) -> str:
+def _array_kind(kind: pa.DataType, target: bool) -> str:
     if target:
         return "floats" if origin_of(element(kind)) == "f" else "whole numbers"
     return "numbers" if element(kind) == kind else f"lists of {element(kind)}"
@@ -170,37 +171,32 @@ def _table(path: str, index: int, features: tuple[str, ...], target: str | None)
     with reading(path):
         match format_of(path):
             case "parquet":
-                meta = _footer(path, stamp(path))
+                meta = _footer(path)
                 if index >= meta.num_row_groups:
                     raise _changed(path)
                 with parquet(open_file(path), metadata=meta, page_checksum_verification=True) as file:
                     return file.read_row_group(index, columns=columns, use_threads=False)
             case "csv":
-                types = _settled(path, tuple(columns), target)
+                types = _csv_types(path, tuple(columns), target)
                 return pa.Table.from_batches(list(read(Part(path), columns, 1 << 16, types)))
             case _:
                 return _batch(path, index).select(columns)
 
 
-@lru_cache(maxsize=256)
-def _footer(path: str, version: str) -> Any:
-    """What a Parquet file says of itself, read once for all of its row groups."""
-    del version
+@cached_by_file
+def _footer(path: str) -> Any:
+    """The metadata of a Parquet file, read once for all row groups."""
     with parquet(open_file(path)) as file:
         return file.metadata
 
 
 def _changed(path: str) -> DataError:
-    """The error for a file that was written anew while it was read."""
+    """The error for a file that was overwritten after the start."""
     return DataError(f"{path} has changed since the start", cure="Start again.")
 
 
 def _batch(path: str, index: int) -> Any:
-    """One batch of an Arrow file, or of a stream, which is read up to there."""
-    source = open_file(path)
-    with pa.memory_map(source) if isinstance(source, str) else source as raw:
-        begin = raw.read(6)
-        raw.seek(0)
-        if begin == b"ARROW1":
-            return pa.Table.from_batches([pa.ipc.open_file(raw).get_batch(index)])
-        return pa.Table.from_batches([next(islice(pa.ipc.open_stream(raw), index, None))])
+    """One batch of an Arrow file, or of a stream, which is read up to it."""
+    with open_arrow(path) as file:
+        numbered = hasattr(file, "get_batch")
+        return pa.Table.from_batches([file.get_batch(index) if numbered else next(islice(file, index, None))])

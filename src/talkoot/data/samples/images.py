@@ -20,14 +20,14 @@ GRAY = ("1", "L", "LA", "I", "I;16", "F")  # Pillow's modes without colour
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class ImageSamples(Samples):
-    """Images of several classes, decoded when they are taken.
+    """Images of several classes, decoded when they are read.
 
     Args:
         files: paths of the images.
         labels: the position of each image's class in `classes`, (rows,) int64.
         classes: names of the classes, sorted.
-        size: height and width, in pixels, that images are brought to.
-        color: RGB, else grayscale.
+        size: height and width in pixels after resizing.
+        color: whether images are RGB; else grayscale.
     """
 
     files: tuple[str, ...]
@@ -42,7 +42,7 @@ class ImageSamples(Samples):
         return len(self.files)
 
     def take(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Images, (b, channels, size, size) float32 in 0 to 1, and the positions of their classes."""
+        """Images, (b, channels, size, size) float32 in 0 to 1, and the positions of their classes, (b,)."""
         pixels = np.stack([self._pixels(self.files[index]) for index in indices.tolist()])
         return pixels.astype(np.float32) / 255, self.labels[indices]
 
@@ -63,7 +63,7 @@ def images(folder: str | os.PathLike[str], size: int = 28) -> ImageSamples:
     `classes`, which are the sorted names of the subfolders.
 
     Args:
-        folder: where the subfolders are. Nodes read the images, so it must be there at each of them.
+        folder: the folder with the subfolders. It must exist at every node, as nodes read the images.
         size: height and width in pixels; images of another size are resized (bilinear).
 
     Raises:
@@ -92,7 +92,7 @@ def images(folder: str | os.PathLike[str], size: int = 28) -> ImageSamples:
 
 
 def _listed(folder: Path) -> dict[str, list[str]]:
-    """The images of each subfolder that has some, sorted, with those in folders below."""
+    """The images of each subfolder and the folders below it, sorted; subfolders without any are left out."""
     subfolders = [path for path in folder.glob("*") if path.is_dir() and not path.name.startswith(".")]
     found = {path.name: sorted(str(f) for f in path.rglob("*") if _is_image(f)) for path in subfolders}
     found = {name: files for name, files in found.items() if files}
@@ -117,5 +117,7 @@ def _pillow() -> Any:
     try:
         from PIL import Image
     except ImportError:
-        raise DataError("images are read by Pillow, which is not here", cure="pip install pillow") from None
+        raise DataError(
+            "images are read by Pillow, which is not installed", cure="pip install pillow"
+        ) from None
     return Image

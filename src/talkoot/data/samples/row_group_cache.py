@@ -1,4 +1,4 @@
-"""Decoded groups of rows, side by side in one array, so that rows of many are gathered at once."""
+"""A cache of decoded row groups in one array, so that rows of several groups are gathered at once."""
 
 from __future__ import annotations
 
@@ -11,37 +11,35 @@ import numpy as np
 
 from talkoot.core.errors import DataError
 
-BUDGET = 128 << 20  # bytes of decoded groups that a source keeps
+BUDGET = 128 << 20  # bytes of decoded groups that a source caches
 
 
 @final
-class Decoded:
-    """The groups used last. What is kept does not travel.
+class RowGroupCache:
+    """The groups used last. A pickled cache is empty.
 
     Args:
-        groups: how many groups there are.
-        longest: rows of the largest.
-        least: how many are kept at least, whatever their size.
-        budget: bytes to keep at most beyond these.
+        groups: number of groups of the source.
+        longest: rows of the largest group.
+        least: number of groups to cache whatever their size.
+        budget: bytes to cache at most beyond these.
     """
 
     def __init__(self, groups: int, longest: int, least: int, budget: int = BUDGET) -> None:
         self._of = groups, longest, least, budget
         self._slabs: tuple[np.ndarray, ...] = ()
-        self._slots: OrderedDict[int, int] = (
-            OrderedDict()
-        )  # where each group is, the one used last at the end
+        self._slots: OrderedDict[int, int] = OrderedDict()  # slot by group, the latest used last
         self._lock = RLock()
 
     def gather(
         self, of: np.ndarray, rows: np.ndarray, make: Callable[[int], Sequence[np.ndarray]]
     ) -> tuple[np.ndarray, ...]:
-        """Some rows of some groups: of each array that a group has, (b, ...).
+        """Some rows of some groups: (b, ...) of each array of a group.
 
         Args:
             of: the group of each row, (b,) int64, with b of one or more.
             rows: its position in the group, (b,) int64.
-            make: decodes a group: arrays of one length.
+            make: decodes a group into arrays of one length.
         """
         needed = np.flatnonzero(np.bincount(of)).tolist()
         with self._lock:
@@ -78,11 +76,11 @@ class Decoded:
         self._put(group, arrays)
 
     def _put(self, group: int, arrays: Sequence[np.ndarray]) -> None:
-        """Keep a group, in the place of the one that was not used for longest where there is no other."""
+        """Cache a group, in place of the least recently used one where the cache is full."""
         for slab, made in zip(self._slabs, arrays, strict=True):
             if slab.shape[1:] != made.shape[1:]:
                 raise DataError(
-                    f"rows of several shapes: {slab.shape[1:]} and {made.shape[1:]}",
+                    f"rows have several shapes: {slab.shape[1:]} and {made.shape[1:]}",
                     cure="Pad or cut them to one shape.",
                 )
         slot = len(self._slots) if len(self._slots) < self._room else self._slots.popitem(last=False)[1]
@@ -91,4 +89,4 @@ class Decoded:
         self._slots[group] = slot
 
     def __reduce__(self) -> Any:
-        return Decoded, self._of
+        return RowGroupCache, self._of

@@ -1,4 +1,4 @@
-"""The samples of every node, from whatever they are in."""
+"""The samples of every node, from any supported data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from talkoot.data.paths import are_paths
 from talkoot.data.roles import Roles
 from talkoot.data.samples.arrays import ArraySamples, from_arrays
 from talkoot.data.samples.base import Samples
-from talkoot.data.samples.columns import check, check_exact, decoded, element, joint
+from talkoot.data.samples.columns import check, check_exact, element, joint, to_arrays
 from talkoot.data.samples.dataset import from_dataset
 from talkoot.data.samples.files import FileSamples, from_files
 from talkoot.data.shards import Shards
@@ -45,14 +45,14 @@ def samples(data: Any, target: Any = None, *, columns: Sequence[str] | None = No
               such as "validation" or "input_ids", are refused.
         target: the target's column name for tables and files; an array for arrays and tables.
         columns: the feature columns; all others by default. Number columns become one matrix; a column of
-            lists of one length, such as images or windows of tokens, is taken alone.
+            lists of one length, such as images or windows of tokens, must be the only one.
 
-    Numbers keep their type. Number columns of a table are int64 where all hold whole numbers (at all nodes),
-    else floats, and whole numbers that float32 does not tell apart are refused among them.
+    Arrays stay in their dtype. Number columns of a table are int64 where all hold whole numbers (at all
+    nodes), else floats; whole numbers that float32 would round are then refused.
 
     Raises:
-        DataError: no rows, lengths that differ, columns that are not there or hold text, files that
-            cannot be read; with the node, the column and the cure.
+        DataError: no rows, lengths that differ, columns that are missing or hold text, files that cannot be
+            read; with the node, the column and the cure.
 
     >>> samples((np.eye(3), np.arange(3)))["node0"].rows
     3
@@ -74,11 +74,11 @@ def samples(data: Any, target: Any = None, *, columns: Sequence[str] | None = No
             made[str(node)] = _source(str(node), rows, roles)
         except DataError as error:
             raise error.at(node=str(node)) from None
-    return _levelled(made)
+    return _unify_dtypes(made)
 
 
-def _levelled(made: dict[str, Samples]) -> dict[str, Samples]:
-    """Number columns are floats at all nodes where they are at one, as they would be in one table."""
+def _unify_dtypes(made: dict[str, Samples]) -> dict[str, Samples]:
+    """Make number columns floats at all nodes if they are at one, as in one table."""
     types = {node: _columns(source) for node, source in made.items()}
     kinds = {None if kind is None else kind.kind == "f" for kind in types.values()} - {None}
     if kinds != {True, False}:
@@ -90,7 +90,7 @@ def _levelled(made: dict[str, Samples]) -> dict[str, Samples]:
 
 
 def _columns(source: Samples) -> np.dtype[Any] | None:
-    """The type of the number columns of a table or of files; None of other samples."""
+    """The dtype of the number columns of a table or of files; None for other samples."""
     if isinstance(source, FileSamples):
         return source.dtype if source.flat else None
     return source.X.dtype if isinstance(source, ArraySamples) and source.columns else None
@@ -132,7 +132,7 @@ def _source(name: str, data: Any, roles: Roles) -> Samples:
 
 
 def _pair(data: tuple[Any, ...], roles: Roles) -> tuple[Any, Roles]:
-    """(X, y) as X and the role of y."""
+    """(X, y) as X, and the roles with y as the target."""
     if len(data) != 2:
         raise DataError(f"a tuple of {len(data)}", cure="Give (X, y).")
     if roles.target is not None:
@@ -146,16 +146,16 @@ def _from_table(name: str, data: Any, roles: Roles) -> ArraySamples:
     types = dict(zip(table.column_names, table.schema.types, strict=True))
     check(types, features, target)
     kinds = [types[feature] for feature in features]
-    X, y = decoded(table, features, target, joint(kinds))
+    X, y = to_arrays(table, features, target, joint(kinds))
     flat = all(element(kind) == kind for kind in kinds)
     return from_arrays(name, X, roles.target if target is None else y, features if flat else ())
 
 
 def _from_shard(name: str, shard: Shard, roles: Roles) -> Samples:
-    """Samples as they are, under their node's name; shards where nothing of them would be lost."""
+    """Samples under their node's name; shards of whole files or dense arrays as samples."""
     if isinstance(shard, Samples):
         if roles.target is not None or roles.columns is not None:
-            raise DataError("the data are samples already", cure="Leave target= and columns= out.")
+            raise DataError("these are samples already", cure="Leave target= and columns= out.")
         return replace(shard, name=name, whole=name)
     if isinstance(shard, ArrayShard) and isinstance(shard.X, np.ndarray) and shard.w is None:
         whole = all(map(is_whole, shard.layout().dtypes)) and not np.isnan(shard.X).any()
@@ -166,6 +166,6 @@ def _from_shard(name: str, shard: Shard, roles: Roles) -> Samples:
             own = replace(shard.roles, by=None, columns=roles.columns or shard.roles.columns)
             return from_files(name, [part.path for part in shard.parts], own)
     raise DataError(
-        "these shards hold text, weights, or parts of files, and cannot be taken row by row",
+        "these shards hold text, weights or parts of files, and cannot be read row by row",
         cure="Give the files, tables or arrays themselves.",
     )

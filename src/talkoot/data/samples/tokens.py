@@ -1,4 +1,4 @@
-"""tk.tokens: a stream of tokens as windows, each with the tokens that come next."""
+"""tk.tokens: windows of a stream of tokens, each with the same window one token later."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, final
 import numpy as np
 
 from talkoot.core.errors import DataError
-from talkoot.data.samples.arrays import OnDisk, Stored, stored
+from talkoot.data.samples.arrays import OnDisk, Stored, portable
 from talkoot.data.samples.base import Samples, array
 from talkoot.data.tables.reading import reading
 
@@ -23,8 +23,8 @@ class TokenSamples(Samples):
 
     Args:
         stream: the tokens, (tokens,) of whole numbers.
-        window: tokens of a sample.
-        vocabulary: for text its characters: token i is ``vocabulary[i]``.
+        window: tokens in a sample.
+        vocabulary: of text, its characters: token i is ``vocabulary[i]``.
     """
 
     stream: Stored
@@ -33,16 +33,16 @@ class TokenSamples(Samples):
 
     @property
     def rows(self) -> int:
-        """Number of windows; what is left over at the end of the stream is not read."""
+        """Number of windows; an incomplete one at the end of the stream is dropped."""
         return max(0, self.stream.shape[0] - 1) // self.window
 
     @property
     def ready(self) -> bool:
-        """Whether the stream lies in memory."""
+        """Whether the stream is in memory."""
         return not isinstance(self.stream, OnDisk)
 
     def take(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Windows (b, window) int64, and the same one token later."""
+        """Windows (b, window) int64, and the same windows one token later."""
         spans = indices[:, np.newaxis] * self.window + np.arange(self.window + 1)
         taken = self.stream.take(spans, axis=0).astype(np.int64)
         return np.ascontiguousarray(taken[:, :-1]), np.ascontiguousarray(taken[:, 1:])
@@ -59,12 +59,12 @@ def tokens(source: Any, window: int = 128, *, vocabulary: str | None = None) -> 
             of paths of text files (UTF-8), read one after another, or of one ``.npy`` file of tokens,
             which is not read into memory. A path is a `pathlib.Path`, since a `str` is text; in a list
             either will do.
-        window: tokens of a sample.
-        vocabulary: the characters known, such as those of the text trained on; others become token 0.
-            By default the sorted characters of the text.
+        window: tokens in a sample.
+        vocabulary: the known characters, such as those of the training text; others become token 0. By
+            default the sorted characters of the text.
 
     Raises:
-        DataError: too few tokens for a window, no whole numbers, or files that cannot be read.
+        DataError: too few tokens for a window, tokens that are not whole numbers, or unreadable files.
 
     >>> data = tokens("abracadabra", window=4)
     >>> data.vocabulary, data.rows
@@ -137,4 +137,4 @@ def _numbers(source: Any) -> Stored:
             f"the tokens are {stream.dtype} of shape {stream.shape}",
             cure="Give whole numbers, one after another: (tokens,).",
         )
-    return stored(stream)
+    return portable(stream)

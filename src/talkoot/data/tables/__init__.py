@@ -1,4 +1,4 @@
-"""Rows as shards: arrays, tables, CSV and Parquet files, read in blocks that never hold more than a few MiB.
+"""Rows as shards: arrays, tables, CSV and Parquet files, read in blocks of a few MiB.
 
-May import core and the files of `data/` itself; nothing of samples, loading or contracts.
+May import core and the files of `data/` itself; never samples, loading or contracts.
 """

@@ -11,7 +11,7 @@ import numpy as np
 from talkoot.core.shard import Block, Schema
 from talkoot.data.tables.columns import FLOAT32, FLOAT64, NUMBER, WHOLE
 from talkoot.data.tables.facts import EXACT
-from talkoot.data.tables.source import Layout, Source, block_rows, cuts, wanted
+from talkoot.data.tables.source import Layout, Source, block_rows, column_names, even_slices
 from talkoot.data.targets import encode
 
 
@@ -25,7 +25,7 @@ class ArrayShard(Source):
         X: (rows, features) array or `scipy.sparse.csr_array`.
         y: targets, (rows,) or (rows, outputs).
         w: sample weights, (rows,) float64.
-        own: the columns' names and kinds, where they came with names.
+        own: the columns' names and kinds, where they have names.
 
     >>> shard = ArrayShard(name="a", X=np.eye(3), y=np.arange(3))
     >>> [block.X.shape for block in shard.blocks()]
@@ -63,16 +63,16 @@ class ArrayShard(Source):
         )
 
     def _is_wide(self) -> bool:
-        """Whether some whole number is too large for float64; an array then stays whole throughout."""
+        """Whether some whole number is too large for float64; the whole array then stays integer."""
         whole = isinstance(self.X, np.ndarray) and self.X.dtype in (np.int64, np.uint64)
         return whole and self.X.size > 0 and max(int(self.X.max()), -int(self.X.min())) > EXACT
 
     def targets(self) -> Iterator[tuple[np.ndarray | None, np.ndarray | None, int]]:
-        """All at once: they lie in memory."""
+        """All rows at once."""
         yield self.y, self.w, self.rows
 
     def bind(self, schema: Schema, *, target: bool = True) -> Source:
-        """The same arrays where they fit the schema, else a copy that does."""
+        """The same arrays where they fit the schema, else a converted copy."""
         y = encode(self.y, schema) if target else None
         if not self.rows:
             X: Any = np.empty((0, schema.features), schema.dtype)
@@ -85,7 +85,7 @@ class ArrayShard(Source):
         return replace(self, X=X, y=y, own=None)
 
     def _ordered(self, schema: Schema) -> Any:
-        names, want = self.layout().schema().names, wanted(schema)
+        names, want = self.layout().schema().names, column_names(schema)
         if names is None or names == want:
             return self.X
         return self.X[:, [names.index(name) for name in want]]
@@ -97,7 +97,10 @@ class ArrayShard(Source):
 
     def deal(self, names: Sequence[str]) -> list[Source]:
         """Consecutive views."""
-        return [self.pick(part, name) for part, name in zip(cuts(self.rows, len(names)), names, strict=True)]
+        return [
+            self.pick(part, name)
+            for part, name in zip(even_slices(self.rows, len(names)), names, strict=True)
+        ]
 
     def blocks(self) -> Iterator[Block]:
         """Views of consecutive rows."""
@@ -113,6 +116,6 @@ class ArrayShard(Source):
         from scipy.sparse import csr_array
 
         ends = self.X.indptr[part.start : part.stop + 1]
-        kept = slice(ends[0], ends[-1])
-        arrays = (self.X.data[kept], self.X.indices[kept], ends - ends[0])
+        entries = slice(ends[0], ends[-1])
+        arrays = (self.X.data[entries], self.X.indices[entries], ends - ends[0])
         return csr_array(arrays, shape=(len(ends) - 1, self.X.shape[1]), copy=False)

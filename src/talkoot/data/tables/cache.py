@@ -1,4 +1,4 @@
-"""Decoded blocks of small shards, kept for the passes of iterative solvers."""
+"""A cache of decoded blocks of small shards, for the passes of iterative solvers."""
 
 from __future__ import annotations
 
@@ -11,50 +11,50 @@ import numpy as np
 
 from talkoot.core.shard import Block
 
-BUDGET = 128 << 20  # bytes that a process keeps
+BUDGET = 128 << 20  # bytes that a process caches
 
 
 @final
 class Cache:
-    """Blocks by the shard that they were read from. They go when the shard goes.
+    """Blocks by the shard that they were read from, freed together with the shard.
 
     Args:
-        budget: bytes to keep at most; shards that do not fit are read again in every pass.
+        budget: bytes to cache at most; shards that do not fit are read again in every pass.
     """
 
     def __init__(self, budget: int = BUDGET) -> None:
         self.free = budget
-        self._kept: WeakKeyDictionary[Any, list[Block]] = WeakKeyDictionary()
-        self._lock = RLock()  # a shard may be collected while we hold it
+        self._blocks: WeakKeyDictionary[Any, list[Block]] = WeakKeyDictionary()
+        self._lock = RLock()  # reentrant: a shard may be freed while the lock is held
 
     def through(self, owner: Any, read: Callable[[], Iterator[Block]], expected: int) -> Iterator[Block]:
-        """The blocks of `owner`: those kept, else those that `read` gives, which are kept if they fit.
+        """The cached blocks of `owner`, or else those that `read` returns, cached if they fit.
 
         Args:
             owner: the shard; compared by identity.
             read: decodes the blocks.
             expected: bytes they will take; 0 where unknown.
         """
-        kept = self._kept.get(owner)
-        if kept is not None:
-            yield from kept
+        cached = self._blocks.get(owner)
+        if cached is not None:
+            yield from cached
             return
-        held: list[Block] | None = [] if expected <= self.free else None
+        blocks: list[Block] | None = [] if expected <= self.free else None
         size = 0
         for block in read():
-            if held is not None:
+            if blocks is not None:
                 size += nbytes(block)
-                held.append(block)
-                held = held if size <= self.free else None
+                blocks.append(block)
+                blocks = blocks if size <= self.free else None
             yield block
-        if held is not None:
-            self._keep(owner, held, size)
+        if blocks is not None:
+            self._store(owner, blocks, size)
 
-    def _keep(self, owner: Any, blocks: list[Block], size: int) -> None:
+    def _store(self, owner: Any, blocks: list[Block], size: int) -> None:
         with self._lock:
-            if size > self.free or owner in self._kept:
+            if size > self.free or owner in self._blocks:
                 return
-            self._kept[owner] = blocks
+            self._blocks[owner] = blocks
             self.free -= size
         finalize(owner, self._release, size)
 
@@ -64,7 +64,7 @@ class Cache:
 
 
 def nbytes(block: Block) -> int:
-    """Bytes of a block, about: text counts as the references to it."""
+    """The approximate bytes of a block: of text only the references are counted."""
     X = block.X
     if isinstance(X, Mapping):
         size = sum(column.nbytes for column in X.values())

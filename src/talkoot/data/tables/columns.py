@@ -10,14 +10,14 @@ import pyarrow as pa
 
 from talkoot.core.errors import DataError
 
-NUMBER, WHOLE, TEXT, EMPTY = "number", "whole", "text", "empty"  # whole numbers that floats do not hold
+NUMBER, WHOLE, TEXT, EMPTY = "number", "whole", "text", "empty"  # whole: integers too large for floats
 USABLE = (NUMBER, WHOLE, TEXT, EMPTY)
-FEW = 1 << 16  # integers so near to each other are counted, not sorted
+MAX_COUNTED_RANGE = 1 << 16  # integers within a range below this are counted, not sorted
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
 
 def kind_of(kind: pa.DataType) -> str:
-    """The kind of an Arrow type: "number", "text", "empty" (nulls only), or the name of one we cannot use.
+    """The kind of an Arrow type: "number", "text", "empty" (nulls only), or the name of an unusable type.
 
     >>> kind_of(pa.int8()), kind_of(pa.dictionary(pa.int32(), pa.string())), kind_of(pa.date32())
     ('number', 'text', 'date32[day]')
@@ -33,7 +33,7 @@ def kind_of(kind: pa.DataType) -> str:
 
 
 def origin_of(kind: pa.DataType) -> str:
-    """Numpy's letter of an Arrow type: "b" booleans, "i" whole numbers, "f" other numbers, "O" the rest.
+    """Numpy's letter for an Arrow type: "b" booleans, "i" whole numbers, "f" other numbers, "O" the rest.
 
     >>> "".join(map(origin_of, (pa.bool_(), pa.uint8(), pa.float32(), pa.string())))
     'bifO'
@@ -46,7 +46,7 @@ def origin_of(kind: pa.DataType) -> str:
 
 
 def joint_kind(kinds: Iterable[str]) -> str:
-    """The kind of a column that has several; text among numbers stays with the first.
+    """The kind of a column with parts of several kinds; of text and numbers the first.
 
     >>> joint_kind(["number", "empty", "whole"]), joint_kind(["empty"])
     ('whole', 'empty')
@@ -56,13 +56,13 @@ def joint_kind(kinds: Iterable[str]) -> str:
 
 
 def number_dtype(types: Sequence[pa.DataType]) -> np.dtype[Any]:
-    """The dtype for number columns side by side: float32 if all of them are, else float64."""
+    """The common dtype of number columns: float32 if all are float32, else float64."""
     numbers = [kind for kind in types if kind_of(kind) == NUMBER]
     return FLOAT32 if numbers and all(pa.types.is_float32(kind) for kind in numbers) else FLOAT64
 
 
 def numbers(column: Any, dtype: np.dtype[Any], missing: Collection[str] = ()) -> np.ndarray:
-    """A column of numbers as floats, with NaN for nulls; or as integers where none is null.
+    """A column of numbers in `dtype`; in floats NaN stands for null.
 
     Args:
         column: Arrow array or chunked array, (rows,).
@@ -83,17 +83,17 @@ def numbers(column: Any, dtype: np.dtype[Any], missing: Collection[str] = ()) ->
     return values.astype(dtype, copy=False)
 
 
-def encoded(column: Any) -> tuple[np.ndarray, np.ndarray]:
-    """A column as codes and levels: ``levels[codes]`` are its values.
+def factorize(column: Any) -> tuple[np.ndarray, np.ndarray]:
+    """A column as codes and levels: its values are ``levels[codes]``.
 
     Returns:
-        codes (rows,) int32 and levels (distinct + 1,), the last of them None for codes of -1: nulls.
+        codes (rows,) int32, -1 for nulls, and levels (distinct + 1,), the last of them None.
     """
     if not pa.types.is_dictionary(column.type):
         column = column.dictionary_encode()
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
-    if isinstance(column, pa.ChunkedArray):  # combine_chunks keeps a column without rows chunked
+    if isinstance(column, pa.ChunkedArray):  # combine_chunks leaves a column without rows chunked
         column = pa.array([], pa.string()).dictionary_encode()
     codes = column.indices.cast(pa.int32()).fill_null(-1).to_numpy(zero_copy_only=False)
     levels = np.empty(len(column.dictionary) + 1, dtype=object)
@@ -105,7 +105,7 @@ def texts(column: Any, missing: Collection[str] = ()) -> np.ndarray:
     """A text column as an object array of str; nulls, and texts that stand for missing values, are None."""
     if pa.types.is_null(column.type):
         return np.full(len(column), None, dtype=object)
-    codes, levels = encoded(column)
+    codes, levels = factorize(column)
     for text in missing:
         levels[levels == text] = None
     return np.asarray(levels[codes])
@@ -114,7 +114,7 @@ def texts(column: Any, missing: Collection[str] = ()) -> np.ndarray:
 def matrix(
     columns: Sequence[Any], rows: int, dtype: np.dtype[Any], missing: Collection[str] = ()
 ) -> np.ndarray:
-    """Number columns side by side, (rows, columns), each of them contiguous."""
+    """Number columns as one Fortran-ordered matrix, (rows, columns)."""
     X = np.empty((rows, len(columns)), dtype=dtype, order="F")
     for j, column in enumerate(columns):
         X[:, j] = numbers(column, dtype, missing)
@@ -122,21 +122,18 @@ def matrix(
 
 
 def target_values(column: Any, missing: Collection[str] = ()) -> np.ndarray:
-    """A target column as numpy would have it: ints, bools and floats as they are, text as objects.
+    """A target column as a numpy array: ints, bools and floats unchanged, text as objects.
 
     Nulls turn integers and bools into floats with NaN, and text into None; so do texts in `missing`.
 
     Raises:
-        DataError: dates and other types that are no target.
+        DataError: dates and other types that cannot be a target.
     """
     kind = kind_of(column.type)
     if kind in (TEXT, EMPTY):
         return texts(column, missing)
     if kind != NUMBER:
-        raise DataError(
-            f"the target holds {kind}",
-            cure="A target is a column of numbers, booleans or text.",
-        )
+        raise DataError(f"the target holds {kind}", cure="A target is a column of numbers, booleans or text.")
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     exact = pa.types.is_integer(column.type) or pa.types.is_boolean(column.type)
@@ -159,16 +156,20 @@ def to_arrow(values: np.ndarray) -> Any:
         return pa.array(values, from_pandas=values.dtype.kind == "O")
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
         raise DataError(
-            f"the values are of several kinds or of one we do not know ({error})",
+            f"the values are of several kinds or of an unknown one ({error})",
             cure="Make them all numbers or all text.",
         ) from None
 
 
 def distinct(values: np.ndarray) -> np.ndarray:
-    """The sorted distinct values of a one-dimensional array without missing ones. Text is hashed first."""
+    """The sorted distinct values of a one-dimensional array without missing ones."""
     import pyarrow.compute as pc  # a tenth of a second that most rows do without
 
-    if values.dtype.kind in "iu" and len(values) and int(values.max()) - int(low := values.min()) < FEW:
+    if (
+        values.dtype.kind in "iu"
+        and len(values)
+        and int(values.max()) - int(low := values.min()) < MAX_COUNTED_RANGE
+    ):
         found = np.flatnonzero(np.bincount(values.astype(np.int64) - int(low)))
         return np.asarray((found + int(low)).astype(values.dtype))
     if values.dtype.kind in "biuf":

@@ -1,4 +1,4 @@
-"""CSV files: their header, their encoding, and reading in a stream."""
+"""CSV files: header, encoding, and streaming reads."""
 
 from __future__ import annotations
 
@@ -8,24 +8,23 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, final
 
 import pyarrow as pa
 import pyarrow.csv as pc
 
 from talkoot.core.errors import DataError
-from talkoot.data.paths import open_bytes, open_file, stamp
+from talkoot.data.paths import cached_by_file, open_bytes, open_file
 
 Types = Mapping[str, pa.DataType]
 
-# What stands for a missing value: as in pandas.read_csv, so that answers are the same.
+# Texts for missing values, as in pandas.read_csv.
 MISSING = ["", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN"]
 MISSING += ["<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"]
 TRUE, FALSE = ["True", "TRUE", "true"], ["False", "FALSE", "false"]
 UTF8 = "utf-8"
 BLOCK = 1 << 20
-# How other files begin that are called .csv, and what to do about them.
+# First bytes of other files that are named .csv, and the cure.
 BEGINS = {
     b"\xff\xfe": 'It is written in UTF-16: say encoding="utf-16".',
     b"\xfe\xff": 'It is written in UTF-16: say encoding="utf-16".',
@@ -66,10 +65,10 @@ class Header:
     """The first row of a CSV file.
 
     Args:
-        names: the columns' names; those without one are called as pandas does, "Unnamed: 0".
-        lines: how many lines of the file it takes.
+        names: the columns' names; columns without a name get that of pandas, "Unnamed: 0".
+        lines: number of lines of the header.
         nameless: whether the first column has no name.
-        alone: whether nothing follows.
+        alone: whether the file has no rows.
     """
 
     names: tuple[str, ...]
@@ -78,20 +77,15 @@ class Header:
     alone: bool
 
 
+@cached_by_file
 def header(path: str, form: CsvFormat = PLAIN) -> Header:
     """The header of a CSV file.
 
     Raises:
         DataError: the file is empty, or its text is not in the encoding.
     """
-    return _header(path, form, stamp(path))
-
-
-@lru_cache(maxsize=256)
-def _header(path: str, form: CsvFormat, version: str) -> Header:
-    del version
     encoding = "utf-8-sig" if form.utf8 else form.encoding
-    with open_bytes(path) as raw, decoding(path, form):
+    with open_bytes(path) as raw, decode_errors(path, form):
         text = io.TextIOWrapper(raw, encoding=encoding, newline="")
         reader = csv.reader(text, delimiter=_delimiter(path))
         names = next((row for row in reader if row), None)
@@ -99,15 +93,15 @@ def _header(path: str, form: CsvFormat, version: str) -> Header:
             raise DataError(f"{path} is empty", cure="Write it again with a header, or leave it out.")
         if any("\0" in name for name in names):
             raise undecodable(path, form)
-        called = tuple(name or f"Unnamed: {i}" for i, name in enumerate(names))
-        return Header(called, reader.line_num, not names[0], not text.read(1))
+        filled = tuple(name or f"Unnamed: {i}" for i, name in enumerate(names))
+        return Header(filled, reader.line_num, not names[0], not text.read(1))
 
 
 @contextmanager
-def opened(
+def open_csv(
     path: str, columns: Sequence[str], types: Types, form: CsvFormat = PLAIN, raw: Any = None
 ) -> Iterator[Any]:
-    """A streaming reader of some columns (all of them for none), with the types that are known.
+    """A streaming reader of some columns (of all, if `columns` is empty), with known types.
 
     Args:
         path: the file.
@@ -121,9 +115,9 @@ def opened(
     """
     head = header(path, form)
     source: Any = open_file(path) if raw is None else raw
-    if head.alone:  # Arrow asks for a line's end
+    if head.alone:  # Arrow needs the end of a line
         source = pa.BufferReader(b"\n")
-    with decoding(path, form):
+    with decode_errors(path, form):
         reader = pc.open_csv(
             source,
             read_options=pc.ReadOptions(
@@ -152,8 +146,8 @@ def _delimiter(path: str) -> str:
 
 
 @contextmanager
-def decoding(path: str, form: CsvFormat) -> Iterator[None]:
-    """Text that is not in the encoding as an error that says where and what to do."""
+def decode_errors(path: str, form: CsvFormat) -> Iterator[None]:
+    """Turn decoding errors into a `DataError` with place and cure."""
     try:
         yield
     except UnicodeError:
@@ -165,7 +159,7 @@ def decoding(path: str, form: CsvFormat) -> Iterator[None]:
 
 
 def undecodable(path: str, form: CsvFormat) -> DataError:
-    """The error for a file that is not in its encoding: which byte, in which line, and what to do."""
+    """The error for a file that is not in its encoding, with the first bad byte and its line."""
     name = "UTF-8" if form.utf8 else form.encoding
     with open_bytes(path) as raw:
         begin = raw.read(8)
@@ -181,7 +175,7 @@ def undecodable(path: str, form: CsvFormat) -> DataError:
 
 
 def _first_bad(raw: Any, encoding: str) -> str:
-    """Where the first bytes are that cannot be decoded, as the end of a sentence."""
+    """The place of the first bytes that cannot be decoded, as the end of a sentence."""
     decoder, at, line = codecs.getincrementaldecoder(encoding)(), 0, 1
     while True:
         chunk = raw.read(BLOCK)

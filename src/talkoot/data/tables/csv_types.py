@@ -1,59 +1,50 @@
-"""Which type each column of a CSV file has over all of its rows: as pandas.read_csv finds it."""
+"""The type of each column of a CSV file over all of its rows, as pandas.read_csv infers it."""
 
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import Any, final
 
 import numpy as np
 import pyarrow as pa
 
-from talkoot.data.paths import open_bytes, stamp
-from talkoot.data.tables.csv_files import FALSE, PLAIN, TRUE, CsvFormat, header, opened
+from talkoot.data.paths import cached_by_file, open_bytes
+from talkoot.data.tables.csv_files import FALSE, PLAIN, TRUE, CsvFormat, header, open_csv
 from talkoot.data.tables.facts import Facts
 from talkoot.data.tables.reading import WRONG
 
 WHOLE = re.compile(r"\s*-?\d+\s*")
-INTS = pa.large_string()  # stands for text that is whole numbers throughout: too large for 64 bits
-MANY = 1 << 24  # numbers in a nameless column that are remembered to see whether each is there once
+INTS = pa.large_string()  # marks text that holds only whole numbers, too large for 64 bits
+MAX_REMEMBERED = 1 << 24  # numbers of a nameless column that are stored to check that they are distinct
 
 
-def settled(path: str, columns: tuple[str, ...], form: CsvFormat = PLAIN) -> dict[str, Facts]:
-    """What columns hold over all rows of a file.
-
-    A process reads a file through for this once, as long as the file stays the same.
-    """
-    return _settled(path, columns, form, stamp(path))
-
-
-@lru_cache(maxsize=256)
-def _settled(path: str, columns: tuple[str, ...], form: CsvFormat, version: str) -> dict[str, Facts]:
-    del version
+@cached_by_file
+def column_facts(path: str, columns: tuple[str, ...], form: CsvFormat = PLAIN) -> dict[str, Facts]:
+    """Facts about columns over all rows of a file."""
     if not columns:
         return {}
-    with opened(path, columns, {}, form) as reader:
+    with open_csv(path, columns, {}, form) as reader:
         first = next(iter(reader), None)
         types = {k.name: _start(k.type, first and first.column(k.name)) for k in reader.schema}
-    seen, hexes = _passed(path, types, form)
+    seen, hexes = _scan(path, types, form)
     whole = [name for name, kind in types.items() if pa.types.is_integer(kind) and seen[name].known]
-    if hexes and whole:  # Arrow takes 0x10 for 16
+    if hexes and whole:  # Arrow reads 0x10 as 16, pandas as text
         floats = dict.fromkeys(whole, pa.float64())
-        _passed(path, floats, form)
+        _scan(path, floats, form)
         types |= {name: kind for name, kind in floats.items() if kind == pa.string()}
     return {name: seen[name].facts(kind) for name, kind in types.items()}
 
 
-def _passed(path: str, types: dict[str, pa.DataType], form: CsvFormat) -> tuple[dict[str, _Seen], bool]:
-    """Read a file through, widening `types` until they hold; what was seen, and whether there is a "0x"."""
+def _scan(path: str, types: dict[str, pa.DataType], form: CsvFormat) -> tuple[dict[str, _ColumnScan], bool]:
+    """Read the whole file, widening `types` until they fit; also whether it contains "0x"."""
     order = header(path, form).names
     while True:
-        seen = {name: _Seen() for name in types}
-        raw = _Watched(open_bytes(path), form)
+        seen = {name: _ColumnScan() for name in types}
+        raw = _HexDetector(open_bytes(path), form)
         known = {name: pa.string() if kind == INTS else kind for name, kind in types.items()}
         try:
-            with opened(path, list(types), known, form, raw) as reader:
-                wrong = next((w for batch in reader if (w := _unfit(batch, types, seen))), None)
+            with open_csv(path, list(types), known, form, raw) as reader:
+                wrong = next((w for batch in reader if (w := _first_misfit(batch, types, seen))), None)
         except pa.ArrowInvalid as error:
             found = WRONG.search(str(error))
             if found is None or order[int(found[1])] not in types:
@@ -64,8 +55,10 @@ def _passed(path: str, types: dict[str, pa.DataType], form: CsvFormat) -> tuple[
         types[wrong[0]] = _wider(types[wrong[0]], wrong[1], seen[wrong[0]].known)
 
 
-def _unfit(batch: Any, types: dict[str, pa.DataType], seen: dict[str, _Seen]) -> tuple[str, str] | None:
-    """Look at a batch: a column whose type does not hold, with the value that shows it."""
+def _first_misfit(
+    batch: Any, types: dict[str, pa.DataType], seen: dict[str, _ColumnScan]
+) -> tuple[str, str] | None:
+    """Scan a batch; return a column whose type does not fit, with such a value."""
     for name, kind in types.items():
         if (value := seen[name].look(batch.column(name), kind)) is not None:
             return name, value
@@ -73,7 +66,7 @@ def _unfit(batch: Any, types: dict[str, pa.DataType], seen: dict[str, _Seen]) ->
 
 
 def _start(kind: pa.DataType, column: Any) -> pa.DataType:
-    """The narrowest type to try, by what Arrow infers from the first block. Dates are text, as for pandas."""
+    """The first type to try, from what Arrow infers for the first block. Dates are text, as in pandas."""
     if pa.types.is_floating(kind) and column is not None:
         values = column.drop_null().to_numpy()
         if (values == np.floor(values)).all() and np.abs(values).max(initial=0) >= 2.0**63:
@@ -84,7 +77,7 @@ def _start(kind: pa.DataType, column: Any) -> pa.DataType:
 
 
 def _wider(kind: pa.DataType, value: str, known: bool) -> pa.DataType:
-    """The next type to try for a column that holds `value`; `known` if other values fitted before."""
+    """The next type to try for a column with `value`; `known` if earlier values did fit."""
     whole = WHOLE.fullmatch(value) is not None
     if kind == pa.int64() and value.strip() in (*TRUE, *FALSE) and not known:
         return pa.bool_()
@@ -96,14 +89,14 @@ def _wider(kind: pa.DataType, value: str, known: bool) -> pa.DataType:
 
 
 @final
-class _Seen:
-    """What was seen of a column."""
+class _ColumnScan:
+    """Facts about a column, gathered batch by batch."""
 
     def __init__(self) -> None:
         self.known, self.nulls, self.low, self.high = False, False, 0, 0
 
     def look(self, column: Any, kind: pa.DataType) -> str | None:
-        """Another batch; a value that does not fit after all."""
+        """Scan a batch; return a value that does not fit, if there is one."""
         import pyarrow.compute as pc  # a tenth of a second that most rows do without
 
         self.nulls = self.nulls or column.null_count > 0
@@ -116,14 +109,14 @@ class _Seen:
         odd = None
         if kind == INTS:
             odd = pc.invert(pc.match_substring_regex(column, r"^\s*-?\d+\s*$"))
-        elif pa.types.is_floating(kind):  # Arrow takes Nan and NAN for numbers, and pandas for text
+        elif pa.types.is_floating(kind):  # Arrow reads Nan and NAN as numbers, pandas as text
             odd = pc.is_nan(column)
         if odd is None or not pc.any(odd).as_py():
             return None
         return str(column.filter(odd)[0].as_py())
 
     def facts(self, kind: pa.DataType) -> Facts:
-        """What is so over all rows."""
+        """The facts over all rows."""
         if not self.known:
             return Facts(type=pa.null(), nulls=self.nulls, known=False, stored="float64")
         if kind == INTS or (kind == pa.uint64() and self.nulls):
@@ -132,16 +125,16 @@ class _Seen:
 
 
 @final
-class _Watched:
-    """An open file that sees whether "0x" passes."""
+class _HexDetector:
+    """An open file that records whether "0x" was read."""
 
     def __init__(self, raw: Any, form: CsvFormat) -> None:
         self.raw, self.tail = raw, b""
-        self.hexes = "0x".encode(form.encoding)[-2:] != b"0x"  # of wide characters, nobody looks
+        self.hexes = "0x".encode(form.encoding)[-2:] != b"0x"  # other encodings are not searched
         self.closed = False
 
     def read(self, size: int = -1) -> bytes:
-        """Some bytes."""
+        """Read some bytes."""
         found: bytes = self.raw.read(size)
         if not self.hexes:
             text = self.tail + found[:1]
@@ -150,7 +143,7 @@ class _Watched:
         return found
 
     def readable(self) -> bool:
-        """It is."""
+        """Always."""
         return True
 
     def close(self) -> None:
@@ -159,27 +152,22 @@ class _Watched:
         self.raw.close()
 
 
+@cached_by_file
 def numbers_rows(path: str, name: str, form: CsvFormat = PLAIN) -> bool:
     """Whether a column numbers the rows: whole numbers, none missing, each once."""
-    return _numbers_rows(path, name, form, stamp(path))
-
-
-@lru_cache(maxsize=256)
-def _numbers_rows(path: str, name: str, form: CsvFormat, version: str) -> bool:
-    del version
-    facts = settled(path, (name,), form)[name]
+    facts = column_facts(path, (name,), form)[name]
     if not pa.types.is_integer(facts.type):
         return pa.types.is_null(facts.type) and not facts.nulls
     if facts.nulls:
         return False
     rising, parts, rows = True, list[np.ndarray](), 0
-    with opened(path, [name], {name: facts.type}, form) as reader:
+    with open_csv(path, [name], {name: facts.type}, form) as reader:
         for batch in reader:
             values = batch.column(0).to_numpy(zero_copy_only=False)
             last = parts[-1][-1:] if parts else values[:0]
             rising = rising and bool((np.diff(np.concatenate([last, values])) > 0).all())
             rows += len(values)
-            if rows > MANY and not rising:
+            if rows > MAX_REMEMBERED and not rising:
                 return False
-            parts = [*parts, values] if rows <= MANY else [values]
+            parts = [*parts, values] if rows <= MAX_REMEMBERED else [values]
     return rising or len(np.unique(np.concatenate(parts))) == rows

@@ -1,7 +1,7 @@
-"""The dtypes that pandas gives to columns, by name: what scikit-learn would see on one machine.
+"""Names of the dtypes that columns have in pandas, which scikit-learn would see on one machine.
 
-A name is pandas' own, such as "int64", "str" or "Int64". Where it does not tell what the values are, they
-follow in brackets: "category[int64]", "object[bool]" (booleans with missing ones), "object[decimal]".
+A name is that of pandas, such as "int64", "str" or "Int64". Where it does not determine the values, they
+follow in brackets: "category[int64]", "object[bool]" (booleans with missing values), "object[decimal]".
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def pandas_name(kind: pa.DataType, *, nulls: bool, stored: str = "") -> str:
     Args:
         kind: the Arrow type.
         nulls: whether values are missing.
-        stored: the dtype that pandas wrote into the file beside the column.
+        stored: the dtype that pandas stored in the file's metadata.
 
     >>> pandas_name(pa.int8(), nulls=False), pandas_name(pa.int8(), nulls=True)
     ('int8', 'float64')
@@ -44,7 +44,7 @@ def pandas_name(kind: pa.DataType, *, nulls: bool, stored: str = "") -> str:
 
 
 def category(values: str) -> str:
-    """The name of a categorical dtype by that of its values.
+    """The name of a categorical dtype from the name of its values' dtype.
 
     >>> category("str"), category("int64")
     ('category', 'category[int64]')
@@ -53,12 +53,12 @@ def category(values: str) -> str:
 
 
 def is_extension(name: str) -> bool:
-    """Whether a name is that of a nullable dtype of pandas, such as "Int64", "boolean" or "string"."""
+    """Whether a dtype of pandas is nullable, such as "Int64", "boolean" or "string"."""
     return name in ("boolean", "string") or (name.endswith("]") and "pyarrow" in name) or name[:1].isupper()
 
 
 def joint(names: Iterable[str]) -> str:
-    """The dtype of columns one below the other, as pandas.concat has it; of categories their own.
+    """The dtype of concatenated columns, as in pandas.concat; of categories a category.
 
     >>> joint(["int64", "float32"]), joint(["bool", "int64"]), joint(["Int64", "int64"])
     ('float64', 'object', 'Int64')
@@ -81,9 +81,9 @@ def joint(names: Iterable[str]) -> str:
 
 
 def joint_dtype(columns: Iterable[tuple[str, str]]) -> str:
-    """The dtype of columns one below the other, by the kind and dtype of each; see `joint`.
+    """The dtype of concatenated columns, from the kind and dtype of each; see `joint`.
 
-    Categories stay categories where a part holds nothing but missing values.
+    Categories stay categories where a part holds only missing values.
 
     >>> joint_dtype([("number", "int64"), ("empty", "float64")])
     'float64'
@@ -101,7 +101,7 @@ def _values(name: str) -> str:
 
 
 def pandas_dtype(name: str) -> str:
-    """The name that pandas knows.
+    """The name of the dtype in pandas, without the values in brackets.
 
     >>> pandas_dtype("category[int64]"), pandas_dtype("int64[pyarrow]")
     ('category', 'int64[pyarrow]')
@@ -111,7 +111,7 @@ def pandas_dtype(name: str) -> str:
 
 
 def value_dtype(name: str) -> np.dtype[Any] | None:
-    """The dtype of a column's values where scikit-learn takes them for an array of numbers; None elsewhere.
+    """The dtype of a column's values where scikit-learn reads them as an array of numbers; else None.
 
     Nullable dtypes are None: scikit-learn reads them as float64.
 
@@ -125,7 +125,7 @@ def value_dtype(name: str) -> np.dtype[Any] | None:
 
 
 def is_whole(name: str) -> bool:
-    """Whether a column holds integers of 64 bits, which floats cannot hold when they are large."""
+    """Whether a column holds 64-bit integers, which may be too large for floats."""
     return value_dtype(name) in (np.int64, np.uint64)
 
 

@@ -1,4 +1,4 @@
-"""What a column holds over all of its rows."""
+"""Facts about a column over all of its rows."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import pyarrow as pa
 from talkoot.data.tables.columns import EMPTY, NUMBER, TEXT, WHOLE, kind_of
 from talkoot.data.tables.dtypes import is_whole, pandas_name
 
-EXACT = 1 << 53  # the largest whole number up to which float64 holds every one
+EXACT = 1 << 53  # float64 represents every whole number up to here
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Facts:
-    """What a column holds over all of its rows.
+    """Facts about a column over all of its rows.
 
     Args:
-        type: its Arrow type; of CSV files one that holds in all rows, null where all values are missing.
-        nulls: whether values are missing.
-        known: whether some are not.
-        low: the least of whole numbers, or 0.
-        high: the greatest of them, or 0.
-        stored: the dtype that pandas wrote beside the column.
+        type: its Arrow type; of CSV files one that fits all rows, null where all values are missing.
+        nulls: whether some values are missing.
+        known: whether some values are not missing.
+        low: the smallest whole number, or 0.
+        high: the largest whole number, or 0.
+        stored: the dtype that pandas stored with the column.
     """
 
     type: pa.DataType
@@ -36,7 +36,7 @@ class Facts:
 
     @property
     def kind(self) -> str:
-        """The kind: "number", "whole" where floats do not hold them, "text", "empty" or a type's name."""
+        """The kind: "number", "whole" (too large for floats), "text", "empty" or a type's name."""
         kind = kind_of(self.type)
         if kind in (NUMBER, TEXT) and not self.known:
             return EMPTY

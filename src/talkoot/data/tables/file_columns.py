@@ -11,13 +11,13 @@ import pyarrow as pa
 from talkoot.core.errors import DataError
 from talkoot.data.paths import format_of
 from talkoot.data.roles import Roles
-from talkoot.data.tables.columns import EMPTY, NUMBER, TEXT, WHOLE, encoded, joint_kind, number_dtype
+from talkoot.data.tables.columns import EMPTY, NUMBER, TEXT, WHOLE, factorize, joint_kind, number_dtype
 from talkoot.data.tables.dtypes import is_whole, joint_dtype
 from talkoot.data.tables.facts import Facts
 from talkoot.data.tables.file_facts import file_facts, left_out
 from talkoot.data.tables.reading import Part, fields, read
 from talkoot.data.tables.source import Layout
-from talkoot.data.tables.strays import Stray, counted, cure_of, is_number
+from talkoot.data.tables.strays import Stray, cure_of, is_number, row_label
 
 WORDS = {NUMBER: "numbers", TEXT: "text"}
 
@@ -26,13 +26,13 @@ def features_of(part: Part, roles: Roles) -> tuple[str, ...]:
     """The feature columns of a file, in its order.
 
     Raises:
-        DataError: the file cannot be read, or a column that was asked for is not there.
+        DataError: the file cannot be read, or lacks a column that a role names.
     """
     return roles.features(list(fields(part)), part.path, left_out(part))
 
 
 def layout_of(parts: Sequence[Part], roles: Roles, site: Any = None) -> Layout:
-    """The columns of all files: same names, same kinds, in the order of the first.
+    """The common columns of all files, in the order of the first.
 
     Raises:
         DataError: a file cannot be read, lacks a column, or has text where another has numbers.
@@ -69,13 +69,13 @@ def _joined(name: str, before: str, facts: Facts, part: Part) -> str:
 
 
 def stray_of(parts: Sequence[Part], column: str, by: str | None = None, site: Any = None) -> Stray:
-    """The first text of a column that is no number, if there is one."""
+    """The first text of a column that is not a number, else its first text."""
     first = Stray()
     for part in parts:
         at, columns = part.start, [column] if site is None or by is None else [column, by]
         types = {name: pa.string() for name in columns} if format_of(part.path) == "csv" else {}
         for batch in read(part, columns, 1 << 16, types):
-            codes, levels = encoded(batch.column(column))
+            codes, levels = factorize(batch.column(column))
             lost = set(part.form.missing)
             odd = np.array(
                 [level not in lost and level is not None and not is_number(level) for level in levels]
@@ -97,10 +97,10 @@ def stray_of(parts: Sequence[Part], column: str, by: str | None = None, site: An
 
 
 def _place(part: Part, row: int) -> str:
-    """Where a row is, as a reader finds it: in a CSV file its header is row 1, as in a spreadsheet."""
+    """The place of a row; in a CSV file the header is row 1, as in a spreadsheet."""
     if format_of(part.path) == "csv":
         return f"row {row + 2} of {part.path}"
-    return f"{counted(row)}, of {part.path}"
+    return f"{row_label(row)}, of {part.path}"
 
 
 def _same_names(types: Mapping[str, Any], first: Mapping[str, Any], path: str, first_path: str) -> None:
@@ -108,7 +108,7 @@ def _same_names(types: Mapping[str, Any], first: Mapping[str, Any], path: str, f
     if odd:
         here, there = (path, first_path) if odd[0] in types else (first_path, path)
         raise DataError(
-            f"{here} has this column and {there} has not",
+            f"{here} has this column and {there} does not",
             column=odd[0],
             cure="Rename it, or name those that all files have with columns=.",
         )

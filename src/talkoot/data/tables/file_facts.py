@@ -1,27 +1,25 @@
-"""What the columns of a file hold, found as cheaply as its format allows."""
+"""Facts about the columns of a file, as cheaply as its format allows."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from talkoot.data.paths import format_of, open_file, stamp
+from talkoot.data.paths import cached_by_file, format_of, open_file
 from talkoot.data.tables import csv_files as csvs
 from talkoot.data.tables import csv_types
-from talkoot.data.tables.columns import TEXT, encoded
+from talkoot.data.tables.columns import TEXT, factorize
 from talkoot.data.tables.facts import Facts
 from talkoot.data.tables.reading import Part, batches, parquet, read, reading, schema_of
 from talkoot.data.tables.strays import are_numbers
 
 
 def file_facts(part: Part, columns: Iterable[str]) -> dict[str, Facts]:
-    """What columns hold over all rows of a part's file.
-
-    A process looks once, as long as the file stays the same.
+    """Facts about columns over all rows of a part's file; cached while the file is unchanged.
 
     Raises:
         DataError: the file cannot be read.
@@ -30,9 +28,9 @@ def file_facts(part: Part, columns: Iterable[str]) -> dict[str, Facts]:
     inside = tuple(name for name in columns if name not in folders)
     with reading(part.path):
         if format_of(part.path) == "csv":
-            found = csv_types.settled(part.path, inside, part.form)
+            found = csv_types.column_facts(part.path, inside, part.form)
         else:
-            found = dict(_typed(part.path, inside, stamp(part.path)))
+            found = dict(_typed_facts(part.path, inside))
             texts = [k for k, facts in found.items() if part.form.missing and facts.kind == TEXT]
             found |= {k: Facts(type=pa.float64(), nulls=True) for k in texts if _holds_numbers(part, k)}
     values = {name: value for name, value in folders.items() if name in columns}
@@ -40,16 +38,16 @@ def file_facts(part: Part, columns: Iterable[str]) -> dict[str, Facts]:
 
 
 def _holds_numbers(part: Part, column: str) -> bool:
-    """Whether a text column holds numbers beside texts that stand for missing values, and some of these."""
+    """Whether a text column holds only numbers and texts for missing values, and some of the latter."""
     seen: set[str | None] = set()
     for batch in read(Part(part.path), [column], 1 << 16):
-        codes, levels = encoded(batch.column(column))
+        codes, levels = factorize(batch.column(column))
         seen.update(levels[np.unique(codes)].tolist())
     return are_numbers(seen, part.form.missing)
 
 
 def left_out(part: Part) -> dict[str, str]:
-    """Columns that only name or number rows, with the reason: features only where they are asked for.
+    """Columns that only name or number rows, with the reason; features only where a role names them.
 
     Raises:
         DataError: the file cannot be read.
@@ -60,64 +58,54 @@ def left_out(part: Part) -> dict[str, str]:
             if head.nameless and csv_types.numbers_rows(part.path, head.names[0], part.form):
                 return {head.names[0]: "has no name and numbers the rows"}
         return {}
-    return index_of(_schema(part.path, stamp(part.path)))
+    return index_of(_schema(part.path))
 
 
 def index_of(schema: pa.Schema) -> dict[str, str]:
-    """The columns of an Arrow schema that were a pandas frame's index, with the reason to leave them out."""
+    """The columns of an Arrow schema that were the index of a pandas frame, with the reason."""
     known = (schema.pandas_metadata or {}).get("index_columns", ())
     return {k: "is the index that pandas wrote" for k in known if isinstance(k, str) and k in schema.names}
 
 
 def stored_dtypes(schema: pa.Schema) -> dict[str, str]:
-    """The dtypes that pandas wrote beside an Arrow schema, by column."""
+    """The dtypes that pandas stored in an Arrow schema, by column."""
     known = (schema.pandas_metadata or {}).get("columns", ())
     return {str(column.get("field_name") or column["name"]): column["numpy_type"] for column in known}
 
 
-@lru_cache(maxsize=256)
-def _schema(path: str, version: str) -> pa.Schema:
-    del version
+@cached_by_file
+def _schema(path: str) -> pa.Schema:
     return schema_of(Part(path))
 
 
-@lru_cache(maxsize=256)
-def _typed(path: str, columns: tuple[str, ...], version: str) -> Mapping[str, Facts]:
-    """Of a file whose columns have types: what its statistics say, else what its rows do."""
-    schema = _schema(path, version)
+@cached_by_file
+def _typed_facts(path: str, columns: tuple[str, ...]) -> Mapping[str, Facts]:
+    """Facts about a file with typed columns, from its statistics where it has them, else from its rows."""
+    schema = _schema(path)
     types, stored = dict(zip(schema.names, schema.types, strict=True)), stored_dtypes(schema)
-    found = _told(path, {name: types[name] for name in columns}) if format_of(path) == "parquet" else {}
-    asked = [name for name in columns if name not in found and _is_asked(types[name])]
-    found |= _counted(path, {name: types[name] for name in asked})
-    plain = {name: Facts(type=types[name]) for name in columns if name not in found}
-    made = {**plain, **found}
+    wanted = {name: types[name] for name in columns if _needs_facts(types[name])}
+    found = _facts_from_statistics(path, wanted) if format_of(path) == "parquet" else {}
+    found |= _facts_from_rows(path, {name: kind for name, kind in wanted.items() if name not in found})
     return {
-        name: Facts(
-            type=types[name],
-            nulls=made[name].nulls,
-            known=made[name].known,
-            low=made[name].low,
-            high=made[name].high,
-            stored=stored.get(name, ""),
-        )
+        name: replace(found.get(name, Facts(type=types[name])), stored=stored.get(name, ""))
         for name in columns
     }
 
 
-def _is_asked(kind: pa.DataType) -> bool:
-    """Whether missing values, or how large numbers are, make a difference for a type."""
+def _needs_facts(kind: pa.DataType) -> bool:
+    """Whether the dtype in pandas or the kind depends on missing values or on the size of numbers."""
     plain = (pa.bool_(), pa.string(), pa.large_string(), pa.string_view())
     return kind in plain or bool(pa.types.is_integer(kind) or pa.types.is_dictionary(kind))
 
 
-def _told(path: str, types: Mapping[str, pa.DataType]) -> dict[str, Facts]:
-    """What the statistics of a Parquet file say; columns without any are left out."""
+def _facts_from_statistics(path: str, types: Mapping[str, pa.DataType]) -> dict[str, Facts]:
+    """Facts from the statistics of a Parquet file, for columns that have them."""
     found = dict[str, Facts]()
     with parquet(open_file(path)) as file:
         meta = file.metadata
         places = {file.schema.column(j).path: j for j in range(meta.num_columns)}
         for name, kind in types.items():
-            if not _is_asked(kind) or name not in places:
+            if name not in places:
                 continue
             stats = [meta.row_group(i).column(places[name]).statistics for i in range(meta.num_row_groups)]
             if all(s is not None and s.has_null_count for s in stats):
@@ -141,8 +129,8 @@ def _from_statistics(stats: list[Any], kind: pa.DataType) -> Facts | None:
     )
 
 
-def _counted(path: str, types: Mapping[str, pa.DataType]) -> dict[str, Facts]:
-    """What the rows say."""
+def _facts_from_rows(path: str, types: Mapping[str, pa.DataType]) -> dict[str, Facts]:
+    """Facts from one pass over the rows."""
     import pyarrow.compute as pc  # a tenth of a second that most rows do without
 
     if not types:

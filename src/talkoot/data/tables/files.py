@@ -1,4 +1,4 @@
-"""Shards of files: row groups streamed in blocks, at the node that has them."""
+"""Shards of files, read in blocks at the node."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from talkoot.data.tables.cache import Cache
 from talkoot.data.tables.columns import NUMBER, TEXT, matrix, numbers, target_values, texts
 from talkoot.data.tables.file_columns import features_of, layout_of
 from talkoot.data.tables.file_facts import file_facts
-from talkoot.data.tables.partition import dealt, sites
+from talkoot.data.tables.partition import partition, sites
 from talkoot.data.tables.reading import Part, read
-from talkoot.data.tables.source import Layout, Source, block_rows, wanted
+from talkoot.data.tables.source import Layout, Source, block_rows, column_names
 from talkoot.data.targets import as_weights, encode, label_kind
 
 CACHE = Cache()
@@ -38,7 +38,7 @@ class FileShard(Source):
         roles: what each column is.
         site: the value of the column ``roles.by`` that the node's rows have.
         count: number of rows, where it is known.
-        schema: what the nodes agreed on; None before.
+        schema: the common schema of the nodes; None before round 0.
         with_target: whether blocks have targets.
     """
 
@@ -61,7 +61,7 @@ class FileShard(Source):
         return self.roles.target is not None
 
     def layout(self) -> Layout:
-        """The columns of all files: same names, same kinds, in the order of the first.
+        """The common columns of all files, in the order of the first.
 
         Raises:
             DataError: a file cannot be read, lacks a column, or has text where another has numbers.
@@ -74,7 +74,7 @@ class FileShard(Source):
         return self.parts[0].form.missing if self.parts else ()
 
     def targets(self) -> Iterator[tuple[np.ndarray | None, np.ndarray | None, int]]:
-        """A batch at a time, reading no features where the format allows."""
+        """Batch by batch, without reading features where the format allows."""
         if not self.parts:
             return
         features = features_of(self.parts[0], self.roles)
@@ -91,11 +91,11 @@ class FileShard(Source):
         return None if weight is None else as_weights(target_values(batch.column(weight)))
 
     def bind(self, schema: Schema, *, target: bool = True) -> FileShard:
-        """The same files, read as the schema says."""
+        """The same files, read by the schema."""
         return replace(self, schema=schema, with_target=target)
 
     def blocks(self) -> Iterator[Block]:
-        """The rows in order. Shards that are small are decoded once and kept."""
+        """The rows in order. Small shards are decoded once and cached."""
         if self.count == 0:
             return
         if self.schema is None:
@@ -105,7 +105,7 @@ class FileShard(Source):
         yield from CACHE.through(self, partial(self._blocks, self.schema, bound=True), expected)
 
     def _blocks(self, schema: Schema, *, bound: bool) -> Iterator[Block]:
-        names = wanted(schema)
+        names = column_names(schema)
         target = self.roles.name("target") if self.with_target else None
         step = block_rows(len(names), schema.dtype.itemsize)
         extra = [name for name in (target, self.roles.name("weight")) if name is not None]
@@ -125,7 +125,7 @@ class FileShard(Source):
     def _batches(
         self, columns: Sequence[str], rows: int, types: Callable[[Part], csvs.Types]
     ) -> Iterator[Any]:
-        """Some columns of this node's rows. `types` says as what to read a CSV file's columns."""
+        """Some columns of this node's rows; `types` returns the types of a CSV file's columns."""
         by = [self.roles.by] if self.roles.by is not None else []
         fixed = dict.fromkeys(by, pa.string())
         if (weight := self.roles.name("weight")) is not None:
@@ -133,10 +133,10 @@ class FileShard(Source):
         for part in self.parts:
             known = {**types(part), **fixed} if format_of(part.path) == "csv" else {}
             for batch in read(part, [*columns, *by], rows, known):
-                if len(here := self._here(batch)):
+                if len(here := self._own_rows(batch)):
                     yield here
 
-    def _here(self, batch: Any) -> Any:
+    def _own_rows(self, batch: Any) -> Any:
         import pyarrow.compute as pc  # a tenth of a second that most rows do without
 
         if self.site is None:
@@ -147,7 +147,7 @@ class FileShard(Source):
         return batch.filter(pc.equal(column, self.site))
 
     def split(self) -> dict[str, Source]:
-        """A shard for each value of the column ``roles.by``, in sorted order; reads that column once.
+        """A shard for each value of the column ``roles.by``, sorted by name; reads that column once.
 
         Raises:
             DataError: no such column, values are missing, or there are too many.
@@ -164,10 +164,10 @@ class FileShard(Source):
         return dict(sorted(made.items()))
 
     def deal(self, names: Sequence[str]) -> list[Source]:
-        """Consecutive parts, cut between row groups where that is even enough, else between rows."""
+        """Consecutive parts, split between row groups where that is even enough, else between rows."""
         return [
             replace(self, name=name, parts=parts, count=count)
-            for name, (parts, count) in zip(names, dealt(self.parts, len(names)), strict=True)
+            for name, (parts, count) in zip(names, partition(self.parts, len(names)), strict=True)
         ]
 
 
@@ -177,7 +177,7 @@ def _types_of(part: Part, columns: Sequence[str]) -> csvs.Types:
 
 
 def _types_as(part: Part, kinds: Mapping[str, str], target: str | None) -> csvs.Types:
-    """The types to read columns of a CSV file as, once all nodes have agreed on their kinds."""
+    """The types to read columns of a CSV file as, for the kinds of the schema."""
     own = _types_of(part, tuple(kinds))
     types = {name: pa.string() if kind == TEXT else own[name] for name, kind in kinds.items()}
     floats = [k for k, kind in kinds.items() if kind == NUMBER and k != target and own[k] != pa.bool_()]
@@ -200,7 +200,7 @@ def _features(batch: Any, names: Sequence[str], schema: Schema, missing: tuple[s
 
 
 def values(column: Any, schema: Schema, j: int, missing: tuple[str, ...] = ()) -> np.ndarray:
-    """A column of Arrow as a block of the schema holds its column `j`."""
+    """An Arrow column in the form of the schema's column `j`."""
     if schema.kinds[j] == TEXT:
         return texts(column, missing)
     return numbers(column, schema.dtype_of(j), missing)

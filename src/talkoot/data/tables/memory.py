@@ -1,4 +1,4 @@
-"""Rows in memory of any form as shards."""
+"""Shards of rows in memory, from any supported form."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pyarrow as pa
 from talkoot.core.errors import DataError
 from talkoot.data.roles import Roles, node_names
 from talkoot.data.tables.arrays import ArrayShard
-from talkoot.data.tables.columns import encoded, target_values, to_arrow
+from talkoot.data.tables.columns import factorize, target_values, to_arrow
 from talkoot.data.tables.file_facts import index_of
 from talkoot.data.tables.source import Source
 from talkoot.data.tables.tables import TableShard, as_arrow, dtypes_of, from_arrow, is_table, several_kinds
@@ -29,7 +29,7 @@ def from_memory(name: str, data: Any, roles: Roles, missing: tuple[str, ...] = (
         missing: texts that stand for a missing value.
 
     Raises:
-        DataError: lengths that differ, columns that are not there, or data we do not know.
+        DataError: lengths that differ, missing columns, or data of an unknown type.
     """
     data, roles = _untupled(data, roles)
     table, named = _table(data, missing)
@@ -43,7 +43,7 @@ def from_memory(name: str, data: Any, roles: Roles, missing: tuple[str, ...] = (
 
 
 def groups(data: Any, roles: Roles, missing: tuple[str, ...] = ()) -> dict[str, Source]:
-    """A table split into nodes by the values of a column, in sorted order.
+    """A table split into nodes by the values of a column, sorted by name.
 
     Raises:
         DataError: no such column, missing values in it, or too many nodes.
@@ -52,10 +52,10 @@ def groups(data: Any, roles: Roles, missing: tuple[str, ...] = ()) -> dict[str, 
     table, _ = _table(bare)
     assert roles.by is not None
     if table is None:
-        _dense(bare)  # says what is wrong with data that are no array either
+        _dense(bare)  # raises where the data are not an array either
         raise DataError("by= names a column, and arrays have none", cure="Give a table, or a dict of nodes.")
     whole = from_memory("", data, roles, missing)
-    codes, levels = encoded(table.column(roles.by))
+    codes, levels = factorize(table.column(roles.by))
     names = node_names(levels[:-1].tolist(), int((codes < 0).sum()), roles.by)
     order = np.argsort(codes, kind="stable")
     ends = np.searchsorted(codes[order], np.arange(len(names) + 1))
@@ -64,21 +64,21 @@ def groups(data: Any, roles: Roles, missing: tuple[str, ...] = ()) -> dict[str, 
 
 
 def _untupled(data: Any, roles: Roles) -> tuple[Any, Roles]:
-    """(X, y) and (X, y, w) as X and the roles of y and w."""
+    """(X, y) or (X, y, w) as X, and the roles with y and w."""
     if not isinstance(data, tuple):
         return data, roles
     if len(data) not in (2, 3):
         raise DataError(f"a tuple of {len(data)}", cure="Give (X, y) or (X, y, weights).")
     if roles.target is not None or (len(data) == 3 and roles.weight is not None):
         raise DataError(
-            "the target or the weights are given twice", cure="Give (X, y, weights), or say target=."
+            "the target or the weights are given twice", cure="Give (X, y, weights), or name target=."
         )
     weight = data[2] if len(data) == 3 else roles.weight
     return data[0], Roles(target=data[1], weight=weight, by=roles.by, columns=roles.columns)
 
 
 def _table(data: Any, missing: tuple[str, ...] = ()) -> tuple[Any, bool]:
-    """Data as a pyarrow table where they are a table, or an array of text or objects."""
+    """A table, or an array of text or objects, as a pyarrow table, and whether it has names."""
     if is_table(data):
         return as_arrow(data, missing)
     if isinstance(data, np.ndarray) and data.ndim == 1 and data.dtype.names:
@@ -86,9 +86,10 @@ def _table(data: Any, missing: tuple[str, ...] = ()) -> tuple[Any, bool]:
     if isinstance(data, np.ndarray) and data.ndim == 2 and data.dtype.kind in "OUS":
         if missing:
             data = data.astype(object)
-            data[
-                np.vectorize(lambda value: isinstance(value, str) and value in missing, otypes=[bool])(data)
-            ] = None
+            is_missing = np.vectorize(
+                lambda value: isinstance(value, str) and value in missing, otypes=[bool]
+            )
+            data[is_missing(data)] = None
         columns = {str(j): _object_column(data[:, j], j) for j in range(data.shape[1])}
         return pa.table(columns), False
     return None, False
@@ -102,7 +103,7 @@ def _object_column(values: np.ndarray, j: int) -> Any:
 
 
 def _column(table: Any, roles: Roles, role: str, missing: tuple[str, ...]) -> np.ndarray | None:
-    """The target or the weights, from a column or as they were given."""
+    """The target or the weights, from a column or from an array."""
     value, name = getattr(roles, role), roles.name(role)
     if value is None:
         return None
@@ -132,7 +133,7 @@ def _from_array(name: str, data: Any, roles: Roles) -> ArrayShard:
 
 
 def _dense(data: Any) -> np.ndarray:
-    if isinstance(data, np.ma.MaskedArray):  # numpy would read on as if nothing were masked
+    if isinstance(data, np.ma.MaskedArray):  # numpy.asarray would ignore the mask
         data = np.ma.filled(data if data.dtype.kind == "f" else data.astype(np.float64), np.nan)
     try:
         X: np.ndarray = np.asarray(data)
@@ -144,7 +145,7 @@ def _dense(data: Any) -> np.ndarray:
 
 
 def is_sparse(data: Any) -> bool:
-    """Whether it is a sparse matrix of scipy, which is not loaded just to find out."""
+    """Whether it is a sparse matrix of scipy; does not import scipy."""
     return "scipy.sparse" in sys.modules and bool(sys.modules["scipy.sparse"].issparse(data))
 
 

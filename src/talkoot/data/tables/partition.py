@@ -1,4 +1,4 @@
-"""Which rows of which files belong to which node."""
+"""The partition of files: which rows of which files belong to which node."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any, final
 import numpy as np
 import pyarrow as pa
 
-from talkoot.data.tables.columns import encoded
+from talkoot.data.tables.columns import factorize
 from talkoot.data.tables.reading import Part, groups, read
-from talkoot.data.tables.source import cuts
+from talkoot.data.tables.source import even_slices
 
-EVEN = 1.1  # parts may be this much larger than equal ones, so that they end between row groups
+EVEN = 1.1  # largest part relative to equal parts, where parts end between row groups
 
 
-def dealt(parts: Sequence[Part], nodes: int) -> list[tuple[tuple[Part, ...], int]]:
-    """Files cut into `nodes` consecutive lists of parts, with the rows of each."""
+def partition(parts: Sequence[Part], nodes: int) -> list[tuple[tuple[Part, ...], int]]:
+    """Files split into `nodes` consecutive lists of parts, with the number of rows of each."""
     sizes = [groups(part) for part in parts]
     ends = [0, *accumulate(size for file in sizes for size in file)]
-    exact = cuts(ends[-1], nodes)
+    exact = even_slices(ends[-1], nodes)
     edges = [0, *(_nearest(ends, cut.stop) for cut in exact[:-1]), ends[-1]]
     snapped = [slice(a, b) for a, b in pairwise(edges)]
     even = max(s.stop - s.start for s in snapped) <= EVEN * ends[-1] / nodes
@@ -47,28 +47,28 @@ def _within(parts: Sequence[Part], starts: Sequence[int], chosen: slice) -> Iter
 @final
 @dataclass(slots=True)
 class Site:
-    """Where the rows with one value of a column are: the first and the last of them in each file."""
+    """The spans of rows, one in each file, that hold all rows with one value of a column."""
 
     spans: dict[Part, tuple[int, int]] = field(default_factory=dict)
     rows: int = 0
 
     def add(self, part: Part, start: int, stop: int, rows: int) -> None:
-        """More rows of a file, behind those added before."""
+        """Add rows of a file, after those added before."""
         self.spans[part] = (self.spans.get(part, (start, 0))[0], stop)
         self.rows += rows
 
     def parts(self) -> tuple[Part, ...]:
-        """What must be read to see them all."""
+        """The parts to read."""
         return tuple(replace(part, start=start, stop=stop) for part, (start, stop) in self.spans.items())
 
 
 def sites(parts: Sequence[Part], by: str) -> tuple[dict[Any, Site], int]:
-    """Where the rows of each value of the column `by` are, and how many rows have none; reads that column."""
+    """The spans of each value of the column `by`, and the number of rows without a value."""
     found, missing = dict[Any, Site](), 0
     for part in parts:
         at = 0
         for batch in read(part, [by], 1 << 16, {by: pa.string()}):
-            codes, levels = encoded(batch.column(by))
+            codes, levels = factorize(batch.column(by))
             missing += int((codes < 0).sum())
             values, first, rows = np.unique(codes, return_index=True, return_counts=True)
             last = len(codes) - np.unique(codes[::-1], return_index=True)[1]

@@ -1,4 +1,4 @@
-"""Files as streams of record batches that never hold more than a few MiB."""
+"""Files as streams of record batches of a few MiB."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class Part:
     Args:
         path: local path or fsspec address.
         start: the first row.
-        stop: the row after the last; None to the end.
-        form: how it is to be read if it is a CSV file.
-        folders: what its folders say of all its rows: an Arrow scalar by column.
+        stop: the row after the last; None for the end.
+        form: how to read it if it is a CSV file.
+        folders: columns from the names of its folders, each with an Arrow scalar for all rows.
     """
 
     path: str
@@ -48,17 +48,17 @@ def read(part: Part, columns: Sequence[str], rows: int, types: csvs.Types | None
     """Some columns of some rows as record batches.
 
     Args:
-        part: which rows of which file.
+        part: the rows of a file.
         columns: the columns to read; the others are not decoded.
-        rows: rows of a batch, about.
-        types: Arrow types for columns of a CSV file; those that are absent are inferred.
+        rows: rows of a batch, approximately.
+        types: Arrow types for columns of a CSV file; others are inferred.
 
     Raises:
-        DataError: the file cannot be read; it is named.
+        DataError: the file cannot be read.
     """
     folders = dict(part.folders)
     inside = [name for name in columns if name not in folders]
-    if folders and not inside:  # their rows have to be counted
+    if folders and not inside:  # read one column to count the rows
         inside = [next(name for name in fields(part) if name not in folders)]
     for batch in _read(part, inside, rows, types or {}):
         yield _with_folders(batch, columns, folders) if folders else batch
@@ -71,7 +71,7 @@ def _read(part: Part, columns: Sequence[str], rows: int, types: csvs.Types) -> I
                 yield from _parquet(part, columns, rows)
             case "csv":
                 known = {name: kind for name, kind in types.items() if name in columns}
-                with _no_strays(part), csvs.opened(part.path, columns, known, part.form) as reader:
+                with _no_strays(part), csvs.open_csv(part.path, columns, known, part.form) as reader:
                     yield from _window(reader, part.start, part.stop)
             case _:
                 yield from _window(_arrow(part.path, columns), part.start, part.stop)
@@ -79,7 +79,7 @@ def _read(part: Part, columns: Sequence[str], rows: int, types: csvs.Types) -> I
 
 @contextmanager
 def _no_strays(part: Part) -> Iterator[None]:
-    """A value of a CSV file that is not of its column's type as an error with its place."""
+    """Turn conversion errors of a CSV file into a `DataError` with the value and its place."""
     try:
         yield
     except pa.ArrowInvalid as error:
@@ -100,7 +100,7 @@ def _with_folders(batch: Any, columns: Sequence[str], folders: Mapping[str, Any]
 
 
 def fields(part: Part) -> dict[str, pa.DataType]:
-    """The columns of a file and their types, from its first bytes and its folders; folders come last.
+    """The columns of a file and their types, from its header and its folders; those of folders come last.
 
     Raises:
         DataError: the file cannot be read, or two columns have one name.
@@ -117,7 +117,7 @@ def fields(part: Part) -> dict[str, pa.DataType]:
 
 
 def schema_of(part: Part) -> pa.Schema:
-    """The Arrow schema of a file, with what pandas wrote about it.
+    """The Arrow schema of a file, with the metadata of pandas.
 
     Raises:
         DataError: the file cannot be read.
@@ -128,14 +128,14 @@ def schema_of(part: Part) -> pa.Schema:
                 with parquet(open_file(part.path)) as file:
                     return file.schema_arrow
             case "csv":
-                with csvs.opened(part.path, (), {}, part.form) as reader:
+                with csvs.open_csv(part.path, (), {}, part.form) as reader:
                     return reader.schema
             case _:
                 return next(batches(part.path)).schema
 
 
 def groups(part: Part) -> list[int]:
-    """Rows of each row group or record batch of a file: where it can be cut at no cost.
+    """Rows of each row group or record batch of a file.
 
     Raises:
         DataError: the file cannot be read.
@@ -156,7 +156,7 @@ def groups(part: Part) -> list[int]:
 
 @contextmanager
 def reading(path: str) -> Iterator[None]:
-    """Errors of a file as a `DataError` that names it."""
+    """Turn errors of reading a file into a `DataError` that names it."""
     try:
         yield
     except DataError:
@@ -174,7 +174,7 @@ def reading(path: str) -> Iterator[None]:
 
 
 def parquet(raw: Any, **options: Any) -> Any:
-    """A Parquet file that is open; what reads it is imported with the first one."""
+    """An open Parquet file; `pyarrow.parquet` is imported at the first call."""
     import pyarrow.parquet as pq
 
     return pq.ParquetFile(raw, **options)
@@ -204,25 +204,28 @@ def _arrow(path: str, columns: Sequence[str]) -> Iterator[Any]:
         yield batch.select(list(columns))
 
 
-def batches(path: str) -> Iterator[Any]:
-    """The batches of an Arrow file or stream; at least one, so that its schema is known."""
+@contextmanager
+def open_arrow(path: str) -> Iterator[Any]:
+    """A reader of an Arrow file, which has `get_batch`, or of an Arrow stream."""
     source = open_file(path)
     with pa.memory_map(source) if isinstance(source, str) else source as raw:
         begin = raw.read(6)
         raw.seek(0)
-        if begin == b"ARROW1":
-            file = pa.ipc.open_file(raw)
-            found = (file.get_batch(i) for i in range(file.num_record_batches))
-        else:
-            file = pa.ipc.open_stream(raw)
-            found = iter(file)
+        yield pa.ipc.open_file(raw) if begin == b"ARROW1" else pa.ipc.open_stream(raw)
+
+
+def batches(path: str) -> Iterator[Any]:
+    """The batches of an Arrow file or stream; at least one, so that its schema is known."""
+    with open_arrow(path) as file:
+        numbered = hasattr(file, "get_batch")
+        found = map(file.get_batch, range(file.num_record_batches)) if numbered else iter(file)
         first = next(found, None)
         yield pa.RecordBatch.from_pylist([], schema=file.schema) if first is None else first
         yield from found
 
 
 def _window(stream: Any, start: int, stop: int | None) -> Iterator[Any]:
-    """Rows start to stop of a stream of batches."""
+    """The rows `start` to `stop` of a stream of batches."""
     at = 0
     for batch in stream:
         begin, end = max(start - at, 0), len(batch) if stop is None else min(stop - at, len(batch))

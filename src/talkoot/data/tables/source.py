@@ -1,4 +1,4 @@
-"""What a node's rows are before the nodes agree: a source knows its columns and can be bound to a schema."""
+"""Sources: the rows of one node, with their own columns until they are bound to a schema."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from talkoot.core.shard import Block, Schema, Shard
 from talkoot.data.tables.columns import EMPTY, NUMBER, USABLE
 from talkoot.data.tables.strays import Stray
 
-BLOCK_BYTES = 1 << 20  # of features in a block: about what a core's own cache holds
+BLOCK_BYTES = 1 << 20  # bytes of features in a block, about a core's own cache
 STEP = "agreeing on a schema"
 ALIKE = "If it stands for a missing value, read it as one; else make the column alike everywhere."
 
@@ -22,18 +22,18 @@ ALIKE = "If it stands for a missing value, read it as one; else make the column 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Layout:
-    """The feature columns of one node, as it has them.
+    """The feature columns of one node.
 
     Args:
         names: names in the node's order; positions as text where the columns have no names.
-        kinds: for each "number", "text", "empty" (nothing but missing values), or the name of a type
-            that cannot be used.
+        kinds: for each "number", "whole", "text", "empty" (only missing values), or the name of an
+            unusable type.
         named: whether the names are the user's.
         dtype: float32 if all number columns are float32, else float64.
-        dtypes: for each its dtype in pandas, see `dtypes`; empty where there are no rows.
-        sparse: the rows are CSR.
-        strays: for text columns a value, one that is no number if there is one.
-        left_out: columns that are no features since they only name or number the rows, with the reason.
+        dtypes: for each its dtype in pandas, see `dtypes`; empty without rows.
+        sparse: whether the rows are CSR.
+        strays: for text columns a value, if possible one that is not a number.
+        left_out: columns that are not features because they only name or number the rows, with the reason.
     """
 
     names: tuple[str, ...]
@@ -46,7 +46,7 @@ class Layout:
     left_out: Mapping[str, str] = field(default_factory=dict)
 
     def schema(self) -> Schema:
-        """A schema of this node alone, without the columns that cannot be used and without a target."""
+        """The schema of this node alone, without unusable columns and without a target."""
         every = zip(self.names, self.kinds, self.dtypes, strict=True)
         usable = [(name, kind, dtype) for name, kind, dtype in every if kind in USABLE]
         return Schema(
@@ -65,8 +65,8 @@ UNKNOWN = Schema(
 )  # before round 0
 
 
-def wanted(schema: Schema) -> tuple[str, ...]:
-    """The columns that a schema asks for, by name or by position as text."""
+def column_names(schema: Schema) -> tuple[str, ...]:
+    """The names of a schema's columns; positions as text where they have none."""
     return schema.names if schema.names is not None else tuple(map(str, range(schema.features)))
 
 
@@ -76,7 +76,7 @@ def block_rows(features: int, itemsize: int) -> int:
 
 
 class Source(Shard, ABC):
-    """The rows of one node. `blocks` reads them as they are; `bind` makes a source that follows a schema."""
+    """The rows of one node. `blocks` reads them in their own form, `bind` converts them to a schema."""
 
     @property
     @abstractmethod
@@ -90,31 +90,31 @@ class Source(Shard, ABC):
 
     @abstractmethod
     def layout(self) -> Layout:
-        """The feature columns. May open files, so it is for the node to call."""
+        """The feature columns. May open files, so only the node calls it."""
 
     @abstractmethod
     def targets(self) -> Iterator[tuple[np.ndarray | None, np.ndarray | None, int]]:
-        """(target, weights, rows) a block, without the features where possible; the target as it is."""
+        """(target, weights, rows) of each block, without features where possible; targets are not encoded."""
 
     @abstractmethod
     def bind(self, schema: Schema, *, target: bool = True) -> Source:
-        """The same rows with the schema's columns, order and dtype, and targets as learners want them.
+        """The same rows with the schema's columns, order and dtype, and with encoded targets.
 
         Args:
-            schema: what the nodes agreed on.
-            target: False to leave the target out.
+            schema: the common schema of the nodes.
+            target: whether to read the target.
         """
 
     @abstractmethod
     def deal(self, names: Sequence[str]) -> list[Source]:
-        """Consecutive, nearly equal parts under new names."""
+        """Consecutive parts of nearly equal size, with these names."""
 
     @abstractmethod
     def blocks(self) -> Iterator[Block]:
-        """The rows in order. Targets are as they are until the source is bound."""
+        """The rows in order. Targets are encoded once the source is bound."""
 
 
-def cuts(rows: int, parts: int) -> list[slice]:
-    """`parts` consecutive slices of `rows`, whose lengths differ by one at most."""
+def even_slices(rows: int, parts: int) -> list[slice]:
+    """`parts` consecutive slices of `rows`; their lengths differ by one at most."""
     edges = [rows * i // parts for i in range(parts + 1)]
     return [slice(a, b) for a, b in pairwise(edges)]

@@ -1,4 +1,4 @@
-"""Text that stands among numbers: which, where, and what to do about it."""
+"""Text in columns of numbers: the text, its place, and the cure."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ NUMBER = re.compile(r"\s*[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|inf|infini
 @final
 @dataclass(frozen=True, slots=True)
 class Stray:
-    """A text of a text column: the first that is no number, if there is one.
+    """A text of a text column, if possible the first that is not a number.
 
     Args:
         text: the text.
-        place: where it stands, such as "row 7 of heart.csv".
-        among: whether most texts around it are numbers.
+        place: its place, such as "row 7 of heart.csv".
+        among: whether most texts of the column are numbers.
     """
 
     text: str = ""
@@ -32,13 +32,13 @@ class Stray:
 
 
 def cure_of(text: str) -> str:
-    """What to do about a text among numbers."""
+    """The cure for a text among numbers."""
     declare = f"If {text!r} stands for a missing value, say missing=[{text!r}]"
     return f"{declare}; else make the column alike everywhere."
 
 
 def is_number(text: str) -> bool:
-    """Whether a text reads as a number, as in pandas.read_csv.
+    """Whether pandas.read_csv reads a text as a number.
 
     >>> is_number(" -1.5e3"), is_number("1_000"), is_number("1,5")
     (True, False, False)
@@ -46,17 +46,17 @@ def is_number(text: str) -> bool:
     return NUMBER.fullmatch(text) is not None
 
 
-def counted(row: int) -> str:
-    """A row of a table by its number.
+def row_label(row: int) -> str:
+    """The name of a row of a table, for messages.
 
-    >>> counted(0)
+    >>> row_label(0)
     'row 1, counted from 1'
     """
     return f"row {row + 1}, counted from 1"
 
 
 def are_numbers(texts: Collection[str | None], missing: Collection[str]) -> bool:
-    """Whether texts are numbers but for some that stand for missing values.
+    """Whether texts are numbers except for some that stand for missing values.
 
     >>> are_numbers({"1", "?"}, ["?"]), are_numbers({"1", "2"}, ["?"]), are_numbers({"a", "?"}, ["?"])
     (True, False, False)
@@ -67,7 +67,7 @@ def are_numbers(texts: Collection[str | None], missing: Collection[str]) -> bool
 
 
 def in_table(codes: np.ndarray, levels: np.ndarray) -> Stray:
-    """The stray text of a column in memory.
+    """The stray of a column in memory.
 
     Args:
         codes: (rows,) positions in `levels`; -1 where a value is missing.
@@ -82,4 +82,4 @@ def in_table(codes: np.ndarray, levels: np.ndarray) -> Stray:
         return Stray(text=str(levels[known[0]]))
     row = int(np.isin(codes, used[odd]).argmax())
     share = float(np.isin(known, used[odd]).mean())
-    return Stray(str(levels[codes[row]]), counted(row), share < 0.5)
+    return Stray(str(levels[codes[row]]), row_label(row), share < 0.5)

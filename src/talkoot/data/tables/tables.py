@@ -1,4 +1,4 @@
-"""Shards of tables in memory: pandas, polars, pyarrow and whatever speaks Arrow."""
+"""Shards of tables in memory: pandas, polars, pyarrow and others with an Arrow interface."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from talkoot.data.tables.columns import (
     NUMBER,
     TEXT,
     WHOLE,
-    encoded,
+    factorize,
     kind_of,
     number_dtype,
     numbers,
@@ -26,8 +26,8 @@ from talkoot.data.tables.columns import (
 from talkoot.data.tables.dtypes import is_whole, of_frame, pandas_name, value_dtype
 from talkoot.data.tables.facts import EXACT
 from talkoot.data.tables.file_facts import index_of, stored_dtypes
-from talkoot.data.tables.source import ALIKE, Layout, Source, block_rows, cuts, wanted
-from talkoot.data.tables.strays import Stray, are_numbers, counted, cure_of, in_table, is_number
+from talkoot.data.tables.source import ALIKE, Layout, Source, block_rows, column_names, even_slices
+from talkoot.data.tables.strays import Stray, are_numbers, cure_of, in_table, is_number, row_label
 from talkoot.data.targets import encode
 
 NO_TEXT = np.array([None], dtype=object)
@@ -40,9 +40,9 @@ class TableShard(Source):
 
     Args:
         name: the node's name.
-        numbers: the number columns, (rows,) floats each, or integers where floats do not hold them.
+        numbers: the number columns, (rows,) floats each, or integers too large for floats.
         codes: the text columns as positions in their levels, (rows,) int32 each; -1 for missing.
-        levels: the distinct texts of each, the last of them None.
+        levels: the distinct texts of each text column, the last of them None.
         y: targets, (rows,).
         w: sample weights, (rows,) float64.
         own: the columns' names and kinds.
@@ -71,15 +71,15 @@ class TableShard(Source):
         return self.own
 
     def targets(self) -> Iterator[tuple[np.ndarray | None, np.ndarray | None, int]]:
-        """All at once: they lie in memory."""
+        """All rows at once."""
         yield self.y, self.w, self.rows
 
     def bind(self, schema: Schema, *, target: bool = True) -> Source:
-        """The same columns in the schema's order, numbers in its dtype."""
+        """The same columns in the schema's order and dtype."""
         y = encode(self.y, schema) if target else None
-        kinds = dict(zip(wanted(schema), schema.kinds, strict=True))
-        if not schema.mixed:  # large whole numbers that are read as floats
-            X = side_by_side([self.numbers[k] for k in kinds], self.rows, schema.dtype)
+        kinds = dict(zip(column_names(schema), schema.kinds, strict=True))
+        if not schema.mixed:  # large whole numbers are read as floats
+            X = stack_columns([self.numbers[k] for k in kinds], self.rows, schema.dtype)
             return ArrayShard(name=self.name, X=X, y=y, w=self.w)
         dtypes = {k: schema.dtype_of(j) for j, k in enumerate(kinds)}
         floats = {k: self.numbers[k].astype(dtypes[k], copy=False) for k in kinds if kinds[k] != TEXT}
@@ -104,7 +104,10 @@ class TableShard(Source):
 
     def deal(self, names: Sequence[str]) -> list[Source]:
         """Consecutive views."""
-        return [self.pick(part, name) for part, name in zip(cuts(self.rows, len(names)), names, strict=True)]
+        return [
+            self.pick(part, name)
+            for part, name in zip(even_slices(self.rows, len(names)), names, strict=True)
+        ]
 
     def blocks(self) -> Iterator[Block]:
         """Consecutive rows: views of numbers, text decoded."""
@@ -121,7 +124,7 @@ class TableShard(Source):
 
 
 def is_table(data: Any) -> bool:
-    """Whether `data` is a table: it speaks Arrow, or pandas' protocol for exchange."""
+    """Whether `data` is a table: it has the Arrow stream interface or the dataframe exchange protocol."""
     if isinstance(data, type):
         return False  # the class itself
     stream, exchange = hasattr(data, "__arrow_c_stream__"), hasattr(data, "__dataframe__")
@@ -133,7 +136,7 @@ def _is_series(data: Any) -> bool:
 
 
 def as_arrow(data: Any, missing: Collection[str] = ()) -> tuple[Any, bool]:
-    """A table as a pyarrow table, and whether its columns have names (pandas numbers them where not).
+    """A table as a pyarrow table, and whether its columns have names (pandas may number them).
 
     Args:
         data: the table.
@@ -146,7 +149,7 @@ def as_arrow(data: Any, missing: Collection[str] = ()) -> tuple[Any, bool]:
     try:
         if type(data).__module__.partition(".")[0] == "pandas":
             named = any(isinstance(name, str) for name in data.columns) or not len(data.columns)
-            table = pa.Table.from_pandas(_without(data, missing), preserve_index=False)
+            table = pa.Table.from_pandas(_mask_missing_texts(data, missing), preserve_index=False)
         elif hasattr(data, "__arrow_c_stream__"):
             table = pa.table(data)
         else:
@@ -159,8 +162,8 @@ def as_arrow(data: Any, missing: Collection[str] = ()) -> tuple[Any, bool]:
     return table, named
 
 
-def _without(frame: Any, missing: Collection[str]) -> Any:
-    """A pandas frame whose columns of objects hold None in place of texts that stand for missing values."""
+def _mask_missing_texts(frame: Any, missing: Collection[str]) -> Any:
+    """A pandas frame with None for texts that stand for missing values, in columns of objects."""
     places = [i for i, kind in enumerate(frame.dtypes) if missing and str(kind) == "object"]
     if places:
         frame = frame.copy(deep=False)
@@ -171,7 +174,7 @@ def _without(frame: Any, missing: Collection[str]) -> Any:
 
 
 def dtypes_of(data: Any, table: Any) -> dict[str, str]:
-    """The dtypes in pandas of a table's columns, of the frame that `data` is or would be; see `dtypes`."""
+    """The dtypes that a table's columns have, or would have, in pandas; see `dtypes`."""
     if type(data).__module__.partition(".")[0] == "pandas":
         return of_frame(data)
     stored = stored_dtypes(table.schema)
@@ -180,25 +183,25 @@ def dtypes_of(data: Any, table: Any) -> dict[str, str]:
 
 
 def _unreadable(data: Any, error: Exception) -> DataError:
-    """The error for a table that Arrow does not take, with the column that is to blame where one is."""
+    """The error for a table that Arrow cannot read, with the column that causes it, if one does."""
     for name in map(str, getattr(data, "columns", ())):
         try:
             pa.array(data[name], from_pandas=True)
         except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
             return several_kinds(data[name], name)
-        except KeyError:  # a name that is no text
+        except KeyError:  # a name that is not text
             continue
     cure = "Give each column one kind of value and a name of its own."
     return DataError(f"the table cannot be read: {error}", cure=cure)
 
 
 def several_kinds(values: Iterable[Any], column: str) -> DataError:
-    """The error for a column of objects that are not alike, with a text among numbers if there is one."""
+    """The error for a column of objects of several kinds, with a text among numbers if there is one."""
     texts = [(row, value) for row, value in enumerate(values) if isinstance(value, str)]
     if not texts:
         return DataError("it holds values of several kinds", column=column, cure=ALIKE)
     row, text = next((pair for pair in texts if not is_number(pair[1])), texts[0])
-    shown = Stray(text, counted(row))
+    shown = Stray(text, row_label(row))
     return DataError(f"it holds text (for example {shown}) among numbers", column=column, cure=cure_of(text))
 
 
@@ -222,11 +225,11 @@ def from_arrow(
         y: targets, (rows,) or (rows, outputs).
         w: sample weights, (rows,).
         dtypes: the columns' dtypes in pandas.
-        named: whether the names are the user's; else columns are known by position.
+        named: whether the names are the user's; else columns are named by position.
         missing: texts that stand for a missing value.
     """
     names = tuple(features) if named else tuple(map(str, range(len(features))))
-    columns = dict(zip(names, (_plain(table.column(k), missing) for k in features), strict=True))
+    columns = dict(zip(names, (_parse_numbers(table.column(k), missing) for k in features), strict=True))
     dtypes = {
         k: "float64" if c.type != table.column(k).type else dtypes[k]
         for k, c in zip(features, columns.values(), strict=True)
@@ -235,7 +238,7 @@ def from_arrow(
         k: _kind(column, dtypes[own]) for own, (k, column) in zip(features, columns.items(), strict=True)
     }
     dtype = number_dtype([c.type for c in columns.values()])
-    text = {k: _without_texts(*encoded(c), missing) for k, c in columns.items() if kinds[k] == TEXT}
+    text = {k: _mask_missing_codes(*factorize(c), missing) for k, c in columns.items() if kinds[k] == TEXT}
     own = Layout(
         names=names,
         kinds=tuple(kinds.values()),
@@ -247,7 +250,7 @@ def from_arrow(
     )
     plain = {k: c for k, c in columns.items() if kinds[k] in (NUMBER, EMPTY, WHOLE)}
     if not text and WHOLE not in kinds.values():
-        X = filled(list(plain.values()), table.num_rows, dtype)
+        X = row_major_matrix(list(plain.values()), table.num_rows, dtype)
         return ArrayShard(name=name, X=X, y=y, w=w, own=own)
     exact = {k: value_dtype(d) if kinds[k] == WHOLE else None for k, d in zip(names, own.dtypes, strict=True)}
     floats = {k: _floats(c, exact[k] or dtype) for k, c in plain.items()}
@@ -255,26 +258,26 @@ def from_arrow(
     return TableShard(name=name, numbers=floats, codes=codes, levels=levels, y=y, w=w, own=own)
 
 
-def _plain(column: Any, missing: Collection[str]) -> Any:
-    """A column; as floats where it is numbers written as text, beside texts that stand for missing values."""
+def _parse_numbers(column: Any, missing: Collection[str]) -> Any:
+    """A column; text that holds only numbers and texts for missing values becomes floats."""
     if not missing or kind_of(column.type) != TEXT:
         return column
-    codes, levels = encoded(column)
+    codes, levels = factorize(column)
     if not are_numbers(levels[np.unique(codes)].tolist(), missing):
         return column
     return pa.chunked_array([pa.array(numbers(column, FLOAT64, missing), from_pandas=True)])
 
 
-def _without_texts(
+def _mask_missing_codes(
     codes: np.ndarray, levels: np.ndarray, missing: Collection[str]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Codes of -1 for texts that stand for missing values."""
+    """Set the codes of texts that stand for missing values to -1."""
     lost = [i for i, level in enumerate(levels) if level in missing]
     return np.where(np.isin(codes, lost), np.int32(-1), codes) if lost else codes, levels
 
 
 def _kind(column: Any, dtype: str) -> str:
-    """A column's kind; that of whole numbers that floats do not hold takes a look at all."""
+    """A column's kind; whether whole numbers are too large for floats takes a pass over them."""
     kind = kind_of(column.type)
     if kind in (NUMBER, TEXT) and column.null_count == len(column):
         return EMPTY
@@ -293,13 +296,13 @@ def _floats(column: Any, dtype: np.dtype[Any]) -> np.ndarray:
     return numbers(column, dtype)
 
 
-def filled(columns: Sequence[Any], rows: int, dtype: np.dtype[Any]) -> np.ndarray:
-    """Columns as one C-ordered matrix, filled by blocks of rows that stay in the cache."""
-    return side_by_side([_floats(column, dtype) for column in columns], rows, dtype)
+def row_major_matrix(columns: Sequence[Any], rows: int, dtype: np.dtype[Any]) -> np.ndarray:
+    """Arrow columns as one C-ordered matrix."""
+    return stack_columns([_floats(column, dtype) for column in columns], rows, dtype)
 
 
-def side_by_side(columns: Sequence[np.ndarray], rows: int, dtype: np.dtype[Any]) -> np.ndarray:
-    """Columns of numbers as one C-ordered matrix."""
+def stack_columns(columns: Sequence[np.ndarray], rows: int, dtype: np.dtype[Any]) -> np.ndarray:
+    """Number columns as one C-ordered matrix, filled by blocks of rows that stay in the cache."""
     X = np.empty((rows, len(columns)), dtype)
     step = block_rows(len(columns), dtype.itemsize)
     for at in range(0, rows, step):
@@ -309,7 +312,7 @@ def side_by_side(columns: Sequence[np.ndarray], rows: int, dtype: np.dtype[Any])
 
 
 def as_table(shard: ArrayShard) -> TableShard:
-    """A shard of number columns as a table, for where one of them holds text or large integers."""
+    """A shard of number columns as a table, where the schema has text or large integers."""
     own = shard.layout()
     columns = {k: shard.X[:, j] for j, k in enumerate(own.schema().names or own.names)}
     return TableShard(name=shard.name, numbers=columns, codes={}, levels={}, y=shard.y, w=shard.w, own=own)

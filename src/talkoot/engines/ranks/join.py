@@ -63,7 +63,9 @@ class _ModuleChange(Learner):
     def work(self, model: Arrays, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
         user = cast(_UserModule, shard)
         now = arrays(user.module, {})
-        change = {name: now[name] - model[name] for name in fragment(list(now), ctx.round, ctx.work.fragments)}
+        change = {
+            name: now[name] - model[name] for name in fragment(list(now), ctx.round, ctx.work.fragments)
+        }
         return Update(values=change, weight=user.weight), local
 
     def outer(self) -> Outer:

@@ -19,7 +19,7 @@ from talkoot.core.shard import Schema, Shard
 from talkoot.core.sync import EveryStep
 from talkoot.core.update import BUFFER, Update
 from talkoot.data.loading.generators import start_seed
-from talkoot.data.loading.loader import Batch, Feed
+from talkoot.data.loading.loader import Batch, Loader
 from talkoot.data.samples.samples import Samples
 from talkoot.engines.ranks.advice import Advice
 from talkoot.engines.ranks.checkpoint.identity import settings
@@ -105,7 +105,7 @@ class Steps:
     def _sharded(self) -> bool:
         return self.group.world > 1 and cast(EveryStep, self.plan.sync).sharded
 
-    def _trainer(self, feed: Feed) -> Trainer:
+    def _trainer(self, feed: Loader) -> Trainer:
         if self.rank_state.trainer is None:
             trainer = Trainer(self.task, start_seed(self.plan.seed))
             with trainer.turn(0, self.group.rank):
@@ -137,7 +137,7 @@ class Steps:
             if self.group.rank != furthest:
                 trainer.load(state)
 
-    def _train(self, trainer: Trainer, feed: Feed) -> None:
+    def _train(self, trainer: Trainer, feed: Loader) -> None:
         total, until_report = self.task.steps(self.schema.rows), 1
         self.reported = trainer.steps
         advice = Advice(self.task, self.shards, self.group, self.emit)

@@ -8,7 +8,7 @@ import warnings
 import torch
 
 from talkoot.core.errors import PlanError, TalkootError, place_of
-from talkoot.data.loading.loader import Batch, Feed
+from talkoot.data.loading.loader import Batch, Loader
 from talkoot.learners.deep.halves import compare, explain
 from talkoot.learners.deep.outputs import leaves
 from talkoot.learners.deep.trainer import Trainer, untrained
@@ -18,7 +18,7 @@ COMPARE_ROWS = 256  # samples whose loss is compared with that of their halves
 COMPARE_STEPS = 8
 
 
-def dry_run(trainer: Trainer, feed: Feed, *, divided: bool) -> str:
+def dry_run(trainer: Trainer, feed: Loader, *, divided: bool) -> str:
     """Run the task on the first samples, without a lasting effect.
 
     Args:
@@ -103,7 +103,7 @@ def _check_gradients(trainer: Trainer, counted: float) -> None:
         )
 
 
-def _compare_halves(trainer: Trainer, feed: Feed) -> str:
+def _compare_halves(trainer: Trainer, feed: Loader) -> str:
     """Refuse a loss that is not the mean over parts of a batch; returns a note for the user."""
     seen, step = 0, 0
     trainer.module.eval()

@@ -15,7 +15,7 @@ import torch
 
 from talkoot.core.context import Ctx
 from talkoot.core.update import METRIC, Update
-from talkoot.data.loading.loader import Feed
+from talkoot.data.loading.loader import Loader
 from talkoot.data.samples.samples import Samples
 from talkoot.learners.deep.settings import TorchSettings
 from talkoot.learners.deep.tensors import Arrays, array, arrays, fragment, put
@@ -42,7 +42,7 @@ class LocalState:
     sent: Arrays
 
 
-def gradient(trainer: Trainer, model: Arrays, feed: Feed, source: Samples, ctx: Ctx) -> Update:
+def gradient(trainer: Trainer, model: Arrays, feed: Loader, source: Samples, ctx: Ctx) -> Update:
     """The gradient over the node's samples of this step."""
     put(trainer.module, model, trainer.task.buffers)
     trainer.forget()
@@ -74,7 +74,7 @@ def _change(tensor: torch.Tensor, before: np.ndarray) -> np.ndarray:
 
 
 def difference(
-    trainer: Trainer, model: Arrays, local: LocalState | None, feed: Feed, source: Samples, ctx: Ctx
+    trainer: Trainer, model: Arrays, local: LocalState | None, feed: Loader, source: Samples, ctx: Ctx
 ) -> tuple[Update, LocalState]:
     """The difference that the steps until the next round make."""
     _restore(trainer, _rebase(model, local), local, ctx.round * (ctx.work.steps or 0))
@@ -83,7 +83,9 @@ def difference(
     else:
         steps = ctx.work.steps or _steps_of_epochs(trainer.task, source)
         start = ctx.round * steps
-        metrics = _take_steps(trainer, feed, source, range(start, start + steps - ctx.work.delay), measured=True)
+        metrics = _take_steps(
+            trainer, feed, source, range(start, start + steps - ctx.work.delay), measured=True
+        )
     trainer.check_parameters()
     loss, weight = trainer.losses.take()
     now = arrays(trainer.module, trainer.task.buffers)
@@ -94,7 +96,7 @@ def difference(
 
 
 def continue_steps(
-    trainer: Trainer, local: LocalState, feed: Feed, source: Samples, steps: range
+    trainer: Trainer, local: LocalState, feed: Loader, source: Samples, steps: range
 ) -> LocalState:
     """The node's state after further steps, whose change is not sent yet."""
     _restore(trainer, local.now, local, 0)
@@ -146,7 +148,7 @@ def _local_state(trainer: Trainer, sent: Arrays) -> LocalState:
 
 
 def _take_steps(
-    trainer: Trainer, feed: Feed, source: Samples, steps: range, *, measured: bool = False
+    trainer: Trainer, feed: Loader, source: Samples, steps: range, *, measured: bool = False
 ) -> dict[str, float]:
     """Take steps with this node's samples alone.
 
@@ -167,7 +169,7 @@ def _take_steps(
     return seen
 
 
-def _take_steps_until(trainer: Trainer, feed: Feed, source: Samples, end: float) -> dict[str, float]:
+def _take_steps_until(trainer: Trainer, feed: Loader, source: Samples, end: float) -> dict[str, float]:
     """Take steps until the time is over, at least one; returns the metrics of the first step's samples."""
     seen = _take_steps(trainer, feed, source, range(trainer.steps, trainer.steps + 1), measured=True)
     while time.monotonic() < end:

@@ -61,9 +61,9 @@ class Losses:
             NodeFailed: the last loss is not finite.
         """
         self._check_waiting()
-        taken = self._sum, self._weight
+        draw_samples = self._sum, self._weight
         self._sum, self._weight = 0.0, 0.0
-        return taken
+        return draw_samples
 
     def _note(self, number: _Number) -> None:
         self._waiting.append(number)

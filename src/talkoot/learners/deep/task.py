@@ -19,7 +19,7 @@ from talkoot.core.shard import Schema, Shard
 from talkoot.core.sync import EveryStep, Rounds, Sync
 from talkoot.core.update import Update
 from talkoot.data.loading.generators import start_seed
-from talkoot.data.loading.loader import Feed
+from talkoot.data.loading.loader import Loader
 from talkoot.data.samples.samples import Samples
 from talkoot.learners.deep.building import build
 from talkoot.learners.deep.dry_run import dry_run
@@ -159,9 +159,9 @@ class Torch(TorchSettings):
         """Whether the optimizer has state such as momentum, or only a fragment was sent."""
         return local is not None and carries(local)
 
-    def feed(self, sources: Sequence[Samples], seed: int) -> Feed:
+    def feed(self, sources: Sequence[Samples], seed: int) -> Loader:
         """The batches of each step for a process that has `sources`."""
-        return Feed(sources, batch=self.batch, seed=seed)
+        return Loader(sources, batch=self.batch, seed=seed)
 
     def finish(self, model: Arrays) -> torch.nn.Module:
         """The module with the trained parameters, on the CPU, in evaluation mode."""

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from talkoot.core.errors import PlanError
-from talkoot.data.loading.generators import sample_seeds, turn
+from talkoot.data.loading.generators import sample_seeds
 from talkoot.data.loading.loader import Batch
 from talkoot.learners.deep.building import build, device_for
 from talkoot.learners.deep.finite import (

@@ -1,4 +1,4 @@
-"""One file for each kind of check of a contract; `run` does them all.
+"""One file for each kind of check of a contract; `run` calls them all.
 
-May import the rest of `data/contract/`, and what it may.
+May import the rest of `data/contract/` and whatever that may import.
 """

@@ -8,19 +8,19 @@ from itertools import combinations
 import numpy as np
 
 from talkoot.data.contract.contract import Finding
-from talkoot.data.contract.views import Said
+from talkoot.data.contract.node_profile import NodeProfile
 
-FEW = 3  # shared rows below which they are no warning
-OFTEN = 0.01  # share of the smaller node's rows from which shared ones are a warning
-COMMON = 0.05  # share of rows that repeat within a node from which equal rows say nothing
+MIN_SHARED = 3  # shared rows from which there is a warning
+MIN_SHARE = 0.01  # of the smaller node's rows, from which there is a warning
+MAX_REPEATED = 0.05  # share of repeated rows within a node above which equal rows mean nothing
 
 
-def duplicates(nodes: Mapping[str, Said], keys: tuple[str, ...]) -> Iterator[Finding]:
+def duplicates(nodes: Mapping[str, NodeProfile], keys: tuple[str, ...]) -> Iterator[Finding]:
     """Rows, or keys, that occur at two nodes, and keys that occur twice at one."""
-    repeated = {node: 1 - len(said.hashes) / max(1, said.repeats.sum()) for node, said in nodes.items()}
+    repeated = {node: 1 - len(own.hashes) / max(1, own.repeats.sum()) for node, own in nodes.items()}
     if keys:
         yield from _repeated(nodes, keys)
-    elif max(repeated.values()) > COMMON:
+    elif max(repeated.values()) > MAX_REPEATED:
         node = max(repeated, key=repeated.__getitem__)
         yield Finding(
             severity="note",
@@ -28,7 +28,7 @@ def duplicates(nodes: Mapping[str, Said], keys: tuple[str, ...]) -> Iterator[Fin
             node=node,
             what=f"{repeated[node]:.0%} of the rows equal another row of the same node, so equal rows at two "
             "nodes were not looked for",
-            cure="Name columns that tell rows apart with keys= to look for shared ones.",
+            cure="To look for shared rows, name the columns that identify a row with keys=.",
         )
         return
     thing = f"value(s) of {' and '.join(keys)}" if keys else "row(s)"
@@ -38,7 +38,7 @@ def duplicates(nodes: Mapping[str, Said], keys: tuple[str, ...]) -> Iterator[Fin
         part = shared / nodes[small].rows
         if not shared:
             continue
-        many = keys or (part >= OFTEN and shared >= FEW)
+        many = keys or (part >= MIN_SHARE and shared >= MIN_SHARED)
         yield Finding(
             severity="warning" if many else "note",
             kind="duplicates",
@@ -49,29 +49,29 @@ def duplicates(nodes: Mapping[str, Said], keys: tuple[str, ...]) -> Iterator[Fin
         )
 
 
-def overlap(a: Said, b: Said) -> float:
-    """The number of distinct rows that two nodes share; an estimate where they told a sample."""
-    low = min(_last(a), _last(b))  # below it both told all
-    ours, theirs = (said.hashes[said.hashes <= low] for said in (a, b))
+def overlap(a: NodeProfile, b: NodeProfile) -> float:
+    """The number of distinct rows that two nodes share; an estimate where they sent a sample."""
+    low = min(_last(a), _last(b))  # up to here both have sent all hashes
+    ours, theirs = (profile.hashes[profile.hashes <= low] for profile in (a, b))
     shared = len(np.intersect1d(ours, theirs, assume_unique=True))
-    told = float(low) / float(np.iinfo(np.uint64).max)
-    return shared / told if told < 1 else shared
+    share = float(low) / float(np.iinfo(np.uint64).max)
+    return shared / share if share < 1 else shared
 
 
-def _last(said: Said) -> np.uint64:
-    full = said.repeats.sum() == said.rows
-    return np.uint64(np.iinfo(np.uint64).max) if full else said.hashes[-1]
+def _last(profile: NodeProfile) -> np.uint64:
+    full = profile.repeats.sum() == profile.rows
+    return np.uint64(np.iinfo(np.uint64).max) if full else profile.hashes[-1]
 
 
-def _repeated(nodes: Mapping[str, Said], keys: tuple[str, ...]) -> Iterator[Finding]:
-    for node, said in nodes.items():
-        twice = int((said.repeats > 1).sum())
+def _repeated(nodes: Mapping[str, NodeProfile], keys: tuple[str, ...]) -> Iterator[Finding]:
+    for node, profile in nodes.items():
+        twice = int((profile.repeats > 1).sum())
         if twice:
             yield Finding(
                 severity="warning",
                 kind="keys",
                 node=node,
                 what=f"{twice} value(s) of {' and '.join(keys)} occur more than once",
-                cure="Look whether rows were entered twice.",
-                size=twice / said.rows,
+                cure="Check whether rows were entered twice.",
+                size=twice / profile.rows,
             )

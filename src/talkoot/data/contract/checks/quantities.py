@@ -1,4 +1,4 @@
-"""Facts about what columns measure: the words that name it, its units, and how large it usually is.
+"""Quantities that columns measure: names, units and typical values.
 
 Factors: NIST Special Publication 811 (2008), appendix B; laboratory values: AMA Manual of Style, table of SI
 conversions; HbA1c: the IFCC-NGSP master equation (Hoelzel et al., Clinical Chemistry 50, 2004).
@@ -12,20 +12,20 @@ from dataclasses import dataclass
 from itertools import permutations
 from typing import final
 
-NEAR = 3  # places that units which are taken for each other are apart in a list
-LONG = 6  # letters from which a word is looked for inside of others, as "weight" in "bodyweight"
+MAX_APART = 3  # positions between two units of a list that may be confused
+MIN_INNER_WORD = 6  # letters from which a word is also searched inside others, as "weight" in "bodyweight"
 
 
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Quantity:
-    """Something that columns measure in one of several units.
+    """A quantity that columns record in one of several units.
 
     Args:
-        words: what columns that hold it are called.
-        typical: what the median of a column lies between, generously, in the unit whose factor is 1; None
-            where it may be anything, so that only the column's name tells.
-        units: (factor, offset) of each: ``factor * value + offset`` is in the unit whose factor is 1.
+        words: usual names of its columns.
+        typical: a generous range of a column's median, in the unit whose factor is 1; None where it may be
+            anything, so that only the column's name identifies it.
+        units: (factor, offset) of each unit: ``factor * value + offset`` is in the unit whose factor is 1.
     """
 
     words: str
@@ -38,7 +38,7 @@ def _scaled(words: str, typical: tuple[float, float] | None, **units: float) -> 
 
 
 def _in_blood(words: str, typical: tuple[float, float], per_dl: float, si: str = "mmol/l") -> Quantity:
-    """A concentration in mg/dl, and in moles; one mole a litre is `per_dl` mg/dl."""
+    """A concentration in mg/dl and in `si`; one `si` is `per_dl` mg/dl."""
     return Quantity(words, typical, {"mg/dl": (1.0, 0.0), si: (per_dl, 0.0)})
 
 
@@ -120,14 +120,14 @@ QUANTITIES = (
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Conversion:
-    """How values in one unit become values in another: ``factor * value + offset``.
+    """From one unit to another: ``factor * value + offset``.
 
     Args:
-        units: the unit of the values, and the one that they are turned into.
-        factor: times this.
-        offset: plus this.
-        quantity: what is measured; None for a factor by which any column may be off.
-        meaning: of such a factor.
+        units: the unit of the values, and the unit that they are converted to.
+        factor: the factor.
+        offset: the offset.
+        quantity: the quantity; None for a factor that may apply to any column.
+        meaning: units between which such a factor is usual.
     """
 
     units: tuple[str, str]
@@ -144,7 +144,7 @@ class Conversion:
         return f"a factor of {self.factor:.4g}{f' ({self.meaning})' if self.meaning else ''}"
 
     def usual(self, median: float, unit: int) -> bool:
-        """Whether a column with this median, in the first unit (0) or the second, is as large as such are."""
+        """Whether this median, in the first unit (0) or the second (1), is typical of the quantity."""
         if self.quantity is None or self.quantity.typical is None:
             return False
         factor, offset = self.quantity.units[self.units[unit]]
@@ -157,15 +157,15 @@ def _conversions() -> tuple[Conversion, ...]:
     for quantity in QUANTITIES:
         order = list(quantity.units)
         for (a, (factor, offset)), (b, (other, start)) in permutations(quantity.units.items(), 2):
-            way = Conversion((a, b), factor / other, (offset - start) / other, quantity)
-            near = abs(order.index(a) - order.index(b)) <= NEAR
-            if near and (way.factor > 1 or way.offset):
-                found.append(way)
+            conversion = Conversion((a, b), factor / other, (offset - start) / other, quantity)
+            near = abs(order.index(a) - order.index(b)) <= MAX_APART
+            if near and (conversion.factor > 1 or conversion.offset):
+                found.append(conversion)
     return tuple(found)
 
 
 CONVERSIONS = _conversions()
-# Factors that a column of any name may be off by, and what they would mean.
+# Factors that may apply to a column of any name, with the units between which they are usual.
 BARE = tuple(
     Conversion(("", ""), factor, meaning=meaning)
     for factor, meaning in {
@@ -185,15 +185,17 @@ BARE = tuple(
 )
 
 
-def named(column: str) -> tuple[Quantity, ...]:
-    """What a column measures by its name; more than one thing where several words stand in it.
+def quantities_of(column: str) -> tuple[Quantity, ...]:
+    """The quantities that a column's name mentions.
 
-    >>> [quantity.words for quantity in named("TotalCholesterol_mg")]
+    >>> [quantity.words for quantity in quantities_of("TotalCholesterol_mg")]
     ['cholesterol chol ldl hdl']
     """
     parts = re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", column)
     whole = column.casefold()
     tokens = {whole, *map(str.casefold, parts), *re.split(r"[^a-z0-9]+", whole)}
     return tuple(
-        q for q in QUANTITIES if any(w in tokens or (len(w) >= LONG and w in whole) for w in q.words.split())
+        q
+        for q in QUANTITIES
+        if any(w in tokens or (len(w) >= MIN_INNER_WORD and w in whole) for w in q.words.split())
     )

@@ -1,39 +1,33 @@
-"""All checks of what the nodes said, as one contract."""
+"""All checks of the nodes' reports, as one contract."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-import numpy as np
-
 from talkoot.core.errors import DataError
-from talkoot.data.contract.checks import schema as columnwise
-from talkoot.data.contract.checks import shifts
+from talkoot.data.contract.checks import schema, shifts
 from talkoot.data.contract.checks.duplicates import duplicates
-from talkoot.data.contract.contract import ORDER, Contract, Finding
+from talkoot.data.contract.contract import SEVERITIES, Contract, Finding
+from talkoot.data.contract.node_profile import NodeProfile, node_profile
 from talkoot.data.contract.profile import STEP
-from talkoot.data.contract.views import Said, said
+from talkoot.data.reports import Report
 
 
 def examine(
-    told: Mapping[str, Mapping[str, np.ndarray]],
-    nodes: Sequence[str],
-    *,
-    target: str,
-    keys: tuple[str, ...] = (),
+    reports: Mapping[str, Report], nodes: Sequence[str], *, target: str, keys: tuple[str, ...] = ()
 ) -> Contract:
-    """What the nodes' profiles say when they are held against each other.
+    """Compare the nodes' reports.
 
     Args:
-        told: the leaves of each node that has rows.
+        reports: the report of each node that has rows.
         nodes: all nodes, in their order.
-        target: what to call the target.
-        keys: the columns that tell rows apart; they are not compared otherwise.
+        target: the target's name.
+        keys: the columns that identify a row; they are compared for duplicates only.
 
     Raises:
         DataError: no node has any rows.
     """
-    known = {node: said(leaves) for node, leaves in told.items()}
+    known = {node: node_profile(leaves) for node, leaves in reports.items()}
     if not known:
         raise DataError("no node has any rows", step=STEP, cure="Look at the paths and filters of the data.")
     columns = {
@@ -41,29 +35,24 @@ def examine(
         for name in dict.fromkeys(name for here in known.values() for name in here.columns)
         if name not in keys
     }
-    found = [
-        *_rows(known, nodes),
-        *columnwise.names(known),
-        *columnwise.kinds(columns),
-        *columnwise.left_out(known),
-    ]
+    found = [*_rows(known, nodes), *schema.names(known), *schema.kinds(columns), *schema.left_out(known)]
     tests = (len(columns) + 1) * len(known) * 4  # missing values, codes, categories, distribution
-    for name, views in columnwise.comparable(columns).items():
-        found += shifts.column(name, views, tests)
+    for name, profiles in schema.comparable(columns).items():
+        found += shifts.column(name, profiles, tests)
     labels = {node: here.target for node, here in known.items() if here.target is not None}
     found += [*shifts.labels(target, labels, shifts.ALPHA / tests), *duplicates(known, keys)]
     place = {node: i for i, node in enumerate(nodes)}
-    found.sort(key=lambda f: (ORDER.index(f.severity), place.get(f.node or "", -1), f.kind, -f.size))
+    found.sort(key=lambda f: (SEVERITIES.index(f.severity), place.get(f.node or "", -1), f.kind, -f.size))
     rows = {node: known[node].rows if node in known else 0 for node in nodes}
     return Contract(nodes=rows, columns=len(columns), findings=tuple(found))
 
 
-def _rows(known: Mapping[str, Said], nodes: Sequence[str]) -> Iterator[Finding]:
+def _rows(known: Mapping[str, NodeProfile], nodes: Sequence[str]) -> Iterator[Finding]:
     for node in [node for node in nodes if node not in known]:
-        cure = "It takes part and brings nothing; look whether that is meant."
+        cure = "It adds nothing to the model; check whether that is intended."
         yield Finding(severity="note", kind="rows", node=node, what="has no rows", cure=cure)
     if len(nodes) == 1:
-        cure = "Give a dict of nodes, or name the column that tells them with by=."
+        cure = "Give a dict of nodes, or name the column that holds their names with by=."
         yield Finding(
             severity="note", kind="rows", what="there is one node, nothing to compare it with", cure=cure
         )

@@ -1,4 +1,4 @@
-"""Checks of names and kinds of columns: what would make round 0 fail."""
+"""Checks of the names and kinds of columns: differences that make round 0 fail."""
 
 from __future__ import annotations
 
@@ -7,33 +7,33 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from talkoot.data.contract.contract import Finding, percent
-from talkoot.data.contract.views import Said, View
+from talkoot.data.contract.node_profile import ColumnProfile, NodeProfile
 from talkoot.data.tables.columns import EMPTY, NUMBER, TEXT, USABLE
 
-FEW = 3  # texts among numbers up to which they may stand for missing values
-Columns = dict[str, dict[str, View]]  # column -> node -> what it is there
+MAX_STRAYS = 3  # distinct texts among numbers that may mean "missing"
+Columns = dict[str, dict[str, ColumnProfile]]  # by column and node
 
 
-def names(nodes: Mapping[str, Said]) -> Iterator[Finding]:
+def names(nodes: Mapping[str, NodeProfile]) -> Iterator[Finding]:
     """Columns that some nodes lack, and nodes without names or without a target."""
-    held = Counter(name for said in nodes.values() for name in said.columns)
+    held = Counter(name for profile in nodes.values() for name in profile.columns)
     for name, count in held.items():
         if count == len(nodes):
             continue
-        here = [node for node, said in nodes.items() if name in said.columns]
+        here = [node for node, profile in nodes.items() if name in profile.columns]
         rare = count <= len(nodes) / 2
         for node in here if rare else [node for node in nodes if node not in here]:
             what = "has a column that others lack" if rare else "lacks a column that others have"
             cure = "Rename it, add it, or name the columns that all nodes have with columns=."
             yield Finding(severity="error", kind="schema", node=node, column=name, what=what, cure=cure)
-    if len({said.named for said in nodes.values()}) > 1:
-        for node in [node for node, said in nodes.items() if not said.named]:
+    if len({profile.named for profile in nodes.values()}) > 1:
+        for node in [node for node, profile in nodes.items() if not profile.named]:
             cure = "Give a table with the names that the others use."
             yield Finding(
                 severity="error", kind="schema", node=node, what="columns have no names here", cure=cure
             )
-    if len({said.has_target for said in nodes.values()}) > 1:
-        for node in [node for node, said in nodes.items() if not said.has_target]:
+    if len({profile.has_target for profile in nodes.values()}) > 1:
+        for node in [node for node, profile in nodes.items() if not profile.has_target]:
             cure = "Add it, or leave the node out."
             yield Finding(
                 severity="error", kind="schema", node=node, what="there is no target here", cure=cure
@@ -42,33 +42,33 @@ def names(nodes: Mapping[str, Said]) -> Iterator[Finding]:
 
 def kinds(columns: Columns) -> Iterator[Finding]:
     """Text in columns that hold numbers elsewhere, and types that learners cannot read."""
-    for name, views in columns.items():
-        for node, view in views.items():
-            if view.kind not in USABLE:
+    for name, profiles in columns.items():
+        for node, profile in profiles.items():
+            if profile.kind not in USABLE:
                 yield Finding(
                     severity="error",
                     kind="type",
                     node=node,
                     column=name,
-                    what=f"holds {view.kind}, which learners cannot read",
+                    what=f"holds {profile.kind}, which learners cannot read",
                     cure="Turn it into numbers or text, or leave it out with columns=.",
                 )
-        number = any(view.kind == NUMBER for view in views.values())
-        for node, view in views.items():
-            if view.kind == TEXT and number:
-                yield _text(name, node, view)
-            elif view.kind == TEXT and (found := _among(name, node, view)):
+        number = any(profile.kind == NUMBER for profile in profiles.values())
+        for node, profile in profiles.items():
+            if profile.kind == TEXT and number:
+                yield _text(name, node, profile)
+            elif profile.kind == TEXT and (found := _among(name, node, profile)):
                 yield found
 
 
-def _text(name: str, node: str, view: View) -> Finding:
-    strays = view.as_number().strays
-    share = sum(strays.values()) / view.rows
-    where = f", first in {view.place}" if view.place else ""
+def _text(name: str, node: str, profile: ColumnProfile) -> Finding:
+    strays = profile.as_number().strays
+    share = sum(strays.values()) / profile.rows
+    where = f", first in {profile.place}" if profile.place else ""
     shown = ", ".join(repr(text) for text in list(strays)[:3])
     if not strays:
         what, cure = "holds numbers written as text", "Read the column as numbers."
-    elif len(strays) <= FEW and share < 1:
+    elif len(strays) <= MAX_STRAYS and share < 1:
         what = f"{shown} stands in {percent(share)} of the rows{where}, and numbers elsewhere"
         cure = _declare(list(strays))
     else:
@@ -77,14 +77,14 @@ def _text(name: str, node: str, view: View) -> Finding:
     return Finding(severity="error", kind="text", node=node, column=name, what=what, cure=cure, size=share)
 
 
-def _among(name: str, node: str, view: View) -> Finding | None:
-    """A few texts in a column of numbers, where no node has numbers only."""
-    strays = view.as_number().strays
-    share = sum(strays.values()) / view.known if view.known else 1.0
-    if not strays or len(strays) > FEW or share >= 0.5:
+def _among(name: str, node: str, profile: ColumnProfile) -> Finding | None:
+    """A few texts in a column of numbers that is text at every node."""
+    strays = profile.as_number().strays
+    share = sum(strays.values()) / profile.known if profile.known else 1.0
+    if not strays or len(strays) > MAX_STRAYS or share >= 0.5:
         return None
     shown = ", ".join(map(repr, strays))
-    where = f", first in {view.place}" if view.place else ""
+    where = f", first in {profile.place}" if profile.place else ""
     what = f"{shown} stands in {percent(share)} of the rows{where}, among numbers, so the column is text"
     return Finding(
         severity="warning",
@@ -98,15 +98,15 @@ def _among(name: str, node: str, view: View) -> Finding | None:
 
 
 def _declare(strays: list[str]) -> str:
-    """How to declare texts missing."""
+    """The cure that declares texts missing."""
     shown = ", ".join(map(repr, strays))
     return f"If {shown} means missing, say missing=[{shown}]."
 
 
-def left_out(nodes: Mapping[str, Said]) -> Iterator[Finding]:
-    """Columns that are no features, since they only name or number the rows."""
-    for node, said in nodes.items():
-        for name, why in said.left_out.items():
+def left_out(nodes: Mapping[str, NodeProfile]) -> Iterator[Finding]:
+    """Columns that are not features because they only name or number the rows."""
+    for node, profile in nodes.items():
+        for name, why in profile.left_out.items():
             yield Finding(
                 severity="note",
                 kind="index",
@@ -118,11 +118,13 @@ def left_out(nodes: Mapping[str, Said]) -> Iterator[Finding]:
 
 
 def comparable(columns: Columns) -> Columns:
-    """Columns as they can be compared: text read as numbers where others have numbers."""
+    """Columns for the comparison: text is read as numbers where other nodes have numbers."""
     found: Columns = {}
-    for name, views in columns.items():
-        usable = {node: view for node, view in views.items() if view.kind in USABLE and view.rows}
-        numeric = any(view.kind == NUMBER and view.known for view in usable.values())
+    for name, profiles in columns.items():
+        usable = {
+            node: profile for node, profile in profiles.items() if profile.kind in USABLE and profile.rows
+        }
+        numeric = any(profile.kind == NUMBER and profile.known for profile in usable.values())
         if numeric:
             read = {k: v.as_number() if v.kind == TEXT else v for k, v in usable.items()}
             usable = {k: v for k, v in read.items() if v.known or usable[k].kind != TEXT}

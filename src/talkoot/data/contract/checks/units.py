@@ -8,25 +8,25 @@ from typing import final
 
 import numpy as np
 
-from talkoot.data.contract.checks.quantities import BARE, CONVERSIONS, Conversion, named
-from talkoot.data.contract.views import View
+from talkoot.data.contract.checks.quantities import BARE, CONVERSIONS, Conversion, quantities_of
+from talkoot.data.contract.node_profile import ColumnProfile
 
 LOGARITHMS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
     "natural logarithms": np.log,
     "logarithms to base 10": np.log10,
     "logarithms to base 2": np.log2,
 }
-# Kolmogorov-Smirnov distance that two columns must have before a conversion: by a large factor, or one that
-# the column's name and size speak for; by any other. Where only the name and a perfect fit speak for it, this
-# many times what chance leaves.
-FAR, FARTHER, LARGE, NOTED = 0.7, 0.9, 9.0, 2.5
-# Distance that may be left after it, as people differ from place to place, in the same two cases; and what
-# chance leaves besides, at 5% and at most.
-CLOSE, CLOSER, LUCK, CHANCE = 0.25, 0.1, 1.36, 0.1
-TIE = 0.1  # difference in that distance below which two conversions fit alike
-AROUND = 1.4  # how many times larger one column may be after a conversion, or vary more
-WIDE = 5.0  # the largest values over the smallest, from which logarithms have another shape
-SHOWN = 3  # units that are named where it may be any of them
+# Kolmogorov-Smirnov distance that two columns need before a conversion: where the factor is large, or the
+# column's name and size support it; for any other conversion. Where only its name and a close fit support it,
+# this multiple of the critical distance.
+MIN_BEFORE, MIN_BEFORE_UNLIKELY, LARGE_FACTOR, NAME_MULTIPLE = 0.7, 0.9, 9.0, 2.5
+# Distance allowed after it in the same two cases, as people differ by place; the coefficient of the
+# critical distance at 5%, and the largest one that is added.
+MAX_AFTER, MAX_AFTER_UNLIKELY, KS_CRITICAL, MAX_CRITICAL = 0.25, 0.1, 1.36, 0.1
+TIE = 0.1  # difference in distance below which two conversions fit equally well
+SPREAD_RATIO = 1.4  # largest ratio of size or spread between two columns after a conversion
+MIN_RANGE_RATIO = 5.0  # ratio of the largest to the smallest values from which logarithms can be recognised
+SHOWN = 3  # candidate units that are named
 
 
 @final
@@ -35,21 +35,21 @@ class Relation:
     """How two columns differ.
 
     Args:
-        ways: for each conversion that fits, the unit of the smaller values, that of the greater ones (or two
-            empty texts), and what turns one into the other.
-        sure: False where nothing but the column's name and a perfect fit speak for it.
+        conversions: for each that fits, the unit of the smaller values, the unit of the larger ones (or two
+            empty texts), and the conversion in words.
+        sure: False where only the column's name and a close fit support it.
     """
 
-    ways: tuple[tuple[str, str, str], ...]
+    conversions: tuple[tuple[str, str, str], ...]
     sure: bool
 
     def text(self, below: bool) -> str:
-        """What it means, seen from the column with the smaller values, or from the other."""
-        told = []
-        for low, high, how in self.ways[:SHOWN]:
+        """The relation in words, for the column with the smaller values (`below`) or for the other."""
+        meanings = []
+        for low, high, how in self.conversions[:SHOWN]:
             here, there = (low, high) if below else (high, low)
-            told.append(f"{here} here and {there} there ({how})" if here else how)
-        return ", or ".join(dict.fromkeys(told))
+            meanings.append(f"{here} here and {there} there ({how})" if here else how)
+        return ", or ".join(dict.fromkeys(meanings))
 
 
 @final
@@ -58,9 +58,9 @@ class OtherUnit:
     """A node that records a column in another unit than most.
 
     Args:
-        meaning: in which unit, or in which of several.
-        against: the nodes that it differs from so.
-        sure: False where nothing but the column's name and a perfect fit speak for it.
+        meaning: the difference in words.
+        against: the nodes that it differs from.
+        sure: False where only the column's name and a close fit support it.
     """
 
     meaning: str
@@ -68,114 +68,116 @@ class OtherUnit:
     sure: bool = True
 
 
-def other_units(name: str, views: Mapping[str, View]) -> dict[str, OtherUnit]:
+def other_units(name: str, profiles: Mapping[str, ColumnProfile]) -> dict[str, OtherUnit]:
     """Nodes that record a column in another unit than most.
 
     Args:
-        name: the column's name, which decides between units that fit alike.
-        views: the column at each node.
+        name: the column's name, which decides between units that fit equally well.
+        profiles: the column at each node.
 
     Returns:
-        What is odd about each such node.
+        The difference of each such node.
     """
-    usable = {node: v for node, v in views.items() if v.grid is not None and _varied(v)}
+    usable = {node: v for node, v in profiles.items() if v.grid is not None and _varied(v)}
     found: dict[str, dict[str, Relation]] = {node: {} for node in usable}
     for a in usable:
         for b in usable:
             if a < b and (seen := relation(name, usable[a], usable[b])) is not None:
                 found[a][b] = found[b][a] = seen
     odd: dict[str, OtherUnit] = {}
-    # The node at odds with most others is the one to convert; of two, the smaller.
+    # The node that differs from most others is reported; of two, the smaller.
     for node in sorted(found, key=lambda n: (-len(found[n]), usable[n].rows)):
-        told: dict[tuple[bool, str], list[str]] = {}
+        meanings: dict[tuple[bool, str], list[str]] = {}
         for other, seen in found[node].items():
             if other not in odd:
                 below = size(usable[node].quantiles) < size(usable[other].quantiles)
-                told.setdefault((seen.sure, seen.text(below)), []).append(other)
-        if told:
-            (sure, meaning), against = max(told.items(), key=lambda item: (item[0][0], len(item[1])))
+                meanings.setdefault((seen.sure, seen.text(below)), []).append(other)
+        if meanings:
+            (sure, meaning), against = max(meanings.items(), key=lambda item: (item[0][0], len(item[1])))
             odd[node] = OtherUnit(meaning, against, sure)
     return odd
 
 
-def relation(name: str, a: View, b: View) -> Relation | None:
-    """What turns one column's values into the other's, if a known unit does; else None.
+def relation(name: str, a: ColumnProfile, b: ColumnProfile) -> Relation | None:
+    """The conversions between two columns, if a known one fits; else None.
 
-    Conversions compete that the column's name speaks for; where it names nothing, those with which both sides
-    are as large as such columns are; where there is none, bare factors and logarithms. The best fit wins,
-    with those that cannot be told from it; where the name says nothing, all that fit.
+    Candidates are the conversions of the quantities that the column's name mentions; without any, those for
+    which both columns have a typical size; without these, bare factors and logarithms. The result has the
+    best fit and those that fit equally well; where the name mentions no quantity, all that fit.
     """
     low, high = sorted((a.quantiles, b.quantiles), key=size)
-    pair = Pair(low, high, LUCK * float(1 / a.known + 1 / b.known) ** 0.5)
-    known = named(name)
-    if pair.before < (min(FAR, NOTED * pair.luck) if known else FAR):
+    pair = Pair(low, high, KS_CRITICAL * float(1 / a.known + 1 / b.known) ** 0.5)
+    known = quantities_of(name)
+    if pair.before < (min(MIN_BEFORE, NAME_MULTIPLE * pair.critical) if known else MIN_BEFORE):
         return None
-    fits = pair.fitting([way for way in CONVERSIONS if way.quantity in known], by_name=True)
-    likely = {way: left for way, left in fits.items() if pair.usual(way)}
+    fits = pair.fitting([c for c in CONVERSIONS if c.quantity in known], by_name=True)
+    likely = {c: after for c, after in fits.items() if pair.usual(c)}
     if not known:
-        bare = {way.factor for way in BARE}
-        likely = pair.fitting([way for way in CONVERSIONS if pair.usual(way) and way.factor not in bare])
+        bare = {c.factor for c in BARE}
+        likely = pair.fitting([c for c in CONVERSIONS if pair.usual(c) and c.factor not in bare])
     fits = likely or fits or pair.fitting(BARE)
-    ways = {(*way.units, way.how): left for way, left in fits.items()} or pair.logarithms()
-    if not ways:
+    distances = {(*c.units, c.how): after for c, after in fits.items()} or pair.logarithms()
+    if not distances:
         return None
-    tie = min(ways.values()) + TIE if known else 1.0
-    alike = sorted((left, way) for way, left in ways.items() if left <= tie)
-    return Relation(tuple(way for _, way in alike), pair.before >= FAR)
+    tie = min(distances.values()) + TIE if known else 1.0
+    alike = sorted((after, meaning) for meaning, after in distances.items() if after <= tie)
+    return Relation(tuple(meaning for _, meaning in alike), pair.before >= MIN_BEFORE)
 
 
 @final
 class Pair:
-    """Quantiles of two columns, the smaller first, and what chance leaves between two that are alike."""
+    """Quantiles of two columns, the smaller first, and the critical distance between equal distributions."""
 
-    def __init__(self, low: np.ndarray, high: np.ndarray, luck: float) -> None:
-        self.low, self.high, self.luck = low, high, luck
-        self.parts = low[low != 0], high[high != 0]  # no factor moves a zero
+    def __init__(self, low: np.ndarray, high: np.ndarray, critical: float) -> None:
+        self.low, self.high, self.critical = low, high, critical
+        self.parts = low[low != 0], high[high != 0]  # a factor does not change zeros
         self.before = distance(*map(np.abs, self.parts))
         self.ratio = size(high) / size(low)
 
-    def usual(self, way: Conversion) -> bool:
-        """Whether both columns are as large as such columns are."""
+    def usual(self, conversion: Conversion) -> bool:
+        """Whether both columns have a typical size."""
         middle = float(np.median(self.low)), float(np.median(self.high))
-        return way.usual(middle[0], 0) and way.usual(middle[1], 1)
+        return conversion.usual(middle[0], 0) and conversion.usual(middle[1], 1)
 
-    def fitting(self, ways: Iterable[Conversion], *, by_name: bool = False) -> dict[Conversion, float]:
-        """The distance that each conversion leaves, of those that fit or nearly do; none where none fits."""
-        left = {way: self.left(way) for way in ways if way.offset or _near(self.ratio / way.factor, AROUND)}
-        room = {way: self.room(way, by_name) for way in left}
-        if not any(left[way] <= room[way] for way in left):
+    def fitting(self, conversions: Iterable[Conversion], *, by_name: bool = False) -> dict[Conversion, float]:
+        """The distance after each conversion that fits or nearly fits; empty where none fits."""
+        near = [c for c in conversions if c.offset or _near(self.ratio / c.factor, SPREAD_RATIO)]
+        after = {c: self.distance_after(c) for c in near}
+        allowed = {c: self.allowed(c, by_name) for c in near}
+        if not any(after[c] <= allowed[c] for c in near):
             return {}
-        return {way: d for way, d in left.items() if d <= room[way] + TIE}
+        return {c: after[c] for c in near if after[c] <= allowed[c] + TIE}
 
-    def left(self, way: Conversion) -> float:
-        """The distance after a conversion; 1 where one column varies much more than the other."""
-        low, high = (self.low, self.high) if way.offset else self.parts
-        low = low * way.factor + way.offset
+    def distance_after(self, conversion: Conversion) -> float:
+        """The distance after a conversion; 1 where the spreads differ too much."""
+        low, high = (self.low, self.high) if conversion.offset else self.parts
+        low = low * conversion.factor + conversion.offset
         spreads = [float(np.subtract(*np.quantile(values, (0.84, 0.16)))) for values in (low, high)]
-        return distance(low, high) if all(spreads) and _near(spreads[0] / spreads[1], AROUND) else 1.0
+        return distance(low, high) if all(spreads) and _near(spreads[0] / spreads[1], SPREAD_RATIO) else 1.0
 
-    def room(self, way: Conversion, by_name: bool) -> float:
-        """The distance that a conversion may leave; -1 where the columns are too near before it."""
-        usual = by_name and self.usual(way)
-        likely = usual or way.factor >= LARGE
-        if self.before >= (FAR if likely else FARTHER):
-            return (CLOSE if likely else CLOSER) + min(self.luck, CHANCE)
-        sized = way.quantity is not None and way.quantity.typical is not None
-        perfect = by_name and way.factor >= AROUND and (usual or not sized)
-        return self.luck if perfect else -1.0
+    def allowed(self, conversion: Conversion, by_name: bool) -> float:
+        """The distance allowed after a conversion; -1 where the columns are too similar before it."""
+        usual = by_name and self.usual(conversion)
+        likely = usual or conversion.factor >= LARGE_FACTOR
+        if self.before >= (MIN_BEFORE if likely else MIN_BEFORE_UNLIKELY):
+            return (MAX_AFTER if likely else MAX_AFTER_UNLIKELY) + min(self.critical, MAX_CRITICAL)
+        sized = conversion.quantity is not None and conversion.quantity.typical is not None
+        perfect = by_name and conversion.factor >= SPREAD_RATIO and (usual or not sized)
+        return self.critical if perfect else -1.0
 
     def logarithms(self) -> dict[tuple[str, str, str], float]:
-        """Logarithms of the greater values that fit, and the distance that each leaves."""
+        """The distance after each logarithm of the larger values that fits."""
         least, low, high = np.quantile(self.high, (0, 0.02, 0.98))
-        if self.before < FARTHER or least < 0 or high < WIDE * low:
+        if self.before < MIN_BEFORE_UNLIKELY or least < 0 or high < MIN_RANGE_RATIO * low:
             return {}
         kinds = LOGARITHMS if least > 0 else {}
         kinds = {**kinds, "logarithms of 1 + the value": np.log1p} if least < 1 else kinds
-        left = {
-            (name, "the values themselves", "a logarithm"): distance(self.low, of(self.high))
-            for name, of in kinds.items()
+        allowed = MAX_AFTER_UNLIKELY + min(self.critical, MAX_CRITICAL)
+        after = {
+            (name, "the values themselves", "a logarithm"): distance(self.low, logarithm(self.high))
+            for name, logarithm in kinds.items()
         }
-        return {way: d for way, d in left.items() if d <= CLOSER + min(self.luck, CHANCE)}
+        return {meaning: d for meaning, d in after.items() if d <= allowed}
 
 
 def _near(ratio: float, most: float) -> bool:
@@ -183,7 +185,7 @@ def _near(ratio: float, most: float) -> bool:
 
 
 def size(values: np.ndarray) -> float:
-    """How large the values are: the median of those that are not zero, without their sign."""
+    """The median magnitude of the values that are not zero."""
     return float(np.median(np.abs(values[values != 0])))
 
 
@@ -194,5 +196,5 @@ def distance(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.abs(below[0] - below[1]).max())
 
 
-def _varied(view: View) -> bool:
-    return view.known >= 20 and len(np.unique(view.quantiles)) > 10
+def _varied(profile: ColumnProfile) -> bool:
+    return profile.known >= 20 and len(np.unique(profile.quantiles)) > 10

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 
 from talkoot.core.errors import DataError
-from talkoot.data.loading.generators import put_back
-from talkoot.data.loading.loader import taken
+from talkoot.data.loading.generators import restore_generators
+from talkoot.data.loading.loader import draw_samples
 from talkoot.data.samples.base import Samples
 from talkoot.engines.processes.edited import of_a_library
 
@@ -148,9 +148,9 @@ def describe_samples(source: Samples) -> Iterator[tuple[str, str]]:
     rows = _sample_rows(source)
     seeds = np.zeros(rows.shape, np.int64)
     try:
-        with put_back():
-            first = taken(source, rows, seeds)
-            again = first if source.ready else taken(source, rows, seeds)
+        with restore_generators():
+            first = draw_samples(source, rows, seeds)
+            again = first if source.ready else draw_samples(source, rows, seeds)
     except DataError:  # other processes may be able to read them
         return
     for what, one, other in zip(("X", "y"), first, again, strict=True):

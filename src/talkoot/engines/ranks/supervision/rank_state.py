@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import final
 
 from talkoot.core.engine import Progress
-from talkoot.core.run import NodeState
 from talkoot.core.round import Outcome
+from talkoot.core.run import NodeState
 from talkoot.engines.gathering import Answer
 from talkoot.learners.deep.trainer import Trainer
 

@@ -1,4 +1,4 @@
-"""What nodes said about their columns, read back so that nodes can be compared."""
+"""The nodes' reports about their columns, and measures that compare them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, final
 import numpy as np
 from scipy.special import chdtrc
 
-from talkoot.data.contract.profile import FEW, RANKS
+from talkoot.data.contract.profile import MAX_DISTINCT, RANKS
 from talkoot.data.tables.columns import NUMBER, TEXT
 from talkoot.data.tables.strays import is_number
 
@@ -18,19 +18,19 @@ DECILES = np.linspace(0, 1, 11)[1:-1]
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class View:
-    """One column at one node.
+class ColumnProfile:
+    """The summary of one column at one node.
 
     Args:
         kind: "number", "text", "empty" or the name of a type that cannot be used.
         rows: number of rows.
         missing: rows without a value.
         infinite: rows with an infinite number.
-        grid: quantiles at `RANKS`; None for text and where nothing is known.
-        values: how often each value occurs, where they are few or text; None otherwise.
+        grid: quantiles at `RANKS`; None for text and without finite values.
+        values: the count of each value, for text and for few distinct numbers; None otherwise.
         complete: whether `values` has all of them.
-        strays: texts that are no numbers, of a column that is read as numbers in spite of them.
-        place: in which row a text that is no number stands.
+        strays: the count of each text that is not a number, in a column read as numbers.
+        place: the row of a text that is not a number.
     """
 
     kind: str
@@ -55,7 +55,7 @@ class View:
 
     @property
     def quantiles(self) -> np.ndarray:
-        """The quantiles of a column of numbers."""
+        """`grid`, of a column of numbers."""
         assert self.grid is not None
         return self.grid
 
@@ -74,8 +74,8 @@ class View:
         first = np.searchsorted(self.quantiles, value, side="left")
         return float(np.searchsorted(self.quantiles, value, side="right") - first) / len(RANKS)
 
-    def as_number(self) -> View:
-        """A text column as the numbers it holds; what is no number counts as missing."""
+    def as_number(self) -> ColumnProfile:
+        """A text column read as numbers; other texts count as missing."""
         assert self.values is not None
         numbers = {float(text): count for text, count in self.values.items() if is_number(text)}
         strays = {text: count for text, count in self.values.items() if not is_number(text)}
@@ -85,47 +85,48 @@ class View:
             kind=NUMBER,
             missing=self.missing + lost,
             grid=_weighted(numbers) if numbers else None,
-            values=numbers if numbers and len(numbers) <= FEW else None,
+            values=numbers if numbers and len(numbers) <= MAX_DISTINCT else None,
             strays=strays,
         )
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Said:
-    """All that one node said.
+class NodeProfile:
+    """The report of one node.
 
     Args:
         rows: number of rows.
         named: whether its columns have names.
         columns: its features.
-        target: its target, if it has a one-dimensional one.
-        has_target: whether it has any.
+        target: its target, if it is one-dimensional.
+        has_target: whether it has a target.
         hashes: sorted distinct hashes of its rows.
         repeats: how many rows have each.
-        left_out: columns that are no features, with the reason.
+        left_out: columns that are not features, with the reason.
     """
 
     rows: int
     named: bool
-    columns: Mapping[str, View]
-    target: View | None
+    columns: Mapping[str, ColumnProfile]
+    target: ColumnProfile | None
     has_target: bool
     hashes: np.ndarray
     repeats: np.ndarray
     left_out: Mapping[str, str]
 
 
-def said(leaves: Mapping[str, np.ndarray]) -> Said:
-    """What a node said, from the leaves of its update."""
+def node_profile(leaves: Mapping[str, np.ndarray]) -> NodeProfile:
+    """The report of a node, from the leaves of its update."""
     kinds = zip(leaves["names"].tolist(), leaves["kinds"].tolist(), strict=True)
     places = leaves["places"].tolist()
     columns = {
-        name: replace(_view(leaves, str(j), kind), place=places[j]) for j, (name, kind) in enumerate(kinds)
+        name: replace(_column_profile(leaves, str(j), kind), place=places[j])
+        for j, (name, kind) in enumerate(kinds)
     }
     text = leaves.get("target.values", RANKS).dtype.kind == "U"
-    target = _view(leaves, "target", TEXT if text else NUMBER)
-    return Said(
+    target = _column_profile(leaves, "target", TEXT if text else NUMBER)
+    return NodeProfile(
         rows=int(leaves["rows"][0]),
         named=bool(leaves["named"][0]),
         columns=columns,
@@ -137,15 +138,15 @@ def said(leaves: Mapping[str, np.ndarray]) -> Said:
     )
 
 
-def _view(leaves: Mapping[str, np.ndarray], name: str, kind: str) -> View:
+def _column_profile(leaves: Mapping[str, np.ndarray], name: str, kind: str) -> ColumnProfile:
     if f"{name}.facts" not in leaves:
-        return View(kind=kind)
+        return ColumnProfile(kind=kind)
     rows, missing, infinite = leaves[f"{name}.facts"].tolist()
     values = None
     if f"{name}.values" in leaves:
         pairs = zip(leaves[f"{name}.values"].tolist(), leaves[f"{name}.counts"].tolist(), strict=True)
         values = dict(pairs)
-    return View(
+    return ColumnProfile(
         kind=kind,
         rows=rows,
         missing=missing,
@@ -162,39 +163,39 @@ def _weighted(numbers: Mapping[float, int]) -> np.ndarray:
     return np.asarray(at[np.searchsorted(ends, RANKS * ends[-1]).clip(max=len(at) - 1)])
 
 
-def table(views: Iterable[View]) -> np.ndarray:
-    """(views, bins) how often each value, or each tenth of all, occurs in a column at each node.
+def contingency_table(profiles: Iterable[ColumnProfile]) -> np.ndarray:
+    """The counts of a column's values by node, (profiles, bins).
 
-    A column whose values are few at every node has a bin for each of them; other numbers are cut at the
-    deciles of all nodes' values together.
+    Where all nodes have few distinct values, each value is a bin; other numbers are binned at the deciles of
+    all nodes' values together.
     """
-    here = list(views)
-    if all(view.values is not None and view.complete for view in here):
-        every = sorted({value for view in here for value in view.values or ()})
-        counts = [[float((view.values or {}).get(value, 0)) for value in every] for view in here]
+    here = list(profiles)
+    if all(profile.values is not None and profile.complete for profile in here):
+        every = sorted({value for profile in here for value in profile.values or ()})
+        counts = [[float((profile.values or {}).get(value, 0)) for value in every] for profile in here]
         return np.array(counts)
-    grids = np.concatenate([view.grid for view in here if view.grid is not None])
+    grids = np.concatenate([profile.grid for profile in here if profile.grid is not None])
     weights = np.concatenate([np.full(len(v.grid), v.known) for v in here if v.grid is not None])
     order = np.argsort(grids, kind="stable")
     ends = np.cumsum(weights[order])
     edges = np.unique(grids[order][np.searchsorted(ends, DECILES * ends[-1])])
-    below = np.array([[0.0, *view.below(edges), 1.0] for view in here])
-    return np.asarray(np.diff(below, axis=1) * np.array([view.known for view in here])[:, None])
+    below = np.array([[0.0, *profile.below(edges), 1.0] for profile in here])
+    return np.asarray(np.diff(below, axis=1) * np.array([profile.known for profile in here])[:, None])
 
 
-def stability(here: np.ndarray, rest: np.ndarray) -> float:
+def stability_index(here: np.ndarray, rest: np.ndarray) -> float:
     """Population stability index of two histograms: sum (p - q) log(p / q), half a row added to each bin."""
     p, q = ((counts + 0.5) / (counts.sum() + 0.5 * len(counts)) for counts in (here, rest))
     return float(((p - q) * np.log(p / q)).sum())
 
 
-def apart(here: np.ndarray, rest: np.ndarray) -> float:
-    """Total variation distance of two histograms: the share of rows that would have to change."""
+def total_variation(here: np.ndarray, rest: np.ndarray) -> float:
+    """Total variation distance of two histograms."""
     return float(np.abs(here / here.sum() - rest / rest.sum()).sum() / 2)
 
 
-def chance(counts: np.ndarray) -> float:
-    """The probability of a table (nodes, bins) at least this uneven, were all nodes alike (chi-square)."""
+def p_value(counts: np.ndarray) -> float:
+    """The p-value of the chi-square test that all nodes of a table (nodes, bins) have one distribution."""
     counts = counts[counts.sum(axis=1) > 0][:, counts.sum(axis=0) > 0]
     if min(counts.shape) < 2:
         return 1.0

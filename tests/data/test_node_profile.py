@@ -7,13 +7,19 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import chi2_contingency
 
+from talkoot.data.contract.node_profile import (
+    ColumnProfile,
+    contingency_table,
+    p_value,
+    stability_index,
+    total_variation,
+)
 from talkoot.data.contract.profile import RANKS, Column
-from talkoot.data.contract.views import View, apart, chance, stability, table
 
 COUNTS = arrays(np.float64, (3, 4), elements=st.integers(1, 500).map(float))
 
 
-def number(values: np.ndarray) -> View:
+def number(values: np.ndarray) -> ColumnProfile:
     column = Column()
     for block in np.array_split(values, 3):
         column.add(block)
@@ -24,41 +30,41 @@ def number(values: np.ndarray) -> View:
         if "0.values" in said
         else None
     )
-    return View(
+    return ColumnProfile(
         kind="number", rows=rows, missing=missing, infinite=infinite, grid=said.get("0.grid"), values=counts
     )
 
 
 @given(COUNTS)
 def test_chance_is_the_chi_square_test_of_scipy(counts: np.ndarray) -> None:
-    assert chance(counts) == pytest.approx(chi2_contingency(counts, correction=False)[1])
+    assert p_value(counts) == pytest.approx(chi2_contingency(counts, correction=False)[1])
 
 
 def test_chance_of_too_little_is_certain() -> None:
-    assert chance(np.array([[1.0, 0.0], [3.0, 0.0]])) == 1
-    assert chance(np.array([[1.0, 2.0], [0.0, 0.0]])) == 1
+    assert p_value(np.array([[1.0, 0.0], [3.0, 0.0]])) == 1
+    assert p_value(np.array([[1.0, 2.0], [0.0, 0.0]])) == 1
 
 
 @given(COUNTS)
 def test_measures_of_difference_are_symmetric_and_nothing_between_likes(counts: np.ndarray) -> None:
     a, b, _ = counts
-    assert stability(a, b) == pytest.approx(stability(b, a))
-    assert apart(a, b) == pytest.approx(apart(b, a))
-    assert apart(a, 3 * a) == pytest.approx(0)
-    assert 0 <= apart(a, b) <= 1
-    assert stability(a, b) >= -1e-12
+    assert stability_index(a, b) == pytest.approx(stability_index(b, a))
+    assert total_variation(a, b) == pytest.approx(total_variation(b, a))
+    assert total_variation(a, 3 * a) == pytest.approx(0)
+    assert 0 <= total_variation(a, b) <= 1
+    assert stability_index(a, b) >= -1e-12
 
 
 def test_few_values_are_counted_and_many_are_cut_at_shared_deciles() -> None:
     few = [number(np.array([0.0, 1, 1])), number(np.array([1.0, 2, 2, np.nan]))]
-    np.testing.assert_array_equal(table(few), [[1, 2, 0], [0, 1, 2]])
+    np.testing.assert_array_equal(contingency_table(few), [[1, 2, 0], [0, 1, 2]])
     rng = np.random.default_rng(0)
     many = [number(rng.normal(size=4000)), number(rng.normal(size=2000))]
-    counts = table(many)
+    counts = contingency_table(many)
     assert counts.shape == (2, 10)
     np.testing.assert_allclose(counts.sum(axis=1), [4000, 2000])
     np.testing.assert_allclose(counts / counts.sum(axis=1, keepdims=True), 0.1, atol=0.03)
-    assert table([many[0], number(np.zeros(50))]).sum(axis=1).tolist() == [4000, 50]
+    assert contingency_table([many[0], number(np.zeros(50))]).sum(axis=1).tolist() == [4000, 50]
 
 
 def test_a_profile_of_numbers_is_exact_while_it_is_small_and_close_beyond() -> None:
@@ -72,12 +78,12 @@ def test_a_profile_of_numbers_is_exact_while_it_is_small_and_close_beyond() -> N
 
 
 def test_text_is_read_as_numbers_where_it_is_numbers() -> None:
-    text = View(kind="text", rows=10, missing=1, values={"1": 4, "2.5": 3, "?": 2})
+    text = ColumnProfile(kind="text", rows=10, missing=1, values={"1": 4, "2.5": 3, "?": 2})
     plain = text.as_number()
     assert (plain.missing, plain.known, dict(plain.strays)) == (3, 7, {"?": 2})
     assert plain.values == {1.0: 4, 2.5: 3}
     assert plain.share(1.0) == pytest.approx(4 / 7)
-    assert View(kind="text", rows=3, values={"x": 3}).as_number().known == 0
+    assert ColumnProfile(kind="text", rows=3, values={"x": 3}).as_number().known == 0
 
 
 def test_text_of_many_kinds_stays_bounded() -> None:

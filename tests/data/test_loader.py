@@ -18,16 +18,16 @@ from hypothesis import strategies as st
 
 from patience import patient, soon
 from talkoot.core.errors import DataError, PlanError
-from talkoot.data.loading.loader import Batch, Feed, apportion
-from talkoot.data.loading.prefetch import Ahead
-from talkoot.data.loading.shuffle import Order
+from talkoot.data.loading.loader import Batch, Loader, apportion
+from talkoot.data.loading.prefetch import Prefetcher
+from talkoot.data.loading.shuffle import Shuffle
 from talkoot.data.samples.samples import Samples, samples
 
 ROWS = 1000
 
 
 def threads() -> list[threading.Thread]:
-    return [t for t in threading.enumerate() if t.name == "talkoot-feed" and t.is_alive()]
+    return [t for t in threading.enumerate() if t.name == "talkoot-loader" and t.is_alive()]
 
 
 @pytest.fixture(autouse=True)
@@ -102,8 +102,8 @@ def source(request: pytest.FixtureRequest, tmp_path: Path) -> Samples:
 @pytest.mark.parametrize("nodes", [1, 2, 3, 7])
 def test_nodes_together_read_what_one_node_would_in_its_order(source: Samples, nodes: int) -> None:
     shares = source.share([f"node{i}" for i in range(nodes)])
-    feeds = [Feed([share], batch=64, seed=5) for share in shares]
-    with Feed([source], batch=64, seed=5) as alone:
+    feeds = [Loader([share], batch=64, seed=5) for share in shares]
+    with Loader([source], batch=64, seed=5) as alone:
         for step in (*range(20), 100, 3):
             want, parts = alone.at(step), [feed.at(step) for feed in feeds]
             assert want.rows == 64
@@ -118,13 +118,13 @@ def test_nodes_together_read_what_one_node_would_in_its_order(source: Samples, n
 
 def test_nodes_of_one_process_read_as_if_each_had_its_own(source: Samples) -> None:
     shares = source.share(["a", "b", "c"])
-    with Feed(shares[1:], batch=32, seed=0) as both, Feed([source], batch=32, seed=0) as alone:
+    with Loader(shares[1:], batch=32, seed=0) as both, Loader([source], batch=32, seed=0) as alone:
         for step in range(5):
             assert np.array_equal(both.at(step).X, alone.at(step).X[32 // 3 :])
 
 
 def test_an_epoch_reads_every_sample_once_with_its_target(source: Samples) -> None:
-    with Feed([source], batch=50, seed=1) as feed:
+    with Loader([source], batch=50, seed=1) as feed:
         batches = [feed.at(step) for step in range(ROWS // 50)]
     y = np.concatenate([b.y for b in batches if b.y is not None])
     assert np.array_equal(np.sort(y), np.arange(ROWS))
@@ -132,9 +132,9 @@ def test_an_epoch_reads_every_sample_once_with_its_target(source: Samples) -> No
 
 
 def test_a_run_may_go_on_at_any_step_with_the_same_batches(source: Samples) -> None:
-    with Feed([source], batch=24, seed=2) as feed:
+    with Loader([source], batch=24, seed=2) as feed:
         before = [feed.at(step).X for step in range(60)]
-    with Feed([source], batch=24, seed=2) as feed:
+    with Loader([source], batch=24, seed=2) as feed:
         for step in (*range(41, 60), 5, 5, 6, 0):
             assert np.array_equal(feed.at(step).X, before[step])
 
@@ -143,14 +143,14 @@ def test_sources_of_their_own_read_their_quota_of_a_batch() -> None:
     nodes = samples({"a": np.zeros((30, 2)), "b": np.ones((10, 2))})
     quotas = apportion(8, {node: source.rows for node, source in nodes.items()})
     sources = [replace(source, quota=quotas[node]) for node, source in nodes.items()]
-    with Feed(sources, batch=8, seed=0) as feed:
+    with Loader(sources, batch=8, seed=0) as feed:
         assert feed.at(4).X[:, 0].tolist() == [0.0] * 6 + [1.0] * 2
         assert feed.at(4).y is None
 
 
 def test_batches_smaller_than_the_number_of_nodes_leave_some_without_rows(source: Samples) -> None:
     shares = source.share(["a", "b", "c"])
-    feeds = [Feed([share], batch=2, seed=0) for share in shares]
+    feeds = [Loader([share], batch=2, seed=0) for share in shares]
     batches = [feed.at(0) for feed in feeds]
     assert [batch.rows for batch in batches] == [0, 1, 1]
     assert batches[0].X.shape == (0, 3)
@@ -169,13 +169,13 @@ def test_batches_smaller_than_the_number_of_nodes_leave_some_without_rows(source
 )
 def test_nodes_whose_samples_differ_are_both_named(other: Any, match: str) -> None:
     nodes = samples({"a": (np.zeros((5, 2)), np.zeros(5, int)), "b": other})
-    with Feed(list(nodes.values()), batch=4, seed=0) as feed, pytest.raises(DataError, match=match):
+    with Loader(list(nodes.values()), batch=4, seed=0) as feed, pytest.raises(DataError, match=match):
         feed.at(0)
 
 
 def test_the_next_steps_are_read_before_they_are_asked_for() -> None:
     data = Far(name="a")
-    with Feed([data], batch=8, seed=0, prefetch=3) as feed:
+    with Loader([data], batch=8, seed=0, prefetch=3) as feed:
         feed.at(0)
         assert soon(lambda: len(data.read) >= 8 * 4)
         time.sleep(0.05)
@@ -185,7 +185,7 @@ def test_the_next_steps_are_read_before_they_are_asked_for() -> None:
 
 def test_what_the_users_code_makes_is_read_by_the_thread_that_trains() -> None:
     data = Slow()
-    with Feed([samples(data)["node0"]], batch=8, seed=0, prefetch=3) as feed:
+    with Loader([samples(data)["node0"]], batch=8, seed=0, prefetch=3) as feed:
         before = len(data.read)
         feed.at(0)
         feed.at(0)
@@ -196,7 +196,7 @@ def test_what_the_users_code_makes_is_read_by_the_thread_that_trains() -> None:
 @pytest.mark.parametrize("nodes", [1, 2, 3])
 def test_each_sample_draws_random_numbers_of_its_own_whoever_reads_it(nodes: int) -> None:
     shares = samples(Random())["node0"].share([f"node{i}" for i in range(nodes)])
-    feeds = [Feed([share], batch=16, seed=5) for share in shares]
+    feeds = [Loader([share], batch=16, seed=5) for share in shares]
     want = [_drawn(samples(Random())["node0"], step, seed=5) for step in range(8)]
     for step in (3, 0, 7, 7, 5):
         np.random.seed(step)
@@ -212,7 +212,7 @@ def test_each_sample_draws_random_numbers_of_its_own_whoever_reads_it(nodes: int
 
 
 def _drawn(source: Samples, step: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    with Feed([source], batch=16, seed=seed) as feed:
+    with Loader([source], batch=16, seed=seed) as feed:
         batch = feed.at(step)
     assert batch.y is not None
     return batch.X, batch.y
@@ -220,7 +220,7 @@ def _drawn(source: Samples, step: int, seed: int) -> tuple[np.ndarray, np.ndarra
 
 def test_nodes_with_datasets_of_their_own_draw_other_numbers() -> None:
     nodes = samples({"a": Random(), "b": Random()})
-    with Feed(list(nodes.values()), batch=50, seed=0) as feed:
+    with Loader(list(nodes.values()), batch=50, seed=0) as feed:
         batch = feed.at(0)
     assert len(np.unique(batch.X[:, 0])) == 100
 
@@ -229,8 +229,8 @@ def test_nodes_with_datasets_of_their_own_draw_other_numbers() -> None:
 def test_an_error_is_raised_where_it_is_met_with_the_node_and_may_be_tried_again(prefetch: int) -> None:
     data = Slow(broken=17)
     source = samples({"va": data})["va"]
-    with Feed([source], batch=100, seed=0, prefetch=prefetch) as feed:
-        met = int(np.flatnonzero(Order(rows=ROWS, seed=0, key="va").at(0, ROWS) == 17)[0]) // 100
+    with Loader([source], batch=100, seed=0, prefetch=prefetch) as feed:
+        met = int(np.flatnonzero(Shuffle(rows=ROWS, seed=0, key="va").at(0, ROWS) == 17)[0]) // 100
         for step in range(met):
             assert feed.at(step).rows == 100
         with pytest.raises(DataError, match="node 'va': .*OSError: the disk is gone") as raised:
@@ -241,35 +241,35 @@ def test_an_error_is_raised_where_it_is_met_with_the_node_and_may_be_tried_again
 
 
 def test_closing_ends_the_thread_at_once_and_twice_is_fine() -> None:
-    feed = Feed([Far(name="a")], batch=8, seed=0)
+    feed = Loader([Far(name="a")], batch=8, seed=0)
     feed.at(0)
     assert len(threads()) == 1
     feed.close()
     assert threads() == []
     feed.close()
-    with pytest.raises(DataError, match="the feed was closed"):
+    with pytest.raises(DataError, match="the loader was closed"):
         feed.at(1)
 
 
 def test_who_waits_is_told_when_another_thread_closes() -> None:
     gate = threading.Event()
-    ahead = Ahead(lambda step: [gate.wait(patient())], 2)
+    ahead = Prefetcher(lambda step: [gate.wait(patient())], 2)
     closer = threading.Timer(0.05, ahead.close)
     closer.start()
-    with pytest.raises(DataError, match="the feed was closed"):
+    with pytest.raises(DataError, match="the loader was closed"):
         ahead.at(0)
     gate.set()
     closer.join(patient())
 
 
 def test_arrays_in_memory_need_no_thread() -> None:
-    with Feed([samples(np.eye(9))["node0"]], batch=4, seed=0) as feed:
+    with Loader([samples(np.eye(9))["node0"]], batch=4, seed=0) as feed:
         feed.at(0)
         assert threads() == []
 
 
 def test_reading_ahead_gives_each_step_its_own_whatever_the_order() -> None:
-    rng, ahead = np.random.default_rng(0), Ahead(lambda step: range(step, step + 1 + step % 5), 3)
+    rng, ahead = np.random.default_rng(0), Prefetcher(lambda step: range(step, step + 1 + step % 5), 3)
     for step in rng.integers(0, 40, 500).tolist():
         assert ahead.at(step) == step
     ahead.close()
@@ -283,7 +283,7 @@ def test_reading_ahead_does_not_wait_for_what_is_no_longer_wanted() -> None:
             gate.wait(patient())
         return [step]
 
-    ahead = Ahead(read, 2)
+    ahead = Prefetcher(read, 2)
     assert ahead.at(0) == 0
     threading.Timer(0.05, gate.set).start()
     assert ahead.at(70) == 70, "the thread was busy with step 1, whose answer is dropped"
