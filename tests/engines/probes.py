@@ -88,6 +88,6 @@ def ask(
     ballast: Any = None,
 ) -> Any:
     """What nodes answer, by the node's name."""
-    learner = Probe(question, ballast)
+    learner = Probe(read, ballast)
     done = run(Plan(learner), nodes(2) if shards is None else shards, engine, schema=SCHEMA)
     return learner.finish(done.model)

@@ -18,8 +18,9 @@ from talkoot.core.errors import DataError
 from talkoot.core.learner import Learner
 from talkoot.core.outer import Outer
 from talkoot.core.plan import Plan
+from talkoot.core.round import Outcome
 from talkoot.core.shard import Schema
-from talkoot.core.sync import Outcome, Sync
+from talkoot.core.sync import Sync
 from talkoot.core.transform import Transform
 from talkoot.data.loading.generators import exclusive_generators, restore_generators, start_seed
 from talkoot.data.samples.samples import samples

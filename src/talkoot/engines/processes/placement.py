@@ -116,7 +116,7 @@ class PlanPlacement:
         return cls(_serialized([dumped], place)[0], changed)
 
     def message(self, states: Mapping[str, NodeState]) -> tuple[PlacePlan, list[Any]]:
-        """The message for a worker whose nodes have these states already, and the segments that go with it."""
+        """The message for a worker whose nodes have these states, and the segments that go with it."""
         segments: dict[Any, int] = {}
         pair, held = self.pair.packed(segments), wire.dump(dict(states))
         message = PlacePlan(

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from talkoot.core.errors import PlanError
-from talkoot.data.loading.generators import sample_seeds
+from talkoot.data.loading.generators import exclusive_generators, sample_seeds
 from talkoot.data.loading.loader import Batch
 from talkoot.learners.deep.building import build, device_for
 from talkoot.learners.deep.finite import (
@@ -56,7 +56,7 @@ class Trainer:
         self.task, self.seed = task, seed
         self._cure = CURE if task.count is not None else CURE + _EMPTY
         self.device = device_for(task.device)
-        with turn(seed):
+        with exclusive_generators(seed):
             self.module, self.optimizer, self.scheduler = build(task.build, self.device)
         self.dtype = floats_of(self.module)
         self._frozen = [part for part in self.module.modules() if self.module.training and not part.training]
@@ -91,7 +91,7 @@ class Trainer:
 
     def turn(self, step: int, part: int) -> AbstractContextManager[None]:
         """Seed the random generators for a step by (seed, step, part); other threads wait for them."""
-        return turn(int(sample_seeds(self.seed, np.array([step]), np.array([part]))[0]))
+        return exclusive_generators(int(sample_seeds(self.seed, np.array([step]), np.array([part]))[0]))
 
     def backward(
         self,
