@@ -51,9 +51,8 @@ class Sealed(Shard):
 
 
 def sealed(done: Fit, but: str) -> Fit:
-    rest: Mapping[str, Any] = {n: s if n == but else Sealed(n, s.rows) for n, s in done.shards.items()}
-    job = replace(done.job, shards=Shards(cast("Any", rest)))
-    return replace(done, shards=Shards(cast("Any", rest)), job=job)
+    rest: Mapping[str, Any] = {n: s if n == but else Sealed(n, s.rows) for n, s in done.job.shards.items()}
+    return replace(done, job=replace(done.job, shards=Shards(cast("Any", rest))))
 
 
 def sites(y: np.ndarray | None) -> dict[str, Any]:

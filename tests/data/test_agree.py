@@ -11,7 +11,7 @@ from scipy import sparse
 from talkoot import Inline, shards
 from talkoot.core.errors import DataError, SchemaError
 from talkoot.core.shard import Schema
-from talkoot.data.schema import agree
+from talkoot.data.schema import agree, agree_on
 from talkoot.data.shards import Shards
 
 RNG = np.random.default_rng(0)
@@ -127,7 +127,8 @@ def test_columns_left_out_may_be_of_any_kind() -> None:
 
 def test_listeners_hear_of_the_schema_and_not_of_a_round() -> None:
     heard: list[tuple[str, Mapping[str, Any]]] = []
-    agree(shards(TABLE.assign(y=Y), "y"), Inline(), labels=True, emit=lambda *said: heard.append(said))
+    with Inline().open(shards(TABLE.assign(y=Y), "y")) as nodes:
+        agree_on(nodes, labels=True, emit=lambda *event: heard.append(event))
     assert [event for event, _ in heard] == ["schema"]
     facts = dict(heard[0][1])
     assert facts.pop("seconds") >= 0

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, final
 
 from talkoot.api.forget import forget
-from talkoot.api.job import Job, run_events
+from talkoot.api.job import Job, run_events, viewed
 from talkoot.api.watching import listeners
 from talkoot.core.engine import Engine, Run
 from talkoot.core.errors import DataError
@@ -24,6 +24,7 @@ from talkoot.core.sync import Sync
 from talkoot.core.transform import Transform
 from talkoot.data.loading.generators import exclusive_generators, restore_generators, start_seed
 from talkoot.data.samples.samples import samples
+from talkoot.data.schema import Bind
 from talkoot.data.shards import Shards, shards
 from talkoot.guards.weigh import weigh
 from talkoot.learners import learner_for
@@ -43,7 +44,7 @@ class Fit:
         model: the fitted object: a plain estimator that predicts and pickles without Talkoot.
         run: its run: plan, final state, every round.
         job: the plan, the rows before the nodes agreed on a schema, the engine and the reason for it.
-        shards: the rows as the nodes agreed to read them.
+        view: how the nodes agreed to look at their rows; None for samples.
         seconds: wall time from round 0 to the model.
         note: anything unusual about how the model was made, or how to get it faster.
         log: path of the run's event log, if one was written.
@@ -60,11 +61,16 @@ class Fit:
     model: Any
     run: Run
     job: Job
-    shards: Shards
+    view: Bind | None
     seconds: float
     note: str = ""
     log: Path | None = None
     events: tuple[Event, ...] = ()
+
+    @property
+    def shards(self) -> Shards:
+        """The rows as the nodes agreed to read them."""
+        return viewed(self.job.shards, self.view)
 
     @property
     def schema(self) -> Schema:
@@ -104,7 +110,7 @@ class Fit:
             NotInvertible: the model is a module of torch.
             NodeError: a node did not answer.
         """
-        left = forget(self.run, self.job, self.shards, node, self.events)
+        left = forget(self.run, self.job, self.view, node, self.events)
         changed = {field.name: getattr(left, field.name) for field in fields(left)}
         return replace(self, log=None, **changed)
 
@@ -181,7 +187,7 @@ class Fit:
         return report(({"event": "log", "t": 0.0, "versions": versions()}, *self.events), path)
 
     def __repr__(self) -> str:
-        what = f"{type(self.model).__name__}, {len(self.shards)} nodes, {self.schema.rows} rows"
+        what = f"{type(self.model).__name__}, {len(self.job.shards)} nodes, {self.schema.rows} rows"
         return f"<Fit: {what}, {self._length()}, {self.seconds:.2f} s on {self.engine!r}>"
 
     def _length(self) -> str:
@@ -331,11 +337,14 @@ def _run(job: Job, log: str | Path | None, progress: bool | None) -> Fit:
     events: list[Event] = []
     if not job.engine.is_primary:
         log, progress = None, False
-    with listeners(log, progress, events) as emit, run_events(job, emit):
-        schema, bound = job.agree(emit)
-        with _random_state_restored(job.plan):
-            done = job.execute(schema, bound, emit)
-            model = _finish(job.plan, done)
+    with (
+        listeners(log, progress, events) as emit,
+        run_events(job, emit),
+        job.open(emit) as opened,
+        _random_state_restored(job.plan),
+    ):
+        done = opened.run()
+        model = _finish(job.plan, done)
     seconds = time.perf_counter() - began
     texts = [str(event["text"]) for event in events if event["event"] in ("note", "advice")]
     for event in events:
@@ -345,7 +354,7 @@ def _run(job: Job, log: str | Path | None, progress: bool | None) -> Fit:
         model=model,
         run=done,
         job=job,
-        shards=bound,
+        view=opened.view,
         seconds=seconds,
         note="; ".join(dict.fromkeys(texts)),
         log=None if log is None else Path(log),

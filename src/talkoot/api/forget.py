@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any, final
 
 import numpy as np
 
-from talkoot.api.job import Job, run_events, shards_without
+from talkoot.api.job import Job, run_events
 from talkoot.api.watching import listeners
-from talkoot.core.engine import Emit, Run
+from talkoot.core.engine import Emit, Run, View
 from talkoot.core.errors import DataError, NotInvertible
 from talkoot.core.round import Round
 from talkoot.core.run import is_committed
-from talkoot.core.shard import Schema, Shard
+from talkoot.core.shard import Schema
 from talkoot.core.update import Leaf, Update
-from talkoot.data.schema import facts
+from talkoot.data.schema import Bind, facts
 from talkoot.data.shards import Shards
 from talkoot.watch.events import Event
 
@@ -33,19 +33,19 @@ class Remainder:
     model: Any
     run: Run
     job: Job
-    shards: Shards
+    view: Bind | None
     note: str
     seconds: float
     events: tuple[Event, ...]
 
 
-def forget(run: Run, job: Job, shards: Shards, node: str, past: Sequence[Event]) -> Remainder:
+def forget(run: Run, job: Job, view: Bind | None, node: str, past: Sequence[Event]) -> Remainder:
     """The fit without `node`; see `Fit.forget`.
 
     Args:
         run: the run with all nodes.
         job: its job.
-        shards: the shards of all nodes, bound to the run's schema.
+        view: how the nodes looked at their rows in it.
         node: the node that leaves.
         past: the events of the run.
 
@@ -54,31 +54,31 @@ def forget(run: Run, job: Job, shards: Shards, node: str, past: Sequence[Event])
         NotInvertible: the model is a module of torch.
         NodeError: a node did not answer.
     """
-    _require_node(node, shards)
-    if job.plan.learner.samples:
+    _require_node(node, job.shards)
+    if view is None:
         raise NotInvertible(
             "a module of torch cannot forget what it learned from a node",
             node=node,
             cure="Fit without the node.",
         )
-    if len(shards) == 1 or (shards[node].rows or 0) == run.schema.rows:
+    removed = view.rows.get(node, 0)
+    if len(job.shards) == 1 or removed == run.schema.rows:
         raise DataError("no other node has rows, so nothing would be left", node=node)
     began, events = time.perf_counter(), list[Event]()
     rest = job.without(node)
     with listeners(None, False, events) as emit, run_events(rest, emit):
-        left = subtract(run, job, shards[node], emit)
+        left = subtract(run, job, view, node, emit)
         if left is None:
-            left, bound, note = _refit(run, rest, node, emit)
+            left, view, note = _refit(run, rest, node, emit)
             model = job.plan.learner.finish(left.model)
         else:
-            bound = shards_without(shards, node)
             note = f"the sums of node {node!r} were subtracted; no other node took part"
             model = job.plan.learner.finish(left.model)
-            left = replace(left, schema=_remaining(run.schema, model, shards[node].rows or 0))
-            _repeat_rounds(left.schema, bound, past, emit)
+            left = replace(left, schema=_remaining(run.schema, model, removed))
+            _repeat_rounds(left.schema, {name: view.rows.get(name, 0) for name in rest.shards}, past, emit)
     seconds = time.perf_counter() - began
     return Remainder(
-        model=model, run=left, job=rest, shards=bound, note=note, seconds=seconds, events=tuple(events)
+        model=model, run=left, job=rest, view=view, note=note, seconds=seconds, events=tuple(events)
     )
 
 
@@ -90,9 +90,9 @@ def _require_node(node: str, shards: Shards) -> None:
         raise DataError(f"there is no node {node!r}", cure=cure)
 
 
-def _repeat_rounds(schema: Schema, shards: Shards, past: Sequence[Event], emit: Emit) -> None:
+def _repeat_rounds(schema: Schema, rows: Mapping[str, int], past: Sequence[Event], emit: Emit) -> None:
     """Emit the schema of the remaining rows and the past rounds, whose sums this answer is made of."""
-    emit("schema", facts(schema, {name: source.rows or 0 for name, source in shards.items()}))
+    emit("schema", facts(schema, rows))
     for event in past:
         if event["event"] == "round":
             emit("round", {key: value for key, value in event.items() if key not in ("t", "event")})
@@ -104,16 +104,16 @@ def _remaining(schema: Schema, model: Any, removed: int) -> Schema:
     return replace(schema, rows=schema.rows - removed, classes=classes)
 
 
-def subtract(run: Run, job: Job, shard: Shard, emit: Emit) -> Run | None:
+def subtract(run: Run, job: Job, view: View, node: str, emit: Emit) -> Run | None:
     """The run with one node's sums subtracted from its last round; None where that is not the answer."""
     plan = job.plan
     sums = all(kind is Leaf.SUM for kind in run.update.kinds.values())
     arrived = [outcome.arrived for outcome in run.history if outcome.committed]
-    if not (plan.learner.closed and sums and arrived and shard.name in arrived[-1]) or plan.chain.links:
+    if not (plan.learner.closed and sums and arrived and node in arrived[-1]) or plan.chain.links:
         return None
-    rnd = Round(index=len(run.history), cohort=(shard.name,))
-    with job.engine.open({shard.name: shard}, emit) as nodes:
-        nodes.place(plan)
+    rnd = Round(index=len(run.history), cohort=(node,))
+    with job.engine.open({node: job.shards[node]}, emit) as nodes:
+        nodes.place(plan, view)
         merged = nodes.round(rnd, plan.learner.question(run.point))
     is_committed(rnd, merged)
     rest = run.update - merged.update
@@ -128,10 +128,10 @@ def _cancels(whole: Update, rest: Update) -> bool:
     return any(0 < left < CANCELLATION * before for left, before in norms)
 
 
-def _refit(run: Run, job: Job, node: str, emit: Emit) -> tuple[Run, Shards, str]:
-    schema, bound = job.agree(emit)
-    warm: Any = getattr(job.plan.learner, "warm", None)
-    start = None if warm is None else warm(run.model, schema)
+def _refit(run: Run, job: Job, node: str, emit: Emit) -> tuple[Run, Bind | None, str]:
+    with job.open(emit) as opened:
+        warm: Any = getattr(job.plan.learner, "warm", None)
+        start = None if warm is None else warm(run.model, opened.schema)
+        left = opened.run(start=start)
     how = "from the start" if start is None else "from the present solution"
-    left = job.execute(schema, bound, emit, start=start)
-    return left, bound, f"the other nodes fitted again without {node!r}, {how}"
+    return left, opened.view, f"the other nodes fitted again without {node!r}, {how}"

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, cast, final
 
-from talkoot.core.engine import Emit, Engine, Run, ignore
+from talkoot.core.engine import Emit, Engine, Nodes, Run, View, ignore
 from talkoot.core.errors import DataError, PlanError
 from talkoot.core.learner import Learner
 from talkoot.core.plan import Plan
-from talkoot.core.run import run
-from talkoot.core.shard import Schema, Shard
+from talkoot.core.query import Answer, Query
+from talkoot.core.run import run, run_on
+from talkoot.core.shard import Schema
 from talkoot.core.sync import Rounds
 from talkoot.data.loading.loader import apportion
 from talkoot.data.samples.base import Samples
-from talkoot.data.schema import agree
+from talkoot.data.schema import Bind, agree_on
 from talkoot.data.shards import Shards
 from talkoot.data.tables.source import UNKNOWN, even_slices
 from talkoot.engines.choose import choose
@@ -68,35 +69,100 @@ class Job:
         """The estimator that the learner fits; None for other learners."""
         return getattr(self.plan.learner, "estimator", None)
 
-    def agree(self, emit: Emit = ignore) -> tuple[Schema, Shards]:
-        """Round 0: the schema that the nodes agree on, and the shards bound to it.
+    @contextmanager
+    def open(self, emit: Emit = ignore) -> Iterator[OpenJob]:
+        """Open the engine, once for all that is run, and have the nodes agree on a schema (round 0).
 
         Raises:
             DataError: the estimator needs a target and there is none.
         """
-        if self.plan.learner.samples:
-            return samples_schema(self.shards), self.shards
-        estimator = self.estimator
-        if estimator is None:
-            return agree(self.shards, self.engine, whole=self.plan.learner.large_integers, emit=emit)
-        supervised = learns_from_target(estimator)
-        if supervised and not self.shards.has_target:
+        learner, estimator = self.plan.learner, self.estimator
+        if learner.samples:
+            yield OpenJob(job=self, schema=samples_schema(self.shards), emit=emit)
+            return
+        supervised = estimator is None or learns_from_target(estimator)
+        if estimator is not None and supervised and not self.shards.has_target:
             raise _no_target(estimator, self.shards)
-        from sklearn.base import is_classifier
-
-        labels = is_classifier(estimator)
-        whole = self.plan.learner.large_integers
-        return agree(self.shards, self.engine, labels=labels, target=supervised, whole=whole, emit=emit)
-
-    def execute(
-        self, schema: Schema, bound: Mapping[str, Shard], emit: Emit = ignore, *, start: Any = None
-    ) -> Run:
-        """Run the plan to its end on shards that are bound to `schema`, from the model `start` if given."""
-        return run(self.plan, bound, self.engine, schema=schema, emit=emit, model=start)
+        with self.engine.open(self.shards, emit) as nodes:
+            view = agree_on(
+                nodes,
+                labels=_is_classifier(estimator),
+                target=self.shards.target,
+                read_target=supervised,
+                whole=learner.large_integers,
+                emit=emit,
+            )
+            yield OpenJob(job=self, schema=view.schema, view=view, nodes=nodes, emit=emit)
 
     def without(self, node: str) -> Job:
         """The same job for the other nodes."""
         return replace(self, shards=shards_without(self.shards, node))
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class OpenJob:
+    """A job whose nodes are there and agree on a schema.
+
+    Args:
+        job: the job.
+        schema: what the nodes agree on.
+        view: how they look at their rows by it; None for samples, which need none.
+        nodes: the nodes; None where the engine is opened by what runs.
+        emit: receives events.
+    """
+
+    job: Job
+    schema: Schema
+    view: Bind | None = None
+    nodes: Nodes | None = None
+    emit: Emit = ignore
+
+    @property
+    def shards(self) -> Shards:
+        """The shards by the schema, in this process."""
+        return viewed(self.job.shards, self.view)
+
+    def run(
+        self,
+        plan: Plan | None = None,
+        *,
+        schema: Schema | None = None,
+        view: View | None = None,
+        among: Sequence[str] | None = None,
+        emit: Emit | None = None,
+        start: Any = None,
+    ) -> Run:
+        """Run a plan to its end: the job's on all rows by default.
+
+        Args:
+            plan: what to run.
+            schema: of the rows that the view shows, where it is not all of them.
+            view: how nodes look at their shards.
+            among: the nodes that take part.
+            emit: receives events of rounds.
+            start: the model to start from.
+        """
+        plan, schema, emit = plan or self.job.plan, schema or self.schema, emit or self.emit
+        if self.nodes is None:
+            return run(plan, self.job.shards, self.job.engine, schema=schema, emit=emit, model=start)
+        view = view or self.view
+        return run_on(self.nodes, plan, schema=schema, view=view, among=among, emit=emit, model=start)
+
+    def ask(self, query: Query) -> Mapping[str, Answer]:
+        """The answers of all nodes to a query, by name."""
+        return query.finish(self.run(Plan(query), emit=ignore).model)
+
+
+def viewed(shards: Shards, view: Bind | None) -> Shards:
+    """Shards as a view shows them."""
+    return shards if view is None else Shards({n: view(s) for n, s in shards.items()}, target=shards.target)
+
+
+def _is_classifier(estimator: Any) -> bool:
+    from sklearn.base import is_classifier
+
+    return estimator is not None and bool(is_classifier(estimator))
 
 
 @contextmanager

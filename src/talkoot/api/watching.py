@@ -80,9 +80,9 @@ class Counter:
         self._fold += 1
         self._emit_fold(last=True)
 
-    def workers(self, event: str, facts: Mapping[str, Any]) -> None:
-        """A listener for the runs that train the models: it passes on lost workers only."""
-        if event == "worker":
+    def engine(self, event: str, facts: Mapping[str, Any]) -> None:
+        """A listener for the engine: once models are trained, it passes on lost workers only."""
+        if event == "worker" or not self._folds:
             self.emit(event, facts)
 
     def _emit_fold(self, *, last: bool = False) -> None:

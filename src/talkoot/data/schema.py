@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from secrets import token_hex
+from typing import Any, cast, final
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from talkoot.core.engine import Emit, Engine, ignore
+from talkoot.core.engine import Emit, Engine, Nodes, ignore
 from talkoot.core.errors import DataError, SchemaError
 from talkoot.core.plan import Plan
-from talkoot.core.run import run
-from talkoot.core.shard import Schema
+from talkoot.core.run import run_on
+from talkoot.core.shard import Schema, Shard
 from talkoot.data.inventory import Inventory
 from talkoot.data.reports import Report
 from talkoot.data.shards import Shards
@@ -26,47 +28,88 @@ from talkoot.data.tables.strays import Stray, cure_of
 from talkoot.data.tables.tables import as_table
 
 
-def agree(
-    shards: Shards,
-    engine: Engine,
+@final
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Bind:
+    """How a node looks at its rows once all nodes agree: by the schema.
+
+    A node that looks several times gets the same shard, and with it the blocks that it has read.
+
+    Args:
+        schema: the schema.
+        rows: node -> its rows; nodes without rows may be left out.
+        target: False to leave the target out.
+        key: equal for equal views, also in another process.
+    """
+
+    schema: Schema
+    rows: Mapping[str, int]
+    target: bool = True
+    key: str = field(default_factory=lambda: token_hex(8))
+
+    def __call__(self, shard: Shard) -> Source:
+        """The shard as learners read it."""
+        key, bound = _BOUND.get(shard, ("", None))
+        if bound is None or key != self.key:
+            source = cast(Source, shard)
+            bound = bind(source, self.schema, self.rows.get(source.name, 0), target=self.target)
+            _BOUND[shard] = self.key, bound
+        return bound
+
+
+_BOUND: WeakKeyDictionary[Shard, tuple[str, Source]] = WeakKeyDictionary()
+
+
+def agree_on(
+    nodes: Nodes,
     *,
     labels: bool = False,
-    target: bool = True,
+    target: str | None = None,
+    read_target: bool = True,
     whole: bool = False,
     emit: Emit = ignore,
-) -> tuple[Schema, Shards]:
-    """Compare the columns of all nodes; return their common schema and shards that are read by it.
+) -> Bind:
+    """Compare the columns of all nodes; return how each looks at its rows by their common schema.
 
     Columns are in the order of the first node that has rows. Nodes without rows fit any schema.
 
     Args:
-        shards: the nodes' rows.
-        engine: where the nodes are.
+        nodes: the nodes with their shards.
         labels: the target holds classes: collect them and give learners their indices.
-        target: False for estimators without a target: it is not read.
+        target: the name of the target column, if it has one.
+        read_target: False for estimators without a target: it is not read.
         whole: whether whole numbers beyond 2**53 stay integers; else they become floats.
         emit: receives the event "schema".
 
     Raises:
         DataError: no rows at all, missing targets, columns that cannot be used, files that cannot be read.
         SchemaError: nodes whose columns or labels do not agree.
+    """
+    began = time.perf_counter()
+    plan = Plan(Inventory(labels=labels, target=target, read=read_target))
+    reports: Mapping[str, Report] = plan.learner.finish(run_on(nodes, plan, schema=UNKNOWN).model)
+    common = _common(reports, target, labels)
+    schema = common if whole else common.floats()
+    rows = {node: int(s["rows"][0]) for node, s in reports.items()}
+    seconds = time.perf_counter() - began
+    emit("schema", {**facts(schema, {node: rows.get(node, 0) for node in nodes.names}), "seconds": seconds})
+    return Bind(schema=schema, rows=rows, target=read_target)
+
+
+def agree(
+    shards: Shards, engine: Engine, *, labels: bool = False, target: bool = True, whole: bool = False
+) -> tuple[Schema, Shards]:
+    """As `agree_on`, on an engine that is opened for it alone; the shards are bound in this process.
 
     >>> import talkoot as tk
     >>> schema, bound = agree(tk.shards(np.eye(2), np.array(["no", "yes"])), tk.Inline(), labels=True)
     >>> schema.classes.tolist(), next(bound["node0"].blocks()).y.tolist()
     (['no', 'yes'], [0, 1])
     """
-    began = time.perf_counter()
-    plan = Plan(Inventory(labels=labels, target=shards.target, read=target))
-    result = run(plan, shards, engine, schema=UNKNOWN, emit=_without_rounds(emit))
-    reports: Mapping[str, Report] = plan.learner.finish(result.model)
-    common = _common(reports, shards.target, labels)
-    schema = common if whole else common.floats()
-    rows = {node: int(s["rows"][0]) for node, s in reports.items()}
-    seconds = time.perf_counter() - began
-    emit("schema", {**facts(schema, {node: rows.get(node, 0) for node in shards}), "seconds": seconds})
-    bound = {node: bind(source, schema, rows.get(node, 0), target=target) for node, source in shards.items()}
-    return schema, Shards(bound, target=shards.target)
+    with engine.open(shards) as nodes:
+        view = agree_on(nodes, labels=labels, target=shards.target, read_target=target, whole=whole)
+    bound = {node: view(source) for node, source in shards.items()}
+    return view.schema, Shards(bound, target=shards.target)
 
 
 def facts(schema: Schema, rows: Mapping[str, int]) -> dict[str, Any]:
@@ -87,14 +130,6 @@ def bind(source: Source, schema: Schema, rows: int, *, target: bool = True) -> S
     if schema.mixed and isinstance(source, ArrayShard) and source.rows:
         return as_table(source).bind(schema, target=target)
     return source.bind(schema, target=target)
-
-
-def _without_rounds(emit: Emit) -> Emit:
-    def filtered(event: str, facts: Mapping[str, Any]) -> None:
-        if event != "round":  # round 0 is not a round of the user's plan
-            emit(event, facts)
-
-    return filtered
 
 
 def _common(reports: Mapping[str, Report], target: str | None, labels: bool) -> Schema:

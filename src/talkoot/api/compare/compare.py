@@ -14,12 +14,12 @@ from talkoot.api.compare.held_out_scores import HeldOutScores, mean_scores
 from talkoot.api.compare.intervals import bounds_of, difference_interval, score_interval
 from talkoot.api.compare.scoring import choose_scorer
 from talkoot.api.job import Job, require_estimator
-from talkoot.api.query import Answer
 from talkoot.api.verify.pooled_data import LIMIT, Pool, size
 from talkoot.api.watching import Counter, model_counter
 from talkoot.core.engine import Engine
 from talkoot.core.errors import DataError, PlanError
 from talkoot.core.plan import Plan
+from talkoot.core.query import Answer
 from talkoot.data.shards import shards
 from talkoot.learners import learner_for
 
@@ -93,10 +93,9 @@ def compare(
         cure = 'Give {"name": rows, ...}, or by= a column whose values name the nodes.'
         raise DataError("there is one node, so there is nothing to compare", cure=cure)
     job = Job.place(Plan(learner_for(estimator), seed=seed), unbound, on)
-    with model_counter(job, progress) as count:
-        schema, bound = job.agree(count.emit)
-        scorer = choose_scorer(scoring, estimator, schema)
-        return Experiment(FoldFits.of(job, schema, bound, splits, count.workers), scorer, count).run()
+    with model_counter(job, progress) as count, job.open(count.engine) as opened:
+        scorer = choose_scorer(scoring, estimator, opened.schema)
+        return Experiment(FoldFits.of(opened, splits), scorer, count).run()
 
 
 @final
@@ -111,7 +110,7 @@ class Experiment:
 
     def __init__(self, fits: FoldFits, scoring: Any, count: Counter) -> None:
         self.fits, self.scoring, self.count = fits, scoring, count
-        self.nodes = list(fits.shards)
+        self.nodes = list(fits.rows)
         self.why = dict.fromkeys(self.nodes, "")
         self.failed: set[tuple[str, str]] = set()  # (variant, node) that could not be trained in some fold
         self.tests: dict[str, list[Answer]] = {node: [] for node in self.nodes}
@@ -140,7 +139,7 @@ class Experiment:
         self.count.trained()
         pool = None
         if pooled:
-            pool = Pool.of(fits.parts(nodes, repeat, fold), fits.schema).fit(fits.job.estimator)
+            pool = Pool.of(fits.parts(repeat, fold), fits.schema).fit(fits.opened.job.estimator)
             self.count.trained()
         models: dict[str, list[Any]] = {}
         for node in nodes:
@@ -152,7 +151,7 @@ class Experiment:
         test = HeldOutScores(
             models=models, folds=fits.splits[repeat], fold=fold, scoring=self.scoring, schema=fits.schema
         )
-        for node, answer in test.run(fits.shards, fits.job.engine, fits.schema, fits.emit).items():
+        for node, answer in fits.opened.ask(test).items():
             self.tests[node].append(answer)
         self.count.tested()
 

@@ -11,12 +11,12 @@ import numpy as np
 
 from talkoot.api.blocks import Blocks, concatenate
 from talkoot.api.compare.fold_sums import FoldSums
-from talkoot.api.compare.folds import IN_MEMORY, Folds, Part, Relabel
+from talkoot.api.compare.folds import IN_MEMORY, Folds, TrainingRows
 from talkoot.api.compare.held_out_scores import FoldCounts
-from talkoot.api.job import Job
-from talkoot.core.engine import Emit
+from talkoot.api.job import OpenJob
+from talkoot.core.engine import View, ignore
 from talkoot.core.errors import DataError, PlanError, TalkootError
-from talkoot.core.shard import Mapped, Schema, Shard
+from talkoot.core.shard import Block, Schema, Shard
 from talkoot.engines.inline import Inline
 
 
@@ -26,51 +26,40 @@ class FoldFits:
     """Trains models on the rows of some nodes without those of a fold.
 
     Args:
-        job: the plan, and where it runs.
-        schema: of all rows of all nodes.
-        shards: the rows, bound to it.
+        opened: the job, with its nodes.
         splits: into folds, one for each repeat.
         rows: node -> (repeats, folds, classes) number of rows.
         sums: of all nodes and folds, where models follow from them.
         groups: train as so many nodes, which is faster where nodes have few rows; 0 to train as they are.
         training_rows: (repeat, fold) -> node -> its rows without that fold, of the present fold only.
-        emit: receives events of lost workers.
     """
 
-    job: Job
-    schema: Schema
-    shards: Mapping[str, Shard]
+    opened: OpenJob
     splits: tuple[Folds, ...]
     rows: Mapping[str, np.ndarray]
     sums: FoldSums | None
     groups: int
-    training_rows: dict[tuple[int, int], dict[str, Blocks]]
-    emit: Emit
+    training_rows: dict[tuple[int, int], dict[str, tuple[Block, ...]]]
 
     @classmethod
-    def of(
-        cls,
-        job: Job,
-        schema: Schema,
-        shards: Mapping[str, Shard],
-        splits: tuple[Folds, ...],
-        emit: Emit,
-    ) -> FoldFits:
+    def of(cls, opened: OpenJob, splits: tuple[Folds, ...]) -> FoldFits:
         """Count the rows, and sum them where that is enough."""
-        classes = 1 if schema.classes is None else len(schema.classes)
-        found = FoldCounts(splits=splits, classes=classes).run(shards, job.engine, schema, emit)
+        classes = 1 if opened.schema.classes is None else len(opened.schema.classes)
+        found = opened.ask(FoldCounts(splits=splits, classes=classes))
         none = np.zeros((len(splits), splits[0].count, classes), dtype=np.int64)
         return cls(
-            job=job,
-            schema=schema,
-            shards=shards,
+            opened=opened,
             splits=splits,
-            rows={node: found[node]["rows"] if node in found else none for node in shards},
-            sums=FoldSums.gather(job.plan, shards, job.engine, schema, splits, emit),
-            groups=_groups(job, schema),
+            rows={node: found[node]["rows"] if node in found else none for node in opened.job.shards},
+            sums=FoldSums.gather(opened, splits),
+            groups=_groups(opened),
             training_rows={},
-            emit=emit,
         )
+
+    @property
+    def schema(self) -> Schema:
+        """Of all rows of all nodes."""
+        return self.opened.schema
 
     def fit(self, nodes: Sequence[str], repeat: int, fold: int, warm_start: Fitted | None = None) -> Fitted:
         """Train `nodes` together on the rows of all folds but one.
@@ -86,7 +75,7 @@ class FoldFits:
         """
         counts = sum(self.rows[node][repeat] for node in nodes)
         schema, index = without_missing_classes(self.schema, counts.sum(axis=0) - counts[fold])
-        learner = self.job.plan.learner
+        learner = self.opened.job.plan.learner
         if index is None and self.sums is not None:
             model = self.sums.model(nodes, repeat, fold)
             if model is not None:
@@ -94,16 +83,15 @@ class FoldFits:
         warm: Any = getattr(learner, "warm", None)
         start = None if warm is None or warm_start is None else warm(warm_start.state, schema)
 
-        def run(shards: Mapping[str, Shard]) -> Fitted:
-            if index is not None:
-                shards = {node: Mapped(shard, Relabel(index)) for node, shard in shards.items()}
-            done = self.job.execute(schema, shards, self.emit, start=start)
+        def run(view: View, among: Sequence[str]) -> Fitted:
+            done = self.opened.run(schema=schema, view=view, among=among, emit=ignore, start=start)
             return Fitted(done.model, learner.finish(done.model))
 
-        if len(nodes) > 1 and self.groups:
+        if len(nodes) > 1 and self.groups and index is None:
             with suppress(TalkootError):  # its error would not name the node; train again, node by node
-                return run(self._grouped(nodes, repeat, fold))
-        return run(self.parts(nodes, repeat, fold))
+                groups = self._grouped(nodes, repeat, fold)
+                return run(lambda shard: groups[shard.name], list(groups))
+        return run(self._training_view(repeat, fold, index), nodes)
 
     def together(self, repeat: int, fold: int) -> Fitted:
         """Train all nodes together without one fold.
@@ -112,14 +100,14 @@ class FoldFits:
             DataError: the rows of the other folds have one label.
             TalkootError: they cannot learn.
         """
-        counts = sum(self.rows[node][repeat] for node in self.shards)
+        counts = sum(self.rows[node][repeat] for node in self.rows)
         try:
             without_missing_classes(self.schema, counts.sum(axis=0) - counts[fold])
         except DataError as error:
             why = error.cause.replace("all its rows", "all rows")
             cure = "Take fewer folds, or another seed: a label has too few rows for so many folds."
             raise DataError(f"without fold {fold + 1} of {len(counts)}, {why}", cure=cure) from None
-        return self.fit(list(self.shards), repeat, fold)
+        return self.fit(list(self.rows), repeat, fold)
 
     def attempt(
         self, nodes: Sequence[str], repeat: int, fold: int, warm_start: Fitted | None = None
@@ -134,33 +122,34 @@ class FoldFits:
         """The rows of `nodes` without one fold, in memory, as those of a few nodes."""
         if (repeat, fold) not in self.training_rows:
             self.training_rows.clear()
-            parts = self.parts(list(self.shards), repeat, fold)
-            self.training_rows[repeat, fold] = {
-                node: Blocks(node, tuple(part.blocks())) for node, part in parts.items()
-            }
+            parts = self.parts(repeat, fold)
+            self.training_rows[repeat, fold] = {node: tuple(part.blocks()) for node, part in parts.items()}
         rows = self.training_rows[repeat, fold]
-        blocks = [block for node in nodes for block in rows[node].blocks()]
+        blocks = [block for node in nodes for block in rows[node]]
         shares = np.array_split(np.arange(len(blocks)), min(self.groups, len(blocks)))
-        names = [f"group {at}" for at in range(len(shares))]
         return {
-            name: Blocks(name, (concatenate([blocks[at] for at in share]),))
-            for name, share in zip(names, shares, strict=True)
+            node: Blocks(node, (concatenate([blocks[at] for at in share]),))
+            for node, share in zip(self.rows, shares, strict=False)
         }
 
-    def parts(self, nodes: Sequence[str], repeat: int, fold: int) -> dict[str, Shard]:
-        """The rows of `nodes` without one fold."""
-        folds = self.splits[repeat]
-        return {node: Part(shard=self.shards[node], folds=folds, fold=fold) for node in nodes}
+    def parts(self, repeat: int, fold: int) -> dict[str, Shard]:
+        """The rows of all nodes without one fold, in this process."""
+        view = self._training_view(repeat, fold)
+        return {node: view(shard) for node, shard in self.opened.job.shards.items()}
+
+    def _training_view(self, repeat: int, fold: int, index: tuple[int, ...] | None = None) -> View:
+        assert self.opened.view is not None
+        return TrainingRows(view=self.opened.view, folds=self.splits[repeat], fold=fold, index=index)
 
 
-def _groups(job: Job, schema: Schema) -> int:
+def _groups(opened: OpenJob) -> int:
     """As how many nodes to train: one for each thread where few rows are in this process and the learner is
     exact, so that the answer does not depend on how rows are split over nodes; else 0.
     """
-    plan = job.plan
+    plan, engine, schema = opened.job.plan, opened.job.engine, opened.schema
     plain = plan.learner.kind == "exact" and not plan.chain.links and plan.sync == plan.learner.sync()
     few = schema.rows * schema.features <= IN_MEMORY
-    return job.engine.threads if plain and few and isinstance(job.engine, Inline) else 0
+    return engine.threads if plain and few and isinstance(engine, Inline) else 0
 
 
 @final

@@ -10,12 +10,12 @@ import numpy as np
 
 from talkoot.api.blocks import Blocks, take
 from talkoot.api.compare.folds import IN_MEMORY, Folds
-from talkoot.api.query import Answer, Query
+from talkoot.api.job import OpenJob
 from talkoot.core.context import Ctx, stream_rng
-from talkoot.core.engine import Emit, Engine
 from talkoot.core.learner import Learner
 from talkoot.core.plan import Plan
-from talkoot.core.shard import Block, Schema, Shard
+from talkoot.core.query import Answer, Query
+from talkoot.core.shard import Block, Shard
 from talkoot.core.update import Leaf, Update, total
 
 MAX_BYTES = 1 << 28  # of sums that are gathered
@@ -106,16 +106,9 @@ class FoldSums:
         self._without: dict[str, Update] = {}
 
     @classmethod
-    def gather(
-        cls,
-        plan: Plan,
-        shards: Mapping[str, Shard],
-        engine: Engine,
-        schema: Schema,
-        splits: tuple[Folds, ...],
-        emit: Emit,
-    ) -> FoldSums | None:
+    def gather(cls, opened: OpenJob, splits: tuple[Folds, ...]) -> FoldSums | None:
         """Query every node once; None for plans whose answer does not follow from sums."""
+        plan, schema = opened.job.plan, opened.schema
         if not plan.learner.closed or plan.chain.links:
             return None
         point = plan.learner.init(schema, stream_rng(plan.seed, "init"))
@@ -125,9 +118,9 @@ class FoldSums:
             splits=splits,
             seed=plan.seed,
             features=schema.features,
-            max_bytes=MAX_BYTES // len(shards),
+            max_bytes=MAX_BYTES // len(opened.job.shards),
         )
-        answers = query.run(shards, engine, schema, emit)
+        answers = opened.ask(query)
         if any(UNUSABLE in answer for answer in answers.values()):
             return None
         return cls(plan, point, {node: _unpack(a) for node, a in answers.items()}, splits[0].count)

@@ -10,7 +10,8 @@ import numpy as np
 
 from talkoot.api.blocks import take
 from talkoot.core.context import stream_rng
-from talkoot.core.shard import Block, Shard
+from talkoot.core.engine import View
+from talkoot.core.shard import Block, Mapped, Shard
 
 IN_MEMORY = 1 << 23  # entries of a table up to which a node holds it in memory
 
@@ -136,3 +137,26 @@ class Relabel:
         """The block with new indices."""
         assert block.y is not None
         return Block(X=block.X, y=np.asarray(self.index, dtype=np.intp)[block.y], w=block.w)
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingRows:
+    """A view of each node's rows without one fold.
+
+    Args:
+        view: of all rows.
+        folds: how they are split.
+        fold: the fold that is left out.
+        index: the new index of each class, where some have no rows; see `Relabel`.
+    """
+
+    view: View
+    folds: Folds
+    fold: int
+    index: tuple[int, ...] | None = None
+
+    def __call__(self, shard: Shard) -> Shard:
+        """The rows."""
+        part = Part(shard=self.view(shard), folds=self.folds, fold=self.fold)
+        return part if self.index is None else Mapped(part, Relabel(self.index))

@@ -20,12 +20,12 @@ from talkoot.api.compare.worth import Value, Worth
 from talkoot.api.job import Job
 from talkoot.api.watching import Counter, model_counter
 from talkoot.core.context import Ctx
+from talkoot.core.engine import ignore
 from talkoot.core.errors import DataError, PlanError
 from talkoot.core.learner import Kind, Learner
 from talkoot.core.merge import Gather, Merge, Sum
 from talkoot.core.outer import Outer, Solve
 from talkoot.core.plan import Plan
-from talkoot.core.run import run
 from talkoot.core.shard import Schema, Shard
 from talkoot.core.update import Update
 from talkoot.learners.compose.transform import head
@@ -54,11 +54,9 @@ def value(job: Job, model: Any, scoring: str | None, folds: int, progress: bool 
         raise PlanError(f"{name} predicts nothing, so nothing can be scored")
     if len(job.shards) < 2:
         raise DataError("there is one node, so there are no others", cure="Fit over two nodes or more.")
-    with model_counter(job, progress) as count:
-        schema, shards = job.agree(count.emit)
-        scoring, measure = _measure(model, scoring, schema)
-        fits = FoldFits.of(job, schema, shards, splits, count.workers)
-        worths = LeaveOneOut(fits, scoring, measure, count).run()
+    with model_counter(job, progress) as count, job.open(count.engine) as opened:
+        scoring, measure = _measure(model, scoring, opened.schema)
+        worths = LeaveOneOut(FoldFits.of(opened, splits), scoring, measure, count).run()
     highest_first = sorted(worths, key=lambda worth: (np.isnan(worth.value), -worth.value))
     return Value(scoring=scoring, nodes=tuple(highest_first), folds=folds)
 
@@ -99,7 +97,7 @@ class LeaveOneOut:
 
     def __init__(self, fits: FoldFits, scoring: str, measure: Measure, count: Counter) -> None:
         self.fits, self.scoring, self.measure, self.count = fits, scoring, measure, count
-        self.nodes = list(fits.shards)
+        self.nodes = list(fits.rows)
         self.filled = [node for node in self.nodes if fits.rows[node].any()]
         self.why: dict[str, str] = {}
         self.tables: dict[str, list[np.ndarray]] = {node: [] for node in self.nodes}
@@ -133,13 +131,7 @@ class LeaveOneOut:
             fold=fold,
             nodes=tuple(self.nodes),
         )
-        done = run(
-            Plan(scores),
-            self.fits.shards,
-            self.fits.job.engine,
-            schema=self.fits.schema,
-            emit=self.fits.emit,
-        )
+        done = self.fits.opened.run(Plan(scores), emit=ignore)
         for node, (with_it, without_it) in scores.finish(done.model).items():
             self._add_scores(node, with_it, without_it)
         self.count.tested()

@@ -96,7 +96,8 @@ def verify(
         raise PlanError("nodes= names no number of nodes", cure="Write nodes=(1, 2, 3), for example.")
     unbound = shards(data, target, weight=weight, by=by, columns=columns, encoding=encoding, missing=missing)
     job = Job.place(Plan(learner_for(estimator), seed=seed), unbound, on)
-    schema, bound = job.agree()
+    with job.open() as opened:
+        schema, bound = opened.schema, opened.shards
     if size(schema) > LIMIT:
         raise DataError(
             f"the rows take {size(schema) / 2**30:.1f} GB, and scikit-learn would need them in this process",
@@ -150,7 +151,8 @@ def _odd_columns(alone: Any, nodes: Sequence[str] | None) -> Iterator[str]:
 
 def _run(job: Job, layout: Shards) -> Run:
     job = replace(job, shards=layout)
-    return job.execute(*job.agree())
+    with job.open() as opened:
+        return opened.run()
 
 
 def _allowed(estimator: Any, models: Mapping[str, Any], iterated: bool) -> float:
