@@ -21,7 +21,7 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from talkoot.api.fit import Fit, fit
 from talkoot.api.verify.attributes import align_signs, fitted_attributes, relative_difference
 from talkoot.core.errors import DataError
-from talkoot.core.shard import Block, Shard
+from talkoot.core.shard import Block, Schema, Shard
 from talkoot.data.shards import Shards
 from talkoot.engines.inline import Inline
 
@@ -45,6 +45,9 @@ class Sealed(Shard):
     @property
     def name(self) -> str:
         return self.node
+
+    def bind(self, schema: Schema, *, target: bool = True) -> Sealed:
+        return self
 
     def blocks(self) -> Iterator[Block]:
         raise AssertionError(f"the rows of {self.node} were touched")

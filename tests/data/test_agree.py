@@ -132,8 +132,8 @@ def test_listeners_hear_of_the_schema_and_not_of_a_round() -> None:
     assert [event for event, _ in heard] == ["schema"]
     facts = dict(heard[0][1])
     assert facts.pop("seconds") >= 0
-    nodes = {"node0": 20}
-    assert facts == {"rows": 20, "features": 3, "names": ["a", "b", "c"], "classes": [0, 1], "nodes": nodes}
+    rows = {"node0": 20}
+    assert facts == {"rows": 20, "features": 3, "names": ["a", "b", "c"], "classes": [0, 1], "nodes": rows}
 
 
 def test_bound_shards_know_their_rows_and_encode_only_once() -> None:
