@@ -271,6 +271,9 @@ class Actor:
     def load(self, load: Any, segments: Any) -> None:
         """Hold nothing."""
 
+    def place(self, plan: Any, segments: Any) -> None:
+        """Do nothing."""
+
     def start_task(self, task: Any, listener: tuple[str, int], token: bytes) -> None:
         self.token = token
 

@@ -126,10 +126,11 @@ class RankNodes(Nodes):
         self._overlap(rnd, new)
         messages = finish()
         self.request = max(request for request, _ in messages)
-        for answer in (answer for _, answers in messages for answer in answers):
+        received = [answer for _, answers in messages for answer in answers]
+        for answer in received:
             gathering.take(answer, 0.0)
-            for report in restarts(answer.restarted, rnd):
-                self.emit(report.event, report.facts)
+        for report in restarts([node for answer in received for node in answer.restarted], rnd):
+            self.emit(report.event, report.facts)
         return gathering.merged()
 
     def _gathering(self, rnd: Round) -> Gathering:
