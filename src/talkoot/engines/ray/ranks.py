@@ -30,7 +30,8 @@ from talkoot.engines.ray.cluster import CLUSTER
 from talkoot.engines.ray.engine import Ray
 from talkoot.engines.ray.serialized import Parcel, pack, place
 
-START = 60.0  # seconds until actors must have dialled in, where they are waited for
+START = 60.0  # seconds without a sign of life of actors on their way, where they are waited for
+LONGEST = 600.0  # seconds until they must have dialled in; one that answers may still import torch
 AGAIN = 1.0  # seconds until a place whose actors ended on their way gets another one
 FAILURES = 3  # of actors on their way, until they are waited for no more
 _GREETING = 2.0  # seconds that somebody who dials in has to say who it is
@@ -101,7 +102,8 @@ class RankLauncher:
         Raises:
             NodeLost: one was waited for and does not come.
         """
-        ends = time.monotonic() + START
+        began = sign = time.monotonic()
+        signs = 0
         while True:
             self._part()
             self._invite()
@@ -112,9 +114,12 @@ class RankLauncher:
                     f"no actor could be started: {self._failed[-1]}",
                     cure="Install talkoot and torch, and what else the task needs, on each of its machines.",
                 )
-            if time.monotonic() > ends:
+            before, signs, now = signs, self._signs(), time.monotonic()
+            sign = sign if signs == before else now
+            if now > sign + START or now > began + LONGEST:
                 raise NodeLost(
-                    f"{len(self._coming)} of {self.actors.need.workers} actors did not come for {START:g} s",
+                    f"{len(self._coming)} of {self.actors.need.workers} actors did not come for "
+                    f"{LONGEST if now > began + LONGEST else START:g} s",
                     cure="See `ray status`, and whether all machines reach this one.",
                 )
 
@@ -145,6 +150,12 @@ class RankLauncher:
             actor = self._coming[token] = self.actors.hand(number)
             actor.give(self.load, self.segments)
             actor.send_off(self.task, self.listener.getsockname(), token)
+
+    def _signs(self) -> int:
+        """Signs of life of those on their way."""
+        for actor in self._coming.values():
+            actor.look()
+        return sum(actor.beats for actor in self._coming.values() if actor.started)
 
     def _part(self) -> None:
         """Forget those that ended on their way."""
