@@ -373,7 +373,7 @@ def test_a_rank_that_is_killed_while_it_writes(tmp_path: Path) -> None:
 
 LEAVING = """
 import sys, torch, torch.distributed as dist
-from talkoot.engines.ranks.checkpoint.checkpoint import checkpoint
+from talkoot.engines.ranks.checkpoint import checkpoint
 checkpoint.PATIENCE = 0.5
 dist.init_process_group("gloo", store=dist.FileStore(sys.argv[1] + ".store", 2), rank=0, world_size=2)
 group = dist.new_group(backend="gloo")

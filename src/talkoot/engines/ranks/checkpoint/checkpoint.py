@@ -168,7 +168,7 @@ class Checkpoints:
             self._load(state, found)
         except TalkootError as error:
             trouble = error
-        for each in (trouble, *_gather(trouble, group)):
+        for each in _gather(trouble, group):  # all raise the same: what they do next depends on it
             if each is not None:
                 raise each
         assert found is not None

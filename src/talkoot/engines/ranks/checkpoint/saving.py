@@ -89,7 +89,11 @@ class Saving:
                 with _together(group):
                     if group.rank == 0:
                         stack.enter_context(self.checkpoints.folder.locked())
-            yield
+            try:
+                yield
+            finally:
+                if group.world == 1:  # else a rank that is lost would be waited for
+                    self.wait()
 
     def wish(self) -> int:
         """To save, if it is time to."""
@@ -191,7 +195,10 @@ class Saving:
             return
         self.save(kept, group)
         with self._noted():
-            checkpoints.finish(kept.steps)
+            if group.rank == 0:
+                checkpoints.finish(kept.steps)
+            else:
+                checkpoints.wait()
 
     @contextmanager
     def _noted(self) -> Iterator[None]:

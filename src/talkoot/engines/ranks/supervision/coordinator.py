@@ -30,6 +30,7 @@ from talkoot.engines.ranks.supervision.stop_request import StopRequest
 
 TICK = 0.1  # seconds between looks at ranks that say nothing
 DEATHS = 3  # in a row, without a step between them, until the run is given up
+BREAKS = 5  # likewise, of groups whose ranks all live
 _MEND = 2.0  # seconds until ranks that only lost each other are brought together again
 
 
@@ -90,6 +91,7 @@ class Coordinator:
     slots: list[_Slot] = field(default_factory=list)
     epoch: int = -1
     deaths: int = 0
+    breaks: int = 0
     steps: int = 0
     result: Run | None = None
     mend: float | None = None
@@ -178,8 +180,7 @@ class Coordinator:
             case Ended(epoch, run) if epoch == self.epoch:
                 slot.ended, self.result = True, run or self.result
             case Broken(epoch, cause) if epoch == self.epoch:
-                self.emit("broken", {"worker": slot.rank, "cause": cause})
-                self.mend = self.mend or time.monotonic() + _MEND
+                self._break(slot, cause)
             case Left():
                 self._leave(slot, said)
         return None
@@ -187,7 +188,21 @@ class Coordinator:
     def _progress(self, facts: Any) -> None:
         step = facts.get("step", facts.get("round", 0))
         if step > self.steps:
-            self.steps, self.deaths = step, 0
+            self.steps, self.deaths, self.breaks = step, 0, 0
+
+    def _break(self, slot: _Slot, cause: str) -> None:
+        """A rank lost another one: wait for what the others say, then bring them together again."""
+        self.emit("broken", {"worker": slot.rank, "cause": cause})
+        if self.mend is not None:
+            return
+        self.mend, self.breaks = time.monotonic() + _MEND, self.breaks + 1
+        if self.breaks >= BREAKS:
+            raise NodeLost(
+                f"it lost the other ranks {BREAKS} times before the training came any further ({cause})",
+                node=f"rank {slot.rank}",
+                step=f"after step {self.steps}",
+                cure="See whether the machines reach each other and have time to spare for the ranks.",
+            )
 
     def _leave(self, slot: _Slot, left: Left) -> None:
         if self.drained:
