@@ -106,10 +106,10 @@ class Coordinator:
             TalkootError: a rank raised, with its own traceback; or ranks die again and again.
             SystemExit: this process got SIGTERM; what there was has been saved.
         """
-        self.store = dist.TCPStore(self.host, 0, is_master=True, wait_for_workers=False)
         try:
             with self.pause.on_sigterm():
-                self._fill(self.count)
+                self._fill(self.count)  # first, as a fork should not find the store's thread at work
+                self.store = dist.TCPStore(self.host, 0, is_master=True, wait_for_workers=False)
                 self._form()
                 while self.result is None or not all(slot.ended for slot in self.slots):
                     self._turn()
