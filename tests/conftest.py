@@ -69,6 +69,7 @@ def cluster() -> Iterator[None]:
     from talkoot.engines.ray.cluster import CLUSTER
 
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_worker_niceness", "0")  # else other tests leave actors hardly any time to start
         for name in ("worker_handle", "ranks"):
             patch.setattr(f"talkoot.engines.ray.{name}.START", patient(120))
         patch.setattr("talkoot.engines.ray.cluster.cores", lambda: max(2, cores()))  # also on one core

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -115,3 +117,33 @@ def test_a_worker_says_how_it_ended() -> None:
     told = worker.end()
     assert told.startswith("crashed in native code (SIGSEGV). Its last words: Fatal Python error")
     assert "worker.py" in told
+
+
+LIBRARY = """
+import os, time
+from talkoot.engines.processes import starting
+from talkoot.engines.processes.pool import Pool
+
+held = [os.open(os.devnull, os.O_RDONLY) for _ in range(8)]
+
+def again():  # as libuv does with its pipe
+    for number in held:
+        os.close(number)
+    held[:] = [os.open(os.devnull, os.O_RDONLY) for _ in held]
+
+os.register_at_fork(after_in_child=again)
+assert starting.can_fork()
+pool = Pool((), inherit=True)
+worker = pool.lease(10.0)
+ends = time.monotonic() + float({seconds!r})
+while worker.alive and not worker.board.beats and time.monotonic() < ends:
+    time.sleep(0.01)
+print(worker.board.beats > 0, worker.alive)
+pool.stop()
+"""
+
+
+def test_workers_outlive_libraries_that_close_their_files_in_every_fork() -> None:
+    script = LIBRARY.format(seconds=patient())
+    got = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=patient(120))
+    assert (got.stdout, got.stderr) == ("True True\n", "")

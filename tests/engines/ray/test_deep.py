@@ -267,6 +267,7 @@ class Actor:
 
     def __init__(self, number: int, cause: str | None = None) -> None:
         self.number, self.cause, self.token = number, cause, b""
+        self.started, self.beats = False, 0
 
     def load(self, load: Any, segments: Any) -> None:
         """Hold nothing."""
@@ -279,6 +280,10 @@ class Actor:
 
     def task_end(self, patience: float) -> str | None:
         return self.cause
+
+    def poll(self) -> None:
+        """Count up, where it has started."""
+        self.beats += self.started
 
     def end(self) -> str:
         return ""
@@ -346,6 +351,18 @@ def test_actors_that_do_not_come_are_not_waited_for_forever(monkeypatch: pytest.
     with (
         launcher(Actor(0), Actor(1)) as listener,
         pytest.raises(NodeLost, match=r"2 of 2 actors did not connect within 0\.3 s"),
+    ):
+        listener.start_rank(True)
+
+
+def test_actors_that_answer_are_waited_for_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("talkoot.engines.ray.ranks.START", 0.3)
+    monkeypatch.setattr("talkoot.engines.ray.ranks.LONGEST", 1.0)
+    slow = Actor(1)
+    slow.started = True  # it imports torch
+    with (
+        launcher(Actor(0), slow) as listener,
+        pytest.raises(NodeLost, match=r"2 of 2 actors did not connect within 1 s"),
     ):
         listener.start_rank(True)
 

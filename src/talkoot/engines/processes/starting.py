@@ -118,8 +118,11 @@ def _leave_parent(descriptor: int) -> None:
     signal.set_wakeup_fd(-1)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
-    os.closerange(3, descriptor)
-    os.closerange(descriptor + 1, os.sysconf("SC_OPEN_MAX"))
+    # Not closed, as libraries close what they remember, libuv in every fork: by then a number that was closed
+    # here would belong to something else.
+    for number in map(int, os.listdir("/proc/self/fd")):
+        if number > 2 and number not in (descriptor, null):
+            os.dup2(null, number, inheritable=False)
     os.environ.update(ONE_CORE)
     from threadpoolctl import threadpool_limits
 

@@ -247,7 +247,8 @@ class Steps:
     def _model(self, trainer: Trainer) -> Arrays:
         if not self._sharded:
             return everything(trainer.module, self.task.buffers)
-        state: Any = whole_state(trainer.module)
+        with as_group_broken():
+            state: Any = whole_state(trainer.module)
         whole = Trainer(self.task, trainer.seed).module
         whole.load_state_dict(state)
         return everything(whole, self.task.buffers)

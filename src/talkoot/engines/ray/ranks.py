@@ -29,7 +29,8 @@ from talkoot.engines.ray.resources import Resources
 from talkoot.engines.ray.serialized import Serialized, pack, put_buffers
 from talkoot.engines.ray.worker_handle import WorkerHandle
 
-START = 60.0  # seconds until actors must have connected, where they are waited for
+START = 60.0  # seconds without a sign of life of starting actors, where they are waited for
+LONGEST = 600.0  # seconds until they must have connected; one that answers may still import torch
 RETRY = 1.0  # seconds until another actor is started after one that ended before it connected
 FAILURES = 3  # actors that end before they connect, until the run fails
 _HELLO_TIMEOUT = 2.0  # seconds that a new connection has to send its token
@@ -98,7 +99,8 @@ class RankLauncher:
         Raises:
             NodeLost: none connected within `START` seconds, or actors cannot start.
         """
-        ends = time.monotonic() + START
+        began = sign = time.monotonic()
+        signs = 0
         while True:
             self._remove_failed()
             self._start_missing()
@@ -109,10 +111,13 @@ class RankLauncher:
                     f"no actor could be started: {self._failed[-1]}",
                     cure="Install talkoot and torch, and what else the task needs, on each of its machines.",
                 )
-            if time.monotonic() > ends:
+            before, signs, now = signs, self._signs(), time.monotonic()
+            sign = sign if signs == before else now
+            if now > sign + START or now > began + LONGEST:
                 missing, workers = len(self._starting), self.actors.resources.workers
+                limit = LONGEST if now > began + LONGEST else START
                 raise NodeLost(
-                    f"{missing} of {workers} actors did not connect within {START:g} s",
+                    f"{missing} of {workers} actors did not connect within {limit:g} s",
                     cure="See `ray status`, and whether all machines reach this one.",
                 )
 
@@ -144,6 +149,12 @@ class RankLauncher:
             actor.load(*self.load)
             actor.place(*self.plan)
             actor.start_task(self.task, self.listener.getsockname(), token)
+
+    def _signs(self) -> int:
+        """Signs of life of the starting actors."""
+        for actor in self._starting.values():
+            actor.poll()
+        return sum(actor.beats for actor in self._starting.values() if actor.started)
 
     def _remove_failed(self) -> None:
         """Remove actors that ended before they connected."""

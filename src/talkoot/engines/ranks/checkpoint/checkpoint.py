@@ -168,7 +168,7 @@ class Checkpoints:
             self._load(state, found)
         except TalkootError as error:
             trouble = error
-        for each in (trouble, *_all_gather(trouble, group)):
+        for each in _all_gather(trouble, group):  # all raise the same: what they do next depends on it
             if each is not None:
                 raise each
         assert found is not None

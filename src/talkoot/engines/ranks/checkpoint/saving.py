@@ -88,7 +88,11 @@ class Saving:
                 with _shared_errors(group):
                     if group.rank == 0:
                         stack.enter_context(self.checkpoints.folder.locked())
-            yield
+            try:
+                yield
+            finally:
+                if group.world == 1:  # else a rank that is lost would be waited for
+                    self.wait()
 
     def pending(self) -> int:
         """SAVE if a checkpoint is due, else GO_ON."""
@@ -192,7 +196,10 @@ class Saving:
             return
         self.save(training, group)
         with self._errors_as_notes():
-            checkpoints.finish(training.steps)
+            if group.rank == 0:
+                checkpoints.finish(training.steps)
+            else:
+                checkpoints.wait()
 
     @contextmanager
     def _errors_as_notes(self) -> Iterator[None]:

@@ -30,6 +30,7 @@ from talkoot.engines.ranks.supervision.stop_request import StopRequest
 
 TICK = 0.1  # seconds between looks at silent ranks
 DEATHS = 3  # in a row, without a step between them, until the run is given up
+BREAKS = 5  # likewise, of groups whose ranks all live
 _REFORM = 2.0  # seconds until ranks that only lost a connection form a new epoch
 
 
@@ -92,6 +93,7 @@ class Coordinator:
     slots: list[_Slot] = field(default_factory=list)
     epoch: int = -1
     deaths: int = 0
+    breaks: int = 0
     steps: int = 0
     result: Run | None = None
     reform_at: float | None = None
@@ -106,10 +108,10 @@ class Coordinator:
             TalkootError: a rank raised, with its own traceback; or ranks die again and again.
             SystemExit: this process got SIGTERM; the training so far has been saved.
         """
-        self.store = dist.TCPStore(self.host, 0, is_master=True, wait_for_workers=False)
         try:
             with self.stop_request.on_sigterm():
-                self._fill(self.count)
+                self._fill(self.count)  # first, as a fork should not find the store's thread at work
+                self.store = dist.TCPStore(self.host, 0, is_master=True, wait_for_workers=False)
                 self._form_epoch()
                 while self.result is None or not all(slot.done for slot in self.slots):
                     self._poll()
@@ -185,8 +187,7 @@ class Coordinator:
             case RankDone(epoch, run) if epoch == self.epoch:
                 slot.done, self.result = True, run or self.result
             case EpochBroken(epoch, cause) if epoch == self.epoch:
-                self.emit("broken", {"worker": slot.rank, "cause": cause})
-                self.reform_at = self.reform_at or time.monotonic() + _REFORM
+                self._break(slot, cause)
             case RankStopped() if self.draining:
                 slot.handle.end()
                 self._remove_drained(slot)
@@ -198,7 +199,21 @@ class Coordinator:
     def _note_progress(self, facts: Any) -> None:
         step = facts.get("step", facts.get("round", 0))
         if step > self.steps:
-            self.steps, self.deaths = step, 0
+            self.steps, self.deaths, self.breaks = step, 0, 0
+
+    def _break(self, slot: _Slot, cause: str) -> None:
+        """A rank lost another one: wait for the messages of the others, then form a new epoch."""
+        self.emit("broken", {"worker": slot.rank, "cause": cause})
+        if self.reform_at is not None:
+            return
+        self.reform_at, self.breaks = time.monotonic() + _REFORM, self.breaks + 1
+        if self.breaks >= BREAKS:
+            raise NodeLost(
+                f"it lost the other ranks {BREAKS} times before the training came any further ({cause})",
+                node=f"rank {slot.rank}",
+                step=f"after step {self.steps}",
+                cure="See whether the machines reach each other and have time to spare for the ranks.",
+            )
 
     def _remove_drained(self, slot: _Slot) -> None:
         """A rank has saved and ended; exit after the last one."""
