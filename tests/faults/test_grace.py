@@ -15,12 +15,13 @@ from faulty import Hurried
 from pacing import SCHEMA, Paced, Step, sites, step, write
 
 from patience import patient
-from talkoot.core.engine import Emit, Run, ignore
+from talkoot.core.engine import Emit, Engine, Run, ignore
 from talkoot.core.errors import PlanError
 from talkoot.core.plan import Plan
 from talkoot.core.round import Outcome, Round
 from talkoot.core.run import run
 from talkoot.core.sync import Rounds, Sync, every
+from talkoot.engines.inline import Inline
 from talkoot.engines.local import Local
 from talkoot.engines.processes.pool import DEEP
 from talkoot.guards.weigh import weigh
@@ -30,7 +31,7 @@ START = np.zeros(1)
 MORE = patient(0.4)  # seconds that others leave a node to come first; the grace triples them
 
 
-def go(learner: Paced, engine: Local, emit: Emit = ignore, nodes: str = "abc", **sync: Any) -> Run:
+def go(learner: Paced, engine: Engine, emit: Emit = ignore, nodes: str = "abc", **sync: Any) -> Run:
     plan = Plan(learner, chain=[weigh("rows")], sync=Rounds(**{"quorum": 2, "grace": 3.0, **sync}))
     return run(plan, sites(nodes), engine, schema=SCHEMA, emit=emit)
 
@@ -88,9 +89,12 @@ def test_a_round_takes_the_time_of_its_quorum_and_the_grace(tmp_path: Path) -> N
     assert not psutil.pid_exists(pid(tmp_path, "c")), "who is late when the run is over is ended"
 
 
-def test_who_is_late_goes_on_and_counts_in_the_round_in_which_it_arrives(tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", [Local(3), Inline(3)], ids=repr)
+def test_who_is_late_goes_on_and_counts_in_the_round_in_which_it_arrives(
+    engine: Engine, tmp_path: Path
+) -> None:
     waits = {("c", 0): ("go", 0.0), ("a", 2): ("c0", MORE), ("b", 2): ("c0", MORE), **behind("c", (3,))}
-    done = go(Paced(str(tmp_path), waits), Local(3), after(1, lambda: write(str(tmp_path), "go")), limit=4)
+    done = go(Paced(str(tmp_path), waits), engine, after(1, lambda: write(str(tmp_path), "go")), limit=4)
     assert arrived(done) == ["ab", "ab", "abc", "abc"]
     assert late(done) == ["c", "c", "", ""]
     one = step(START, a=START, b=START)
@@ -100,10 +104,13 @@ def test_who_is_late_goes_on_and_counts_in_the_round_in_which_it_arrives(tmp_pat
     assert done.update.values["count"] == pytest.approx((10 * 4 + 20 * 4 + 30 * 2) / 60), "its state is kept"
 
 
-def test_what_comes_late_to_a_round_that_does_not_count_waits_for_the_next(tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", [Local(3), Inline(3)], ids=repr)
+def test_what_comes_late_to_a_round_that_does_not_count_waits_for_the_next(
+    engine: Engine, tmp_path: Path
+) -> None:
     waits = {("c", 0): ("go", 0.0), ("a", 1): ("c0", MORE), ("b", 1): ("c0", MORE)}
     learner = Paced(str(tmp_path), waits, raises=(("a", 1), ("b", 1)))
-    done = go(learner, Local(3), after(0, lambda: write(str(tmp_path), "go")), limit=3)
+    done = go(learner, engine, after(0, lambda: write(str(tmp_path), "go")), limit=3)
     assert [outcome.committed for outcome in done.history] == [True, False, True]
     assert arrived(done)[1:] == ["c", "abc"]
     one = step(START, a=START, b=START)
