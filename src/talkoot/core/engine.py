@@ -109,7 +109,7 @@ class Nodes(ABC):
 
     @abstractmethod
     def round(self, rnd: Round, question: Any) -> Merged:
-        """Each node of the round's cohort works and encodes; what arrives is added, or kept apart.
+        """Each node of the round's cohort works and encodes; what arrives is added, or stays apart.
 
         A node that fails is reported in ``Merged.failed``, never raised: whether the round counts is for
         the loop to say.

@@ -3,7 +3,7 @@
 TalkootError (ValueError)
 ├── PlanError            parts that cannot be combined; raised when the plan is built
 ├── NotDistributable     an estimator, or one of its parameters, that no learner fits faithfully
-├── NotInvertible        subtraction was asked of something that only merges
+├── NotInvertible        something that only merges was to be subtracted
 ├── DataError            rows, columns or files that cannot be used
 │   └── SchemaError      nodes whose columns do not agree
 ├── NodeError            a node did not finish its round

@@ -25,7 +25,7 @@ class Learner(ABC):
     Class attributes, or properties where they hang on the learner's parts:
         kind: "exact": the answer of one machine with all rows; "sketched": that answer within an error
             that the learner states; "averaged": nodes learn apart and are
-            averaged; "bagged": the nodes' models are kept side by side.
+            averaged; "bagged": the nodes' models stand side by side.
         closed: one round of sums at the final model decides the answer, so a node can be subtracted.
         threads: `work` spends its time in kernels that release the interpreter lock.
         samples: it reads single samples in an order of its own, not blocks of rows in theirs; its

@@ -56,8 +56,8 @@ class Add(Outer):
 
     def apply(self, model: Params, update: Update, state: None) -> tuple[Params, None]:
         """Add what arrived."""
-        said = _said(model, update)
-        return {**_counted(model, update), **{k: model[k] + self.lr * g for k, g in said.items()}}, None
+        sent = _trained(model, update)
+        return {**_with_buffers(model, update), **{k: model[k] + self.lr * g for k, g in sent.items()}}, None
 
 
 @final
@@ -94,7 +94,7 @@ class Nesterov(Outer):
 
     Args:
         lr: outer learning rate.
-        momentum: share of the old velocity that is kept.
+        momentum: share of the old velocity that remains.
 
     >>> import numpy as np
     >>> outer, model = Nesterov(lr=1.0, momentum=0.5), {"w": np.array([0.0])}
@@ -112,10 +112,10 @@ class Nesterov(Outer):
 
     def apply(self, model: Params, update: Update, state: Params) -> tuple[Params, Params]:
         """One momentum step."""
-        steps = _said(model, update)
+        steps = _trained(model, update)
         speed = {k: self.momentum * state[k] + g for k, g in steps.items()}
         moved = {k: model[k] + self.lr * (g + self.momentum * speed[k]) for k, g in steps.items()}
-        return {**_counted(model, update), **moved}, {**state, **speed}
+        return {**_with_buffers(model, update), **moved}, {**state, **speed}
 
 
 @final
@@ -160,7 +160,7 @@ class Adam(Outer):
 
     def apply(self, model: Params, update: Update, state: Moments) -> tuple[Params, Moments]:
         """One bias-corrected step."""
-        steps = _said(model, update)
+        steps = _trained(model, update)
         n = {k: state.steps[k] + 1 for k in steps}
         first = {k: self.beta1 * state.first[k] + (1 - self.beta1) * g for k, g in steps.items()}
         second = {k: self.beta2 * state.second[k] + (1 - self.beta2) * g * g for k, g in steps.items()}
@@ -172,22 +172,22 @@ class Adam(Outer):
             for k in steps
         }
         moments = Moments({**state.first, **first}, {**state.second, **second}, {**state.steps, **n})
-        return {**_counted(model, update), **moved}, moments
+        return {**_with_buffers(model, update), **moved}, moments
 
 
 def _parameters(model: Params) -> list[tuple[str, Array]]:
     return [(k, v) for k, v in model.items() if not k.startswith(BUFFER)]
 
 
-def _said(model: Params, update: Update) -> Params:
-    """What was said about parameters."""
+def _trained(model: Params, update: Update) -> Params:
+    """Update leaves that name trained parameters."""
     return {k: update.values[k] for k, _ in _parameters(model) if k in update.values}
 
 
-def _counted(model: Params, update: Update) -> Params:
-    """The model with what was said about its statistics added."""
-    said = {k: v + update.values[k] for k, v in model.items() if k.startswith(BUFFER) and k in update.values}
-    return {**model, **said}
+def _with_buffers(model: Params, update: Update) -> Params:
+    """The model with the mean buffer differences added."""
+    sent = {k: v + update.values[k] for k, v in model.items() if k.startswith(BUFFER) and k in update.values}
+    return {**model, **sent}
 
 
 class Solving(Protocol):

@@ -79,7 +79,7 @@ class Merged:
     Args:
         update: the sum of all that arrived, still encoded; empty where `each` is given.
         each: what arrived from each node, still encoded, for merges that need each.
-        arrived: nodes whose update is in it, also one that was asked for it in an earlier round.
+        arrived: nodes whose update is in it, also one that was late in an earlier round.
         failed: nodes whose update is not, with the reason.
         seconds: how long each node worked.
     """

@@ -232,7 +232,7 @@ def is_committed(rnd: Round, merged: Merged, *, needs_all: bool = False) -> bool
     Args:
         rnd: the round.
         merged: what came of it.
-        needs_all: the answer needs every node, so with a quorum those that failed are asked again.
+        needs_all: the answer needs every node, so with a quorum the round is held again.
 
     Raises:
         TalkootError: the first failure, where all nodes are needed.

@@ -134,7 +134,7 @@ def rounds(
 
     Args:
         limit: number of rounds; None to go on until the outer step is done.
-        sample: share of the nodes asked in each round.
+        sample: share of the nodes that take part in each round.
         quorum: nodes that must arrive for a round to count; None for all.
         deadline: seconds a round may take, or text such as ``"10m"``.
 
@@ -173,10 +173,10 @@ def every(
             steps apart: the same bytes, in smaller bursts. Source: Streaming DiLoCo, arXiv:2501.18512.
         quorum: nodes that must arrive for a round to count; None for all.
         grace: once the quorum has arrived, wait for the others this share of the time that it took. Who is
-            late goes on, is asked for nothing else meanwhile, and counts in the round in which it arrives,
-            with its difference from the older model that it was asked from. Without it the round waits for
-            all, up to its deadline. It is for the workers of `Local` and `Ray`: nodes of one process and
-            ranks wait for each other. Source: Decoupled DiLoCo, arXiv:2604.21428.
+            late goes on, gets no other request meanwhile, and counts in the round in which it arrives, with
+            its difference from the older model that it started from. Without it the round waits for all, up
+            to its deadline. Ranks wait for each other all the same. Source: Decoupled DiLoCo,
+            arXiv:2604.21428.
 
     Raises:
         PlanError: neither steps nor seconds, both, or values that make no sense.
