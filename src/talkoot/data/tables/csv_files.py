@@ -78,6 +78,13 @@ class Header:
 
 
 @cached_by_file
+def schema(path: str, form: CsvFormat = PLAIN) -> pa.Schema:
+    """The columns of a CSV file, with the types that Arrow infers from its first block."""
+    with open_csv(path, (), {}, form) as reader:
+        return reader.schema
+
+
+@cached_by_file
 def header(path: str, form: CsvFormat = PLAIN) -> Header:
     """The header of a CSV file.
 

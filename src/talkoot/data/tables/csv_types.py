@@ -18,11 +18,22 @@ INTS = pa.large_string()  # marks text that holds only whole numbers, too large 
 MAX_REMEMBERED = 1 << 24  # numbers of a nameless column that are stored to check that they are distinct
 
 
-@cached_by_file
 def column_facts(path: str, columns: tuple[str, ...], form: CsvFormat = PLAIN) -> dict[str, Facts]:
-    """Facts about columns over all rows of a file."""
-    if not columns:
-        return {}
+    """Facts about columns over all rows of a file, each found once while the file is unchanged."""
+    found = _found(path, form)
+    if missing := [name for name in columns if name not in found]:
+        found.update(_column_facts(path, missing, form))
+    return {name: found[name] for name in columns}
+
+
+@cached_by_file
+def _found(path: str, form: CsvFormat) -> dict[str, Facts]:
+    """Where the facts about a file are stored."""
+    del path, form
+    return {}
+
+
+def _column_facts(path: str, columns: list[str], form: CsvFormat) -> dict[str, Facts]:
     with open_csv(path, columns, {}, form) as reader:
         first = next(iter(reader), None)
         types = {k.name: _start(k.type, first and first.column(k.name)) for k in reader.schema}

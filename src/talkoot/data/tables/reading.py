@@ -128,8 +128,7 @@ def schema_of(part: Part) -> pa.Schema:
                 with parquet(open_file(part.path)) as file:
                     return file.schema_arrow
             case "csv":
-                with csvs.open_csv(part.path, (), {}, part.form) as reader:
-                    return reader.schema
+                return csvs.schema(part.path, part.form)
             case _:
                 return next(batches(part.path)).schema
 
