@@ -100,7 +100,7 @@ def main():
         on=ENGINES[args.on](args.nodes, args.checkpoint),
         sync=tk.every_step() if args.sync == "step" else tk.every(steps=int(args.sync)),
     )
-    if not fit.engine.speaks:  # one rank of several; all have the same model
+    if not fit.engine.is_primary:  # one rank of several; all have the same model
         return
     accuracy, area, predicted = scores(fit.model, test_X, test_y)
     for wrong in np.flatnonzero(predicted != test_y)[:1]:

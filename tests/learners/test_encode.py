@@ -112,7 +112,7 @@ def test_the_rows_are_read_once_for_categories_and_counts() -> None:
     assert [len(run.history) for run in (plain, counted)] == [1, 2]
     _, bound = agree(shards(TEXT), Inline())
     learner = counted.plan.learner
-    _, local = learner.work(replace(counted.point, about=None), None, bound["node0"], Ctx())
+    _, local = learner.work(replace(counted.point, shared=None), None, bound["node0"], Ctx())
     again, _ = learner.work(counted.point, local, Spent(), Ctx())
     assert_alike(dict(again.values), dict(counted.update.values), 0)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 import numpy as np
 
@@ -22,6 +22,7 @@ class TopK(Codec):
     An encoded update lacks most of the node's entries, so robust merges must not read it.
     """
 
+    sum_only: ClassVar[bool] = True
     share: float = 0.01
     feedback: bool = True
 
