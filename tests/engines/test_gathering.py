@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,7 +42,7 @@ def failure(node: str) -> Answer:
     return Answer(failed={node: NodeFailed("as scripted", node=node)})
 
 
-def begun(shares: Sequence[str], index: int = 0, **meeting: object) -> Gathering:
+def begun(shares: Sequence[str], index: int = 0, **meeting: Any) -> Gathering:
     slots = [Slot(number, frozenset(share)) for number, share in enumerate(shares)]
     gathering = Gathering(slots=slots, silence=10.0)
     begin(gathering, index, **meeting)
@@ -49,10 +50,10 @@ def begun(shares: Sequence[str], index: int = 0, **meeting: object) -> Gathering
 
 
 def begin(
-    gathering: Gathering, index: int, now: float = 0.0, dropped: tuple[int, ...] = (), **meeting: object
+    gathering: Gathering, index: int, now: float = 0.0, dropped: tuple[int, ...] = (), **meeting: Any
 ) -> list[str]:
     cohort = tuple(sorted(node for slot in gathering.slots for node in slot.nodes))
-    rnd = Round(index=index, cohort=cohort, dropped=dropped, meeting=Meeting(**meeting))  # type: ignore[arg-type]
+    rnd = Round(index=index, cohort=cohort, dropped=dropped, meeting=Meeting(**meeting))
     return requested(gathering.begin(rnd, now))
 
 
