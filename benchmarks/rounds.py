@@ -59,14 +59,16 @@ def measure(engine: Any, rounds: int) -> dict[str, float]:
 
     def once() -> float:
         began = time.perf_counter()
-        with engine.open(plan, shards) as nodes:
+        with engine.open(shards) as nodes:
+            nodes.place(plan)
             nodes.round(Round(index=0, cohort=cohort), model)
         return time.perf_counter() - began
 
     first = once()
     warm = statistics.median(once() for _ in range(50))
     took = []
-    with engine.open(plan, shards) as nodes:
+    with engine.open(shards) as nodes:
+        nodes.place(plan)
         for index in range(rounds):
             began = time.perf_counter()
             nodes.round(Round(index=index, cohort=cohort), model)
