@@ -10,11 +10,11 @@ from talkoot.api.job import Job
 from talkoot.core.engine import Engine
 from talkoot.core.plan import Plan
 from talkoot.core.run import run
+from talkoot.core.shard import UNKNOWN
 from talkoot.data.contract.checks.run import examine
 from talkoot.data.contract.contract import Contract
 from talkoot.data.contract.profile import Profile
 from talkoot.data.shards import shards
-from talkoot.data.tables.source import UNKNOWN
 
 
 def check(

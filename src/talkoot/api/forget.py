@@ -113,7 +113,7 @@ def subtract(run: Run, job: Job, shard: Shard, emit: Emit) -> Run | None:
         return None
     rnd = Round(index=len(run.history), cohort=(shard.name,))
     with job.engine.open({shard.name: shard}, emit) as nodes:
-        nodes.place(plan)
+        nodes.place(plan.agreed(run.schema))
         merged = nodes.round(rnd, plan.learner.question(run.point))
     is_committed(rnd, merged)
     rest = run.update - merged.update

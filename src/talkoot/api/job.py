@@ -13,13 +13,13 @@ from talkoot.core.errors import DataError, PlanError
 from talkoot.core.learner import Learner
 from talkoot.core.plan import Plan
 from talkoot.core.run import run
-from talkoot.core.shard import Schema, Shard
+from talkoot.core.shard import UNKNOWN, Schema, Shard
 from talkoot.core.sync import Rounds
 from talkoot.data.loading.loader import apportion
 from talkoot.data.samples.base import Samples
 from talkoot.data.schema import agree
 from talkoot.data.shards import Shards
-from talkoot.data.tables.source import UNKNOWN, even_slices
+from talkoot.data.tables.source import even_slices
 from talkoot.engines.choose import choose
 
 

@@ -74,20 +74,23 @@ class Learner(ABC):
         """The model that every node starts from."""
 
     def question(self, model: Any) -> Any:
-        """What nodes must know of the model in this round: the model, unless less will do."""
+        """What nodes must know of the model in this round: the model, unless less will do.
+
+        It holds nothing of a solver's memory, and not the schema, which nodes have: see `Ctx.schema`.
+        """
         return model
 
     @abstractmethod
-    def work(self, model: Any, local: Any, shard: Shard, ctx: Ctx) -> tuple[Update, Any]:
+    def work(self, question: Any, local: Any, shard: Shard, ctx: Ctx) -> tuple[Update, Any]:
         """At a node: read the shard; return an update and the node's own state.
 
         A shard without rows gives ``Update()``, never an error.
 
         Args:
-            model: what `question` made of the model.
+            question: what `question` made of the model.
             local: the node's own state; None in its first round.
             shard: its rows.
-            ctx: the round.
+            ctx: the round, and the schema.
         """
 
     def overlap(self, local: Any, shard: Shard, ctx: Ctx) -> Any:
@@ -111,7 +114,7 @@ class Learner(ABC):
     def outer(self) -> Outer:
         """The outer step that this learner is made for; a plan may name another."""
 
-    def stepper(self) -> Outer:
+    def gradient_outer(self) -> Outer:
         """The outer step for gradients, where nodes meet at every step.
 
         Raises:

@@ -13,7 +13,7 @@ from talkoot.core.engine import Emit, Engine, ignore
 from talkoot.core.errors import DataError, SchemaError
 from talkoot.core.plan import Plan
 from talkoot.core.run import run
-from talkoot.core.shard import Schema
+from talkoot.core.shard import UNKNOWN, Schema
 from talkoot.data.inventory import Inventory
 from talkoot.data.reports import Report
 from talkoot.data.shards import Shards
@@ -21,7 +21,7 @@ from talkoot.data.tables.arrays import ArrayShard
 from talkoot.data.tables.columns import FLOAT32, FLOAT64, NUMBER, TEXT, USABLE, WHOLE, distinct
 from talkoot.data.tables.dtypes import is_whole, joint_dtype
 from talkoot.data.tables.files import FileShard
-from talkoot.data.tables.source import STEP, UNKNOWN, Source
+from talkoot.data.tables.source import STEP, Source
 from talkoot.data.tables.strays import Stray, cure_of
 from talkoot.data.tables.tables import as_table
 

@@ -121,7 +121,7 @@ class Torch(TorchSettings):
         """A round for every step, which gives the result of one machine."""
         return EveryStep()
 
-    def stepper(self) -> Outer:
+    def gradient_outer(self) -> Outer:
         """The task's own optimizer."""
         return OptimizerStep(self)
 

@@ -16,10 +16,9 @@ from typing import Any, cast
 import torch
 
 from talkoot.core.plan import Plan
-from talkoot.core.shard import Shard
+from talkoot.core.shard import UNKNOWN, Shard
 from talkoot.core.sync import Rounds
 from talkoot.data.samples.base import Samples
-from talkoot.data.tables.source import UNKNOWN
 from talkoot.engines.ranks.checkpoint.describe import describe, describe_samples, is_plain
 from talkoot.learners.deep.trainer import Trainer
 
