@@ -106,14 +106,14 @@ def _remaining(schema: Schema, model: Any, removed: int) -> Schema:
 
 def subtract(run: Run, job: Job, shard: Shard, emit: Emit) -> Run | None:
     """The run with one node's sums subtracted from its last round; None where that is not the answer."""
-    plan = job.plan
+    plan = run.plan  # with the schema by which the shards are read: that of all nodes
     sums = all(kind is Leaf.SUM for kind in run.update.kinds.values())
     arrived = [outcome.arrived for outcome in run.history if outcome.committed]
     if not (plan.learner.closed and sums and arrived and shard.name in arrived[-1]) or plan.chain.links:
         return None
     rnd = Round(index=len(run.history), cohort=(shard.name,))
     with job.engine.open({shard.name: shard}, emit) as nodes:
-        nodes.place(plan.agreed(run.schema))
+        nodes.place(plan)
         merged = nodes.round(rnd, plan.learner.question(run.point))
     is_committed(rnd, merged)
     rest = run.update - merged.update

@@ -14,12 +14,12 @@ from talkoot.api.compare.held_out_scores import HeldOutScores, mean_scores
 from talkoot.api.compare.intervals import bounds_of, difference_interval, score_interval
 from talkoot.api.compare.scoring import choose_scorer
 from talkoot.api.job import Job, require_estimator
-from talkoot.api.query import Answer
 from talkoot.api.verify.pooled_data import LIMIT, Pool, size
 from talkoot.api.watching import Counter, model_counter
 from talkoot.core.engine import Engine
 from talkoot.core.errors import DataError, PlanError
 from talkoot.core.plan import Plan
+from talkoot.core.query import Answer
 from talkoot.data.shards import shards
 from talkoot.learners import learner_for
 

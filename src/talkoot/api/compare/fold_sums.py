@@ -10,11 +10,11 @@ import numpy as np
 
 from talkoot.api.blocks import Blocks, take
 from talkoot.api.compare.folds import IN_MEMORY, Folds
-from talkoot.api.query import Answer, Query
 from talkoot.core.context import Ctx, stream_rng
 from talkoot.core.engine import Emit, Engine
 from talkoot.core.learner import Learner
 from talkoot.core.plan import Plan
+from talkoot.core.query import Answer, Query
 from talkoot.core.shard import Block, Schema, Shard
 from talkoot.core.update import Leaf, Update, total
 

@@ -17,8 +17,8 @@ from talkoot.api.blocks import Blocks
 from talkoot.api.compare.folds import IN_MEMORY, Folds, Part
 from talkoot.api.compare.measures import GROUPS, measure_for
 from talkoot.api.compare.scoring import RESPONSES
-from talkoot.api.query import Answer, Query
 from talkoot.core.errors import DataError
+from talkoot.core.query import Answer, Query
 from talkoot.core.shard import Block, Schema, Shard
 from talkoot.learners.compose.transform import head
 
