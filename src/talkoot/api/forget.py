@@ -18,6 +18,7 @@ from talkoot.core.round import Round
 from talkoot.core.run import is_committed
 from talkoot.core.shard import Schema, Shard
 from talkoot.core.update import Leaf, Update
+from talkoot.data.samples.base import samples_of
 from talkoot.data.schema import facts
 from talkoot.data.shards import Shards
 from talkoot.watch.events import Event
@@ -55,7 +56,7 @@ def forget(run: Run, job: Job, shards: Shards, node: str, past: Sequence[Event])
         NodeError: a node did not answer.
     """
     _require_node(node, shards)
-    if job.plan.learner.samples:
+    if samples_of(shards):
         raise NotInvertible(
             "a module of torch cannot forget what it learned from a node",
             node=node,

@@ -15,8 +15,7 @@ from talkoot.core.plan import Plan
 from talkoot.core.run import run
 from talkoot.core.shard import UNKNOWN, Schema, Shard
 from talkoot.core.sync import Rounds
-from talkoot.data.loading.loader import apportion
-from talkoot.data.samples.base import Samples
+from talkoot.data.samples.base import Samples, samples_of
 from talkoot.data.schema import agree
 from talkoot.data.shards import Shards
 from talkoot.data.tables.source import even_slices
@@ -56,11 +55,9 @@ class Job:
         if on is not None and not isinstance(on, Engine):
             raise PlanError(f"on={on!r} is no engine", cure="Write on=tk.Local(2), for example.")
         engine, reason = choose(plan.learner, shards) if on is None else (on, "as asked")
-        width = getattr(engine, "workers", getattr(engine, "threads", 1))
-        if spread and len(shards) == 1 and width > 1:
-            shards = shards.deal(width)
-        if plan.learner.samples and (batch := getattr(plan.learner, "batch", None)):
-            shards = with_quotas(shards, batch)
+        if spread and len(shards) == 1 and engine.width > 1:
+            shards = shards.deal(engine.width)
+        shards = Shards(plan.learner.divided(shards), target=shards.target)
         return cls(plan=plan, shards=shards, engine=engine, reason=reason)
 
     @property
@@ -74,7 +71,7 @@ class Job:
         Raises:
             DataError: the estimator needs a target and there is none.
         """
-        if self.plan.learner.samples:
+        if samples_of(self.shards):
             return samples_schema(self.shards), self.shards
         estimator = self.estimator
         if estimator is None:
@@ -108,7 +105,7 @@ def run_events(job: Job, emit: Emit) -> Iterator[None]:
         "digest": job.plan.digest,
         "nodes": list(job.shards),
         "rows": {node: own_rows(source) for node, source in job.shards.items()},
-        "samples": job.plan.learner.samples,
+        "samples": bool(samples_of(job.shards)),
         "rounds": round_limit(job),
         "engine": repr(job.engine),
         "reason": job.reason,
@@ -137,18 +134,9 @@ def round_limit(job: Job) -> int | None:
     if learner.kind != "averaged":
         return None  # it may converge earlier
     known = [sync.limit] if isinstance(sync, Rounds) else []
-    if learner.samples:
+    if samples_of(job.shards):
         known.append(learner.limit(samples_schema(job.shards), sync))
     return min((limit for limit in known if limit is not None), default=None)
-
-
-def with_quotas(shards: Shards, batch: int) -> Shards:
-    """Each node's share of every batch, in proportion to its samples; not where nodes share one source."""
-    sources: dict[str, Any] = dict(shards)
-    if len({source.whole for source in sources.values()}) < len(sources):
-        return shards
-    quotas = apportion(batch, {node: source.rows for node, source in sources.items()})
-    return Shards({node: replace(source, quota=quotas[node]) for node, source in sources.items()})
 
 
 def samples_schema(shards: Mapping[str, Any]) -> Schema:

@@ -28,14 +28,13 @@ class Learner(ABC):
             averaged; "bagged": the nodes' models are kept side by side.
         closed: one round of sums at the final model decides the answer, so a node can be subtracted.
         threads: `work` spends its time in kernels that release the interpreter lock.
-        samples: it reads single samples in an order of its own, not blocks of rows in theirs; its
-            shards are `talkoot.data.samples.samples.Samples`.
+        reads: the kind of shard that `work` takes: one with more than blocks of rows, if it needs more.
         large_integers: it tells whole numbers beyond 2**53 apart; for others they become floats.
         ends: it knows after how many rounds it is done; see `limit`.
         means: its updates make sense only as a mean, so plans must weigh them.
     """
 
-    samples: ClassVar[bool] = False
+    reads: ClassVar[type[Shard]] = Shard
     ends: ClassVar[bool] = False
     means: ClassVar[bool] = False
 
@@ -68,6 +67,10 @@ class Learner(ABC):
     def large_integers(self) -> bool:
         """Whether it tells whole numbers beyond 2**53 apart."""
         return False
+
+    def divided(self, shards: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The shards of all nodes, each knowing its share of what is learned from at a time."""
+        return shards
 
     @abstractmethod
     def init(self, schema: Schema, rng: np.random.Generator) -> Any:

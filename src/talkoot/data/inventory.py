@@ -32,11 +32,12 @@ class Inventory(Query):
     labels: bool = False
     target: str | None = None
     read: bool = True
+    reads: ClassVar[type[Shard]] = Source
     step_name: ClassVar[str] = STEP
 
     def answer(self, shard: Shard) -> Answer:
         """The columns, the means of the first block of features, and facts about all targets."""
-        assert isinstance(shard, Source), "only sources know their columns before a schema is agreed on"
+        assert isinstance(shard, Source)
         seen = _Targets(labels=self.labels, column=self.target)
         for y, w, rows in shard.targets():
             seen.add(y if self.read else None, w, rows)

@@ -190,7 +190,7 @@ def test_plans_that_cannot_work_are_refused() -> None:
         tk.fit(task(batch=1), X, Y, on=tk.Local(2))
     with pytest.raises(tk.NotDistributable, match="Linear cannot be distributed. A module of torch is train"):
         tk.fit(nn.Linear(5, 1), X, Y)
-    with pytest.raises(tk.DataError, match="weight= is not known"):
+    with pytest.raises(tk.DataError, match="weight= has no meaning"):
         tk.fit(task(), X, Y, weight=np.ones(400), on=tk.Inline())
     with pytest.raises(tk.DataError, match="the target holds text .*Encode the labels"):
         tk.fit(task(), X, np.array(["yes"] * 400), on=tk.Inline())

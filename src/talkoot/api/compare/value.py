@@ -23,6 +23,7 @@ from talkoot.core.errors import DataError, PlanError
 from talkoot.core.merge import Gather, Merge, Sum
 from talkoot.core.query import Answer, Answers, Query
 from talkoot.core.shard import Schema, Shard
+from talkoot.data.samples.base import samples_of
 from talkoot.learners.compose.transform import head
 
 SCORES = ("accuracy", "neg_log_loss", "roc_auc", "average_precision")
@@ -39,7 +40,7 @@ def value(job: Job, model: Any, scoring: str | None, folds: int, progress: bool 
         progress: show the progress in the terminal.
     """
     name = type(model).__name__
-    if job.plan.learner.samples:
+    if samples_of(job.shards):
         raise PlanError(
             f"{name} is a module of torch, and has no score of its own",
             cure="Fit without each node, and compare.",

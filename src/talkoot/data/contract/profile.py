@@ -39,11 +39,12 @@ class Profile(Query):
 
     keys: tuple[str, ...] = ()
     salt: str = ""
+    reads: ClassVar[type[Shard]] = Source
     step_name: ClassVar[str] = STEP
 
     def answer(self, shard: Shard) -> Answer:
         """One pass over the rows."""
-        assert isinstance(shard, Source), "only sources know their columns before a schema is agreed on"
+        assert isinstance(shard, Source)
         layout = shard.layout()
         if layout.sparse and len(layout.names) > MAX_SPARSE_COLUMNS:
             raise DataError(
