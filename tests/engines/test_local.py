@@ -172,7 +172,7 @@ def test_rows_that_cannot_be_sent_are_named() -> None:
 
 
 def test_an_answer_that_cannot_be_sent_is_named() -> None:
-    with pytest.raises(NodeFailed, match="what it has to say cannot be sent: TypeError") as caught:
+    with pytest.raises(NodeFailed, match="its answer cannot be sent: TypeError") as caught:
         ask(Local(1), lambda m, s, c: {"x": threading.Lock()} if c.node == "b" else {})
     assert caught.value.node == "b"
 
