@@ -48,7 +48,7 @@ class Plan:
     outer    Nesterov(lr=0.7, momentum=0.9)
     sync     Rounds(limit=20, ...)
     seed     0
-    >>> tk.Plan(Walk(), chain=[tk.quantize("int8"), tk.weigh("rows")], sync=tk.rounds(20))
+    >>> tk.Plan(Walk(), chain=[tk.quantize(8), tk.weigh("rows")], sync=tk.rounds(20))
     Traceback (most recent call last):
         ...
     talkoot.core.errors.PlanError: Weigh(by='rows') cannot stand behind Quantize(...
