@@ -12,7 +12,8 @@ import talkoot as tk
 from talkoot.core.errors import DataError
 from talkoot.core.learner import Learner
 from talkoot.core.query import Answer, Answers, Query
-from talkoot.core.shard import Shard
+from talkoot.core.shard import Mapped, Shard
+from talkoot.data.tables.source import Source
 
 
 @final
@@ -48,3 +49,21 @@ def test_an_error_names_the_node_and_the_query() -> None:
 def test_nodes_need_to_know_nothing_of_the_answers() -> None:
     learner: Learner = Firsts()
     assert learner.question(Answers({"a": {"first": np.ones(9)}})) is None
+
+
+@final
+@dataclass(frozen=True)
+class Sources(Query):
+    """Whether nodes have sources, which it reads."""
+
+    reads: ClassVar[type[Shard]] = Source
+
+    def answer(self, shard: Shard) -> Answer:
+        return {"yes": np.ones(1)}
+
+
+def test_a_shard_of_another_kind_is_refused_at_its_node() -> None:
+    data = {"rows": Mapped(tk.shards(np.eye(2))["node0"], lambda block: block)}
+    with pytest.raises(tk.PlanError, match="^node 'rows', round 0: Sources reads Source, .* has a Mapped"):
+        Sources().run(data, tk.Inline())
+    assert list(Sources().run(tk.shards(np.eye(2)), tk.Inline())) == ["node0"]

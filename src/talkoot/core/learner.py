@@ -96,6 +96,14 @@ class Learner(ABC):
             ctx: the round, and the schema.
         """
 
+    def require_readable(self, shard: Shard) -> None:
+        """Refuse a shard that is not of the kind that it reads."""
+        if not isinstance(shard, self.reads):
+            raise PlanError(
+                f"{self.name} reads {self.reads.__name__}, and this node has a {shard.__class__.__name__}",
+                cure=f"Give nodes {self.reads.__name__}; tk.fit makes them of the data.",
+            )
+
     def overlap(self, local: Any, shard: Shard, ctx: Ctx) -> Any:
         """What a node goes on with while its update is on its way; returns the node's own state.
 

@@ -11,7 +11,6 @@ from typing import Any, final
 from talkoot.core.context import Ctx, stream_rng
 from talkoot.core.engine import HISTORY, Emit, Engine, Nodes, Progress, Run, View, ignore
 from talkoot.core.errors import DataError, NodeFailed, PlanError, QuorumError, TalkootError
-from talkoot.core.learner import Learner
 from talkoot.core.plan import Plan
 from talkoot.core.round import UPDATE, Merged, Outcome, Round
 from talkoot.core.shard import Schema, Shard
@@ -53,21 +52,13 @@ def contribute(
     before = state.before if state.round == rnd.index else start  # where the phases of one round began
     ctx = plan.ctx(rnd, shard.name)
     local = start[0]
-    _require_readable(plan.learner, shard)
+    plan.learner.require_readable(shard)
     if rnd.phase == UPDATE:
         update, local = plan.learner.work(question, local, shard, ctx)
         update, chain = plan.chain.encode(update, start[1], ctx)
     else:
         update, chain = plan.chain.answer(rnd.phase, start[1], ctx)
     return update, NodeState(now=(local, chain), before=before, round=rnd.index)
-
-
-def _require_readable(learner: Learner, shard: Shard) -> None:
-    if not isinstance(shard, learner.reads):
-        raise PlanError(
-            f"{learner.name} reads {learner.reads.__name__}, and this node has a {type(shard).__name__}",
-            cure=f"Give nodes {learner.reads.__name__}; tk.fit makes them of the data.",
-        )
 
 
 def overlap(plan: Plan, shard: Shard, state: NodeState, rnd: Round) -> NodeState:
