@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 
 from talkoot import Leaf, Update
-from talkoot.core.errors import NotInvertible
+from talkoot.core.errors import NotInvertible, PlanError
 from talkoot.core.update import total
 from talkoot.testing.compare import assert_same
 from talkoot.testing.strategies import updates
@@ -40,6 +40,12 @@ def test_subtracting_a_minimum_is_refused_with_the_leaf_and_a_cure() -> None:
     low = Update(values={"low": np.zeros(1)}, kinds={"low": Leaf.MIN})
     with pytest.raises(NotInvertible, match=r"low merge by min.*Refit without the node"):
         low - low
+
+
+def test_a_leaf_of_two_kinds_is_refused_by_name() -> None:
+    low, total_of = (Update(values={"x": np.zeros(1)}, kinds=kinds) for kinds in ({"x": Leaf.MIN}, {}))
+    with pytest.raises(PlanError, match="leaf 'x' merges by min in one update and by sum in another. Give"):
+        low + total_of
 
 
 def test_leaves_of_each_kind_merge_by_hand() -> None:

@@ -16,12 +16,13 @@ import pytest
 import torch
 from test_faults import Heard
 
-from talkoot.api.job import samples_schema, with_quotas
+from talkoot.api.job import samples_schema
 from talkoot.core.engine import Engine, Run
 from talkoot.core.errors import NodeLost
 from talkoot.core.plan import Plan
 from talkoot.core.run import run
 from talkoot.core.sync import EveryStep, Sync, every
+from talkoot.data.loading.loader import with_quotas
 from talkoot.data.samples.samples import samples
 from talkoot.data.shards import Shards
 from talkoot.engines.inline import Inline

@@ -79,9 +79,9 @@ def test_what_is_kept_does_not_travel() -> None:
     schema, bound = agree(shards(X, Y), tk.Inline())
     model: Any = learner.init(schema, np.random.default_rng(0))
     model, _ = learner.outer().apply(model, Update(), False)  # the function has been tried
-    local = None
+    local, ctx = None, Ctx(node="node0", cohort=("node0",), schema=schema)
     for _ in range(2):
-        _, local = learner.work(model, local, bound["node0"], Ctx(node="node0", cohort=("node0",)))
+        _, local = learner.work(learner.question(model), local, bound["node0"], ctx)
     assert local is not None
     assert local.cache.blocks is not None
     again = pickle.loads(pickle.dumps(local))

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -112,8 +111,9 @@ def test_the_rows_are_read_once_for_categories_and_counts() -> None:
     assert [len(run.history) for run in (plain, counted)] == [1, 2]
     _, bound = agree(shards(TEXT), Inline())
     learner = counted.plan.learner
-    _, local = learner.work(replace(counted.point, shared=None), None, bound["node0"], Ctx())
-    again, _ = learner.work(counted.point, local, Spent(), Ctx())
+    ctx = Ctx(schema=counted.schema)
+    _, local = learner.work(None, None, bound["node0"], ctx)
+    again, _ = learner.work(learner.question(counted.point), local, Spent(), ctx)
     assert_alike(dict(again.values), dict(counted.update.values), 0)
 
 

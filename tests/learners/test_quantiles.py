@@ -149,7 +149,8 @@ def test_an_update_stays_small() -> None:
     schema, learner = run.schema, FITS[QuantileTransformer](QuantileTransformer(n_quantiles=400))
     model, sizes = learner.init(schema, np.random.default_rng(0)), []
     while not model.done:
-        update, _ = learner.work(model, None, ArrayShard(name="a", X=rows), Ctx(node="a"))
+        ctx = Ctx(node="a", schema=schema)
+        update, _ = learner.work(learner.question(model), None, ArrayShard(name="a", X=rows), ctx)
         sizes.append(sum(leaf.nbytes for leaf in update.values.values()))
         model = learner.step(model, update)
     assert max(sizes) <= max(4.2e6, 256 * 400 * 50)
@@ -160,9 +161,11 @@ def test_rows_that_change_between_rounds_are_noticed() -> None:
     learner: Any = FITS[RobustScaler](RobustScaler())
     run = learn(RobustScaler(), even(MANY, 2))
     model = learner.init(run.schema, np.random.default_rng(0))
-    update, _ = learner.work(model, None, ArrayShard(name="a", X=MANY), Ctx(node="a"))
+    ctx = Ctx(node="a", schema=run.schema)
+    update, _ = learner.work(learner.question(model), None, ArrayShard(name="a", X=MANY), ctx)
     model = learner.step(model, update)
-    update, _ = learner.work(model, None, ArrayShard(name="a", X=MANY[:9000]), Ctx(node="a"))
+    fewer = ArrayShard(name="a", X=MANY[:9000])
+    update, _ = learner.work(learner.question(model), None, fewer, ctx)
     with pytest.raises(DataError, match="the rows changed while they were read"):
         learner.step(model, update)
 

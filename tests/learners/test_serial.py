@@ -142,6 +142,9 @@ class Opened(Learner):
     def init(self, schema: Schema, rng: np.random.Generator) -> Any:
         return self.inner.init(schema, rng)
 
+    def question(self, model: Any) -> Any:
+        return self.inner.question(model)
+
     def work(self, model: Any, local: Any, shard: Shard, ctx: Ctx) -> tuple[Update, Any]:
         return self.inner.work(model, local, shard, ctx)
 

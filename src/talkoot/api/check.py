@@ -9,12 +9,10 @@ from typing import Any
 from talkoot.api.job import Job
 from talkoot.core.engine import Engine
 from talkoot.core.plan import Plan
-from talkoot.core.run import run
 from talkoot.data.contract.checks.run import examine
 from talkoot.data.contract.contract import Contract
 from talkoot.data.contract.profile import Profile
 from talkoot.data.shards import shards
-from talkoot.data.tables.source import UNKNOWN
 
 
 def check(
@@ -58,7 +56,8 @@ def check(
     """
     columns = (keys,) if isinstance(keys, str) else tuple(keys or ())
     unbound = shards(data, target, by=by, encoding=encoding, missing=missing).with_keys(columns)
-    plan = Plan(Profile(keys=columns, salt=secrets.token_hex(16)))
-    job = Job.place(plan, unbound, on)
-    profile = plan.learner.finish(run(plan, unbound, job.engine, schema=UNKNOWN).model)
-    return examine(profile, tuple(unbound), target=unbound.target or "target", keys=columns)
+    query = Profile(keys=columns, salt=secrets.token_hex(16))
+    job = Job.place(Plan(query), unbound, on)
+    return examine(
+        query.run(unbound, job.engine), tuple(unbound), target=unbound.target or "target", keys=columns
+    )

@@ -23,6 +23,7 @@ from talkoot.core.shard import Schema
 from talkoot.core.sync import Sync
 from talkoot.core.transform import Transform
 from talkoot.data.loading.generators import exclusive_generators, restore_generators, start_seed
+from talkoot.data.samples.base import Samples
 from talkoot.data.samples.samples import samples
 from talkoot.data.schema import Bind
 from talkoot.data.shards import Shards, shards
@@ -312,7 +313,7 @@ def _shards(
     learner: Learner, data: Any, target: Any, *, nodes: int | None = None, columns: Any = None, **roles: Any
 ) -> Shards:
     """The rows of every node, or its samples where the learner reads samples."""
-    if not learner.samples:
+    if learner.reads is not Samples:
         return shards(data, target, nodes=nodes, columns=columns, **roles)
     for role, value in roles.items():
         if value is not None:
@@ -323,12 +324,12 @@ def _shards(
 
 def _random_state_restored(plan: Plan) -> AbstractContextManager[None]:
     """A context that restores the caller's random generators after modules were trained."""
-    return restore_generators() if plan.learner.samples else nullcontext()
+    return restore_generators() if plan.learner.reads is Samples else nullcontext()
 
 
 def _finish(plan: Plan, done: Run) -> Any:
     """The fitted object; modules are built from the same seed as on the nodes."""
-    with exclusive_generators(start_seed(plan.seed)) if plan.learner.samples else nullcontext():
+    with exclusive_generators(start_seed(plan.seed)) if plan.learner.reads is Samples else nullcontext():
         return plan.learner.finish(done.model)
 
 

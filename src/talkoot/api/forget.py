@@ -106,7 +106,7 @@ def _remaining(schema: Schema, model: Any, removed: int) -> Schema:
 
 def subtract(run: Run, job: Job, view: View, node: str, emit: Emit) -> Run | None:
     """The run with one node's sums subtracted from its last round; None where that is not the answer."""
-    plan = job.plan
+    plan = run.plan  # with the schema by which the shards are read: that of all nodes
     sums = all(kind is Leaf.SUM for kind in run.update.kinds.values())
     arrived = [outcome.arrived for outcome in run.history if outcome.committed]
     if not (plan.learner.closed and sums and arrived and node in arrived[-1]) or plan.chain.links:

@@ -12,15 +12,14 @@ from talkoot.core.engine import Emit, Engine, Nodes, Run, View, ignore
 from talkoot.core.errors import DataError, PlanError
 from talkoot.core.learner import Learner
 from talkoot.core.plan import Plan
-from talkoot.core.query import Answer, Query
+from talkoot.core.query import Query
 from talkoot.core.run import run, run_on
-from talkoot.core.shard import Schema
+from talkoot.core.shard import UNKNOWN, Schema
 from talkoot.core.sync import Rounds
-from talkoot.data.loading.loader import apportion
-from talkoot.data.samples.base import Samples
+from talkoot.data.samples.base import Samples, samples_of
 from talkoot.data.schema import Bind, agree_on
 from talkoot.data.shards import Shards
-from talkoot.data.tables.source import UNKNOWN, even_slices
+from talkoot.data.tables.source import even_slices
 from talkoot.engines.choose import choose
 
 
@@ -57,11 +56,9 @@ class Job:
         if on is not None and not isinstance(on, Engine):
             raise PlanError(f"on={on!r} is no engine", cure="Write on=tk.Local(2), for example.")
         engine, reason = choose(plan.learner, shards) if on is None else (on, "as asked")
-        width = getattr(engine, "workers", getattr(engine, "threads", 1))
-        if spread and len(shards) == 1 and width > 1:
-            shards = shards.deal(width)
-        if plan.learner.samples and (batch := getattr(plan.learner, "batch", None)):
-            shards = with_quotas(shards, batch)
+        if spread and len(shards) == 1 and engine.width > 1:
+            shards = shards.deal(engine.width)
+        shards = Shards(plan.learner.divided(shards), target=shards.target)
         return cls(plan=plan, shards=shards, engine=engine, reason=reason)
 
     @property
@@ -77,7 +74,7 @@ class Job:
             DataError: the estimator needs a target and there is none.
         """
         learner, estimator = self.plan.learner, self.estimator
-        if learner.samples:
+        if samples_of(self.shards):
             yield OpenJob(job=self, schema=samples_schema(self.shards), emit=emit)
             return
         supervised = estimator is None or learns_from_target(estimator)
@@ -149,8 +146,8 @@ class OpenJob:
         view = view or self.view
         return run_on(self.nodes, plan, schema=schema, view=view, among=among, emit=emit, model=start)
 
-    def ask(self, query: Query) -> Mapping[str, Answer]:
-        """The answers of all nodes to a query, by name."""
+    def ask(self, query: Query) -> Any:
+        """What a query makes of the answers of all nodes; the answers by name, for most."""
         return query.finish(self.run(Plan(query), emit=ignore).model)
 
 
@@ -174,7 +171,7 @@ def run_events(job: Job, emit: Emit) -> Iterator[None]:
         "digest": job.plan.digest,
         "nodes": list(job.shards),
         "rows": {node: own_rows(source) for node, source in job.shards.items()},
-        "samples": job.plan.learner.samples,
+        "samples": bool(samples_of(job.shards)),
         "rounds": round_limit(job),
         "engine": repr(job.engine),
         "reason": job.reason,
@@ -203,18 +200,9 @@ def round_limit(job: Job) -> int | None:
     if learner.kind != "averaged":
         return None  # it may converge earlier
     known = [sync.limit] if isinstance(sync, Rounds) else []
-    if learner.samples:
+    if samples_of(job.shards):
         known.append(learner.limit(samples_schema(job.shards), sync))
     return min((limit for limit in known if limit is not None), default=None)
-
-
-def with_quotas(shards: Shards, batch: int) -> Shards:
-    """Each node's share of every batch, in proportion to its samples; not where nodes share one source."""
-    sources: dict[str, Any] = dict(shards)
-    if len({source.whole for source in sources.values()}) < len(sources):
-        return shards
-    quotas = apportion(batch, {node: source.rows for node, source in sources.items()})
-    return Shards({node: replace(source, quota=quotas[node]) for node, source in sources.items()})
 
 
 def samples_schema(shards: Mapping[str, Any]) -> Schema:

@@ -10,6 +10,8 @@ from typing import Any, final
 
 import numpy as np
 
+from talkoot.core.shard import UNKNOWN, Schema
+
 Board = Mapping[str, Mapping[str, Mapping[str, Any]]]  # phase -> node -> what it sent, by name
 _TO = "to:"
 
@@ -45,6 +47,7 @@ class Ctx:
         cohort: names of all nodes that take part in this round.
         seed: the run's seed.
         work: what the node does before it answers.
+        schema: what the nodes agreed on; they get it once, with the plan.
         board: what the phases of this round have brought so far: phase -> node -> arrays by name. Names
             made by `addressed` are shown to their node alone, and there without the address.
     """
@@ -54,6 +57,7 @@ class Ctx:
     cohort: tuple[str, ...] = ()
     seed: int = 0
     work: LocalWork = field(default_factory=LocalWork)
+    schema: Schema = field(default=UNKNOWN, repr=False)
     board: Board = field(default_factory=dict)
 
     def posted(self, phase: str) -> dict[str, dict[str, Any]]:

@@ -128,6 +128,11 @@ class Engine(ABC):
         """Whether this process is the one that shows how a run goes; of ranks only the first."""
         return True
 
+    @property
+    def width(self) -> int:
+        """How many nodes work at the same time."""
+        return 1
+
     @abstractmethod
     def open(self, shards: Mapping[str, Shard], emit: Emit = ignore) -> AbstractContextManager[Nodes]:
         """Nodes with their shards, for any number of plans; on exit nothing is left behind."""

@@ -28,14 +28,13 @@ class Learner(ABC):
             averaged; "bagged": the nodes' models stand side by side.
         closed: one round of sums at the final model decides the answer, so a node can be subtracted.
         threads: `work` spends its time in kernels that release the interpreter lock.
-        samples: it reads single samples in an order of its own, not blocks of rows in theirs; its
-            shards are `talkoot.data.samples.samples.Samples`.
+        reads: the kind of shard that `work` takes: one with more than blocks of rows, if it needs more.
         large_integers: it tells whole numbers beyond 2**53 apart; for others they become floats.
         ends: it knows after how many rounds it is done; see `limit`.
         means: its updates make sense only as a mean, so plans must weigh them.
     """
 
-    samples: ClassVar[bool] = False
+    reads: ClassVar[type[Shard]] = Shard
     ends: ClassVar[bool] = False
     means: ClassVar[bool] = False
 
@@ -69,26 +68,41 @@ class Learner(ABC):
         """Whether it tells whole numbers beyond 2**53 apart."""
         return False
 
+    def divided(self, shards: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The shards of all nodes, each knowing its share of what is learned from at a time."""
+        return shards
+
     @abstractmethod
     def init(self, schema: Schema, rng: np.random.Generator) -> Any:
         """The model that every node starts from."""
 
     def question(self, model: Any) -> Any:
-        """What nodes must know of the model in this round: the model, unless less will do."""
+        """What nodes must know of the model in this round: the model, unless less will do.
+
+        It holds nothing of a solver's memory, and not the schema, which nodes have: see `Ctx.schema`.
+        """
         return model
 
     @abstractmethod
-    def work(self, model: Any, local: Any, shard: Shard, ctx: Ctx) -> tuple[Update, Any]:
+    def work(self, question: Any, local: Any, shard: Shard, ctx: Ctx) -> tuple[Update, Any]:
         """At a node: read the shard; return an update and the node's own state.
 
         A shard without rows gives ``Update()``, never an error.
 
         Args:
-            model: what `question` made of the model.
+            question: what `question` made of the model.
             local: the node's own state; None in its first round.
             shard: its rows.
-            ctx: the round.
+            ctx: the round, and the schema.
         """
+
+    def require_readable(self, shard: Shard) -> None:
+        """Refuse a shard that is not of the kind that it reads."""
+        if not isinstance(shard, self.reads):
+            raise PlanError(
+                f"{self.name} reads {self.reads.__name__}, and this node has a {shard.__class__.__name__}",
+                cure=f"Give nodes {self.reads.__name__}; tk.fit makes them of the data.",
+            )
 
     def overlap(self, local: Any, shard: Shard, ctx: Ctx) -> Any:
         """What a node goes on with while its update is on its way; returns the node's own state.
@@ -111,7 +125,7 @@ class Learner(ABC):
     def outer(self) -> Outer:
         """The outer step that this learner is made for; a plan may name another."""
 
-    def stepper(self) -> Outer:
+    def gradient_outer(self) -> Outer:
         """The outer step for gradients, where nodes meet at every step.
 
         Raises:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from copy import copy
+from dataclasses import dataclass
 from typing import final
 
+from talkoot.core.context import Ctx
 from talkoot.core.errors import PlanError
 from talkoot.core.learner import Learner
 from talkoot.core.merge import Merge
 from talkoot.core.outer import Outer
+from talkoot.core.round import Round
+from talkoot.core.shard import UNKNOWN, Schema
 from talkoot.core.sync import Sync
 from talkoot.core.transform import Chain, Transform
 
@@ -27,6 +31,8 @@ class Plan:
         outer: how the merged update is put back; the learner's own by default.
         sync: when nodes meet; the learner's own choice by default.
         seed: all random numbers of the run follow from it.
+
+    A run adds the `schema` that the nodes agreed on, so that they get it once.
 
     Raises:
         PlanError: parts that cannot be combined, with the reason.
@@ -54,6 +60,7 @@ class Plan:
     outer: Outer
     sync: Sync
     seed: int
+    schema: Schema
 
     def __init__(
         self,
@@ -70,9 +77,10 @@ class Plan:
         put(self, "chain", chain if isinstance(chain, Chain) else Chain(tuple(chain)))
         put(self, "merge", merge or learner.merge())
         sync = sync or learner.sync()
-        put(self, "outer", outer or (learner.stepper() if sync.gradient else learner.outer()))
+        put(self, "outer", outer or (learner.gradient_outer() if sync.gradient else learner.outer()))
         put(self, "sync", sync)
         put(self, "seed", seed)
+        put(self, "schema", UNKNOWN)
         self._check()
 
     def _check(self) -> None:
@@ -133,10 +141,29 @@ class Plan:
                 cure="Leave grace= out. With quorum= a node that fails is asked again.",
             )
 
+    def agreed(self, schema: Schema) -> Plan:
+        """The same plan, with the schema that the nodes agreed on."""
+        plan = copy(self)
+        object.__setattr__(plan, "schema", schema)
+        return plan
+
+    def ctx(self, rnd: Round, node: str = "") -> Ctx:
+        """The context in which `node` works in a round; "" for the server functions."""
+        return Ctx(
+            round=rnd.index,
+            node=node,
+            cohort=rnd.cohort,
+            seed=self.seed,
+            work=rnd.work,
+            schema=self.schema,
+            board=rnd.board,
+        )
+
     def lines(self) -> list[str]:
         """The plan as lines of text, one a part."""
         chain = " -> ".join(map(repr, self.chain)) or "none"
-        shown = {f.name: getattr(self, f.name) for f in fields(self)} | {"chain": chain}
+        parts = ("learner", "chain", "merge", "outer", "sync", "seed")
+        shown = {name: getattr(self, name) for name in parts} | {"chain": chain}
         return [f"{name:8} {value}" for name, value in shown.items()]
 
     def __str__(self) -> str:

@@ -10,10 +10,14 @@ from typing import Any, ClassVar, final
 import numpy as np
 
 from talkoot.core.context import Ctx
+from talkoot.core.engine import Emit, Engine, ignore
+from talkoot.core.errors import TalkootError
 from talkoot.core.learner import Kind, Learner
 from talkoot.core.merge import Gather, Merge
 from talkoot.core.outer import Outer, Solve
-from talkoot.core.shard import Schema, Shard
+from talkoot.core.plan import Plan
+from talkoot.core.run import run
+from talkoot.core.shard import UNKNOWN, Schema, Shard
 from talkoot.core.update import Update
 
 Answer = Mapping[str, Any]  # arrays by name; a node's answers may be of any size
@@ -36,18 +40,20 @@ class Answers:
 class Query(Learner):
     """What every node answers from its rows, in one round; the answers stay apart.
 
+    Class attributes:
+        step_name: what errors call the round.
+
     >>> import talkoot as tk
-    >>> from talkoot.core.run import run
     >>> class Rows(Query):
     ...     def answer(self, shard):
     ...         return {"rows": np.array([sum(map(len, shard.blocks()))])}
     >>> data = tk.shards({"here": np.eye(3), "there": np.eye(2)})
-    >>> found = run(tk.Plan(Rows()), data, tk.Inline(), schema=None)
-    >>> {node: int(answer["rows"][0]) for node, answer in Rows().finish(found.model).items()}
+    >>> {node: int(answer["rows"][0]) for node, answer in Rows().run(data, tk.Inline()).items()}
     {'here': 3, 'there': 2}
     """
 
     kind: ClassVar[Kind] = "exact"
+    step_name: ClassVar[str | None] = None
 
     @abstractmethod
     def answer(self, shard: Shard) -> Answer:
@@ -62,10 +68,12 @@ class Query(Learner):
         """The plan says all."""
         del model
 
-    def work(self, model: None, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
+    def work(self, question: None, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
         """The node's answer."""
-        del model, ctx
-        return Update(values=self.answer(shard), weight=1.0), local
+        try:
+            return Update(values=self.answer(shard), weight=1.0), local
+        except TalkootError as error:
+            raise error.at(step=self.step_name) from error
 
     def merge(self) -> Merge:
         """Answers stay apart."""
@@ -80,6 +88,12 @@ class Query(Learner):
         del model
         return Answers(Gather.split(update))
 
-    def finish(self, model: Answers) -> Mapping[str, Answer]:
+    def finish(self, model: Answers) -> Mapping[str, Any]:
         """The answers by node."""
         return dict(model.nodes or {})
+
+    def run(
+        self, shards: Mapping[str, Shard], engine: Engine, schema: Schema = UNKNOWN, emit: Emit = ignore
+    ) -> Mapping[str, Any]:
+        """Hold the round on all nodes; returns what `finish` makes of the answers."""
+        return self.finish(run(Plan(self), shards, engine, schema=schema, emit=emit).model)

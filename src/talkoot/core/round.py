@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import final
 
-from talkoot.core.context import Board, Ctx, LocalWork, stream_rng
+from talkoot.core.context import Board, LocalWork, stream_rng
 from talkoot.core.errors import TalkootError
 from talkoot.core.update import Update
 
@@ -63,12 +63,6 @@ class Round:
             return tuple(nodes)
         chosen = stream_rng(seed, "cohort", self.index).choice(len(nodes), count, replace=False)
         return tuple(nodes[i] for i in sorted(chosen))
-
-    def ctx(self, node: str, seed: int) -> Ctx:
-        """The context in which `node` works in this round; "" for the server functions."""
-        return Ctx(
-            round=self.index, node=node, cohort=self.cohort, seed=seed, work=self.work, board=self.board
-        )
 
 
 @final

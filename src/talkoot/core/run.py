@@ -50,8 +50,9 @@ def contribute(
     """The first half of a node's round: work, then encode; or its answer in a phase of the chain."""
     start = state.before if state.round in rnd.dropped else state.now
     before = state.before if state.round == rnd.index else start  # where the phases of one round began
-    ctx = rnd.ctx(shard.name, plan.seed)
+    ctx = plan.ctx(rnd, shard.name)
     local = start[0]
+    plan.learner.require_readable(shard)
     if rnd.phase == UPDATE:
         update, local = plan.learner.work(question, local, shard, ctx)
         update, chain = plan.chain.encode(update, start[1], ctx)
@@ -64,7 +65,7 @@ def overlap(plan: Plan, shard: Shard, state: NodeState, rnd: Round) -> NodeState
     """The second half: what the node goes on with while its update is on its way."""
     if rnd.phase != UPDATE:
         return state
-    local = plan.learner.overlap(state.now[0], shard, rnd.ctx(shard.name, plan.seed))
+    local = plan.learner.overlap(state.now[0], shard, plan.ctx(rnd, shard.name))
     return replace(state, now=(local, state.now[1]))
 
 
@@ -130,6 +131,7 @@ def run_on(
         emit: called after every round.
         model: where to start.
     """
+    plan = plan.agreed(schema)
     nodes.place(plan, view)
     names = nodes.names if among is None else tuple(name for name in nodes.names if name in set(among))
     model = plan.learner.init(schema, stream_rng(plan.seed, "init")) if model is None else model
@@ -175,7 +177,7 @@ def run_round(plan: Plan, rnd: Round, nodes: Nodes, now: Progress) -> tuple[Prog
     committed = is_committed(rnd, merged, needs_all=plan.learner.needs_all)
     after = now
     if committed:
-        update, chain, merge = _decoded(plan, merged, now, rnd.ctx("", plan.seed))
+        update, chain, merge = _decoded(plan, merged, now, plan.ctx(rnd))
         model, outer = plan.outer.apply(now.model, update, now.outer)
         after = replace(
             now, model=model, outer=outer, chain=chain, merge=merge, point=now.model, update=update

@@ -96,6 +96,11 @@ class Schema:
         return self.names[index] if self.names is not None else f"{index}"
 
 
+UNKNOWN = Schema(
+    names=None, kinds=(), dtype=np.dtype(np.float64), rows=0, center=np.empty(0)
+)  # before round 0
+
+
 class Shard(ABC):
     """One node's rows. A shard is a description that travels; only its node reads the rows."""
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol, final
 
 import numpy as np
 
-from talkoot.core.errors import NotInvertible
+from talkoot.core.errors import NotInvertible, PlanError
 
 BUFFER = "buffer:"  # a leaf that is a statistic beside the parameters: outer steps add its mean, no more
 METRIC = "metric:"  # a leaf that is only to be seen: one number, in the metrics of its round
@@ -105,11 +105,20 @@ class Update:
         values = dict(self.values)
         for name, value in other.values.items():
             if name in values:
-                assert self.kind(name) is other.kind(name), f"leaf {name!r} has two kinds"
-                values[name] = self.kind(name).merge(values[name], value)
+                values[name] = self._kind_with(other, name).merge(values[name], value)
             else:
                 values[name] = value
         return Update(values=values, weight=self.weight + other.weight, kinds={**self.kinds, **other.kinds})
+
+    def _kind_with(self, other: Update, name: str) -> Leaf:
+        """The kind of a leaf that both have."""
+        mine, theirs = self.kind(name), other.kind(name)
+        if mine is not theirs:
+            raise PlanError(
+                f"leaf {name!r} merges by {mine.value} in one update and by {theirs.value} in another",
+                cure="Give it one kind at every node and in every round.",
+            )
+        return mine
 
     def __sub__(self, other: Update) -> Update:
         """Take `other` out of a merge that holds it (law 5)."""

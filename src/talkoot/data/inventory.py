@@ -10,9 +10,8 @@ from typing import Any, ClassVar, final
 import numpy as np
 
 from talkoot.core.errors import DataError
-from talkoot.core.shard import Block
-from talkoot.core.update import Update
-from talkoot.data.reports import Reporter
+from talkoot.core.query import Answer, Query
+from talkoot.core.shard import Block, Shard
 from talkoot.data.tables.columns import NUMBER, WHOLE, distinct
 from talkoot.data.tables.source import STEP, Layout, Source
 from talkoot.data.tables.strays import Stray, is_number
@@ -21,7 +20,7 @@ from talkoot.data.targets import is_text, missing, text_target
 
 @final
 @dataclass(frozen=True, slots=True)
-class Inventory(Reporter):
+class Inventory(Query):
     """Reports each node's columns, number of rows, center and labels.
 
     Args:
@@ -33,19 +32,21 @@ class Inventory(Reporter):
     labels: bool = False
     target: str | None = None
     read: bool = True
+    reads: ClassVar[type[Shard]] = Source
     step_name: ClassVar[str] = STEP
 
-    def report(self, shard: Source) -> Update:
+    def answer(self, shard: Shard) -> Answer:
         """The columns, the means of the first block of features, and facts about all targets."""
+        assert isinstance(shard, Source)
         seen = _Targets(labels=self.labels, column=self.target)
         for y, w, rows in shard.targets():
             seen.add(y if self.read else None, w, rows)
         if not seen.rows:
-            return Update()
+            return {}
         layout = shard.layout()
         own, strays = layout.schema(), [layout.strays.get(name, Stray()) for name in layout.names]
         first = next(islice(shard.bind(own, target=False).blocks(), 1), None)
-        leaves = {
+        return {
             "rows": np.array([seen.rows]),
             "names": np.array(layout.names, dtype=str),
             "kinds": np.array(layout.kinds, dtype=str),
@@ -59,7 +60,6 @@ class Inventory(Reporter):
             "center": _center(first, layout),
             **seen.leaves(),
         }
-        return Update(values=leaves, weight=float(seen.rows))
 
 
 def _center(first: Block | None, layout: Layout) -> np.ndarray:

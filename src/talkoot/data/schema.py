@@ -14,16 +14,16 @@ import numpy as np
 from talkoot.core.engine import Emit, Engine, Nodes, ignore
 from talkoot.core.errors import DataError, SchemaError
 from talkoot.core.plan import Plan
+from talkoot.core.query import Answer
 from talkoot.core.run import run_on
-from talkoot.core.shard import Schema, Shard
+from talkoot.core.shard import UNKNOWN, Schema, Shard
 from talkoot.data.inventory import Inventory
-from talkoot.data.reports import Report
 from talkoot.data.shards import Shards
 from talkoot.data.tables.arrays import ArrayShard
 from talkoot.data.tables.columns import FLOAT32, FLOAT64, NUMBER, TEXT, USABLE, WHOLE, distinct
 from talkoot.data.tables.dtypes import is_whole, joint_dtype
 from talkoot.data.tables.files import FileShard
-from talkoot.data.tables.source import STEP, UNKNOWN, Source
+from talkoot.data.tables.source import STEP, Source
 from talkoot.data.tables.strays import Stray, cure_of
 from talkoot.data.tables.tables import as_table
 
@@ -87,7 +87,7 @@ def agree_on(
     """
     began = time.perf_counter()
     plan = Plan(Inventory(labels=labels, target=target, read=read_target))
-    reports: Mapping[str, Report] = plan.learner.finish(run_on(nodes, plan, schema=UNKNOWN).model)
+    reports: Mapping[str, Answer] = plan.learner.finish(run_on(nodes, plan, schema=UNKNOWN).model)
     common = _common(reports, target, labels)
     schema = common if whole else common.floats()
     rows = {node: int(s["rows"][0]) for node, s in reports.items()}
@@ -132,7 +132,7 @@ def bind(source: Source, schema: Schema, rows: int, *, target: bool = True) -> S
     return source.bind(schema, target=target)
 
 
-def _common(reports: Mapping[str, Report], target: str | None, labels: bool) -> Schema:
+def _common(reports: Mapping[str, Answer], target: str | None, labels: bool) -> Schema:
     if not reports:
         raise DataError("no node has any rows", step=STEP, cure="Look at the paths and filters of the data.")
     first = next(iter(reports))
@@ -161,13 +161,13 @@ def _common(reports: Mapping[str, Report], target: str | None, labels: bool) -> 
     )
 
 
-def _dtypes(reports: Mapping[str, Report], names: tuple[str, ...]) -> tuple[str, ...]:
+def _dtypes(reports: Mapping[str, Answer], names: tuple[str, ...]) -> tuple[str, ...]:
     """The dtype that pandas would give each column of the concatenated rows."""
     kinds, dtypes = (zip(*_by_name(reports, leaf, names), strict=True) for leaf in ("kinds", "dtypes"))
     return tuple(joint_dtype(zip(k, d, strict=True)) for k, d in zip(kinds, dtypes, strict=True))
 
 
-def _strays(reports: Mapping[str, Report], names: tuple[str, ...]) -> dict[str, tuple[str, str]]:
+def _strays(reports: Mapping[str, Answer], names: tuple[str, ...]) -> dict[str, tuple[str, str]]:
     """For columns of numbers that hold some text: the text, and its row and node."""
     found = dict[str, tuple[str, str]]()
     for node, here in reports.items():
@@ -179,7 +179,7 @@ def _strays(reports: Mapping[str, Report], names: tuple[str, ...]) -> dict[str, 
     return found
 
 
-def _same_columns(reports: Mapping[str, Report], first: str, node: str) -> None:
+def _same_columns(reports: Mapping[str, Answer], first: str, node: str) -> None:
     """Refuse a node whose columns are not those of the first."""
     ours, theirs = reports[first], reports[node]
     if ours["named"][0] != theirs["named"][0]:
@@ -216,14 +216,14 @@ def _listed(names: list[str]) -> str:
     return ", ".join(map(repr, names[:5])) + more
 
 
-def _kinds(reports: Mapping[str, Report], names: tuple[str, ...]) -> tuple[str, ...]:
+def _kinds(reports: Mapping[str, Answer], names: tuple[str, ...]) -> tuple[str, ...]:
     kinds = {
         node: dict(zip(s["names"].tolist(), s["kinds"].tolist(), strict=True)) for node, s in reports.items()
     }
     return tuple(_kind(reports, name, {node: k[name] for node, k in kinds.items()}) for name in names)
 
 
-def _kind(reports: Mapping[str, Report], name: str, kinds: Mapping[str, str]) -> str:
+def _kind(reports: Mapping[str, Answer], name: str, kinds: Mapping[str, str]) -> str:
     """The common kind of one column."""
     odd = next((node for node, kind in kinds.items() if kind not in USABLE), None)
     if odd is not None:
@@ -251,7 +251,7 @@ def _kind(reports: Mapping[str, Report], name: str, kinds: Mapping[str, str]) ->
 
 
 def _center(
-    reports: Mapping[str, Report], names: tuple[str, ...], kinds: tuple[str, ...], rows: np.ndarray
+    reports: Mapping[str, Answer], names: tuple[str, ...], kinds: tuple[str, ...], rows: np.ndarray
 ) -> np.ndarray:
     """The nodes' centers weighted by rows; zero for text and where no node has one."""
     centers = np.array(_by_name(reports, "center", names))
@@ -261,13 +261,13 @@ def _center(
     return np.asarray(total.sum(axis=0) / np.maximum(weight.sum(axis=0), 1))
 
 
-def _by_name(reports: Mapping[str, Report], leaf: str, names: tuple[str, ...]) -> list[list[Any]]:
+def _by_name(reports: Mapping[str, Answer], leaf: str, names: tuple[str, ...]) -> list[list[Any]]:
     """One leaf of each node's report, in the order of `names`."""
     known = [dict(zip(s["names"].tolist(), s[leaf].tolist(), strict=True)) for s in reports.values()]
     return [[here[name] for name in names] for here in known]
 
 
-def _target(reports: Mapping[str, Report], labels: bool, rows: int) -> dict[str, Any]:
+def _target(reports: Mapping[str, Answer], labels: bool, rows: int) -> dict[str, Any]:
     """The schema's fields about the target."""
     kinds = {node: str(s["target"][0]) for node, s in reports.items()}
     without = [node for node, kind in kinds.items() if kind == "none"]
@@ -295,7 +295,7 @@ def _target(reports: Mapping[str, Report], labels: bool, rows: int) -> dict[str,
     return {"target_center": np.atleast_1d(center), "outputs": widths[first]}
 
 
-def _classes(reports: Mapping[str, Report], kinds: Mapping[str, str]) -> np.ndarray:
+def _classes(reports: Mapping[str, Answer], kinds: Mapping[str, str]) -> np.ndarray:
     text = [node for node, kind in kinds.items() if kind in "OU"]
     if text and len(text) < len(kinds):
         other = next(node for node in kinds if node not in text)

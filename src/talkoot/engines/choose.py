@@ -9,6 +9,7 @@ from typing import TypeGuard
 from talkoot.core.engine import Engine
 from talkoot.core.learner import Learner
 from talkoot.core.shard import Shard
+from talkoot.data.samples.base import samples_of
 from talkoot.data.tables.arrays import ArrayShard
 from talkoot.data.tables.files import FileShard
 from talkoot.data.tables.source import Source
@@ -44,7 +45,7 @@ def choose(learner: Learner, shards: Mapping[str, Shard]) -> tuple[Engine, str]:
     >>> choose(Count(), tk.shards(np.eye(3), nodes=3))
     (Inline(threads=1), 'one thread of this process: 9 values are too few to share out')
     """
-    if learner.samples:
+    if samples_of(shards):
         return Inline(threads=cores()), (
             f"one process with {cores()} threads: processes of one machine would spend time on their exchange"
         )

@@ -20,6 +20,7 @@ from talkoot.core.plan import Plan
 from talkoot.core.round import Merged, Round
 from talkoot.core.run import NodeState, explain, work
 from talkoot.core.shard import Schema, Shard
+from talkoot.data.samples.base import samples_of
 from talkoot.engines.checkpoint import Checkpoint, wherever
 from talkoot.engines.counted import Counted
 from talkoot.engines.gathering import (
@@ -67,11 +68,16 @@ class Inline(Engine):
         if self.threads < 1:
             raise PlanError(f"{self} cannot work", cure="Take at least one thread.")
 
+    @property
+    def width(self) -> int:
+        """One node for each thread."""
+        return self.threads
+
     def lower(
         self, plan: Plan, shards: Mapping[str, Shard], schema: Schema, emit: Emit = ignore
     ) -> Run | None:
         """Modules of torch that meet at every step are trained in place, by their own optimizer."""
-        if not (plan.learner.samples and (plan.sync.gradient or self.checkpoint is not None)):
+        if not (samples_of(shards) and (plan.sync.gradient or self.checkpoint is not None)):
             return None
         from talkoot.engines.ranks.alone import train
 

@@ -13,7 +13,7 @@ from talkoot.core.engine import Emit, Engine, Nodes, Run, ignore
 from talkoot.core.errors import PlanError
 from talkoot.core.plan import Plan
 from talkoot.core.shard import Schema, Shard
-from talkoot.data.samples.base import Samples
+from talkoot.data.samples.base import samples_of
 from talkoot.engines.checkpoint import Checkpoint, wherever
 from talkoot.engines.gathering import Slot
 from talkoot.engines.processes.nodes import LocalNodes
@@ -57,6 +57,11 @@ class Local(Engine):
         if not hasattr(os, "fork"):
             raise PlanError("this system cannot fork processes", cure="Take Inline(threads=...).")
 
+    @property
+    def width(self) -> int:
+        """One node for each worker."""
+        return self.workers
+
     def lower(
         self, plan: Plan, shards: Mapping[str, Shard], schema: Schema, emit: Emit = ignore
     ) -> Run | None:
@@ -65,7 +70,7 @@ class Local(Engine):
         Raises:
             TalkootError: a worker raised, or workers die again and again.
         """
-        if not plan.learner.samples or getattr(plan.sync, "quorum", None) is not None:
+        if not samples_of(shards) or getattr(plan.sync, "quorum", None) is not None:
             return None
         DEEP.warm()  # it imports torch while this process imports the rest
         from talkoot.engines.ranks.supervision.worker_handles import LocalRanks
@@ -87,7 +92,7 @@ class Local(Engine):
         Raises:
             DataError: a shard does not pickle.
         """
-        pool = DEEP if any(isinstance(shard, Samples) for shard in shards.values()) else POOL
+        pool = DEEP if samples_of(shards) else POOL
         pool.warm()
         placement = ShardPlacement.pack(shards)
         note_changed(placement.changed, emit)

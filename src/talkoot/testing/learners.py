@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -86,8 +87,9 @@ def _check_empty(learner: Learner, X: Any, y: np.ndarray | None, labels: bool) -
     data = _deal(X, y, [np.arange(X.shape[0]), none])
     schema, bound = agree(data, Inline(), labels=labels)
     model = learner.init(schema, np.random.default_rng(0))
-    empty, _ = learner.work(model, None, bound["node1"], Ctx(node="node1"))
-    full, _ = learner.work(model, None, bound["node0"], Ctx(node="node0"))
+    question, ctx = learner.question(model), Ctx(cohort=tuple(bound), schema=schema)
+    empty, _ = learner.work(question, None, bound["node1"], replace(ctx, node="node1"))
+    full, _ = learner.work(question, None, bound["node0"], replace(ctx, node="node0"))
     assert_same(total([full, empty]), full, rtol=0, where="empty node")
 
 
@@ -100,7 +102,8 @@ def _check_inverse(
     schema, bound = agree(data, Inline(), labels=labels)
     done = run(Plan(learner), bound, Inline(), schema=schema)
     leaving = bound[f"node{len(deal) - 1}"]
-    removed, _ = learner.work(done.point, None, leaving, Ctx(node=leaving.name))
+    ctx = Ctx(node=leaving.name, schema=schema)
+    removed, _ = learner.work(learner.question(done.point), None, leaving, ctx)
     if any(removed.kind(name).value != "sum" for name in removed.values):
         return
     left, _ = done.plan.outer.apply(done.point, done.update - removed, done.plan.outer.init(done.point))

@@ -15,7 +15,7 @@ from talkoot.core.context import Ctx, stream_rng
 from talkoot.core.learner import Learner
 from talkoot.core.plan import Plan
 from talkoot.core.query import Answer, Query
-from talkoot.core.shard import Block, Shard
+from talkoot.core.shard import Block, Schema, Shard
 from talkoot.core.update import Leaf, Update, total
 
 MAX_BYTES = 1 << 28  # of sums that are gathered
@@ -29,10 +29,10 @@ class SumsByFold(Query):
 
     Args:
         learner: computes the sums.
-        point: the model about which sums are taken.
+        point: what nodes must know of the model about which sums are taken.
         splits: into folds, one for each repeat.
         seed: the plan's.
-        features: columns of the rows.
+        schema: of the rows.
         max_bytes: that a node may send.
     """
 
@@ -40,7 +40,7 @@ class SumsByFold(Query):
     point: Any
     splits: tuple[Folds, ...]
     seed: int
-    features: int
+    schema: Schema
     max_bytes: int
 
     def answer(self, shard: Shard) -> Answer:
@@ -56,7 +56,7 @@ class SumsByFold(Query):
                 for at in np.unique(fold).tolist():
                     pending[repeat, at].append(take(block, np.flatnonzero(fold == at)))
             rows += len(block)
-            if rows * self.features > IN_MEMORY:
+            if rows * self.schema.features > IN_MEMORY:
                 if not self._add(sums, pending, shard.name):
                     break
                 rows = 0
@@ -66,7 +66,7 @@ class SumsByFold(Query):
         self, sums: dict[tuple[int, int], Update], pending: dict[tuple[int, int], list[Block]], node: str
     ) -> bool:
         """Add the sums of the pending rows and drop the rows; False where the sums are unusable."""
-        ctx = Ctx(node=node, cohort=(node,), seed=self.seed)
+        ctx = Ctx(node=node, cohort=(node,), seed=self.seed, schema=self.schema)
         for name, blocks in pending.items():
             if blocks:
                 update, _ = self.learner.work(self.point, None, Blocks(node, tuple(blocks)), ctx)
@@ -114,10 +114,10 @@ class FoldSums:
         point = plan.learner.init(schema, stream_rng(plan.seed, "init"))
         query = SumsByFold(
             learner=plan.learner,
-            point=point,
+            point=plan.learner.question(point),
             splits=splits,
             seed=plan.seed,
-            features=schema.features,
+            schema=schema,
             max_bytes=MAX_BYTES // len(opened.job.shards),
         )
         answers = opened.ask(query)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
+from typing import Any, final
 
 import numpy as np
 from sklearn.base import is_classifier, is_regressor
@@ -19,15 +19,11 @@ from talkoot.api.compare.measures import GROUPS, Measure, Tally, measure_for
 from talkoot.api.compare.worth import Value, Worth
 from talkoot.api.job import Job
 from talkoot.api.watching import Counter, model_counter
-from talkoot.core.context import Ctx
-from talkoot.core.engine import ignore
 from talkoot.core.errors import DataError, PlanError
-from talkoot.core.learner import Kind, Learner
 from talkoot.core.merge import Gather, Merge, Sum
-from talkoot.core.outer import Outer, Solve
-from talkoot.core.plan import Plan
+from talkoot.core.query import Answer, Answers, Query
 from talkoot.core.shard import Schema, Shard
-from talkoot.core.update import Update
+from talkoot.data.samples.base import samples_of
 from talkoot.learners.compose.transform import head
 
 SCORES = ("accuracy", "neg_log_loss", "roc_auc", "average_precision")
@@ -44,7 +40,7 @@ def value(job: Job, model: Any, scoring: str | None, folds: int, progress: bool 
         progress: show the progress in the terminal.
     """
     name = type(model).__name__
-    if job.plan.learner.samples:
+    if samples_of(job.shards):
         raise PlanError(
             f"{name} is a module of torch, and has no score of its own",
             cure="Fit without each node, and compare.",
@@ -130,9 +126,9 @@ class LeaveOneOut:
             folds=self.fits.splits[0],
             fold=fold,
             nodes=tuple(self.nodes),
+            classes=self.fits.schema.classes,
         )
-        done = self.fits.opened.run(Plan(scores), emit=ignore)
-        for node, (with_it, without_it) in scores.finish(done.model).items():
+        for node, (with_it, without_it) in self.fits.opened.ask(scores).items():
             self._add_scores(node, with_it, without_it)
         self.count.tested()
 
@@ -169,22 +165,8 @@ class LeaveOneOut:
 
 
 @final
-@dataclass(frozen=True, slots=True, eq=False)
-class Tallies:
-    """The merged tallies of all nodes; None before the round."""
-
-    schema: Schema
-    update: Update | None = None
-
-    @property
-    def done(self) -> bool:
-        """Whether the round is over."""
-        return self.update is not None
-
-
-@final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class LeaveOneOutScores(Learner):
+class LeaveOneOutScores(Query):
     """Tests all models of a fold in one pass, each node's rows by every model but the one without the node.
 
     Args:
@@ -194,6 +176,7 @@ class LeaveOneOutScores(Learner):
         folds: the split into folds.
         fold: the fold that is held out.
         nodes: all nodes.
+        classes: of the target; None for numbers.
     """
 
     full: Any
@@ -202,16 +185,10 @@ class LeaveOneOutScores(Learner):
     folds: Folds
     fold: int
     nodes: tuple[str, ...]
-    kind: ClassVar[Kind] = "exact"
+    classes: np.ndarray | None
 
-    def init(self, schema: Schema, rng: np.random.Generator) -> Tallies:
-        """No tallies yet."""
-        del rng
-        return Tallies(schema)
-
-    def work(self, model: Tallies, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
+    def answer(self, shard: Shard) -> Answer:
         """The tallies of the node's held-out rows: "full:leaf", and "without:number:leaf" of other nodes."""
-        del ctx
         names = {f"full:{self.nodes.index(shard.name)}": self.full} | {
             f"without:{at}": self.without[node]
             for at, node in enumerate(self.nodes)
@@ -225,7 +202,7 @@ class LeaveOneOutScores(Learner):
             if not len(rows):
                 continue
             part = take(block, rows)
-            y = np.asarray(part.y if model.schema.classes is None else model.schema.classes[part.y])
+            y = np.asarray(part.y if self.classes is None else self.classes[part.y])
             for name, (transform_rows, last) in heads.items():
                 X = transform_rows(part.X)
                 tallies[name].append(self.measure.tally(last, X, y, part.w, groups[rows]))
@@ -233,27 +210,17 @@ class LeaveOneOutScores(Learner):
         for name, parts in tallies.items():
             if parts:
                 values |= {f"{name}:{leaf}": v for leaf, v in self.measure.join(parts).items()}
-        return (Update(values=values, weight=1.0) if values else Update()), local
+        return values
 
     def merge(self) -> Merge:
         """A sum where tallies add; the leaves of the model of all nodes differ by the node's number."""
         return Sum() if self.measure.adds else Gather()
 
-    def outer(self) -> Outer:
-        """One round."""
-        return Solve(self.step)
-
-    def step(self, model: Tallies, update: Update) -> Tallies:
-        """The merged tallies."""
-        return Tallies(model.schema, update)
-
-    def finish(self, model: Tallies) -> dict[str, tuple[Tally | None, Tally | None]]:
+    def finish(self, model: Answers) -> dict[str, tuple[Tally | None, Tally | None]]:
         """For each node the tallies of the other nodes' rows, with it and without it; None without rows."""
-        update = model.update or Update()
-        parts = {"": update.values} if self.measure.adds else Gather.split(update)
         full: dict[int, Tally] = {}
         without: dict[int, list[Tally]] = {}
-        for values in parts.values():
+        for values in (model.nodes or {}).values():
             tallies: dict[tuple[str, int], dict[str, np.ndarray]] = {}
             for key, value in values.items():
                 side, number, leaf = key.split(":")

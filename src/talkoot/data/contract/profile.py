@@ -10,11 +10,10 @@ from typing import Any, ClassVar, final
 import numpy as np
 
 from talkoot.core.errors import DataError
-from talkoot.core.shard import Block
-from talkoot.core.update import Update
+from talkoot.core.query import Answer, Query
+from talkoot.core.shard import Block, Shard
 from talkoot.data.contract.hashing import Sample, hash_rows
 from talkoot.data.contract.quantile_summary import QuantileSummary
-from talkoot.data.reports import Reporter
 from talkoot.data.tables.columns import NUMBER, WHOLE, to_arrow
 from talkoot.data.tables.source import Source
 from talkoot.data.tables.strays import Stray
@@ -30,7 +29,7 @@ STEP = "checking the data"
 
 @final
 @dataclass(frozen=True, slots=True)
-class Profile(Reporter):
+class Profile(Query):
     """Reports the distribution of each node's columns.
 
     Args:
@@ -40,10 +39,12 @@ class Profile(Reporter):
 
     keys: tuple[str, ...] = ()
     salt: str = ""
+    reads: ClassVar[type[Shard]] = Source
     step_name: ClassVar[str] = STEP
 
-    def report(self, shard: Source) -> Update:
+    def answer(self, shard: Shard) -> Answer:
         """One pass over the rows."""
+        assert isinstance(shard, Source)
         layout = shard.layout()
         if layout.sparse and len(layout.names) > MAX_SPARSE_COLUMNS:
             raise DataError(
@@ -62,7 +63,7 @@ class Profile(Reporter):
             sample.add(self._hashes(columns, block))
             rows += len(block)
         if not rows:
-            return Update()
+            return {}
         hashes, repeats = sample.settle()
         leaves = {
             "rows": np.array([rows]),
@@ -78,7 +79,7 @@ class Profile(Reporter):
         }
         for name, column in seen.items():
             leaves |= column.leaves(str(layout.names.index(name)))
-        return Update(values=leaves | target.leaves("target"), weight=float(rows))
+        return leaves | target.leaves("target")
 
     def _hashes(self, columns: Mapping[str, np.ndarray], block: Block) -> np.ndarray:
         lost = [key for key in self.keys if key not in columns]

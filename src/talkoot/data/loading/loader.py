@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self, final
 
 import numpy as np
 
 from talkoot.core.context import stream_rng
 from talkoot.core.errors import DataError, PlanError, TalkootError, place_of
+from talkoot.core.shard import Shard
 from talkoot.data.loading.generators import sample_seeds
 from talkoot.data.loading.prefetch import Prefetcher
 from talkoot.data.loading.shuffle import Shuffle
-from talkoot.data.samples.base import Samples
+from talkoot.data.samples.base import Samples, samples_of
 
 Arrays = tuple[np.ndarray, np.ndarray | None]  # X and y
 RUN = 16  # steps read at once at most
@@ -142,6 +143,15 @@ def draw_samples(source: Samples, indices: np.ndarray, seeds: np.ndarray) -> Arr
     except Exception as error:
         cause = f"its samples cannot be read: {type(error).__name__}: {error}{place_of(error)}"
         raise DataError(cause, node=source.name, cure="Check that everything it reads exists.") from error
+
+
+def with_quotas(shards: Mapping[str, Shard], batch: int) -> dict[str, Samples]:
+    """Each node's share of every batch, in proportion to its samples; not where nodes share one source."""
+    sources = samples_of(shards)
+    if len({source.whole for source in sources.values()}) < len(sources):
+        return sources
+    quotas = apportion(batch, {node: source.rows for node, source in sources.items()})
+    return {node: replace(source, quota=quotas[node]) for node, source in sources.items()}
 
 
 def apportion(batch: int, rows: Mapping[str, int]) -> dict[str, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -103,6 +103,11 @@ class Samples(Shard, ABC):
     def deal(self, names: Sequence[str]) -> list[Self]:
         """The same as `share`."""
         return self.share(names)
+
+
+def samples_of(shards: Mapping[str, Shard]) -> dict[str, Samples]:
+    """Those of the shards that are samples."""
+    return {node: shard for node, shard in shards.items() if isinstance(shard, Samples)}
 
 
 def plain(dtype: np.dtype[Any], *, target: bool = False) -> np.dtype[Any]:

@@ -60,11 +60,6 @@ class Layout:
         )
 
 
-UNKNOWN = Schema(
-    names=None, kinds=(), dtype=np.dtype(np.float64), rows=0, center=np.empty(0)
-)  # before round 0
-
-
 def column_names(schema: Schema) -> tuple[str, ...]:
     """The names of a schema's columns; positions as text where they have none."""
     return schema.names if schema.names is not None else tuple(map(str, range(schema.features)))

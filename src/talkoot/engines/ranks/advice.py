@@ -6,13 +6,13 @@ import copy
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import cast, final
+from typing import final
 
 import torch
 
 from talkoot.core.engine import Emit
 from talkoot.core.shard import Shard
-from talkoot.data.samples.samples import Samples
+from talkoot.data.samples.base import samples_of
 from talkoot.engines.ranks.collectives.group import Peers
 from talkoot.learners.deep.task import Torch
 from talkoot.learners.deep.trainer import Trainer
@@ -56,9 +56,8 @@ class Advice:
 
     def _possible(self, trainer: Trainer) -> bool:
         """Whether all ranks and all samples are on this machine, in one source."""
-        sources = [cast(Samples, source) for source in self.shards.values()]
         here = self.group.shared is not None and trainer.device.type == "cpu"
-        return here and len({source.whole for source in sources}) == 1
+        return here and len({source.whole for source in samples_of(self.shards).values()}) == 1
 
     def _advise(self, together: float, alone: float) -> None:
         threads = self.group.world * torch.get_num_threads()
@@ -75,7 +74,7 @@ def _time_alone(task: Torch, shards: Mapping[str, Shard], trainer: Trainer, thre
     before = torch.get_num_threads()
     trial = Trainer(task, trainer.seed)
     trial.module.load_state_dict(copy.deepcopy(trainer.module.state_dict()))
-    whole = cast(Samples, next(iter(shards.values()))).share(["whole"])
+    whole = next(iter(samples_of(shards).values())).share(["whole"])
     seconds = []
     try:
         torch.set_num_threads(threads)

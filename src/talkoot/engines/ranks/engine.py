@@ -12,7 +12,7 @@ from talkoot.core.engine import Emit, Engine, Nodes, Run, ignore
 from talkoot.core.errors import PlanError
 from talkoot.core.plan import Plan
 from talkoot.core.shard import Schema, Shard
-from talkoot.data.samples.base import Samples
+from talkoot.data.samples.base import samples_of
 from talkoot.engines.checkpoint import Checkpoint, wherever
 from talkoot.engines.ranks.checkpoint.saving import Saving
 from talkoot.engines.ranks.collectives.group import Peers
@@ -39,8 +39,7 @@ class GroupEngine(Engine):
     @contextmanager
     def open(self, shards: Mapping[str, Shard], emit: Emit = ignore) -> Iterator[Nodes]:
         """Nothing to place: every rank reads its nodes' rows."""
-        deep = any(isinstance(shard, Samples) for shard in shards.values())
-        saving = Saving.into(self.checkpoint if deep else None, emit)
+        saving = Saving.into(self.checkpoint if samples_of(shards) else None, emit)
         with saving.locked(self.group):
             nodes = RankNodes(
                 shards, self.group, self.rank_state, self.stop_request, saving, emit, compare=self.compare

@@ -20,7 +20,7 @@ from talkoot.core.sync import EveryStep
 from talkoot.core.update import BUFFER, Update
 from talkoot.data.loading.generators import start_seed
 from talkoot.data.loading.loader import Batch, Loader
-from talkoot.data.samples.samples import Samples
+from talkoot.data.samples.base import Samples, samples_of
 from talkoot.engines.ranks.advice import Advice
 from talkoot.engines.ranks.checkpoint.identity import settings
 from talkoot.engines.ranks.checkpoint.saving import Saving, StepsState
@@ -260,20 +260,20 @@ def local_samples(shards: Mapping[str, Shard], rank: int, world: int, batch: int
     Raises:
         PlanError: there are more ranks than samples in a step, or than nodes.
     """
-    sources = [cast(Samples, source) for source in shards.values()]
-    first = sources[0]
+    sources = samples_of(shards)
+    first = next(iter(sources.values()))
     if batch < world:
         raise PlanError(
             f"batch={batch} leaves some of {world} ranks without samples", cure="Take a larger batch."
         )
-    if len({source.whole for source in sources}) == 1 and first.of == len(sources):
+    if len({source.whole for source in sources.values()}) == 1 and first.of == len(sources):
         return [first.share([f"node{i}" for i in range(world)])[rank]]
     if len(sources) < world:
         raise PlanError(
             f"{world} ranks cannot share the samples of {len(sources)} nodes",
             cure="Take no more ranks than there are nodes.",
         )
-    return [cast(Samples, shards[node]) for node in hosted(shards, rank, world)]
+    return [sources[node] for node in hosted(shards, rank, world)]
 
 
 def _checksum(trainer: Trainer) -> float:

@@ -13,6 +13,7 @@ from talkoot.core.engine import Emit, Engine, Nodes, Run, ignore
 from talkoot.core.errors import PlanError
 from talkoot.core.plan import Plan
 from talkoot.core.shard import Schema, Shard
+from talkoot.data.samples.base import samples_of
 from talkoot.engines.checkpoint import Checkpoint, wherever
 from talkoot.engines.ray.resources import Resources
 
@@ -81,6 +82,11 @@ class Ray(Engine):
     def _resources(self) -> Resources:
         return Resources(workers=self.workers, cpus=self.cpus, gpus=self.gpus, runtime_env=self.runtime_env)
 
+    @property
+    def width(self) -> int:
+        """One node for each worker."""
+        return self.workers
+
     def lower(
         self, plan: Plan, shards: Mapping[str, Shard], schema: Schema, emit: Emit = ignore
     ) -> Run | None:
@@ -91,7 +97,7 @@ class Ray(Engine):
         Raises:
             TalkootError: an actor raised, actors die again and again, or none can be started.
         """
-        if not plan.learner.samples or getattr(plan.sync, "quorum", None) is not None:
+        if not samples_of(shards) or getattr(plan.sync, "quorum", None) is not None:
             return None
         from talkoot.engines.ray.ranks import train
 

@@ -45,19 +45,18 @@ class CategoricalBayes(SumLearner):
         least(self.estimator, schema)
         return State(schema=schema)
 
-    def work(self, model: State, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
+    def work(self, sizes: np.ndarray | None, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
         """The greatest codes in the first round, then counts."""
-        del ctx
-        blocks = checked_blocks(shard, model.schema, self.estimator)
-        return total(self._sums(block, model) for block in blocks), local
+        blocks = checked_blocks(shard, ctx.schema, self.estimator)
+        return total(self._sums(block, sizes, ctx.schema) for block in blocks), local
 
-    def _sums(self, block: Block, model: State) -> Update:
-        refuse_negative(np.trunc(block.X), model.schema, self.estimator)
+    def _sums(self, block: Block, sizes: np.ndarray | None, schema: Schema) -> Update:
+        refuse_negative(np.trunc(block.X), schema, self.estimator)
         rows = float(len(block))
-        if model.shared is None:
+        if sizes is None:
             values = {"top": np.trunc(block.X.max(axis=0)).astype(np.float64), "rows": np.array([rows])}
             return Update(values=values, weight=rows, kinds={"top": Leaf.MAX})
-        counts = count_codes(block, model.shared, len(require_classes(model.schema, self.estimator)))
+        counts = count_codes(block, sizes, len(require_classes(schema, self.estimator)))
         return Update(values=counts, weight=rows)
 
     def step(self, model: State, update: Update) -> State:

@@ -45,16 +45,16 @@ class CountBayes(SumLearner):
         dry_fit_counts(self.estimator, len(require_classes(schema, self.estimator)), schema.features)
         return State(schema=schema)
 
-    def work(self, model: State, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
+    def work(self, question: None, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
         """Sums of every column within every class."""
-        del ctx
-        classes = len(require_classes(model.schema, self.estimator))
+        schema = ctx.schema
+        classes = len(require_classes(schema, self.estimator))
         rows, n = np.zeros(classes), np.zeros(classes)
-        counts = np.zeros((classes, model.schema.features))
-        for block in checked_blocks(shard, model.schema, self.estimator):
+        counts = np.zeros((classes, schema.features))
+        for block in checked_blocks(shard, schema, self.estimator):
             plain = indicator(np.asarray(block.y), classes)
             weighted = plain if block.w is None else plain @ sp.diags_array(block.w)
-            sums = weighted @ self._features(block, model.schema)
+            sums = weighted @ self._features(block, schema)
             counts += sums if isinstance(sums, np.ndarray) else sums.toarray()
             n += weighted.sum(axis=1)
             rows += plain.sum(axis=1)

@@ -19,7 +19,7 @@ from talkoot.learners.common.rows import stacked_blocks
 from talkoot.learners.common.state import State
 from talkoot.learners.sums.counting import KEY_BYTES, Values, passes
 from talkoot.learners.sums.quantile import Places
-from talkoot.learners.sums.selection import Selection, Totals
+from talkoot.learners.sums.selection import Search, Selection, Totals
 
 NOTHING = np.zeros(0, np.int64)
 
@@ -35,12 +35,16 @@ class OrderStatistics(Columnwise):
         model = Columnwise.init(self, schema, rng)
         return replace(model, shared=Selection.start(schema.features, schema.rows))
 
+    def question(self, model: State) -> Any:
+        """What to count."""
+        return model.shared.search
+
     def work(
-        self, model: State, local: Values | None, shard: Shard, ctx: Ctx
+        self, search: Search, local: Values | None, shard: Shard, ctx: Ctx
     ) -> tuple[Update, Values | None]:
         """Counts of values within the ranges; the node caches the values once they are few enough."""
-        ranges, schema = model.shared.ranges, model.schema
-        parts = (self.read(block, model) for block in stacked_blocks(shard.blocks()))
+        ranges, schema = search.ranges, ctx.schema
+        parts = (self.read(block, schema, search.scale) for block in stacked_blocks(shard.blocks()))
         limit = KEY_BYTES // max(1, len(ctx.cohort))
         zeros = schema.sparse and self.counts_zeros
         read: Iterator[Values] = (
@@ -69,7 +73,7 @@ class OrderStatistics(Columnwise):
         return True
 
     @abstractmethod
-    def read(self, block: Block, model: State) -> tuple[Any, np.ndarray | None]:
+    def read(self, block: Block, schema: Schema, scale: float | None) -> tuple[Any, np.ndarray | None]:
         """The checked (rows, features) of a block and their weights in whole units."""
 
     @abstractmethod

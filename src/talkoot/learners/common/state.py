@@ -37,6 +37,10 @@ class State:
 class SumLearner(Learner):
     """A learner with a `State`: each `step` turns merged sums into the next state."""
 
+    def question(self, model: State) -> Any:
+        """What nodes need for this round."""
+        return model.shared
+
     @abstractmethod
     def step(self, model: State, update: Update) -> State:
         """The state for the next round, or with the result."""

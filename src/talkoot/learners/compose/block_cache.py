@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 from talkoot.core.shard import Block, Rows, Shard
 from talkoot.learners.compose.shapes import is_sparse
@@ -24,9 +24,6 @@ class BlockCache:
 
     blocks: tuple[Block, ...] | None = None
     over: bool = False
-
-    def __reduce__(self) -> Any:
-        return BlockCache, ()  # never sent: it can be computed again
 
     def through(self, shard: Shard, nodes: int) -> tuple[Shard, BlockCache]:
         """The shard, from memory if its blocks are small, and the cache for the next pass.

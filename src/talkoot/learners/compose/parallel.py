@@ -18,7 +18,7 @@ from talkoot.core.update import Update
 from talkoot.learners.compose.columns import select_columns
 from talkoot.learners.compose.parts import error_context, part_schema, transformed_shard, weakest
 from talkoot.learners.compose.shapes import pick
-from talkoot.learners.compose.transform import outgoing, row_transform
+from talkoot.learners.compose.transform import RowTransform, outgoing, row_transform
 from talkoot.learners.compose.unions import Columns, Union, columns_of, fitted_union
 
 SEPARATOR = "__"  # between a part's name, which cannot contain it, and the name of a leaf
@@ -42,6 +42,20 @@ class ParallelModel:
     models: Mapping[str, Any]
     density: float | None = None
     done: bool = False
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class PartsQuestion:
+    """What nodes must know for a round.
+
+    Args:
+        parts: for each part that is not fitted its columns, and what its learner sends.
+        sparse: once all are, the columns and the transform of each part whose output is CSR.
+    """
+
+    parts: Mapping[str, tuple[tuple[int, ...], Any]]
+    sparse: tuple[tuple[tuple[int, ...], RowTransform], ...] = ()
 
 
 @final
@@ -92,41 +106,32 @@ class Parallel(Learner):
     def _schema(self, name: str, schema: Schema, columns: tuple[int, ...]) -> Schema:
         return part_schema(self.parts[name], select_columns(schema, columns))
 
+    def question(self, model: ParallelModel) -> PartsQuestion:
+        """Those of the parts that are not fitted; once all are, the transforms whose entries are counted."""
+        columns, open_parts = model.columns, {k: part for k, part in model.models.items() if not part.done}
+        if open_parts:
+            parts = {k: (columns[k], self.parts[k].question(part)) for k, part in open_parts.items()}
+            return PartsQuestion(parts)
+        outputs, fitted = self._outputs(model), self._fitted(model).items()
+        return PartsQuestion(
+            {}, tuple((columns[k], row_transform(part)) for k, part in fitted if outputs[k].sparse)
+        )
+
     def work(
-        self, model: ParallelModel, local: Mapping[str, Any] | None, shard: Shard, ctx: Ctx
+        self, question: PartsQuestion, local: Mapping[str, Any] | None, shard: Shard, ctx: Ctx
     ) -> tuple[Update, Mapping[str, Any]]:
         """Updates of the parts that are not fitted; once all are, counts of entries in their output."""
-        unsolved = [name for name, part in model.models.items() if not part.done]
-        if not unsolved:
-            return self._entries(model, shard), {}
+        if not question.parts:
+            return _entries(question, shard), {}
         updates, states = {}, {}
-        for name in unsolved:
-            part, columns = self.parts[name], model.columns[name]
-            rows = transformed_shard(
-                shard,
-                partial(pick, columns=columns),
-                self._schema(name, model.schema, columns),
-                weighted=name in self.weighted,
-            )
-            with error_context(name, _names(model.schema, columns)):
-                state = (local or {}).get(name)
-                updates[name], states[name] = part.work(model.models[name], state, rows, ctx)
+        for name, (columns, own) in question.parts.items():
+            schema, state = self._schema(name, ctx.schema, columns), (local or {}).get(name)
+            pick_columns = partial(pick, columns=columns)
+            rows = transformed_shard(shard, pick_columns, schema, weighted=name in self.weighted)
+            with error_context(name, _names(ctx.schema, columns)):
+                here = replace(ctx, schema=schema)
+                updates[name], states[name] = self.parts[name].work(own, state, rows, here)
         return _join(updates), states
-
-    def _entries(self, model: ParallelModel, shard: Shard) -> Update:
-        """The leaves rows, and stored: entries of the parts whose output is CSR."""
-        outputs = self._outputs(model)
-        transforms = [
-            (model.columns[name], row_transform(part))
-            for name, part in self._fitted(model).items()
-            if outputs[name].sparse
-        ]
-        rows = stored = 0
-        for block in shard.blocks():
-            rows += len(block)
-            stored += sum(transform(pick(block.X, columns)).nnz for columns, transform in transforms)
-        counts = {"rows": np.array([float(rows)]), "stored": np.array([float(stored)])}
-        return Update(values=counts, weight=float(rows))
 
     def outer(self) -> Outer:
         """Each part's own step."""
@@ -177,6 +182,16 @@ class Parallel(Learner):
     def finish(self, model: ParallelModel) -> Any:
         """A fitted clone of the union."""
         return fitted_union(self.estimator, model.schema, model.columns, self._fitted(model), model.density)
+
+
+def _entries(question: PartsQuestion, shard: Shard) -> Update:
+    """The leaves rows, and stored: entries of the parts whose output is CSR."""
+    rows = stored = 0
+    for block in shard.blocks():
+        rows += len(block)
+        stored += sum(transform(pick(block.X, columns)).nnz for columns, transform in question.sparse)
+    counts = {"rows": np.array([float(rows)]), "stored": np.array([float(stored)])}
+    return Update(values=counts, weight=float(rows))
 
 
 def _names(schema: Schema, columns: tuple[int, ...]) -> tuple[str, ...] | None:

@@ -22,25 +22,44 @@ from talkoot.learners.compose.transform import Chain, outgoing, row_transform
 
 
 @final
+@dataclass(frozen=True, slots=True, eq=False)
+class Stage:
+    """The rows that a step reads.
+
+    Args:
+        schema: of these rows.
+        transform: by the fitted steps before it.
+        columns: names of its columns for errors, if the schema has none.
+    """
+
+    schema: Schema
+    transform: Chain = field(default_factory=Chain)
+    columns: tuple[str, ...] | None = None
+
+    def after(self, fitted: Any, step: Learner) -> Stage:
+        """The rows of the next step, once this stage's step is fitted."""
+        schema = outgoing(fitted, self.schema)
+        columns = None if schema.names is not None else _columns(fitted, self)
+        transform = Chain((*self.transform.links, row_transform(fitted)))
+        return Stage(part_schema(step, schema), transform, columns)
+
+
+@final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SerialModel:
     """The fitted steps, and the state of the current one.
 
     Args:
-        schema: of the rows that the current step reads.
+        stage: the rows that the current step reads.
         model: the current step's state.
         fitted: the steps before it.
-        transform: the transform by these.
-        columns: names of the current step's columns for errors, if its schema has none.
         seed: seed of the random numbers of later steps.
         last: index of the last step.
     """
 
-    schema: Schema
+    stage: Stage
     model: Any
     fitted: tuple[Any, ...] = ()
-    transform: Chain = field(default_factory=Chain)
-    columns: tuple[str, ...] | None = None
     seed: int
     last: int
 
@@ -57,18 +76,37 @@ class SerialModel:
 
 @final
 @dataclass(frozen=True, slots=True, eq=False)
+class StepQuestion:
+    """What nodes must know for a round of the current step.
+
+    Args:
+        fitted: the steps before it.
+        own: what its learner sends.
+    """
+
+    fitted: tuple[Any, ...]
+    own: Any
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
 class StepState:
     """A node's own state for the current step.
 
     Args:
         index: of the step.
         own: the node's state for the step's learner.
-        cache: the rows that the step reads.
+        stage: the rows that the step reads.
+        cache: these rows.
     """
 
     index: int
     own: Any = None
+    stage: Stage | None = None
     cache: BlockCache = field(default_factory=BlockCache)
+
+    def __reduce__(self) -> Any:
+        return StepState, (self.index, self.own)  # the rest can be computed again
 
 
 @final
@@ -119,28 +157,40 @@ class Serial(Learner):
     def init(self, schema: Schema, rng: np.random.Generator) -> SerialModel:
         """The first step's first state."""
         name, step = self.steps[0]
-        schema = part_schema(step, schema)
+        stage = self._stage((), schema)
         with error_context(name):
-            model = step.init(schema, rng)
-        start = SerialModel(
-            schema=schema, model=model, seed=int(rng.integers(2**63)), last=len(self.steps) - 1
-        )
+            model = step.init(stage.schema, rng)
+        start = SerialModel(stage=stage, model=model, seed=int(rng.integers(2**63)), last=len(self.steps) - 1)
         return self._advanced(start)
 
+    def _stage(self, fitted: tuple[Any, ...], schema: Schema) -> Stage:
+        """The rows that the step after the fitted ones reads."""
+        first, *later = (step for _, step in self.steps)
+        stage = Stage(part_schema(first, schema))
+        for done, step in zip(fitted, later, strict=False):
+            stage = stage.after(done, step)
+        return stage
+
+    def question(self, model: SerialModel) -> StepQuestion:
+        """The fitted steps, and the current step's question."""
+        return StepQuestion(model.fitted, self.steps[model.index][1].question(model.model))
+
     def work(
-        self, model: SerialModel, local: StepState | None, shard: Shard, ctx: Ctx
+        self, question: StepQuestion, local: StepState | None, shard: Shard, ctx: Ctx
     ) -> tuple[Update, StepState]:
         """The current step's work on transformed rows."""
-        name, step = self.steps[model.index]
-        again = local is not None and local.index == model.index
-        state = local if local is not None and again else StepState(model.index)
-        rows = transformed_shard(shard, model.transform, model.schema, weighted=name in self.weighted)
+        index = len(question.fitted)
+        name, step = self.steps[index]
+        again = local is not None and local.index == index
+        state = local if local is not None and again else StepState(index)
+        stage = state.stage or self._stage(question.fitted, ctx.schema)
+        rows = transformed_shard(shard, stage.transform, stage.schema, weighted=name in self.weighted)
         cache = state.cache
-        if again and model.transform.links:
+        if again and stage.transform.links:
             rows, cache = cache.through(rows, len(ctx.cohort))
-        with error_context(name, model.columns):
-            update, own = step.work(model.model, state.own, rows, ctx)
-        return update, StepState(model.index, own, cache)
+        with error_context(name, stage.columns):
+            update, own = step.work(question.own, state.own, rows, replace(ctx, schema=stage.schema))
+        return update, StepState(index, own, stage, cache)
 
     def outer(self) -> Outer:
         """The current step's own."""
@@ -149,7 +199,7 @@ class Serial(Learner):
     def step(self, model: SerialModel, update: Update) -> SerialModel:
         """The current step's own; then the next step that needs the nodes becomes the current one."""
         name, step = self.steps[model.index]
-        with error_context(name, model.columns):
+        with error_context(name, model.stage.columns):
             moved, _ = step.outer().apply(model.model, update, None)
         return self._advanced(replace(model, model=moved))
 
@@ -161,21 +211,12 @@ class Serial(Learner):
     def _next(self, model: SerialModel) -> SerialModel:
         """The first state of the next step, after the current one is fitted."""
         fitted = self.steps[model.index][1].finish(model.model)
-        schema = outgoing(fitted, model.schema)
-        columns = None if schema.names is not None else _columns(fitted, model)
         index = model.index + 1
         name, step = self.steps[index]
-        schema = part_schema(step, schema)
-        with error_context(name, columns):
-            start = step.init(schema, stream_rng(model.seed, index))
-        return replace(
-            model,
-            schema=schema,
-            model=start,
-            fitted=(*model.fitted, fitted),
-            transform=Chain((*model.transform.links, row_transform(fitted))),
-            columns=columns,
-        )
+        stage = model.stage.after(fitted, step)
+        with error_context(name, stage.columns):
+            start = step.init(stage.schema, stream_rng(model.seed, index))
+        return replace(model, stage=stage, model=start, fitted=(*model.fitted, fitted))
 
     def measures(self, model: SerialModel) -> Mapping[str, float]:
         """Those of the current step."""
@@ -189,9 +230,9 @@ class Serial(Learner):
         return made
 
 
-def _columns(fitted: Any, model: SerialModel) -> tuple[str, ...] | None:
+def _columns(fitted: Any, stage: Stage) -> tuple[str, ...] | None:
     """Names, for errors, of a fitted step's output columns."""
-    before = model.schema.names or model.columns
+    before = stage.schema.names or stage.columns
     if fitted is None or isinstance(fitted, str):
         return before
     try:

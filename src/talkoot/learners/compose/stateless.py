@@ -30,12 +30,10 @@ class Ready:
     """A transformer that is fitted from the start.
 
     Args:
-        schema: what the nodes agreed on.
         result: the transformer.
         done: it needs no test on rows, or has passed it.
     """
 
-    schema: Schema
     result: Any
     done: bool
 
@@ -73,9 +71,13 @@ class Stateless(Learner):
 
     def init(self, schema: Schema, rng: np.random.Generator) -> Ready:
         """The transformer; still to be tested if it may depend on other rows."""
-        return Ready(schema, _fitted(self.estimator, schema, rng), done=not self.tries)
+        return Ready(_fitted(self.estimator, schema, rng), done=not self.tries)
 
-    def work(self, model: Ready, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
+    def question(self, model: Ready) -> Any:
+        """The transformer."""
+        return model.result
+
+    def work(self, transformer: Any, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
         """Test the function on some of the node's rows.
 
         Raises:
@@ -85,7 +87,7 @@ class Stateless(Learner):
         if block is None:
             return Update(), None
         with np.errstate(all="ignore"):  # the real pass warns
-            require_rowwise(row_transform(model.result), block, model.schema, _name(self.estimator))
+            require_rowwise(row_transform(transformer), block, ctx.schema, _name(self.estimator))
         return Update(values={"tried": np.ones(1)}, weight=float(len(block))), None
 
     def outer(self) -> Outer:

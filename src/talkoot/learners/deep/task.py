@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, cast, final
+from typing import Any, ClassVar, final
 
 import numpy as np
 import torch
@@ -19,8 +19,8 @@ from talkoot.core.shard import Schema, Shard
 from talkoot.core.sync import EveryStep, Rounds, Sync
 from talkoot.core.update import Update
 from talkoot.data.loading.generators import start_seed
-from talkoot.data.loading.loader import Loader
-from talkoot.data.samples.samples import Samples
+from talkoot.data.loading.loader import Loader, with_quotas
+from talkoot.data.samples.base import Samples
 from talkoot.learners.deep.building import build
 from talkoot.learners.deep.dry_run import dry_run
 from talkoot.learners.deep.local_state import LocalState, carries, continue_steps, difference, gradient
@@ -86,9 +86,13 @@ class Torch(TorchSettings):
     """
 
     kind: ClassVar[Kind] = "averaged"
-    samples: ClassVar[bool] = True
+    reads: ClassVar[type[Shard]] = Samples
     ends: ClassVar[bool] = True
     means: ClassVar[bool] = True
+
+    def divided(self, shards: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Each node's samples with its share of every batch."""
+        return with_quotas(shards, self.batch)
 
     def limit(self, schema: Schema, sync: Sync) -> int | None:
         """Rounds until every sample was learned from `epochs` times.
@@ -121,26 +125,26 @@ class Torch(TorchSettings):
         """A round for every step, which gives the result of one machine."""
         return EveryStep()
 
-    def stepper(self) -> Outer:
+    def gradient_outer(self) -> Outer:
         """The task's own optimizer."""
         return OptimizerStep(self)
 
     def work(
-        self, model: Arrays, local: LocalState | None, shard: Shard, ctx: Ctx
+        self, question: Arrays, local: LocalState | None, shard: Shard, ctx: Ctx
     ) -> tuple[Update, LocalState | None]:
         """The gradient of one step, or the difference over several steps."""
-        source = cast(Samples, shard)
-        if not source.rows:
+        assert isinstance(shard, Samples)  # as the loop has seen to
+        if not shard.rows:
             return Update(), local
         trainer = _trainer(self, start_seed(ctx.seed))
-        with self.feed([source], ctx.seed) as feed:
+        with self.feed([shard], ctx.seed) as feed:
             if local is None:
-                put(trainer.module, model, self.buffers)
+                put(trainer.module, question, self.buffers)
                 with trainer.turn(0, 0):
                     dry_run(trainer, feed, divided=ctx.work.gradient and len(ctx.cohort) > 1)
             if ctx.work.gradient:
-                return gradient(trainer, model, feed, source, ctx), None
-            return difference(trainer, model, local, feed, source, ctx)
+                return gradient(trainer, question, feed, shard, ctx), None
+            return difference(trainer, question, local, feed, shard, ctx)
 
     def portable(self, local: LocalState | None) -> None:
         """Nothing: an optimizer and a copy of the model are many times an update, so others start without."""
@@ -151,9 +155,10 @@ class Torch(TorchSettings):
         if local is None or not ctx.work.delay or ctx.work.steps is None:
             return local
         stop = (ctx.round + 1) * ctx.work.steps
-        source, trainer = cast(Samples, shard), _trainer(self, start_seed(ctx.seed))
-        with self.feed([source], ctx.seed) as feed:
-            return continue_steps(trainer, local, feed, source, range(stop - ctx.work.delay, stop))
+        assert isinstance(shard, Samples)
+        trainer = _trainer(self, start_seed(ctx.seed))
+        with self.feed([shard], ctx.seed) as feed:
+            return continue_steps(trainer, local, feed, shard, range(stop - ctx.work.delay, stop))
 
     def carries(self, local: LocalState | None) -> bool:
         """Whether the optimizer has state such as momentum, or only a fragment was sent."""

@@ -36,7 +36,6 @@ from talkoot.learners.solvers.passes import Point, evaluate
 from talkoot.learners.solvers.solver import Evaluation, Solver, greatest
 from talkoot.learners.solvers.target_stats import counts, spread, with_target_stats
 
-SAMPLE = 20_000  # rows over all nodes whose curvature preconditions the solver
 LOOSE = 1e-5  # tolerance from which float32 rows are multiplied in float32
 SINGLE_DIGITS = 1e-7  # relative accuracy of an objective summed from float32 rows
 WIDE = 4096  # parameters whose Hessian is still summed
@@ -91,7 +90,7 @@ class Iterative(Learner):
     def _begin(self, schema: Schema, parts: Parts | None) -> Fitting:
         require_numbers(schema, self.estimator)
         problem = self.pose(schema)
-        layout, center, start = problem.layout, problem.center(schema), problem.start
+        layout, frame, start = problem.layout, problem.frame(schema), problem.start
         if problem.newton and layout.size > WIDE:
             cure = "Take a solver without a Hessian and l1_ratio=0, or fewer columns."
             raise DataError(
@@ -99,38 +98,39 @@ class Iterative(Learner):
             )
         if parts is not None:
             coef, intercepts, extras = parts
-            shift = (0.0 if center is None else coef @ center) - problem.loss.origin
+            shift = (0.0 if frame.center is None else coef @ frame.center) - problem.loss.origin
             start = layout.join(coef, intercepts + shift, extras)
-        single = schema.dtype == SINGLE and center is not None and problem.stop.tol >= LOOSE
+        single = schema.dtype == SINGLE and frame.center is not None and problem.stop.tol >= LOOSE
         single = single and problem.loss.single
+        known = problem.target_stats is None or (problem.target_stats == "target" and parts is not None)
         point = Point(
             vector=start,
-            layout=layout,
-            center=center,
             dtype=SINGLE if single else DOUBLE,
+            stage="start" if known else "target_stats",
             curve="full" if problem.newton else "sample",
-            stride=max(1, schema.rows // SAMPLE),
             class_weight=problem.class_weight,
         )
         stop = replace(problem.stop, digits=SINGLE_DIGITS) if single else problem.stop
         solver: Solver = (Newton if problem.newton else Lbfgs)(point=start, stop=stop)
-        known = problem.target_stats is None or (problem.target_stats == "target" and parts is not None)
-        return Fitting(schema=schema, point=point, solver=solver, stage="start" if known else "target_stats")
+        return Fitting(schema=schema, frame=frame, point=point, solver=solver)
 
-    def work(self, model: Fitting, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
+    def question(self, model: Fitting) -> Point:
+        """The point to evaluate."""
+        return model.point
+
+    def work(self, point: Point, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
         """Sums at the point. The first pass also checks targets, weights and missing numbers."""
-        del local, ctx
-        problem = self.pose(model.schema)
-        if model.stage == "solve":
-            return evaluate(shard, problem.loss, model.point), None
-        checked = Mapped(shard, lambda block: self._check(block, problem, model.schema))
-        if model.stage == "target_stats":
+        schema, problem = ctx.schema, self.pose(ctx.schema)
+        if point.stage == "solve":
+            return evaluate(shard, problem.frame(schema), point), None
+        checked = Mapped(shard, lambda block: self._check(block, problem, schema))
+        if point.stage == "target_stats":
             sums = counts if problem.target_stats == "classes" else spread
-            return total(sums(block, model.schema) for block in checked.blocks() if len(block)), None
-        update = evaluate(checked, problem.loss, model.point)
+            return total(sums(block, schema) for block in checked.blocks() if len(block)), None
+        update = evaluate(checked, problem.frame(schema), point)
         if not all(np.isfinite(value).all() for value in update.values.values()):
             for block in shard.blocks():
-                require_finite(block.X, model.schema, self.estimator)
+                require_finite(block.X, schema, self.estimator)
         return update, None
 
     def _check(self, block: Block, problem: Problem, schema: Schema) -> Block:
@@ -161,19 +161,19 @@ class Iterative(Learner):
             cure = "Look at the shards: all are empty, or all weights are 0."
             raise DataError(f"no node has rows to fit {type(self.estimator).__name__}", cure=cure)
         problem = self.pose(model.schema)
-        if model.stage == "target_stats":
+        if model.point.stage == "target_stats":
             return with_target_stats(model, problem, update)
-        if model.stage == "start" and not problem.newton:
+        if model.point.stage == "start" and not problem.newton:
             model = with_curvature(model, update)
         at = self._evaluation(model, problem, update, weight)
-        if model.stage == "start" and not np.isfinite(at.value):
+        if model.point.stage == "start" and not np.isfinite(at.value):
             cure = "Scale the columns, or fit an intercept."
             raise DataError("the loss is infinite at the starting point", cure=cure)
         return _advance(model, problem, at)
 
     def _evaluation(self, model: Fitting, problem: Problem, update: Update, weight: float) -> Evaluation:
         values, layout, x = update.values, problem.layout, model.point.vector
-        penalty = problem.penalty(weight, model.point.center)
+        penalty = problem.penalty(weight, model.frame.center)
         hessian = None
         if problem.newton:
             hessian = values["hessian"] / weight + np.kron(np.eye(layout.outputs), penalty.curvature(layout))
@@ -224,5 +224,6 @@ def _advance(model: Fitting, problem: Problem, at: Evaluation) -> Fitting:
         solver, point = solver.restart(problem.stop), replace(point, dtype=DOUBLE)
     x = model.point.vector
     seen = at.value + at.absolute(x), greatest(at.subgradient(x))
-    point = replace(point, vector=solver.point, curve="full" if problem.newton else "none")
-    return replace(model, solver=solver, point=point, stage="solve", seen=seen)
+    curve: Any = "full" if problem.newton else "none"
+    point = replace(point, vector=solver.point, curve=curve, stage="solve")
+    return replace(model, solver=solver, point=point, seen=seen)

@@ -15,13 +15,13 @@ import scipy.sparse as sp
 from sklearn.linear_model import RidgeCV
 
 from talkoot.core.context import Ctx
-from talkoot.core.learner import Kind, Learner
-from talkoot.core.outer import Outer, Solve
+from talkoot.core.learner import Kind
 from talkoot.core.shard import Block, Schema, Shard
 from talkoot.core.update import Update
 from talkoot.learners.common.estimator import refuse
 from talkoot.learners.common.results import linear
 from talkoot.learners.common.rows import checked_blocks, require_rows
+from talkoot.learners.common.state import State, SumLearner
 from talkoot.learners.sums.factor import synthetic
 from talkoot.learners.sums.scatter import gram, moments, next_center, start
 
@@ -51,25 +51,9 @@ class Solution:
 
 
 @final
-@dataclass(frozen=True, slots=True, eq=False)
-class RidgeModel:
-    """The center of the sums; then the solution whose errors are summed; then the result."""
-
-    schema: Schema
-    center: np.ndarray
-    solution: Solution | None = None
-    result: Any = None
-
-    @property
-    def done(self) -> bool:
-        """Whether the answer is there."""
-        return self.result is not None
-
-
-@final
 @dataclass(frozen=True, slots=True)
-class RidgeLeaveOneOut(Learner):
-    """RidgeCV with ``cv=None``: two rounds, exact.
+class RidgeLeaveOneOut(SumLearner):
+    """RidgeCV with ``cv=None``: two rounds, exact. Nodes get the center, then the solution.
 
     The errors are taken at the solution of all nodes, so a node cannot be subtracted: `closed` is False.
 
@@ -85,43 +69,38 @@ class RidgeLeaveOneOut(Learner):
         """The penalties to choose from, (alphas,)."""
         return np.asarray(self.estimator.alphas, dtype=np.float64).reshape(-1)
 
-    def init(self, schema: Schema, rng: np.random.Generator) -> RidgeModel:
+    def init(self, schema: Schema, rng: np.random.Generator) -> State:
         """Sum about the center that the nodes agreed on."""
         del rng
-        return RidgeModel(schema, start(schema, self.estimator, targets=True))
+        return State(schema=schema, shared=start(schema, self.estimator, targets=True))
 
-    def work(self, model: RidgeModel, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
-        """Products of all columns; once there is a solution, its squared errors for every penalty."""
-        del ctx
-        if model.solution is None:
-            return gram(shard, model.schema, model.center, self.estimator), local
-        squares, rows = np.zeros((len(self.alphas), model.solution.inner.shape[1])), 0
-        for block in checked_blocks(shard, model.schema, self.estimator):
-            squares += errors(block, model.solution, self.alphas)
+    def work(self, about: np.ndarray | Solution, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
+        """Products of all columns about a center, or a solution's squared errors for every penalty."""
+        if not isinstance(about, Solution):
+            return gram(shard, ctx.schema, about, self.estimator), local
+        squares, rows = np.zeros((len(self.alphas), about.inner.shape[1])), 0
+        for block in checked_blocks(shard, ctx.schema, self.estimator):
+            squares += errors(block, about, self.alphas)
             rows += len(block)
         values = {"squares": squares, "rows": np.array([float(rows)])} if rows else {}
         return Update(values=values, weight=float(rows)), local
 
-    def outer(self) -> Outer:
-        """Solve from the sums."""
-        return Solve(self.step)
-
-    def step(self, model: RidgeModel, update: Update) -> RidgeModel:
+    def step(self, model: State, update: Update) -> State:
         """A better center, or the solution, or the best penalty."""
-        if model.solution is not None:
+        if isinstance(model.shared, Solution):
             require_rows(update, self.estimator)
             mean_squares = update.values["squares"] / update.values["rows"]
-            return replace(model, result=self._best(model.schema, model.solution, mean_squares))
-        found = moments(update, model.center, self.estimator)
-        center = next_center(update, model.center, sparse=model.schema.sparse)
+            return replace(model, result=self._best(model.schema, model.shared, mean_squares))
+        found = moments(update, model.shared, self.estimator)
+        center = next_center(update, model.shared, sparse=model.schema.sparse)
         if center is not None:
-            return replace(model, center=center)
+            return replace(model, shared=center)
         intercept, p = self.estimator.fit_intercept, model.schema.features
         X, Y = synthetic(found, p, intercept=intercept, residual=False)
         left, roots, axes = np.linalg.svd(X, full_matrices=False)
         about = (found.mean, 1 / found.weight) if intercept else (np.zeros_like(found.mean), 0.0)
         inner = roots[:, None] * (left.T @ Y)
-        return replace(model, solution=Solution(*about, axes.T, roots**2, inner))
+        return replace(model, shared=Solution(*about, axes.T, roots**2, inner))
 
     def _best(self, schema: Schema, solution: Solution, mean_squares: np.ndarray) -> RidgeCV:
         scores: Any = -mean_squares
@@ -135,10 +114,6 @@ class RidgeLeaveOneOut(Learner):
         made.alpha_ = float(alpha.item()) if alpha.size == 1 else alpha
         made.best_score_ = scores.max(axis=0)
         return made
-
-    def finish(self, model: RidgeModel) -> RidgeCV:
-        """The fitted estimator."""
-        return model.result
 
 
 def errors(block: Block, solution: Solution, alphas: np.ndarray) -> np.ndarray:

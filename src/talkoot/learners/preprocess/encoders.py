@@ -25,7 +25,7 @@ from talkoot.learners.common.columnwise import (
 )
 from talkoot.learners.common.rows import require_weights
 from talkoot.learners.common.state import State
-from talkoot.learners.sums.tally import Tally, Values, counts_of, distinct_values, is_missing, tally
+from talkoot.learners.sums.tally import Agreed, Tally, Values, counts_of, distinct_values, is_missing, tally
 
 GROUPING = ("drop", "min_frequency", "max_categories")  # parameters that depend on counts
 
@@ -76,34 +76,36 @@ class Encoder(Columnwise):
         estimator = self.estimator
         return estimator.min_frequency is not None or estimator.max_categories is not None
 
-    def work(self, model: State, local: Tally | None, shard: Shard, ctx: Ctx) -> tuple[Update, Tally | None]:
+    def work(
+        self, agreed: Agreed | None, local: Tally | None, shard: Shard, ctx: Ctx
+    ) -> tuple[Update, Tally | None]:
         """The categories of a node's rows, or counts of the agreed ones."""
-        local = local or tally(shard, model.schema, partial(self._check, schema=model.schema))
+        local = local or tally(shard, ctx.schema, partial(self._check, schema=ctx.schema))
         if local is None:
             return Update(), None
-        if model.shared is None:
-            return local.distinct(model.schema), local
+        if agreed is None:
+            return local.distinct(ctx.schema), local
         if self.estimator.handle_unknown == "error":
-            self._check_known(local, model)
-        return local.count(model.shared), local
+            self._check_known(local, agreed, ctx.schema)
+        return local.count(agreed), local
 
     def _check(self, block: Block, schema: Schema) -> None:
         require_weights(block.w, self.estimator)
         if not schema.mixed:
             refuse_infinite(block.X, schema, self.estimator)
 
-    def _check_known(self, local: Tally, model: State) -> None:
-        for j, values in enumerate(model.shared):
+    def _check_known(self, local: Tally, agreed: Agreed, schema: Schema) -> None:
+        for j, values in enumerate(agreed):
             known = {value for value in values if not is_missing(value)}
             unknown: list[Any] = sorted(local.counts[j].keys() - known)
             if local.missing[j] and len(known) == len(values):
-                unknown.append(_none(model.schema, j))
+                unknown.append(_none(schema, j))
             if unknown:
                 ignore = "ignore" if isinstance(self.estimator, OneHotEncoder) else "use_encoded_value"
                 raise DataError(
                     f"{', '.join(map(repr, unknown[:5]))}{', ...' * (len(unknown) > 5)} "
                     "not among the categories given",
-                    column=model.schema.column(j),
+                    column=schema.column(j),
                     cure=f'Add to categories=, or take handle_unknown="{ignore}".',
                 )
 
@@ -121,10 +123,10 @@ class Encoder(Columnwise):
         result = self._grouped(agreed, update, model) if self.counts else self._plain(agreed, model)
         return replace(model, result=_typed(result, model.schema))
 
-    def _plain(self, agreed: Sequence[Values], model: State) -> Any:
+    def _plain(self, agreed: Agreed, model: State) -> Any:
         return fit_table(self.estimator, _table(agreed, model.schema), model.schema)
 
-    def _grouped(self, agreed: Sequence[Values], update: Update, model: State) -> Any:
+    def _grouped(self, agreed: Agreed, update: Update, model: State) -> Any:
         """The encoder fitted to a table in which each category occurs as often as the rank of its count."""
         counts, rarest = counts_of(update, agreed), self.estimator.min_frequency
         distinct = np.unique(np.concatenate(counts))

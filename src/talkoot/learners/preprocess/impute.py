@@ -29,7 +29,7 @@ from talkoot.learners.common.rows import require_weights
 from talkoot.learners.common.state import State
 from talkoot.learners.sums.moments import ColumnMoments, sums
 from talkoot.learners.sums.selection import Selection, Totals
-from talkoot.learners.sums.tally import Tally, counts_of, distinct_values, is_missing, tally
+from talkoot.learners.sums.tally import Agreed, Tally, counts_of, distinct_values, is_missing, tally
 
 
 @final
@@ -44,9 +44,9 @@ class MeanImputer(Columnwise):
         """Refuse parameters that cannot be used."""
         return _start(self.estimator, schema)
 
-    def work(self, model: State, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
+    def work(self, question: None, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
         """Sums over the rows of a node."""
-        return total(self._sums(block, model.schema) for block in shard.blocks()), None
+        return total(self._sums(block, ctx.schema) for block in shard.blocks()), None
 
     def _sums(self, block: Block, schema: Schema) -> Update:
         require_weights(block.w, self.estimator)
@@ -75,12 +75,14 @@ class ModeImputer(Columnwise):
         """Refuse parameters that cannot be used."""
         return _start(self.estimator, schema)
 
-    def work(self, model: State, local: Tally | None, shard: Shard, ctx: Ctx) -> tuple[Update, Tally | None]:
+    def work(
+        self, agreed: Agreed | None, local: Tally | None, shard: Shard, ctx: Ctx
+    ) -> tuple[Update, Tally | None]:
         """The values of a node's rows, then counts of the agreed ones."""
-        local = local or tally_values(shard, model.schema, self.estimator)
+        local = local or tally_values(shard, ctx.schema, self.estimator)
         if local is None:
             return Update(), None
-        return local.distinct(model.schema) if model.shared is None else local.count(model.shared), local
+        return local.distinct(ctx.schema) if agreed is None else local.count(agreed), local
 
     def answer(self, model: State, update: Update) -> State:
         """The most frequent value of each column, the least of several."""
@@ -110,9 +112,9 @@ class ConstantImputer(Columnwise):
         """Refuse parameters that cannot be used."""
         return _start(self.estimator, schema)
 
-    def work(self, model: State, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
+    def work(self, question: None, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
         """Counts over the rows of a node."""
-        found = tally_values(shard, model.schema, self.estimator)
+        found = tally_values(shard, ctx.schema, self.estimator)
         if found is None:
             return Update(), None
         return Update(values=found.row_counts(), weight=float(found.rows)), None
@@ -133,10 +135,10 @@ class MedianImputer(OrderStatistics):
         start = _start(self.estimator, schema)
         return replace(start, shared=Selection.start(schema.features, schema.rows))
 
-    def read(self, block: Block, model: State) -> tuple[Any, None]:
+    def read(self, block: Block, schema: Schema, scale: float | None) -> tuple[Any, None]:
         """Rows with NaN where a value is missing."""
         require_weights(block.w, self.estimator)
-        return with_nan(block.X, model.schema, self.estimator), None
+        return with_nan(block.X, schema, self.estimator), None
 
     def ranks(self, schema: Schema, totals: Totals, column: int) -> np.ndarray:
         """Those of the middle."""

@@ -30,7 +30,7 @@ from talkoot.learners.common.sklearn_private import bin_encoder, set_bin_encoder
 from talkoot.learners.common.state import State
 from talkoot.learners.preprocess.scalers import bounds, extremes
 from talkoot.learners.sums.quantile import WEIGHTED, Places, places, weighted_places
-from talkoot.learners.sums.selection import Selection, Totals
+from talkoot.learners.sums.selection import Search, Selection, Totals
 
 NARROW = 1e-8  # width up to which scikit-learn removes bins
 
@@ -45,10 +45,10 @@ class Robust(OrderStatistics):
     array([2.])
     """
 
-    def read(self, block: Block, model: State) -> tuple[Any, None]:
+    def read(self, block: Block, schema: Schema, scale: float | None) -> tuple[Any, None]:
         """Rows without infinite values."""
         require_weights(block.w, self.estimator)
-        refuse_infinite(block.X, model.schema, self.estimator)
+        refuse_infinite(block.X, schema, self.estimator)
         return block.X, None
 
     def ranks(self, schema: Schema, totals: Totals, column: int) -> np.ndarray:
@@ -89,9 +89,8 @@ class Quantile(OrderStatistics):
     effect.
     """
 
-    def read(self, block: Block, model: State) -> tuple[Any, None]:
+    def read(self, block: Block, schema: Schema, scale: float | None) -> tuple[Any, None]:
         """Rows without infinite values; negative ones in sparse rows are refused, as by scikit-learn."""
-        schema = model.schema
         require_weights(block.w, self.estimator)
         refuse_infinite(block.X, schema, self.estimator)
         if schema.sparse and self.counts_zeros and (block.X.data < 0).any():
@@ -147,9 +146,9 @@ class UniformBins(Columnwise):
 
     kind: ClassVar[Kind] = "exact"
 
-    def work(self, model: State, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
+    def work(self, question: None, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
         """Extremes of the rows of a node."""
-        return total(self._extremes(block, model.schema) for block in shard.blocks()), None
+        return total(self._extremes(block, ctx.schema) for block in shard.blocks()), None
 
     def _extremes(self, block: Block, schema: Schema) -> Update:
         require_weights(block.w, self.estimator)
@@ -173,26 +172,26 @@ class QuantileBins(OrderStatistics):
     values, scikit-learn may choose the other.
     """
 
-    def work(self, model: State, local: Any, shard: Shard, ctx: Ctx) -> tuple[Update, Any]:
+    def work(self, search: Search, local: Any, shard: Shard, ctx: Ctx) -> tuple[Update, Any]:
         """The sum of the weights in the first round, if there are any; then counts."""
-        if model.shared.scale is None and model.shared.inside is None:
+        if search.scale is None and search.ranges.everything:
             blocks = (block for block in shard.blocks() if len(block))
             first = next(blocks, None)
             if first is not None and first.w is not None:
                 return total(self._weights(block) for block in (first, *blocks)), None
-        return OrderStatistics.work(self, model, local, shard, ctx)
+        return OrderStatistics.work(self, search, local, shard, ctx)
 
     def _weights(self, block: Block) -> Update:
         require_weights(block.w, self.estimator)
         assert block.w is not None, "a node has weights for all of its rows"
         return Update(values={"weight": np.array([block.w.sum()])}, weight=float(len(block)))
 
-    def read(self, block: Block, model: State) -> tuple[Any, np.ndarray | None]:
+    def read(self, block: Block, schema: Schema, scale: float | None) -> tuple[Any, np.ndarray | None]:
         """Finite rows, and their weights."""
-        require_finite(block.X, model.schema, self.estimator)
-        if block.w is None:
+        require_finite(block.X, schema, self.estimator)
+        if block.w is None or scale is None:
             return block.X, None
-        return block.X, np.rint(block.w * model.shared.scale).astype(np.int64)
+        return block.X, np.rint(block.w * scale).astype(np.int64)
 
     def answer(self, model: State, update: Update) -> State:
         """The scale of weights after the first round; then as others."""

@@ -50,16 +50,16 @@ class Standard(Columnwise):
         """Start at the agreed center."""
         return replace(Columnwise.init(self, schema, rng), shared=schema.center)
 
-    def work(self, model: State, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
+    def work(self, center: np.ndarray, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
         """Sums over the rows of a node."""
-        return total(self._sums(block, model) for block in shard.blocks()), None
+        return total(self._sums(block, center, ctx.schema) for block in shard.blocks()), None
 
-    def _sums(self, block: Block, model: State) -> Update:
-        refuse_infinite(block.X, model.schema, self.estimator)
+    def _sums(self, block: Block, center: np.ndarray, schema: Schema) -> Update:
+        refuse_infinite(block.X, schema, self.estimator)
         require_weights(block.w, self.estimator)
         # scikit-learn rounds weights to the dtype of the rows.
-        w = None if block.w is None else block.w.astype(model.schema.dtype)
-        update = sums(block.X, w, model.shared)
+        w = None if block.w is None else block.w.astype(schema.dtype)
+        update = sums(block.X, w, center)
         weighted = {} if w is None else {"weighted": np.ones(1)}
         return Update(values={**update.values, **weighted}, weight=update.weight)
 
@@ -103,9 +103,9 @@ class MinMax(Columnwise):
 
     kind: ClassVar[Kind] = "exact"
 
-    def work(self, model: State, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
+    def work(self, question: None, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
         """Extremes of the rows of a node."""
-        return total(_extremes(block, model.schema, self.estimator) for block in shard.blocks()), None
+        return total(_extremes(block, ctx.schema, self.estimator) for block in shard.blocks()), None
 
     def answer(self, model: State, update: Update) -> State:
         """Fitted by scikit-learn to the two rows of extremes."""
@@ -122,9 +122,9 @@ class MaxAbs(Columnwise):
 
     kind: ClassVar[Kind] = "exact"
 
-    def work(self, model: State, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
+    def work(self, question: None, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
         """Extremes of the rows of a node."""
-        return total(_extremes(block, model.schema, self.estimator) for block in shard.blocks()), None
+        return total(_extremes(block, ctx.schema, self.estimator) for block in shard.blocks()), None
 
     def answer(self, model: State, update: Update) -> State:
         """Fitted by scikit-learn to one row of greatest values."""
@@ -150,12 +150,12 @@ class Variance(Columnwise):
         require_numbers(schema, self.estimator)
         return State(schema=schema, shared=schema.center)
 
-    def work(self, model: State, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
+    def work(self, center: np.ndarray, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
         """Sums and extremes of the rows of a node."""
-        return total(self._sums(block, model) for block in shard.blocks()), None
+        return total(self._sums(block, center, ctx.schema) for block in shard.blocks()), None
 
-    def _sums(self, block: Block, model: State) -> Update:
-        update, edges = sums(block.X, None, model.shared), _extremes(block, model.schema, self.estimator)
+    def _sums(self, block: Block, center: np.ndarray, schema: Schema) -> Update:
+        update, edges = sums(block.X, None, center), _extremes(block, schema, self.estimator)
         return Update(values={**update.values, **edges.values}, weight=update.weight, kinds=edges.kinds)
 
     def answer(self, model: State, update: Update) -> State:

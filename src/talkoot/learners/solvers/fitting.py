@@ -13,12 +13,13 @@ from talkoot.core.shard import Schema
 from talkoot.core.update import Update
 from talkoot.learners.solvers.losses import Loss
 from talkoot.learners.solvers.objective import Layout, Penalty
-from talkoot.learners.solvers.passes import Point
+from talkoot.learners.solvers.passes import Frame, Point
 from talkoot.learners.solvers.solver import Solution, Solver, Stop
 
 SINGLE: np.dtype[Any] = np.dtype(np.float32)
 DOUBLE: np.dtype[Any] = np.dtype(np.float64)
 NEAR = {SINGLE: 30.0, DOUBLE: 1e4}  # standard deviations from 0 within which products are precise
+SAMPLE = 20_000  # rows over all nodes whose curvature preconditions the solver
 JITTER = 1e-8  # added to a sampled curvature of unit diagonal, so that it can be inverted
 
 Parts = tuple[np.ndarray, np.ndarray, np.ndarray]  # coefficients, intercepts, further parameters
@@ -49,13 +50,14 @@ class Problem:
     class_weight: np.ndarray | None = None
     target_stats: Literal["classes", "target"] | None = None
 
-    def center(self, schema: Schema) -> np.ndarray | None:
-        """(features,) what is subtracted from rows, exact in their dtype; None if rows stay as they are."""
+    def frame(self, schema: Schema) -> Frame:
+        """How nodes read rows: centred, exactly in their dtype, unless they are sparse or penalised apart."""
         penalty = self.penalty(1.0, None)
         apart = bool(penalty.l1) and penalty.anchor is not None
-        if schema.sparse or apart or not self.layout.intercept:
-            return None
-        return schema.center.astype(schema.dtype).astype(np.float64)
+        plain = schema.sparse or apart or not self.layout.intercept
+        center = None if plain else schema.center.astype(schema.dtype).astype(np.float64)
+        stride = max(1, schema.rows // SAMPLE)
+        return Frame(loss=self.loss, layout=self.layout, center=center, stride=stride)
 
 
 @final
@@ -65,18 +67,18 @@ class Fitting:
 
     Args:
         schema: what the nodes agreed on.
+        frame: how nodes read rows.
         point: what nodes evaluate.
         solver: the solver.
-        stage: "target_stats": sums of the target; "start": the first evaluation; "solve": later ones.
         curve: the sampled curvature of one output, mean over rows; None if unknown.
         extras: the same for further parameters.
         seen: the last objective and the greatest absolute entry of its gradient.
     """
 
     schema: Schema
+    frame: Frame
     point: Point
     solver: Solver
-    stage: Literal["target_stats", "start", "solve"]
     curve: np.ndarray | None = None
     extras: np.ndarray | None = None
     seen: tuple[float, float] = (np.nan, np.nan)
@@ -88,9 +90,9 @@ class Fitting:
 
     def parts(self) -> Parts:
         """The parameters at the solver's point, with intercepts for rows that are not centred."""
-        coef, intercepts, extras = self.point.layout.split(self.solver.point)
-        if self.point.center is not None:
-            intercepts = intercepts - coef @ self.point.center
+        coef, intercepts, extras = self.frame.layout.split(self.solver.point)
+        if self.frame.center is not None:
+            intercepts = intercepts - coef @ self.frame.center
         return coef, intercepts, extras
 
 
@@ -100,22 +102,22 @@ def with_curvature(model: Fitting, update: Update) -> Fitting:
     if not sampled > 0:
         return model
     curve, extras = update.values["curve"] / sampled, update.values["extras"] / sampled
-    point = replace(model.point, subtract=not near(curve, model.point))
+    point = replace(model.point, subtract=not near(curve, model.frame.center, model.point.dtype))
     return replace(model, point=point, curve=curve, extras=extras)
 
 
-def near(curve: np.ndarray, point: Point) -> bool:
+def near(curve: np.ndarray, center: np.ndarray | None, dtype: np.dtype[Any]) -> bool:
     """Whether subtracting the center from products instead of rows is precise enough."""
-    if point.center is None:
+    if center is None:
         return True
     squares = np.diag(curve) if curve.ndim == 2 else curve
-    deviations = np.sqrt(squares[:-1] / squares[-1]) if squares[-1] > 0 else 0 * point.center
-    return bool((np.abs(point.center) <= NEAR[point.dtype] * deviations).all())
+    deviations = np.sqrt(squares[:-1] / squares[-1]) if squares[-1] > 0 else 0 * center
+    return bool((np.abs(center) <= NEAR[dtype] * deviations).all())
 
 
 def precondition(model: Fitting, penalty: Penalty) -> Solution | None:
     """Multiplication by the inverse of sampled curvature plus penalty; None without a sample."""
-    layout, curve = model.point.layout, model.curve
+    layout, curve = model.frame.layout, model.curve
     if curve is None or model.extras is None:
         return None
     extras = np.where(model.extras > 0, model.extras, 1.0)

@@ -21,31 +21,45 @@ DENSE = 512  # widest model whose curvature is sampled as a matrix, else as a di
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Frame:
+    """What is the same in all rounds; nodes know it from the schema.
+
+    Args:
+        loss: the loss of a row.
+        layout: the order of parameters.
+        center: (features,) what is subtracted from rows; None for nothing.
+        stride: a sample is every `stride`-th row.
+    """
+
+    loss: Loss
+    layout: Layout
+    center: np.ndarray | None
+    stride: int = 1
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Point:
     """What nodes evaluate in a round, and how.
 
     Args:
-        vector: (n,) the parameters; intercepts are those of rows minus `center`.
-        layout: their order.
-        center: (features,) what is subtracted from rows; None for nothing.
+        vector: (n,) the parameters; intercepts are those of rows minus the center.
         dtype: of products of rows. Sums over blocks are float64.
+        stage: "target_stats": sums of the target; "start": the first evaluation; "solve": later ones.
         subtract: subtract the center from each row; else from the products, faster and less precise.
         curve: "full": sum the Hessian; "sample": sum it over some rows, averaged over outputs.
-        stride: the sample is every `stride`-th row.
         class_weight: (classes,) weight of each class; None for 1.
     """
 
     vector: np.ndarray
-    layout: Layout
-    center: np.ndarray | None
     dtype: np.dtype[Any]
+    stage: Literal["target_stats", "start", "solve"] = "solve"
     subtract: bool = True
     curve: Literal["none", "sample", "full"] = "none"
-    stride: int = 1
     class_weight: np.ndarray | None = None
 
 
-def evaluate(shard: Shard, loss: Loss, point: Point) -> Update:
+def evaluate(shard: Shard, frame: Frame, point: Point) -> Update:
     """The sums at a point: "weight", "loss", "gradient" (n,), and those of `point.curve`.
 
     "full": "hessian" (n, n). "sample": "sampled", its weight, "curve", the curvature of one output, (width,
@@ -54,19 +68,19 @@ def evaluate(shard: Shard, loss: Loss, point: Point) -> Update:
     sums: dict[str, np.ndarray] = {}
     rows, workspace = 0, Workspace()
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        for block, X in _blocks(shard, point, workspace):
+        for block, X in _blocks(shard, frame, point, workspace):
             rows += len(block)
-            for name, value in _block(block, X, loss, point, workspace).items():
+            for name, value in _block(block, X, frame, point, workspace).items():
                 if name in sums:
                     sums[name] += value
                 else:
                     sums[name] = np.array(value, dtype=np.float64)
-    return Update(values=_gradient(sums, point), weight=float(rows)) if rows else Update()
+    return Update(values=_gradient(sums, frame, point), weight=float(rows)) if rows else Update()
 
 
-def _blocks(shard: Shard, point: Point, workspace: Workspace) -> Iterator[tuple[Block, Any]]:
+def _blocks(shard: Shard, frame: Frame, point: Point, workspace: Workspace) -> Iterator[tuple[Block, Any]]:
     """Blocks that hold rows, and their features, centred if `point` says so, in its dtype."""
-    center = None if point.center is None or not point.subtract else point.center.astype(point.dtype)
+    center = None if frame.center is None or not point.subtract else frame.center.astype(point.dtype)
     size = 0 if point.curve == "full" else BATCH  # a block's Hessian takes long enough
     for block in coalesce(shard.blocks(), size):
         X = block.X
@@ -77,32 +91,31 @@ def _blocks(shard: Shard, point: Point, workspace: Workspace) -> Iterator[tuple[
         yield block, np.subtract(X, 0 if center is None else center, out=moved)
 
 
-def _block(block: Block, X: Any, loss: Loss, point: Point, workspace: Workspace) -> dict[str, Any]:
+def _block(block: Block, X: Any, frame: Frame, point: Point, workspace: Workspace) -> dict[str, Any]:
     """The sums of one block; `_gradient` combines "products" and "slopes"."""
     assert block.y is not None
     y = block.y.reshape(-1)
-    outputs = point.layout.outputs
-    raw = _raw(X, point, workspace)
-    w = _weights(block, loss, point)
-    curve = _CURVES[point.curve](X, raw, y, w, loss, point)
-    value, slope = loss.evaluate(raw, y, workspace)
+    raw = _raw(X, frame, point, workspace)
+    w = _weights(block, frame.loss, point)
+    curve = _CURVES[point.curve](X, raw, y, w, frame)
+    value, slope = frame.loss.evaluate(raw, y, workspace)
     if w is not None:
         slope *= w
     return {
         "weight": [float(len(block)) if w is None else w.sum(dtype=np.float64)],
         "loss": [value.sum() if w is None else (value * w).sum()],
         "slopes": slope.sum(axis=1),
-        "products": _products(slope[:outputs], X),
+        "products": _products(slope[: frame.layout.outputs], X),
         **curve,
     }
 
 
-def _raw(X: Any, point: Point, workspace: Workspace) -> np.ndarray:
+def _raw(X: Any, frame: Frame, point: Point, workspace: Workspace) -> np.ndarray:
     """(outputs + extras, rows) raw predictions."""
-    layout = point.layout
+    layout = frame.layout
     coef, intercepts, extras = layout.split(point.vector)
-    if point.center is not None and not point.subtract:
-        intercepts = intercepts - coef @ point.center
+    if frame.center is not None and not point.subtract:
+        intercepts = intercepts - coef @ frame.center
     raw = workspace.take("raw", (layout.outputs + layout.extras, X.shape[0]), point.dtype)
     coef = coef.astype(point.dtype)
     if not coef.any():  # the usual initial point
@@ -130,29 +143,25 @@ def _weights(block: Block, loss: Loss, point: Point) -> np.ndarray | None:
     return None if w is None else np.atleast_2d(w).astype(point.dtype, copy=False)
 
 
-def _gradient(sums: dict[str, np.ndarray], point: Point) -> dict[str, np.ndarray]:
+def _gradient(sums: dict[str, np.ndarray], frame: Frame, point: Point) -> dict[str, np.ndarray]:
     """The sums with the gradient, about the center also where it was not subtracted."""
-    layout = point.layout
+    layout = frame.layout
     slopes, products = sums.pop("slopes"), sums.pop("products")
     outputs, extras = slopes[: layout.outputs], slopes[layout.outputs :]
-    if point.center is not None and not point.subtract:
-        products -= np.outer(outputs, point.center)
+    if frame.center is not None and not point.subtract:
+        products -= np.outer(outputs, frame.center)
     return {**sums, "gradient": layout.join(products, outputs, extras)}
 
 
-def _no_curve(
-    X: Any, raw: np.ndarray, y: np.ndarray, w: np.ndarray | None, loss: Loss, point: Point
-) -> dict[str, Any]:
+def _no_curve(X: Any, raw: np.ndarray, y: np.ndarray, w: np.ndarray | None, frame: Frame) -> dict[str, Any]:
     return {}
 
 
-def _full_curve(
-    X: Any, raw: np.ndarray, y: np.ndarray, w: np.ndarray | None, loss: Loss, point: Point
-) -> dict[str, Any]:
+def _full_curve(X: Any, raw: np.ndarray, y: np.ndarray, w: np.ndarray | None, frame: Frame) -> dict[str, Any]:
     """The Hessian, all pairs of outputs."""
-    layout, Z = point.layout, _design(X, point.layout)
+    layout, Z = frame.layout, _design(X, frame.layout)
     hessian = np.zeros((layout.outputs, layout.width, layout.outputs, layout.width))
-    for a, b, h in loss.curvature(raw, y):
+    for a, b, h in frame.loss.curvature(raw, y):
         part = _sandwich(Z, h if w is None else h * w[a % len(w)])
         hessian[a, :, b] = part
         hessian[b, :, a] = part
@@ -160,13 +169,13 @@ def _full_curve(
 
 
 def _sample_curve(
-    X: Any, raw: np.ndarray, y: np.ndarray, w: np.ndarray | None, loss: Loss, point: Point
+    X: Any, raw: np.ndarray, y: np.ndarray, w: np.ndarray | None, frame: Frame
 ) -> dict[str, Any]:
     """The curvature over every `stride`-th row, in float64, averaged over outputs."""
-    layout, pick = point.layout, slice(None, None, point.stride)
+    layout, pick = frame.layout, slice(None, None, frame.stride)
     Z = _design(X[pick].astype(np.float64), layout)
     weight = np.ones((1, Z.shape[0])) if w is None else w[:, pick].astype(np.float64)
-    curvature = loss.curvature(raw[:, pick].astype(np.float64), y[pick])
+    curvature = frame.loss.curvature(raw[:, pick].astype(np.float64), y[pick])
     own = [h * weight[a % len(weight)] for a, b, h in curvature if a == b]
     h = np.sum(own[: layout.outputs], axis=0) / layout.outputs
     if layout.width <= DENSE:

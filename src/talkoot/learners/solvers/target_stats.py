@@ -77,10 +77,10 @@ def with_target_stats(model: Fitting, problem: Problem, update: Update) -> Fitti
     point, weight = model.point, update.values["weight"]
     if problem.target_stats == "classes":
         balanced = weight.sum() / (len(weight) * np.where(weight > 0, weight, np.inf))
-        return replace(model, point=replace(point, class_weight=balanced), stage="start")
+        return replace(model, point=replace(point, class_weight=balanced, stage="start"))
     first, second = update.values["moments"] / weight
     deviation = np.sqrt(max(second - first**2, 0.0)) or 1.0
     coef, intercepts, extras = problem.layout.split(problem.start)
     start = problem.layout.join(coef, intercepts + first, extras + np.log(deviation))
     solver = Lbfgs(point=start, stop=model.solver.stop)
-    return replace(model, point=replace(point, vector=start), solver=solver, stage="start")
+    return replace(model, point=replace(point, vector=start, stage="start"), solver=solver)

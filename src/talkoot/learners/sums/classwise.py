@@ -75,16 +75,16 @@ class ClassLearner(SumLearner):
         require_classes(schema, self.estimator)
         return State(schema=schema, shared=schema.center[None])
 
-    def work(self, model: State, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
+    def work(self, centers: np.ndarray, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
         """Sums within each class."""
-        del ctx
-        blocks = checked_blocks(shard, model.schema, self.estimator)
-        return total(self._sums(model, block) for block in blocks), local
+        classes = len(require_classes(ctx.schema, self.estimator))
+        blocks = checked_blocks(shard, ctx.schema, self.estimator)
+        return total(self._sums(block, centers, classes) for block in blocks), local
 
-    def _sums(self, model: State, block: Block) -> Update:
+    def _sums(self, block: Block, centers: np.ndarray, classes: int) -> Update:
         y = np.asarray(block.y)
-        D = block.X - (model.shared[y] if len(model.shared) > 1 else model.shared)
-        plain = indicator(y, len(require_classes(model.schema, self.estimator)))
+        D = block.X - (centers[y] if len(centers) > 1 else centers)
+        plain = indicator(y, classes)
         views = [plain] if block.w is None else [plain @ sp.diags_array(block.w), plain]
         rows = plain.sum(axis=1)
         values = {

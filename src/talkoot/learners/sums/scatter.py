@@ -58,10 +58,9 @@ class GramLearner(SumLearner):
         del rng
         return State(schema=schema, shared=start(schema, self.estimator, self.targets))
 
-    def work(self, model: State, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
+    def work(self, center: np.ndarray, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
         """Products of all columns and a column of ones."""
-        del ctx
-        return gram(shard, model.schema, model.shared, self.estimator), local
+        return gram(shard, ctx.schema, center, self.estimator), local
 
     def step(self, model: State, update: Update) -> State:
         """The result, or a better center for one more round."""

@@ -44,6 +44,20 @@ class Totals:
     scale: float | None = None
 
 
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Search:
+    """What nodes count in a round.
+
+    Args:
+        ranges: the ranges of keys.
+        scale: as in `Totals`.
+    """
+
+    ranges: Ranges
+    scale: float | None = None
+
+
 Wanted = Callable[[Totals], Sequence[np.ndarray]]  # for each column the ranks to find, from 0
 
 
@@ -89,6 +103,11 @@ class Selection:
         """
         parts = _parts(np.array([rows]), features)
         return Selection(Ranges.whole(features, int(parts[0])), np.zeros(features, np.int64))
+
+    @property
+    def search(self) -> Search:
+        """What nodes count next."""
+        return Search(self.ranges, self.scale)
 
     @property
     def done(self) -> bool:

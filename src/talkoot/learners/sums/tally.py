@@ -15,6 +15,7 @@ from talkoot.core.update import Leaf, Update
 from talkoot.learners.compose.shapes import labels
 
 Values = Sequence[Any]  # the values of one column: str or float
+Agreed = Sequence[Values]  # those of all columns that nodes count
 
 
 @final
@@ -47,7 +48,7 @@ class Tally:
             kinds=dict.fromkeys(values, Leaf.UNION),
         )
 
-    def count(self, agreed: Sequence[Values]) -> Update:
+    def count(self, agreed: Agreed) -> Update:
         """The leaves rows and missing, and for each column the counts of the agreed values, all SUM."""
         counts = {
             f"count.{j}": np.array([float(self._count(j, value)) for value in values])
@@ -88,7 +89,7 @@ def distinct_values(update: Update, schema: Schema) -> tuple[list[Any], ...]:
     return tuple(update.values[f"seen.{j}"].tolist() for j in range(schema.features))
 
 
-def counts_of(update: Update, agreed: Sequence[Values]) -> list[np.ndarray]:
+def counts_of(update: Update, agreed: Agreed) -> list[np.ndarray]:
     """The counts of the agreed values, one array a column."""
     return [update.values[f"count.{j}"] for j in range(len(agreed))]
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from talkoot.core.errors import DataError
+from talkoot.core.query import Answer
 from talkoot.data.contract.checks import schema, shifts
 from talkoot.data.contract.checks.duplicates import duplicates
 from talkoot.data.contract.contract import SEVERITIES, Contract, Finding
 from talkoot.data.contract.node_profile import NodeProfile, node_profile
 from talkoot.data.contract.profile import STEP
-from talkoot.data.reports import Report
 
 
 def examine(
-    reports: Mapping[str, Report], nodes: Sequence[str], *, target: str, keys: tuple[str, ...] = ()
+    reports: Mapping[str, Answer], nodes: Sequence[str], *, target: str, keys: tuple[str, ...] = ()
 ) -> Contract:
     """Compare the nodes' reports.
 

@@ -11,15 +11,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 import torch
 
 from talkoot.core.plan import Plan
-from talkoot.core.shard import Shard
+from talkoot.core.shard import UNKNOWN, Shard
 from talkoot.core.sync import Rounds
-from talkoot.data.samples.base import Samples
-from talkoot.data.tables.source import UNKNOWN
+from talkoot.data.samples.base import samples_of
 from talkoot.engines.ranks.checkpoint.describe import describe, describe_samples, is_plain
 from talkoot.learners.deep.trainer import Trainer
 
@@ -65,13 +64,9 @@ def differences(saved: Mapping[str, str], now: Mapping[str, str]) -> tuple[list[
 
 def planned_steps(plan: Plan, shards: Mapping[str, Shard]) -> int | None:
     """Steps or rounds until the end, if known."""
-    rows = sum({source.whole: source.rows for source in _sources(shards)}.values())
+    rows = sum({source.whole: source.rows for source in samples_of(shards).values()}.values())
     limits = [plan.learner.limit(replace(UNKNOWN, rows=rows), plan.sync), getattr(plan.sync, "limit", None)]
     return min((limit for limit in limits if limit is not None), default=None)
-
-
-def _sources(shards: Mapping[str, Shard]) -> list[Samples]:
-    return [cast(Samples, shard) for shard in shards.values()]
 
 
 def _plan(plan: Plan) -> Iterator[tuple[str, str]]:
@@ -91,7 +86,7 @@ def _plan(plan: Plan) -> Iterator[tuple[str, str]]:
 def _data(plan: Plan, shards: Mapping[str, Shard]) -> Iterator[tuple[str, str]]:
     if isinstance(plan.sync, Rounds):
         yield "nodes", ", ".join(shards)
-    sources = {source.whole: source for source in _sources(shards)}
+    sources = {source.whole: source for source in samples_of(shards).values()}
     yield "sources of samples", ", ".join(sources)  # their names determine the order of samples
     for name, source in sources.items():
         of = "data" if len(sources) == 1 else f"data of {name}"
