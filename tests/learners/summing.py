@@ -91,6 +91,6 @@ def forgotten(estimator: Any, data: Mapping[str, Any], leaver: str) -> Any:
     learner = done.plan.learner
     assert learner.closed
     _, bound = agree(shards(data), Inline(), labels=done.schema.classes is not None)
-    said, _ = learner.work(done.point, None, bound[leaver], Ctx(node=leaver))
+    said, _ = learner.work(learner.question(done.point), None, bound[leaver], Ctx(node=leaver))
     left, ended = done.plan.outer.apply(done.point, done.update - said, done.plan.outer.init(done.point))
     return learner.finish(left) if done.plan.outer.done(ended) else None

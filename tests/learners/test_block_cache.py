@@ -81,7 +81,9 @@ def test_what_is_kept_does_not_travel() -> None:
     model, _ = learner.outer().apply(model, Update(), False)  # the function has been tried
     local = None
     for _ in range(2):
-        _, local = learner.work(model, local, bound["node0"], Ctx(node="node0", cohort=("node0",)))
+        _, local = learner.work(
+            learner.question(model), local, bound["node0"], Ctx(node="node0", cohort=("node0",))
+        )
     assert local is not None
     assert local.cache.blocks is not None
     again = pickle.loads(pickle.dumps(local))

@@ -111,7 +111,7 @@ def test_one_fitted_step_can_be_forgotten_from_its_sums() -> None:
     data = nodes(X, None, 3)
     rest = {name: rows for name, rows in data.items() if name != "n1"}
     left = tk.fit(estimator, data).forget("n1")
-    assert "no other node was asked" in left.note
+    assert "no other node took part" in left.note
     assert_composed_alike(left.model, tk.fit(estimator, rest).model, 1e-9)
 
 
@@ -141,6 +141,9 @@ class Opened(Learner):
 
     def init(self, schema: Schema, rng: np.random.Generator) -> Any:
         return self.inner.init(schema, rng)
+
+    def question(self, model: Any) -> Any:
+        return self.inner.question(model)
 
     def work(self, model: Any, local: Any, shard: Shard, ctx: Ctx) -> tuple[Update, Any]:
         return self.inner.work(model, local, shard, ctx)

@@ -52,7 +52,11 @@ class Reporter(Learner):
         """No reports yet."""
         return Reports()
 
-    def work(self, model: Reports, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
+    def question(self, model: Reports) -> None:
+        """The plan says all."""
+        del model
+
+    def work(self, model: None, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
         """Report on the node's rows."""
         assert isinstance(shard, Source), "reports read sources, not shards that were changed"
         try:

@@ -134,6 +134,18 @@ def _is_ufunc(module: str, attribute: str) -> bool:
     return known and isinstance(getattr(import_module(module), attribute, None), np.ufunc)
 
 
+def encode_fitted(value: Any, encoder: Encoder) -> Any:
+    """Data of a fitted estimator; None for anything else."""
+    if not isinstance(value, BaseEstimator):
+        return None
+    return {"$": "fitted", "skops": encoder.encode(np.frombuffer(fitted_to_bytes(value), np.uint8))}
+
+
+def decode_fitted(data: Mapping[str, Any], decoder: Decoder, trusted: Collection[str]) -> Any:
+    """The fitted estimator of what `encode_fitted` made."""
+    return fitted_from_bytes(decoder.decode(data["skops"]).tobytes(), trusted)
+
+
 def fitted_to_bytes(model: Any) -> bytes:
     """A fitted estimator, in skops' format.
 

@@ -14,12 +14,13 @@ from typing import Any, final
 
 import numpy as np
 
-from talkoot.core.errors import DataError, PlanError
+from talkoot.core.errors import DataError, PlanError, TalkootError
 
 NUMERIC = "biuf"  # kinds of arrays that travel as they lie in memory
 DIMENSIONS = 32
 
 Types = Mapping[str, type]
+Others = Mapping[str, Callable[[Mapping[str, Any], "Decoder"], Any]]
 
 
 @final
@@ -86,8 +87,8 @@ class Encoder:
         return {"$": "dict", "items": [[self.encode(key), self.encode(item)] for key, item in value.items()]}
 
     def _object(self, value: Any) -> Any:
-        name = type(value).__name__
-        if self.types.get(name) is type(value) and is_dataclass(value):
+        name = next((name for name, kind in self.types.items() if kind is type(value)), "")
+        if name and is_dataclass(value):
             shown = {f.name: self.encode(getattr(value, f.name)) for f in fields(value) if f.init}
             return {"$": "type", "name": name, "fields": shown}
         if isinstance(value, Mapping):
@@ -95,8 +96,9 @@ class Encoder:
         if self.other is not None and (data := self.other(value, self)) is not None:
             return data
         raise PlanError(
-            f"a {name} cannot travel: {value!r:.80}",
-            cure="Keep to numbers, text, arrays, estimators of scikit-learn and functions of modules.",
+            f"a {type(value).__name__} cannot travel: {value!r:.80}",
+            cure="Keep to numbers, text, arrays, estimators of scikit-learn, functions of modules, and the "
+            "dataclasses that the learner lists in question_types.",
         )
 
 
@@ -113,7 +115,7 @@ class Decoder:
 
     buffers: Sequence[memoryview] = ()
     types: Types = field(default_factory=dict)
-    others: Mapping[str, Callable[[Mapping[str, Any], Decoder], Any]] = field(default_factory=dict)
+    others: Others = field(default_factory=dict)
 
     def decode(self, data: Any) -> Any:
         """The value.
@@ -130,7 +132,9 @@ class Decoder:
             return {key: self.decode(item) for key, item in data.items()}
         try:
             return self._tagged(data)
-        except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
+        except TalkootError:
+            raise
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError, RuntimeError) as error:
             raise DataError(f"{data['$']!r:.40} is not as it should be: {error!r:.200}") from None
 
     def _tagged(self, data: Mapping[str, Any]) -> Any:
@@ -159,7 +163,7 @@ class Decoder:
         raise DataError(f"{tag!r:.40} is no kind of value that may travel")
 
     def _array(self, data: Mapping[str, Any]) -> np.ndarray:
-        dtype, shape = _numeric(data["dtype"]), _shape(data["shape"])
+        dtype, shape = _numeric(data["dtype"]), shape_of(data["shape"])
         number = data["buffer"]
         if not (isinstance(number, int) and 0 <= number < len(self.buffers)):
             raise DataError(f"there is no buffer {number!r:.20}")
@@ -169,7 +173,7 @@ class Decoder:
         return np.frombuffer(buffer, dtype=dtype).reshape(shape).copy()
 
     def _objects(self, data: Mapping[str, Any]) -> np.ndarray:
-        shape, items = _shape(data["shape"]), [self.decode(item) for item in data["items"]]
+        shape, items = shape_of(data["shape"]), [self.decode(item) for item in data["items"]]
         if len(items) != math.prod(shape):
             raise DataError(f"{len(items)} items have no shape {shape}")
         if data["text"]:
@@ -192,7 +196,8 @@ def _numeric(name: Any) -> np.dtype[Any]:
     return dtype
 
 
-def _shape(shape: Any) -> tuple[int, ...]:
+def shape_of(shape: Any) -> tuple[int, ...]:
+    """The shape that data describe."""
     whole = isinstance(shape, list) and all(type(n) is int and n >= 0 for n in shape)
     if not whole or len(shape) > DIMENSIONS:
         raise DataError(f"{shape!r:.80} is no shape")

@@ -86,8 +86,9 @@ def _check_empty(learner: Learner, X: Any, y: np.ndarray | None, labels: bool) -
     data = _deal(X, y, [np.arange(X.shape[0]), none])
     schema, bound = agree(data, Inline(), labels=labels)
     model = learner.init(schema, np.random.default_rng(0))
-    empty, _ = learner.work(model, None, bound["node1"], Ctx(node="node1"))
-    full, _ = learner.work(model, None, bound["node0"], Ctx(node="node0"))
+    question = learner.question(model)
+    empty, _ = learner.work(question, None, bound["node1"], Ctx(node="node1"))
+    full, _ = learner.work(question, None, bound["node0"], Ctx(node="node0"))
     assert_same(total([full, empty]), full, rtol=0, where="empty node")
 
 
@@ -100,7 +101,7 @@ def _check_inverse(
     schema, bound = agree(data, Inline(), labels=labels)
     done = run(Plan(learner), bound, Inline(), schema=schema)
     leaving = bound[f"node{len(deal) - 1}"]
-    removed, _ = learner.work(done.point, None, leaving, Ctx(node=leaving.name))
+    removed, _ = learner.work(learner.question(done.point), None, leaving, Ctx(node=leaving.name))
     if any(removed.kind(name).value != "sum" for name in removed.values):
         return
     left, _ = done.plan.outer.apply(done.point, done.update - removed, done.plan.outer.init(done.point))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 from talkoot.core.learner import Learner
 from talkoot.core.outer import Outer, Solve
@@ -36,6 +36,8 @@ class State:
 
 class SumLearner(Learner):
     """A learner with a `State`: each `step` turns merged sums into the next state."""
+
+    question_types: ClassVar[tuple[type, ...]] = (State,)
 
     @abstractmethod
     def step(self, model: State, update: Update) -> State:

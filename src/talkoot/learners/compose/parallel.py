@@ -16,9 +16,15 @@ from talkoot.core.outer import Outer, Solve
 from talkoot.core.shard import Schema, Shard
 from talkoot.core.update import Update
 from talkoot.learners.compose.columns import select_columns
-from talkoot.learners.compose.parts import error_context, part_schema, transformed_shard, weakest
+from talkoot.learners.compose.parts import (
+    error_context,
+    part_schema,
+    question_types,
+    transformed_shard,
+    weakest,
+)
 from talkoot.learners.compose.shapes import pick
-from talkoot.learners.compose.transform import outgoing, row_transform
+from talkoot.learners.compose.transform import TRANSFORMS, RowTransform, outgoing, row_transform
 from talkoot.learners.compose.unions import Columns, Union, columns_of, fitted_union
 
 SEPARATOR = "__"  # between a part's name, which cannot contain it, and the name of a leaf
@@ -42,6 +48,24 @@ class ParallelModel:
     models: Mapping[str, Any]
     density: float | None = None
     done: bool = False
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PartQuestions:
+    """What nodes must know in a round.
+
+    Args:
+        schema: of the input rows.
+        columns: the columns that each part reads.
+        parts: the question of each part that is not fitted.
+        sparse: once all are fitted, the columns and the transform of each part whose entries are counted.
+    """
+
+    schema: Schema
+    columns: Columns
+    parts: Mapping[str, Any]
+    sparse: tuple[tuple[tuple[int, ...], RowTransform], ...] = ()
 
 
 @final
@@ -92,15 +116,34 @@ class Parallel(Learner):
     def _schema(self, name: str, schema: Schema, columns: tuple[int, ...]) -> Schema:
         return part_schema(self.parts[name], select_columns(schema, columns))
 
+    @property
+    def question_types(self) -> tuple[type, ...]:
+        """Its own, and those of all parts."""
+        return (PartQuestions, *TRANSFORMS, *question_types(self.parts.values()))
+
+    def question(self, model: ParallelModel) -> PartQuestions:
+        """The questions of the parts that are not fitted; once all are, the transforms of sparse ones."""
+        parts = {
+            name: self.parts[name].question(part) for name, part in model.models.items() if not part.done
+        }
+        if parts:
+            return PartQuestions(schema=model.schema, columns=model.columns, parts=parts)
+        outputs = self._outputs(model)
+        sparse = tuple(
+            (model.columns[name], row_transform(part))
+            for name, part in self._fitted(model).items()
+            if outputs[name].sparse
+        )
+        return PartQuestions(schema=model.schema, columns=model.columns, parts={}, sparse=sparse)
+
     def work(
-        self, model: ParallelModel, local: Mapping[str, Any] | None, shard: Shard, ctx: Ctx
+        self, model: PartQuestions, local: Mapping[str, Any] | None, shard: Shard, ctx: Ctx
     ) -> tuple[Update, Mapping[str, Any]]:
         """Updates of the parts that are not fitted; once all are, counts of entries in their output."""
-        unsolved = [name for name, part in model.models.items() if not part.done]
-        if not unsolved:
-            return self._entries(model, shard), {}
+        if not model.parts:
+            return _entries(model, shard), {}
         updates, states = {}, {}
-        for name in unsolved:
+        for name, question in model.parts.items():
             part, columns = self.parts[name], model.columns[name]
             rows = transformed_shard(
                 shard,
@@ -110,23 +153,8 @@ class Parallel(Learner):
             )
             with error_context(name, _names(model.schema, columns)):
                 state = (local or {}).get(name)
-                updates[name], states[name] = part.work(model.models[name], state, rows, ctx)
+                updates[name], states[name] = part.work(question, state, rows, ctx)
         return _join(updates), states
-
-    def _entries(self, model: ParallelModel, shard: Shard) -> Update:
-        """The leaves rows, and stored: entries of the parts whose output is CSR."""
-        outputs = self._outputs(model)
-        transforms = [
-            (model.columns[name], row_transform(part))
-            for name, part in self._fitted(model).items()
-            if outputs[name].sparse
-        ]
-        rows = stored = 0
-        for block in shard.blocks():
-            rows += len(block)
-            stored += sum(transform(pick(block.X, columns)).nnz for columns, transform in transforms)
-        counts = {"rows": np.array([float(rows)]), "stored": np.array([float(stored)])}
-        return Update(values=counts, weight=float(rows))
 
     def outer(self) -> Outer:
         """Each part's own step."""
@@ -177,6 +205,16 @@ class Parallel(Learner):
     def finish(self, model: ParallelModel) -> Any:
         """A fitted clone of the union."""
         return fitted_union(self.estimator, model.schema, model.columns, self._fitted(model), model.density)
+
+
+def _entries(question: PartQuestions, shard: Shard) -> Update:
+    """The leaves rows, and stored: entries of the parts whose output is CSR."""
+    rows = stored = 0
+    for block in shard.blocks():
+        rows += len(block)
+        stored += sum(transform(pick(block.X, columns)).nnz for columns, transform in question.sparse)
+    counts = {"rows": np.array([float(rows)]), "stored": np.array([float(stored)])}
+    return Update(values=counts, weight=float(rows))
 
 
 def _names(schema: Schema, columns: tuple[int, ...]) -> tuple[str, ...] | None:

@@ -16,9 +16,15 @@ from talkoot.core.outer import Outer, Solve
 from talkoot.core.shard import Schema, Shard
 from talkoot.core.update import Update
 from talkoot.learners.compose.block_cache import BlockCache
-from talkoot.learners.compose.parts import error_context, part_schema, transformed_shard, weakest
+from talkoot.learners.compose.parts import (
+    error_context,
+    part_schema,
+    question_types,
+    transformed_shard,
+    weakest,
+)
 from talkoot.learners.compose.stateless import Stateless
-from talkoot.learners.compose.transform import Chain, outgoing, row_transform
+from talkoot.learners.compose.transform import TRANSFORMS, Chain, outgoing, row_transform
 
 
 @final
@@ -53,6 +59,18 @@ class SerialModel:
     def done(self) -> bool:
         """Whether the last step is fitted."""
         return self.index == self.last and bool(self.model.done)
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class StepQuestion:
+    """What nodes must know for the current step: its own question, and as in `SerialModel`."""
+
+    index: int
+    question: Any
+    schema: Schema
+    transform: Chain
+    columns: tuple[str, ...] | None
 
 
 @final
@@ -112,6 +130,11 @@ class Serial(Learner):
         return all(step.threads for _, step in self.steps)
 
     @property
+    def question_types(self) -> tuple[type, ...]:
+        """Its own, and those of all steps."""
+        return (StepQuestion, *TRANSFORMS, *question_types(step for _, step in self.steps))
+
+    @property
     def large_integers(self) -> bool:
         """Whether some step needs exact large whole numbers."""
         return any(step.large_integers for _, step in self.steps)
@@ -127,8 +150,18 @@ class Serial(Learner):
         )
         return self._advanced(start)
 
+    def question(self, model: SerialModel) -> StepQuestion:
+        """The current step's question, and the transform by the steps before it."""
+        return StepQuestion(
+            index=model.index,
+            question=self.steps[model.index][1].question(model.model),
+            schema=model.schema,
+            transform=model.transform,
+            columns=model.columns,
+        )
+
     def work(
-        self, model: SerialModel, local: StepState | None, shard: Shard, ctx: Ctx
+        self, model: StepQuestion, local: StepState | None, shard: Shard, ctx: Ctx
     ) -> tuple[Update, StepState]:
         """The current step's work on transformed rows."""
         name, step = self.steps[model.index]
@@ -139,7 +172,7 @@ class Serial(Learner):
         if again and model.transform.links:
             rows, cache = cache.through(rows, len(ctx.cohort))
         with error_context(name, model.columns):
-            update, own = step.work(model.model, state.own, rows, ctx)
+            update, own = step.work(model.question, state.own, rows, ctx)
         return update, StepState(model.index, own, cache)
 
     def outer(self) -> Outer:

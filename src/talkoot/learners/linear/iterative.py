@@ -6,7 +6,7 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -23,6 +23,7 @@ from talkoot.learners.common.rows import require_weights
 from talkoot.learners.solvers.fitting import (
     DOUBLE,
     SINGLE,
+    Evaluate,
     Fitting,
     Parts,
     Problem,
@@ -32,6 +33,7 @@ from talkoot.learners.solvers.fitting import (
 )
 from talkoot.learners.solvers.lbfgs import Lbfgs
 from talkoot.learners.solvers.newton import Newton
+from talkoot.learners.solvers.objective import Layout
 from talkoot.learners.solvers.passes import Point, evaluate
 from talkoot.learners.solvers.solver import Evaluation, Solver, greatest
 from talkoot.learners.solvers.target_stats import counts, spread, with_target_stats
@@ -55,6 +57,7 @@ class Iterative(Learner):
     """
 
     estimator: Any
+    question_types: ClassVar[tuple[type, ...]] = (Evaluate, Point, Layout)
 
     @property
     def kind(self) -> Kind:
@@ -117,7 +120,11 @@ class Iterative(Learner):
         known = problem.target_stats is None or (problem.target_stats == "target" and parts is not None)
         return Fitting(schema=schema, point=point, solver=solver, stage="start" if known else "target_stats")
 
-    def work(self, model: Fitting, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
+    def question(self, model: Fitting) -> Evaluate:
+        """The point, without the solver."""
+        return Evaluate(schema=model.schema, point=model.point, stage=model.stage)
+
+    def work(self, model: Evaluate, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
         """Sums at the point. The first pass also checks targets, weights and missing numbers."""
         del local, ctx
         problem = self.pose(model.schema)

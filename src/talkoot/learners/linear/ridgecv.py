@@ -79,6 +79,7 @@ class RidgeLeaveOneOut(Learner):
 
     estimator: RidgeCV
     kind: ClassVar[Kind] = "exact"
+    question_types: ClassVar[tuple[type, ...]] = (RidgeModel, Solution)
 
     @property
     def alphas(self) -> np.ndarray:

@@ -58,6 +58,19 @@ class Problem:
         return schema.center.astype(schema.dtype).astype(np.float64)
 
 
+Stage = Literal["target_stats", "start", "solve"]
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Evaluate:
+    """What nodes evaluate in a round; as in `Fitting`."""
+
+    schema: Schema
+    point: Point
+    stage: Stage
+
+
 @final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Fitting:
@@ -76,7 +89,7 @@ class Fitting:
     schema: Schema
     point: Point
     solver: Solver
-    stage: Literal["target_stats", "start", "solve"]
+    stage: Stage
     curve: np.ndarray | None = None
     extras: np.ndarray | None = None
     seen: tuple[float, float] = (np.nan, np.nan)
