@@ -29,7 +29,7 @@ class SumsByFold(Query):
 
     Args:
         learner: computes the sums.
-        question: what nodes must know of the model about which sums are taken.
+        point: what nodes must know of the model about which sums are taken.
         splits: into folds, one for each repeat.
         seed: the plan's.
         features: columns of the rows.
@@ -37,7 +37,7 @@ class SumsByFold(Query):
     """
 
     learner: Learner
-    question: Any
+    point: Any
     splits: tuple[Folds, ...]
     seed: int
     features: int
@@ -69,7 +69,7 @@ class SumsByFold(Query):
         ctx = Ctx(node=node, cohort=(node,), seed=self.seed)
         for name, blocks in pending.items():
             if blocks:
-                update, _ = self.learner.work(self.question, None, Blocks(node, tuple(blocks)), ctx)
+                update, _ = self.learner.work(self.point, None, Blocks(node, tuple(blocks)), ctx)
                 sums[name] = sums[name] + update
                 size = sum(value.nbytes for update in sums.values() for value in update.values.values())
                 if size > self.max_bytes or any(kind is not Leaf.SUM for kind in update.kinds.values()):
@@ -121,7 +121,7 @@ class FoldSums:
         point = plan.learner.init(schema, stream_rng(plan.seed, "init"))
         query = SumsByFold(
             learner=plan.learner,
-            question=plan.learner.question(point),
+            point=plan.learner.question(point),
             splits=splits,
             seed=plan.seed,
             features=schema.features,
