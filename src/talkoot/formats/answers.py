@@ -124,10 +124,11 @@ def _require_shape(name: str, value: Any, like: Any) -> None:
 
 
 def _is_sound(leaf: Packed) -> bool:
-    whole = isinstance(leaf.shape, tuple) and all(type(n) is int and n >= 0 for n in leaf.shape)
+    shape: Any = leaf.shape
+    whole = isinstance(shape, tuple) and all(type(n) is int and n >= 0 for n in shape)
     if not whole or not all(isinstance(piece, np.ndarray) for piece in leaf.pieces()):
         return False
-    size = math.prod(leaf.shape)
+    size = math.prod(shape)
     pieces = [(piece.dtype.name, piece.ndim) for piece in leaf.pieces()]
     if isinstance(leaf, Blocks):
         return (

@@ -13,7 +13,7 @@ from typing import Any
 
 from sklearn.base import BaseEstimator
 
-from talkoot.core.errors import DataError, PlanError
+from talkoot.core.errors import DataError, PlanError, TalkootError
 from talkoot.core.learner import Learner
 from talkoot.core.merge import Gather, Median, Merge, Sum, TrimmedMean
 from talkoot.core.outer import Accumulate, Adam, Add, Nesterov, Outer
@@ -181,7 +181,7 @@ def _described(value: Any, encoder: Encoder) -> Any:
     """As `_named`; what cannot travel is described in text."""
     try:
         data = _named(value, encoder, {})
-    except PlanError:
+    except TalkootError:
         data = None
     return data or {"$": "described", "lines": [list(line) for line in describe("it", value)]}
 

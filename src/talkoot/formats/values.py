@@ -47,11 +47,17 @@ class Encoder:
         match value:
             case np.generic() if value.dtype.kind in NUMERIC:
                 return {"$": "scalar", "array": self._array(np.asarray(value))}
-            case None | bool() | float() | str() | bytes():
+            case None | bool():
                 return value
+            case float():
+                return float(value)
+            case str():  # msgpack takes no subclasses, such as numpy's text
+                return str.__str__(value)
+            case bytes():
+                return bytes(value)
             case int():
                 small = -(1 << 63) <= value < 1 << 63
-                return value if small else {"$": "int", "text": str(value)}
+                return int(value) if small else {"$": "int", "text": str(int(value))}
             case list():
                 return [self.encode(item) for item in value]
             case tuple():
@@ -79,11 +85,11 @@ class Encoder:
             items = [self.encode(item) for item in value.ravel().tolist()]
             text = value.dtype.kind == "U"
             return {"$": "objects", "items": items, "shape": list(value.shape), "text": text}
-        raise PlanError(f"an array of {value.dtype} cannot travel", cure="Make it numbers or text.")
+        return self._object(value)
 
     def _mapping(self, value: Mapping[Any, Any]) -> Any:
         if all(isinstance(key, str) and key != "$" for key in value):
-            return {key: self.encode(item) for key, item in value.items()}
+            return {self.encode(key): self.encode(item) for key, item in value.items()}
         return {"$": "dict", "items": [[self.encode(key), self.encode(item)] for key, item in value.items()]}
 
     def _object(self, value: Any) -> Any:
