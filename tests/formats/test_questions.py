@@ -164,15 +164,15 @@ def test_answers_of_strangers_are_refused_with_the_reason(data: Any, cause: str)
 
 @settings(max_examples=150, deadline=None)
 @given(st.integers(0, 10_000), st.integers(0, 255), st.booleans())
-def test_a_changed_byte_ends_in_an_error_of_ours_or_in_a_value(place: int, byte: int, asked: bool) -> None:
+def test_a_changed_byte_ends_in_an_error_of_ours_or_in_a_value(place: int, byte: int, question: bool) -> None:
     frame = bytearray(
         question_to_bytes(Round(index=0), {"at": np.ones(3)}, PLAN)
-        if asked
+        if question
         else answer_to_bytes(encoded(tk.topk(0.1)))
     )
     frame[place % len(frame)] = byte
     with contextlib.suppress(tk.TalkootError):
-        question_from_bytes(frame, PLAN) if asked else answer_from_bytes(frame)
+        question_from_bytes(frame, PLAN) if question else answer_from_bytes(frame)
 
 
 def digest_of(function: Any) -> str:
