@@ -8,7 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import joblib
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
@@ -103,7 +102,7 @@ def test_fit_writes_a_model_a_log_and_a_report(claims: Path, capsys: pytest.Capt
     code, out, err = talk(capsys, f"{command} --threads 1 --out runs/one")
     assert (code, err) == (0, "")
     assert "LogisticRegression: 2 nodes, 200 rows" in out
-    model = joblib.load(claims / "runs/one/model.joblib")
+    model = tk.load(claims / "runs/one/model.talkoot")
     X, y = pooled(claims)
     expected = LogisticRegression(C=0.5, tol=1e-8).fit(X, y)
     assert type(model) is LogisticRegression
@@ -119,14 +118,14 @@ def test_quiet_prints_the_model_and_nothing_else(claims: Path, capsys: pytest.Ca
     assert (code, err) == (0, "")
     (path,) = out.splitlines()
     assert path.startswith("runs/")
-    assert isinstance(joblib.load(claims / path), Ridge)
+    assert isinstance(tk.load(claims / path), Ridge)
 
 
 def test_several_names_make_a_pipeline(claims: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = "fit StandardScaler Ridge --set alpha=2 --data claims.parquet --target cost"
     code, out, _ = talk(capsys, f"{command} --columns age days --nodes 3 --threads 1 --quiet")
     assert code == 0
-    model = joblib.load(claims / out.strip())
+    model = tk.load(claims / out.strip())
     assert isinstance(model, Pipeline)
     assert model[-1].alpha == 2
     assert model[0].feature_names_in_.tolist() == ["age", "days"]

@@ -25,12 +25,12 @@ LAYERS = {  # a package may import itself and those of a lower number
     "learners": 2,
     "recipes": 2,
     "formats": 3,
-    "engines": 3,
-    "watch": 3,
-    "testing": 4,
-    "api": 4,
-    "demo": 5,
-    "cli": 6,
+    "engines": 4,
+    "watch": 4,
+    "testing": 5,
+    "api": 5,
+    "demo": 6,
+    "cli": 7,
 }
 PICKLES = re.compile(r"^(pickle|cloudpickle|dill|shelve|marshal)\b")
 UNPICKLES = re.compile(r"^(pickle|joblib|torch)\.loads?\(|allow_pickle=True")

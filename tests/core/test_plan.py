@@ -104,17 +104,6 @@ def test_unknown_weights_are_refused() -> None:
         weigh("bytes")  # type: ignore[arg-type]
 
 
-def test_a_plan_is_a_value() -> None:
-    a, b = (Plan(Walk(), chain=[weigh()], sync=rounds(3)) for _ in range(2))
-    other = Plan(Walk(), chain=[weigh()], sync=rounds(4))
-    assert a == b
-    assert hash(a) == hash(b)
-    assert a.digest == b.digest != other.digest
-    assert a.diff(b) == []
-    assert [line[0] for line in a.diff(other)] == ["-", "+"]
-    assert "limit=4" in a.diff(other)[1]
-
-
 def test_a_plan_fills_in_what_the_learner_wants() -> None:
     plan = Plan(Walk(), sync=rounds(3))
     assert (plan.merge, plan.outer) == (Sum(), Add())

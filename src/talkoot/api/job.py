@@ -21,6 +21,7 @@ from talkoot.data.schema import Bind, agree_on
 from talkoot.data.shards import Shards
 from talkoot.data.tables.source import even_slices
 from talkoot.engines.choose import choose
+from talkoot.formats.plans import plan_digest
 
 
 @final
@@ -168,7 +169,7 @@ def run_events(job: Job, emit: Emit) -> Iterator[None]:
     began = time.perf_counter()
     facts = {
         "plan": str(job.plan),
-        "digest": job.plan.digest,
+        "digest": plan_digest(job.plan),
         "nodes": list(job.shards),
         "rows": {node: own_rows(source) for node, source in job.shards.items()},
         "samples": bool(samples_of(job.shards)),

@@ -11,8 +11,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import joblib
-
 import talkoot as tk
 from talkoot.cli.estimators import estimator, rows
 from talkoot.core.engine import Engine
@@ -38,7 +36,7 @@ def fit(options: argparse.Namespace) -> int:
     """`talkoot fit`."""
     made = estimator(options.estimator, options.set)
     with run_folder(options.out, options.estimator[-1]) as folder:
-        log, model = folder / "events.jsonl", folder / "model.joblib"
+        log, model = folder / "events.jsonl", folder / "model.talkoot"
         try:
             done = tk.fit(
                 made,
@@ -51,7 +49,7 @@ def fit(options: argparse.Namespace) -> int:
             )
         finally:  # a failed run has a report as well, with its error
             page = write_report(log, folder / "report.html") if log.exists() else None
-        joblib.dump(done.model, model)
+        done.save(model)
     if options.quiet:
         print(model)
         return DONE

@@ -109,8 +109,7 @@ def _fit(commands: Any) -> Parser:
         "Fit a scikit-learn estimator to the rows of all nodes.",
         "talkoot fit StandardScaler LogisticRegression --set C=0.5 \\\n"
         "      --data 'claims/*.parquet' --target fraud --by region",
-        "Writes the event log, the report and the fitted estimator, for joblib.load() under the same\n"
-        "scikit-learn. As with every such file: load it only from where you trust.",
+        "Writes the event log, the report and the fitted estimator, for talkoot.load().",
     )
     _estimator(command)
     _data(command)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from copy import copy
 from dataclasses import dataclass
@@ -36,8 +35,6 @@ class Plan:
 
     Raises:
         PlanError: parts that cannot be combined, with the reason.
-
-    Plans with the same text are equal; `digest` is a short name for a text.
 
     >>> import talkoot as tk
     >>> from talkoot.testing.toys import Walk
@@ -168,19 +165,3 @@ class Plan:
 
     def __str__(self) -> str:
         return "\n".join(self.lines())
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Plan) and str(self) == str(other)
-
-    def __hash__(self) -> int:
-        return hash(str(self))
-
-    def diff(self, other: Plan) -> list[str]:
-        """The parts in which two plans differ: lines with - are this one's, with + the other's."""
-        pairs = zip(self.lines(), other.lines(), strict=True)
-        return [line for a, b in pairs if a != b for line in (f"- {a}", f"+ {b}")]
-
-    @property
-    def digest(self) -> str:
-        """Twelve hexadecimal digits that name this plan's text."""
-        return hashlib.sha256(str(self).encode()).hexdigest()[:12]

@@ -16,11 +16,12 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.compose import make_column_selector
 
-from talkoot.core.errors import DataError, PlanError
+from talkoot.core.errors import DataError, PlanError, TalkootError
 from talkoot.formats.values import Decoder, Encoder
 from talkoot.learners import catalogue
 
-TRUSTED = (  # types that skops does not know to be harmless
+TRUSTED = (  # what skops does not know to be harmless
+    "numpy.atleast_2d",
     "builtins.object",
     "numpy.dtype",
     "sklearn._loss.loss.HalfTweedieLossIdentity",
@@ -134,6 +135,18 @@ def _is_ufunc(module: str, attribute: str) -> bool:
     return known and isinstance(getattr(import_module(module), attribute, None), np.ufunc)
 
 
+def encode_fitted(value: Any, encoder: Encoder) -> Any:
+    """Data of a fitted estimator; None for anything else."""
+    if not isinstance(value, BaseEstimator):
+        return None
+    return {"$": "fitted", "skops": encoder.encode(np.frombuffer(fitted_to_bytes(value), np.uint8))}
+
+
+def decode_fitted(data: Mapping[str, Any], decoder: Decoder, trusted: Collection[str]) -> Any:
+    """The fitted estimator of what `encode_fitted` made."""
+    return fitted_from_bytes(decoder.decode(data["skops"]).tobytes(), trusted)
+
+
 def fitted_to_bytes(model: Any) -> bytes:
     """A fitted estimator, in skops' format.
 
@@ -165,6 +178,8 @@ def fitted_from_bytes(data: bytes, trusted: Collection[str] = ()) -> Any:
                 cure=f"If you trust them, write trusted={names}.",
             )
         return skops.io.loads(data, trusted=[*TRUSTED, *trusted])
+    except TalkootError:
+        raise
     except (ValueError, KeyError, AttributeError, ImportError, TypeError, zipfile.BadZipFile) as error:
         raise DataError(f"the fitted estimator cannot be read: {error!r:.200}") from None
 

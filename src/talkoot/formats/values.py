@@ -14,12 +14,13 @@ from typing import Any, final
 
 import numpy as np
 
-from talkoot.core.errors import DataError, PlanError
+from talkoot.core.errors import DataError, PlanError, TalkootError
 
 NUMERIC = "biuf"  # kinds of arrays that travel as they lie in memory
 DIMENSIONS = 32
 
 Types = Mapping[str, type]
+Others = Mapping[str, Callable[[Mapping[str, Any], "Decoder"], Any]]
 
 
 @final
@@ -46,11 +47,17 @@ class Encoder:
         match value:
             case np.generic() if value.dtype.kind in NUMERIC:
                 return {"$": "scalar", "array": self._array(np.asarray(value))}
-            case None | bool() | float() | str() | bytes():
+            case None | bool():
                 return value
+            case float():
+                return float(value)
+            case str():  # msgpack takes no subclasses, such as numpy's text
+                return str.__str__(value)
+            case bytes():
+                return bytes(value)
             case int():
                 small = -(1 << 63) <= value < 1 << 63
-                return value if small else {"$": "int", "text": str(value)}
+                return int(value) if small else {"$": "int", "text": str(int(value))}
             case list():
                 return [self.encode(item) for item in value]
             case tuple():
@@ -78,16 +85,16 @@ class Encoder:
             items = [self.encode(item) for item in value.ravel().tolist()]
             text = value.dtype.kind == "U"
             return {"$": "objects", "items": items, "shape": list(value.shape), "text": text}
-        raise PlanError(f"an array of {value.dtype} cannot travel", cure="Make it numbers or text.")
+        return self._object(value)
 
     def _mapping(self, value: Mapping[Any, Any]) -> Any:
         if all(isinstance(key, str) and key != "$" for key in value):
-            return {key: self.encode(item) for key, item in value.items()}
+            return {self.encode(key): self.encode(item) for key, item in value.items()}
         return {"$": "dict", "items": [[self.encode(key), self.encode(item)] for key, item in value.items()]}
 
     def _object(self, value: Any) -> Any:
-        name = type(value).__name__
-        if self.types.get(name) is type(value) and is_dataclass(value):
+        name = next((name for name, kind in self.types.items() if kind is type(value)), "")
+        if name and is_dataclass(value):
             shown = {f.name: self.encode(getattr(value, f.name)) for f in fields(value) if f.init}
             return {"$": "type", "name": name, "fields": shown}
         if isinstance(value, Mapping):
@@ -95,8 +102,9 @@ class Encoder:
         if self.other is not None and (data := self.other(value, self)) is not None:
             return data
         raise PlanError(
-            f"a {name} cannot travel: {value!r:.80}",
-            cure="Keep to numbers, text, arrays, estimators of scikit-learn and functions of modules.",
+            f"a {type(value).__name__} cannot travel: {value!r:.80}",
+            cure="Keep to numbers, text, arrays, estimators of scikit-learn, functions of modules, and the "
+            "dataclasses that the learner lists in question_types.",
         )
 
 
@@ -113,7 +121,7 @@ class Decoder:
 
     buffers: Sequence[memoryview] = ()
     types: Types = field(default_factory=dict)
-    others: Mapping[str, Callable[[Mapping[str, Any], Decoder], Any]] = field(default_factory=dict)
+    others: Others = field(default_factory=dict)
 
     def decode(self, data: Any) -> Any:
         """The value.
@@ -130,7 +138,9 @@ class Decoder:
             return {key: self.decode(item) for key, item in data.items()}
         try:
             return self._tagged(data)
-        except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
+        except TalkootError:
+            raise
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError, RuntimeError) as error:
             raise DataError(f"{data['$']!r:.40} is not as it should be: {error!r:.200}") from None
 
     def _tagged(self, data: Mapping[str, Any]) -> Any:
@@ -159,7 +169,7 @@ class Decoder:
         raise DataError(f"{tag!r:.40} is no kind of value that may travel")
 
     def _array(self, data: Mapping[str, Any]) -> np.ndarray:
-        dtype, shape = _numeric(data["dtype"]), _shape(data["shape"])
+        dtype, shape = _numeric(data["dtype"]), shape_of(data["shape"])
         number = data["buffer"]
         if not (isinstance(number, int) and 0 <= number < len(self.buffers)):
             raise DataError(f"there is no buffer {number!r:.20}")
@@ -169,7 +179,7 @@ class Decoder:
         return np.frombuffer(buffer, dtype=dtype).reshape(shape).copy()
 
     def _objects(self, data: Mapping[str, Any]) -> np.ndarray:
-        shape, items = _shape(data["shape"]), [self.decode(item) for item in data["items"]]
+        shape, items = shape_of(data["shape"]), [self.decode(item) for item in data["items"]]
         if len(items) != math.prod(shape):
             raise DataError(f"{len(items)} items have no shape {shape}")
         if data["text"]:
@@ -192,7 +202,8 @@ def _numeric(name: Any) -> np.dtype[Any]:
     return dtype
 
 
-def _shape(shape: Any) -> tuple[int, ...]:
+def shape_of(shape: Any) -> tuple[int, ...]:
+    """The shape that data describe."""
     whole = isinstance(shape, list) and all(type(n) is int and n >= 0 for n in shape)
     if not whole or len(shape) > DIMENSIONS:
         raise DataError(f"{shape!r:.80} is no shape")

@@ -35,6 +35,7 @@ class Count(Learner):
 
     kind: ClassVar[Kind] = "exact"
     closed: ClassVar[bool] = True
+    question_types: ClassVar[tuple[type, ...]] = (Facts,)
 
     def init(self, schema: Schema, rng: np.random.Generator) -> Facts:
         """Nothing received."""

@@ -23,9 +23,9 @@ from torch.nn.functional import l1_loss, mse_loss
 import talkoot as tk
 from talkoot.core.errors import DataError, PlanError
 from talkoot.engines.checkpoint import local
-from talkoot.engines.ranks.checkpoint.describe import describe
 from talkoot.engines.ranks.checkpoint.folder import Folder
 from talkoot.engines.ranks.checkpoint.identity import differences
+from talkoot.formats.describe import describe
 
 _rng = np.random.default_rng(0)
 X = _rng.normal(size=(96, 5)).astype(np.float32)

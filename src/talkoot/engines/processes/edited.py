@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
-import site
 import sys
-import sysconfig
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, final
 
 from talkoot.engines.processes import wire
+from talkoot.formats.describe import of_a_library
 
 _BEGAN = time.time()
 _NOT_THEIRS = ("talkoot", "__main__", "__mp_main__")  # what scripts define is sent by value in any case
@@ -98,15 +96,6 @@ def _users() -> Mapping[str, ModuleType]:
         and module.__name__ == name
         and not of_a_library(file)
     }
-
-
-@cache
-def of_a_library(file: str) -> bool:
-    """Whether a file is installed, not written by the user."""
-    paths = {*sysconfig.get_paths().values(), *site.getsitepackages(), site.getusersitepackages()}
-    folders = [os.path.realpath(path) + os.sep for path in paths]
-    installed = {"site-packages", "dist-packages"} & {*file.split(os.sep)}
-    return bool(installed) or not file.endswith(".py") or os.path.realpath(file).startswith(tuple(folders))
 
 
 def _file(module: ModuleType) -> tuple[int, int] | None:

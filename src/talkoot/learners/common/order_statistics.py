@@ -19,6 +19,7 @@ from talkoot.learners.common.rows import stacked_blocks
 from talkoot.learners.common.state import State
 from talkoot.learners.sums.counting import KEY_BYTES, Values, passes
 from talkoot.learners.sums.quantile import Places
+from talkoot.learners.sums.ranges import Ranges
 from talkoot.learners.sums.selection import Search, Selection, Totals
 
 NOTHING = np.zeros(0, np.int64)
@@ -29,6 +30,7 @@ class OrderStatistics(Columnwise):
     """A learner whose result depends on order statistics, which are exact; see `sums.selection`."""
 
     kind: ClassVar[Kind] = "exact"
+    question_types: ClassVar[tuple[type, ...]] = (Search, Ranges)
 
     def init(self, schema: Schema, rng: np.random.Generator) -> State:
         """Count all values first."""

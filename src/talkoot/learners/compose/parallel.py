@@ -16,9 +16,15 @@ from talkoot.core.outer import Outer, Solve
 from talkoot.core.shard import Schema, Shard
 from talkoot.core.update import Update
 from talkoot.learners.compose.columns import select_columns
-from talkoot.learners.compose.parts import error_context, part_schema, transformed_shard, weakest
+from talkoot.learners.compose.parts import (
+    error_context,
+    part_schema,
+    question_types,
+    transformed_shard,
+    weakest,
+)
 from talkoot.learners.compose.shapes import pick
-from talkoot.learners.compose.transform import RowTransform, outgoing, row_transform
+from talkoot.learners.compose.transform import TRANSFORMS, RowTransform, outgoing, row_transform
 from talkoot.learners.compose.unions import Columns, Union, columns_of, fitted_union
 
 SEPARATOR = "__"  # between a part's name, which cannot contain it, and the name of a leaf
@@ -105,6 +111,11 @@ class Parallel(Learner):
 
     def _schema(self, name: str, schema: Schema, columns: tuple[int, ...]) -> Schema:
         return part_schema(self.parts[name], select_columns(schema, columns))
+
+    @property
+    def question_types(self) -> tuple[type, ...]:
+        """Its own, and those of all parts."""
+        return (PartsQuestion, *TRANSFORMS, *question_types(self.parts.values()))
 
     def question(self, model: ParallelModel) -> PartsQuestion:
         """Those of the parts that are not fitted; once all are, the transforms whose entries are counted."""

@@ -39,6 +39,11 @@ def weakest(learners: Iterable[Learner]) -> Kind:
     return max((learner.kind for learner in learners), key=get_args(Kind).index)
 
 
+def question_types(learners: Iterable[Learner]) -> tuple[type, ...]:
+    """The types that questions of `learners` are made of, each once."""
+    return tuple(dict.fromkeys(kind for learner in learners for kind in learner.question_types))
+
+
 def part_schema(part: Learner, schema: Schema) -> Schema:
     """The schema as a part reads it, with floats for whole numbers unless it takes large ones."""
     return schema if part.large_integers else schema.floats()

@@ -16,7 +16,13 @@ from talkoot.core.outer import Outer, Solve
 from talkoot.core.shard import Schema, Shard
 from talkoot.core.update import Update
 from talkoot.learners.compose.block_cache import BlockCache
-from talkoot.learners.compose.parts import error_context, part_schema, transformed_shard, weakest
+from talkoot.learners.compose.parts import (
+    error_context,
+    part_schema,
+    question_types,
+    transformed_shard,
+    weakest,
+)
 from talkoot.learners.compose.stateless import Stateless
 from talkoot.learners.compose.transform import Chain, outgoing, row_transform
 
@@ -148,6 +154,11 @@ class Serial(Learner):
     def threads(self) -> bool:
         """Whether all steps release the interpreter lock."""
         return all(step.threads for _, step in self.steps)
+
+    @property
+    def question_types(self) -> tuple[type, ...]:
+        """Its own, and those of all steps."""
+        return (StepQuestion, *question_types(step for _, step in self.steps))
 
     @property
     def large_integers(self) -> bool:

@@ -58,6 +58,7 @@ class Stateless(Learner):
 
     estimator: Any
     kind: ClassVar[Kind] = "exact"
+    question_types: ClassVar[tuple[type, ...]] = (Ready,)
     large_integers: ClassVar[bool] = True
 
     @property

@@ -160,6 +160,9 @@ class Concat(RowTransform):
         return any(parts) if self.sparse is None else self.sparse
 
 
+TRANSFORMS = (SingleTransform, Chain, Concat)
+
+
 def row_transform(fitted: Any) -> RowTransform:
     """A fitted transformer as a function of rows.
 

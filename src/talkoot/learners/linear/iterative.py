@@ -6,7 +6,7 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -54,6 +54,7 @@ class Iterative(Learner):
     """
 
     estimator: Any
+    question_types: ClassVar[tuple[type, ...]] = (Point,)
 
     @property
     def kind(self) -> Kind:

@@ -63,6 +63,7 @@ class RidgeLeaveOneOut(SumLearner):
 
     estimator: RidgeCV
     kind: ClassVar[Kind] = "exact"
+    question_types: ClassVar[tuple[type, ...]] = (Solution,)
 
     @property
     def alphas(self) -> np.ndarray:

@@ -60,6 +60,19 @@ class Problem:
         return Frame(loss=self.loss, layout=self.layout, center=center, stride=stride)
 
 
+Stage = Literal["target_stats", "start", "solve"]
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Evaluate:
+    """What nodes evaluate in a round; as in `Fitting`."""
+
+    schema: Schema
+    point: Point
+    stage: Stage
+
+
 @final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Fitting:

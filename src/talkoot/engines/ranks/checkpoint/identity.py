@@ -19,7 +19,8 @@ from talkoot.core.plan import Plan
 from talkoot.core.shard import UNKNOWN, Shard
 from talkoot.core.sync import Rounds
 from talkoot.data.samples.base import samples_of
-from talkoot.engines.ranks.checkpoint.describe import describe, describe_samples, is_plain
+from talkoot.engines.ranks.checkpoint.samples import describe_samples
+from talkoot.formats.describe import describe, is_plain
 from talkoot.learners.deep.trainer import Trainer
 
 CONTINUES = ("epochs", "sync limit", "accumulate", "precision")  # may change when a training goes on

@@ -1,30 +1,25 @@
-"""Values, functions and samples as text that is the same in every process, to be compared between runs."""
+"""Values and functions as text that is the same in every process, to be compared between runs."""
 
 from __future__ import annotations
 
 import dis
 import hashlib
 import os
+import site
 import sys
+import sysconfig
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from functools import partial
+from dataclasses import fields, is_dataclass
+from functools import cache, partial
+from operator import attrgetter
 from types import CodeType, FunctionType, MethodType
 from typing import Any
 
 import numpy as np
-import torch
 
-from talkoot.core.errors import DataError
-from talkoot.data.loading.generators import restore_generators
-from talkoot.data.loading.loader import draw_samples
-from talkoot.data.samples.base import Samples
-from talkoot.engines.processes.edited import of_a_library
-
-_PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.dtype)
+_PLAIN = (bool, int, float, complex, str, bytes, type(None))
 _MAX_DEPTH = 4  # levels of objects within objects
-_ALL = 64 << 20  # bytes of arrays in memory that are read as a whole
-_FEW = 16  # samples of a dataset, of each end and the middle of files
 _PYTHON = f"Python {sys.version_info.major}.{sys.version_info.minor}"
 
 
@@ -36,7 +31,7 @@ def is_plain(value: Any) -> bool:
     """
     if isinstance(value, list | tuple | set | frozenset):
         return all(map(is_plain, value))
-    return isinstance(value, _PLAIN)
+    return isinstance(value, (*_PLAIN, *_of_torch("dtype")))
 
 
 def describe(name: str, value: Any, depth: int = 0) -> Iterator[tuple[str, str]]:
@@ -51,7 +46,7 @@ def describe(name: str, value: Any, depth: int = 0) -> Iterator[tuple[str, str]]
     match value:
         case _ if is_plain(value):
             yield name, _short(value)
-        case torch.Tensor() | np.ndarray():
+        case _ if isinstance(value, (np.ndarray, *_of_torch("Tensor"))):
             yield from _array(name, value)
         case partial():
             yield from describe(name, value.func, depth)
@@ -72,28 +67,30 @@ def describe(name: str, value: Any, depth: int = 0) -> Iterator[tuple[str, str]]
                 yield from describe(f"{name} {key!r}", each, depth + 1)
         case os.PathLike():
             yield name, os.fspath(value)
-        case _ if isinstance(value, type) or not hasattr(value, "__dict__"):
+        case _ if isinstance(value, type) or not (hasattr(value, "__dict__") or is_dataclass(value)):
             yield name, str(getattr(value, "__qualname__", type(value).__qualname__))
         case _:
             yield from _object(name, value, depth)
 
 
 def _array(name: str, value: Any) -> Iterator[tuple[str, str]]:
-    array = value.detach().cpu().double().numpy() if isinstance(value, torch.Tensor) else value
-    if array.size <= 8:
+    array = value if isinstance(value, np.ndarray) else value.detach().cpu().double().numpy()
+    if array.size <= 8 or array.dtype == object:
         yield name, _short(array.tolist())
     else:
         yield name, f"{value.dtype} of shape {tuple(value.shape)}"
-        yield f"{name} content", _digest(array)
+        yield f"{name} content", digest_of(array)
 
 
 def _object(name: str, value: Any, depth: int) -> Iterator[tuple[str, str]]:
     """The type of an object, its code, and its attributes except those that its own calls set."""
     yield name, type(value).__qualname__
-    own, calls = dict(vars(value)), [getattr(type(value), each, None) for each in ("__call__", "forward")]
-    if isinstance(value, torch.nn.Module):
+    own = {each.name: getattr(value, each.name) for each in fields(value)} if is_dataclass(value) else {}
+    own |= vars(value) if hasattr(value, "__dict__") else {}
+    calls = [getattr(type(value), each, None) for each in ("__call__", "forward")]
+    if isinstance(value, _of_torch("nn.Module")):
         theirs = {n: each for n, each in own.items() if not n.startswith("_") and n != "training"}
-        own = {**theirs, **value._parameters, **value._buffers, **value._modules}
+        own = {**theirs, **own["_parameters"], **own["_buffers"], **own["_modules"]}
         calls = calls[1:]
     functions = [each for each in calls if isinstance(each, FunctionType)]
     changing = {name for each in functions for name in _assigned(each.__code__)}
@@ -110,7 +107,7 @@ def _function(name: str, function: FunctionType, depth: int) -> Iterator[tuple[s
     code = function.__code__
     if depth >= _MAX_DEPTH or (of_a_library(code.co_filename) and not code.co_filename.startswith("<")):
         return
-    yield f"{name}: its {_PYTHON} code", _digest(_code_text(code, function.__doc__))
+    yield f"{name}: its {_PYTHON} code", digest_of(_code_text(code, function.__doc__))
     used = {key: function.__globals__[key] for key in code.co_names if key in function.__globals__}
     for key, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
         with suppress(ValueError):  # not assigned yet
@@ -129,8 +126,8 @@ def _assigned(code: CodeType) -> set[str]:
 
 def _is_setting(value: Any) -> bool:
     """Whether a value may change a function's result; not lists and dicts, to which functions write."""
-    kinds = (tuple, frozenset, torch.Tensor, np.ndarray, FunctionType, partial, torch.nn.Module)
-    return isinstance(value, (*_PLAIN, *kinds))
+    kinds = (tuple, frozenset, np.ndarray, FunctionType, partial)
+    return isinstance(value, (*_PLAIN, *kinds, *_of_torch("dtype", "Tensor", "nn.Module")))
 
 
 def _code_text(code: CodeType, doc: str | None = None) -> str:
@@ -143,48 +140,27 @@ def _code_text(code: CodeType, doc: str | None = None) -> str:
     return repr((code.co_code.hex(), code.co_names, code.co_varnames, constants))
 
 
-def describe_samples(source: Samples) -> Iterator[tuple[str, str]]:
-    """Shape, type and a sample of the content of X and y; no content where it is random."""
-    rows = _sample_rows(source)
-    seeds = np.zeros(rows.shape, np.int64)
-    try:
-        with restore_generators():
-            first = draw_samples(source, rows, seeds)
-            again = first if source.ready else draw_samples(source, rows, seeds)
-    except DataError:  # other processes may be able to read them
-        return
-    for what, one, other in zip(("X", "y"), first, again, strict=True):
-        if one is None or other is None:
-            yield what, "none"
-            continue
-        yield what, f"{one.dtype} of shape {one.shape[1:]}"
-        if one.shape == other.shape and one.tobytes() == other.tobytes():
-            yield f"{what} content", _digest(one)
-
-
-def _sample_rows(source: Samples) -> np.ndarray:
-    """Rows spread evenly over a source; of files some of the first, the middle and the last group."""
-    if source.ready:
-        size = max(1, sum(a.nbytes for a in source.take(np.zeros(1, np.int64)) if a is not None))
-        return _evenly(0, source.rows, max(_FEW, _ALL // size))
-    if source.groups is None:
-        return _evenly(0, source.rows, _FEW)
-    ends = np.cumsum(source.groups)
-    filled = [group for group, rows in enumerate(source.groups) if rows]
-    chosen = sorted({filled[0], filled[len(filled) // 2], filled[-1]})
-    parts = [_evenly(int(ends[g]) - source.groups[g], int(ends[g]), _FEW * _FEW) for g in chosen]
-    return np.concatenate(parts)
-
-
-def _evenly(start: int, stop: int, most: int) -> np.ndarray:
-    return np.unique(np.linspace(start, stop - 1, min(most, stop - start)).astype(np.int64))
-
-
-def _digest(content: Any) -> str:
+def digest_of(content: Any) -> str:
+    """Twelve hexadecimal digits of a text or an array."""
     data = content.encode() if isinstance(content, str) else np.ascontiguousarray(content).tobytes()
     return hashlib.sha256(data).hexdigest()[:12]
 
 
 def _short(value: Any) -> str:
     text = repr(sorted(map(repr, value)) if isinstance(value, set | frozenset) else value)
-    return text if len(text) <= 200 else f"{text[:180]}... {_digest(text)}"
+    return text if len(text) <= 200 else f"{text[:180]}... {digest_of(text)}"
+
+
+@cache
+def of_a_library(file: str) -> bool:
+    """Whether a file is installed, not written by the user."""
+    paths = {*sysconfig.get_paths().values(), *site.getsitepackages(), site.getusersitepackages()}
+    folders = [os.path.realpath(path) + os.sep for path in paths]
+    installed = {"site-packages", "dist-packages"} & {*file.split(os.sep)}
+    return bool(installed) or not file.endswith(".py") or os.path.realpath(file).startswith(tuple(folders))
+
+
+def _of_torch(*names: str) -> tuple[type, ...]:
+    """Types of torch; none where nobody has imported it."""
+    torch: Any = sys.modules.get("torch")
+    return tuple(attrgetter(name)(torch) for name in names) if torch is not None else ()
