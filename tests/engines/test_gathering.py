@@ -13,21 +13,8 @@ from hypothesis import strategies as st
 from talkoot.core.errors import NodeFailed, NodeLost, NodeSilent
 from talkoot.core.round import Meeting, Round
 from talkoot.core.update import Update
-from talkoot.engines.gathering import (
-    DEATHS,
-    TICK,
-    Action,
-    Answer,
-    Answered,
-    Blocked,
-    Died,
-    Gathering,
-    Report,
-    Request,
-    Seen,
-    Slot,
-    Stop,
-)
+from talkoot.engines.events import Action, Answer, Answered, Blocked, Died, Report, Request, Seen, Slot, Stop
+from talkoot.engines.gathering import DEATHS, TICK, Gathering
 
 
 def update(value: float) -> Update:

@@ -23,18 +23,8 @@ from talkoot.core.shard import Schema, Shard
 from talkoot.data.samples.base import samples_of
 from talkoot.engines.checkpoint import Checkpoint, wherever
 from talkoot.engines.counted import Counted
-from talkoot.engines.gathering import (
-    TICK,
-    Action,
-    Answer,
-    Answered,
-    Gathering,
-    Report,
-    Request,
-    Seen,
-    Slot,
-    Stop,
-)
+from talkoot.engines.events import Action, Answer, Answered, Report, Request, Seen, Slot, Stop
+from talkoot.engines.gathering import TICK, Gathering
 from talkoot.engines.machine import one_core
 from talkoot.engines.threads import Threads
 

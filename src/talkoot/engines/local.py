@@ -15,7 +15,7 @@ from talkoot.core.plan import Plan
 from talkoot.core.shard import Schema, Shard
 from talkoot.data.samples.base import samples_of
 from talkoot.engines.checkpoint import Checkpoint, wherever
-from talkoot.engines.gathering import Slot
+from talkoot.engines.events import Slot
 from talkoot.engines.processes.nodes import LocalNodes
 from talkoot.engines.processes.placement import ShardPlacement, deal, note_changed, setting
 from talkoot.engines.processes.pool import DEEP, POOL

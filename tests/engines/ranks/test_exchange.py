@@ -19,7 +19,7 @@ from patience import NEVER
 from talkoot.core.errors import NodeFailed
 from talkoot.core.run import run
 from talkoot.core.update import Leaf, total
-from talkoot.engines.gathering import Answer
+from talkoot.engines.events import Answer
 from talkoot.engines.inline import Inline
 from talkoot.engines.processes import wire
 from talkoot.engines.ranks.collectives import exchange

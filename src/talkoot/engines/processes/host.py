@@ -17,7 +17,7 @@ from talkoot.core.run import NodeState, explain, restarted, work
 from talkoot.core.shard import Shard
 from talkoot.core.update import Update
 from talkoot.engines.counted import Counted
-from talkoot.engines.gathering import Answer
+from talkoot.engines.events import Answer
 from talkoot.engines.processes import edited, wire
 from talkoot.engines.processes.heartbeat import Heartbeat
 from talkoot.engines.processes.messages import Load, Packed, PlacePlan, RoundRequest, Surroundings

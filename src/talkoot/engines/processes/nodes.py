@@ -11,7 +11,7 @@ from talkoot.core.errors import PlanError
 from talkoot.core.plan import Plan
 from talkoot.core.round import Round
 from talkoot.core.run import NodeState
-from talkoot.engines.gathering import Answer, Slot
+from talkoot.engines.events import Answer, Slot
 from talkoot.engines.processes import wire
 from talkoot.engines.processes.messages import CLEAR, RoundRequest, Setting
 from talkoot.engines.processes.placement import PlanPlacement

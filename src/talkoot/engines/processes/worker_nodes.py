@@ -14,21 +14,20 @@ from talkoot.core.engine import Emit, Nodes, View
 from talkoot.core.plan import Plan
 from talkoot.core.round import Merged, Round
 from talkoot.core.run import NodeState, explain
-from talkoot.engines.gathering import (
-    TICK,
+from talkoot.engines.events import (
     Action,
     Answer,
     Answered,
     Blocked,
     Died,
     Event,
-    Gathering,
     Report,
     Request,
     Seen,
     Slot,
     Stop,
 )
+from talkoot.engines.gathering import TICK, Gathering
 from talkoot.engines.processes.messages import RoundRequest
 from talkoot.engines.processes.placement import PlanPlacement, ShardPlacement, note_changed
 from talkoot.engines.processes.pool import advice_on

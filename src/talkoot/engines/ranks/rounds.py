@@ -14,7 +14,8 @@ from talkoot.core.run import NodeState, contribute, explain, overlap, restarted
 from talkoot.core.shard import Shard
 from talkoot.core.update import Update, total
 from talkoot.data.loading.generators import start_seed
-from talkoot.engines.gathering import Answer, Gathering, Slot, restarts
+from talkoot.engines.events import Answer, Slot
+from talkoot.engines.gathering import Gathering, restarts
 from talkoot.engines.processes import wire
 from talkoot.engines.ranks.checkpoint.identity import planned_steps, settings
 from talkoot.engines.ranks.checkpoint.rounds_state import RoundsState

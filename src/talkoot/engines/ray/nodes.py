@@ -15,7 +15,7 @@ from talkoot.core.plan import Plan
 from talkoot.core.round import Round
 from talkoot.core.run import NodeState
 from talkoot.core.shard import Shard
-from talkoot.engines.gathering import Answer, Slot
+from talkoot.engines.events import Answer, Slot
 from talkoot.engines.processes.messages import RoundRequest
 from talkoot.engines.processes.placement import PlanPlacement, ShardPlacement, deal, note_changed
 from talkoot.engines.processes.worker_nodes import WorkerNodes

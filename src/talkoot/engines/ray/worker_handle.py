@@ -11,7 +11,7 @@ from typing import Any, final
 import ray
 from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 
-from talkoot.engines.gathering import Answer
+from talkoot.engines.events import Answer
 from talkoot.engines.processes.messages import RoundRequest
 from talkoot.engines.ray.serialized import unpack
 

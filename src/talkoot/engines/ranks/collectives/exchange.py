@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from talkoot.core.update import Leaf, Update
-from talkoot.engines.gathering import Answer
+from talkoot.engines.events import Answer
 from talkoot.engines.processes import wire
 from talkoot.engines.ranks.collectives.group import Peers
 from talkoot.engines.ranks.collectives.objects import all_gather_object

@@ -9,7 +9,7 @@ from typing import final
 from talkoot.core.engine import Progress
 from talkoot.core.round import Outcome
 from talkoot.core.run import NodeState
-from talkoot.engines.gathering import Answer
+from talkoot.engines.events import Answer
 from talkoot.learners.deep.trainer import Trainer
 
 

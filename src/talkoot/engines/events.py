@@ -1,0 +1,134 @@
+"""The events of a gathering, the actions that it decides on, and the places of workers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, final
+
+from talkoot.core.errors import TalkootError
+from talkoot.core.run import NodeState
+from talkoot.core.update import Update
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Answer:
+    """What some nodes answer in a round.
+
+    Args:
+        nodes: whose update is in it.
+        update: the sum of those.
+        failed: nodes that raised, and what.
+        states: the nodes' own states, where another worker would need them.
+        seconds: how long each node worked.
+        restarted: nodes that lack the state that they had before this round, and that mattered.
+    """
+
+    nodes: tuple[str, ...] = ()
+    update: Update | None = None
+    failed: Mapping[str, TalkootError] = field(default_factory=dict)
+    states: Mapping[str, NodeState] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    restarted: tuple[str, ...] = ()
+
+
+@final
+@dataclass(slots=True, eq=False)
+class Slot:
+    """A place for one worker, with the nodes that it works for.
+
+    Args:
+        number: of the place.
+        nodes: its nodes.
+        requested: the nodes of its last request, in order.
+        pending: those of them that have not answered.
+        round: the round of that request.
+        beats: the last sign of life.
+        seen: when it was looked at last.
+        quiet: seconds without a sign of life.
+        deaths: of its workers in this round.
+        suspects: nodes at which its workers died.
+    """
+
+    number: int
+    nodes: frozenset[str]
+    requested: tuple[str, ...] = ()
+    pending: dict[str, None] = field(default_factory=dict)
+    round: int = -1
+    beats: int = 0
+    seen: float = 0.0
+    quiet: float = 0.0
+    deaths: int = 0
+    suspects: dict[str, None] = field(default_factory=dict)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A worker answered."""
+
+    slot: Slot
+    answer: Answer
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Died:
+    """A worker is gone: at which node, how, and what to do about it."""
+
+    slot: Slot
+    running: str | None
+    cause: str
+    cure: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """A worker does not read, or stopped in the middle of an answer."""
+
+    slot: Slot
+    running: str | None = None
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A look at a worker that has not answered: its sign of life, and the node that it is at."""
+
+    slot: Slot
+    beats: int
+    running: str | None
+
+
+Event = Answered | Died | Blocked | Seen
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Have a worker do the round for these nodes."""
+
+    slot: Slot
+    nodes: tuple[str, ...]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """End a worker: nothing that it may still answer is wanted."""
+
+    slot: Slot
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Report:
+    """An event for the log."""
+
+    event: str
+    facts: Mapping[str, Any]
+
+
+Action = Request | Stop | Report
