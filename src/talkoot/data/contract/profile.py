@@ -31,15 +31,10 @@ STEP = "checking the data"
 @final
 @dataclass(frozen=True, slots=True)
 class Profile(Reporter):
-    """Reports the distribution of each node's columns.
+    """Reports the distribution of each node's columns."""
 
-    Args:
-        keys: the columns that identify a row; if empty, all of them and the target.
-        salt: of the hashes.
-    """
-
-    keys: tuple[str, ...] = ()
-    salt: str = ""
+    keys: tuple[str, ...] = ()  # the columns that identify a row; if empty, all of them and the target
+    salt: str = ""  # of the hashes
     step_name: ClassVar[str] = STEP
 
     def report(self, shard: Source) -> Update:

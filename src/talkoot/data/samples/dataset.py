@@ -21,15 +21,11 @@ class DatasetSamples(Samples):
     """Items of a dataset, stacked.
 
     The numbers that an item draws from the generators of torch, numpy or Python depend on its seed only.
-
-    Args:
-        data: anything with ``data[i]`` and ``len(data)``; its items are x, or pairs (x, y).
-        paired: whether items are pairs.
-        drawn: generators that items have drawn from so far; only these are seeded for each item.
     """
 
-    data: Any
-    paired: bool
+    data: Any  # anything with data[i] and len(data); its items are x, or pairs (x, y)
+    paired: bool  # whether items are pairs
+    # generators that items have drawn from so far; only these are seeded for each item
     drawn: set[str] = field(default_factory=set)
 
     @property

@@ -20,23 +20,16 @@ from talkoot.data.targets import encode
 class ArrayShard(Source):
     """Rows of one dense array or CSR matrix in memory.
 
-    Args:
-        name: the node's name.
-        X: (rows, features) array or `scipy.sparse.csr_array`.
-        y: targets, (rows,) or (rows, outputs).
-        w: sample weights, (rows,) float64.
-        own: the columns' names and kinds, where they have names.
-
     >>> shard = ArrayShard(name="a", X=np.eye(3), y=np.arange(3))
     >>> [block.X.shape for block in shard.blocks()]
     [(3, 3)]
     """
 
     name: str
-    X: Any
-    y: np.ndarray | None = None
-    w: np.ndarray | None = None
-    own: Layout | None = None
+    X: Any  # (rows, features) array or `scipy.sparse.csr_array`
+    y: np.ndarray | None = None  # targets, (rows,) or (rows, outputs)
+    w: np.ndarray | None = None  # sample weights, (rows,) float64
+    own: Layout | None = None  # the columns' names and kinds, where they have names
 
     @property
     def rows(self) -> int:

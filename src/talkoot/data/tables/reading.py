@@ -27,21 +27,13 @@ BUFFER = 1 << 18  # bytes read at a time from each column of a Parquet file, wha
 @final
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Rows of a file.
+    """Rows of a file."""
 
-    Args:
-        path: local path or fsspec address.
-        start: the first row.
-        stop: the row after the last; None for the end.
-        form: how to read it if it is a CSV file.
-        folders: columns from the names of its folders, each with an Arrow scalar for all rows.
-    """
-
-    path: str
-    start: int = 0
-    stop: int | None = None
-    form: csvs.CsvFormat = csvs.PLAIN
-    folders: tuple[tuple[str, Any], ...] = ()
+    path: str  # local path or fsspec address
+    start: int = 0  # the first row
+    stop: int | None = None  # the row after the last; None for the end
+    form: csvs.CsvFormat = csvs.PLAIN  # how to read it if it is a CSV file
+    folders: tuple[tuple[str, Any], ...] = ()  # columns from the names of its folders: an Arrow scalar each
 
 
 def read(part: Part, columns: Sequence[str], rows: int, types: csvs.Types | None = None) -> Iterator[Any]:

@@ -22,27 +22,18 @@ ALIKE = "If it stands for a missing value, read it as one; else make the column 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Layout:
-    """The feature columns of one node.
+    """The feature columns of one node."""
 
-    Args:
-        names: names in the node's order; positions as text where the columns have no names.
-        kinds: for each "number", "whole", "text", "empty" (only missing values), or the name of an
-            unusable type.
-        named: whether the names are the user's.
-        dtype: float32 if all number columns are float32, else float64.
-        dtypes: for each its dtype in pandas, see `dtypes`; empty without rows.
-        sparse: whether the rows are CSR.
-        strays: for text columns a value, if possible one that is not a number.
-        left_out: columns that are not features because they only name or number the rows, with the reason.
-    """
-
-    names: tuple[str, ...]
+    names: tuple[str, ...]  # names in the node's order; positions as text where the columns have no names
+    # for each "number", "whole", "text", "empty" (only missing values), or the name of an unusable type
     kinds: tuple[str, ...]
-    named: bool
-    dtype: np.dtype[Any]
-    dtypes: tuple[str, ...]
+    named: bool  # whether the names are the user's
+    dtype: np.dtype[Any]  # float32 if all number columns are float32, else float64
+    dtypes: tuple[str, ...]  # for each its dtype in pandas, see `dtypes`; empty without rows
     sparse: bool = False
+    # of text columns a value, if possible no number
     strays: Mapping[str, Stray] = field(default_factory=dict)
+    # columns that are not features because they only name or number the rows, with the reason
     left_out: Mapping[str, str] = field(default_factory=dict)
 
     def schema(self) -> Schema:

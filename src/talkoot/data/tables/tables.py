@@ -36,25 +36,16 @@ NO_TEXT = np.array([None], dtype=object)
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class TableShard(Source):
-    """Rows of named columns in memory, some of them text.
-
-    Args:
-        name: the node's name.
-        numbers: the number columns, (rows,) floats each, or integers too large for floats.
-        codes: the text columns as positions in their levels, (rows,) int32 each; -1 for missing.
-        levels: the distinct texts of each text column, the last of them None.
-        y: targets, (rows,).
-        w: sample weights, (rows,) float64.
-        own: the columns' names and kinds.
-    """
+    """Rows of named columns in memory, some of them text."""
 
     name: str
-    numbers: Mapping[str, np.ndarray]
+    numbers: Mapping[str, np.ndarray]  # (rows,) floats each, or integers too large for floats
+    # text columns as positions in their levels, (rows,) int32; -1 for missing
     codes: Mapping[str, np.ndarray]
-    levels: Mapping[str, np.ndarray]
-    y: np.ndarray | None = None
-    w: np.ndarray | None = None
-    own: Layout
+    levels: Mapping[str, np.ndarray]  # the distinct texts of each text column, the last of them None
+    y: np.ndarray | None = None  # targets, (rows,)
+    w: np.ndarray | None = None  # sample weights, (rows,) float64
+    own: Layout  # the columns' names and kinds
 
     @property
     def rows(self) -> int:

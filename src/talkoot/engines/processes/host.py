@@ -26,13 +26,9 @@ from talkoot.engines.processes.messages import Load, Packed, PlacePlan, RoundReq
 @final
 @dataclass(slots=True, eq=False)
 class Host:
-    """The shards, the plan and the nodes' states, or why they could not be taken.
+    """The shards, the plan and the nodes' states, or why they could not be taken."""
 
-    Args:
-        pack: makes a message of an answer.
-    """
-
-    pack: Callable[[Answer], Any] = wire.frame
+    pack: Callable[[Answer], Any] = wire.frame  # makes a message of an answer
     shards: dict[str, Shard] = field(default_factory=dict)
     plan: Plan | None = None
     view: View | None = None

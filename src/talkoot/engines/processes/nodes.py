@@ -22,15 +22,10 @@ from talkoot.engines.processes.worker_nodes import WorkerNodes
 @final
 @dataclass(slots=True, eq=False, kw_only=True)
 class LocalNodes(WorkerNodes[Worker]):
-    """Nodes on worker processes.
+    """Nodes on worker processes."""
 
-    Args:
-        setting: how workers are set up.
-        pool: where they come from.
-    """
-
-    setting: Setting
-    pool: Pool
+    setting: Setting  # how workers are set up
+    pool: Pool  # where they come from
     engine: ClassVar[str] = "Local"
 
     def _message(self, rnd: Round, question: Any) -> wire.Frame:

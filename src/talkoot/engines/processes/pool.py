@@ -196,15 +196,10 @@ def advice_on(cause: str) -> str:
 @final
 @dataclass(slots=True, eq=False)
 class Pool:
-    """The workers of this process that nobody uses just now.
+    """The workers of this process that nobody uses just now."""
 
-    Args:
-        modules: what they have imported.
-        inherit: their fork server is forked from this process where that is safe.
-    """
-
-    modules: tuple[str, ...]
-    inherit: bool = False
+    modules: tuple[str, ...]  # what they have imported
+    inherit: bool = False  # their fork server is forked from this process where that is safe
     _idle: list[Worker] = field(default_factory=list)
     _server: Server | None = None
     _lock: Any = field(default_factory=threading.Lock)

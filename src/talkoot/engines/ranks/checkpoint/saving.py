@@ -52,16 +52,11 @@ class Saving:
 
     An error before the first step ends the run; later it becomes a note and the run goes on, as a model that
     took days must not be lost because a disk is full.
-
-    Args:
-        checkpoints: of the run; None saves nothing.
-        every: seconds between two.
-        emit: receives notes.
     """
 
-    checkpoints: Checkpoints | None = None
-    every: float = math.inf
-    emit: Emit = ignore
+    checkpoints: Checkpoints | None = None  # of the run; None saves nothing
+    every: float = math.inf  # seconds between two
+    emit: Emit = ignore  # receives notes
     last: float = field(default_factory=time.monotonic)
     group: Any = None
 

@@ -39,19 +39,12 @@ Message = tuple[int, list[Answer]]  # what a rank requests (see stop_request), a
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
-    """The shape and type of a leaf, which all ranks must share to sum it.
-
-    Args:
-        shape: of the array.
-        dtype: name of the array's dtype; empty for codes and scales.
-        bits: of a code.
-        block: values for each scale.
-    """
+    """The shape and type of a leaf, which all ranks must share to sum it."""
 
     shape: tuple[int, ...]
-    dtype: str = ""
-    bits: int = 0
-    block: int = 0
+    dtype: str = ""  # name of the array's dtype; empty for codes and scales
+    bits: int = 0  # of a code
+    block: int = 0  # values for each scale
 
     @property
     def blocks(self) -> int:

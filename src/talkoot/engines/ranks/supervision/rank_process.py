@@ -45,18 +45,11 @@ PATIENCE = 3600.0  # seconds that others may be at a step or round; the coordina
 @final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Train(Task):
-    """What a process needs to be a rank, beside the plan and the shards.
+    """What a process needs to be a rank, beside the plan and the shards."""
 
-    Args:
-        schema: what the nodes agreed on.
-        silence: seconds without a sign of life after which the coordinator gives up a rank.
-        threads: cores of this rank.
-        checkpoint: where checkpoints go.
-    """
-
-    schema: Schema
-    silence: float
-    threads: int
+    schema: Schema  # what the nodes agreed on
+    silence: float  # seconds without a sign of life after which the coordinator gives up a rank
+    threads: int  # cores of this rank
     checkpoint: Checkpoint | None
 
     @property

@@ -29,15 +29,10 @@ class Stopped(Exception):
 @final
 @dataclass(slots=True, eq=False)
 class StopRequest:
-    """Whether this rank requests that all stop.
+    """Whether this rank requests that all stop."""
 
-    Args:
-        poll: returns what is requested from outside; called at each report.
-        terminated: SIGTERM came.
-    """
-
-    poll: Callable[[], int] = lambda: GO_ON
-    terminated: bool = False
+    poll: Callable[[], int] = lambda: GO_ON  # returns what is requested from outside; called at each report
+    terminated: bool = False  # SIGTERM came
 
     def pending(self) -> int:
         """What this rank requests now."""

@@ -47,17 +47,13 @@ class LocalRank(RankHandle):
 @final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LocalRanks:
-    """A training by `workers` ranks on this machine.
-
-    Args:
-        silence: seconds without a sign of life after which a rank is given up.
-    """
+    """A training by `workers` ranks on this machine."""
 
     plan: Plan
     shards: Mapping[str, Shard]
     schema: Schema
     workers: int
-    silence: float
+    silence: float  # seconds without a sign of life after which a rank is given up
     checkpoint: Checkpoint | None = None
 
     def run(self, emit: Emit) -> Run:
