@@ -121,10 +121,7 @@ def lines(state: RunState, event: str, facts: Mapping[str, Any]) -> list[str]:
 def view(state: RunState, now: float, height: int = 20) -> RenderableType:
     """The state of a run, drawn for the terminal.
 
-    Args:
-        state: of the run.
-        now: seconds since 1970.
-        height: lines for the nodes; of nodes beyond it only the number is shown.
+    `now` is in seconds since 1970; of nodes beyond `height` lines only the number is shown.
     """
     lost = [_lost(facts) for facts in state.lost if "name" not in facts]
     lost += [change.text for change in rank_changes(state)]

@@ -79,13 +79,9 @@ class ArraySamples(Samples):
 
 
 def from_arrays(name: str, X: Any, y: Any = None, columns: tuple[str, ...] = ()) -> ArraySamples:
-    """Samples of array-likes: numpy arrays, memory maps, torch tensors, nested lists.
+    """Samples of array-likes, (rows, ...): numpy arrays, memory maps, torch tensors, nested lists.
 
-    Args:
-        name: the node's name.
-        X: features, (rows, ...).
-        y: targets, (rows, ...).
-        columns: names of the features, where they come from a table's number columns.
+    `columns` are the features' names, where they come from a table's number columns.
 
     Raises:
         DataError: text, rows of several shapes, no rows, or lengths that differ.

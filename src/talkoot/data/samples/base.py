@@ -85,11 +85,7 @@ class Samples(Shard, ABC):
             yield Block(X=X, y=y)
 
     def share(self, names: Sequence[str]) -> list[Self]:
-        """The same samples for each of several nodes.
-
-        Args:
-            names: the nodes' names.
-        """
+        """The same samples for each of several nodes."""
         return [replace(self, name=name, part=i, of=len(names)) for i, name in enumerate(names)]
 
     def deal(self, names: Sequence[str]) -> list[Self]:

@@ -96,11 +96,7 @@ def _from_items(name: str, data: Any) -> DatasetSamples:
 
 
 def _item(data: Any, index: int) -> Any:
-    """An item.
-
-    Raises:
-        DataError: the dataset raised, or ended the program.
-    """
+    """An item; a `DataError` where the dataset raised, or ended the program."""
     try:
         return data[index]
     except TalkootError:

@@ -98,12 +98,7 @@ def open_csv(
 ) -> Iterator[Any]:
     """A streaming reader of some columns (of all, if `columns` is empty), with known types.
 
-    Args:
-        path: the file.
-        columns: the columns to decode.
-        types: Arrow types of columns; those that are absent are inferred from the first block.
-        form: how the file is to be read.
-        raw: the open file, where the caller has opened it.
+    Types that are absent are inferred from the first block. `raw` is the file, if it is open already.
 
     Raises:
         DataError: the text is not in the encoding.

@@ -37,13 +37,9 @@ class Part:
 
 
 def read(part: Part, columns: Sequence[str], rows: int, types: csvs.Types | None = None) -> Iterator[Any]:
-    """Some columns of some rows as record batches.
+    """Some columns of some rows as record batches of about `rows` rows; other columns are not decoded.
 
-    Args:
-        part: the rows of a file.
-        columns: the columns to read; the others are not decoded.
-        rows: rows of a batch, approximately.
-        types: Arrow types for columns of a CSV file; others are inferred.
+    Columns of a CSV file without an Arrow type in `types` are inferred.
 
     Raises:
         DataError: the file cannot be read.

@@ -89,12 +89,7 @@ class Source(Shard, ABC):
 
     @abstractmethod
     def bind(self, schema: Schema, *, target: bool = True) -> Source:
-        """The same rows with the schema's columns, order and dtype, and with encoded targets.
-
-        Args:
-            schema: the common schema of the nodes.
-            target: whether to read the target.
-        """
+        """The same rows with the schema's columns, order and dtype, and with encoded targets or none."""
 
     @abstractmethod
     def deal(self, names: Sequence[str]) -> list[Source]:

@@ -63,9 +63,7 @@ def are_numbers(texts: Collection[str | None], missing: Collection[str]) -> bool
 def in_table(codes: np.ndarray, levels: np.ndarray) -> Stray:
     """The stray of a column in memory.
 
-    Args:
-        codes: (rows,) positions in `levels`; -1 where a value is missing.
-        levels: the distinct texts, the last of them None.
+    `codes` are positions in `levels`, (rows,), -1 where a value is missing; the last level is None.
     """
     known = codes[codes >= 0]
     if not len(known):

@@ -129,10 +129,6 @@ def _is_series(data: Any) -> bool:
 def as_arrow(data: Any, missing: Collection[str] = ()) -> tuple[Any, bool]:
     """A table as a pyarrow table, and whether its columns have names (pandas may number them).
 
-    Args:
-        data: the table.
-        missing: texts that stand for a missing value.
-
     Raises:
         DataError: a column that Arrow cannot hold, or two columns of one name.
     """
@@ -207,17 +203,10 @@ def from_arrow(
     named: bool = True,
     missing: Collection[str] = (),
 ) -> ArrayShard | TableShard:
-    """A shard of some columns of a table.
+    """A shard of the columns `features` of a pyarrow table, in that order.
 
-    Args:
-        name: the node's name.
-        table: pyarrow table.
-        features: the columns to take, in order.
-        y: targets, (rows,) or (rows, outputs).
-        w: sample weights, (rows,).
-        dtypes: the columns' dtypes in pandas.
-        named: whether the names are the user's; else columns are named by position.
-        missing: texts that stand for a missing value.
+    `dtypes` are the columns' dtypes in pandas. Where they are not `named` by the user, columns are named by
+    position.
     """
     names = tuple(features) if named else tuple(map(str, range(len(features))))
     columns = dict(zip(names, (_parse_numbers(table.column(k), missing) for k in features), strict=True))

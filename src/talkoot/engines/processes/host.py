@@ -73,13 +73,7 @@ class Host:
     def round(
         self, request: RoundRequest, read: Callable[[], tuple[Round, Any]], page: Heartbeat
     ) -> Iterator[Any]:
-        """The answers of the nodes, one each or one for all.
-
-        Args:
-            request: which nodes.
-            read: gives the round and the question.
-            page: where to show how it goes.
-        """
+        """The answers of the nodes, one each or one for all; `read` gives the round and the question."""
         try:
             rnd, question = read()
             if self.trouble is not None:

@@ -73,11 +73,7 @@ class Task(ABC):
 
     @abstractmethod
     def run(self, sock: socket.socket, host: Any) -> None:
-        """Do it.
-
-        Args:
-            sock: to the process that the worker works for.
-            host: the worker's `Host`: the plan and the shards.
+        """Do it for the process at the other side of `sock`; `host` is the worker's `Host`.
 
         Raises:
             EOFError, OSError: the other side is gone.

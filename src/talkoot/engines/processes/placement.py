@@ -50,11 +50,7 @@ class ShardPlacement:
 
     @classmethod
     def pack(cls, shards: Mapping[str, Shard], place: PlaceBuffers = SHELF.place) -> ShardPlacement:
-        """Pickle the shards, and place what is large.
-
-        Args:
-            shards: each goes to one worker.
-            place: puts buffers where workers can read them.
+        """Pickle the shards, and `place` large buffers where workers can read them.
 
         Raises:
             DataError: a shard does not pickle.

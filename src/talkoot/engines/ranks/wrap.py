@@ -86,10 +86,7 @@ def _average(trainer: Trainer, group: Peers) -> None:
 def check_used(trainer: Trainer, group: Peers, names: Iterable[str] | None = None) -> None:
     """Check that this rank has every gradient that the others wait for.
 
-    Args:
-        trainer: of this rank.
-        group: the ranks.
-        names: of the parameters that take part; None after a backward pass: those that have a gradient.
+    `names` are the parameters that take part; None after a backward pass: those that have a gradient.
 
     Raises:
         PlanError: one is missing; the parameter is named.

@@ -59,14 +59,9 @@ class OtherUnit:
 
 
 def other_units(name: str, profiles: Mapping[str, ColumnProfile]) -> dict[str, OtherUnit]:
-    """Nodes that record a column in another unit than most.
+    """The nodes that record a column in another unit than most, and the difference.
 
-    Args:
-        name: the column's name, which decides between units that fit equally well.
-        profiles: the column at each node.
-
-    Returns:
-        The difference of each such node.
+    The column's name decides between units that fit equally well.
     """
     usable = {node: v for node, v in profiles.items() if v.grid is not None and _varied(v)}
     found: dict[str, dict[str, Relation]] = {node: {} for node in usable}

@@ -23,13 +23,9 @@ if TYPE_CHECKING:
 
 
 class TrainingState(Protocol):
-    """The content of a checkpoint.
+    """The content of a checkpoint."""
 
-    Attributes:
-        unit: "step" or "round".
-    """
-
-    unit: ClassVar[str]
+    unit: ClassVar[str]  # "step" or "round"
 
     @property
     def steps(self) -> int:
@@ -99,11 +95,7 @@ class Saving:
     ) -> None:
         """Claim the folder for this training, and go on from the newest checkpoint that can be read.
 
-        Args:
-            training: its state.
-            group: all ranks.
-            settings: of the training, at the first rank.
-            most: steps or rounds until the end, if known.
+        `settings` are the first rank's; `most` is the number of steps or rounds until the end, if known.
 
         Raises:
             PlanError: the folder belongs to another training, or is further than this one will go.

@@ -79,15 +79,7 @@ def _host(rank: int) -> str:
 
 @final
 class Links:
-    """One socket to every other rank.
-
-    All ranks call `send` and `receive` in the same order.
-
-    Args:
-        rank: this process, from 0.
-        sockets: by rank.
-        timeout: seconds that a rank may keep this one waiting.
-    """
+    """One socket to every other rank, by rank; all ranks call `send` and `receive` in the same order."""
 
     def __init__(self, rank: int, sockets: dict[int, socket.socket], timeout: float) -> None:
         self.rank, self.world, self.timeout = rank, len(sockets) + 1, timeout

@@ -59,13 +59,9 @@ class SharedSum:
 
     @classmethod
     def join(cls, store: Store, *, rank: int, world: int, timeout: float) -> SharedSum:
-        """Connect to the other ranks.
+        """Connect to the other ranks, which may keep each other waiting for `timeout` seconds, now and later.
 
-        Args:
-            store: with a prefix that only these ranks use, and only for this call.
-            rank: this process, from 0.
-            world: number of ranks.
-            timeout: seconds that a rank may keep the others waiting, now and later.
+        The store's prefix is one that only these ranks use, and only for this call.
 
         Raises:
             PeerSilent: a rank did not come, or stopped.
@@ -81,11 +77,8 @@ class SharedSum:
     def all_reduce(self, tensor: Tensor) -> Tensor:
         """Replace a tensor by its sum over all ranks, and return it.
 
-        Args:
-            tensor: contiguous, on the CPU, of any shape and size, and any dtype that torch adds.
-
         Raises:
-            ValueError: the tensor lies elsewhere, or is not contiguous.
+            ValueError: the tensor does not lie on the CPU, or is not contiguous.
             PeerLost: a rank is gone.
             PeerSilent: a rank kept the others waiting for longer than the timeout.
         """

@@ -35,15 +35,10 @@ _REFORM = 2.0  # seconds until ranks that only lost a connection form a new epoc
 
 
 class RankHandle(ABC):
-    """A process that is, or will be, a rank.
-
-    Attributes:
-        channel: to it.
-        name: for people, such as "worker 2 (process 4711)".
-    """
+    """A process that is, or will be, a rank."""
 
     channel: Channel
-    name: str
+    name: str  # for people, such as "worker 2 (process 4711)"
 
     @property
     @abstractmethod
