@@ -87,7 +87,7 @@ def matrix(
 ) -> svg.Picture:
     """Numbers by row and column; greater numbers have darker cells, and missing cells stay empty.
 
-    Cells have the darkest shade from the number `full` on, the greatest by default; row `strong` is emphasized.
+    Cells have the darkest shade from `full` on, by default the greatest; the row `strong` is emphasized.
     """
     places = list(dict.fromkeys(place for row in cells.values() for place in row))
     top, step, wide = 46.0, 34.0, min(142.0, (WIDTH - LEFT) / len(places))

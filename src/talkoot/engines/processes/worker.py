@@ -28,7 +28,7 @@ _DEATH = 1  # prctl: the signal to get when the parent dies
 def main(channel: int, page: int, server: int) -> None:
     """Work until the other side of the socket is gone.
 
-    `channel` and `page` are descriptors of the socket and the board; `server` is the process that forked us.
+    `channel` and `page` are descriptors of the socket and the board; `server` is the process that forks.
     """
     _die_with(server)
     board = Heartbeat(page)

@@ -16,6 +16,7 @@ from talkoot.core.errors import PlanError
 from talkoot.engines.ranks.collectives.gradients import average
 from talkoot.engines.ranks.collectives.group import Peers
 from talkoot.engines.ranks.collectives.objects import all_gather_object
+from talkoot.engines.ranks.torch_private import forget_groups
 from talkoot.learners.deep.outputs import leaves
 from talkoot.learners.deep.trainer import Trainer
 
@@ -187,7 +188,7 @@ def forget_shards(module: Any) -> None:
     for part in module.parameters():
         mesh = getattr(part, "device_mesh", None)  # None after a forward pass that raised
         if mesh is not None:
-            mesh._pg_registry.clear()
+            forget_groups(mesh)
 
 
 def units(module: torch.nn.Module) -> list[torch.nn.Module]:

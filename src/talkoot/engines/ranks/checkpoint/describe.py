@@ -20,6 +20,7 @@ from talkoot.data.loading.generators import restore_generators
 from talkoot.data.loading.loader import draw_samples
 from talkoot.data.samples.base import Samples
 from talkoot.engines.processes.edited import of_a_library
+from talkoot.engines.ranks.torch_private import own_parts
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.dtype)
 _MAX_DEPTH = 4  # levels of objects within objects
@@ -93,7 +94,7 @@ def _object(name: str, value: Any, depth: int) -> Iterator[tuple[str, str]]:
     own, calls = dict(vars(value)), [getattr(type(value), each, None) for each in ("__call__", "forward")]
     if isinstance(value, torch.nn.Module):
         theirs = {n: each for n, each in own.items() if not n.startswith("_") and n != "training"}
-        own = {**theirs, **value._parameters, **value._buffers, **value._modules}
+        own = {**theirs, **own_parts(value)}
         calls = calls[1:]
     functions = [each for each in calls if isinstance(each, FunctionType)]
     changing = {name for each in functions for name in _assigned(each.__code__)}

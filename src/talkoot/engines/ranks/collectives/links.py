@@ -20,8 +20,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import final
 
-from torch.distributed import DistStoreError
-from torch.distributed.distributed_c10d import Store
+from torch.distributed import DistStoreError, Store
 
 _MESSAGE = struct.Struct("=Bq")  # a kind, and a number that goes with it
 _HELLO, _DATA, _FAILED, _LEAVE = range(4)  # kinds of messages

@@ -17,10 +17,11 @@ from typing import final
 
 import torch
 from torch import Tensor
-from torch.distributed.distributed_c10d import Store
+from torch.distributed import Store
 
 from talkoot.engines.processes.memory import ALIGN, anonymous, layout
 from talkoot.engines.ranks.collectives.links import Links
+from talkoot.engines.ranks.torch_private import share_memory
 
 STAGE = 1 << 20  # bytes that go through the stage at once
 _PIECE = 1 << 17  # bytes that are added up at once; several fit into a core's cache
@@ -171,7 +172,7 @@ class SharedSum:
                 return  # moved already: these views hold the memory, so no other tensor can have its address
             del self._moved[place:]
         storage = tensor.untyped_storage()
-        fd = storage._share_fd_cpu_()[0] if _free_bytes() >= storage.nbytes() * self.world else None
+        fd = share_memory(storage) if _free_bytes() >= storage.nbytes() * self.world else None
         views = [view.view(tensor.dtype) for view in self._exchange(storage.nbytes(), fd)]
         if views:
             start = tensor.storage_offset()

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import timedelta
-from importlib import import_module
 from typing import Any, final
 
 import torch
@@ -37,6 +36,7 @@ from talkoot.engines.ranks.supervision.messages import (
 )
 from talkoot.engines.ranks.supervision.rank_state import RankState
 from talkoot.engines.ranks.supervision.stop_request import Stopped, StopRequest
+from talkoot.engines.ranks.torch_private import load_compiler
 
 _TIMEOUT = 60.0  # minimum timeout between ranks in seconds; raised to twice `silence`
 PATIENCE = 3600.0  # seconds that others may be at a step or round; the coordinator sees whether they live
@@ -59,7 +59,7 @@ class Train(Task):
 
     def prepare(self) -> None:
         """Import what every optimizer loads."""
-        import_module("torch._dynamo")
+        load_compiler()
 
     def run(self, sock: socket.socket, host: Host) -> None:
         """Be a rank until dismissed."""
