@@ -18,7 +18,6 @@ class Threads:
     """
 
     def __init__(self, count: int, openmp: ThreadpoolController) -> None:
-        """Start the threads."""
         self._tasks: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._count = count
         for _ in range(count):

@@ -24,9 +24,7 @@ NAMES: list[tuple[Any, str]] = [
 
 @pytest.mark.parametrize(("owner", "name"), NAMES, ids=[name for _, name in NAMES])
 def test_no_private_name_has_moved(owner: Any, name: str) -> None:
-    assert hasattr(owner, name), (
-        f"torch {torch.__version__} moved {name}; mend engines/ranks/torch_private.py"
-    )
+    assert hasattr(owner, name), _moved(name)
 
 
 def test_the_parts_of_a_module_are_its_own() -> None:
@@ -45,14 +43,17 @@ def test_a_shared_storage_lies_behind_its_descriptor() -> None:
 
 def test_a_mesh_forgets_its_groups() -> None:
     with _mesh() as mesh:
-        cause = f"torch {torch.__version__} moved _pg_registry; mend engines/ranks/torch_private.py"
-        assert hasattr(mesh, "_pg_registry"), cause
+        assert hasattr(mesh, "_pg_registry"), _moved("_pg_registry")
         private.forget_groups(mesh)
         assert not mesh._pg_registry
 
 
 def test_the_compiler_is_where_it_was() -> None:
     private.load_compiler()
+
+
+def _moved(name: str) -> str:
+    return f"torch {torch.__version__} moved {name}; mend engines/ranks/torch_private.py"
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, final
+from typing import Any, Self, final
 
 import numpy as np
 
@@ -98,6 +98,36 @@ class Source(Shard, ABC):
     @abstractmethod
     def blocks(self) -> Iterator[Block]:
         """The rows in order. Targets are encoded once the source is bound."""
+
+
+class MemoryShard(Source):
+    """Rows in memory."""
+
+    y: np.ndarray | None
+    w: np.ndarray | None
+
+    @property
+    @abstractmethod
+    def rows(self) -> int:
+        """Number of rows."""
+
+    @property
+    def has_target(self) -> bool:
+        """Whether the rows have a target."""
+        return self.y is not None
+
+    def targets(self) -> Iterator[tuple[np.ndarray | None, np.ndarray | None, int]]:
+        """All rows at once."""
+        yield self.y, self.w, self.rows
+
+    @abstractmethod
+    def pick(self, rows: slice | np.ndarray, name: str) -> Self:
+        """Some of the rows under another name; views where `rows` is a slice."""
+
+    def deal(self, names: Sequence[str]) -> list[Source]:
+        """Consecutive views."""
+        parts = even_slices(self.rows, len(names))
+        return [self.pick(part, name) for part, name in zip(parts, names, strict=True)]
 
 
 def even_slices(rows: int, parts: int) -> list[slice]:

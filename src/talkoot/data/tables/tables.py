@@ -26,7 +26,7 @@ from talkoot.data.tables.columns import (
 from talkoot.data.tables.dtypes import is_whole, of_frame, pandas_name, value_dtype
 from talkoot.data.tables.facts import EXACT
 from talkoot.data.tables.file_facts import index_of, stored_dtypes
-from talkoot.data.tables.source import ALIKE, Layout, Source, block_rows, column_names, even_slices
+from talkoot.data.tables.source import ALIKE, Layout, MemoryShard, Source, block_rows, column_names
 from talkoot.data.tables.strays import Stray, are_numbers, cure_of, in_table, is_number, row_label
 from talkoot.data.targets import encode
 
@@ -35,7 +35,7 @@ NO_TEXT = np.array([None], dtype=object)
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class TableShard(Source):
+class TableShard(MemoryShard):
     """Rows of named columns in memory, some of them text."""
 
     name: str
@@ -52,18 +52,9 @@ class TableShard(Source):
         """Number of rows."""
         return len(next(iter((*self.numbers.values(), *self.codes.values())), ()))
 
-    @property
-    def has_target(self) -> bool:
-        """Whether the rows have a target."""
-        return self.y is not None
-
     def layout(self) -> Layout:
         """The columns."""
         return self.own
-
-    def targets(self) -> Iterator[tuple[np.ndarray | None, np.ndarray | None, int]]:
-        """All rows at once."""
-        yield self.y, self.w, self.rows
 
     def bind(self, schema: Schema, *, target: bool = True) -> Source:
         """The same columns in the schema's order and dtype."""
@@ -92,13 +83,6 @@ class TableShard(Source):
         floats = {k: v[rows] for k, v in self.numbers.items()}
         codes = {k: v[rows] for k, v in self.codes.items()}
         return replace(self, name=name, numbers=floats, codes=codes, y=y, w=w)
-
-    def deal(self, names: Sequence[str]) -> list[Source]:
-        """Consecutive views."""
-        return [
-            self.pick(part, name)
-            for part, name in zip(even_slices(self.rows, len(names)), names, strict=True)
-        ]
 
     def blocks(self) -> Iterator[Block]:
         """Consecutive rows: views of numbers, text decoded."""
