@@ -21,17 +21,11 @@ from talkoot.data.targets import is_text, missing, text_target
 @final
 @dataclass(frozen=True, slots=True)
 class Inventory(Query):
-    """Reports each node's columns, number of rows, center and labels.
+    """Reports each node's columns, number of rows, center and labels."""
 
-    Args:
-        labels: collect the distinct values of the target; else its mean.
-        target: the target's name, for errors.
-        read: whether to read the target; False for estimators without one.
-    """
-
-    labels: bool = False
-    target: str | None = None
-    read: bool = True
+    labels: bool = False  # collect the distinct values of the target; else its mean
+    target: str | None = None  # the target's name, for errors
+    read: bool = True  # whether to read the target; False for estimators without one
     reads: ClassVar[type[Shard]] = Source
     step_name: ClassVar[str] = STEP
 

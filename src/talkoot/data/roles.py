@@ -17,21 +17,14 @@ MAX_NODES = 10_000  # nodes that by= may make; more are taken for a mistake
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Roles:
-    """The roles of columns, from the parameters of `shards`.
+    """The roles of columns, from the parameters of `shards`."""
 
-    Args:
-        target: name of the target column, or the targets themselves for arrays.
-        weight: name of the column of sample weights, or the weights themselves.
-        by: name of the column with the node of each row.
-        columns: the feature columns, by name (by position for arrays); None for all others.
-        keys: columns to read although they only name the rows.
-    """
-
-    target: Any = None
-    weight: Any = None
-    by: str | None = None
+    target: Any = None  # name of the target column, or the targets themselves for arrays
+    weight: Any = None  # name of the column of sample weights, or the weights themselves
+    by: str | None = None  # name of the column with the node of each row
+    # the features, by name (by position for arrays); None for all others
     columns: tuple[Any, ...] | None = None
-    keys: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()  # columns to read although they only name the rows
 
     def name(self, role: str) -> str | None:
         """The name of the column with a role; None where it was not given by name."""

@@ -34,18 +34,12 @@ class Bind:
     """How a node looks at its rows once all nodes agree: by the schema.
 
     A node that looks several times gets the same shard, and with it the blocks that it has read.
-
-    Args:
-        schema: the schema.
-        rows: node -> its rows; nodes without rows may be left out.
-        target: False to leave the target out.
-        key: equal for equal views, also in another process.
     """
 
     schema: Schema
-    rows: Mapping[str, int]
-    target: bool = True
-    key: str = field(default_factory=lambda: token_hex(8))
+    rows: Mapping[str, int]  # node -> its rows; nodes without rows may be left out
+    target: bool = True  # False to leave the target out
+    key: str = field(default_factory=lambda: token_hex(8))  # equal for equal views, also in another process
 
     def __call__(self, shard: Shard) -> Source:
         """The shard as learners read it."""

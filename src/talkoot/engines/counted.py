@@ -19,7 +19,6 @@ class Counted(Shard):
     __slots__ = ("_read", "_shard")
 
     def __init__(self, shard: Shard, read: Callable[[int], None]) -> None:
-        """Stand in for `shard`."""
         self._shard = shard
         self._read = read
 

@@ -14,53 +14,31 @@ from talkoot.core.update import Update
 @final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Answer:
-    """What some nodes answer in a round.
+    """What some nodes answer in a round."""
 
-    Args:
-        nodes: whose update is in it.
-        update: the sum of those.
-        failed: nodes that raised, and what.
-        states: the nodes' own states, where another worker would need them.
-        seconds: how long each node worked.
-        restarted: nodes that lack the state that they had before this round, and that mattered.
-    """
-
-    nodes: tuple[str, ...] = ()
-    update: Update | None = None
-    failed: Mapping[str, TalkootError] = field(default_factory=dict)
-    states: Mapping[str, NodeState] = field(default_factory=dict)
-    seconds: Mapping[str, float] = field(default_factory=dict)
-    restarted: tuple[str, ...] = ()
+    nodes: tuple[str, ...] = ()  # whose update is in it
+    update: Update | None = None  # the sum of those
+    failed: Mapping[str, TalkootError] = field(default_factory=dict)  # nodes that raised, and what
+    states: Mapping[str, NodeState] = field(default_factory=dict)  # where another worker would need them
+    seconds: Mapping[str, float] = field(default_factory=dict)  # how long each node worked
+    restarted: tuple[str, ...] = ()  # nodes without a state that they had before this round and that mattered
 
 
 @final
 @dataclass(slots=True, eq=False)
 class Slot:
-    """A place for one worker, with the nodes that it works for.
-
-    Args:
-        number: of the place.
-        nodes: its nodes.
-        requested: the nodes of its last request, in order.
-        pending: those of them that have not answered.
-        round: the round of that request.
-        beats: the last sign of life.
-        seen: when it was looked at last.
-        quiet: seconds without a sign of life.
-        deaths: of its workers in this round.
-        suspects: nodes at which its workers died.
-    """
+    """A place for one worker, with the nodes that it works for."""
 
     number: int
     nodes: frozenset[str]
-    requested: tuple[str, ...] = ()
-    pending: dict[str, None] = field(default_factory=dict)
-    round: int = -1
-    beats: int = 0
-    seen: float = 0.0
-    quiet: float = 0.0
-    deaths: int = 0
-    suspects: dict[str, None] = field(default_factory=dict)
+    requested: tuple[str, ...] = ()  # the nodes of its last request, in order
+    pending: dict[str, None] = field(default_factory=dict)  # those of them that have not answered
+    round: int = -1  # the round of that request
+    beats: int = 0  # the last sign of life
+    seen: float = 0.0  # when it was looked at last
+    quiet: float = 0.0  # seconds without a sign of life
+    deaths: int = 0  # of its workers in this round
+    suspects: dict[str, None] = field(default_factory=dict)  # nodes at which its workers died
 
 
 @final

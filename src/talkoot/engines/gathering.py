@@ -42,18 +42,12 @@ class Gathering:
 
     Where a round has grace, a worker that is late goes on with what was requested, and gets no other request
     meanwhile. Its answer counts in the round in which it arrives, or in the next one that counts.
-
-    Args:
-        slots: the places of workers.
-        each: the plan's merge needs each update by itself.
-        engine: how users call the engine.
-        silence: seconds without a sign of life after which a worker is given up.
     """
 
-    slots: Sequence[Slot] = ()
-    each: bool = False
-    engine: str = "Local"
-    silence: float = math.inf
+    slots: Sequence[Slot] = ()  # the places of workers
+    each: bool = False  # the plan's merge needs each update by itself
+    engine: str = "Local"  # how users call the engine
+    silence: float = math.inf  # seconds without a sign of life after which a worker is given up
     rnd: Round = field(default_factory=lambda: Round(index=0))
     late: list[Answer] = field(default_factory=list)  # arrived in an earlier round than this one counts
     began: float = 0.0

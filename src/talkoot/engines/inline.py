@@ -93,15 +93,10 @@ class _Stopped(BaseException):
 @final
 @dataclass(slots=True, eq=False)
 class _Task:
-    """One node's work in a round: the rows that it has read, and whether anybody still waits for it.
-
-    Args:
-        slot: the node's.
-        read: called with rows, in the thread that works.
-    """
+    """One node's work in a round: the rows that it has read, and whether anybody still waits for it."""
 
     slot: Slot
-    read: Callable[[], None]
+    read: Callable[[], None]  # called with rows, in the thread that works
     rows: int = 0
     stopped: bool = False
 

@@ -73,17 +73,10 @@ class Local(Engine):
         if not samples_of(shards) or getattr(plan.sync, "quorum", None) is not None:
             return None
         DEEP.warm()  # it imports torch while this process imports the rest
-        from talkoot.engines.ranks.supervision.worker_handles import LocalRanks
+        from talkoot.engines.ranks.supervision.worker_handles import train
 
-        ranks = LocalRanks(
-            plan=plan,
-            shards=shards,
-            schema=schema,
-            workers=min(self.workers, len(shards)),
-            silence=self.silence,
-            checkpoint=wherever(self.checkpoint),
-        )
-        return ranks.run(emit)
+        workers, checkpoint = min(self.workers, len(shards)), wherever(self.checkpoint)
+        return train(plan, shards, schema, emit, workers=workers, silence=self.silence, checkpoint=checkpoint)
 
     @contextmanager
     def open(self, shards: Mapping[str, Shard], emit: Emit = ignore) -> Iterator[Nodes]:

@@ -12,9 +12,6 @@ from talkoot.core.update import Update
 class OrderedSum:
     """Adds updates in a given order, so that the same updates give the same bits; holds only what came early.
 
-    Args:
-        order: whose updates are waited for.
-
     >>> one = OrderedSum("abcd")
     >>> for key in "cab":
     ...     one.add(key, Update(weight=2.0))

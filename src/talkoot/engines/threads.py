@@ -12,15 +12,12 @@ from threadpoolctl import ThreadpoolController
 
 @final
 class Threads:
-    """Daemon threads that do tasks in order. Those of `concurrent.futures` are joined at exit, hung or not.
+    """Daemon threads that do tasks in order, each on one core of OpenMP.
 
-    Args:
-        count: number of threads.
-        openmp: OpenMP, which each thread limits to one core for itself.
+    Those of `concurrent.futures` are joined at exit, hung or not.
     """
 
     def __init__(self, count: int, openmp: ThreadpoolController) -> None:
-        """Start the threads."""
         self._tasks: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._count = count
         for _ in range(count):

@@ -90,7 +90,9 @@ def _object(name: str, value: Any, depth: int) -> Iterator[tuple[str, str]]:
     calls = [getattr(type(value), each, None) for each in ("__call__", "forward")]
     if isinstance(value, _of_torch("nn.Module")):
         theirs = {n: each for n, each in own.items() if not n.startswith("_") and n != "training"}
-        own = {**theirs, **own["_parameters"], **own["_buffers"], **own["_modules"]}
+        from talkoot.learners.deep.torch_private import own_parts
+
+        own = {**theirs, **own_parts(value)}
         calls = calls[1:]
     functions = [each for each in calls if isinstance(each, FunctionType)]
     changing = {name for each in functions for name in _assigned(each.__code__)}

@@ -56,11 +56,7 @@ class Packed(ABC):
         return np.concatenate([piece.reshape(-1).view(np.uint8) for piece in self.pieces()])
 
     def unpack(self, raw: Any) -> Self:
-        """The leaf that another node packed, of the same kind and shape as this one.
-
-        Args:
-            raw: any buffer of `nbytes` bytes; it is viewed, not copied.
-        """
+        """The leaf that another node packed, of this kind and shape; `raw` is viewed, not copied."""
         data, at, pieces = np.frombuffer(raw, np.uint8), 0, []
         assert data.size == self.nbytes, f"{data.size} bytes where {self.nbytes} were packed"
         for mine in self.pieces():

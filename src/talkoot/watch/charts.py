@@ -25,12 +25,9 @@ class NodeBand:
 
 
 def flow(bands: Sequence[NodeBand], result: str, lines: Sequence[str]) -> svg.Picture:
-    """Nodes as bands that join in one model; the thickness is proportional to the rows.
+    """Nodes as bands that join in one model, whose thickness is proportional to the rows.
 
-    Args:
-        bands: the nodes.
-        result: what they make, such as "one model".
-        lines: text below it.
+    `result` is what they make, such as "one model"; `lines` are text below it.
     """
     bands = _at_most(bands)
     step = 40.0 if len(bands) <= 16 else 24.0
@@ -62,13 +59,7 @@ def flow(bands: Sequence[NodeBand], result: str, lines: Sequence[str]) -> svg.Pi
 
 
 def flow_on_phone(bands: Sequence[NodeBand], result: str, lines: Sequence[str]) -> svg.Picture:
-    """`flow` for a narrow screen: numbers below their node's name, the model at the bottom.
-
-    Args:
-        bands: the nodes.
-        result: what they make, such as "one model".
-        lines: text below it.
-    """
+    """`flow` for a narrow screen: numbers below their node's name, the model at the bottom."""
     bands, step, wide = _at_most(bands), 52.0, 360.0
     most = max((s.rows or 0 for s in bands), default=0) or 1
     thick = [max(1.5, (step - 24) * (s.rows or 0) / most) for s in bands]
@@ -158,14 +149,9 @@ def curve(
     scale: Literal["by range", "linear", "from zero"] = "by range",
     marks: Sequence[Mark] = (),
 ) -> svg.Picture:
-    """One metric over the rounds, the steps or the time.
+    """One metric over the rounds, the steps or the time: `series` maps these, which `say` formats, to values.
 
-    Args:
-        name: of the metric.
-        series: round, step or time -> value.
-        say: formats a round, step or time.
-        scale: "by range" is logarithmic where the values differ by more than a factor of 50.
-        marks: events to mark; those outside of the series are left out.
+    By range, the scale is logarithmic where the values differ by more than a factor of 50.
     """
     wide, tall = 430.0, 190.0
     places, values = list(series), list(series.values())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from types import TracebackType
 from typing import Any, final
 
 from rich.console import Console, Group, RenderableType
@@ -89,9 +88,7 @@ class Progress:
     def __enter__(self) -> Progress:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
 
@@ -121,10 +118,7 @@ def lines(state: RunState, event: str, facts: Mapping[str, Any]) -> list[str]:
 def view(state: RunState, now: float, height: int = 20) -> RenderableType:
     """The state of a run, drawn for the terminal.
 
-    Args:
-        state: of the run.
-        now: seconds since 1970.
-        height: lines for the nodes; of nodes beyond it only the number is shown.
+    `now` is in seconds since 1970; of nodes beyond `height` lines only the number is shown.
     """
     lost = [_lost(facts) for facts in state.lost if "name" not in facts]
     lost += [change.text for change in rank_changes(state)]

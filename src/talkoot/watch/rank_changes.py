@@ -12,18 +12,11 @@ from talkoot.watch.state import Facts, RunState
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RankChange:
-    """A change of the ranks.
+    """A change of the ranks."""
 
-    Args:
-        step: steps or rounds done before it.
-        at: when, in seconds since 1970.
-        bad: a rank died or the connection broke; else ranks joined or left.
-        text: a description.
-    """
-
-    step: int
-    at: float
-    bad: bool
+    step: int  # steps or rounds done before it
+    at: float  # when, in seconds since 1970
+    bad: bool  # a rank died or the connection broke; else ranks joined or left
     text: str
 
 

@@ -19,9 +19,7 @@ STEP = 17.0  # from one line to the next
 def dots(scores: Mapping[str, Scores], metric: str) -> svg.Picture:
     """For each node a line for each variant: its score, its interval, and both as numbers.
 
-    Args:
-        scores: node -> variant -> (score, low, high); variants may be missing.
-        metric: the scores' name, such as "accuracy".
+    `scores` are node -> variant -> (score, low, high); variants may be missing.
     """
     scores, left_out = _most_different(scores)
     ends = [v for variants in scores.values() for known in variants.values() for v in known if v is not None]
@@ -87,14 +85,9 @@ def matrix(
     full: float | None = None,
     strong: str = "",
 ) -> svg.Picture:
-    """Numbers by row and column; greater numbers have darker cells.
+    """Numbers by row and column; greater numbers have darker cells, and missing cells stay empty.
 
-    Args:
-        cells: row -> column -> number; missing cells stay empty.
-        heads: of the rows' names, and of the numbers.
-        write: formats a number.
-        full: the number from which on cells have the darkest shade; the greatest by default.
-        strong: a row to emphasize.
+    Cells have the darkest shade from `full` on, by default the greatest; the row `strong` is emphasized.
     """
     places = list(dict.fromkeys(place for row in cells.values() for place in row))
     top, step, wide = 46.0, 34.0, min(142.0, (WIDTH - LEFT) / len(places))
@@ -136,9 +129,7 @@ def _cell(x: float, y: float, width: float, text: str, shade: float) -> Safe:
 def transfer(scores: Mapping[str, Mapping[str, float]], metric: str) -> svg.Picture:
     """A row for each model, a column for each node's rows that it was tested on.
 
-    Args:
-        scores: trained on -> tested on -> score; the row "together" is emphasized.
-        metric: the scores' name.
+    `scores` are trained on -> tested on -> score; the row "together" is emphasized.
     """
     percent = _is_share(metric)
     heads = ("learned from", f"{metric} on unseen rows of")

@@ -18,49 +18,32 @@ PER_RUN = ("schema", "end", "advice", "fold")  # events that a new start makes o
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeState:
-    """The state of one node.
-
-    Args:
-        name: the node's name.
-        rows: how many it has, if known.
-        read: rows read so far in the present round.
-        replaced: how often its worker died and was replaced.
-    """
+    """The state of one node."""
 
     name: str
-    rows: int | None = None
-    read: int = 0
-    replaced: int = 0
+    rows: int | None = None  # how many it has, if known
+    read: int = 0  # rows read so far in the present round
+    replaced: int = 0  # how often its worker died and was replaced
 
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunState:
-    """The state of a run.
+    """The state of a run."""
 
-    Args:
-        nodes: every node by its name, in the plan's order.
-        rounds: facts of every round so far.
-        steps: the reports of training by steps.
-        groups: facts of every group of ranks that formed: after which "step" (or round), when ("t"), and
-            the "cause" if the connection of the previous group broke.
-        lost: facts of workers that died: after which "step" (or round) and when ("t").
-        facts: of events that happen once, by their name: "start", "schema", "end", "verify", ...;
-            under "note" the "texts" of all notes.
-        began: when the run began, in seconds since 1970.
-        turn: when the present round began.
-        now: when the last event happened.
-    """
-
-    nodes: Mapping[str, NodeState] = field(default_factory=dict)
-    rounds: tuple[Facts, ...] = ()
-    steps: Steps = field(default_factory=Steps)
+    nodes: Mapping[str, NodeState] = field(default_factory=dict)  # by name, in the plan's order
+    rounds: tuple[Facts, ...] = ()  # facts of every round so far
+    steps: Steps = field(default_factory=Steps)  # the reports of training by steps
+    # facts of every group of ranks that formed: after which "step" (or round), when ("t"), and the "cause" if
+    # the connection of the previous group broke
     groups: tuple[Facts, ...] = ()
-    lost: tuple[Facts, ...] = ()
+    lost: tuple[Facts, ...] = ()  # facts of workers that died: after which "step" (or round) and when ("t")
+    # of events that happen once, by their name: "start", "schema", "end", "verify", ...; under "note" the
+    # "texts" of all notes
     facts: Mapping[str, Facts] = field(default_factory=dict)
-    began: float = 0.0
-    turn: float = 0.0
-    now: float = 0.0
+    began: float = 0.0  # when the run began, in seconds since 1970
+    turn: float = 0.0  # when the present round began
+    now: float = 0.0  # when the last event happened
 
     def get(self, event: str) -> Facts:
         """The facts of an event that happens once; empty if it did not happen."""

@@ -15,21 +15,13 @@ RATE = "samples_per_s"
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """A report of some steps.
+    """A report of some steps."""
 
-    Args:
-        step: steps done since the start of training.
-        at: when, in seconds since 1970.
-        seconds: that these steps took.
-        metrics: means over these steps.
-        parts: number of reports merged into this one.
-    """
-
-    step: int
-    at: float
-    seconds: float
-    metrics: Mapping[str, float]
-    parts: int = 1
+    step: int  # steps done since the start of training
+    at: float  # when, in seconds since 1970
+    seconds: float  # that these steps took
+    metrics: Mapping[str, float]  # means over these steps
+    parts: int = 1  # number of reports merged into this one
 
     def merge(self, later: Report) -> Report:
         """One report of these steps and the later ones."""
@@ -51,13 +43,6 @@ class Steps:
     Memory is bounded: where there would be more than MAX_REPORTS, all pairs of neighbours are merged, so
     that the reports stay evenly spaced.
 
-    Args:
-        total: number of steps.
-        ranks: processes that train, by the last report.
-        last: the last report, unmerged.
-        reports: merged reports.
-        parts: number of reports merged into each of them.
-
     >>> steps = Steps().add({"step": 10, "steps": 50, "seconds": 2.0, "metrics": {"loss": 0.5}}, at=3.0)
     >>> steps = steps.add({"step": 30, "steps": 50, "seconds": 4.0, "metrics": {"loss": 0.4}}, at=7.0)
     >>> steps.left, steps.series("loss")
@@ -65,10 +50,10 @@ class Steps:
     """
 
     total: int = 0
-    ranks: int = 1
-    last: Report | None = None
-    reports: tuple[Report, ...] = field(default=(), repr=False)
-    parts: int = 1
+    ranks: int = 1  # processes that train, by the last report
+    last: Report | None = None  # the last report, unmerged
+    reports: tuple[Report, ...] = field(default=(), repr=False)  # merged reports
+    parts: int = 1  # number of reports merged into each of them
 
     @property
     def done(self) -> int:

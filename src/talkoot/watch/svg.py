@@ -15,19 +15,12 @@ Scale = Callable[[float], float]
 @final
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """Shapes with a size and a label.
+    """Shapes with a size and a label."""
 
-    Args:
-        width: in pixels, before scaling.
-        height: likewise.
-        label: what it shows, for screen readers.
-        shapes: markup of the shapes.
-    """
-
-    width: float
+    width: float  # in pixels, before scaling
     height: float
-    label: str
-    shapes: Safe
+    label: str  # what it shows, for screen readers
+    shapes: Safe  # markup of the shapes
 
     def draw(self) -> Safe:
         """An SVG that scales to the space around it."""

@@ -19,29 +19,19 @@ DECILES = np.linspace(0, 1, 11)[1:-1]
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class ColumnProfile:
-    """The summary of one column at one node.
+    """The summary of one column at one node."""
 
-    Args:
-        kind: "number", "text", "empty" or the name of a type that cannot be used.
-        rows: number of rows.
-        missing: rows without a value.
-        infinite: rows with an infinite number.
-        grid: quantiles at `RANKS`; None for text and without finite values.
-        values: the count of each value, for text and for few distinct numbers; None otherwise.
-        complete: whether `values` has all of them.
-        strays: the count of each text that is not a number, in a column read as numbers.
-        place: the row of a text that is not a number.
-    """
-
-    kind: str
+    kind: str  # "number", "text", "empty" or the name of a type that cannot be used
     rows: int = 0
-    missing: int = 0
-    infinite: int = 0
-    grid: np.ndarray | None = None
+    missing: int = 0  # rows without a value
+    infinite: int = 0  # rows with an infinite number
+    grid: np.ndarray | None = None  # quantiles at `RANKS`; None for text and without finite values
+    # the count of each value: of text, of few distinct numbers; else None
     values: Mapping[Any, int] | None = None
-    complete: bool = True
+    complete: bool = True  # whether `values` has all of them
+    # texts that are no numbers in a column of numbers, with counts
     strays: Mapping[str, int] = field(default_factory=dict)
-    place: str = ""
+    place: str = ""  # the row of a text that is not a number
 
     @property
     def known(self) -> int:
@@ -93,27 +83,16 @@ class ColumnProfile:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class NodeProfile:
-    """The report of one node.
-
-    Args:
-        rows: number of rows.
-        named: whether its columns have names.
-        columns: its features.
-        target: its target, if it is one-dimensional.
-        has_target: whether it has a target.
-        hashes: sorted distinct hashes of its rows.
-        repeats: how many rows have each.
-        left_out: columns that are not features, with the reason.
-    """
+    """The report of one node."""
 
     rows: int
-    named: bool
-    columns: Mapping[str, ColumnProfile]
-    target: ColumnProfile | None
+    named: bool  # whether its columns have names
+    columns: Mapping[str, ColumnProfile]  # its features
+    target: ColumnProfile | None  # its target, if it is one-dimensional
     has_target: bool
-    hashes: np.ndarray
-    repeats: np.ndarray
-    left_out: Mapping[str, str]
+    hashes: np.ndarray  # sorted distinct hashes of its rows
+    repeats: np.ndarray  # how many rows have each
+    left_out: Mapping[str, str]  # columns that are not features, with the reason
 
 
 def node_profile(leaves: Mapping[str, np.ndarray]) -> NodeProfile:

@@ -30,15 +30,10 @@ STEP = "checking the data"
 @final
 @dataclass(frozen=True, slots=True)
 class Profile(Query):
-    """Reports the distribution of each node's columns.
+    """Reports the distribution of each node's columns."""
 
-    Args:
-        keys: the columns that identify a row; if empty, all of them and the target.
-        salt: of the hashes.
-    """
-
-    keys: tuple[str, ...] = ()
-    salt: str = ""
+    keys: tuple[str, ...] = ()  # the columns that identify a row; if empty, all of them and the target
+    salt: str = ""  # of the hashes
     reads: ClassVar[type[Shard]] = Source
     step_name: ClassVar[str] = STEP
 

@@ -22,17 +22,14 @@ class QuantileSummary:
     The rank error of a quantile is at most log2(values / 4096) / 4096 of the values: 0.4% for a billion. The
     same values in the same blocks give the same answer. It takes 32 kB for each doubling beyond 4096.
 
-    Args:
-        levels: the values of level i have weight 2^i.
-        lower: for each level, whether the lower of two neighbours is stored next.
-
     >>> summary = QuantileSummary()
     >>> summary.add(np.array([3.0, 1.0, 2.0]))
     >>> summary.quantiles(np.array([0.0, 0.5, 1.0])).tolist()
     [1.0, 2.0, 3.0]
     """
 
-    levels: list[np.ndarray] = field(default_factory=list)
+    levels: list[np.ndarray] = field(default_factory=list)  # the values of level i have weight 2^i
+    # by level, whether the lower of two neighbours is stored next
     lower: list[bool] = field(default_factory=list)
     least: float = np.inf
     greatest: float = -np.inf

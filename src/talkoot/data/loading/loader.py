@@ -25,17 +25,11 @@ RUN_BYTES = 4 << 20  # bytes of the batches read at once
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """The part of a global batch that one process reads.
+    """The part of a global batch that one process reads."""
 
-    Args:
-        X: features, (rows, ...).
-        y: targets, (rows, ...), or None.
-        rows: their number; 0 where the batch is smaller than the number of nodes.
-    """
-
-    X: np.ndarray
-    y: np.ndarray | None
-    rows: int
+    X: np.ndarray  # features, (rows, ...)
+    y: np.ndarray | None  # targets, (rows, ...), or None
+    rows: int  # their number; 0 where the batch is smaller than the number of nodes
 
 
 @final

@@ -25,21 +25,15 @@ class Shuffle:
     few groups, so that neighbouring positions read few groups. Rows in memory are one group, or groups of
     `CHUNK` rows where there are more than `WHOLE`. Any position is found without replay.
 
-    Args:
-        rows: number of rows, one or more.
-        seed: the run's seed.
-        key: makes the orders of several sources differ.
-        groups: rows of each group, where rows are cheap to read only by groups.
-
     >>> order = Shuffle(rows=4, seed=0)
     >>> sorted(order.at(0, 4).tolist()), len(order.at(3, 9))
     ([0, 1, 2, 3], 6)
     """
 
-    rows: int
+    rows: int  # number of rows, one or more
     seed: int
-    key: str = ""
-    groups: tuple[int, ...] | None = None
+    key: str = ""  # makes the orders of several sources differ
+    groups: tuple[int, ...] | None = None  # rows of each group, where rows are cheap to read only by groups
     _cache: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

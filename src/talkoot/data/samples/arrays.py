@@ -16,20 +16,12 @@ from talkoot.data.tables.reading import reading
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OnDisk:
-    """A memory-mapped array, pickled as the file's path.
-
-    Args:
-        path: the file.
-        dtype: of the array.
-        shape: of the array.
-        offset: bytes before the array.
-        order: "C" or "F".
-    """
+    """A memory-mapped array, pickled as the file's path."""
 
     path: str
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
-    offset: int = 0
+    offset: int = 0  # bytes before the array
     order: Literal["C", "F"] = "C"
 
     def take(self, indices: np.ndarray, axis: int) -> np.ndarray:
@@ -59,19 +51,14 @@ def portable(values: np.ndarray) -> Stored:
 class ArraySamples(Samples):
     """Rows of arrays of any number of dimensions.
 
-    Args:
-        X: features, (rows, ...).
-        y: targets, (rows, ...).
-        columns: names of the features, where they come from a table's number columns.
-
     >>> X, y = ArraySamples(name="a", X=np.eye(3), y=np.arange(3)).take(np.array([2, 0]))
     >>> X.dtype, y.tolist()
     (dtype('float64'), [2, 0])
     """
 
-    X: Stored
-    y: Stored | None = None
-    columns: tuple[str, ...] = ()
+    X: Stored  # features, (rows, ...)
+    y: Stored | None = None  # targets, (rows, ...)
+    columns: tuple[str, ...] = ()  # names of the features, where they come from a table's number columns
 
     @property
     def rows(self) -> int:
@@ -92,13 +79,9 @@ class ArraySamples(Samples):
 
 
 def from_arrays(name: str, X: Any, y: Any = None, columns: tuple[str, ...] = ()) -> ArraySamples:
-    """Samples of array-likes: numpy arrays, memory maps, torch tensors, nested lists.
+    """Samples of array-likes, (rows, ...): numpy arrays, memory maps, torch tensors, nested lists.
 
-    Args:
-        name: the node's name.
-        X: features, (rows, ...).
-        y: targets, (rows, ...).
-        columns: names of the features, where they come from a table's number columns.
+    `columns` are the features' names, where they come from a table's number columns.
 
     Raises:
         DataError: text, rows of several shapes, no rows, or lengths that differ.

@@ -19,21 +19,13 @@ MAX_INT = 2**63 - 1  # the largest whole number of torch
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Samples(Shard, ABC):
-    """Rows that can be read one by one: features of any shape, and targets. It can be sent to a node.
-
-    Args:
-        name: the node's name.
-        whole: the name of the source before it was shared; the shuffle of the source depends on it.
-        part: this node's index among the nodes that share the source.
-        of: number of nodes that share the source.
-        quota: its samples in each step, where nodes have sources of their own; None for its part of all.
-    """
+    """Rows that can be read one by one: features of any shape, and targets. It can be sent to a node."""
 
     name: str
-    whole: str = ""
-    part: int = 0
-    of: int = 1
-    quota: int | None = None
+    whole: str = ""  # the name of the source before it was shared; the shuffle of the source depends on it
+    part: int = 0  # this node's index among the nodes that share the source
+    of: int = 1  # number of nodes that share the source
+    quota: int | None = None  # samples in each step, where nodes have own sources; None for its part of all
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "whole", self.whole or self.name)
@@ -93,11 +85,7 @@ class Samples(Shard, ABC):
             yield Block(X=X, y=y)
 
     def share(self, names: Sequence[str]) -> list[Self]:
-        """The same samples for each of several nodes.
-
-        Args:
-            names: the nodes' names.
-        """
+        """The same samples for each of several nodes."""
         return [replace(self, name=name, part=i, of=len(names)) for i, name in enumerate(names)]
 
     def deal(self, names: Sequence[str]) -> list[Self]:

@@ -27,12 +27,7 @@ EXACT = 2**24  # float32 represents every whole number up to here
 
 
 def check(types: Types, features: Sequence[str], target: str | None) -> None:
-    """Refuse columns that cannot be trained on.
-
-    Args:
-        types: the columns' types by name.
-        features: the feature columns: numbers, or a single column of lists.
-        target: the target column, if there is one.
+    """Refuse columns that cannot be trained on: features are numbers, or a single column of lists.
 
     Raises:
         DataError: with the column and what to do about it.
@@ -86,11 +81,7 @@ def to_arrays(
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Columns of a table as X, (rows, features) or the nested values of one column, and y.
 
-    Args:
-        table: pyarrow table.
-        features: the feature columns, accepted by `check`.
-        target: the target column.
-        dtype: of number columns, from `joint`.
+    The features have passed `check`; `dtype`, from `joint`, is that of number columns.
 
     Raises:
         DataError: lists of several lengths, missing values where there is no NaN, or whole numbers that
@@ -120,11 +111,7 @@ def _check_exact_column(column: Any, name: str, dtype: np.dtype[Any]) -> None:
 
 
 def check_exact(values: np.ndarray, name: str) -> None:
-    """Refuse whole numbers that float32 does not represent exactly.
-
-    Args:
-        values: a column, (rows,) of whole numbers.
-        name: the column's name.
+    """Refuse whole numbers in a column, (rows,), that float32 does not represent exactly.
 
     Raises:
         DataError: there are such.

@@ -21,15 +21,11 @@ class DatasetSamples(Samples):
     """Items of a dataset, stacked.
 
     The numbers that an item draws from the generators of torch, numpy or Python depend on its seed only.
-
-    Args:
-        data: anything with ``data[i]`` and ``len(data)``; its items are x, or pairs (x, y).
-        paired: whether items are pairs.
-        drawn: generators that items have drawn from so far; only these are seeded for each item.
     """
 
-    data: Any
-    paired: bool
+    data: Any  # anything with data[i] and len(data); its items are x, or pairs (x, y)
+    paired: bool  # whether items are pairs
+    # generators that items have drawn from so far; only these are seeded for each item
     drawn: set[str] = field(default_factory=set)
 
     @property
@@ -100,11 +96,7 @@ def _from_items(name: str, data: Any) -> DatasetSamples:
 
 
 def _item(data: Any, index: int) -> Any:
-    """An item.
-
-    Raises:
-        DataError: the dataset raised, or ended the program.
-    """
+    """An item; a `DataError` where the dataset raised, or ended the program."""
     try:
         return data[index]
     except TalkootError:

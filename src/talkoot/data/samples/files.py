@@ -24,27 +24,16 @@ from talkoot.data.tables.reading import Part, fields, groups, open_arrow, parque
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class FileSamples(Samples):
-    """Rows of Parquet, Arrow and CSV files; a CSV file is one group.
+    """Rows of Parquet, Arrow and CSV files; a CSV file is one group."""
 
-    Args:
-        paths: local paths or fsspec addresses.
-        places: for each group the index of its path, and its index in that file.
-        ends: for each group the row after its last, (groups,) int64.
-        features: number columns, which become one matrix, or a single column of lists.
-        target: the target column.
-        dtype: of the matrix.
-        flat: whether the features are number columns.
-        cache: decoded groups, shared by the nodes of one process that share a source.
-    """
-
-    paths: tuple[str, ...]
-    places: tuple[tuple[int, int], ...]
-    ends: np.ndarray
-    features: tuple[str, ...]
+    paths: tuple[str, ...]  # local paths or fsspec addresses
+    places: tuple[tuple[int, int], ...]  # for each group the index of its path, and its index in that file
+    ends: np.ndarray  # for each group the row after its last, (groups,) int64
+    features: tuple[str, ...]  # number columns, which become one matrix, or a single column of lists
     target: str | None
-    dtype: np.dtype[Any]
-    flat: bool
-    cache: RowGroupCache
+    dtype: np.dtype[Any]  # of the matrix
+    flat: bool  # whether the features are number columns
+    cache: RowGroupCache  # decoded groups, shared by the nodes of one process that share a source
 
     @property
     def rows(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, final
 
@@ -11,21 +11,14 @@ import numpy as np
 from talkoot.core.shard import Block, Schema
 from talkoot.data.tables.columns import FLOAT32, FLOAT64, NUMBER, WHOLE
 from talkoot.data.tables.facts import EXACT
-from talkoot.data.tables.source import Layout, Source, block_rows, column_names, even_slices
+from talkoot.data.tables.source import Layout, MemoryShard, Source, block_rows, column_names
 from talkoot.data.targets import encode
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class ArrayShard(Source):
+class ArrayShard(MemoryShard):
     """Rows of one dense array or CSR matrix in memory.
-
-    Args:
-        name: the node's name.
-        X: (rows, features) array or `scipy.sparse.csr_array`.
-        y: targets, (rows,) or (rows, outputs).
-        w: sample weights, (rows,) float64.
-        own: the columns' names and kinds, where they have names.
 
     >>> shard = ArrayShard(name="a", X=np.eye(3), y=np.arange(3))
     >>> [block.X.shape for block in shard.blocks()]
@@ -33,20 +26,15 @@ class ArrayShard(Source):
     """
 
     name: str
-    X: Any
-    y: np.ndarray | None = None
-    w: np.ndarray | None = None
-    own: Layout | None = None
+    X: Any  # (rows, features) array or `scipy.sparse.csr_array`
+    y: np.ndarray | None = None  # targets, (rows,) or (rows, outputs)
+    w: np.ndarray | None = None  # sample weights, (rows,) float64
+    own: Layout | None = None  # the columns' names and kinds, where they have names
 
     @property
     def rows(self) -> int:
         """Number of rows."""
         return int(self.X.shape[0])
-
-    @property
-    def has_target(self) -> bool:
-        """Whether the rows have a target."""
-        return self.y is not None
 
     def layout(self) -> Layout:
         """The columns, by position where they have no names."""
@@ -66,10 +54,6 @@ class ArrayShard(Source):
         """Whether some whole number is too large for float64; the whole array then stays integer."""
         whole = isinstance(self.X, np.ndarray) and self.X.dtype in (np.int64, np.uint64)
         return whole and self.X.size > 0 and max(int(self.X.max()), -int(self.X.min())) > EXACT
-
-    def targets(self) -> Iterator[tuple[np.ndarray | None, np.ndarray | None, int]]:
-        """All rows at once."""
-        yield self.y, self.w, self.rows
 
     def bind(self, schema: Schema, *, target: bool = True) -> Source:
         """The same arrays where they fit the schema, else a converted copy."""
@@ -94,13 +78,6 @@ class ArrayShard(Source):
         """Some of the rows under another name; views where `rows` is a slice."""
         y, w = (None if v is None else v[rows] for v in (self.y, self.w))
         return replace(self, name=name, X=self.X[rows], y=y, w=w)
-
-    def deal(self, names: Sequence[str]) -> list[Source]:
-        """Consecutive views."""
-        return [
-            self.pick(part, name)
-            for part, name in zip(even_slices(self.rows, len(names)), names, strict=True)
-        ]
 
     def blocks(self) -> Iterator[Block]:
         """Views of consecutive rows."""

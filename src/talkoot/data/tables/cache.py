@@ -18,8 +18,7 @@ BUDGET = 128 << 20  # bytes that a process caches
 class Cache:
     """Blocks by the shard that they were read from, freed together with the shard.
 
-    Args:
-        budget: bytes to cache at most; shards that do not fit are read again in every pass.
+    Shards that do not fit within `budget` bytes are read again in every pass.
     """
 
     def __init__(self, budget: int = BUDGET) -> None:
@@ -28,12 +27,9 @@ class Cache:
         self._lock = RLock()  # reentrant: a shard may be freed while the lock is held
 
     def through(self, owner: Any, read: Callable[[], Iterator[Block]], expected: int) -> Iterator[Block]:
-        """The cached blocks of `owner`, or else those that `read` returns, cached if they fit.
+        """The cached blocks of a shard, or else those that `read` returns, cached if they fit.
 
-        Args:
-            owner: the shard; compared by identity.
-            read: decodes the blocks.
-            expected: bytes they will take; 0 where unknown.
+        `expected` is the bytes that the blocks will take; 0 where unknown.
         """
         cached = self._blocks.get(owner)
         if cached is not None:

@@ -62,12 +62,9 @@ def number_dtype(types: Sequence[pa.DataType]) -> np.dtype[Any]:
 
 
 def numbers(column: Any, dtype: np.dtype[Any], missing: Collection[str] = ()) -> np.ndarray:
-    """A column of numbers in `dtype`; in floats NaN stands for null.
+    """A column of numbers in `dtype`, float32, float64, int64 or uint64; in floats NaN stands for null.
 
-    Args:
-        column: Arrow array or chunked array, (rows,).
-        dtype: float32 or float64, int64 or uint64.
-        missing: texts that stand for a missing value, in a column of numbers written as text.
+    So do texts in `missing`, in a column of numbers written as text.
     """
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)

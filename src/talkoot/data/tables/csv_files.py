@@ -40,15 +40,10 @@ BEGINS = {
 @final
 @dataclass(frozen=True, slots=True)
 class CsvFormat:
-    """How CSV files are to be read.
+    """How CSV files are to be read."""
 
-    Args:
-        encoding: how their text is encoded.
-        missing: texts that stand for a missing value, beside those of pandas.read_csv.
-    """
-
-    encoding: str = UTF8
-    missing: tuple[str, ...] = ()
+    encoding: str = UTF8  # how their text is encoded
+    missing: tuple[str, ...] = ()  # texts that stand for a missing value, beside those of pandas.read_csv
 
     @property
     def utf8(self) -> bool:
@@ -62,19 +57,12 @@ PLAIN = CsvFormat()
 @final
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The first row of a CSV file.
+    """The first row of a CSV file."""
 
-    Args:
-        names: the columns' names; columns without a name get that of pandas, "Unnamed: 0".
-        lines: number of lines of the header.
-        nameless: whether the first column has no name.
-        alone: whether the file has no rows.
-    """
-
-    names: tuple[str, ...]
-    lines: int
-    nameless: bool
-    alone: bool
+    names: tuple[str, ...]  # the columns' names; columns without a name get that of pandas, "Unnamed: 0"
+    lines: int  # number of lines of the header
+    nameless: bool  # whether the first column has no name
+    alone: bool  # whether the file has no rows
 
 
 @cached_by_file
@@ -110,12 +98,7 @@ def open_csv(
 ) -> Iterator[Any]:
     """A streaming reader of some columns (of all, if `columns` is empty), with known types.
 
-    Args:
-        path: the file.
-        columns: the columns to decode.
-        types: Arrow types of columns; those that are absent are inferred from the first block.
-        form: how the file is to be read.
-        raw: the open file, where the caller has opened it.
+    Types that are absent are inferred from the first block. `raw` is the file, if it is open already.
 
     Raises:
         DataError: the text is not in the encoding.

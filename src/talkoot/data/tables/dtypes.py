@@ -17,12 +17,7 @@ NUMBERS = {f"{kind}{bits}" for kind in ("int", "uint", "float") for bits in (8, 
 
 
 def pandas_name(kind: pa.DataType, *, nulls: bool, stored: str = "") -> str:
-    """The dtype of a column of Arrow in pandas.
-
-    Args:
-        kind: the Arrow type.
-        nulls: whether values are missing.
-        stored: the dtype that pandas stored in the file's metadata.
+    """The dtype in pandas of a column of Arrow; `stored` is that in the metadata of pandas.
 
     >>> pandas_name(pa.int8(), nulls=False), pandas_name(pa.int8(), nulls=True)
     ('int8', 'float64')

@@ -16,23 +16,14 @@ EXACT = 1 << 53  # float64 represents every whole number up to here
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Facts:
-    """Facts about a column over all of its rows.
+    """Facts about a column over all of its rows."""
 
-    Args:
-        type: its Arrow type; of CSV files one that fits all rows, null where all values are missing.
-        nulls: whether some values are missing.
-        known: whether some values are not missing.
-        low: the smallest whole number, or 0.
-        high: the largest whole number, or 0.
-        stored: the dtype that pandas stored with the column.
-    """
-
-    type: pa.DataType
+    type: pa.DataType  # of CSV files one that fits all rows; null where all values are missing
     nulls: bool = False
-    known: bool = True
-    low: int = 0
-    high: int = 0
-    stored: str = ""
+    known: bool = True  # whether some values are not missing
+    low: int = 0  # the smallest whole number, or 0
+    high: int = 0  # the largest whole number, or 0
+    stored: str = ""  # the dtype that pandas stored with the column
 
     @property
     def kind(self) -> str:

@@ -30,25 +30,15 @@ AS_IT_IS = "as it is"
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class FileShard(Source):
-    """Rows of files. Holds paths, not rows.
-
-    Args:
-        name: the node's name.
-        parts: which rows of which files.
-        roles: what each column is.
-        site: the value of the column ``roles.by`` that the node's rows have.
-        count: number of rows, where it is known.
-        schema: the common schema of the nodes; None before round 0.
-        with_target: whether blocks have targets.
-    """
+    """Rows of files. Holds paths, not rows."""
 
     name: str
-    parts: tuple[Part, ...]
+    parts: tuple[Part, ...]  # which rows of which files
     roles: Roles
-    site: Any = None
-    count: int | None = None
-    schema: Schema | None = None
-    with_target: bool = True
+    site: Any = None  # the value of the column roles.by that the node's rows have
+    count: int | None = None  # number of rows, where it is known
+    schema: Schema | None = None  # the common schema of the nodes; None before round 0
+    with_target: bool = True  # whether blocks have targets
 
     @property
     def rows(self) -> int | None:

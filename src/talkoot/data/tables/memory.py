@@ -22,12 +22,6 @@ from talkoot.data.unreadable import unreadable
 def from_memory(name: str, data: Any, roles: Roles, missing: tuple[str, ...] = ()) -> ArrayShard | TableShard:
     """A shard of a table, an array, a sparse matrix, or a tuple with targets and weights.
 
-    Args:
-        name: the node's name.
-        data: the rows.
-        roles: what each column is.
-        missing: texts that stand for a missing value.
-
     Raises:
         DataError: lengths that differ, missing columns, or data of an unknown type.
     """

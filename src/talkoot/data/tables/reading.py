@@ -27,31 +27,19 @@ BUFFER = 1 << 18  # bytes read at a time from each column of a Parquet file, wha
 @final
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Rows of a file.
+    """Rows of a file."""
 
-    Args:
-        path: local path or fsspec address.
-        start: the first row.
-        stop: the row after the last; None for the end.
-        form: how to read it if it is a CSV file.
-        folders: columns from the names of its folders, each with an Arrow scalar for all rows.
-    """
-
-    path: str
-    start: int = 0
-    stop: int | None = None
-    form: csvs.CsvFormat = csvs.PLAIN
-    folders: tuple[tuple[str, Any], ...] = ()
+    path: str  # local path or fsspec address
+    start: int = 0  # the first row
+    stop: int | None = None  # the row after the last; None for the end
+    form: csvs.CsvFormat = csvs.PLAIN  # how to read it if it is a CSV file
+    folders: tuple[tuple[str, Any], ...] = ()  # columns from the names of its folders: an Arrow scalar each
 
 
 def read(part: Part, columns: Sequence[str], rows: int, types: csvs.Types | None = None) -> Iterator[Any]:
-    """Some columns of some rows as record batches.
+    """Some columns of some rows as record batches of about `rows` rows; other columns are not decoded.
 
-    Args:
-        part: the rows of a file.
-        columns: the columns to read; the others are not decoded.
-        rows: rows of a batch, approximately.
-        types: Arrow types for columns of a CSV file; others are inferred.
+    Columns of a CSV file without an Arrow type in `types` are inferred.
 
     Raises:
         DataError: the file cannot be read.

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, final
+from typing import Any, Self, final
 
 import numpy as np
 
@@ -22,27 +22,18 @@ ALIKE = "If it stands for a missing value, read it as one; else make the column 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Layout:
-    """The feature columns of one node.
+    """The feature columns of one node."""
 
-    Args:
-        names: names in the node's order; positions as text where the columns have no names.
-        kinds: for each "number", "whole", "text", "empty" (only missing values), or the name of an
-            unusable type.
-        named: whether the names are the user's.
-        dtype: float32 if all number columns are float32, else float64.
-        dtypes: for each its dtype in pandas, see `dtypes`; empty without rows.
-        sparse: whether the rows are CSR.
-        strays: for text columns a value, if possible one that is not a number.
-        left_out: columns that are not features because they only name or number the rows, with the reason.
-    """
-
-    names: tuple[str, ...]
+    names: tuple[str, ...]  # names in the node's order; positions as text where the columns have no names
+    # for each "number", "whole", "text", "empty" (only missing values), or the name of an unusable type
     kinds: tuple[str, ...]
-    named: bool
-    dtype: np.dtype[Any]
-    dtypes: tuple[str, ...]
+    named: bool  # whether the names are the user's
+    dtype: np.dtype[Any]  # float32 if all number columns are float32, else float64
+    dtypes: tuple[str, ...]  # for each its dtype in pandas, see `dtypes`; empty without rows
     sparse: bool = False
+    # of text columns a value, if possible no number
     strays: Mapping[str, Stray] = field(default_factory=dict)
+    # columns that are not features because they only name or number the rows, with the reason
     left_out: Mapping[str, str] = field(default_factory=dict)
 
     def schema(self) -> Schema:
@@ -93,12 +84,7 @@ class Source(Shard, ABC):
 
     @abstractmethod
     def bind(self, schema: Schema, *, target: bool = True) -> Source:
-        """The same rows with the schema's columns, order and dtype, and with encoded targets.
-
-        Args:
-            schema: the common schema of the nodes.
-            target: whether to read the target.
-        """
+        """The same rows with the schema's columns, order and dtype, and with encoded targets or none."""
 
     @abstractmethod
     def deal(self, names: Sequence[str]) -> list[Source]:
@@ -107,6 +93,36 @@ class Source(Shard, ABC):
     @abstractmethod
     def blocks(self) -> Iterator[Block]:
         """The rows in order. Targets are encoded once the source is bound."""
+
+
+class MemoryShard(Source):
+    """Rows in memory."""
+
+    y: np.ndarray | None
+    w: np.ndarray | None
+
+    @property
+    @abstractmethod
+    def rows(self) -> int:
+        """Number of rows."""
+
+    @property
+    def has_target(self) -> bool:
+        """Whether the rows have a target."""
+        return self.y is not None
+
+    def targets(self) -> Iterator[tuple[np.ndarray | None, np.ndarray | None, int]]:
+        """All rows at once."""
+        yield self.y, self.w, self.rows
+
+    @abstractmethod
+    def pick(self, rows: slice | np.ndarray, name: str) -> Self:
+        """Some of the rows under another name; views where `rows` is a slice."""
+
+    def deal(self, names: Sequence[str]) -> list[Source]:
+        """Consecutive views."""
+        parts = even_slices(self.rows, len(names))
+        return [self.pick(part, name) for part, name in zip(parts, names, strict=True)]
 
 
 def even_slices(rows: int, parts: int) -> list[slice]:

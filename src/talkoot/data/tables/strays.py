@@ -15,17 +15,11 @@ NUMBER = re.compile(r"\s*[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|inf|infini
 @final
 @dataclass(frozen=True, slots=True)
 class Stray:
-    """A text of a text column, if possible the first that is not a number.
-
-    Args:
-        text: the text.
-        place: its place, such as "row 7 of heart.csv".
-        among: whether most texts of the column are numbers.
-    """
+    """A text of a text column, if possible the first that is not a number."""
 
     text: str = ""
-    place: str = ""
-    among: bool = False
+    place: str = ""  # its place, such as "row 7 of heart.csv"
+    among: bool = False  # whether most texts of the column are numbers
 
     def __str__(self) -> str:
         return f"{self.text!r} in {self.place}" if self.place else repr(self.text)
@@ -69,9 +63,7 @@ def are_numbers(texts: Collection[str | None], missing: Collection[str]) -> bool
 def in_table(codes: np.ndarray, levels: np.ndarray) -> Stray:
     """The stray of a column in memory.
 
-    Args:
-        codes: (rows,) positions in `levels`; -1 where a value is missing.
-        levels: the distinct texts, the last of them None.
+    `codes` are positions in `levels`, (rows,), -1 where a value is missing; the last level is None.
     """
     known = codes[codes >= 0]
     if not len(known):

@@ -26,7 +26,7 @@ from talkoot.data.tables.columns import (
 from talkoot.data.tables.dtypes import is_whole, of_frame, pandas_name, value_dtype
 from talkoot.data.tables.facts import EXACT
 from talkoot.data.tables.file_facts import index_of, stored_dtypes
-from talkoot.data.tables.source import ALIKE, Layout, Source, block_rows, column_names, even_slices
+from talkoot.data.tables.source import ALIKE, Layout, MemoryShard, Source, block_rows, column_names
 from talkoot.data.tables.strays import Stray, are_numbers, cure_of, in_table, is_number, row_label
 from talkoot.data.targets import encode
 
@@ -35,44 +35,26 @@ NO_TEXT = np.array([None], dtype=object)
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class TableShard(Source):
-    """Rows of named columns in memory, some of them text.
-
-    Args:
-        name: the node's name.
-        numbers: the number columns, (rows,) floats each, or integers too large for floats.
-        codes: the text columns as positions in their levels, (rows,) int32 each; -1 for missing.
-        levels: the distinct texts of each text column, the last of them None.
-        y: targets, (rows,).
-        w: sample weights, (rows,) float64.
-        own: the columns' names and kinds.
-    """
+class TableShard(MemoryShard):
+    """Rows of named columns in memory, some of them text."""
 
     name: str
-    numbers: Mapping[str, np.ndarray]
+    numbers: Mapping[str, np.ndarray]  # (rows,) floats each, or integers too large for floats
+    # text columns as positions in their levels, (rows,) int32; -1 for missing
     codes: Mapping[str, np.ndarray]
-    levels: Mapping[str, np.ndarray]
-    y: np.ndarray | None = None
-    w: np.ndarray | None = None
-    own: Layout
+    levels: Mapping[str, np.ndarray]  # the distinct texts of each text column, the last of them None
+    y: np.ndarray | None = None  # targets, (rows,)
+    w: np.ndarray | None = None  # sample weights, (rows,) float64
+    own: Layout  # the columns' names and kinds
 
     @property
     def rows(self) -> int:
         """Number of rows."""
         return len(next(iter((*self.numbers.values(), *self.codes.values())), ()))
 
-    @property
-    def has_target(self) -> bool:
-        """Whether the rows have a target."""
-        return self.y is not None
-
     def layout(self) -> Layout:
         """The columns."""
         return self.own
-
-    def targets(self) -> Iterator[tuple[np.ndarray | None, np.ndarray | None, int]]:
-        """All rows at once."""
-        yield self.y, self.w, self.rows
 
     def bind(self, schema: Schema, *, target: bool = True) -> Source:
         """The same columns in the schema's order and dtype."""
@@ -102,13 +84,6 @@ class TableShard(Source):
         codes = {k: v[rows] for k, v in self.codes.items()}
         return replace(self, name=name, numbers=floats, codes=codes, y=y, w=w)
 
-    def deal(self, names: Sequence[str]) -> list[Source]:
-        """Consecutive views."""
-        return [
-            self.pick(part, name)
-            for part, name in zip(even_slices(self.rows, len(names)), names, strict=True)
-        ]
-
     def blocks(self) -> Iterator[Block]:
         """Consecutive rows: views of numbers, text decoded."""
         names = [name for name in self.own.names if name in self.numbers or name in self.codes]
@@ -137,10 +112,6 @@ def _is_series(data: Any) -> bool:
 
 def as_arrow(data: Any, missing: Collection[str] = ()) -> tuple[Any, bool]:
     """A table as a pyarrow table, and whether its columns have names (pandas may number them).
-
-    Args:
-        data: the table.
-        missing: texts that stand for a missing value.
 
     Raises:
         DataError: a column that Arrow cannot hold, or two columns of one name.
@@ -216,17 +187,10 @@ def from_arrow(
     named: bool = True,
     missing: Collection[str] = (),
 ) -> ArrayShard | TableShard:
-    """A shard of some columns of a table.
+    """A shard of the columns `features` of a pyarrow table, in that order.
 
-    Args:
-        name: the node's name.
-        table: pyarrow table.
-        features: the columns to take, in order.
-        y: targets, (rows,) or (rows, outputs).
-        w: sample weights, (rows,).
-        dtypes: the columns' dtypes in pandas.
-        named: whether the names are the user's; else columns are named by position.
-        missing: texts that stand for a missing value.
+    `dtypes` are the columns' dtypes in pandas. Where they are not `named` by the user, columns are named by
+    position.
     """
     names = tuple(features) if named else tuple(map(str, range(len(features))))
     columns = dict(zip(names, (_parse_numbers(table.column(k), missing) for k in features), strict=True))

@@ -22,17 +22,11 @@ _NOT_THEIRS = ("talkoot", "__main__", "__mp_main__")  # what scripts define is s
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class _Version:
-    """A module as it was when workers could first import it.
+    """A module as it was when workers could first import it."""
 
-    Args:
-        spec: how it was imported; a reload, or another import, makes another object.
-        file: time and size of its file.
-        same: whether its functions were those of its file.
-    """
-
-    spec: Any
-    file: tuple[int, int] | None
-    same: bool
+    spec: Any  # how it was imported; a reload, or another import, makes another object
+    file: tuple[int, int] | None  # time and size of its file
+    same: bool  # whether its functions were those of its file
 
     def is_of(self, module: ModuleType) -> bool:
         """Whether the module is still the same, and so is what workers would import."""

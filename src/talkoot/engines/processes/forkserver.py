@@ -30,13 +30,7 @@ _PATIENCE = 1000  # milliseconds between looks at whether the parent is still th
 
 
 def main(descriptor: int, parent: int, modules: Sequence[str]) -> None:
-    """Import, say so, and serve until `parent` is gone.
-
-    Args:
-        descriptor: of the socket to the parent.
-        parent: its process.
-        modules: what to import.
-    """
+    """Import `modules`, report that over the socket to the parent, and serve until the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     preload(modules)
     gc.freeze()  # so that collections in workers do not touch, and thereby copy, these pages

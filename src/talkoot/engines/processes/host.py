@@ -26,13 +26,9 @@ from talkoot.engines.processes.messages import Load, Packed, PlacePlan, RoundReq
 @final
 @dataclass(slots=True, eq=False)
 class Host:
-    """The shards, the plan and the nodes' states, or why they could not be taken.
+    """The shards, the plan and the nodes' states, or why they could not be taken."""
 
-    Args:
-        pack: makes a message of an answer.
-    """
-
-    pack: Callable[[Answer], Any] = wire.frame
+    pack: Callable[[Answer], Any] = wire.frame  # makes a message of an answer
     shards: dict[str, Shard] = field(default_factory=dict)
     plan: Plan | None = None
     view: View | None = None
@@ -77,13 +73,7 @@ class Host:
     def round(
         self, request: RoundRequest, read: Callable[[], tuple[Round, Any]], page: Heartbeat
     ) -> Iterator[Any]:
-        """The answers of the nodes, one each or one for all.
-
-        Args:
-            request: which nodes.
-            read: gives the round and the question.
-            page: where to show how it goes.
-        """
+        """The answers of the nodes, one each or one for all; `read` gives the round and the question."""
         try:
             rnd, question = read()
             if self.trouble is not None:

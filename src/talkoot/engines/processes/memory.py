@@ -80,17 +80,11 @@ def _write(fd: int, data: memoryview, offset: int) -> None:
 @final
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a buffer lies in shared memory.
+    """Where a buffer lies in shared memory."""
 
-    Args:
-        segment: a `Segment`, or what stands for one where workers share memory in another way.
-        offset: its first byte.
-        size: its bytes.
-    """
-
-    segment: Any
-    offset: int
-    size: int
+    segment: Any  # a `Segment`, or what stands for one where workers share memory in another way
+    offset: int  # its first byte
+    size: int  # its bytes
 
 
 @final

@@ -46,37 +46,23 @@ Packed = tuple[bytes, tuple[Stored, ...]]  # a pickle and the buffers beside it
 @final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Load:
-    """The shards that a worker holds from now on; everything in it is still pickled.
+    """The shards that a worker holds from now on; everything in it is still pickled."""
 
-    Args:
-        setting: what to take over from the parent.
-        shards: for each node its shard without the large buffers, and those.
-        segments: number of segments that are lent behind this message.
-        changed: modules to be imported anew, if they are used.
-    """
-
-    setting: Surroundings
-    shards: Mapping[str, Packed]
-    segments: int
-    changed: tuple[str, ...] = ()
+    setting: Surroundings  # what to take over from the parent
+    shards: Mapping[str, Packed]  # for each node its shard without the large buffers, and those
+    segments: int  # number of segments that are lent behind this message
+    changed: tuple[str, ...] = ()  # modules to be imported anew, if they are used
 
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PlacePlan:
-    """What a worker does from now on.
+    """What a worker does from now on."""
 
-    Args:
-        pair: the plan and the view.
-        states: states of nodes whose former worker died.
-        segments: number of segments that are lent behind this message.
-        changed: modules to be imported anew, if they are used.
-    """
-
-    pair: Packed
-    states: Packed
-    segments: int
-    changed: tuple[str, ...] = ()
+    pair: Packed  # the plan and the view
+    states: Packed  # states of nodes whose former worker died
+    segments: int  # number of segments that are lent behind this message
+    changed: tuple[str, ...] = ()  # modules to be imported anew, if they are used
 
 
 class Task(ABC):
@@ -87,11 +73,7 @@ class Task(ABC):
 
     @abstractmethod
     def run(self, sock: socket.socket, host: Any) -> None:
-        """Do it.
-
-        Args:
-            sock: to the process that the worker works for.
-            host: the worker's `Host`: the plan and the shards.
+        """Do it for the process at the other side of `sock`; `host` is the worker's `Host`.
 
         Raises:
             EOFError, OSError: the other side is gone.
@@ -101,14 +83,8 @@ class Task(ABC):
 @final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class RoundRequest:
-    """One round of some nodes. The round and the question come in the next message, the same for all workers.
+    """One round of some nodes. The round and the question, the same for all workers, come next."""
 
-    Args:
-        nodes: the nodes, in this order.
-        round: its index.
-        apart: answer for each node by itself; otherwise once, with the sum of all.
-    """
-
-    nodes: tuple[str, ...]
+    nodes: tuple[str, ...]  # in this order
     round: int
-    apart: bool
+    apart: bool  # answer for each node by itself; otherwise once, with the sum of all

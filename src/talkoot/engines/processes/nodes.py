@@ -22,15 +22,10 @@ from talkoot.engines.processes.worker_nodes import WorkerNodes
 @final
 @dataclass(slots=True, eq=False, kw_only=True)
 class LocalNodes(WorkerNodes[Worker]):
-    """Nodes on worker processes.
+    """Nodes on worker processes."""
 
-    Args:
-        setting: how workers are set up.
-        pool: where they come from.
-    """
-
-    setting: Setting
-    pool: Pool
+    setting: Setting  # how workers are set up
+    pool: Pool  # where they come from
     engine: ClassVar[str] = "Local"
 
     def _message(self, rnd: Round, question: Any) -> wire.Frame:
@@ -46,11 +41,11 @@ class LocalNodes(WorkerNodes[Worker]):
         worker = self.pool.lease(self.silence)
         self.workers[slot.number] = worker
         nodes = [node for node in self.placement.sizes if node in slot.nodes]
-        _send(worker, *self.placement.load(nodes, self.setting))
+        wire.send_with(worker.sock, *self.placement.load(nodes, self.setting))
         return worker
 
     def _send_plan(self, worker: Worker, plan: PlanPlacement, states: dict[str, NodeState]) -> None:
-        _send(worker, *plan.message(states))
+        wire.send_with(worker.sock, *plan.message(states))
 
     def _send(self, slot: Slot, worker: Worker, request: RoundRequest, message: Any) -> None:
         del slot
@@ -72,9 +67,3 @@ class LocalNodes(WorkerNodes[Worker]):
     def _dismiss(self, worker: Worker) -> None:
         wire.send(worker.sock, wire.frame(CLEAR))
         self.pool.give_back(worker)
-
-
-def _send(worker: Worker, message: Any, segments: list[Any]) -> None:
-    wire.send(worker.sock, wire.frame(message))
-    for segment in segments:
-        wire.lend(worker.sock, segment)

@@ -28,17 +28,11 @@ _INSTEAD = "Keep open files, locks and connections out of it, or run on Inline()
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Serialized:
-    """A pickled object, with large buffers where workers can read them.
+    """A pickled object, with large buffers where workers can read them."""
 
-    Args:
-        stream: the pickle.
-        buffers: those beside it: bytes, or a place in a segment.
-        size: of all, in bytes.
-    """
-
-    stream: bytes
-    buffers: tuple[bytes | Place, ...]
-    size: int
+    stream: bytes  # the pickle
+    buffers: tuple[bytes | Place, ...]  # those beside it: bytes, or a place in a segment
+    size: int  # of all, in bytes
 
     def packed(self, segments: dict[Any, int]) -> Packed:
         """It for a message that lends segments, numbered in the order in which they are first used."""
@@ -48,25 +42,15 @@ class Serialized:
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class ShardPlacement:
-    """The shards, dealt out once when nodes are opened.
+    """The shards, dealt out once when nodes are opened."""
 
-    Args:
-        shards: each node's.
-        sizes: for each node its rows where all know them, else the bytes of its shard.
-        changed: the user's modules that workers must not take from what they have imported.
-    """
-
-    shards: Mapping[str, Serialized]
-    sizes: Mapping[str, int]
-    changed: tuple[str, ...] = ()
+    shards: Mapping[str, Serialized]  # each node's
+    sizes: Mapping[str, int]  # for each node its rows where all know them, else the bytes of its shard
+    changed: tuple[str, ...] = ()  # the user's modules that workers must not take from their imports
 
     @classmethod
     def pack(cls, shards: Mapping[str, Shard], place: PlaceBuffers = SHELF.place) -> ShardPlacement:
-        """Pickle the shards, and place what is large.
-
-        Args:
-            shards: each goes to one worker.
-            place: puts buffers where workers can read them.
+        """Pickle the shards, and `place` large buffers where workers can read them.
 
         Raises:
             DataError: a shard does not pickle.
@@ -90,15 +74,10 @@ class ShardPlacement:
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class PlanPlacement:
-    """A plan and a view, as workers get them.
+    """A plan and a view, as workers get them."""
 
-    Args:
-        pair: both.
-        changed: the user's modules that workers must not take from what they have imported.
-    """
-
-    pair: Serialized
-    changed: tuple[str, ...] = ()
+    pair: Serialized  # both
+    changed: tuple[str, ...] = ()  # the user's modules that workers must not take from their imports
 
     @classmethod
     def pack(cls, plan: Plan, view: View | None, place: PlaceBuffers = SHELF.place) -> PlanPlacement:

@@ -36,9 +36,7 @@ class Server:
     def __init__(self, modules: Sequence[str], *, inherit: bool) -> None:
         """Start it, and do not wait until it is ready.
 
-        Args:
-            modules: what workers need, to be imported once for all.
-            inherit: fork it from this process where that is safe, with all that is imported here.
+        It imports `modules` for all workers; with `inherit` it is a fork of this process where that is safe.
         """
         self._lock = threading.Lock()
         self._ready = False
@@ -109,12 +107,7 @@ class Worker:
     """A worker process, seen from the process that it works for."""
 
     def __init__(self, server: Server, timeout: float) -> None:
-        """Have it forked.
-
-        Args:
-            server: who forks it.
-            timeout: seconds that a message may take to go through.
-        """
+        """Have it forked by a server; `timeout` is the seconds that a message may take to go through."""
         self.board = Heartbeat.make()
         self.sock, theirs = socket.socketpair()
         self._server = server
@@ -196,15 +189,10 @@ def advice_on(cause: str) -> str:
 @final
 @dataclass(slots=True, eq=False)
 class Pool:
-    """The workers of this process that nobody uses just now.
+    """The workers of this process that nobody uses just now."""
 
-    Args:
-        modules: what they have imported.
-        inherit: their fork server is forked from this process where that is safe.
-    """
-
-    modules: tuple[str, ...]
-    inherit: bool = False
+    modules: tuple[str, ...]  # what they have imported
+    inherit: bool = False  # their fork server is forked from this process where that is safe
     _idle: list[Worker] = field(default_factory=list)
     _server: Server | None = None
     _lock: Any = field(default_factory=threading.Lock)

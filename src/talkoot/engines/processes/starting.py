@@ -42,12 +42,7 @@ class Process(Protocol):
 
 
 def spawned(descriptor: int, modules: Sequence[str]) -> Process:
-    """A server in an interpreter of its own.
-
-    Args:
-        descriptor: of its socket.
-        modules: what it imports.
-    """
+    """A server in an interpreter of its own; `descriptor` is its socket's."""
     script = _SCRIPT.format(path=sys.path, fd=descriptor, pid=os.getpid(), modules=modules)
     return subprocess.Popen(
         [sys.executable, "-c", script],
@@ -69,12 +64,7 @@ def can_fork() -> bool:
 
 
 def forked(descriptor: int, modules: Sequence[str]) -> Process:
-    """A server that is a fork of this process, without its open files.
-
-    Args:
-        descriptor: of its socket.
-        modules: what it needs; imported here first.
-    """
+    """A server that is a fork of this process, without its open files; `modules` are imported here first."""
     forkserver.preload(modules)  # here, as this process will need them as well
     parent = os.getpid()
     for stream in (sys.stdout, sys.stderr):  # or the fork might write again what is still in a buffer

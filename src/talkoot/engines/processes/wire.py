@@ -39,7 +39,12 @@ class Pickled:
     @property
     def size(self) -> int:
         """Bytes of the object: about what it costs to work on."""
-        return len(self.stream) + sum(buffer.nbytes for buffer in self.buffers)
+        return sum(piece.nbytes for piece in self.pieces)
+
+    @property
+    def pieces(self) -> list[memoryview]:
+        """The pickle, then the buffers."""
+        return [memoryview(self.stream), *self.buffers]
 
 
 def dump(thing: Any) -> Pickled:
@@ -83,23 +88,30 @@ def copied(thing: Any) -> Any:
 
 def packed(thing: Any) -> bytes:
     """The pickle of `thing` and the buffers beside it in one piece, for wires that know bytes only."""
-    pickled = dump(thing)
-    pieces = [memoryview(pickled.stream), *pickled.buffers]
+    pieces = dump(thing).pieces
     sizes = [piece.nbytes for piece in pieces]
-    offsets, size = layout(sizes)
-    head = struct.pack(f"=Q{len(pieces)}Q", len(pieces), *sizes)
-    body = bytearray(size)
-    for offset, piece, length in zip(offsets, pieces, sizes, strict=True):
-        body[offset : offset + length] = piece
-    return bytes(head + body)
+    return struct.pack(f"=Q{len(pieces)}Q", len(pieces), *sizes) + _body(pieces)
 
 
 def unpacked(data: bytes) -> Any:
     """What was packed; its arrays lie in memory of their own."""
     (count,) = struct.unpack_from("=Q", data)
     sizes = struct.unpack_from(f"={count}Q", data, 8)
+    return _unpack(memoryview(bytearray(memoryview(data)[8 + 8 * count :])), sizes)
+
+
+def _body(pieces: Sequence[memoryview]) -> bytearray:
+    """Pieces one behind the other, each aligned."""
+    offsets, size = layout(piece.nbytes for piece in pieces)
+    body = bytearray(size)
+    for offset, piece in zip(offsets, pieces, strict=True):
+        body[offset : offset + piece.nbytes] = piece
+    return body
+
+
+def _unpack(body: memoryview, sizes: Sequence[int]) -> Any:
+    """The object of a body with pieces of these sizes; its arrays are views of the body."""
     offsets, _ = layout(sizes)
-    body = memoryview(bytearray(memoryview(data)[8 + 8 * count :]))
     stream, *buffers = (body[at : at + length] for at, length in zip(offsets, sizes, strict=True))
     return load(stream, buffers)
 
@@ -115,17 +127,11 @@ class Frame:
 
 def frame(thing: Any) -> Frame:
     """Make a message of `thing`."""
-    pickled = dump(thing)
-    pieces = [memoryview(pickled.stream), *pickled.buffers]
+    pieces = dump(thing).pieces
     sizes = [piece.nbytes for piece in pieces]
-    offsets, size = layout(sizes)
+    _, size = layout(sizes)
     head = _HEAD.pack(size > INLINE, len(pieces), size) + struct.pack(f"={len(pieces)}Q", *sizes)
-    if size > INLINE:
-        return Frame(head, Segment(pieces))
-    body = bytearray(size)
-    for offset, piece, length in zip(offsets, pieces, sizes, strict=True):
-        body[offset : offset + length] = piece
-    return Frame(head + body)
+    return Frame(head, Segment(pieces)) if size > INLINE else Frame(head + _body(pieces))
 
 
 def send(sock: socket.socket, *messages: Frame) -> None:
@@ -162,10 +168,14 @@ def receive(sock: socket.socket) -> Any:
     finally:
         for fd in fds:
             os.close(fd)
-    sizes = struct.unpack(f"={count}Q", rest[: 8 * count])
-    offsets, _ = layout(sizes)
-    stream, *buffers = (body[at : at + length] for at, length in zip(offsets, sizes, strict=True))
-    return load(stream, buffers)
+    return _unpack(body, struct.unpack(f"={count}Q", rest[: 8 * count]))
+
+
+def send_with(sock: socket.socket, thing: Any, segments: Sequence[Segment]) -> None:
+    """Send a message, and let the other side see segments."""
+    send(sock, frame(thing))
+    for segment in segments:
+        lend(sock, segment)
 
 
 def lend(sock: socket.socket, segment: Segment) -> None:

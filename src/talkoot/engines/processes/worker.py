@@ -28,10 +28,7 @@ _DEATH = 1  # prctl: the signal to get when the parent dies
 def main(channel: int, page: int, server: int) -> None:
     """Work until the other side of the socket is gone.
 
-    Args:
-        channel: descriptor of the socket to the process that this one works for.
-        page: descriptor of the board.
-        server: the process that forked this one.
+    `channel` and `page` are descriptors of the socket and the board; `server` is the process that forks.
     """
     _die_with(server)
     board = Heartbeat(page)

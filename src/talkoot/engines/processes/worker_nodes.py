@@ -65,19 +65,12 @@ W = TypeVar("W", bound=WorkerHandle)
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class WorkerNodes(Nodes, Generic[W]):
-    """Nodes on workers: `Gathering` decides, this acts. How workers are reached is for subclasses.
+    """Nodes on workers: `Gathering` decides, this acts. How workers are reached is for subclasses."""
 
-    Args:
-        placement: the shards, as workers get them.
-        slots: the places of workers.
-        silence: seconds without a sign of life after which a worker is given up.
-        emit: called with rows read and workers replaced.
-    """
-
-    placement: ShardPlacement
-    slots: list[Slot]
-    silence: float
-    emit: Emit
+    placement: ShardPlacement  # the shards, as workers get them
+    slots: list[Slot]  # the places of workers
+    silence: float  # seconds without a sign of life after which a worker is given up
+    emit: Emit  # called with rows read and workers replaced
     workers: dict[int, W] = field(default_factory=dict)
     plan: PlanPlacement | None = None
     states: dict[str, NodeState] = field(default_factory=dict)

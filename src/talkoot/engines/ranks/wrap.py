@@ -17,6 +17,7 @@ from talkoot.engines.ranks.collectives.gradients import average
 from talkoot.engines.ranks.collectives.group import Peers
 from talkoot.engines.ranks.collectives.objects import all_gather_object
 from talkoot.learners.deep.outputs import leaves
+from talkoot.learners.deep.torch_private import forget_groups
 from talkoot.learners.deep.trainer import Trainer
 
 Signature = list[tuple[str, tuple[int, ...], str]]
@@ -86,10 +87,7 @@ def _average(trainer: Trainer, group: Peers) -> None:
 def check_used(trainer: Trainer, group: Peers, names: Iterable[str] | None = None) -> None:
     """Check that this rank has every gradient that the others wait for.
 
-    Args:
-        trainer: of this rank.
-        group: the ranks.
-        names: of the parameters that take part; None after a backward pass: those that have a gradient.
+    `names` are the parameters that take part; None after a backward pass: those that have a gradient.
 
     Raises:
         PlanError: one is missing; the parameter is named.
@@ -190,7 +188,7 @@ def forget_shards(module: Any) -> None:
     for part in module.parameters():
         mesh = getattr(part, "device_mesh", None)  # None after a forward pass that raised
         if mesh is not None:
-            mesh._pg_registry.clear()
+            forget_groups(mesh)
 
 
 def units(module: torch.nn.Module) -> list[torch.nn.Module]:

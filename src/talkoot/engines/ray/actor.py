@@ -49,11 +49,7 @@ class Paths:
 
 @final
 class Worker:
-    """An actor.
-
-    Args:
-        cores: number of cores that it uses.
-    """
+    """An actor that uses `cores` cores."""
 
     def __init__(self, cores: int) -> None:
         os.environ.update(dict.fromkeys(ONE_CORE, str(cores)))
@@ -64,22 +60,12 @@ class Worker:
         _on_sigterm()
 
     def load(self, load: Serialized, *segments: Any) -> None:
-        """Replace the nodes that this actor holds.
-
-        Args:
-            load: a `Load`.
-            segments: arrays of bytes to which it refers, read in place.
-        """
+        """Replace the nodes that this actor holds, by a `Load` and the segments that it reads in place."""
         self._host.load(unpack(load), [memoryview(segment) for segment in segments])
         threadpool_limits(self._cores)  # also for libraries that were loaded before
 
     def place(self, plan: Serialized, *segments: Any) -> None:
-        """Replace the plan.
-
-        Args:
-            plan: a `PlacePlan`.
-            segments: arrays of bytes to which it refers, read in place.
-        """
+        """Replace the plan, by a `PlacePlan` and the segments that it reads in place."""
         self._host.place(unpack(plan), [memoryview(segment) for segment in segments])
 
     def clear(self) -> None:
@@ -87,24 +73,13 @@ class Worker:
         self._host.clear()
 
     def round(self, request: RoundRequest, message: Serialized) -> Serialized:
-        """The answer of one node, or one answer for several.
-
-        Args:
-            request: the nodes.
-            message: the round and the model.
-        """
+        """The answer of one node, or one answer for several; `message` is the round and the question."""
         answer: Serialized
         (answer,) = self._host.round(request, partial(unpack, message), self._page)
         return answer
 
     def run_task(self, task: Serialized, listener: tuple[str, int], token: bytes) -> None:
-        """Connect to the process that started the actor, and run a task for it.
-
-        Args:
-            task: a `Task`.
-            listener: host and port of that process.
-            token: is sent first and identifies this actor.
-        """
+        """Connect to the process that started the actor, send it the token, and run a `Task` for it."""
         job: Task = unpack(task)
         job.prepare()
         with (

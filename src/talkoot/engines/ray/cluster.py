@@ -28,13 +28,9 @@ _LOCAL = "local"
 @final
 @dataclass(slots=True, eq=False)
 class Cluster:
-    """The connection of this process; Ray allows one.
+    """The connection of this process; Ray allows one."""
 
-    Args:
-        address: of the cluster; None while there is no connection made here.
-    """
-
-    address: str | None = None
+    address: str | None = None  # of the cluster; None while there is no connection made here
     _owner: int = 0
     _reaper: subprocess.Popen[bytes] | None = None
     _lock: Any = field(default_factory=threading.RLock)

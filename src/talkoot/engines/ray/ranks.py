@@ -73,21 +73,14 @@ class ActorRank(RankHandle):
 @final
 @dataclass(slots=True, eq=False, kw_only=True)
 class RankLauncher:
-    """Starts the actors of a placement group, and accepts their connections.
-
-    Args:
-        load: the shards of all nodes, and the arrays to which it refers.
-        plan: the plan, and the arrays to which it refers.
-        task: the `Train` that actors run.
-        silence: seconds that a message may take.
-    """
+    """Starts the actors of a placement group, and accepts their connections."""
 
     actors: ActorSet
-    load: tuple[Serialized, list[Any]]
-    plan: tuple[Serialized, list[Any]]
-    task: Serialized
+    load: tuple[Serialized, list[Any]]  # the shards of all nodes, and the arrays to which it refers
+    plan: tuple[Serialized, list[Any]]  # the plan, and the arrays to which it refers
+    task: Serialized  # the `Train` that actors run
     listener: socket.socket
-    silence: float
+    silence: float  # seconds that a message may take
     _starting: dict[bytes, WorkerHandle] = field(default_factory=dict)  # by their tokens
     _connected: set[int] = field(default_factory=set)
     _failed: list[str] = field(default_factory=list)

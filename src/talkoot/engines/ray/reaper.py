@@ -18,8 +18,7 @@ rm -rf "$0"
 def reaper(session: str) -> subprocess.Popen[bytes]:
     """Start a process that, after this one has ended, ends its remaining processes and removes a folder.
 
-    Args:
-        session: the folder with Ray's logs and sockets.
+    `session` is the folder with Ray's logs and sockets.
     """
     pids = map(str, _descendants(os.getpid()))
     command = ["sh", "-c", _SCRIPT, session, *pids]

@@ -10,19 +10,12 @@ from typing import Any, final
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
-    """What a run requests from a cluster.
+    """What a run requests from a cluster."""
 
-    Args:
-        workers: number of actors.
-        cpus: for each.
-        gpus: for each.
-        runtime_env: what Ray installs on the machines for them.
-    """
-
-    workers: int
-    cpus: float
-    gpus: float
-    runtime_env: Mapping[str, Any] | None = None
+    workers: int  # number of actors
+    cpus: float  # for each
+    gpus: float  # for each
+    runtime_env: Mapping[str, Any] | None = None  # what Ray installs on the machines for them
 
     @property
     def each(self) -> dict[str, float]:

@@ -27,22 +27,14 @@ class WorkerHandle:
 
     Where answers are separate, nodes are requested one at a time, so that a node that kills the actor is
     known for certain.
-
-    Args:
-        actor: Ray's handle.
-        number: its number in the placement group.
-        beats: grows with each sign of life.
-        rows: of the current node read so far.
-        call: the request under way.
-        started: it has given a sign of life.
     """
 
-    actor: Any
-    number: int
-    beats: int = 0
-    rows: int = 0
-    call: Any = None
-    started: bool = False
+    actor: Any  # Ray's handle
+    number: int  # its number in the placement group
+    beats: int = 0  # grows with each sign of life
+    rows: int = 0  # of the current node read so far
+    call: Any = None  # the request under way
+    started: bool = False  # it has given a sign of life
     _created: float = field(default_factory=time.monotonic)
     _message: Any = None
     _requests: deque[tuple[int, RoundRequest]] = field(default_factory=deque)

@@ -19,17 +19,13 @@ MIN_INNER_WORD = 6  # letters from which a word is also searched inside others, 
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Quantity:
-    """A quantity that columns record in one of several units.
+    """A quantity that columns record in one of several units."""
 
-    Args:
-        words: usual names of its columns.
-        typical: a generous range of a column's median, in the unit whose factor is 1; None where it may be
-            anything, so that only the column's name identifies it.
-        units: (factor, offset) of each unit: ``factor * value + offset`` is in the unit whose factor is 1.
-    """
-
-    words: str
+    words: str  # usual names of its columns
+    # a generous range of a column's median, in the unit whose factor is 1; None where it may be anything, so
+    # that only the column's name identifies it
     typical: tuple[float, float] | None
+    # (factor, offset) of each unit: factor * value + offset is in the unit whose factor is 1
     units: Mapping[str, tuple[float, float]]
 
 
@@ -120,21 +116,13 @@ QUANTITIES = (
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Conversion:
-    """From one unit to another: ``factor * value + offset``.
+    """From one unit to another: ``factor * value + offset``."""
 
-    Args:
-        units: the unit of the values, and the unit that they are converted to.
-        factor: the factor.
-        offset: the offset.
-        quantity: the quantity; None for a factor that may apply to any column.
-        meaning: units between which such a factor is usual.
-    """
-
-    units: tuple[str, str]
+    units: tuple[str, str]  # of the values, and that they are converted to
     factor: float
     offset: float = 0.0
-    quantity: Quantity | None = None
-    meaning: str = ""
+    quantity: Quantity | None = None  # None for a factor that may apply to any column
+    meaning: str = ""  # units between which such a factor is usual
 
     @property
     def how(self) -> str:

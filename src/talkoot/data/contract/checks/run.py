@@ -16,13 +16,9 @@ from talkoot.data.contract.profile import STEP
 def examine(
     reports: Mapping[str, Answer], nodes: Sequence[str], *, target: str, keys: tuple[str, ...] = ()
 ) -> Contract:
-    """Compare the nodes' reports.
+    """Compare the reports of the nodes that have rows; `nodes` are all, in their order.
 
-    Args:
-        reports: the report of each node that has rows.
-        nodes: all nodes, in their order.
-        target: the target's name.
-        keys: the columns that identify a row; they are compared for duplicates only.
+    `keys` are columns that identify a row; they are compared for duplicates only.
 
     Raises:
         DataError: no node has any rows.

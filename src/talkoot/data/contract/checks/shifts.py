@@ -34,13 +34,7 @@ MakeFinding = Callable[..., Finding]
 
 
 def column(name: str, profiles: Profiles, tests: int) -> Iterator[Finding]:
-    """All findings about one feature.
-
-    Args:
-        name: the column.
-        profiles: the column at each node.
-        tests: number of tests in total.
-    """
+    """All findings about one feature, from its column at each node; `tests` is the number of all tests."""
     level = ALPHA / tests
     yield from missing(name, profiles, level)
     known = {node: profile for node, profile in profiles.items() if profile.known}

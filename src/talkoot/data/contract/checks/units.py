@@ -32,16 +32,12 @@ SHOWN = 3  # candidate units that are named
 @final
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """How two columns differ.
+    """How two columns differ."""
 
-    Args:
-        conversions: for each that fits, the unit of the smaller values, the unit of the larger ones (or two
-            empty texts), and the conversion in words.
-        sure: False where only the column's name and a close fit support it.
-    """
-
+    # for each that fits, the unit of the smaller values, the unit of the larger ones (or two empty texts),
+    # and the conversion in words
     conversions: tuple[tuple[str, str, str], ...]
-    sure: bool
+    sure: bool  # False where only the column's name and a close fit support it
 
     def text(self, below: bool) -> str:
         """The relation in words, for the column with the smaller values (`below`) or for the other."""
@@ -55,28 +51,17 @@ class Relation:
 @final
 @dataclass(frozen=True, slots=True)
 class OtherUnit:
-    """A node that records a column in another unit than most.
+    """A node that records a column in another unit than most."""
 
-    Args:
-        meaning: the difference in words.
-        against: the nodes that it differs from.
-        sure: False where only the column's name and a close fit support it.
-    """
-
-    meaning: str
-    against: list[str]
-    sure: bool = True
+    meaning: str  # the difference in words
+    against: list[str]  # the nodes that it differs from
+    sure: bool = True  # False where only the column's name and a close fit support it
 
 
 def other_units(name: str, profiles: Mapping[str, ColumnProfile]) -> dict[str, OtherUnit]:
-    """Nodes that record a column in another unit than most.
+    """The nodes that record a column in another unit than most, and the difference.
 
-    Args:
-        name: the column's name, which decides between units that fit equally well.
-        profiles: the column at each node.
-
-    Returns:
-        The difference of each such node.
+    The column's name decides between units that fit equally well.
     """
     usable = {node: v for node, v in profiles.items() if v.grid is not None and _varied(v)}
     found: dict[str, dict[str, Relation]] = {node: {} for node in usable}

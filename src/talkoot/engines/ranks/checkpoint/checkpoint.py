@@ -108,13 +108,9 @@ class Checkpoints:
     def save(self, state: Mapping[str, Any], step: int, group: ProcessGroup | None) -> None:
         """Copy this rank's share of `state` and write it in the background. All ranks of `group` call this.
 
-        The copy's memory is used again by the next one: new memory would take several times as long.
-
-        Args:
-            state: see the class; it may change as soon as this returns.
-            step: optimizer steps done.
-            group: a gloo group that nothing else uses until the writing is done. Its timeout is the time
-                until a silent rank is an error. None for one process.
+        The state may change as soon as this returns. The copy's memory is used again by the next one: new
+        memory would take several times as long. `group` is of gloo, and nothing else uses it until the
+        writing is done; its timeout is the time until a silent rank is an error. It is None for one process.
 
         Raises:
             DataError: the state has a value that cannot be saved, or the previous checkpoint was not written.
@@ -142,18 +138,11 @@ class Checkpoints:
             writing.wait()
 
     def load(self, state: dict[str, Any], group: ProcessGroup | None = None, step: int | None = None) -> int:
-        """Restore `state` from a checkpoint of any number of ranks. All ranks of `group` call this.
+        """Restore `state` from a checkpoint of any number of ranks, and return its step. All ranks call this.
 
         Tensors are read in place where dtype and shape match; missing ones, such as the moments of a new
-        optimizer, are created. Under "module" names, shapes and dtypes must match.
-
-        Args:
-            state: see the class.
-            group: gloo; the ranks agree on the step and on errors. None for one process.
-            step: of a complete checkpoint; None takes the newest.
-
-        Returns:
-            The step.
+        optimizer, are created. Under "module" names, shapes and dtypes must match. The ranks agree on errors
+        and on the step; None takes the newest.
 
         Raises:
             Damaged: a file is missing, cut short, or has changed since it was written.

@@ -39,15 +39,10 @@ LOCK_PATIENCE = 5.0  # seconds that an earlier run may take to release the lock
 @final
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """A folder of checkpoints of one training.
+    """A folder of checkpoints of one training."""
 
-    Args:
-        path: the folder; it need not exist.
-        settings: of the training, by name; None where another process has compared them.
-    """
-
-    path: Path
-    settings: Mapping[str, str] | None
+    path: Path  # the folder; it need not exist
+    settings: Mapping[str, str] | None  # by name; None where another process has compared them
 
     def place(self, step: int) -> Path:
         """The folder of the complete checkpoint of `step`."""

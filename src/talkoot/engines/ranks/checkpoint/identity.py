@@ -33,13 +33,7 @@ _LABELS = {"lr": "learning rate (lr)"}
 
 
 def settings(plan: Plan, shards: Mapping[str, Shard], trainer: Trainer) -> dict[str, str]:
-    """The settings of a training, by name.
-
-    Args:
-        plan: what is run.
-        shards: the samples of all nodes.
-        trainer: of the task, before its first step.
-    """
+    """The settings of a training, by name; its trainer has not made a step."""
     parts = (_plan(plan), _data(plan, shards), _module(trainer.module), _optimizer(trainer))
     return {name: text for part in parts for name, text in part}
 

@@ -93,23 +93,14 @@ def _joined(items: Sequence[Any], tensors: Mapping[str, Tensor], into: Any) -> l
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
-    """A box of one tensor and its bytes, with the attributes that DCP's reader needs.
+    """A box of one tensor and its bytes, with the attributes that DCP's reader needs."""
 
-    Args:
-        offsets: start of the box, by dimension.
-        sizes: of the box, by dimension.
-        relative_path: the shard file, within the checkpoint.
-        offset: its first byte there.
-        length: in bytes.
-        crc32: of these bytes.
-    """
-
-    offsets: Sequence[int]
-    sizes: Sequence[int]
-    relative_path: str
-    offset: int
-    length: int
-    crc32: int
+    offsets: Sequence[int]  # start of the box, by dimension
+    sizes: Sequence[int]  # of the box, by dimension
+    relative_path: str  # the shard file, within the checkpoint
+    offset: int  # its first byte there
+    length: int  # in bytes
+    crc32: int  # of these bytes
     transform_descriptors: ClassVar[tuple[str, ...]] = ()
 
 
@@ -149,17 +140,12 @@ class Entry:
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Index:
-    """What a checkpoint holds.
-
-    Args:
-        values: the state without its tensors, as `split` gives it.
-        tensors: its tensors by path.
-    """
+    """What a checkpoint holds."""
 
     FILE: ClassVar[str] = "index.json"
 
-    values: Any
-    tensors: Mapping[str, Entry]
+    values: Any  # the state without its tensors, as `split` gives it
+    tensors: Mapping[str, Entry]  # its tensors by path
 
     @classmethod
     def of(cls, values: Any, metadata: Metadata, results: Iterable[WriteResult]) -> Index:

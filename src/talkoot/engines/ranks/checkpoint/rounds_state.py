@@ -18,15 +18,10 @@ _METRICS = "told"  # the key of the rounds' metrics in saved states
 @final
 @dataclass(slots=True, eq=False)
 class RoundsState:
-    """A run of rounds. The private state of nodes is not saved.
-
-    Args:
-        progress: of the run.
-        nodes: all nodes. After a restore, all of them count as arrived in earlier rounds.
-    """
+    """A run of rounds. The private state of nodes is not saved."""
 
     progress: Progress
-    nodes: tuple[str, ...]
+    nodes: tuple[str, ...]  # all nodes. After a restore, all of them count as arrived in earlier rounds
     unit: ClassVar[str] = "round"
 
     @property

@@ -23,13 +23,9 @@ if TYPE_CHECKING:
 
 
 class TrainingState(Protocol):
-    """The content of a checkpoint.
+    """The content of a checkpoint."""
 
-    Attributes:
-        unit: "step" or "round".
-    """
-
-    unit: ClassVar[str]
+    unit: ClassVar[str]  # "step" or "round"
 
     @property
     def steps(self) -> int:
@@ -52,16 +48,11 @@ class Saving:
 
     An error before the first step ends the run; later it becomes a note and the run goes on, as a model that
     took days must not be lost because a disk is full.
-
-    Args:
-        checkpoints: of the run; None saves nothing.
-        every: seconds between two.
-        emit: receives notes.
     """
 
-    checkpoints: Checkpoints | None = None
-    every: float = math.inf
-    emit: Emit = ignore
+    checkpoints: Checkpoints | None = None  # of the run; None saves nothing
+    every: float = math.inf  # seconds between two
+    emit: Emit = ignore  # receives notes
     last: float = field(default_factory=time.monotonic)
     group: Any = None
 
@@ -104,11 +95,7 @@ class Saving:
     ) -> None:
         """Claim the folder for this training, and go on from the newest checkpoint that can be read.
 
-        Args:
-            training: its state.
-            group: all ranks.
-            settings: of the training, at the first rank.
-            most: steps or rounds until the end, if known.
+        `settings` are the first rank's; `most` is the number of steps or rounds until the end, if known.
 
         Raises:
             PlanError: the folder belongs to another training, or is further than this one will go.

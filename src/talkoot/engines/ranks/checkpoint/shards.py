@@ -218,11 +218,7 @@ def targets(index: Index, state: Mapping[str, Any], step: int) -> dict[str, Tens
 
 
 def _check_parameters(saved: Mapping[str, Entry], here: Mapping[str, Tensor], step: int) -> None:
-    """Check that the module's parameters are those of the checkpoint.
-
-    Raises:
-        DataError: they differ.
-    """
+    """Refuse a module whose parameters are not those of the checkpoint."""
     names = [name for name in dict.fromkeys((*here, *saved)) if name.startswith("module/")]
     odd = [f"{name} is not in the checkpoint" for name in names if name not in saved]
     odd += [f"{name} is only in the checkpoint" for name in names if name not in here]

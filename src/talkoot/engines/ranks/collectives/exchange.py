@@ -39,19 +39,12 @@ Message = tuple[int, list[Answer]]  # what a rank requests (see stop_request), a
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
-    """The shape and type of a leaf, which all ranks must share to sum it.
-
-    Args:
-        shape: of the array.
-        dtype: name of the array's dtype; empty for codes and scales.
-        bits: of a code.
-        block: values for each scale.
-    """
+    """The shape and type of a leaf, which all ranks must share to sum it."""
 
     shape: tuple[int, ...]
-    dtype: str = ""
-    bits: int = 0
-    block: int = 0
+    dtype: str = ""  # name of the array's dtype; empty for codes and scales
+    bits: int = 0  # of a code
+    block: int = 0  # values for each scale
 
     @property
     def blocks(self) -> int:
@@ -70,15 +63,10 @@ Forms = Mapping[str, Form]
 
 
 def start(group: Peers, message: bytes, *, sums: bool) -> Callable[[], list[Message]]:
-    """Start sending a message to all ranks; the returned function waits until that is done.
+    """Start sending a packed `Message` to all ranks; the returned function waits and gives all, by rank.
 
-    Args:
-        group: the ranks.
-        message: a packed `Message`.
-        sums: the merge is a plain sum and there is one answer, so large leaves may be summed.
-
-    Returns:
-        A function that gives the messages by rank. Sums are in one of them.
+    `sums` says that the merge is a plain sum and there is one answer, so large leaves may be summed. Sums are
+    in one of the messages.
     """
     if sums and group.world > DIRECT_RANKS:
         return _in_background(lambda: _sum(group, message))
@@ -152,13 +140,7 @@ def _without(update: Update, names: Forms) -> Update:
 
 
 def sum_leaves(group: Peers, common: Forms, leaves: Mapping[str, Any]) -> dict[str, Any]:
-    """Sums of leaves over all ranks, with the same bits everywhere.
-
-    Args:
-        group: the ranks; all call this with the same forms.
-        common: the forms of the leaves.
-        leaves: this rank's leaves.
-    """
+    """Sums of leaves over all ranks, with the same bits everywhere; all call this with the same forms."""
     sums: dict[str, Any] = {}
     for dtype in sorted({form.dtype for form in common.values() if form.dtype}):
         alike = {name: form for name, form in common.items() if form.dtype == dtype}

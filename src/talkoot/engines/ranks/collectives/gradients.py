@@ -16,15 +16,11 @@ _DENSE, _SPARSE = 1.0, 2.0**20  # a rank's term in the sum that shows who has wh
 
 @torch.no_grad()
 def average(parameters: Iterable[torch.nn.Parameter], group: Peers, scale: float) -> None:
-    """Gradients become their sum over the ranks, times `scale`.
+    """Gradients become their sum over the ranks, times `scale`, a factor of each rank's own.
 
-    A gradient that is missing at some ranks counts as zero there; one that is missing at all stays missing,
-    as optimizers skip such parameters. Sparse gradients stay sparse, with the rows of all ranks.
-
-    Args:
-        parameters: the same at all ranks, in the same order.
-        group: the ranks.
-        scale: factor of this rank's gradients.
+    All ranks have the same parameters in the same order. A gradient that is missing at some ranks counts as
+    zero there; one that is missing at all stays missing, as optimizers skip such parameters. Sparse gradients
+    stay sparse, with the rows of all ranks.
     """
     trained = [parameter for parameter in parameters if parameter.requires_grad]
     if not scale:  # this rank has no weight, and its gradients may be nan

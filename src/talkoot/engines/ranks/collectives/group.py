@@ -50,12 +50,7 @@ class Peers(Protocol):
         """Sum a tensor over all ranks, in place, with the same bits everywhere."""
 
     def all_to_all(self, parts: Sequence[np.ndarray], sizes: Sequence[int]) -> list[np.ndarray]:
-        """Send a part to each rank, and get one from each.
-
-        Args:
-            parts: for each rank (n,) uint8.
-            sizes: number of bytes from each rank.
-        """
+        """Send a part to each rank, (n,) uint8, and get one from each, of so many bytes."""
 
     def gather_numbers(self, mine: Sequence[float]) -> np.ndarray:
         """A few numbers of every rank: (ranks, numbers)."""
@@ -67,11 +62,7 @@ class Peers(Protocol):
         """Another process group of the same ranks, to be used at the same time; None for one rank."""
 
     def close(self) -> Any:
-        """Leave.
-
-        Returns:
-            The object that holds the connections and threads; they end when its last reference is dropped.
-        """
+        """Leave; connections and threads end when the last reference to the returned object is dropped."""
 
 
 @final
@@ -117,15 +108,6 @@ class Group:
 
     Every epoch has its own prefix in the store: torch's restarts reuse keys, and fail on them.
 
-    Args:
-        store: where ranks find each other.
-        epoch: number of the epoch.
-        rank: this process, from 0.
-        world: number of ranks.
-        timeout: seconds that one of them may keep the others waiting.
-        patience: seconds that one of them may take to come.
-        cancelled: called while waiting for the others; whether to stop waiting.
-
     Raises:
         EpochCancelled: `cancelled` returned True.
         NodeSilent: a rank did not come.
@@ -140,9 +122,9 @@ class Group:
         epoch: int,
         rank: int,
         world: int,
-        timeout: float,
-        patience: float,
-        cancelled: Callable[[], bool] = lambda: False,
+        timeout: float,  # seconds that a rank may keep the others waiting
+        patience: float,  # seconds that a rank may take to come
+        cancelled: Callable[[], bool] = lambda: False,  # whether to stop waiting for the others
     ) -> None:
         self.epoch, self.rank, self.world, self.timeout = epoch, rank, world, timeout
         self._store = dist.PrefixStore(f"talkoot/{epoch}", store)

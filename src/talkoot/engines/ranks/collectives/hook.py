@@ -1,7 +1,7 @@
 """Gradients averaged through shared memory, as a communication hook of `DistributedDataParallel`."""
 
 import torch
-from torch._C._distributed_c10d import GradBucket
+from torch.distributed import GradBucket
 from torch.futures import Future
 
 from talkoot.engines.ranks.collectives.shared_sums import SharedSum

@@ -20,8 +20,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import final
 
-from torch.distributed import DistStoreError
-from torch.distributed.distributed_c10d import Store
+from torch.distributed import DistStoreError, Store
 
 _MESSAGE = struct.Struct("=Bq")  # a kind, and a number that goes with it
 _HELLO, _DATA, _FAILED, _LEAVE = range(4)  # kinds of messages
@@ -79,15 +78,7 @@ def _host(rank: int) -> str:
 
 @final
 class Links:
-    """One socket to every other rank.
-
-    All ranks call `send` and `receive` in the same order.
-
-    Args:
-        rank: this process, from 0.
-        sockets: by rank.
-        timeout: seconds that a rank may keep this one waiting.
-    """
+    """One socket to every other rank, by rank; all ranks call `send` and `receive` in the same order."""
 
     def __init__(self, rank: int, sockets: dict[int, socket.socket], timeout: float) -> None:
         self.rank, self.world, self.timeout = rank, len(sockets) + 1, timeout

@@ -17,10 +17,11 @@ from typing import final
 
 import torch
 from torch import Tensor
-from torch.distributed.distributed_c10d import Store
+from torch.distributed import Store
 
 from talkoot.engines.processes.memory import ALIGN, anonymous, layout
 from talkoot.engines.ranks.collectives.links import Links
+from talkoot.learners.deep.torch_private import share_memory
 
 STAGE = 1 << 20  # bytes that go through the stage at once
 _PIECE = 1 << 17  # bytes that are added up at once; several fit into a core's cache
@@ -59,13 +60,9 @@ class SharedSum:
 
     @classmethod
     def join(cls, store: Store, *, rank: int, world: int, timeout: float) -> SharedSum:
-        """Connect to the other ranks.
+        """Connect to the other ranks, which may keep each other waiting for `timeout` seconds, now and later.
 
-        Args:
-            store: with a prefix that only these ranks use, and only for this call.
-            rank: this process, from 0.
-            world: number of ranks.
-            timeout: seconds that a rank may keep the others waiting, now and later.
+        The store's prefix is one that only these ranks use, and only for this call.
 
         Raises:
             PeerSilent: a rank did not come, or stopped.
@@ -81,11 +78,8 @@ class SharedSum:
     def all_reduce(self, tensor: Tensor) -> Tensor:
         """Replace a tensor by its sum over all ranks, and return it.
 
-        Args:
-            tensor: contiguous, on the CPU, of any shape and size, and any dtype that torch adds.
-
         Raises:
-            ValueError: the tensor lies elsewhere, or is not contiguous.
+            ValueError: the tensor does not lie on the CPU, or is not contiguous.
             PeerLost: a rank is gone.
             PeerSilent: a rank kept the others waiting for longer than the timeout.
         """
@@ -178,7 +172,7 @@ class SharedSum:
                 return  # moved already: these views hold the memory, so no other tensor can have its address
             del self._moved[place:]
         storage = tensor.untyped_storage()
-        fd = storage._share_fd_cpu_()[0] if _free_bytes() >= storage.nbytes() * self.world else None
+        fd = share_memory(storage) if _free_bytes() >= storage.nbytes() * self.world else None
         views = [view.view(tensor.dtype) for view in self._exchange(storage.nbytes(), fd)]
         if views:
             start = tensor.storage_offset()

@@ -15,11 +15,7 @@ _SIZE = struct.Struct("=Q")
 
 @final
 class Channel:
-    """Messages over a stream socket.
-
-    Args:
-        sock: connected to the other side.
-    """
+    """Messages over a stream socket that is connected to the other side."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock

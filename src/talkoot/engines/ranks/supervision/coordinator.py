@@ -35,15 +35,10 @@ _REFORM = 2.0  # seconds until ranks that only lost a connection form a new epoc
 
 
 class RankHandle(ABC):
-    """A process that is, or will be, a rank.
-
-    Attributes:
-        channel: to it.
-        name: for people, such as "worker 2 (process 4711)".
-    """
+    """A process that is, or will be, a rank."""
 
     channel: Channel
-    name: str
+    name: str  # for people, such as "worker 2 (process 4711)"
 
     @property
     @abstractmethod
@@ -74,22 +69,15 @@ class _Slot:
 @final
 @dataclass(slots=True, eq=False, kw_only=True)
 class Coordinator:
-    """One training.
+    """One training."""
 
-    Args:
-        start_rank: starts another process that has the task. With True it waits for one or raises; with False
-            it returns None where there is none yet.
-        count: number of ranks.
-        host: an address of this machine that all ranks reach.
-        silence: seconds without a sign of life after which a rank is given up.
-        emit: receives the events of the run.
-    """
-
+    # starts another process that has the task. With True it waits for one or raises; with False it returns
+    # None where there is none yet
     start_rank: Callable[[bool], RankHandle | None]
-    count: int
-    host: str
-    silence: float
-    emit: Emit
+    count: int  # number of ranks
+    host: str  # an address of this machine that all ranks reach
+    silence: float  # seconds without a sign of life after which a rank is given up
+    emit: Emit  # receives the events of the run
     slots: list[_Slot] = field(default_factory=list)
     epoch: int = -1
     deaths: int = 0

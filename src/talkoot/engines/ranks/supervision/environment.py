@@ -24,25 +24,15 @@ _PORT = 29400  # where the first rank listens by default
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """A process among the ranks of a job.
+    """A process among the ranks of a job."""
 
-    Args:
-        rank: from 0.
-        world: how many there are.
-        local: its number among the ranks of this machine.
-        host: where the first rank listens.
-        port: the first rank's port.
-        launcher: the program that started the ranks.
-        served: the launcher runs the store, not the first rank.
-    """
-
-    rank: int
-    world: int
-    local: int = 0
-    host: str = "127.0.0.1"
-    port: int = _PORT
-    launcher: str = "nobody"
-    served: bool = False
+    rank: int  # from 0
+    world: int  # how many there are
+    local: int = 0  # its number among the ranks of this machine
+    host: str = "127.0.0.1"  # where the first rank listens
+    port: int = _PORT  # the first rank's port
+    launcher: str = "nobody"  # the program that started the ranks
+    served: bool = False  # the launcher runs the store, not the first rank
 
 
 def place(environ: Mapping[str, str] = os.environ) -> Place:

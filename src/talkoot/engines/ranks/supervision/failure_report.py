@@ -20,15 +20,10 @@ _PATIENCE = 1.0  # seconds that ranks have to write that they are still there
 
 @final
 class FailureReport:
-    """What the ranks of an epoch write into the store after a failure.
+    """What the ranks of an epoch write into the store after a failure; without a store there is one rank.
 
     The first rank that writes a report decides for all. The store runs in the first rank's process, so that
     rank waits until the others have read the report.
-
-    Args:
-        store: that all ranks see; None for a single rank.
-        place: of this rank.
-        epoch: each has a report of its own.
     """
 
     def __init__(self, store: Any, place: Place, epoch: int) -> None:

@@ -46,17 +46,11 @@ class EpochBroken:
 @final
 @dataclass(frozen=True, slots=True)
 class RankStopped:
-    """The rank stopped after a step, together with all others.
+    """The rank stopped after a step, together with all others."""
 
-    Args:
-        step: the last step done.
-        drained: all were to save and exit.
-        terminated: this rank got SIGTERM.
-    """
-
-    step: int
-    drained: bool
-    terminated: bool
+    step: int  # the last step done
+    drained: bool  # all were to save and exit
+    terminated: bool  # this rank got SIGTERM
 
 
 @final

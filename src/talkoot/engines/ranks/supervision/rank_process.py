@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import timedelta
-from importlib import import_module
 from typing import Any, final
 
 import torch
@@ -37,6 +36,7 @@ from talkoot.engines.ranks.supervision.messages import (
 )
 from talkoot.engines.ranks.supervision.rank_state import RankState
 from talkoot.engines.ranks.supervision.stop_request import Stopped, StopRequest
+from talkoot.learners.deep.torch_private import load_compiler
 
 _TIMEOUT = 60.0  # minimum timeout between ranks in seconds; raised to twice `silence`
 PATIENCE = 3600.0  # seconds that others may be at a step or round; the coordinator sees whether they live
@@ -45,18 +45,11 @@ PATIENCE = 3600.0  # seconds that others may be at a step or round; the coordina
 @final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Train(Task):
-    """What a process needs to be a rank, beside the plan and the shards.
+    """What a process needs to be a rank, beside the plan and the shards."""
 
-    Args:
-        schema: what the nodes agreed on.
-        silence: seconds without a sign of life after which the coordinator gives up a rank.
-        threads: cores of this rank.
-        checkpoint: where checkpoints go.
-    """
-
-    schema: Schema
-    silence: float
-    threads: int
+    schema: Schema  # what the nodes agreed on
+    silence: float  # seconds without a sign of life after which the coordinator gives up a rank
+    threads: int  # cores of this rank
     checkpoint: Checkpoint | None
 
     @property
@@ -66,7 +59,7 @@ class Train(Task):
 
     def prepare(self) -> None:
         """Import what every optimizer loads."""
-        import_module("torch._dynamo")
+        load_compiler()
 
     def run(self, sock: socket.socket, host: Host) -> None:
         """Be a rank until dismissed."""

@@ -16,22 +16,15 @@ from talkoot.learners.deep.trainer import Trainer
 @final
 @dataclass(slots=True, eq=False)
 class RankState:
-    """One rank's part of a run.
+    """One rank's part of a run."""
 
-    Args:
-        settings: of the run, as its folder of checkpoints holds them; at the first rank only.
-        trainer: the live module of a plan that meets at every step.
-        history: the reports of such a plan.
-        progress: the progress of a plan that meets in rounds.
-        node_states: the states of the nodes that this rank hosts.
-        answers: a round and its nodes' answers, to be sent again if the other ranks did not get them.
-    """
-
+    # as the folder of checkpoints holds them; at the first rank only
     settings: Mapping[str, str] | None = None
-    trainer: Trainer | None = None
-    history: tuple[Outcome, ...] = ()
-    progress: Progress | None = None
-    node_states: dict[str, NodeState] = field(default_factory=dict)
+    trainer: Trainer | None = None  # the live module of a plan that meets at every step
+    history: tuple[Outcome, ...] = ()  # the reports of such a plan
+    progress: Progress | None = None  # the progress of a plan that meets in rounds
+    node_states: dict[str, NodeState] = field(default_factory=dict)  # of the nodes that this rank hosts
+    # a round and its nodes' answers, to be sent again if the other ranks did not get them
     answers: tuple[tuple[int, str, tuple[int, ...]], dict[str, Answer]] | None = None
 
     def forget_rounds(self) -> None:

@@ -14,12 +14,7 @@ GO_ON, SAVE, REGROUP, DRAIN = range(4)  # what a rank may request; the largest r
 
 @final
 class Stopped(Exception):
-    """All ranks stopped after the same step, because one of them requested it.
-
-    Args:
-        request: REGROUP or DRAIN.
-        step: the last step done.
-    """
+    """All ranks stopped after the same step, because one of them requested it: REGROUP or DRAIN."""
 
     def __init__(self, request: int, step: int) -> None:
         super().__init__(f"stopped after step {step}")
@@ -29,26 +24,17 @@ class Stopped(Exception):
 @final
 @dataclass(slots=True, eq=False)
 class StopRequest:
-    """Whether this rank requests that all stop.
+    """Whether this rank requests that all stop."""
 
-    Args:
-        poll: returns what is requested from outside; called at each report.
-        terminated: SIGTERM came.
-    """
-
-    poll: Callable[[], int] = lambda: GO_ON
-    terminated: bool = False
+    poll: Callable[[], int] = lambda: GO_ON  # returns what is requested from outside; called at each report
+    terminated: bool = False  # SIGTERM came
 
     def pending(self) -> int:
         """What this rank requests now."""
         return DRAIN if self.terminated else self.poll()
 
     def raise_if_stop(self, request: int, step: int) -> None:
-        """Stop, if that is what the ranks agreed on.
-
-        Raises:
-            Stopped: it is.
-        """
+        """Raise `Stopped` if that is what the ranks agreed on."""
         if request > SAVE:
             raise Stopped(request, step)
 

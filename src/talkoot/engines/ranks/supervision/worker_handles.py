@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import final
 
 from talkoot.core.engine import Emit, Run
@@ -44,46 +43,31 @@ class LocalRank(RankHandle):
         DEEP.give_back(self._worker)
 
 
-@final
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class LocalRanks:
-    """A training by `workers` ranks on this machine.
+def train(
+    plan: Plan,
+    shards: Mapping[str, Shard],
+    schema: Schema,
+    emit: Emit,
+    *,
+    workers: int,
+    silence: float,
+    checkpoint: Checkpoint | None,
+) -> Run:
+    """Train by `workers` ranks on this machine; a rank without a sign of life for `silence` s is given up."""
+    rows, what = ShardPlacement.pack(shards), PlanPlacement.pack(plan, None)
+    note_changed((*rows.changed, *what.changed), emit)
+    threads = max(1, cores() // workers)
+    job = Train(schema=schema, silence=silence, threads=threads, checkpoint=checkpoint)
 
-    Args:
-        silence: seconds without a sign of life after which a rank is given up.
-    """
-
-    plan: Plan
-    shards: Mapping[str, Shard]
-    schema: Schema
-    workers: int
-    silence: float
-    checkpoint: Checkpoint | None = None
-
-    def run(self, emit: Emit) -> Run:
-        """Train on them."""
-        shards, plan = ShardPlacement.pack(self.shards), PlanPlacement.pack(self.plan, None)
-        note_changed((*shards.changed, *plan.changed), emit)
-        coordinator = Coordinator(
-            start_rank=lambda wait: self._start_rank(shards, plan),
-            count=self.workers,
-            host="127.0.0.1",
-            silence=self.silence,
-            emit=emit,
-        )
-        return coordinator.run()
-
-    def _start_rank(self, shards: ShardPlacement, plan: PlanPlacement) -> RankHandle:
-        worker = DEEP.lease(self.silence)
-        for message, segments in (shards.load([*self.shards], setting()), plan.message({})):
-            wire.send(worker.sock, wire.frame(message))
-            for segment in segments:
-                wire.lend(worker.sock, segment)
-        job = Train(
-            schema=self.schema,
-            silence=self.silence,
-            threads=max(1, cores() // self.workers),
-            checkpoint=self.checkpoint,
-        )
+    def start_rank(wait: bool) -> RankHandle:
+        del wait  # there is always one to be had
+        worker = DEEP.lease(silence)
+        wire.send_with(worker.sock, *rows.load([*shards], setting()))
+        wire.send_with(worker.sock, *what.message({}))
         wire.send(worker.sock, wire.frame(job))
         return LocalRank(worker)
+
+    coordinator = Coordinator(
+        start_rank=start_rank, count=workers, host="127.0.0.1", silence=silence, emit=emit
+    )
+    return coordinator.run()
