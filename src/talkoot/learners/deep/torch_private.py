@@ -6,7 +6,6 @@ from importlib import import_module
 from typing import Any
 
 from torch import UntypedStorage
-from torch.nn import Module
 
 
 def load_compiler() -> None:
@@ -14,7 +13,7 @@ def load_compiler() -> None:
     import_module("torch._dynamo")
 
 
-def own_parts(module: Module) -> dict[str, Any]:
+def own_parts(module: Any) -> dict[str, Any]:
     """The parameters, buffers and modules of a module itself by name; None where one is not set."""
     return {**module._parameters, **module._buffers, **module._modules}
 
