@@ -60,7 +60,7 @@ def test_a_fit_says_where_and_how_it_went() -> None:
 def test_run_takes_a_plan() -> None:
     plan = Plan(learner_for(Ridge()), seed=3)
     done = run(plan, SITES, on=Inline())
-    assert done.run.plan is plan
+    assert done.job.plan is plan
     np.testing.assert_array_equal(done.model.coef_, fit(Ridge(), SITES, on=Inline()).model.coef_)
 
 

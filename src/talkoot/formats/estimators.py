@@ -13,8 +13,6 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator
-from sklearn.compose import make_column_selector
 
 from talkoot.core.errors import DataError, PlanError, TalkootError
 from talkoot.formats.values import Decoder, Encoder
@@ -42,14 +40,14 @@ def encode(value: Any, encoder: Encoder) -> Any:
     Raises:
         PlanError: an estimator outside of the catalogue, or a function that cannot be imported.
     """
-    if isinstance(value, BaseEstimator):
+    if is_estimator(value):
         estimator: Any = value
         name = type(value).__name__
         if classes().get(name) is not type(value):
             raise PlanError(f"{name} is not in Talkoot's catalogue of estimators, so it cannot travel")
         params = {key: encoder.encode(item) for key, item in estimator.get_params(deep=False).items()}
         return {"$": "estimator", "class": name, "params": params}
-    if isinstance(value, make_column_selector):
+    if _is(value, "sklearn.compose", "make_column_selector"):
         keys = ("pattern", "dtype_include", "dtype_exclude")
         return {"$": "columns", "params": {key: encoder.encode(getattr(value, key)) for key in keys}}
     if isinstance(value, type) and issubclass(value, np.generic):
@@ -67,13 +65,27 @@ def decoders(trusted: Collection[str] = ()) -> Mapping[str, Callable[[Mapping[st
     """
     return {
         "estimator": _estimator,
-        "columns": lambda data, decoder: make_column_selector(
-            **{key: decoder.decode(item) for key, item in data["params"].items()}
-        ),
+        "columns": _column_selector,
         "numpy": _scalar_type,
         "python": lambda data, decoder: TYPES[data["name"]],
         "function": lambda data, decoder: imported(data["name"], trusted),
     }
+
+
+def is_estimator(value: Any) -> bool:
+    """Whether a value is an estimator of scikit-learn, which is not imported to find out."""
+    return _is(value, "sklearn.base", "BaseEstimator")
+
+
+def _is(value: Any, module: str, kind: str) -> bool:
+    """Whether a value is an instance of a class; there is none if its module was never imported."""
+    return module in sys.modules and isinstance(value, getattr(sys.modules[module], kind))
+
+
+def _column_selector(data: Mapping[str, Any], decoder: Decoder) -> Any:
+    from sklearn.compose import make_column_selector
+
+    return make_column_selector(**{key: decoder.decode(item) for key, item in data["params"].items()})
 
 
 def _estimator(data: Mapping[str, Any], decoder: Decoder) -> Any:
@@ -137,7 +149,7 @@ def _is_ufunc(module: str, attribute: str) -> bool:
 
 def encode_fitted(value: Any, encoder: Encoder) -> Any:
     """Data of a fitted estimator; None for anything else."""
-    if not isinstance(value, BaseEstimator):
+    if not is_estimator(value):
         return None
     return {"$": "fitted", "skops": encoder.encode(np.frombuffer(fitted_to_bytes(value), np.uint8))}
 

@@ -11,8 +11,6 @@ from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Any
 
-from sklearn.base import BaseEstimator
-
 from talkoot.core.engine import View
 from talkoot.core.errors import DataError, PlanError, TalkootError
 from talkoot.core.learner import Learner
@@ -116,7 +114,8 @@ def plan_from_data(
     decoder = Decoder(buffers, types={**TYPES, **registered_types(registered)}, others=others)
     made = {name: decoder.decode(data[name]) for name in ("chain", "schema", *PARTS) if name in data}
     learner, seed = decoder.decode(data.get("learner")), data.get("seed")
-    if not isinstance(learner, BaseEstimator | Learner) or type(seed) is not int:
+    known = isinstance(learner, Learner) or estimators.is_estimator(learner)
+    if not known or type(seed) is not int:
         raise DataError("a plan needs an estimator or a learner, and a whole number as its seed")
     for name, kind in (("merge", Merge), ("outer", Outer), ("sync", Sync)):
         if not isinstance(made.get(name), kind | None):
@@ -192,7 +191,8 @@ def plan_digest(plan: Plan) -> str:
     True
     """
     encoder = Encoder(types=TYPES, other=_described)
-    return hashlib.sha256(to_bytes(plan_to_data(plan, encoder), encoder.buffers)).hexdigest()[:12]
+    data = plan_to_data(plan.agreed(UNKNOWN), encoder)  # what the nodes turn out to have is no part of it
+    return hashlib.sha256(to_bytes(data, encoder.buffers)).hexdigest()[:12]
 
 
 def _encoder(registered: Registered) -> Encoder:
@@ -225,4 +225,5 @@ def _described(value: Any, encoder: Encoder) -> Any:
 def is_in_catalogue(learner: Any) -> bool:
     """Whether a learner is the one that the catalogue has for its estimator."""
     estimator = getattr(learner, "estimator", None)
-    return type(estimator) in catalogue() and type(learner_for(estimator)) is type(learner)
+    known = estimators.is_estimator(estimator) and type(estimator) in catalogue()
+    return known and type(learner_for(estimator)) is type(learner)

@@ -35,7 +35,7 @@ def question_to_bytes(rnd: Round, question: Any, plan: Plan) -> bytes:
     >>> point = tk.fit(StandardScaler(), np.eye(3)).run.point
     >>> frame = question_to_bytes(Round(index=3), plan.learner.question(point), plan)
     >>> rnd, question = question_from_bytes(frame, plan)
-    >>> rnd.index, question.shared.round(2).tolist()
+    >>> rnd.index, question.round(2).tolist()
     (3, [0.33, 0.33, 0.33])
     """
     encoder = Encoder(types=_types(plan), other=_other)

@@ -166,9 +166,8 @@ class WorkerNodes(Nodes, Generic[W]):
 
     def round(self, rnd: Round, question: Any) -> Merged:
         """Request a round, then receive until all have answered, failed, been given up, or are late."""
-        message, now = self._message(rnd, question), time.monotonic()
-        self.looked = now
-        self._do(self.gathering.begin(rnd, now), message)
+        message = self._message(rnd, question)
+        self._do(self.gathering.begin(rnd, time.monotonic()), message)
         while not self.gathering.over(now := time.monotonic()):
             for slot in self._ready(self.gathering.busy, self.gathering.wait(now)):
                 self._do(self.gathering.on(self._event(slot, rnd), time.monotonic()), message)
