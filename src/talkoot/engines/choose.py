@@ -42,8 +42,9 @@ def choose(learner: Learner, shards: Mapping[str, Shard]) -> tuple[Engine, str]:
     >>> import talkoot as tk
     >>> from talkoot.testing.toys import Count
     >>> import numpy as np
-    >>> choose(Count(), tk.shards(np.eye(3), nodes=3))
-    (Inline(threads=1), 'one thread of this process: 9 values are too few to share out')
+    >>> engine, reason = choose(Count(), tk.shards(np.eye(3), nodes=3))
+    >>> engine
+    Inline(threads=1)
     """
     if samples_of(shards):
         return Inline(threads=cores()), (

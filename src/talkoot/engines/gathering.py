@@ -56,8 +56,13 @@ class Gathering:
     seconds: dict[str, float] = field(default_factory=dict)
     updates: dict[str, Update] = field(default_factory=dict)
     arrived: list[str] = field(default_factory=list)
-    groups: dict[str, OrderedSum] = field(default_factory=dict)
+    leaders: dict[str, str] = field(default_factory=dict)  # the first node of each node's slot
+    groups: dict[str, OrderedSum] = field(default_factory=dict)  # by leader, of slots with several nodes
     sums: OrderedSum = field(default_factory=lambda: OrderedSum(()))
+    homes: dict[str, int] = field(init=False)  # node -> the number of its slot
+
+    def __post_init__(self) -> None:
+        self.homes = {node: slot.number for slot in self.slots for node in slot.nodes}
 
     @property
     def apart(self) -> bool:
@@ -78,7 +83,8 @@ class Gathering:
         """Begin a round: request idle workers, but for nodes whose late answer has not been used yet."""
         self.rnd, self.began, self.met = rnd, now, None
         self.failed, self.seconds, self.updates, self.arrived = {}, {}, {}, []
-        self._sum_in_order_of(rnd.cohort)
+        shares = self._shares(rnd.cohort)
+        self._sum_by(shares.values())
         self.late = self.late if rnd.index - 1 in rnd.dropped else []
         for answer in self.late:
             self.take(answer, now)
@@ -87,9 +93,8 @@ class Gathering:
         for slot in self.slots:
             slot.deaths, slot.suspects = 0, {}
             if not slot.pending:
-                actions += self._request(
-                    slot, [n for n in rnd.cohort if n in slot.nodes and n not in waiting], now
-                )
+                share = shares.get(slot.number, ())
+                actions += self._request(slot, [node for node in share if node not in waiting], now)
         return actions
 
     def on(self, event: Event, now: float) -> list[Action]:
@@ -106,7 +111,8 @@ class Gathering:
 
     def over(self, now: float) -> bool:
         """Whether nothing that nodes may still answer is waited for in this round."""
-        return self.void or not self.busy or self._grace(now) <= 0
+        busy = any(slot.pending for slot in self.slots)
+        return self.void or not busy or self._grace(now) <= 0
 
     def wait(self, now: float) -> float:
         """Seconds until something is to be done, whatever happens: at most TICK."""
@@ -156,12 +162,19 @@ class Gathering:
             return math.inf
         return self.met + grace * (self.met - self.began) - now
 
-    def _sum_in_order_of(self, cohort: Iterable[str]) -> None:
-        """Have nodes of one worker added first, then workers, each in the order of the cohort."""
-        shares = [tuple(node for node in cohort if node in slot.nodes) for slot in self.slots]
-        places = {node: index for index, node in enumerate(cohort)}
-        shares = sorted((share for share in shares if share), key=lambda share: places[share[0]])
-        self.groups = {node: group for share in shares for group in [OrderedSum(share)] for node in share}
+    def _shares(self, cohort: Iterable[str]) -> dict[int, list[str]]:
+        """The nodes of each slot, in the order of the cohort, and slots in that of their first nodes."""
+        shares: dict[int, list[str]] = {}
+        for node in cohort:
+            if node in self.homes:
+                shares.setdefault(self.homes[node], []).append(node)
+        return shares
+
+    def _sum_by(self, shares: Iterable[Sequence[str]]) -> None:
+        """Have nodes of one slot added first, then slots, each in their order."""
+        shares = [] if self.apart else list(shares)
+        self.leaders = {node: share[0] for share in shares for node in share}
+        self.groups = {share[0]: OrderedSum(share) for share in shares if len(share) > 1}
         self.sums = OrderedSum(share[0] for share in shares)
 
     def _add(self, answer: Answer) -> None:
@@ -169,12 +182,14 @@ class Gathering:
         if self.apart:
             self.updates[first] = update
             return
-        group = self.groups[first]
+        leader = self.leaders[first]
+        if (group := self.groups.get(leader)) is None:
+            self.sums.add(leader, update)
+            return
         group.add(first, update)
         for node in others:
             group.skip(node)
         if group.complete:
-            leader = next(node for node in self.groups if self.groups[node] is group)
             self.sums.add(leader, group.total)
 
     def _request(self, slot: Slot, nodes: Iterable[str], now: float) -> list[Action]:
