@@ -19,11 +19,15 @@ from probes import SCHEMA, Probe, ask, nodes
 from threadpoolctl import threadpool_info
 
 from patience import patient
+from talkoot.core.context import Ctx
 from talkoot.core.errors import NodeFailed, NodeSilent, PlanError
 from talkoot.core.plan import Plan
+from talkoot.core.query import Answer, Query
+from talkoot.core.round import Meeting, Round
 from talkoot.core.run import run
 from talkoot.core.shard import Block, Shard
 from talkoot.core.sync import rounds
+from talkoot.core.update import Update
 from talkoot.data.tables.arrays import ArrayShard
 from talkoot.engines.counted import Counted
 from talkoot.engines.inline import Inline
@@ -138,6 +142,7 @@ import sys, time
 sys.path.insert(0, {here!r})
 from probes import *
 from talkoot.core.sync import rounds
+from talkoot.core.update import Update
 from talkoot.engines.inline import Inline
 
 def hang(model, shard, ctx):
@@ -184,3 +189,38 @@ def test_a_counted_shard_is_the_shard_in_all_else() -> None:
     assert [len(block) for block in counted.blocks()] == counts == [5]
     with pytest.raises(AttributeError, match="nothing"):
         _ = counted.nothing
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class _Held(Query):
+    """Counts its rounds in its own state; node "slow" is held in its first one."""
+
+    go: threading.Event = field(default_factory=threading.Event)
+    gone: threading.Event = field(default_factory=threading.Event)
+
+    def answer(self, shard: Shard) -> Answer:
+        raise AssertionError(f"{shard.name} has a state, see work")
+
+    def work(self, question: None, local: Any, shard: Shard, ctx: Ctx) -> tuple[Update, Any]:
+        """The rounds that the node remembers."""
+        if ctx.node == "slow" and ctx.round == 0:
+            self.go.wait(patient())
+            threading.Timer(0.2, self.gone.set).start()
+        return Update(values={"rounds": np.array([local or 0])}, weight=1.0), (local or 0) + 1
+
+
+def test_what_is_given_up_leaves_no_state_behind() -> None:
+    """A thread that ends late must not change the node's state under its next round."""
+    shards = {name: ArrayShard(name=name, X=np.ones((2, 2))) for name in ("quick", "slow")}
+    learner = _Held()
+    with Inline(2).open(shards) as nodes:
+        nodes.place(Plan(learner))
+        meeting = Meeting(quorum=1, deadline=0.3)
+        first = nodes.round(Round(index=0, cohort=("quick", "slow"), meeting=meeting), None)
+        assert list(first.failed) == ["slow"]
+        learner.go.set()
+        assert learner.gone.wait(patient())
+        second = nodes.round(Round(index=1, cohort=("quick", "slow"), meeting=Meeting(quorum=2)), None)
+    assert second.each is not None
+    assert {n: int(u.values["rounds"][0]) for n, u in second.each.items()} == {"quick": 1, "slow": 0}

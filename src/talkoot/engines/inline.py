@@ -194,6 +194,7 @@ class _Here(Nodes):
 
     def _answered(self, task: _Task, answer: Answer) -> list[Action]:
         del self.at_work[task.slot.number]
+        self.states.update(answer.states)  # not on its thread: what is given up must leave no state behind
         return self.gathering.on(Answered(task.slot, answer), time.monotonic())
 
     def _report(self) -> None:
@@ -223,12 +224,13 @@ class _Here(Nodes):
         try:
             shard = Counted(self._shard(node), task.count)
             state = self.states.get(node, NodeState())
-            update, self.states[node] = work(self.plan, question, shard, state, rnd)
+            update, after = work(self.plan, question, shard, state, rnd)
         except Exception as error:
             return Answer(
                 failed={node: explain(error, node, rnd)}, seconds={node: time.perf_counter() - began}
             )
-        return Answer(nodes=(node,), update=update, seconds={node: time.perf_counter() - began})
+        seconds = {node: time.perf_counter() - began}
+        return Answer(nodes=(node,), update=update, states={node: after}, seconds=seconds)
 
     def _shard(self, node: str) -> Shard:
         if node not in self.views:
