@@ -33,7 +33,8 @@ class Host:
     plan: Plan | None = None
     view: View | None = None
     states: dict[str, NodeState] = field(default_factory=dict)
-    trouble: Exception | None = None
+    load_error: Exception | None = None
+    plan_error: Exception | None = None
     setting: Surroundings | None = None
     _views: dict[str, Shard] = field(default_factory=dict)
 
@@ -47,22 +48,27 @@ class Host:
             edited.forget(load.changed)
             self.shards = {node: _unpack(packed, segments) for node, packed in load.shards.items()}
         except Exception as error:
-            self.trouble = error
+            self.load_error = error
 
     def place(self, message: PlacePlan, segments: list[memoryview]) -> None:
         """Unpack a plan and a view. What goes wrong is reported in the first round."""
-        self.plan, self.view, self.states, self._views = None, None, {}, {}
+        self.plan, self.view, self.states, self._views, self.plan_error = None, None, {}, {}, None
         try:
             edited.forget(message.changed)
             self.plan, self.view = _unpack(message.pair, segments)
             self.states = _unpack(message.states, segments)
         except Exception as error:
-            self.trouble = self.trouble or error
+            self.plan_error = error
 
     def clear(self) -> None:
         """Let go of everything."""
-        self.plan, self.view, self.shards, self.states, self.trouble = None, None, {}, {}, None
-        self._views = {}
+        self.plan, self.view, self.shards, self.states, self._views = None, None, {}, {}, {}
+        self.load_error = self.plan_error = None
+
+    @property
+    def trouble(self) -> Exception | None:
+        """Why there is nothing to work on or to do; another plan may go well."""
+        return self.load_error or self.plan_error
 
     def shard(self, node: str) -> Shard:
         """A node's shard as the view shows it."""
