@@ -73,7 +73,7 @@ class Local(Engine):
         if not samples_of(shards) or getattr(plan.sync, "quorum", None) is not None:
             return None
         DEEP.warm()  # it imports torch while this process imports the rest
-        from talkoot.engines.ranks.supervision.worker_handles import train
+        from talkoot.engines.ranks.supervision.local_ranks import train
 
         workers, checkpoint = min(self.workers, len(shards)), wherever(self.checkpoint)
         return train(plan, shards, schema, emit, workers=workers, silence=self.silence, checkpoint=checkpoint)

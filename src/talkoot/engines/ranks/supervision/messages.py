@@ -49,7 +49,6 @@ class RankStopped:
     """The rank stopped after a step, together with all others."""
 
     step: int  # the last step done
-    drained: bool  # all were to save and exit
     terminated: bool  # this rank got SIGTERM
 
 

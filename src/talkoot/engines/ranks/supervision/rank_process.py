@@ -119,7 +119,7 @@ class RankProcess:
         except GroupBroken as error:
             message = EpochBroken(epoch.epoch, str(error))
         except Stopped as stop:
-            message = RankStopped(stop.step, stop.request == stop_request.DRAIN, self.stop_request.terminated)
+            message = RankStopped(stop.step, self.stop_request.terminated)
         except (Exception, SystemExit) as error:  # sys.exit() in a task is an error of the task
             message = RankError(self._explain(error, epoch.rank))
         self.channel.send(message)
