@@ -57,7 +57,9 @@ class Script:
     epochs: Epochs = field(init=False)
     names: int = 0
     waits: list[bool] = field(default_factory=list)  # of each start
-    formed: list[str] = field(default_factory=list)  # the ranks of each epoch, in order
+    formed: list[str] = field(
+        default_factory=list
+    )  # the ranks of each epoch, in order; behind it "!" if they are to stop
     ended: str = ""
     reports: list[tuple[str, Any]] = field(default_factory=list)
     drained: int = 0
@@ -78,10 +80,10 @@ class Script:
                 case Start(wait):
                     self.waits.append(wait)
                     self.on(Started(self.start() if wait or self.there else None))
-                case Form(epoch, ranks):
+                case Form(epoch, ranks, drain):
                     assert epoch == len(self.formed)
                     assert [rank.number for rank in ranks] == list(range(len(ranks)))
-                    self.formed.append("".join(rank.name for rank in ranks))
+                    self.formed.append("".join(rank.name for rank in ranks) + "!" * drain)
                 case Drain():
                     self.drained += 1
                 case End(rank):
@@ -298,6 +300,29 @@ def test_sigterm_lets_all_ranks_save_and_exits_behind_the_last() -> None:
     assert isinstance(script.error, SystemExit)
     assert (script.error.code, script.ended, script.formed) == (143, "bc", ["abc"])
     assert script.of("worker") == []
+
+
+def test_who_is_lost_while_all_save_is_not_replaced_and_the_others_save_without_it() -> None:
+    script = Script(3)
+    script.on(Tick(terminated=True))
+    script.lose(1)
+    script.on(Seen(script.rank(1), 5))
+    script.on(Seen(script.rank(1), 5), CALM + 1)
+    assert (script.ended, len(script.waits)) == ("c", 3)
+    script.lose_contact(0)
+    script.on(Tick(terminated=True), REFORM + 0.1)
+    assert script.formed == ["abc", "a!"]
+    script.receive(0, RankStopped(6, terminated=False))
+    assert isinstance(script.error, SystemExit)
+    assert script.of("worker") == []
+
+
+def test_sigterm_between_two_epochs_is_not_forgotten() -> None:
+    script = Script(2)
+    script.lose_contact(0, 1)
+    script.on(Tick(terminated=True), REFORM + 0.1)
+    script.on(Tick(terminated=True))
+    assert script.formed == ["ab", "ab!"]
 
 
 def test_a_training_that_is_done_before_it_drains_has_its_result() -> None:

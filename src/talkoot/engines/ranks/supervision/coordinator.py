@@ -116,8 +116,8 @@ class Coordinator:
         match action:
             case Start(wait):
                 return self.epochs.on(Started(self._start(wait)), time.monotonic())
-            case Form(epoch, ranks):
-                self._form(epoch, ranks)
+            case Form():
+                self._form(action)
             case Drain():
                 for rank in self.handles:
                     self._send(rank, DRAIN)
@@ -137,12 +137,18 @@ class Coordinator:
         self.handles[rank] = handle
         return rank
 
-    def _form(self, epoch: int, ranks: tuple[Rank, ...]) -> None:
+    def _form(self, form: Form) -> None:
         if self.store is None:  # not before, as a fork of the first ranks should not find its thread at work
             self.store = dist.TCPStore(self.host, 0, is_master=True, wait_for_workers=False)
-        world, port = len(ranks), self.store.port
-        for rank in ranks:
-            enter = EnterEpoch(epoch=epoch, rank=rank.number, world=world, host=self.host, port=port)
+        for rank in form.ranks:
+            enter = EnterEpoch(
+                epoch=form.epoch,
+                rank=rank.number,
+                world=len(form.ranks),
+                host=self.host,
+                port=self.store.port,
+                drain=form.drain,
+            )
             self._send(rank, enter)
 
     def _send(self, rank: Rank, message: Any) -> None:

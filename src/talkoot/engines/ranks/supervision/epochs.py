@@ -100,6 +100,7 @@ class Form:
 
     epoch: int
     ranks: tuple[Rank, ...]
+    drain: bool  # they are to save and stop after a step
 
 
 @final
@@ -163,7 +164,7 @@ class Epochs:
             case Received(rank, message):
                 return self._received(rank, message, now)
             case Died(rank, cause):
-                return self._drained(rank) if self.draining else self._replace(rank, cause)
+                return self._replace(rank, cause)
             case Seen(rank, beats):
                 return self._seen(rank, beats, now)
             case Tick(terminated):
@@ -183,7 +184,7 @@ class Epochs:
         for number, rank in enumerate(self.ranks):
             rank.number, rank.done = number, False
         facts = {"epoch": self.epoch, "ranks": len(self.ranks)}
-        return [Form(self.epoch, tuple(self.ranks)), Report("epoch", facts)]
+        return [Form(self.epoch, tuple(self.ranks), self.draining), Report("epoch", facts)]
 
     def _received(self, rank: Rank, message: Any, now: float) -> list[Action]:
         match message:
@@ -196,9 +197,7 @@ class Epochs:
                 rank.done, self.result = True, run or self.result
             case EpochBroken(epoch, cause) if epoch == self.epoch:
                 return self._break(rank, cause, now)
-            case RankStopped() if self.draining:
-                return [End(rank), *self._drained(rank)]
-            case RankStopped(step, terminated=True):
+            case RankStopped(step, terminated) if terminated or self.draining:
                 cause = f"got SIGTERM and stopped after step {step}"
                 return [End(rank), *self._replace(rank, cause, died=False)]
         return []
@@ -220,11 +219,9 @@ class Epochs:
         if terminated and not self.draining:
             self.draining = True
             return [Drain()]
-        if self.draining:
-            return []
         if self.reform_at is not None and now > self.reform_at:
             return self._form()
-        missing = self.result is None and len(self.ranks) < self.count
+        missing = self.result is None and not self.draining and len(self.ranks) < self.count
         return self.fill(0) if missing else []
 
     def _break(self, rank: Rank, cause: str, now: float) -> list[Action]:
@@ -240,8 +237,10 @@ class Epochs:
         return [report, self._fail(rank, lost, cure)]
 
     def _replace(self, rank: Rank, cause: str, *, died: bool = True) -> list[Action]:
-        """A rank has ended: start another one; the others go on with it."""
+        """A rank has ended: start another one, with which the others go on; or exit behind the last one."""
         self.ranks.remove(rank)
+        if self.draining:
+            return [] if self.ranks else [Fail(SystemExit(143))]
         self.changed, self.deaths = True, self.deaths + died
         facts = {"worker": rank.number, "nodes": [], "cause": cause, "name": rank.name}
         report = Report("worker", facts)
@@ -253,8 +252,3 @@ class Epochs:
     def _fail(self, rank: Rank, cause: str, cure: str) -> Fail:
         step = f"after step {self.steps}"
         return Fail(NodeLost(cause, node=f"rank {rank.number}", step=step, cure=cure))
-
-    def _drained(self, rank: Rank) -> list[Action]:
-        """A rank has saved and ended; exit after the last one."""
-        self.ranks.remove(rank)
-        return [] if self.ranks else [Fail(SystemExit(143))]

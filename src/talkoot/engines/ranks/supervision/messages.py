@@ -23,6 +23,7 @@ class EnterEpoch:
     world: int
     host: str
     port: int
+    drain: bool  # and save and stop after a step
 
 
 @final

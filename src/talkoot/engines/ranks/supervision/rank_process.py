@@ -112,6 +112,7 @@ class RankProcess:
 
     def _enter(self, epoch: EnterEpoch) -> None:
         message: Any
+        self.unread += [DRAIN] * epoch.drain
         try:
             message = RankDone(epoch.epoch, self._run(epoch))
         except EpochCancelled:
