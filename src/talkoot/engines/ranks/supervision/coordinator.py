@@ -116,8 +116,8 @@ class Coordinator:
         match action:
             case Start(wait):
                 return self.epochs.on(Started(self._start(wait)), time.monotonic())
-            case Form():
-                self._form(action)
+            case Form(epoch, ranks, drain):
+                self._form(epoch, ranks, drain)
             case Drain():
                 for rank in self.handles:
                     self._send(rank, DRAIN)
@@ -137,19 +137,12 @@ class Coordinator:
         self.handles[rank] = handle
         return rank
 
-    def _form(self, form: Form) -> None:
+    def _form(self, epoch: int, ranks: tuple[Rank, ...], drain: bool) -> None:
         if self.store is None:  # not before, as a fork of the first ranks should not find its thread at work
             self.store = dist.TCPStore(self.host, 0, is_master=True, wait_for_workers=False)
-        for rank in form.ranks:
-            enter = EnterEpoch(
-                epoch=form.epoch,
-                rank=rank.number,
-                world=len(form.ranks),
-                host=self.host,
-                port=self.store.port,
-                drain=form.drain,
-            )
-            self._send(rank, enter)
+        for rank in ranks:
+            address = self.host, self.store.port
+            self._send(rank, EnterEpoch(epoch, rank.number, len(ranks), address, drain))
 
     def _send(self, rank: Rank, message: Any) -> None:
         with suppress(OSError):  # it died just now; the next receive shows that

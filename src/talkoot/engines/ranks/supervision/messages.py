@@ -14,15 +14,14 @@ DISMISS = "dismiss"  # to a rank: there are no more epochs
 
 
 @final
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class EnterEpoch:
-    """To a rank: take part in this epoch; host and port are those of the store."""
+    """To a rank: take part in this epoch."""
 
     epoch: int
     rank: int
     world: int
-    host: str
-    port: int
+    address: tuple[str, int]  # of the store
     drain: bool  # and save and stop after a step
 
 

@@ -129,7 +129,7 @@ class RankProcess:
         """Train in this epoch; the result at the first rank."""
         timeout = timedelta(seconds=self.job.timeout)
         choose_gpu(epoch.rank)
-        store = dist.TCPStore(epoch.host, epoch.port, is_master=False, timeout=timeout)
+        store = dist.TCPStore(*epoch.address, is_master=False, timeout=timeout)
         group = Group(
             store,
             epoch=epoch.epoch,
