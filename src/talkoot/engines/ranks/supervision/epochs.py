@@ -152,7 +152,7 @@ class Epochs:
         return self.result is not None and all(rank.done for rank in self.ranks)
 
     def fill(self, least: int) -> list[Action]:
-        """Start missing ranks, and form an epoch once there are `least`."""
+        """Start missing ranks, wait until there are `least`, and form an epoch with those that came."""
         self.least = least
         return [Start(len(self.ranks) < least)]
 
