@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import talkoot as tk
+from talkoot.core.errors import PlanError
 from talkoot.core.plan import Plan
 from talkoot.data.samples.samples import samples
 from talkoot.engines.lowering import by_one_rank, by_ranks, in_steps
@@ -49,10 +50,16 @@ PLANS: dict[str, tuple[Plan, tuple[bool, bool, bool, bool]]] = {
 def test_what_is_run_as_a_whole(name: str) -> None:
     it, expected = PLANS[name]
     alone = [by_one_rank(it, SAMPLES, checkpoint=checkpoint) for checkpoint in (False, True)]
-    assert (by_ranks(it, SAMPLES), *alone, in_steps(it)) == expected
+    assert (by_ranks(it, SAMPLES, checkpoint=False), *alone, in_steps(it)) == expected
 
 
 @pytest.mark.parametrize("it", [STEPS, ROUNDS], ids=["steps", "rounds"])
 def test_rows_are_learned_from_round_by_round(it: Plan) -> None:
-    assert not by_ranks(it, ROWS)
+    assert not by_ranks(it, ROWS, checkpoint=True)
     assert not by_one_rank(it, ROWS, checkpoint=True)
+
+
+@pytest.mark.parametrize("engine", [tk.Local(2, checkpoint="never"), tk.Ray(2, checkpoint="never")], ids=repr)
+def test_checkpoints_that_nobody_would_write_are_refused(engine: Any) -> None:
+    with pytest.raises(PlanError, match="a quorum of 1"):
+        tk.fit(PLANS["quorum"][0].learner, (X, X), nodes=2, on=engine, sync=tk.every(steps=2, quorum=1))

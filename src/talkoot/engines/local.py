@@ -71,7 +71,7 @@ class Local(Engine):
         Raises:
             TalkootError: a worker raised, or workers die again and again.
         """
-        if not by_ranks(plan, shards):
+        if not by_ranks(plan, shards, checkpoint=self.checkpoint is not None):
             return None
         DEEP.warm()  # it imports torch while this process imports the rest
         from talkoot.engines.ranks.supervision.local_ranks import train

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from talkoot.core.errors import PlanError
 from talkoot.core.plan import Plan
 from talkoot.core.shard import Shard
 from talkoot.core.sync import EveryStep
@@ -11,9 +12,19 @@ from talkoot.data.samples.base import samples_of
 from talkoot.guards.weigh import Weigh
 
 
-def by_ranks(plan: Plan, shards: Mapping[str, Shard]) -> bool:
-    """Whether ranks run the loop of a plan: it reads samples, and no round counts without some of them."""
-    return bool(samples_of(shards)) and plan.sync.meeting.quorum is None
+def by_ranks(plan: Plan, shards: Mapping[str, Shard], *, checkpoint: bool) -> bool:
+    """Whether ranks run the loop of a plan: it reads samples, and no round counts without some of them.
+
+    Raises:
+        PlanError: checkpoints are wanted, which ranks alone write.
+    """
+    quorum = plan.sync.meeting.quorum
+    if checkpoint and quorum is not None and samples_of(shards):
+        raise PlanError(
+            f"checkpoints are written by ranks, and ranks need all nodes, not a quorum of {quorum}",
+            cure="Leave quorum= out, or take tk.Inline(checkpoint=...).",
+        )
+    return bool(samples_of(shards)) and quorum is None
 
 
 def by_one_rank(plan: Plan, shards: Mapping[str, Shard], *, checkpoint: bool) -> bool:

@@ -97,7 +97,7 @@ class Ray(Engine):
         Raises:
             TalkootError: an actor raised, actors die again and again, or none can be started.
         """
-        if not by_ranks(plan, shards):
+        if not by_ranks(plan, shards, checkpoint=self.checkpoint is not None):
             return None
         from talkoot.engines.ray.ranks import train
 
