@@ -40,19 +40,20 @@ class NodeState:
 
 def work(plan: Plan, question: Any, shard: Shard, state: NodeState, rnd: Round) -> tuple[Update, NodeState]:
     """One node, one round: work, encode, go on. Every engine calls this, or its two halves."""
-    update, state = contribute(plan, question, shard, state, rnd)
-    return update, overlap(plan, shard, state, rnd)
+    ctx = plan.ctx(rnd, shard.name)
+    update, state = contribute(plan, question, shard, state, rnd, ctx)
+    return update, overlap(plan, shard, state, rnd, ctx)
 
 
 def contribute(
-    plan: Plan, question: Any, shard: Shard, state: NodeState, rnd: Round
+    plan: Plan, question: Any, shard: Shard, state: NodeState, rnd: Round, ctx: Ctx
 ) -> tuple[Update, NodeState]:
     """The first half of a node's round: work, then encode; or its answer in a phase of the chain."""
     start = state.before if state.round in rnd.dropped else state.now
     before = state.before if state.round == rnd.index else start  # where the phases of one round began
-    ctx = plan.ctx(rnd, shard.name)
     local = start[0]
-    plan.learner.require_readable(shard)
+    if state.round < 0:
+        plan.learner.require_readable(shard)
     if rnd.phase == UPDATE:
         update, local = plan.learner.work(question, local, shard, ctx)
         update, chain = plan.chain.encode(update, start[1], ctx)
@@ -61,12 +62,13 @@ def contribute(
     return update, NodeState(now=(local, chain), before=before, round=rnd.index)
 
 
-def overlap(plan: Plan, shard: Shard, state: NodeState, rnd: Round) -> NodeState:
+def overlap(plan: Plan, shard: Shard, state: NodeState, rnd: Round, ctx: Ctx) -> NodeState:
     """The second half: what the node goes on with while its update is on its way."""
     if rnd.phase != UPDATE:
         return state
-    local = plan.learner.overlap(state.now[0], shard, plan.ctx(rnd, shard.name))
-    return replace(state, now=(local, state.now[1]))
+    before, chain = state.now
+    local = plan.learner.overlap(before, shard, ctx)
+    return state if local is before else replace(state, now=(local, chain))
 
 
 def restarted(plan: Plan, before: NodeState | None, after: NodeState, rnd: Round) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import select
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
@@ -51,7 +52,7 @@ class LocalNodes(WorkerNodes[Worker]):
         del slot
         wire.send(worker.sock, wire.frame(request), message)
 
-    def _ready(self, slots: list[Slot], timeout: float) -> list[Slot]:
+    def _ready(self, slots: Iterable[Slot], timeout: float) -> list[Slot]:
         waiting = select.poll()
         by_descriptor = {}
         for slot in slots:

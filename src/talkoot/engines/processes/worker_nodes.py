@@ -127,7 +127,7 @@ class WorkerNodes(Nodes, Generic[W]):
         """
 
     @abstractmethod
-    def _ready(self, slots: list[Slot], timeout: float) -> list[Slot]:
+    def _ready(self, slots: Iterable[Slot], timeout: float) -> list[Slot]:
         """The slots whose workers have an answer, or are gone."""
 
     @abstractmethod
@@ -199,7 +199,7 @@ class WorkerNodes(Nodes, Generic[W]):
         if now - self.looked < TICK and self.gathering.left(now) > 0:
             return
         self.looked = now
-        for slot in self.gathering.busy:
+        for slot in list(self.gathering.busy):
             if (worker := self.workers.get(slot.number)) is not None:
                 node = self._running(slot)
                 if node is not None:
