@@ -101,9 +101,9 @@ class Gathering:
         """Whether nothing that nodes may still answer is waited for in this round."""
         return self.void or not self.busy or self._grace(now) <= 0
 
-    def wait(self, now: float) -> float:
-        """Seconds until something is to be done, whatever happens: at most TICK."""
-        return max(0.0, min(TICK, self.left(now), self._grace(now)))
+    def wait(self, now: float) -> float | None:
+        """Seconds until something is to be done, whatever happens: at most TICK; None once it is over."""
+        return None if self.over(now) else max(0.0, min(TICK, self.left(now), self._grace(now)))
 
     def left(self, now: float) -> float:
         """Seconds until the deadline; infinite without one."""

@@ -141,9 +141,9 @@ class _Here(Nodes):
         while True:
             while actions and not self.gathering.void:
                 actions.extend(self._do(actions.popleft(), rnd, question, in_turn=in_turn))
-            if self.gathering.over(time.monotonic()):
+            if (wait := self.gathering.wait(time.monotonic())) is None:
                 break
-            actions.extend(self._wait())
+            actions.extend(self._wait(wait))
         for action in self.gathering.end():
             self._do(action, rnd, question, in_turn=in_turn)
         return self.gathering.merged()
@@ -177,10 +177,10 @@ class _Here(Nodes):
                 self.emit(name, facts)
         return []
 
-    def _wait(self) -> list[Action]:
+    def _wait(self, seconds: float) -> list[Action]:
         """Wait for an answer, but no longer than until something is to be done."""
         with suppress(Empty):
-            task, answer = self.done.get(timeout=self.gathering.wait(time.monotonic()))
+            task, answer = self.done.get(timeout=seconds)
             return [] if task.stopped else self._answered(task, answer)
         self._report()
         now = time.monotonic()

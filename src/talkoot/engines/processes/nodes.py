@@ -50,7 +50,7 @@ class LocalNodes(WorkerNodes[Worker]):
 
     def _send(self, slot: Slot, worker: Worker, request: RoundRequest, message: Any) -> None:
         del slot
-        wire.send(worker.sock, wire.frame(request), message)
+        wire.send(worker.sock, request, message)
 
     def _ready(self, slots: Iterable[Slot], timeout: float) -> list[Slot]:
         waiting = select.poll()
@@ -66,5 +66,5 @@ class LocalNodes(WorkerNodes[Worker]):
         return answer
 
     def _dismiss(self, worker: Worker) -> None:
-        wire.send(worker.sock, wire.frame(CLEAR))
+        wire.send(worker.sock, CLEAR)
         self.pool.give_back(worker)
