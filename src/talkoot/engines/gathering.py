@@ -52,7 +52,8 @@ class Gathering:
     busy: dict[Slot, None] = field(default_factory=dict)  # whose workers have not answered yet
     late: list[Answer] = field(default_factory=list)  # arrived in an earlier round than this one counts
     began: float = 0.0
-    met: float | None = None  # when the quorum had arrived
+    ends: float = math.inf  # when its deadline is over
+    patience: float = math.inf  # until when nodes behind the quorum are waited for, once it is there
     void: bool = False  # the round can no longer count: all nodes are needed and one has failed
     failed: dict[str, TalkootError] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
@@ -67,7 +68,9 @@ class Gathering:
 
     def begin(self, rnd: Round, now: float) -> list[Action]:
         """Begin a round: request idle workers, but for nodes whose late answer has not been used yet."""
-        self.rnd, self.began, self.met, self.void = rnd, now, None, False
+        deadline = rnd.meeting.deadline
+        self.ends, self.patience = math.inf if deadline is None else now + deadline, math.inf
+        self.rnd, self.began, self.void = rnd, now, False
         self.failed, self.seconds, self.updates, self.arrived = {}, {}, {}, []
         self.apart = self.each or rnd.meeting.quorum is not None or rnd.phase != UPDATE
         shares = self._shares(rnd.cohort)
@@ -99,16 +102,11 @@ class Gathering:
 
     def over(self, now: float) -> bool:
         """Whether nothing that nodes may still answer is waited for in this round."""
-        return self.void or not self.busy or self._grace(now) <= 0
+        return self.void or not self.busy or now >= self.patience
 
     def wait(self, now: float) -> float | None:
         """Seconds until something is to be done, whatever happens: at most TICK; None once it is over."""
-        return None if self.over(now) else max(0.0, min(TICK, self.left(now), self._grace(now)))
-
-    def left(self, now: float) -> float:
-        """Seconds until the deadline; infinite without one."""
-        deadline = self.rnd.meeting.deadline
-        return math.inf if deadline is None else self.began + deadline - now
+        return None if self.over(now) else max(0.0, min(TICK, self.ends - now, self.patience - now))
 
     def end(self) -> list[Action]:
         """End the round: if it cannot count, nothing more is wanted of its workers."""
@@ -116,7 +114,7 @@ class Gathering:
 
     def take(self, answer: Answer, now: float) -> None:
         """Take in an answer."""
-        quorum = self.rnd.meeting.quorum
+        quorum, grace = self.rnd.meeting.quorum, self.rnd.meeting.grace
         self.failed.update(answer.failed)
         self.seconds.update(answer.seconds)
         self.arrived += answer.nodes
@@ -128,8 +126,8 @@ class Gathering:
                 self.sums.add(self.homes[first], answer.nodes, update)
         if quorum is None:
             self.void = bool(self.failed)
-        elif self.met is None and len(self.arrived) >= quorum:
-            self.met = now
+        elif grace is not None and self.patience == math.inf and len(self.arrived) >= quorum:
+            self.patience = now + grace * (now - self.began)
 
     def merged(self) -> Merged:
         """What came of the round, in the order of the cohort; nodes of earlier cohorts follow by name."""
@@ -145,13 +143,6 @@ class Gathering:
             failed=self.failed,
             seconds=self.seconds,
         )
-
-    def _grace(self, now: float) -> float:
-        """Seconds that nodes behind the quorum are waited for; infinite until it is there."""
-        grace = self.rnd.meeting.grace
-        if self.met is None or grace is None:
-            return math.inf
-        return self.met + grace * (self.met - self.began) - now
 
     def _shares(self, cohort: Iterable[str]) -> dict[int, list[str]]:
         """The nodes of each slot, in the order of the cohort, and slots in that of their first nodes."""
@@ -197,7 +188,7 @@ class Gathering:
         slot.beats, slot.seen = event.beats, now
         if not slot.pending:
             return []
-        if self.left(now) <= 0:
+        if now >= self.ends:
             return self._late(slot, event.running, now)
         return self._silent(slot, event.running, now) if slot.quiet > self.silence else []
 

@@ -184,7 +184,7 @@ class _Here(Nodes):
             return [] if task.stopped else self._answered(task, answer)
         self._report()
         now = time.monotonic()
-        if self.gathering.left(now) > 0:
+        if now < self.gathering.ends:
             return []
         late = list(self.gathering.busy)
         return [
