@@ -115,7 +115,7 @@ def subtract(run: Run, job: Job, view: View, node: str, emit: Emit) -> Run | Non
     with job.engine.open({node: job.shards[node]}, emit) as nodes:
         nodes.place(plan, view)
         merged = nodes.round(rnd, plan.learner.question(run.point))
-    is_committed(rnd, merged)
+    is_committed(rnd, merged, plan.learner)
     rest = run.update - merged.update
     if _cancels(run.update, rest):
         return None

@@ -102,13 +102,15 @@ class Update:
         return self.kinds.get(name, Leaf.SUM)
 
     def __add__(self, other: Update) -> Update:
-        values = dict(self.values)
+        values, kinds = dict(self.values), {**self.kinds, **other.kinds}
         for name, value in other.values.items():
-            if name in values:
-                values[name] = self._kind_with(other, name).merge(values[name], value)
-            else:
+            if name not in values:
                 values[name] = value
-        return Update(values=values, weight=self.weight + other.weight, kinds={**self.kinds, **other.kinds})
+            elif name not in kinds:
+                values[name] = values[name] + value
+            else:
+                values[name] = self._kind_with(other, name).merge(values[name], value)
+        return Update(values=values, weight=self.weight + other.weight, kinds=kinds)
 
     def _kind_with(self, other: Update, name: str) -> Leaf:
         """The kind of a leaf that both have."""

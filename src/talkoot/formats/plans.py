@@ -16,7 +16,7 @@ from talkoot.core.errors import DataError, PlanError, TalkootError
 from talkoot.core.learner import Learner
 from talkoot.core.merge import Gather, Median, Merge, Sum, TrimmedMean
 from talkoot.core.outer import Accumulate, Adam, Add, Nesterov, Outer
-from talkoot.core.plan import Plan
+from talkoot.core.plan import Plan, own_outer
 from talkoot.core.shard import UNKNOWN, Schema
 from talkoot.core.sync import EveryStep, Rounds, Sync
 from talkoot.core.transform import Transform
@@ -71,16 +71,15 @@ def plan_to_data(plan: Plan, encoder: Encoder | None = None) -> dict[str, Any]:
     (2.0, 7)
     """
     encoder = encoder or _encoder({})
-    own = Plan(plan.learner, chain=plan.chain, sync=plan.sync)
-    chosen = {name: getattr(plan, name) for name in PARTS if getattr(plan, name) != getattr(own, name)}
+    own = {"merge": plan.learner.merge(), "outer": own_outer(plan.learner, plan.sync)}
     return {
         "version": VERSION,
         "learner": encoder.encode(plan.learner),
-        "chain": [encoder.encode(link) for link in plan.chain],
+        "chain": encoder.encode([*plan.chain.links]),
         "sync": encoder.encode(plan.sync),
         "seed": plan.seed,
         **({} if plan.schema is UNKNOWN else {"schema": encoder.encode(plan.schema)}),
-        **{name: encoder.encode(part) for name, part in chosen.items() if name != "sync"},
+        **{name: encoder.encode(part) for name in own if (part := getattr(plan, name)) != own[name]},
     }
 
 

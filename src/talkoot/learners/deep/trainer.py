@@ -203,7 +203,7 @@ class Trainer:
 
     def nonfinite_gradients(self) -> list[str]:
         """The names of parameters whose gradient is not finite."""
-        total = checksum(parameter.grad for parameter in self.trained())
+        total = checksum([parameter.grad for parameter in self.trained()])
         if total.device.type == "cuda":
             self.losses.check(total, step=self.steps)
             return []

@@ -40,7 +40,7 @@ class LocalRank(RankHandle):
 
     def release(self) -> None:
         """Back to the pool."""
-        wire.send(self._worker.sock, wire.frame(CLEAR))
+        wire.send(self._worker.sock, CLEAR)
         DEEP.give_back(self._worker)
 
 
@@ -65,7 +65,7 @@ def train(
         worker = DEEP.lease(silence)
         wire.send_with(worker.sock, *rows.load([*shards], setting()))
         wire.send_with(worker.sock, *what.message({}))
-        wire.send(worker.sock, wire.frame(job))
+        wire.send(worker.sock, job)
         return LocalRank(worker)
 
     epochs = Epochs(count=workers, silence=silence)
