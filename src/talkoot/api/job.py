@@ -27,19 +27,12 @@ from talkoot.formats.plans import plan_digest
 @final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Job:
-    """A plan with its shards and its engine.
+    """A plan with its shards and its engine."""
 
-    Args:
-        plan: what to run.
-        shards: the rows before the nodes agreed on a schema.
-        engine: where the nodes are.
-        reason: why that engine was chosen.
-    """
-
-    plan: Plan
-    shards: Shards
-    engine: Engine
-    reason: str
+    plan: Plan  # what to run
+    shards: Shards  # the rows before the nodes agreed on a schema
+    engine: Engine  # where the nodes are
+    reason: str  # why that engine was chosen
 
     @classmethod
     def place(cls, plan: Plan, shards: Shards, on: Engine | None, *, spread: bool = False) -> Job:
@@ -100,21 +93,13 @@ class Job:
 @final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class OpenJob:
-    """A job whose nodes are there and agree on a schema.
-
-    Args:
-        job: the job.
-        schema: what the nodes agree on.
-        view: how they look at their rows by it; None for samples, which need none.
-        nodes: the nodes; None where the engine is opened by what runs.
-        emit: receives events.
-    """
+    """A job whose nodes are there and agree on a schema."""
 
     job: Job
-    schema: Schema
-    view: Bind | None = None
-    nodes: Nodes | None = None
-    emit: Emit = ignore
+    schema: Schema  # what the nodes agree on
+    view: Bind | None = None  # how they look at their rows by it; None for samples, which need none
+    nodes: Nodes | None = None  # the nodes; None where the engine is opened by what runs
+    emit: Emit = ignore  # receives events
 
     @property
     def shards(self) -> Shards:

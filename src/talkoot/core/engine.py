@@ -20,7 +20,6 @@ HISTORY = 10_000  # rounds that are remembered
 
 def ignore(event: str, facts: Mapping[str, Any]) -> None:
     """Drop an event."""
-    del event, facts
 
 
 @final
@@ -144,5 +143,4 @@ class Engine(ABC):
 
         The answer is that of the rounds, but for the order of float additions.
         """
-        del plan, shards, schema, emit
         return None

@@ -115,6 +115,19 @@ class Shard(ABC):
 
 
 @final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class InMemory(Shard):
+    """Blocks in memory, under a node's name."""
+
+    name: str
+    held: tuple[Block, ...]
+
+    def blocks(self) -> Iterator[Block]:
+        """The blocks in order."""
+        return iter(self.held)
+
+
+@final
 @dataclass(frozen=True, slots=True)
 class Mapped(Shard):
     """A view of a shard whose blocks go through a function, such as the fitted steps of a pipeline."""

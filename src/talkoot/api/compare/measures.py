@@ -126,13 +126,9 @@ class LogLoss(Additive):
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class R2(Additive):
-    """The coefficient of determination, averaged over outputs as in scikit-learn.
+    """The coefficient of determination, averaged over outputs as in scikit-learn."""
 
-    Args:
-        center: (outputs,) near the mean of the target; sums are taken about it.
-    """
-
-    center: np.ndarray
+    center: np.ndarray  # (outputs,) near the mean of the target; sums are taken about it
 
     def leaves(self, model: Any, X: Any, y: np.ndarray, w: np.ndarray) -> list[np.ndarray]:
         """Weights; for each output sums of y - c, of its square, and of squared residuals."""
@@ -155,12 +151,9 @@ class Ranking(Measure):
     """A measure of how a model ranks rows of two classes.
 
     Tallies are the rows' ``"response"``, ``"positive"``, ``"group"`` and ``"weight"``, (n,) each.
-
-    Args:
-        positive: the label that counts as positive.
     """
 
-    positive: Any
+    positive: Any  # the label that counts as positive
     adds: ClassVar[bool] = False
 
     @abstractmethod

@@ -25,21 +25,13 @@ from talkoot.learners.deep.trainer import Trainer
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class LocalState:
-    """A node's own state between two rounds.
+    """A node's own state between two rounds."""
 
-    Args:
-        optimizer: state of the inner optimizer.
-        scheduler: state of its scheduler.
-        steps: inner steps done.
-        now: the node's current parameters.
-        sent: the parameters that the last update was computed from; only the leaves that it had.
-    """
-
-    optimizer: Mapping[str, Any]
-    scheduler: Mapping[str, Any]
-    steps: int
-    now: Arrays
-    sent: Arrays
+    optimizer: Mapping[str, Any]  # state of the inner optimizer
+    scheduler: Mapping[str, Any]  # state of its scheduler
+    steps: int  # inner steps done
+    now: Arrays  # the node's current parameters
+    sent: Arrays  # the parameters that the last update was computed from; only the leaves that it had
 
 
 def gradient(trainer: Trainer, model: Arrays, feed: Loader, source: Samples, ctx: Ctx) -> Update:

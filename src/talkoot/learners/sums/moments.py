@@ -60,19 +60,12 @@ def _sparse(X: Any, w: np.ndarray | None, center: np.ndarray) -> tuple[np.ndarra
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class ColumnMoments:
-    """Count, mean and variance of each column, from merged sums.
+    """Count, mean and variance of each column, from merged sums."""
 
-    Args:
-        n: (features,) total weight of the values that are not missing.
-        offset: (features,) mean - center; 0 for a column without values.
-        var: (features,) population variance; 0 for a column without values.
-        center: (features,) center of the sums.
-    """
-
-    n: np.ndarray
-    offset: np.ndarray
-    var: np.ndarray
-    center: np.ndarray
+    n: np.ndarray  # (features,) total weight of the values that are not missing
+    offset: np.ndarray  # (features,) mean - center; 0 for a column without values
+    var: np.ndarray  # (features,) population variance; 0 for a column without values
+    center: np.ndarray  # (features,) center of the sums
 
     @staticmethod
     def of(update: Update, center: np.ndarray) -> ColumnMoments:
