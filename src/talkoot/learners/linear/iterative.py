@@ -183,20 +183,14 @@ class Iterative(SolvingLearner):
     def finish(self, model: Fitting) -> Any:
         """The fitted estimator. Warns where the solver ended without reaching the tolerance."""
         name, solver = type(self.estimator).__name__, model.solver
-        if solver.end == "limit":
-            warnings.warn(
-                f"{name} did not converge in {solver.iterations} iterations (gradient {model.seen[1]:.1e}). "
-                "Increase max_iter, or scale the columns.",
-                ConvergenceWarning,
-                stacklevel=2,
-            )
-        if solver.end == "stuck":
-            warnings.warn(
-                f"{name} found no better point after {solver.iterations} iterations (gradient "
-                f"{model.seen[1]:.1e}): no step of the line search helps. Scale the columns.",
-                ConvergenceWarning,
-                stacklevel=2,
-            )
+        spent = f"{solver.iterations} iterations (gradient {model.seen[1]:.1e})"
+        warned = {
+            "limit": f"{name} did not converge in {spent}. Increase max_iter, or scale the columns.",
+            "stuck": f"{name} found no better point after {spent}: no step of the line search helps. "
+            "Scale the columns.",
+        }
+        if solver.end in warned:
+            warnings.warn(warned[solver.end], ConvergenceWarning, stacklevel=2)
         return self.answer(model, *self._parts(model))
 
     def _parts(self, model: Fitting) -> Parts:
