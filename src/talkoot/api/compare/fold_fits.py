@@ -56,11 +56,7 @@ class FoldFits:
     def fit(self, nodes: Sequence[str], repeat: int, fold: int, warm_start: Fitted | None = None) -> Fitted:
         """Train `nodes` together on the rows of all folds but one.
 
-        Args:
-            nodes: their names.
-            repeat: which split.
-            fold: the fold that is held out.
-            warm_start: a fit without that fold from whose solution to start, where the learner can.
+        `warm_start` is a fit without that fold from whose solution to start, where the learner can.
 
         Raises:
             TalkootError: they cannot learn.
@@ -165,11 +161,7 @@ def splits_of(folds: int, repeats: int, seed: int) -> tuple[Folds, ...]:
 
 
 def without_missing_classes(schema: Schema, counts: np.ndarray) -> tuple[Schema, tuple[int, ...] | None]:
-    """The schema without the classes that have no rows.
-
-    Args:
-        schema: of all rows.
-        counts: (classes,) number of rows.
+    """The schema of `counts`, (classes,) rows of each class: without the classes that have none.
 
     Returns:
         The schema, and for each old class its new index, or None where no class is missing.

@@ -59,9 +59,9 @@ class Additive(Measure):
     def leaves(self, model: Any, X: Any, y: np.ndarray, w: np.ndarray) -> list[np.ndarray]:
         """The terms of the sums, (n,) each."""
 
-    @abstractmethod
     def score(self, sums: np.ndarray) -> np.ndarray:
-        """(...,) scores from sums (..., leaves) without the number of rows; NaN allowed."""
+        """(...,) scores from sums (..., leaves) without the number of rows: a mean, unless it is another."""
+        return np.asarray(sums[..., 1] / sums[..., 0])
 
     def tally(self, model: Any, X: Any, y: np.ndarray, w: np.ndarray | None, group: np.ndarray) -> Tally:
         """Sums by group."""
@@ -96,10 +96,6 @@ class Accuracy(Additive):
         """Weights, and those of the hits."""
         return [w, w * (model.predict(X) == y)]
 
-    def score(self, sums: np.ndarray) -> np.ndarray:
-        """The hits' share of all weights."""
-        return np.asarray(sums[..., 1] / sums[..., 0])
-
 
 @final
 @dataclass(frozen=True, slots=True)
@@ -117,10 +113,6 @@ class LogLoss(Additive):
         chance = np.where(column >= 0, probability[np.arange(len(w)), column], 0.0)
         least = np.finfo(probability.dtype).eps
         return [w, w * np.log(np.clip(chance, least, 1 - least))]
-
-    def score(self, sums: np.ndarray) -> np.ndarray:
-        """The mean."""
-        return np.asarray(sums[..., 1] / sums[..., 0])
 
 
 @final
@@ -225,12 +217,7 @@ class AveragePrecision(Ranking):
 
 
 def measure_for(scoring: Any, schema: Schema) -> Measure | None:
-    """The measure of a scorer; None for scorers without one.
-
-    Args:
-        scoring: the scorer, or its name.
-        schema: of the rows.
-    """
+    """The measure of a scorer, or of its name; None for scorers without one."""
     if schema.classes is None:
         known = scoring == "r2" and schema.target_center is not None
         return R2(schema.target_center) if known and schema.target_center is not None else None

@@ -30,15 +30,7 @@ SCORES = ("accuracy", "neg_log_loss", "roc_auc", "average_precision")
 
 
 def value(job: Job, model: Any, scoring: str | None, folds: int, progress: bool | None) -> Value:
-    """What each node's data are worth to the others; see `Fit.value`.
-
-    Args:
-        job: of the fit.
-        model: the fitted model.
-        scoring: the score's name; None for the default.
-        folds: parts that each node's rows are split into.
-        progress: show the progress in the terminal.
-    """
+    """What each node's data are worth to the others; see `Fit.value`."""
     name = type(model).__name__
     if samples_of(job.shards):
         raise PlanError(
@@ -82,14 +74,7 @@ def _measure(model: Any, scoring: str | None, schema: Schema) -> tuple[str, Meas
 
 @final
 class LeaveOneOut:
-    """Trains and tests models with and without each node, fold by fold.
-
-    Args:
-        fits: trains the models.
-        scoring: the score's name.
-        measure: computes the score.
-        count: counts the trained models and the tested folds.
-    """
+    """Trains and tests models with and without each node, fold by fold."""
 
     def __init__(self, fits: FoldFits, scoring: str, measure: Measure, count: Counter) -> None:
         self.fits, self.scoring, self.measure, self.count = fits, scoring, measure, count

@@ -35,13 +35,7 @@ def fitted(estimator: Any, schema: Schema, **attributes: Any) -> Any:
 
 
 def require_finite(X: Any, schema: Schema, estimator: Any, *, missing: bool = False) -> None:
-    """Refuse infinite numbers, and NaN unless it may be `missing`, naming the column.
-
-    Args:
-        X: (rows, features) array or CSR.
-        schema: names the columns.
-        estimator: named in the error.
-        missing: NaN stands for a missing value, which the estimator takes.
+    """Refuse infinite numbers in (rows, features), and NaN unless it may be `missing`, naming the column.
 
     Raises:
         DataError: some value is not finite.

@@ -21,12 +21,7 @@ class BlockCache:
     over: bool = False  # they are too large to be cached
 
     def through(self, shard: Shard, nodes: int) -> tuple[Shard, BlockCache]:
-        """The shard, from memory if its blocks are small, and the cache for the next pass.
-
-        Args:
-            shard: the rows, transformed whenever they are read.
-            nodes: number of nodes that share the memory.
-        """
+        """The shard, from memory that `nodes` share if it is small, and the cache for the next pass."""
         cache = self if self.over or self.blocks is not None else _read(shard, CACHE_BYTES // max(1, nodes))
         return (shard if cache.blocks is None else InMemory(name=shard.name, held=cache.blocks)), cache
 

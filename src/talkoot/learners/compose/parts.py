@@ -55,9 +55,7 @@ class Composition(SolvingLearner):
 def error_context(name: str, columns: Sequence[str] | None = None) -> Iterator[None]:
     """Name the part in errors that are raised in this block.
 
-    Args:
-        name: the part's name.
-        columns: the names of the part's columns, where its own schema has none.
+    `columns` are the names of the part's columns, where its own schema has none.
     """
     try:
         yield
@@ -84,14 +82,7 @@ def part_schema(part: Learner, schema: Schema) -> Schema:
 def transformed_shard(
     shard: Shard, transform: Callable[[Rows], Any], schema: Schema, *, weighted: bool
 ) -> Shard:
-    """The shard as a part reads it.
-
-    Args:
-        shard: the rows.
-        transform: applied to them first.
-        schema: of the transformed rows.
-        weighted: whether sample weights reach the part.
-    """
+    """The shard as a part reads it: transformed to rows of `schema`, with sample weights if `weighted`."""
     return Mapped(shard, partial(_transform_block, transform=transform, schema=schema, weighted=weighted))
 
 

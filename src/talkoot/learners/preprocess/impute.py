@@ -198,12 +198,8 @@ def imputer(
 ) -> SimpleImputer:
     """The imputer, fitted by scikit-learn to two rows with missing values where the pooled rows have some.
 
-    Args:
-        estimator: the unfitted imputer.
-        schema: what the nodes agreed on.
-        statistics: (features,) what to impute; None if that does not depend on rows.
-        missing: (features,) number of missing values.
-        empty: (features,) whether all values are missing.
+    `statistics`, (features,), are what to impute, None if that does not depend on rows; `missing` counts the
+    missing values, and `empty` is where all are.
     """
     if not estimator.keep_empty_features:
         warn_empty(empty, schema, estimator, "drops it; keep_empty_features=True would keep it")

@@ -165,17 +165,16 @@ def extremes(X: Any, schema: Schema, estimator: Any) -> Update:
     Extremes of a column without values are the identities, inf and -inf.
     """
     require_finite(X, schema, estimator, missing=True)
-    low, high = _sparse_extremes(X) if issparse(X) else _dense_extremes(X)
+    if issparse(X):
+        low, high = _sparse_extremes(X)
+    else:
+        low, high = np.fmin.reduce(X, axis=0, initial=np.inf), np.fmax.reduce(X, axis=0, initial=-np.inf)
     rows = X.shape[0]
     return Update(
         values={"low": low, "high": high, "rows": np.array([float(rows)])},
         weight=float(rows),
         kinds={"low": Leaf.MIN, "high": Leaf.MAX},
     )
-
-
-def _dense_extremes(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return np.fmin.reduce(X, axis=0, initial=np.inf), np.fmax.reduce(X, axis=0, initial=-np.inf)
 
 
 def _sparse_extremes(X: Any) -> tuple[np.ndarray, np.ndarray]:

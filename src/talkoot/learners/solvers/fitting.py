@@ -136,12 +136,9 @@ def _inverse(curve: np.ndarray) -> Solution:
 
 
 def with_shared_curvature(hessian: np.ndarray, layout: Layout, free: np.ndarray) -> np.ndarray:
-    """A Hessian with curvature added along shifts common to all outputs, where the objective is flat.
+    """An (n, n) Hessian with curvature added along shifts common to all outputs, where the objective is flat.
 
-    Args:
-        hessian: (n, n).
-        layout: the parameters.
-        free: (width,) which parameters of an output are not penalised.
+    `free`, (width,), tells which parameters of an output are not penalised.
     """
     outputs = layout.outputs
     curve = np.diag(hessian).reshape(outputs, layout.width).mean(axis=0) * free

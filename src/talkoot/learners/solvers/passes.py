@@ -84,7 +84,7 @@ def _block(block: Block, X: Any, frame: Frame, point: Point, workspace: Workspac
     y = block.y.reshape(-1)
     raw = _raw(X, frame, point, workspace)
     w = _weights(block, frame.loss, point)
-    curve = _CURVES[point.curve](X, raw, y, w, frame)
+    curve = {} if point.curve == "none" else _CURVES[point.curve](X, raw, y, w, frame)
     value, slope = frame.loss.evaluate(raw, y, workspace)
     if w is not None:
         slope *= w
@@ -140,10 +140,6 @@ def _gradient(sums: dict[str, np.ndarray], frame: Frame, point: Point) -> dict[s
     return {**sums, "gradient": layout.join(products, outputs, extras)}
 
 
-def _no_curve(X: Any, raw: np.ndarray, y: np.ndarray, w: np.ndarray | None, frame: Frame) -> dict[str, Any]:
-    return {}
-
-
 def _full_curve(X: Any, raw: np.ndarray, y: np.ndarray, w: np.ndarray | None, frame: Frame) -> dict[str, Any]:
     """The Hessian, all pairs of outputs."""
     layout, Z = frame.layout, _design(X, frame.layout)
@@ -173,7 +169,7 @@ def _sample_curve(
     return {"sampled": [weight.sum()], "curve": curve, "extras": extras}
 
 
-_CURVES = {"none": _no_curve, "full": _full_curve, "sample": _sample_curve}
+_CURVES = {"full": _full_curve, "sample": _sample_curve}
 
 
 def _design(X: Any, layout: Layout) -> Any:

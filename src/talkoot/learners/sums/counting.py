@@ -84,14 +84,9 @@ def _sums(values: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray
 def passes(
     parts: Iterable[Part], ranges: Ranges, features: int, limit: int, *, zeros: bool
 ) -> Iterator[Values]:
-    """The values within `ranges`, without NaN, in chunks of about `limit` bytes.
+    """The values within `ranges`, without NaN, in chunks of about `limit` bytes of keys and weights.
 
-    Args:
-        parts: the node's rows.
-        ranges: what is counted.
-        features: number of columns.
-        limit: bytes of keys and weights.
-        zeros: whether what sparse rows do not store counts as 0.
+    With `zeros`, what sparse rows do not store counts as 0.
     """
     chunk = _Chunk(features)
     for X, weights in parts:

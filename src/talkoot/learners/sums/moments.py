@@ -13,13 +13,9 @@ from talkoot.learners.common.estimator import better_center
 
 
 def sums(X: Any, w: np.ndarray | None, center: np.ndarray, *, squares: bool = True) -> Update:
-    """The leaves n, s and ss of some rows: sums of 1, x - c and (x - c)^2 over values that are not missing.
+    """The leaves n, s and ss of (rows, features): sums of 1, x - c and (x - c)^2; NaN is missing.
 
-    Args:
-        X: (rows, features) array or CSR; NaN is missing.
-        w: (rows,) weights of the rows, or None.
-        center: (features,) c.
-        squares: whether to send ss.
+    `w`, (rows,), are weights, and `center`, (features,), is c; ss is left out without `squares`.
     """
     rows = X.shape[0]
     n, s, ss = _sparse(X, w, center) if issparse(X) else _dense(X, w, center)

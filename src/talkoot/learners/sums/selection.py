@@ -73,12 +73,7 @@ class Selection:
 
     @staticmethod
     def start(features: int, rows: int) -> Selection:
-        """Count all values of every column in bins of equal size.
-
-        Args:
-            features: number of columns.
-            rows: approximate number of rows.
-        """
+        """Count all values of every column in bins of equal size, for about so many rows."""
         parts = _parts(np.array([rows]), features)
         return Selection(Ranges.whole(features, int(parts[0])), np.zeros(features, np.int64))
 

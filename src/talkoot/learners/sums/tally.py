@@ -13,7 +13,6 @@ import numpy as np
 from talkoot.core.shard import Block, Schema, Shard
 from talkoot.core.update import Leaf, Update
 from talkoot.learners.common.columnwise import check_block
-from talkoot.learners.compose.shapes import labels
 
 Values = Sequence[Any]  # the values of one column: str or float
 Agreed = Sequence[Values]  # those of all columns that nodes count
@@ -103,7 +102,7 @@ def columns_of(X: Any) -> list[np.ndarray]:
 
 def _columns(block: Block, schema: Schema) -> list[np.ndarray]:
     if isinstance(block.X, Mapping):
-        return [block.X[name] for name in labels(schema)]
+        return [block.X[name] for name in schema.labels]
     return columns_of(block.X)
 
 
