@@ -20,6 +20,7 @@ from talkoot.core.shard import Schema, Shard
 from talkoot.engines.checkpoint import Checkpoint
 from talkoot.engines.processes.host import Host, missing_module
 from talkoot.engines.processes.messages import Task
+from talkoot.engines.ranks.collectives.gpus import choose_gpu
 from talkoot.engines.ranks.collectives.group import EpochCancelled, Group, GroupBroken
 from talkoot.engines.ranks.engine import GroupEngine
 from talkoot.engines.ranks.supervision import stop_request
@@ -126,6 +127,7 @@ class RankProcess:
     def _run(self, epoch: EnterEpoch) -> Run | None:
         """Train in this epoch; the result at the first rank."""
         timeout = timedelta(seconds=self.job.timeout)
+        choose_gpu(epoch.rank)
         store = dist.TCPStore(epoch.host, epoch.port, is_master=False, timeout=timeout)
         group = Group(
             store,
@@ -136,8 +138,6 @@ class RankProcess:
             patience=max(PATIENCE, self.job.timeout),
             cancelled=self.channel.waiting,
         )
-        if torch.cuda.is_available():
-            torch.cuda.set_device(epoch.rank % torch.cuda.device_count())
         with closing(group):
             engine = GroupEngine(
                 group=group,
