@@ -123,8 +123,7 @@ def _cancels(whole: Update, rest: Update) -> bool:
 
 def _refit(run: Run, job: Job, node: str, emit: Emit) -> tuple[Run, Bind | None, str]:
     with job.open(emit) as opened:
-        warm: Any = getattr(job.plan.learner, "warm", None)
-        start = None if warm is None else warm(run.model, opened.schema)
+        start = job.plan.learner.warm(run.model, opened.schema)
         left = opened.run(start=start)
     how = "from the start" if start is None else "from the present solution"
     return left, opened.view, f"the other nodes fitted again without {node!r}, {how}"

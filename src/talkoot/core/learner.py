@@ -83,6 +83,11 @@ class Learner(ABC):
     def init(self, schema: Schema, rng: np.random.Generator) -> Any:
         """The model that every node starts from."""
 
+    def warm(self, model: Any, schema: Schema) -> Any:
+        """A model to start from where `model` is the solution for other rows; None to start from `init`."""
+        del model, schema
+        return None
+
     def question(self, model: Any) -> Any:
         """What nodes must know of the model in this round: the model, unless less will do.
 

@@ -126,7 +126,7 @@ class Plan:
     def _check_sync(self) -> None:
         """Refuse a sync that would commit a round without some of the nodes."""
         name, kind = self.learner.name, self.learner.kind
-        sample, grace = getattr(self.sync, "sample", 1.0), getattr(self.sync, "grace", None)
+        sample, grace = self.sync.meeting.sample, self.sync.meeting.grace
         if sample < 1:
             raise PlanError(
                 f"{name} is {kind}: its answer needs the rows of all nodes; sample={sample} leaves some out",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, final
 
 from talkoot.core.errors import TalkootError
@@ -22,6 +22,24 @@ class Answer:
     states: Mapping[str, NodeState] = field(default_factory=dict)  # where another worker would need them
     seconds: Mapping[str, float] = field(default_factory=dict)  # how long each node worked
     restarted: tuple[str, ...] = ()  # nodes without a state that they had before this round and that mattered
+
+
+def together(answers: Iterable[Answer]) -> Answer:
+    """One answer for several nodes, added in their order; the first failure ends it, since all are needed."""
+    parts: list[Answer] = []
+    update = Update()
+    for answer in answers:
+        if answer.failed:
+            return answer
+        update = update + (answer.update or Update())
+        parts.append(replace(answer, update=None))
+    return Answer(
+        nodes=tuple(node for part in parts for node in part.nodes),
+        update=update,
+        states={node: state for part in parts for node, state in part.states.items()},
+        seconds={node: took for part in parts for node, took in part.seconds.items()},
+        restarted=tuple(node for part in parts for node in part.restarted),
+    )
 
 
 @final

@@ -20,11 +20,11 @@ from talkoot.core.plan import Plan
 from talkoot.core.round import Merged, Round
 from talkoot.core.run import NodeState, explain, work
 from talkoot.core.shard import Schema, Shard
-from talkoot.data.samples.base import samples_of
 from talkoot.engines.checkpoint import Checkpoint, wherever
 from talkoot.engines.counted import Counted
 from talkoot.engines.events import Action, Answer, Answered, Report, Request, Seen, Slot, Stop
 from talkoot.engines.gathering import TICK, Gathering
+from talkoot.engines.lowering import by_one_rank
 from talkoot.engines.machine import one_core
 from talkoot.engines.threads import Threads
 
@@ -67,7 +67,7 @@ class Inline(Engine):
         self, plan: Plan, shards: Mapping[str, Shard], schema: Schema, emit: Emit = ignore
     ) -> Run | None:
         """Modules of torch that meet at every step are trained in place, by their own optimizer."""
-        if not (samples_of(shards) and (plan.sync.gradient or self.checkpoint is not None)):
+        if not by_one_rank(plan, shards, checkpoint=self.checkpoint is not None):
             return None
         from talkoot.engines.ranks.alone import train
 

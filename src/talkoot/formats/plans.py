@@ -192,6 +192,21 @@ def plan_digest(plan: Plan) -> str:
     """
     encoder = Encoder(types=TYPES, other=_described)
     data = plan_to_data(plan.agreed(UNKNOWN), encoder)  # what the nodes turn out to have is no part of it
+    return _digest(data, encoder)
+
+
+def part_digest(part: Any) -> str:
+    """The digest of one part of a plan, such as its merge, or of a list of them; see `plan_digest`.
+
+    >>> import talkoot as tk
+    >>> part_digest(tk.Nesterov()) == part_digest(tk.Nesterov(lr=0.7)) != part_digest(tk.Nesterov(lr=0.1))
+    True
+    """
+    encoder = Encoder(types=TYPES, other=_described)
+    return _digest(encoder.encode(part), encoder)
+
+
+def _digest(data: Any, encoder: Encoder) -> str:
     return hashlib.sha256(to_bytes(data, encoder.buffers)).hexdigest()[:12]
 
 

@@ -68,8 +68,7 @@ class FoldFits:
             model = self.sums.model(nodes, repeat, fold)
             if model is not None:
                 return Fitted(model, learner.finish(model))
-        warm: Any = getattr(learner, "warm", None)
-        start = None if warm is None or warm_start is None else warm(warm_start.state, schema)
+        start = None if warm_start is None else learner.warm(warm_start.state, schema)
 
         def run(view: View, among: Sequence[str]) -> Fitted:
             done = self.opened.run(schema=schema, view=view, among=among, emit=ignore, start=start)

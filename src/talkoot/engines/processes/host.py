@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, final
 
 from talkoot.core.engine import View
@@ -15,9 +15,8 @@ from talkoot.core.plan import Plan
 from talkoot.core.round import Round
 from talkoot.core.run import NodeState, explain, restarted, work
 from talkoot.core.shard import Shard
-from talkoot.core.update import Update
 from talkoot.engines.counted import Counted
-from talkoot.engines.events import Answer
+from talkoot.engines.events import Answer, together
 from talkoot.engines.processes import edited, wire
 from talkoot.engines.processes.heartbeat import Heartbeat
 from talkoot.engines.processes.messages import Load, Packed, PlacePlan, RoundRequest, Surroundings
@@ -91,7 +90,7 @@ class Host:
             yield self.pack(Answer(failed={node: _explain(error, node, rnd) for node in request.nodes}))
             return
         answers = (self._node(index, node, rnd, question, page) for index, node in enumerate(request.nodes))
-        for answer in answers if request.apart else [self._together(answers)]:
+        for answer in answers if request.apart else [together(answers)]:
             packed = self._packed(answer, rnd)
             page.turn(None)  # before the answer is out, as the next request may follow it at once
             yield packed
@@ -103,23 +102,6 @@ class Host:
         except Exception as error:
             failed = {node: _unsendable(error, node, rnd) for node in (*answer.nodes, *answer.failed)}
             return self.pack(Answer(failed=failed))
-
-    def _together(self, answers: Iterator[Answer]) -> Answer:
-        """One answer for all; the first failure ends it, since all are needed."""
-        parts: list[Answer] = []
-        update = Update()
-        for answer in answers:
-            if answer.failed:
-                return answer
-            update = update + (answer.update or Update())
-            parts.append(replace(answer, update=None))
-        return Answer(
-            nodes=tuple(node for part in parts for node in part.nodes),
-            update=update,
-            states={node: state for part in parts for node, state in part.states.items()},
-            seconds={node: took for part in parts for node, took in part.seconds.items()},
-            restarted=tuple(node for part in parts for node in part.restarted),
-        )
 
     def _node(self, index: int, node: str, rnd: Round, question: Any, page: Heartbeat) -> Answer:
         page.turn(index)

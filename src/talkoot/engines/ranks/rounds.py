@@ -12,9 +12,8 @@ from talkoot.core.plan import Plan
 from talkoot.core.round import Merged, Round
 from talkoot.core.run import NodeState, contribute, explain, overlap, restarted
 from talkoot.core.shard import Shard
-from talkoot.core.update import Update, total
 from talkoot.data.loading.generators import start_seed
-from talkoot.engines.events import Answer, Slot
+from talkoot.engines.events import Answer, Slot, together
 from talkoot.engines.gathering import Gathering, restarts
 from talkoot.engines.processes import wire
 from talkoot.engines.ranks.checkpoint.identity import planned_steps, settings
@@ -121,7 +120,7 @@ class RankNodes(Nodes):
         mine |= {node: self._answer(node, rnd, question) for node in new}
         answers = [mine[node] for node in self._hosted(rnd)]
         if not gathering.apart:
-            answers = [add_answers(answers)]
+            answers = [together(answers)]
         request = max(self.stop_request.pending(), self.saving.pending())
         finish = exchange.start(self.group, wire.packed((request, answers)), sums=not gathering.apart)
         self._overlap(rnd, new)
@@ -170,18 +169,6 @@ class RankNodes(Nodes):
             state = self.rank_state.node_states.get(node)
             if state is not None and state.round == rnd.index:
                 self.rank_state.node_states[node] = overlap(self.plan, self._shard(node), state, rnd)
-
-
-def add_answers(answers: Sequence[Answer]) -> Answer:
-    """One answer for several nodes, added in their order."""
-    updates = {answer.nodes[0]: answer.update or Update() for answer in answers if answer.nodes}
-    return Answer(
-        nodes=tuple(updates),
-        update=total(updates.values()),
-        failed={node: error for answer in answers for node, error in answer.failed.items()},
-        seconds={node: took for answer in answers for node, took in answer.seconds.items()},
-        restarted=tuple(node for answer in answers for node in answer.restarted),
-    )
 
 
 def hosted(nodes: Mapping[str, object], rank: int, world: int) -> dict[str, None]:

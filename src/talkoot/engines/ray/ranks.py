@@ -21,6 +21,7 @@ from talkoot.engines.processes import wire
 from talkoot.engines.processes.placement import PlanPlacement, ShardPlacement, note_changed
 from talkoot.engines.ranks.supervision.channel import Channel
 from talkoot.engines.ranks.supervision.coordinator import TICK, Coordinator, RankHandle
+from talkoot.engines.ranks.supervision.epochs import Epochs
 from talkoot.engines.ranks.supervision.rank_process import Train
 from talkoot.engines.ray.actor import HELLO, Paths
 from talkoot.engines.ray.actor_pool import ACTORS, ActorSet
@@ -208,10 +209,8 @@ def train(
         silence=silence,
     )
     try:
-        coordinator = Coordinator(
-            start_rank=launcher.start_rank, count=resources.workers, host=host, silence=silence, emit=emit
-        )
-        return coordinator.run()
+        epochs = Epochs(count=resources.workers, silence=silence)
+        return Coordinator(start_rank=launcher.start_rank, epochs=epochs, host=host, emit=emit).run()
     finally:
         launcher.close()
         ACTORS.give_back(actors)

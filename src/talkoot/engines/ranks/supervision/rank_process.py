@@ -112,6 +112,7 @@ class RankProcess:
 
     def _enter(self, epoch: EnterEpoch) -> None:
         message: Any
+        self.unread += [DRAIN] * epoch.drain
         try:
             message = RankDone(epoch.epoch, self._run(epoch))
         except EpochCancelled:
@@ -119,7 +120,7 @@ class RankProcess:
         except GroupBroken as error:
             message = EpochBroken(epoch.epoch, str(error))
         except Stopped as stop:
-            message = RankStopped(stop.step, stop.request == stop_request.DRAIN, self.stop_request.terminated)
+            message = RankStopped(stop.step, self.stop_request.terminated)
         except (Exception, SystemExit) as error:  # sys.exit() in a task is an error of the task
             message = RankError(self._explain(error, epoch.rank))
         self.channel.send(message)
@@ -128,7 +129,7 @@ class RankProcess:
         """Train in this epoch; the result at the first rank."""
         timeout = timedelta(seconds=self.job.timeout)
         choose_gpu(epoch.rank)
-        store = dist.TCPStore(epoch.host, epoch.port, is_master=False, timeout=timeout)
+        store = dist.TCPStore(*epoch.address, is_master=False, timeout=timeout)
         group = Group(
             store,
             epoch=epoch.epoch,
