@@ -40,14 +40,7 @@ class Remainder:
 
 
 def forget(run: Run, job: Job, view: Bind | None, node: str, past: Sequence[Event]) -> Remainder:
-    """The fit without `node`; see `Fit.forget`.
-
-    Args:
-        run: the run with all nodes.
-        job: its job.
-        view: how the nodes looked at their rows in it.
-        node: the node that leaves.
-        past: the events of the run.
+    """The fit without `node`; see `Fit.forget`. `past` are the events of the run with all nodes.
 
     Raises:
         DataError: there is no such node, or no other.

@@ -34,7 +34,6 @@ class Viewed(dict[str, Shard]):
 
 def ignore(event: str, facts: Mapping[str, Any]) -> None:
     """Drop an event."""
-    del event, facts
 
 
 @final
@@ -158,5 +157,4 @@ class Engine(ABC):
 
         The answer is that of the rounds, but for the order of float additions.
         """
-        del plan, shards, schema, emit
         return None

@@ -96,7 +96,6 @@ def _estimator(data: Mapping[str, Any], decoder: Decoder) -> Any:
 
 
 def _scalar_type(data: Mapping[str, Any], decoder: Decoder) -> Any:
-    del decoder
     return np.dtype(data["name"]).type
 
 

@@ -19,15 +19,11 @@ from talkoot.core.update import total
 @final
 @dataclass(eq=False)
 class Scripted(Engine, Nodes):
-    """Nodes of this process, one after the other; some work and are then lost.
+    """Nodes of this process, one after the other; some work and are then lost."""
 
-    Args:
-        script: for each round the names of the nodes that are lost; nobody behind its end.
-        error: what is reported of them.
-    """
-
+    # for each round the names of the nodes that are lost; nobody behind its end
     script: Sequence[Collection[str]]
-    error: type[TalkootError] = NodeLost
+    error: type[TalkootError] = NodeLost  # what is reported of them
     states: dict[str, NodeState] = field(default_factory=dict)
 
     @contextmanager

@@ -99,8 +99,7 @@ class ActorNodes(WorkerNodes[WorkerHandle]):
         return worker.receive(self.silence)
 
     def _dismiss(self, worker: WorkerHandle) -> None:
-        worker.clear()
-        self.actors.idle[worker.number] = worker
+        self.actors.put_back(worker)
 
 
 @contextmanager

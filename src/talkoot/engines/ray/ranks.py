@@ -63,7 +63,7 @@ class ActorRank(RankHandle):
     def release(self) -> None:
         """The actor becomes idle, for the next fit."""
         self._launcher.remove(self)
-        self._launcher.make_idle(self._actor)
+        self._launcher.actors.put_back(self._actor)
 
     @property
     def number(self) -> int:
@@ -120,16 +120,11 @@ class RankLauncher:
         rank.channel.sock.close()
         self._connected.discard(rank.number)
 
-    def make_idle(self, actor: WorkerHandle) -> None:
-        """Give an actor back to its placement group."""
-        actor.clear()
-        self.actors.idle[actor.number] = actor
-
     def close(self) -> None:
         """Accept no more connections; actors that are starting become idle."""
         self.listener.close()
         for actor in self._starting.values():
-            self.make_idle(actor)
+            self.actors.put_back(actor)
         self._starting.clear()
 
     def _start_missing(self) -> None:

@@ -10,8 +10,6 @@ import torch
 from talkoot.core.errors import NodeFailed
 from talkoot.learners.deep.losses import CURE
 
-Named = Iterable[tuple[str, torch.nn.Parameter]]
-
 
 @torch.no_grad()
 def checksum(gradients: Iterable[torch.Tensor | None]) -> torch.Tensor:
@@ -41,14 +39,9 @@ def greatest(parts: Iterable[torch.Tensor]) -> torch.Tensor:
     return torch.nn.utils.get_total_norm(parts, math.inf)
 
 
-def nonfinite_gradients(named: Named) -> list[str]:
-    """The names of parameters whose gradient is not finite."""
-    return [name for name, p in named if p.grad is not None and not _finite(p.grad)]
-
-
-def nonfinite_parameters(named: Named) -> list[str]:
-    """The names of parameters that are not finite."""
-    return [name for name, parameter in named if not _finite(parameter.detach())]
+def nonfinite(named: Iterable[tuple[str, torch.Tensor | None]]) -> list[str]:
+    """The names of tensors that are not finite."""
+    return [name for name, t in named if t is not None and not torch.isfinite(local(t)).all()]
 
 
 def local(tensor: torch.Tensor) -> torch.Tensor:
@@ -57,10 +50,6 @@ def local(tensor: torch.Tensor) -> torch.Tensor:
         return tensor._values()
     part = getattr(tensor, "to_local", None)
     return tensor if part is None else part()
-
-
-def _finite(tensor: torch.Tensor) -> bool:
-    return bool(torch.isfinite(local(tensor)).all())
 
 
 def bad_gradient(name: str, step: int, *, node: str | None = None) -> NodeFailed:

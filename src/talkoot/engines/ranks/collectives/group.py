@@ -86,7 +86,6 @@ class SingleRank:
 
     def all_to_all(self, parts: Sequence[np.ndarray], sizes: Sequence[int]) -> list[np.ndarray]:
         """The part for itself."""
-        del sizes
         return list(parts)
 
     def gather_numbers(self, mine: Sequence[float]) -> np.ndarray:
