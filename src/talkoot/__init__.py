@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from talkoot.engines.ranks.join import join
     from talkoot.engines.ray.engine import Ray
     from talkoot.formats.save import load
+    from talkoot.guards.fixed import fixed
     from talkoot.guards.quantize import quantize
     from talkoot.guards.topk import topk
     from talkoot.guards.weigh import weigh
@@ -109,6 +110,7 @@ _HOMES = {
     "engines.ranks.join": ("join",),
     "engines.ray.engine": ("Ray",),
     "formats.save": ("load",),
+    "guards.fixed": ("fixed",),
     "guards.quantize": ("quantize",),
     "guards.topk": ("topk",),
     "guards.weigh": ("weigh",),
@@ -157,6 +159,7 @@ __all__ = [
     "every",
     "every_step",
     "fit",
+    "fixed",
     "images",
     "join",
     "learner_for",

@@ -28,6 +28,7 @@ from talkoot.formats.describe import describe
 from talkoot.formats.frames import from_bytes, to_bytes
 from talkoot.formats.names import Registered, by_name, registered_types
 from talkoot.formats.values import Decoder, Encoder
+from talkoot.guards.fixed import NarrowFixed, WideFixed
 from talkoot.guards.quantize import Quantize
 from talkoot.guards.topk import TopK
 from talkoot.guards.weigh import Weigh
@@ -39,6 +40,8 @@ TYPES = by_name(
         Weigh,
         Quantize,
         TopK,
+        WideFixed,
+        NarrowFixed,
         Sum,
         Gather,
         Median,
