@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from talkoot.engines.ray.engine import Ray
     from talkoot.formats.save import load
     from talkoot.guards.fixed import fixed
+    from talkoot.guards.mask.mask import mask
     from talkoot.guards.quantize import quantize
     from talkoot.guards.topk import topk
     from talkoot.guards.weigh import weigh
@@ -111,6 +112,7 @@ _HOMES = {
     "engines.ray.engine": ("Ray",),
     "formats.save": ("load",),
     "guards.fixed": ("fixed",),
+    "guards.mask.mask": ("mask",),
     "guards.quantize": ("quantize",),
     "guards.topk": ("topk",),
     "guards.weigh": ("weigh",),
@@ -164,6 +166,7 @@ __all__ = [
     "join",
     "learner_for",
     "load",
+    "mask",
     "quantize",
     "recipes",
     "rounds",

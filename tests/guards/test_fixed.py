@@ -164,7 +164,7 @@ def test_a_narrow_ring_has_a_limit() -> None:
         ({"limit": 2.0}, "need no limit"),
     ):
         with pytest.raises(PlanError, match=words):
-            tk.fixed(**wrong)  # type: ignore[arg-type]
+            tk.fixed(**wrong)
     with pytest.raises(DataError, match="no room for the sum of 3000 nodes"):
         tk.fixed(bits=32, limit=1e6).encode(
             Update(values={"w": np.ones(2)}), None, Ctx(cohort=tuple(map(str, range(3000))))

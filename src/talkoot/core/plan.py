@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from copy import copy
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 from talkoot.core.context import Ctx
+from talkoot.core.digest import digest
 from talkoot.core.errors import PlanError
 from talkoot.core.learner import Learner
 from talkoot.core.merge import Merge
@@ -91,6 +92,12 @@ class Plan:
         elif not self.chain.additive:
             culprit = next(link for link in self.chain if not link.additive)
             raise PlanError(f"{culprit} does not add, so {self.merge} cannot merge what it encodes")
+        if self.chain.talks and getattr(self.sync, "grace", None) is not None:
+            raise PlanError(
+                f"grace={getattr(self.sync, 'grace', None)} lets updates count in a later round, and what "
+                f"holds the phases {', '.join((*self.chain.before, *self.chain.after))} reads those of one",
+                cure="Leave grace= out.",
+            )
         if self.learner.needs_all:
             self._check_sums()
             self._check_sync()
@@ -144,7 +151,12 @@ class Plan:
         object.__setattr__(plan, "schema", schema)
         return plan
 
-    def ctx(self, rnd: Round, node: str = "") -> Ctx:
+    def digest(self, rnd: Round, question: Any) -> str:
+        """A digest of all that a node's update follows from besides its rows."""
+        learner = f"{type(self.learner).__module__}.{type(self.learner).__qualname__}"
+        return digest((learner, self.seed, self.schema, rnd.work, question))
+
+    def ctx(self, rnd: Round, node: str = "", about: str | None = None) -> Ctx:
         """The context in which `node` works in a round; "" for the server functions."""
         return Ctx(
             round=rnd.index,
@@ -154,6 +166,7 @@ class Plan:
             work=rnd.work,
             schema=self.schema,
             board=rnd.board,
+            about=rnd.about if about is None else about,
         )
 
     def lines(self) -> list[str]:

@@ -50,14 +50,14 @@ def contribute(
     """The first half of a node's round: work, then encode; or its answer in a phase of the chain."""
     start = state.before if state.round in rnd.dropped else state.now
     before = state.before if state.round == rnd.index else start  # where the phases of one round began
-    ctx = plan.ctx(rnd, shard.name)
     local = start[0]
     plan.learner.require_readable(shard)
     if rnd.phase == UPDATE:
+        ctx = plan.ctx(rnd, shard.name, plan.digest(rnd, question) if plan.chain.talks else "")
         update, local = plan.learner.work(question, local, shard, ctx)
         update, chain = plan.chain.encode(update, start[1], ctx)
     else:
-        update, chain = plan.chain.answer(rnd.phase, start[1], ctx)
+        update, chain = plan.chain.answer(rnd.phase, start[1], plan.ctx(rnd, shard.name))
     return update, NodeState(now=(local, chain), before=before, round=rnd.index)
 
 
@@ -194,22 +194,34 @@ def run_round(plan: Plan, rnd: Round, nodes: Nodes, now: Progress) -> tuple[Prog
 
 
 def _held(plan: Plan, rnd: Round, nodes: Nodes, question: Any) -> tuple[Round, Merged]:
-    """Hold a round with its phases. Who fails in one of them takes no part in the next."""
+    """Hold a round with its phases. Who fails in one of them takes no part in the next.
+
+    A round that can no longer count ends at once, before nodes say more about it. An update that arrived
+    counts, also where its node is lost in a phase after that.
+    """
     cohort, failed = rnd.cohort, dict[str, TalkootError]()
+    if plan.chain.talks:
+        rnd = replace(rnd, about=plan.digest(rnd, question))
     merged = Merged(arrived=cohort)
     for phase in (*plan.chain.before, UPDATE, *plan.chain.after):
         found = nodes.round(replace(rnd, phase=phase), question if phase == UPDATE else None)
         failed |= found.failed
-        if phase == UPDATE:
+        if phase == UPDATE or phase in plan.chain.before:
             merged = found
-        else:
+        if phase != UPDATE:
             posted = {node: update.values for node, update in (found.each or {}).items()}
             rnd = replace(rnd, board={**rnd.board, phase: posted})
-        if failed and rnd.meeting.quorum is None:
+        if (failed and rnd.meeting.quorum is None) or len(merged.arrived) < (rnd.meeting.quorum or 0):
             break
         rnd = replace(rnd, cohort=found.arrived)
-    arrived = tuple(node for node in merged.arrived if node not in failed)
-    return replace(rnd, cohort=cohort), replace(merged, arrived=arrived, failed=failed)
+    else:
+        obstacle = plan.chain.obstacle(plan.ctx(replace(rnd, cohort=cohort)))
+        if obstacle is not None:
+            failed |= {node: obstacle.at(node=node) for node in merged.arrived if node not in failed}
+            merged = replace(merged, arrived=())
+    if rnd.meeting.quorum is not None:
+        failed = {node: error for node, error in failed.items() if node not in merged.arrived}
+    return replace(rnd, cohort=cohort), replace(merged, failed=failed)
 
 
 def _decoded(plan: Plan, merged: Merged, now: Progress, ctx: Ctx) -> tuple[Update, Any, Any]:

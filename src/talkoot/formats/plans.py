@@ -29,6 +29,7 @@ from talkoot.formats.frames import from_bytes, to_bytes
 from talkoot.formats.names import Registered, by_name, registered_types
 from talkoot.formats.values import Decoder, Encoder
 from talkoot.guards.fixed import NarrowFixed, WideFixed
+from talkoot.guards.mask.mask import Mask
 from talkoot.guards.quantize import Quantize
 from talkoot.guards.topk import TopK
 from talkoot.guards.weigh import Weigh
@@ -42,6 +43,7 @@ TYPES = by_name(
         TopK,
         WideFixed,
         NarrowFixed,
+        Mask,
         Sum,
         Gather,
         Median,

@@ -123,18 +123,18 @@ def _numbers(leaf: Ring, dtype: np.dtype[Any]) -> np.ndarray:
     if dtype.kind in "iub":
         values, fits = limbs.to_integers(leaf.words, signed=dtype.kind != "u")
         if dtype.kind == "b":
-            return values != 0
+            return np.asarray(values != 0)
         fits = fits & (values == values.astype(dtype))
         if not fits.all():
             raise DataError(f"the sum is beyond the range of {dtype.name}", cure="Send wider numbers.")
-        return values.astype(dtype)
+        return np.asarray(values, dtype)
     if len(leaf.words) == 1:
         signed = np.dtype(f"i{leaf.words.itemsize}")
         wide = leaf.words[0].view(signed) * 2.0**-leaf.fraction
     else:
         wide = limbs.to_floats(leaf.words)
     with np.errstate(over="ignore"):
-        values = wide.astype(dtype)
+        values = np.asarray(wide, dtype)
     if not np.isfinite(values).all():
         raise DataError(f"the sum is beyond the range of {dtype.name}", cure="Send wider numbers.")
     return values

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import prod
-from typing import ClassVar, final
+from typing import Any, ClassVar, cast, final
 
 import numpy as np
 
 from talkoot.core.errors import DataError
 from talkoot.guards import limbs
+
+_NUMPY = "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64".split()
+DTYPES = frozenset((*_NUMPY, *(f"torch.{name}" for name in (*_NUMPY, "bfloat16"))))
 
 
 @final
@@ -47,19 +50,13 @@ class Ring:
     @property
     def is_sound(self) -> bool:
         """Whether the words are those of its shape and fraction, whoever sent it."""
-        if not isinstance(self.words, np.ndarray) or self.words.ndim != 2:
+        words, shape, fraction = cast("tuple[Any, Any, Any]", (self.words, self.shape, self.fraction))
+        whole = isinstance(shape, tuple) and all(type(n) is int and n >= 0 for n in shape)
+        if not (whole and isinstance(words, np.ndarray) and words.ndim == 2):
             return False
-        wide = len(self.words) == limbs.LIMBS and self.fraction == limbs.FRACTION
-        kinds = ("uint64",) if wide else ("uint64", "uint32")
-        whole = isinstance(self.shape, tuple) and all(type(n) is int and n >= 0 for n in self.shape)
-        return (
-            whole
-            and self.words.shape[1] == prod(self.shape)
-            and (wide or len(self.words) == 1)
-            and self.words.dtype.name in kinds
-            and type(self.fraction) is int
-            and isinstance(self.dtype, str)
-        )
+        wide = len(words) == limbs.LIMBS and fraction == limbs.FRACTION and words.dtype == np.uint64
+        narrow = len(words) == 1 and type(fraction) is int and words.dtype in (np.uint32, np.uint64)
+        return (wide or narrow) and words.shape[1] == prod(shape) and self.dtype in DTYPES
 
     def with_words(self, words: np.ndarray) -> Ring:
         """The same with other words."""
@@ -69,14 +66,14 @@ class Ring:
         """A zero of the same form."""
         return self.with_words(np.zeros_like(self.words))
 
-    def __add__(self, other: Ring) -> Ring:
+    def __add__(self, other: Any) -> Ring:
         joint = self._joint(other)
         limbs.add_into(joint.words, other.words)
         return joint
 
     __radd__ = __add__
 
-    def __sub__(self, other: Ring) -> Ring:
+    def __sub__(self, other: Any) -> Ring:
         joint = self._joint(other)
         limbs.subtract_from(joint.words, other.words)
         return joint
@@ -84,7 +81,7 @@ class Ring:
     def __neg__(self) -> Ring:
         return self.zero() - self
 
-    def _joint(self, other: Ring) -> Ring:
+    def _joint(self, other: Any) -> Ring:
         """A copy of this leaf, of the dtype that both have together."""
         if not isinstance(other, Ring) or self.form != other.form:
             theirs = other.form if isinstance(other, Ring) else type(other).__name__
