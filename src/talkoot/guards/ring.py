@@ -11,8 +11,9 @@ import numpy as np
 from talkoot.core.errors import DataError
 from talkoot.guards import limbs
 
-_NUMPY = "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64".split()
-DTYPES = frozenset((*_NUMPY, *(f"torch.{name}" for name in (*_NUMPY, "bfloat16"))))
+_WHOLE = ("bool", *(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)))
+_NAMES = (*_WHOLE, "float16", "float32", "float64")
+DTYPES = frozenset((*_NAMES, *(f"torch.{name}" for name in (*_NAMES, "bfloat16"))))
 
 
 @final

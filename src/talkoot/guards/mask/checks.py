@@ -39,13 +39,13 @@ def require_known(nodes: Collection[str], cohort: Collection[str]) -> None:
         raise MaskRefused(f"{_listed(strangers)} posted keys and is not in the round that was announced")
 
 
-def require_roster(nodes: Collection[str], roster: Mapping[str, bytes]) -> None:
-    """All nodes are on the approved roster."""
-    if strangers := sorted(set(nodes) - set(roster)):
+def require_listed(node: str, roster: Mapping[str, bytes]) -> bytes:
+    """A node is on the approved roster; returns its public key there."""
+    if node not in roster:
         raise MaskRefused(
-            f"{_listed(strangers)} is not on the approved roster",
-            cure="Propose the plan with a roster of all.",
+            f"{node!r} is not on the approved roster", cure="Have the plan approved for all nodes."
         )
+    return roster[node]
 
 
 def require_signed(node: str, *, valid: bool) -> None:
@@ -120,12 +120,6 @@ def require_seen(survivors: Collection[str], seen: Collection[str]) -> None:
         raise MaskRefused(f"{_listed(strangers)} is in the sum and sent no shares")
 
 
-def require_self(node: str, survivors: Collection[str]) -> None:
-    """The node itself is in the sum that it helps to read."""
-    if node not in survivors:
-        raise MaskRefused("this node's own update was left out of the sum")
-
-
 def require_one_set(decided: Released, key: str, survivors: tuple[str, ...]) -> None:
     """Only one set of survivors is ever signed in an attempt."""
     if decided.setdefault(f"signed {key}", survivors) != survivors:
@@ -145,12 +139,6 @@ def require_same_release(decided: Released, question: str, survivors: tuple[str,
             "sums would be somebody's own",
             cure="Take the same nodes, or ask another question.",
         )
-
-
-def require_one_kind(survivors: Collection[str], lost: Collection[str]) -> None:
-    """No node's self seed and mask key are both released."""
-    if both := sorted(set(survivors) & set(lost)):
-        raise MaskRefused(f"both secrets of {_listed(both)} were wanted")
 
 
 def _require_enough(nodes: Collection[str], needed: int, what: str) -> None:

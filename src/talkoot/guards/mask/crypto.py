@@ -12,7 +12,7 @@ from talkoot.core.errors import PlanError
 
 KEY = 32  # bytes of a key, private or public, and of a seed
 SIGNATURE = 64
-NONCE = 12
+NONCE, TAG = 12, 16  # bytes that sealing adds
 
 
 _X25519, _ED25519 = "hazmat.primitives.asymmetric.x25519", "hazmat.primitives.asymmetric.ed25519"

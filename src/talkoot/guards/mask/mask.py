@@ -72,11 +72,11 @@ class Mask(Transform):
 def mask(cheats: int = 0) -> Mask:
     """Hide every node's update under masks that cancel in the sum, so that nobody reads more than the sum.
 
-    In each round nodes agree on masks through the coordinator, in phases before and after they work: the
+    In each round nodes agree on masks through the coordinator, in phases before and after they work, by the
     protocol of Bonawitz et al. 2017 against a coordinator that cheats, with the graph of Bell et al. 2020
-    beyond 50 nodes. Nodes may be lost in any phase: as long as more than half are left, the sum of those whose
-    update arrived can be read. Row counts, weights and metrics are hidden too. At least three nodes take
-    part; a node without rows is refused, and so are leaves that do not add, such as a least or a union.
+    beyond 50 nodes. Nodes may be lost in any phase: as long as more than half are left, the sum of those
+    whose update arrived can be read. Row counts, weights and metrics are hidden too. At least three nodes
+    take part; a node without rows is refused, and so are leaves that do not add, such as a least or a union.
 
     Where all nodes belong to one owner, they believe the keys that they see. Across organisations each site
     has an `Identity`, with its certified key and the approved roster.

@@ -1,8 +1,8 @@
 """Which masks a node adds, and which secrets take them away: pairs cancel, one's own does not.
 
 A node adds the stream that it shares with a node behind it in the cohort, subtracts the one that it shares
-with a node before it, and adds one of its own. Of the sum of those who are not lost, the streams of pairs of a
-survivor and a lost node are left, and those of the survivors' own.
+with a node before it, and adds one of its own. In the sum of those who are not lost, the streams of pairs of
+a survivor and a lost node are left, and those of the survivors' own.
 """
 
 from __future__ import annotations

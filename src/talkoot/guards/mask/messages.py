@@ -94,11 +94,6 @@ def keys_of(ctx: Ctx) -> dict[str, PublicKeys]:
     }
 
 
-def seen_in(ctx: Ctx) -> tuple[str, ...]:
-    """Who sent shares, in the order of the names."""
-    return tuple(sorted(ctx.posted(SHARES)))
-
-
 def header_in(ctx: Ctx) -> bytes:
     """The header as nodes posted it; they only go on where it is one."""
     return next((read(values, "header", 32, node) for node, values in ctx.posted(KEYS).items()), b"")

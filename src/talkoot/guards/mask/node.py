@@ -25,7 +25,6 @@ from talkoot.guards.mask.messages import (
     post,
     read,
     sealed_for,
-    seen_in,
     view_of,
 )
 
@@ -71,6 +70,10 @@ class RoundState:
         """Who shares masks with whom."""
         return Graph(tuple(sorted(self.keys)), graph_seed(self.keys))
 
+    def signer(self, node: str, keys: PublicKeys) -> bytes:
+        """The public key that a node's signatures must be of."""
+        return checks.require_listed(node, self.identity.roster) if self.trusted else keys.signer
+
     def place(self, node: str) -> int:
         """Where a node's shares lie on the polynomials."""
         return self.cohort.index(node) + 1
@@ -80,7 +83,6 @@ def announce(identity: Identity | None, ctx: Ctx) -> tuple[Update, RoundState]:
     """Phase "keys": fresh keys, signed for this round, its cohort and its question."""
     checks.require_three(ctx.cohort)
     mine = identity or Identity(key=ctx.secret(), roster={})
-    checks.require_roster(ctx.cohort, mine.roster if identity else dict.fromkeys(ctx.cohort, b""))
     header = header_of(ctx, mine.run)
     state = RoundState(
         round=ctx.round,
@@ -112,9 +114,9 @@ def share(state: RoundState, ctx: Ctx, cheats: int) -> tuple[Update, RoundState]
     checks.require_known(keys, state.cohort)
     checks.require_keys(keys, threshold(len(state.cohort), cheats))
     for node, theirs in keys.items():
-        signer = state.identity.roster.get(node, b"") if state.trusted else theirs.signer
         message = theirs.signed(state.header, node)
-        checks.require_signed(node, valid=crypto.is_signed(signer, theirs.signature, message))
+        valid = crypto.is_signed(state.signer(node, theirs), theirs.signature, message)
+        checks.require_signed(node, valid=valid)
     checks.require_own(state.keys[ctx.node], keys.get(ctx.node))
     checks.require_distinct([key for theirs in keys.values() for key in (theirs.mask, theirs.seal)])
     state = replace(state, keys=keys)
@@ -147,13 +149,14 @@ def hide(update: Update, state: RoundState, ctx: Ctx, cheats: int) -> tuple[Upda
     """While the node works: its update plus masks, once what others sealed for it can be opened."""
     checks.require_question(state.about, ctx.about)
     checks.require_sums(update)
-    seen = seen_in(ctx)
+    posted = ctx.posted(SHARES)
+    seen = tuple(sorted(posted))
     checks.require_known(seen, state.keys)
     checks.require_senders(seen, threshold(len(state.cohort), cheats))
     graph = state.graph
     peers = [node for node in graph.neighbours(ctx.node) if node in seen]
     checks.require_senders([*peers, ctx.node], quota(graph, state.cohort, cheats))
-    shares = {**state.shares, **{node: _opened(state, ctx, node) for node in peers}}
+    shares = {**state.shares, **{node: _opened(state, ctx.node, node, posted[node]) for node in peers}}
     terms = masks.node_terms(
         ctx.node,
         peers,
@@ -165,10 +168,9 @@ def hide(update: Update, state: RoundState, ctx: Ctx, cheats: int) -> tuple[Upda
     return Update(values={SUM: hidden}), replace(state, shares=shares, seen=seen)
 
 
-def _opened(state: RoundState, ctx: Ctx, sender: str) -> bytes:
-    size = crypto.NONCE + _SHARES + 16  # with the tag
-    sealed = read(ctx.posted(SHARES)[sender], "share", size, sender)
-    header = sealed_for(state.header, sender, ctx.node)
+def _opened(state: RoundState, node: str, sender: str, values: Mapping[str, Any]) -> bytes:
+    sealed = read(values, "share", crypto.NONCE + _SHARES + crypto.TAG, sender)
+    header = sealed_for(state.header, sender, node)
     return checks.require_opened(sender, crypto.opened(_sealing_key(state, sender), sealed, header), _SHARES)
 
 
@@ -187,7 +189,6 @@ def agree(state: RoundState, ctx: Ctx, cheats: int) -> tuple[Update, RoundState]
     """Phase "survivors": a signature on whose sum is to be read."""
     survivors = tuple(sorted(ctx.cohort))
     checks.require_seen(survivors, state.seen)
-    checks.require_self(ctx.node, survivors)
     checks.require_survivors(survivors, threshold(len(state.cohort), cheats))
     checks.require_one_set(state.identity.released, state.header.hex(), survivors)
     signature = crypto.sign(state.identity.key, view_of(state.header, state.keys, state.seen, survivors))
@@ -202,7 +203,6 @@ def release(state: RoundState, ctx: Ctx, cheats: int) -> Update:
     view = view_of(state.header, state.keys, state.seen, state.survivors)
     checks.require_signatures(_signers(state, ctx, view), threshold(len(state.cohort), cheats))
     lost = tuple(node for node in state.seen if node not in state.survivors)
-    checks.require_one_kind(state.survivors, lost)
     checks.require_same_release(state.identity.released, state.about, state.survivors)
     values = dict[str, bytes]()
     for node in (*state.survivors, *lost):
@@ -215,11 +215,11 @@ def release(state: RoundState, ctx: Ctx, cheats: int) -> Update:
 
 def _signers(state: RoundState, ctx: Ctx, view: bytes) -> list[str]:
     """The nodes that signed what this node has seen."""
-    signers = []
-    for node, values in ctx.posted(SURVIVORS).items():
-        signature: Any = values.get("signature")
-        if node in state.keys and isinstance(signature, np.ndarray):
-            signer = state.identity.roster.get(node, b"") if state.trusted else state.keys[node].signer
-            if crypto.is_signed(signer, signature.tobytes(), view):
-                signers.append(node)
-    return signers
+    signatures = {node: values.get("signature") for node, values in ctx.posted(SURVIVORS).items()}
+    return [
+        node
+        for node, signature in signatures.items()
+        if node in state.keys
+        and isinstance(signature, np.ndarray)
+        and crypto.is_signed(state.signer(node, state.keys[node]), signature.tobytes(), view)
+    ]

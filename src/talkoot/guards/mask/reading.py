@@ -16,6 +16,7 @@ from talkoot.guards.mask import crypto, masks, shamir
 from talkoot.guards.mask.graph import Graph, quota, threshold
 from talkoot.guards.mask.leaf import Masked
 from talkoot.guards.mask.messages import (
+    SHARES,
     SURVIVORS,
     UNMASK,
     PublicKeys,
@@ -23,7 +24,6 @@ from talkoot.guards.mask.messages import (
     graph_seed,
     header_in,
     keys_of,
-    seen_in,
 )
 from talkoot.guards.mask.node import own_stream, pair_stream
 from talkoot.guards.ring import Ring
@@ -70,7 +70,7 @@ class Reading:
             graph=graph,
             needed=quota(graph, ctx.cohort, cheats),
             survivors=survivors,
-            lost=frozenset(seen_in(ctx)) - survivors,
+            lost=frozenset(ctx.posted(SHARES)) - survivors,
         )
 
     @property
