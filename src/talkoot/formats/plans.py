@@ -23,6 +23,7 @@ from talkoot.core.transform import Transform
 from talkoot.data.contract.profile import Profile
 from talkoot.data.inventory import Inventory
 from talkoot.data.schema import Bind
+from talkoot.data.totals import Totals
 from talkoot.formats import estimators, names
 from talkoot.formats.describe import describe
 from talkoot.formats.frames import from_bytes, to_bytes
@@ -57,6 +58,7 @@ TYPES = by_name(
         Schema,
         Bind,
         Inventory,
+        Totals,
         Profile,
     )
 )
