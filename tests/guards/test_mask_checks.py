@@ -15,6 +15,7 @@ from talkoot.core.errors import DataError, MaskRefused, PlanError
 from talkoot.core.update import Leaf, Update
 from talkoot.guards.fixed import fixed
 from talkoot.guards.mask import checks, crypto, masks, node
+from talkoot.guards.mask.identity import Identity
 from talkoot.guards.mask.mask import Mask
 from talkoot.guards.mask.messages import KEYS, SHARES, SURVIVORS, UNMASK
 
@@ -36,7 +37,7 @@ def strangers(sites: Sites) -> bool:
             assert link.identity is not None
             own = sites.masks["a"].identity
             assert own is not None
-            cast("dict[str, bytes]", link.identity.roster)["a"] = own.roster["a"]
+            cast("dict[str, bytes]", link.identity.roster)["a"] = cast("dict[str, bytes]", own.roster)["a"]
         board = {KEYS: sites.answer(KEYS, "a", {}) | fake.answer(KEYS, "xy", {})}
         board[SHARES] = sites.answer(SHARES, "a", board) | fake.answer(SHARES, "xy", board)
         sent = sites.send("a", board) | fake.send("xy", board)
@@ -184,7 +185,7 @@ def test_an_attack_is_refused_by_name(name: str) -> None:
 def test_without_its_check_the_coordinator_wins(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, name, WITHOUT.get(name) or (lambda *args, **named: None))
     if name == "require_listed":  # whoever signs is believed
-        monkeypatch.setattr(node.RoundState, "signer", lambda state, who, keys: keys.signer)
+        monkeypatch.setattr(Identity, "signer", lambda identity, who, posted: posted)
     assert ATTACKS[name][0](Sites(NAMES))
 
 

@@ -7,6 +7,7 @@ classifier nothing.
 from __future__ import annotations
 
 import ast
+import sys
 from collections import Counter
 from collections.abc import Collection
 from functools import cache
@@ -14,6 +15,7 @@ from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from masking import SUM, Sites
@@ -21,10 +23,14 @@ from sklearn.ensemble import RandomForestClassifier
 
 import talkoot
 from talkoot.core.context import Ctx
+from talkoot.core.errors import PlanError
 from talkoot.core.update import Update
+from talkoot.formats.names import by_name
+from talkoot.formats.values import Decoder, Encoder
 from talkoot.guards.fixed import fixed
 from talkoot.guards.mask import crypto, graph, masks, shamir
-from talkoot.guards.mask.messages import KEYS, SHARES
+from talkoot.guards.mask.messages import KEYS, SHARES, SURVIVORS, PublicKeys
+from talkoot.guards.mask.node import RoundState
 from talkoot.guards.ring import Ring
 
 RING = 3  # a number of this many values
@@ -208,6 +214,32 @@ def test_secrets_differ_between_rounds_and_nodes_of_the_same_seed() -> None:
         values[name].tobytes() for each in keys for values in each.values() for name in ("mask", "seal")
     ]
     assert len(set(public)) == len(public)
+
+
+def test_without_the_library_the_error_names_the_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    crypto._module.cache_clear()
+    monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.asymmetric.x25519", None)
+    with pytest.raises(
+        PlanError, match=r"needs the package cryptography .*pip install 'talkoot\[federation\]'"
+    ):
+        crypto.agreement_key(bytes(32))
+    crypto._module.cache_clear()
+
+
+def test_what_a_site_stores_between_phases_is_plain_data_without_its_signing_key() -> None:
+    sites = Sites(NODES)
+    board = sites.before()
+    sites.send(NODES, board)
+    types = by_name((RoundState, PublicKeys))
+    encoder = Encoder(types=types)
+    data = encoder.encode(sites.states["a"])
+    identity = sites.masks["a"].identity
+    assert identity is not None
+    assert identity.key not in msgspec.msgpack.encode(data)
+    sites.states["a"] = Decoder(encoder.buffers, types=types).decode(
+        msgspec.msgpack.decode(msgspec.msgpack.encode(data))
+    )
+    assert sites.answer(SURVIVORS, "a", board)["a"].keys() == {"survivors", "signature"}
 
 
 def test_x25519_of_rfc_7748() -> None:

@@ -87,6 +87,12 @@ def test_to_forget_a_node_is_to_fit_again() -> None:
     np.testing.assert_allclose(left.model.coef_, Ridge().fit(X[rows], Y[rows]).coef_, rtol=1e-8)
 
 
+def test_what_a_node_is_worth_stays_hidden() -> None:
+    masked = tk.fit(Ridge(), X, Y, nodes=3, chain=CHAIN)
+    with pytest.raises(tk.PlanError, match="which masks are there to hide"):
+        masked.value()
+
+
 @pytest.mark.parametrize("engine", [tk.Inline(), tk.Local(2)], ids=repr)
 @pytest.mark.parametrize("bits", [{}, {"bits": 64, "limit": 1e4}, {"bits": 32, "limit": 1e3}], ids=str)
 def test_modules_of_torch_are_averaged_under_masks(engine: Engine, bits: dict[str, Any]) -> None:

@@ -31,14 +31,14 @@ def digest(value: Any) -> str:
 
 def _feed(state: Feed, value: Any) -> None:
     match value:
-        case np.ndarray() | np.generic():
-            _array(state, np.asarray(value), scalar=isinstance(value, np.generic))
-        case None | bool() | int() | float() | complex():
-            _mark(state, type(value).__name__, repr(value).encode())
         case str():
             _mark(state, "text", str.__str__(value).encode())
         case bytes() | bytearray() | memoryview():
             _mark(state, "bytes", bytes(value))
+        case np.ndarray() | np.generic():
+            _array(state, np.asarray(value), scalar=isinstance(value, np.generic))
+        case None | bool() | int() | float() | complex():
+            _mark(state, type(value).__name__, repr(value).encode())
         case Mapping():
             _items(state, "mapping", [part for pair in value.items() for part in pair])
         case list() | tuple():

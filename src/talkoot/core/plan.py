@@ -152,9 +152,9 @@ class Plan:
         return plan
 
     def digest(self, rnd: Round, question: Any) -> str:
-        """A digest of all that a node's update follows from besides its rows."""
+        """A digest of what a node's update is a function of, besides its rows and the random numbers."""
         learner = f"{type(self.learner).__module__}.{type(self.learner).__qualname__}"
-        return digest((learner, self.seed, self.schema, rnd.work, question))
+        return digest((learner, self.schema, rnd.work, question))
 
     def ctx(self, rnd: Round, node: str = "", about: str | None = None) -> Ctx:
         """The context in which `node` works in a round; "" for the server functions."""

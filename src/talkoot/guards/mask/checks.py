@@ -5,14 +5,15 @@ A coordinator that cheats wins where one of them is missing; tests take out each
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, MutableMapping, Sequence
 from typing import Any
 
 from talkoot.core.errors import DataError, MaskRefused, PlanError
 from talkoot.core.update import Leaf, Update
 from talkoot.guards.mask.graph import LEAST
-from talkoot.guards.mask.identity import Released
 from talkoot.guards.ring import Ring
+
+Released = MutableMapping[str, tuple[str, ...]]  # what was decided -> for which nodes
 
 
 def require_three(cohort: Collection[str]) -> None:

@@ -48,7 +48,7 @@ class Graph:
 
     Args:
         nodes: that posted keys.
-        seed: bytes that nobody can choose alone, such as a digest of all keys.
+        seed: a digest of the keys of all: whoever posts the last ones chooses among the graphs that it tries.
     """
 
     nodes: tuple[str, ...]

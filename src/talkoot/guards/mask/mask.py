@@ -44,11 +44,13 @@ class Mask(Transform):
         if phase == KEYS:
             return node.announce(self.identity, ctx)
         state = self._of_round(state, ctx)
+        me = self.identity or state.own
+        assert me is not None
         if phase == SHARES:
-            return node.share(state, ctx, self.cheats)
+            return node.share(me, state, ctx, self.cheats)
         if phase == SURVIVORS:
-            return node.agree(state, ctx, self.cheats)
-        return node.release(state, ctx, self.cheats), None
+            return node.agree(me, state, ctx, self.cheats)
+        return node.release(me, state, ctx, self.cheats), None
 
     def encode(self, update: Update, state: RoundState | None, ctx: Ctx) -> tuple[Update, RoundState]:
         """The update under masks, as one leaf."""
@@ -79,7 +81,7 @@ def mask(cheats: int = 0) -> Mask:
     take part; a node without rows is refused, and so are leaves that do not add, such as a least or a union.
 
     Where all nodes belong to one owner, they believe the keys that they see. Across organisations each site
-    has an `Identity`, with its certified key and the approved roster.
+    brings its `Identity`, with its certified key and the approved roster: ``replace(mask, identity=...)``.
 
     Args:
         cheats: nodes that may work together with the coordinator; the more, the fewer may be lost.

@@ -42,8 +42,7 @@ class RoundState:
         about: the digest of the question that its keys are signed for.
         header: see `header_of`.
         cohort: the nodes that the round was announced to.
-        identity: the node's own, or one made for this round.
-        trusted: whether the identity's roster says whom to believe.
+        own: an identity made for this round, where the node brings none.
         mask, seal, seed: its secrets.
         keys: of all nodes, as they were shown to it.
         shares: by the node whose secrets they are of.
@@ -55,8 +54,7 @@ class RoundState:
     about: str
     header: bytes
     cohort: tuple[str, ...]
-    identity: Identity
-    trusted: bool
+    own: Identity | None
     mask: bytes = field(repr=False)
     seal: bytes = field(repr=False)
     seed: bytes = field(repr=False)
@@ -70,10 +68,6 @@ class RoundState:
         """Who shares masks with whom."""
         return Graph(tuple(sorted(self.keys)), graph_seed(self.keys))
 
-    def signer(self, node: str, keys: PublicKeys) -> bytes:
-        """The public key that a node's signatures must be of."""
-        return checks.require_listed(node, self.identity.roster) if self.trusted else keys.signer
-
     def place(self, node: str) -> int:
         """Where a node's shares lie on the polynomials."""
         return self.cohort.index(node) + 1
@@ -82,15 +76,14 @@ class RoundState:
 def announce(identity: Identity | None, ctx: Ctx) -> tuple[Update, RoundState]:
     """Phase "keys": fresh keys, signed for this round, its cohort and its question."""
     checks.require_three(ctx.cohort)
-    mine = identity or Identity(key=ctx.secret(), roster={})
-    header = header_of(ctx, mine.run)
+    me = identity or Identity(key=ctx.secret())
+    header = header_of(ctx, me.run)
     state = RoundState(
         round=ctx.round,
         about=ctx.about,
         header=header,
         cohort=ctx.cohort,
-        identity=mine,
-        trusted=identity is not None,
+        own=me if identity is None else None,
         mask=ctx.secret(),
         seal=ctx.secret(),
         seed=ctx.secret(),
@@ -99,23 +92,23 @@ def announce(identity: Identity | None, ctx: Ctx) -> tuple[Update, RoundState]:
         mask=crypto.agreement_key(state.mask),
         seal=crypto.agreement_key(state.seal),
         commitment=commitment_of(header, ctx.node, state.seed),
-        signer=crypto.signing_key(mine.key),
+        signer=crypto.signing_key(me.key),
         signature=b"",
     )
-    keys = replace(keys, signature=crypto.sign(mine.key, keys.signed(header, ctx.node)))
+    keys = replace(keys, signature=crypto.sign(me.key, keys.signed(header, ctx.node)))
     state = replace(state, keys={ctx.node: keys})
     names = ("mask", "seal", "commitment", "signer", "signature")
     return Update(values=post(header=header, **{name: getattr(keys, name) for name in names})), state
 
 
-def share(state: RoundState, ctx: Ctx, cheats: int) -> tuple[Update, RoundState]:
+def share(me: Identity, state: RoundState, ctx: Ctx, cheats: int) -> tuple[Update, RoundState]:
     """Phase "shares": shares of the node's two secrets, sealed for each neighbour."""
     keys = keys_of(ctx)
     checks.require_known(keys, state.cohort)
     checks.require_keys(keys, threshold(len(state.cohort), cheats))
     for node, theirs in keys.items():
         message = theirs.signed(state.header, node)
-        valid = crypto.is_signed(state.signer(node, theirs), theirs.signature, message)
+        valid = crypto.is_signed(me.signer(node, theirs.signer), theirs.signature, message)
         checks.require_signed(node, valid=valid)
     checks.require_own(state.keys[ctx.node], keys.get(ctx.node))
     checks.require_distinct([key for theirs in keys.values() for key in (theirs.mask, theirs.seal)])
@@ -185,25 +178,25 @@ def pair_stream(about: str, header: bytes, private: bytes, public: bytes) -> cry
     return crypto.Stream(crypto.derived(secret, salt=bytes.fromhex(about), info=header + b"pair"))
 
 
-def agree(state: RoundState, ctx: Ctx, cheats: int) -> tuple[Update, RoundState]:
+def agree(me: Identity, state: RoundState, ctx: Ctx, cheats: int) -> tuple[Update, RoundState]:
     """Phase "survivors": a signature on whose sum is to be read."""
     survivors = tuple(sorted(ctx.cohort))
     checks.require_seen(survivors, state.seen)
     checks.require_survivors(survivors, threshold(len(state.cohort), cheats))
-    checks.require_one_set(state.identity.released, state.header.hex(), survivors)
-    signature = crypto.sign(state.identity.key, view_of(state.header, state.keys, state.seen, survivors))
+    checks.require_one_set(me.released, state.header.hex(), survivors)
+    signature = crypto.sign(me.key, view_of(state.header, state.keys, state.seen, survivors))
     places = np.array([state.cohort.index(node) for node in survivors])
     return Update(values={"survivors": places, **post(signature=signature)}), replace(
         state, survivors=survivors
     )
 
 
-def release(state: RoundState, ctx: Ctx, cheats: int) -> Update:
+def release(me: Identity, state: RoundState, ctx: Ctx, cheats: int) -> Update:
     """Phase "unmask": shares of the survivors' own seeds, and of the mask keys of those who were lost."""
     view = view_of(state.header, state.keys, state.seen, state.survivors)
-    checks.require_signatures(_signers(state, ctx, view), threshold(len(state.cohort), cheats))
+    checks.require_signatures(_signers(me, state, ctx, view), threshold(len(state.cohort), cheats))
     lost = tuple(node for node in state.seen if node not in state.survivors)
-    checks.require_same_release(state.identity.released, state.about, state.survivors)
+    checks.require_same_release(me.released, state.about, state.survivors)
     values = dict[str, bytes]()
     for node in (*state.survivors, *lost):
         if node in state.shares:
@@ -213,7 +206,7 @@ def release(state: RoundState, ctx: Ctx, cheats: int) -> Update:
     return Update(values=post(**values))
 
 
-def _signers(state: RoundState, ctx: Ctx, view: bytes) -> list[str]:
+def _signers(me: Identity, state: RoundState, ctx: Ctx, view: bytes) -> list[str]:
     """The nodes that signed what this node has seen."""
     signatures = {node: values.get("signature") for node, values in ctx.posted(SURVIVORS).items()}
     return [
@@ -221,5 +214,5 @@ def _signers(state: RoundState, ctx: Ctx, view: bytes) -> list[str]:
         for node, signature in signatures.items()
         if node in state.keys
         and isinstance(signature, np.ndarray)
-        and crypto.is_signed(state.signer(node, state.keys[node]), signature.tobytes(), view)
+        and crypto.is_signed(me.signer(node, state.keys[node].signer), signature.tobytes(), view)
     ]
