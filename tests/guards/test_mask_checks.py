@@ -13,7 +13,7 @@ from masking import OTHER, QUESTION, SUM, Sites, number_of
 from talkoot.core.context import Ctx, addressed
 from talkoot.core.errors import DataError, MaskRefused, PlanError
 from talkoot.core.update import Leaf, Update
-from talkoot.guards.fixed import fixed
+from talkoot.guards.fixed import array_of, fixed
 from talkoot.guards.mask import checks, crypto, masks, node
 from talkoot.guards.mask.identity import Identity
 from talkoot.guards.mask.mask import Mask
@@ -74,6 +74,18 @@ def copied_key(sites: Sites) -> bool:
         board[KEYS] |= sites.answer(KEYS, "e", {})
     assert crypto.agreement_key is real
     return "a" in sites.answer(SHARES, "a", board)
+
+
+def two_updates(sites: Sites) -> bool:
+    """A node works twice in a round, as when it trains on, and sends both updates under the same masks."""
+    board = sites.before()
+    words = []
+    for number in (3.0, 10.0):
+        ctx = sites.ctx("a", board, NAMES, QUESTION, 0)
+        plain, _ = fixed().encode(Update(values={"x": np.array([number])}), None, ctx)
+        sent, sites.states["a"] = sites.masks["a"].encode(plain, sites.states["a"], ctx)
+        words.append(sent.values[SUM].leaves["x"])
+    return bool(array_of(words[1] - words[0])[0] == 7.0)
 
 
 def another_question(sites: Sites) -> bool:
@@ -153,6 +165,7 @@ ATTACKS: dict[str, tuple[Callable[[Sites], bool], str]] = {
     "require_signed": (impersonated, "keys of 'b' are not signed by it"),
     "require_own": (own_keys_changed, "own keys came back changed"),
     "require_distinct": (copied_key, "two nodes have the same key"),
+    "require_once": (two_updates, "has sent its update in this round"),
     "require_question": (another_question, "the question is not the one"),
     "require_opened": (swapped_shares, "'b' sealed for this node cannot be opened"),
     "require_survivors": (few_survivors, "1 nodes are in the sum, and .* needs 3"),
@@ -230,6 +243,13 @@ def test_a_node_without_keys_of_the_round_says_so() -> None:
     sites.states["a"] = None
     with pytest.raises(MaskRefused, match="no keys of round 0"):
         sites.send("a", board)
+
+
+def test_shares_are_sent_once() -> None:
+    sites = Sites(NAMES)
+    board = sites.before()
+    with pytest.raises(MaskRefused, match="has sent its shares in this round"):
+        sites.answer(SHARES, "a", board)
 
 
 def test_secrets_are_released_once() -> None:

@@ -34,6 +34,12 @@ def require_round(round_of_keys: int | None, index: int) -> None:
         )
 
 
+def require_once(what: str, *, done: bool) -> None:
+    """A node does this once a round: two updates under the same masks would show their difference."""
+    if done:
+        raise MaskRefused(f"this node has sent its {what} in this round")
+
+
 def require_known(nodes: Collection[str], cohort: Collection[str]) -> None:
     """Who posted is in the cohort that this node signed."""
     if strangers := sorted(set(nodes) - set(cohort)):

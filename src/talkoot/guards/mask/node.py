@@ -103,6 +103,7 @@ def announce(identity: Identity | None, ctx: Ctx) -> tuple[Update, RoundState]:
 
 def share(me: Identity, state: RoundState, ctx: Ctx, cheats: int) -> tuple[Update, RoundState]:
     """Phase "shares": shares of the node's two secrets, sealed for each neighbour."""
+    checks.require_once("shares", done=bool(state.shares))
     keys = keys_of(ctx)
     checks.require_known(keys, state.cohort)
     checks.require_keys(keys, threshold(len(state.cohort), cheats))
@@ -140,6 +141,7 @@ def _sealing_key(state: RoundState, other: str) -> bytes:
 
 def hide(update: Update, state: RoundState, ctx: Ctx, cheats: int) -> tuple[Update, RoundState]:
     """While the node works: its update plus masks, once what others sealed for it can be opened."""
+    checks.require_once("update", done=bool(state.seen))
     checks.require_question(state.about, ctx.about)
     checks.require_sums(update)
     posted = ctx.posted(SHARES)
