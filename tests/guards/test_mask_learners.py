@@ -13,6 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import (
     MinMaxScaler,
     OneHotEncoder,
+    OrdinalEncoder,
     QuantileTransformer,
     RobustScaler,
     StandardScaler,
@@ -65,6 +66,21 @@ def test_nor_do_workers_or_bytes(estimator: Any) -> None:
 def test_what_does_not_add_is_refused_with_advice(estimator: Any) -> None:
     with pytest.raises(tk.DataError, match=r"node 'node0'.*no mask can hide.*Declare bounds or a vocabulary"):
         tk.fit(estimator, X.round(), nodes=3, chain=CHAIN)
+
+
+@pytest.mark.parametrize("kind", [OneHotEncoder, OrdinalEncoder])
+def test_a_declared_vocabulary_is_all_that_it_needs(kind: Any) -> None:
+    rows = RNG.integers(0, 3, size=(90, 2)).astype(float)
+    encoder = kind(categories=[[0.0, 1.0, 2.0]] * 2)
+    assert_same(
+        tk.fit(encoder, rows, nodes=3, chain=CHAIN).model, tk.fit(encoder, rows, nodes=3).model, rtol=0
+    )
+
+
+def test_names_of_nodes_may_hold_anything() -> None:
+    names = ("Krankenhaus Süd", "a/b", "to:3:a/x", " ")
+    parts = {name: (X[at::4], Y[at::4]) for at, name in enumerate(names)}
+    assert_same(tk.fit(Ridge(), parts, chain=CHAIN).model, tk.fit(Ridge(), parts).model, rtol=1e-9)
 
 
 def test_a_node_without_rows_is_refused_by_name() -> None:

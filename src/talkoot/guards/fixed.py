@@ -77,13 +77,20 @@ class FixedPoint(Transform):
             raise DataError("it holds NaN or infinity", cure="Clean the data, or lower the learning rate.")
         if (packed := self.narrow(floats, ctx)) is not None:
             return Ring(words=packed[0], shape=array.shape, dtype=dtype, fraction=packed[1])
-        if floats.size and (greatest := float(np.abs(floats).max())) >= limbs.RANGE:
-            raise DataError(
-                f"{greatest:.3g} is beyond {limbs.RANGE:.3g}, the range of fixed()",
-                cure="Scale the columns.",
-            )
+        _require_range(floats)
         words = limbs.from_floats(floats)
         return Ring(words=words, shape=array.shape, dtype=dtype, fraction=limbs.FRACTION)
+
+
+def _require_range(values: np.ndarray) -> None:
+    """Refuse what is too large, and numbers that are all so small that rounding would change them much."""
+    greatest = float(np.abs(values).max(initial=0.0))
+    if greatest >= limbs.RANGE:
+        cause = f"{greatest:.3g} is beyond {limbs.RANGE:.3g}, the range of fixed()"
+        raise DataError(cause, cure="Scale the columns.")
+    if 0 < greatest < limbs.COARSE and not limbs.is_whole(values):
+        cause = f"{greatest:.3g} is its greatest number, and fixed() rounds to multiples of 1.3e-29"
+        raise DataError(cause, cure="Scale the columns.")
 
 
 def _plain(value: Any) -> tuple[np.ndarray, str]:
@@ -207,7 +214,8 @@ def fixed(bits: int = 256, limit: float | None = None) -> FixedPoint:
 
     By default a number has 256 bits, 96 of them behind the point: floats are rounded to multiples of
     2**-96, whole numbers and the update's weight are exact, and the sum of all nodes is rounded once.
-    Numbers from 2**127 on, NaN and infinity are refused with the leaf's name. For updates that are averaged,
+    Numbers from 2**127 on, NaN and infinity are refused with the leaf's name. Scale columns of which squares
+    are small against 2**-96 = 1.3e-29, such as those with values about 1e-12. For updates that are averaged,
     such as those of `tk.Torch`, 64 or 32 bits behind a limit are faster and shorter: floats are rounded to
     the bits that are left, and single numbers, such as the weight of a mean, stay wide.
 

@@ -11,11 +11,18 @@ from collections.abc import Iterator
 import numpy as np
 
 LIMBS, FRACTION, RANGE = 4, 96, 2.0**127  # of the wide format; each |value| is below RANGE
+COARSE = 2.0**-80  # below it, multiples of 2**-96 are coarse: under 16 binary digits are left
 TILE = 1 << 14  # numbers at a time, so that they stay in a core's cache
 
 
 def _tiles(size: int) -> Iterator[slice]:
     return (slice(first, first + TILE) for first in range(0, size, TILE))
+
+
+def is_whole(values: np.ndarray) -> bool:
+    """Whether all values are multiples of 2**-96."""
+    scaled = values * 2.0**FRACTION
+    return bool((np.rint(scaled) == scaled).all())
 
 
 def from_floats(values: np.ndarray) -> np.ndarray:

@@ -110,7 +110,8 @@ def require_sums(update: Update) -> None:
         if (kind := update.kind(name)) is not Leaf.SUM:
             raise DataError(
                 f"leaf {name!r} merges by {kind.value}, which no mask can hide",
-                cure="Declare bounds or a vocabulary, such as OneHotEncoder(categories=[...]).",
+                cure="Declare bounds or a vocabulary, such as OneHotEncoder(categories=[...]), or take what "
+                "adds, such as StandardScaler or RobustScaler.",
             )
         if not isinstance(value, Ring):
             raise DataError(f"leaf {name!r} is not in fixed point", cure="Write [tk.fixed(), tk.mask()].")
