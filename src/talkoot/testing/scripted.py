@@ -24,11 +24,15 @@ class Scripted(Engine, Nodes):
     Args:
         script: for each round the names of the nodes that are lost; nobody behind its end.
         error: what is reported of them.
+        phase: of the round in which they are lost; all by default.
+        held: the (round, phase) that were held.
     """
 
     script: Sequence[Collection[str]]
     error: type[TalkootError] = NodeLost
+    phase: str | None = None
     states: dict[str, NodeState] = field(default_factory=dict)
+    held: list[tuple[int, str]] = field(default_factory=list)
 
     @contextmanager
     def open(self, shards: Mapping[str, Shard], emit: Emit = ignore) -> Iterator[Nodes]:
@@ -48,7 +52,9 @@ class Scripted(Engine, Nodes):
 
     def round(self, rnd: Round, question: Any) -> Merged:
         """Every node works, and those in the script are lost then."""
-        lost = self.script[rnd.index] if rnd.index < len(self.script) else ()
+        self.held.append((rnd.index, rnd.phase))
+        loses = rnd.index < len(self.script) and self.phase in (None, rnd.phase)
+        lost = self.script[rnd.index] if loses else ()
         updates = {}
         for node in rnd.cohort:
             state = self.states.get(node, NodeState())
