@@ -90,7 +90,10 @@ def agree_on(
     hidden = any(link.sum_only for link in chain)
     plan = Plan(Inventory(labels=labels, target=target, read=read_target, hidden=hidden))
     reports: Mapping[str, Answer] = plan.learner.finish(run_on(nodes, plan, schema=UNKNOWN).model)
-    common = _common(reports, target, labels)
+    try:
+        common = _common(reports, target, labels)
+    except DataError as error:
+        raise error.at(step=STEP) from None
     if chain:
         common = with_totals(common, nodes, chain, read_target and common.classes is None)
     schema = common if whole else common.floats()
@@ -139,13 +142,13 @@ def bind(source: Source, schema: Schema, rows: int | None, *, target: bool = Tru
 
 def _common(reports: Mapping[str, Answer], target: str | None, labels: bool) -> Schema:
     if not reports:
-        raise DataError("no node has any rows", step=STEP, cure="Look at the paths and filters of the data.")
+        raise DataError("no node has any rows", cure="Look at the paths and filters of the data.")
     first = next(iter(reports))
     for node in reports:
         _same_columns(reports, first, node)
     names = tuple(reports[first]["names"].tolist())
     if not names:
-        raise DataError("there are no feature columns besides the target and the weights", step=STEP)
+        raise DataError("there are no feature columns besides the target and the weights")
     kinds, dtypes = _kinds(reports, names), _dtypes(reports, names)
     sparse = any(bool(s["sparse"][0]) for s in reports.values())
     floats = {str(s["dtype"][0]) for s in reports.values()} - {""}
@@ -192,7 +195,6 @@ def _same_columns(reports: Mapping[str, Answer], first: str, node: str) -> None:
         raise SchemaError(
             f"the columns have no names here, but they do at {other!r}",
             node=bare,
-            step=STEP,
             cure="Give names at all nodes (a table), or at none (an array).",
         )
     have, want = theirs["names"].tolist(), ours["names"].tolist()
@@ -200,7 +202,6 @@ def _same_columns(reports: Mapping[str, Answer], first: str, node: str) -> None:
         raise SchemaError(
             f"{len(have)} columns here, but {len(want)} at {first!r}",
             node=node,
-            step=STEP,
             cure="Give the same columns in the same order at all nodes.",
         )
     ours_only, theirs_only = set(want) - set(have), set(have) - set(want)
@@ -210,7 +211,6 @@ def _same_columns(reports: Mapping[str, Answer], first: str, node: str) -> None:
         raise SchemaError(
             f"{' and '.join(what)}, compared with {first!r}",
             node=node,
-            step=STEP,
             column=(lacks + extra)[0] if len(lacks + extra) == 1 else None,
             cure="Rename the columns, or name those that all nodes have with columns=.",
         )
@@ -222,10 +222,8 @@ def _listed(names: list[str]) -> str:
 
 
 def _kinds(reports: Mapping[str, Answer], names: tuple[str, ...]) -> tuple[str, ...]:
-    kinds = {
-        node: dict(zip(s["names"].tolist(), s["kinds"].tolist(), strict=True)) for node, s in reports.items()
-    }
-    return tuple(_kind(reports, name, {node: k[name] for node, k in kinds.items()}) for name in names)
+    columns = zip(names, zip(*_by_name(reports, "kinds", names), strict=True), strict=True)
+    return tuple(_kind(reports, name, dict(zip(reports, kinds, strict=True))) for name, kinds in columns)
 
 
 def _kind(reports: Mapping[str, Answer], name: str, kinds: Mapping[str, str]) -> str:
@@ -235,7 +233,6 @@ def _kind(reports: Mapping[str, Answer], name: str, kinds: Mapping[str, str]) ->
         raise DataError(
             f"it holds {kinds[odd]}, which learners cannot read",
             node=odd,
-            step=STEP,
             column=name,
             cure="Turn it into numbers or text, or leave it out with columns=.",
         )
@@ -248,7 +245,6 @@ def _kind(reports: Mapping[str, Answer], name: str, kinds: Mapping[str, str]) ->
         raise SchemaError(
             f"text here (for example {stray}), but numbers at {_listed(number)}",
             node=text[0],
-            step=STEP,
             column=name,
             cure=cure_of(stray.text),
         )
@@ -280,7 +276,6 @@ def _target(reports: Mapping[str, Answer], labels: bool, rows: int) -> dict[str,
         raise SchemaError(
             "there is no target here" + (", but there is at others" if len(without) < len(kinds) else ""),
             node=without[0],
-            step=STEP,
             cure="Name the target column with target=, or give (X, y).",
         )
     if without:
@@ -292,7 +287,6 @@ def _target(reports: Mapping[str, Answer], labels: bool, rows: int) -> dict[str,
         raise SchemaError(
             f"the target has {widths[odd]} outputs here and {widths[first]} at {first!r} (0: one column)",
             node=odd,
-            step=STEP,
         )
     if labels:
         return {"classes": _classes(reports, kinds)}
@@ -308,7 +302,6 @@ def _classes(reports: Mapping[str, Answer], kinds: Mapping[str, str]) -> np.ndar
             f"the labels are text here (for example {str(next(iter(reports[text[0]]['classes']), ''))!r}), "
             f"but numbers at {other!r}",
             node=text[0],
-            step=STEP,
             cure="Name the classes alike at all nodes.",
         )
     union = distinct(np.concatenate([s["classes"] for s in reports.values()]))
