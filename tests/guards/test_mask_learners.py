@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.naive_bayes import GaussianNB
@@ -53,6 +54,17 @@ def test_masks_do_not_change_a_bit_and_pooled_rows_give_the_same(estimator: Any)
     masked = fit(estimator, tk.Inline())
     assert_same(masked, fit(estimator, tk.Inline(), [tk.fixed()]), rtol=0)
     assert_same(masked, fit(estimator, tk.Inline(), []), rtol=1e-6)
+
+
+@EACH
+def test_one_machine_with_all_rows_says_the_same(estimator: Any) -> None:
+    masked, alone = fit(estimator, tk.Inline()), clone(estimator)
+    alone.fit(X, LABELS if hasattr(alone, "predict_proba") else Y)
+    how = next(name for name in ("predict_proba", "predict", "transform") if hasattr(alone, name))
+    iterative = "LogisticRegression" in str(estimator)  # each stops within its own tolerance
+    np.testing.assert_allclose(
+        getattr(masked, how)(X), getattr(alone, how)(X), rtol=0, atol=2e-3 if iterative else 1e-6
+    )
 
 
 @EACH
