@@ -50,7 +50,7 @@ clean: ## remove what was set up
 	@touch $@
 
 .venv/dev: .venv/base
-	@$(PIP) -e '.[test,lint,docs,torch,ray]'
+	@$(PIP) -e '.[test,lint,docs,torch,ray,federation]'
 	@touch $@
 
 .venv/bench: .venv/dev

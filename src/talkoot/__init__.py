@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         NotInvertible,
         PlanError,
         QuorumError,
+        Refused,
         TalkootError,
     )
     from talkoot.core.merge import Gather, Median, Sum, TrimmedMean
@@ -70,6 +71,7 @@ _HOMES = {
         "NotInvertible",
         "PlanError",
         "QuorumError",
+        "Refused",
         "TalkootError",
     ),
     "core.merge": (
@@ -143,6 +145,7 @@ __all__ = [
     "QuorumError",
     "Ranks",
     "Ray",
+    "Refused",
     "Shards",
     "Solve",
     "Sum",
