@@ -48,7 +48,7 @@ def imports(path: Path) -> list[tuple[str, bool]]:
     late = {
         id(node)
         for outer in ast.walk(tree)
-        if isinstance(outer, ast.FunctionDef | ast.If)
+        if isinstance(outer, ast.FunctionDef | ast.AsyncFunctionDef | ast.If)
         for node in ast.walk(outer)
     }
     found = []

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from talkoot.data.samples.tokens import tokens
     from talkoot.data.shards import Shards, shards
     from talkoot.engines.checkpoint import Checkpoint
+    from talkoot.engines.federation.dataset import dataset
+    from talkoot.engines.federation.engine import Federation
     from talkoot.engines.inline import Inline
     from talkoot.engines.local import Local
     from talkoot.engines.ranks.engine import Ranks
@@ -105,6 +107,8 @@ _HOMES = {
     ),
     "data.samples.tokens": ("tokens",),
     "engines.checkpoint": ("Checkpoint",),
+    "engines.federation.dataset": ("dataset",),
+    "engines.federation.engine": ("Federation",),
     "engines.inline": ("Inline",),
     "engines.local": ("Local",),
     "engines.ranks.engine": ("Ranks",),
@@ -130,6 +134,7 @@ __all__ = [
     "Contract",
     "DataError",
     "Distributed",
+    "Federation",
     "Fit",
     "Gather",
     "Inline",
@@ -157,6 +162,7 @@ __all__ = [
     "Verification",
     "check",
     "compare",
+    "dataset",
     "every",
     "every_step",
     "fit",

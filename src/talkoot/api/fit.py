@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast, final
 
 from talkoot.api.forget import forget
 from talkoot.api.job import Job, run_events, viewed
+from talkoot.api.sites import shards_of_sites
 from talkoot.api.watching import listeners
 from talkoot.core.engine import Engine, Run
 from talkoot.core.errors import DataError
@@ -27,6 +28,7 @@ from talkoot.data.samples.base import Samples
 from talkoot.data.samples.samples import samples
 from talkoot.data.schema import Bind
 from talkoot.data.shards import Shards, shards
+from talkoot.engines.federation.dataset import Dataset
 from talkoot.guards.weigh import weigh
 from talkoot.learners import learner_for
 from talkoot.watch.events import Event, versions
@@ -265,6 +267,7 @@ def fit(
         learner,
         data,
         target,
+        on,
         nodes=nodes,
         columns=columns,
         weight=weight,
@@ -305,14 +308,23 @@ def run(
     >>> tk.run(plan, np.array([[1.0], [3.0]])).model.mean_
     array([2.])
     """
-    unbound = _shards(plan.learner, data, target)
+    unbound = _shards(plan.learner, data, target, on)
     return _run(Job.place(plan, unbound, on, spread=not isinstance(data, Mapping)), log, progress)
 
 
 def _shards(
-    learner: Learner, data: Any, target: Any, *, nodes: int | None = None, columns: Any = None, **roles: Any
+    learner: Learner,
+    data: Any,
+    target: Any,
+    on: Engine | None,
+    *,
+    nodes: int | None = None,
+    columns: Any = None,
+    **roles: Any,
 ) -> Shards:
     """The rows of every node, or its samples where the learner reads samples."""
+    if isinstance(data, Dataset):
+        return shards_of_sites(data, target, on, nodes=nodes, columns=columns, **roles)
     if learner.reads is not Samples:
         return shards(data, target, nodes=nodes, columns=columns, **roles)
     for role, value in roles.items():

@@ -42,7 +42,9 @@ class Job:
     reason: str
 
     @classmethod
-    def place(cls, plan: Plan, shards: Shards, on: Engine | None, *, spread: bool = False) -> Job:
+    def place(
+        cls, plan: Plan, shards: Shards, on: Engine | None, *, spread: bool = False, kind: str = "fit"
+    ) -> Job:
         """A job on the engine that the caller chose, or on the one that suits it.
 
         Args:
@@ -50,6 +52,7 @@ class Job:
             shards: the rows.
             on: the engine; None to choose one.
             spread: split the rows of a single source over as many nodes as the engine works on at once.
+            kind: what for, such as "check".
 
         Raises:
             PlanError: `on` is no engine.
@@ -60,7 +63,7 @@ class Job:
         if spread and len(shards) == 1 and engine.width > 1:
             shards = shards.deal(engine.width)
         shards = Shards(plan.learner.divided(shards), target=shards.target)
-        return cls(plan=plan, shards=shards, engine=engine, reason=reason)
+        return cls(plan=plan, shards=shards, engine=engine.proposed(plan, kind), reason=reason)
 
     @property
     def estimator(self) -> Any:

@@ -133,6 +133,16 @@ class Engine(ABC):
         """How many nodes work at the same time."""
         return 1
 
+    def proposed(self, plan: Plan, kind: str) -> Engine:
+        """The engine for a job, where others decide on it first; itself elsewhere.
+
+        Args:
+            plan: what is to be done.
+            kind: what for, such as "fit" or "check".
+        """
+        del plan, kind
+        return self
+
     @abstractmethod
     def open(self, shards: Mapping[str, Shard], emit: Emit = ignore) -> AbstractContextManager[Nodes]:
         """Nodes with their shards, for any number of plans; on exit nothing is left behind."""

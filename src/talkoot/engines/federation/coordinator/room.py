@@ -1,0 +1,225 @@
+"""A run at the coordinator: its proposal, its sites, and the round that is under way."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Protocol, final
+
+from talkoot.core.errors import TalkootError
+from talkoot.engines.events import Action, Report, Request, Stop
+from talkoot.engines.federation.coordinator.gathered import Arrival, GatheredRound
+from talkoot.engines.federation.journal import Journal
+from talkoot.engines.federation.link.exchange import Exchange
+from talkoot.engines.federation.link.messages import (
+    Answered,
+    Ask,
+    Cancel,
+    Decided,
+    Finish,
+    Frame,
+    Note,
+    Propose,
+    Result,
+    Standing,
+    Status,
+    Task,
+)
+from talkoot.engines.federation.results import result_to_bytes
+from talkoot.formats.answers import answer_to_bytes
+
+
+class House(Protocol):
+    """What a run needs of the coordinator."""
+
+    sites: dict[str, Exchange]
+    journal: Journal
+    silence: float
+
+
+@final
+class Room:
+    """A run.
+
+    Args:
+        run: its name.
+        researcher_name: whose it is.
+        propose: what is proposed.
+        names: its sites.
+        house: the coordinator.
+    """
+
+    def __init__(
+        self, run: str, researcher_name: str, propose: Propose, names: Sequence[str], house: House
+    ) -> None:
+        self.run, self.researcher_name, self.propose = run, researcher_name, propose
+        self.names, self.house = tuple(names), house
+        self.researcher: Exchange | None = None
+        self.decisions: dict[str, Decided] = {}
+        self.tasks: dict[str, Task] = {}  # what each site is at
+        self.placement: tuple[int, bytes] | None = None
+        self.gathered: GatheredRound | None = None
+        self.arrivals: asyncio.Queue[Arrival] = asyncio.Queue()
+        self.holding: tuple[bytes, asyncio.Task[None]] | None = None
+        self.frames: dict[bytes, memoryview] = {}
+        self.fetching: dict[str, Frame] = {}  # answers on their way
+
+    def _site(self, name: str) -> Exchange:
+        return self.house.sites.setdefault(name, Exchange())
+
+    async def attach(self, researcher: Exchange) -> None:
+        """A researcher has come, or come back."""
+        self.researcher = researcher
+        for name in self.names:
+            await self._site(name).send(self.propose)
+        await self.report()
+
+    async def remind(self, site: str) -> None:
+        """A site has come, or come back."""
+        if site not in self.names:
+            return
+        await self._site(site).send(self.propose)
+        if site in self.tasks:
+            await self._site(site).send(self.tasks[site])
+        await self.report()
+
+    async def decided(self, site: str, decision: Decided) -> None:
+        """A site has decided."""
+        if site in self.names:
+            self.decisions[site] = decision
+            await self.report()
+
+    async def report(self) -> None:
+        """Tell the researcher where the sites stand."""
+        if self.researcher is None:
+            return
+        sites = {}
+        for name in self.names:
+            found = self.decisions.get(name)
+            state, reason = (found.state, found.reason) if found else ("pending", "")
+            sites[name] = Standing(self._site(name).connected, state, reason)
+        await self.researcher.send(Status(self.run, sites))
+
+    def ask(self, ask: Ask) -> None:
+        """Hold a round, unless it is under way."""
+        if self.holding is not None:
+            key, task = self.holding
+            if key == ask.key and not task.done():
+                return
+            if not task.done():
+                task.cancel()
+                self._clear()
+        self.holding = (ask.key, asyncio.ensure_future(self._bring(ask)))
+
+    async def finish(self) -> None:
+        """The run is over."""
+        if self.holding is not None:
+            self.holding[1].cancel()
+        self._clear()
+        for name in self.names:
+            await self._site(name).send(Finish(self.run))
+        self.house.journal.forget(self.run)
+
+    async def answered(self, site: str, message: Answered) -> None:
+        """A site has an answer: fetch it, if it is waited for."""
+        task = self.tasks.get(site)
+        if task is None or task.key != message.key:
+            return
+        try:
+            self.fetching[site] = message.frame
+            frame = await self._site(site).fetch(message.frame)
+        except TalkootError as error:
+            frame = memoryview(answer_to_bytes(error.at(node=site)))
+        if self.tasks.get(site) is task:
+            self._let_go(site)
+            await self.arrivals.put(Arrival(site, frame, message.seconds, message.restarted))
+
+    async def _bring(self, ask: Ask) -> None:
+        """Bring the researcher the result of a round: the one that is written down, or a new one."""
+        found = self.house.journal.get(self.run, ask.key)
+        if found is None:
+            found = await self._hold(ask)
+        if self.researcher is not None:
+            frame = self.researcher.transfers.offer(found)
+            await self.researcher.send(Result(ask.key, frame))
+
+    async def _hold(self, ask: Ask) -> bytes:
+        for frame in (ask.placement, ask.question):
+            await self._have(frame)
+        self.frames = {f.digest: self.frames[f.digest] for f in (ask.placement, ask.question)}
+        gathered = self._gathered(ask)
+        self._do(gathered.begin(ask.head.round(), time.monotonic()), ask)
+        while not gathered.over(time.monotonic()):
+            arrival = None
+            with suppress(TimeoutError):
+                arrival = await asyncio.wait_for(self.arrivals.get(), gathered.wait(time.monotonic()))
+            now = time.monotonic()
+            if arrival is not None:
+                self._do(gathered.arrived(arrival, now), ask)
+            self._do(gathered.look(*self._signs(), now), ask)
+        void = gathered.gathering.void
+        merged, actions = gathered.end()
+        self._do(actions, ask)
+        result = result_to_bytes(merged)
+        if void:
+            self.arrivals = asyncio.Queue()
+        else:
+            self.house.journal.put(self.run, {ask.key: result})
+        return result
+
+    async def _have(self, frame: Frame) -> None:
+        if frame.digest not in self.frames:
+            assert self.researcher is not None
+            self.frames[frame.digest] = await self.researcher.fetch(frame)
+
+    def _gathered(self, ask: Ask) -> GatheredRound:
+        """The gathering of a placement."""
+        placement = (ask.number, ask.placement.digest)
+        if self.gathered is None or self.placement != placement:
+            self._clear()
+            self.placement = placement
+            self.gathered = GatheredRound(self.names, ask.each, self.house.silence)
+        return self.gathered
+
+    def _clear(self) -> None:
+        """Forget the rounds so far."""
+        for name in self.names:
+            self._let_go(name)
+        self.gathered, self.arrivals = None, asyncio.Queue()
+
+    def _signs(self) -> tuple[Mapping[str, int], Mapping[str, float]]:
+        """Signs of life of each site, and when its frames moved last."""
+        sites = {name: self._site(name) for name in self.names}
+        return {n: s.beats for n, s in sites.items()}, {n: s.moved for n, s in sites.items()}
+
+    def _do(self, actions: Sequence[Action], ask: Ask) -> None:
+        for action in actions:
+            match action:
+                case Request(slot=slot):
+                    (name,) = slot.nodes
+                    self._request(name, Task(self.run, ask.key, ask.number, ask.placement, ask.question))
+                case Stop(slot=slot):
+                    (name,) = slot.nodes
+                    if (task := self.tasks.get(name)) is not None:
+                        self._let_go(name)
+                        asyncio.ensure_future(self._site(name).send(Cancel(self.run, task.key)))  # noqa: RUF006
+                case Report() if self.researcher is not None:
+                    note = Note(action.event, dict(action.facts))
+                    asyncio.ensure_future(self.researcher.send(note))  # noqa: RUF006
+
+    def _request(self, name: str, task: Task) -> None:
+        site = self._site(name)
+        for frame in (task.placement, task.question):
+            site.transfers.offer(self.frames[frame.digest], frame)
+        self.tasks[name] = task
+        asyncio.ensure_future(site.send(task))  # noqa: RUF006
+
+    def _let_go(self, name: str) -> None:
+        """Nothing is waited for from a site."""
+        if (task := self.tasks.pop(name, None)) is not None:
+            for frame in (task.placement, task.question):
+                self._site(name).transfers.withdraw(frame.digest)
+        if name in self.fetching:
+            self._site(name).give_up(self.fetching.pop(name))
