@@ -47,10 +47,11 @@ async def site(folder: Path) -> None:
 
 
 def registered() -> dict[str, object]:
+    from paced import Paced
     from talkoot.testing.engines import FailingNode
     from talkoot.testing.toys import Count, Walk
 
-    return {kind.__name__: kind for kind in (Count, Walk, FailingNode)}
+    return {kind.__name__: kind for kind in (Count, Walk, FailingNode, Paced)}
 
 
 if __name__ == "__main__":

@@ -17,6 +17,14 @@ from parties import make_authority, make_party
 from patience import soon
 from talkoot.engines.federation.identity.authority import Authority
 
+HERE = Path(__file__).parent
+ENVIRONMENT = {
+    **os.environ,
+    "OMP_NUM_THREADS": "1",
+    "PYTHONUNBUFFERED": "1",
+    "PYTHONPATH": os.pathsep.join(map(str, (HERE, HERE.parents[1], *filter(None, sys.path)))),
+}
+
 
 class Program:
     """A process, and what it has printed so far."""
@@ -32,7 +40,7 @@ class Program:
                 [sys.executable, *self.command],
                 stdout=out,
                 stderr=out,
-                env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
+                env=ENVIRONMENT,
             )
 
     @property
@@ -115,10 +123,12 @@ class Federated:
 
 @contextmanager
 def federated(
-    folder: Path, rows: Mapping[str, tuple[np.ndarray, np.ndarray]], **settings: object
+    folder: Path,
+    rows: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    proxies: Mapping[str, str] | None = None,
 ) -> Iterator[Federated]:
     """A federation with all sites connected; all of it ends with the context."""
-    made = Federated(folder, rows, **settings)  # type: ignore[arg-type]
+    made = Federated(folder, rows, proxies=proxies)
     try:
         made.ready()
         yield made

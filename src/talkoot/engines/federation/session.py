@@ -21,6 +21,7 @@ from talkoot.engines.federation.link.messages import (
     AskRoster,
     Attach,
     Finish,
+    Finished,
     Message,
     Note,
     Refusal,
@@ -30,6 +31,7 @@ from talkoot.engines.federation.link.messages import (
 )
 
 T = TypeVar("T")
+FORGOTTEN = 10.0  # seconds that the end of a run waits for the coordinator
 AWAY = 600.0  # seconds until a coordinator that cannot be reached is given up
 Said = tuple[str, Mapping[str, Any]]
 
@@ -49,6 +51,7 @@ class Session:
         self.attached: Attach | None = None
         self.asked: tuple[Ask, asyncio.Future[memoryview]] | None = None
         self.roster: asyncio.Future[Roster] | None = None
+        self.finishing: tuple[Finish, asyncio.Future[None]] | None = None
         self.status: Status | None = None
         self.events: SimpleQueue[Said] = SimpleQueue()
         self.failed: TalkootError | None = None
@@ -111,8 +114,11 @@ class Session:
                 self.exchange.transfers.withdraw(frame.digest)
 
     async def finish(self, run: str) -> None:
-        """Say that the run is over."""
-        await self.exchange.send(Finish(run))
+        """Say that the run is over, and wait a little until the coordinator has forgotten it."""
+        self.attached, self.finishing = None, (Finish(run), self.loop.create_future())
+        await self.exchange.send(self.finishing[0])
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.finishing[1], FORGOTTEN)
 
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
@@ -171,6 +177,8 @@ class Session:
             await self.exchange.send(self.attached)
         if self.asked is not None:
             await self.exchange.send(self.asked[0])
+        if self.finishing is not None:
+            await self.exchange.send(self.finishing[0])
 
     def _on(self, message: Message) -> None:
         match message:
@@ -180,6 +188,8 @@ class Session:
                 self.status = message
             case Note(event=event, facts=facts):
                 self.events.put((event, facts))
+            case Finished() if self.finishing is not None and not self.finishing[1].done():
+                self.finishing[1].set_result(None)
             case Result() if self.asked is not None and self.asked[0].key == message.key:
                 self.exchange.start(self._receive(message, self.asked[1]))
 

@@ -19,6 +19,7 @@ from talkoot.engines.federation.link.messages import (
     Attach,
     Decided,
     Finish,
+    Finished,
     Hello,
     Message,
     Propose,
@@ -182,9 +183,11 @@ class Coordinator:
             case Ask():
                 self._room(peer, message.run).ask(message)
             case Finish():
-                room = self._room(peer, message.run)
-                del self.rooms[message.run]
-                await room.finish()
+                if message.run in self.rooms:
+                    room = self._room(peer, message.run)
+                    del self.rooms[message.run]
+                    await room.finish()
+                await exchange.send(Finished(message.run))
             case _:
                 raise DataError(f"a researcher does not send a {type(message).__name__}")
 

@@ -222,6 +222,13 @@ class Finish(Message, frozen=True):
 
 
 @final
+class Finished(Message, frozen=True):
+    """Coordinator to researcher: the run is forgotten."""
+
+    run: str
+
+
+@final
 class Task(Message, frozen=True):
     """Coordinator to site: do a round."""
 
@@ -269,6 +276,7 @@ Any_ = (
     | Result
     | Note
     | Finish
+    | Finished
     | Task
     | Cancel
     | Answered
