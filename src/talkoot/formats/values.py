@@ -114,7 +114,7 @@ class Decoder:
     """Data into values.
 
     Args:
-        buffers: the buffers of the frame.
+        buffers: the buffers of the frame; arrays lie in them where they can be written to.
         types: dataclasses that may travel, by name.
         others: for other names behind ``"$"``, what makes a value of the data.
     """
@@ -176,7 +176,8 @@ class Decoder:
         buffer = self.buffers[number]
         if buffer.nbytes != math.prod(shape) * dtype.itemsize:
             raise DataError(f"{buffer.nbytes} bytes are no array of {dtype} with shape {shape}")
-        return np.frombuffer(buffer, dtype=dtype).reshape(shape).copy()
+        array = np.frombuffer(buffer, dtype=dtype).reshape(shape)
+        return array if array.flags.writeable and array.flags.aligned else array.copy()
 
     def _objects(self, data: Mapping[str, Any]) -> np.ndarray:
         shape, items = shape_of(data["shape"]), [self.decode(item) for item in data["items"]]

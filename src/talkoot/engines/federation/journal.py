@@ -43,15 +43,26 @@ class Journal:
             if path.name not in known:
                 path.unlink()
 
-    def put(self, run: str, items: Mapping[bytes, bytes | memoryview], *, only: bool = False) -> None:
+    def put(
+        self,
+        run: str,
+        items: Mapping[bytes, bytes | memoryview],
+        *,
+        only: bool = False,
+        digests: Mapping[bytes, bytes] | None = None,
+    ) -> None:
         """Write items of a run in one transaction.
 
         Args:
             run: the run.
             items: bytes by key.
             only: drop all other items of the run.
+            digests: SHA-256 of items, where it is known.
         """
-        rows = [(run, key, *self._stored(data), time.time()) for key, data in items.items()]
+        known = digests or {}
+        rows = [
+            (run, key, *self._stored(data, known.get(key)), time.time()) for key, data in items.items()
+        ]
         self._rows.execute("begin immediate")
         try:
             old = self._drop("run = ?", run) if only else []
@@ -95,9 +106,11 @@ class Journal:
         """Close the files."""
         self._rows.close()
 
-    def _stored(self, data: bytes | memoryview) -> tuple[bytes | memoryview | None, str | None, bytes, int]:
+    def _stored(
+        self, data: bytes | memoryview, digest: bytes | None
+    ) -> tuple[bytes | memoryview | None, str | None, bytes, int]:
         """(data, file, digest, size) of a row; large data are written to a file first."""
-        digest = hashlib.sha256(data).digest()
+        digest = digest or hashlib.sha256(data).digest()
         if len(data) < LARGE:
             return data, None, digest, len(data)
         name = os.urandom(16).hex()

@@ -64,6 +64,7 @@ class Room:
         self.arrivals: asyncio.Queue[Arrival] = asyncio.Queue()
         self.holding: tuple[bytes, asyncio.Task[None]] | None = None
         self.frames: dict[bytes, memoryview] = {}
+        self.brought: tuple[Exchange, Frame] | None = None  # the last result
         self.fetching: dict[str, Frame] = {}  # answers on their way
 
     def _site(self, name: str) -> Exchange:
@@ -104,6 +105,7 @@ class Room:
 
     def ask(self, ask: Ask) -> None:
         """Hold a round, unless it is under way."""
+        self._take_back()
         if self.holding is not None:
             key, task = self.holding
             if key == ask.key and not task.done():
@@ -118,6 +120,7 @@ class Room:
         if self.holding is not None:
             self.holding[1].cancel()
         self._clear()
+        self._take_back()
         for name in self.names:
             await self._site(name).send(Finish(self.run))
         self.house.journal.forget(self.run)
@@ -139,13 +142,13 @@ class Room:
     async def _bring(self, ask: Ask) -> None:
         """Bring the researcher the result of a round: the one that is written down, or a new one."""
         found = self.house.journal.get(self.run, ask.key)
-        if found is None:
-            found = await self._hold(ask)
+        result, frame = await self._hold(ask) if found is None else (found, Frame.of(found))
         if self.researcher is not None:
-            frame = self.researcher.transfers.offer(found)
+            self.researcher.transfers.offer(result, frame)
+            self.brought = (self.researcher, frame)
             await self.researcher.send(Result(ask.key, frame))
 
-    async def _hold(self, ask: Ask) -> bytes:
+    async def _hold(self, ask: Ask) -> tuple[bytes, Frame]:
         for frame in (ask.placement, ask.question):
             await self._have(frame)
         self.frames = {f.digest: self.frames[f.digest] for f in (ask.placement, ask.question)}
@@ -163,11 +166,12 @@ class Room:
         merged, actions = gathered.end()
         self._do(actions, ask)
         result = result_to_bytes(merged)
+        frame = Frame.of(result)
         if void:
             self.arrivals = asyncio.Queue()
         else:
-            self.house.journal.put(self.run, {ask.key: result})
-        return result
+            self.house.journal.put(self.run, {ask.key: result}, digests={ask.key: frame.digest})
+        return result, frame
 
     async def _have(self, frame: Frame) -> None:
         if frame.digest not in self.frames:
@@ -182,6 +186,13 @@ class Room:
             self.placement = placement
             self.gathered = GatheredRound(self.names, ask.each, self.house.silence)
         return self.gathered
+
+    def _take_back(self) -> None:
+        """The last result has arrived."""
+        if self.brought is not None:
+            researcher, frame = self.brought
+            researcher.transfers.withdraw(frame.digest)
+            self.brought = None
 
     def _clear(self) -> None:
         """Forget the rounds so far."""
