@@ -8,25 +8,25 @@ A round sends a model of the given size to every site and an update of that size
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
+import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import DEVNULL, PIPE, Popen
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 import talkoot as tk
 from talkoot.core.learner import Learner
 from talkoot.core.outer import Add
 from talkoot.core.update import Update
-from talkoot.data.roles import Roles
-from talkoot.data.tables.memory import from_memory
 
 SIZES = (1 << 10, 1 << 20, 40 << 20)  # bytes of the model, and of each update
 
@@ -51,40 +51,36 @@ class Send(Learner):
         return model["w"]
 
 
-class Rows:
-    """A few rows."""
+SITE = """
+coordinator = "127.0.0.1:{port}"
+[data.toy]
+files = "rows.parquet"
+[learners]
+Send = "federation:Send"
+"""
+POLICY = """
+researchers = ["ada"]
+data_sets = ["toy"]
+learners = ["Send"]
+purposes = ["*"]
+secure_sum = false
+automatic = ["fit"]
+minimum_rows = 5
+minimum_sites = 2
+rounds_a_day = 1000000
+"""
 
-    def __init__(self, site: str) -> None:
-        self.site = site
 
-    def open(self, name: str, target: str | None) -> Any:
-        return from_memory(self.site, np.eye(3), Roles())
-
-
-class Open:
-    """A desk that approves all."""
-
-    def decide(self, proposal: Any) -> Any:
-        from talkoot.engines.federation.site.site import Decision
-
-        return Decision("approved")
-
-
-def party(kind: str, folder: Path) -> None:
-    from talkoot.engines.federation.coordinator import program
-    from talkoot.engines.federation.identity.identity import Identity
-    from talkoot.engines.federation.journal import Journal
-    from talkoot.engines.federation.settings import SiteSettings, dialling, settings
-    from talkoot.engines.federation.site.site import Site
-    from talkoot.engines.federation.site.worker import Worker
-
-    if kind == "coordinator":
-        asyncio.run(program.serve(folder, lambda line: print(line, flush=True)))
-        return
-    identity = Identity.load(folder)
-    worker = Worker(identity.name, Rows(identity.name), Journal(folder / "journal"), {"Send": Send})
-    site = Site(dialling(identity, settings(folder, SiteSettings)), worker, Open(), lambda line: None)
-    asyncio.run(site.run())
+def program(kind: str, folder: Path) -> Popen[str]:
+    """A coordinator or a site."""
+    command = "import sys; from talkoot.cli import main; sys.exit(main())"
+    path = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
+    return Popen(
+        [sys.executable, "-c", command, kind, folder],
+        stdout=PIPE if kind == "coordinator" else DEVNULL,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+    )
 
 
 def make(folder: Path, sites: list[str]) -> None:
@@ -116,31 +112,28 @@ def measure(folder: Path, size: int, rounds: int) -> dict[str, Any]:
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--party", nargs=2, help=argparse.SUPPRESS)
     options.add_argument("--sites", type=int, default=3)
     options.add_argument("--rounds", type=int, default=7)
     found = options.parse_args()
-    if found.party:
-        party(found.party[0], Path(found.party[1]))
-        return
     sites = [f"site{number}" for number in range(found.sites)]
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         make(folder, sites)
         (folder / "hub" / "coordinator.toml").write_text('listen = "127.0.0.1:0"\n')
-        script = [sys.executable, __file__, "--party"]
-        hub = subprocess.Popen([*script, "coordinator", folder / "hub"], stdout=subprocess.PIPE, text=True)
+        hub = program("coordinator", folder / "hub")
         assert hub.stdout is not None
         port = hub.stdout.readline().split(";")[0].rpartition(":")[2]
+        (folder / "ada" / "researcher.toml").write_text(f'coordinator = "127.0.0.1:{port}"\n')
         parties = [hub]
         try:
-            for name in ("ada", *sites):
-                kind = "researcher" if name == "ada" else "site"
-                (folder / name / f"{kind}.toml").write_text(f'coordinator = "127.0.0.1:{port}"\n')
-                if kind == "site":
-                    parties.append(subprocess.Popen([*script, "site", folder / name]))
-            while sum("is connected" in hub.stdout.readline() for _ in sites) < len(sites):
-                pass
+            for name in sites:
+                (folder / name / "site.toml").write_text(SITE.format(port=port))
+                (folder / name / "policy.toml").write_text(POLICY)
+                pq.write_table(pa.table({"x": range(10)}), folder / name / "rows.parquet")
+                parties.append(program("site", folder / name))
+            for _ in sites:
+                while "is connected" not in hub.stdout.readline():
+                    pass
             measure(folder, 1 << 10, 2)
             for size in SIZES:
                 print(json.dumps({"sites": len(sites), **measure(folder, size, found.rounds)}), flush=True)
@@ -150,4 +143,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    from federation import main  # by the name under which the sites import it
+
     main()

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, cast, final
 
-from talkoot.core.engine import Emit, Engine, Nodes, Run, View, ignore
+from talkoot.core.engine import Emit, Engine, Kind, Nodes, Run, View, ignore
 from talkoot.core.errors import DataError, PlanError
 from talkoot.core.learner import Learner
 from talkoot.core.plan import Plan
@@ -43,7 +43,7 @@ class Job:
 
     @classmethod
     def place(
-        cls, plan: Plan, shards: Shards, on: Engine | None, *, spread: bool = False, kind: str = "fit"
+        cls, plan: Plan, shards: Shards, on: Engine | None, *, spread: bool = False, kind: Kind = "fit"
     ) -> Job:
         """A job on the engine that the caller chose, or on the one that suits it.
 
@@ -52,7 +52,7 @@ class Job:
             shards: the rows.
             on: the engine; None to choose one.
             spread: split the rows of a single source over as many nodes as the engine works on at once.
-            kind: what for, such as "check".
+            kind: what is done with the plan.
 
         Raises:
             PlanError: `on` is no engine.

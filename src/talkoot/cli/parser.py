@@ -68,7 +68,7 @@ def parser() -> Parser:
     top.add_argument("--version", action="version", version=f"talkoot {talkoot.__version__}")
     top.set_defaults(debug=False)
     commands = top.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
-    for add in (_demo, _fit, _compare, _check, _verify, _report):
+    for add in (_demo, _fit, _compare, _check, _verify, _report, _coordinator, _site):
         command = add(commands)
         command.add_argument("--debug", action="store_true", help="show the traceback of an error")
         command.set_defaults(
@@ -77,7 +77,15 @@ def parser() -> Parser:
     return top
 
 
-def _add(commands: Any, name: str, about: str, example: str, more: str = "") -> Parser:
+def _add(
+    commands: Any,
+    name: str,
+    about: str,
+    example: str,
+    more: str = "",
+    *,
+    module: str = "talkoot.cli.commands",
+) -> Parser:
     command: Parser = commands.add_parser(
         name,
         help=about,
@@ -85,7 +93,7 @@ def _add(commands: Any, name: str, about: str, example: str, more: str = "") -> 
         epilog=f"example:\n  {example}",
         prog=f"talkoot {name}",
     )
-    command.set_defaults(run=lazy_command("talkoot.cli.commands", name))
+    command.set_defaults(run=lazy_command(module, name))
     return command
 
 
@@ -181,6 +189,32 @@ def _report(commands: Any) -> Parser:
     command.add_argument(
         "--out", metavar="FILE", help="the HTML file; report.html in the folder of the log by default"
     )
+    return command
+
+
+def _coordinator(commands: Any) -> Parser:
+    command = _add(
+        commands,
+        "coordinator",
+        "Run the coordinator of a federation: sites and researchers call it.",
+        "talkoot coordinator hub",
+        "The folder holds its certificate and coordinator.toml, in which listen = names the port.",
+        module="talkoot.cli.federation",
+    )
+    command.add_argument("folder", metavar="FOLDER", help="the coordinator's folder")
+    return command
+
+
+def _site(commands: Any) -> Parser:
+    command = _add(
+        commands,
+        "site",
+        "Run a site of a federation: it calls the coordinator, and its rows stay here.",
+        "talkoot site oslo",
+        "The folder holds its certificate, site.toml (the coordinator, the rows) and policy.toml.",
+        module="talkoot.cli.federation",
+    )
+    command.add_argument("folder", metavar="FOLDER", help="the site's folder")
     return command
 
 

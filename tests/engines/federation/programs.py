@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from parties import make_authority, make_party
 
 from patience import soon
@@ -24,6 +26,36 @@ ENVIRONMENT = {
     "PYTHONUNBUFFERED": "1",
     "PYTHONPATH": os.pathsep.join(map(str, (HERE, HERE.parents[1], *filter(None, sys.path)))),
 }
+
+COMMAND = "import sys; from talkoot.cli import main; sys.exit(main())"
+DATA = """
+[data.toy]
+files = "rows.parquet"
+
+[learners]
+Paced = "paced:Paced"
+Count = "talkoot.testing.toys:Count"
+Walk = "talkoot.testing.toys:Walk"
+FailingNode = "talkoot.testing.engines:FailingNode"
+"""
+POLICY = """
+researchers = ["ada"]
+data_sets = ["toy"]
+learners = ["*"]
+purposes = ["*"]
+secure_sum = false
+kinds = ["fit", "check", "compare", "forget"]
+automatic = ["fit", "check", "compare", "forget"]
+minimum_rows = 5
+minimum_sites = 2
+rounds_a_day = 1000000
+"""
+
+
+def write_rows(folder: Path, X: np.ndarray, y: np.ndarray) -> None:
+    """Rows as the data set "toy", with the target y."""
+    columns = {f"x{index}": column for index, column in enumerate(X.T)}
+    pq.write_table(pa.table({**columns, "y": y}), folder / "rows.parquet")
 
 
 class Program:
@@ -76,7 +108,8 @@ class Federated:
     Args:
         folder: where all live.
         rows: (X, y) of each site.
-        proxy: on the way of each site, by name.
+        proxies: on the way of a site, by its name.
+        options: of the coordinator.
     """
 
     def __init__(
@@ -85,13 +118,14 @@ class Federated:
         rows: Mapping[str, tuple[np.ndarray, np.ndarray]],
         *,
         proxies: Mapping[str, str] | None = None,
+        options: str = "",
     ) -> None:
         self.folder, self.port = folder, free_port()
         self.authority: Authority = make_authority(folder)
         self.researcher = folder / "researcher"
         self.made: list[Program] = []
         make_party(self.authority, folder / "hub", "hub", "coordinator")
-        (folder / "hub" / "coordinator.toml").write_text(f'listen = "127.0.0.1:{self.port}"\n')
+        (folder / "hub" / "coordinator.toml").write_text(f'listen = "127.0.0.1:{self.port}"\n{options}')
         make_party(self.authority, self.researcher, "ada", "researcher")
         (self.researcher / "researcher.toml").write_text(f'coordinator = "127.0.0.1:{self.port}"\n')
         self.coordinator = self.program("hub", "coordinator")
@@ -103,15 +137,14 @@ class Federated:
         """Start a site that has these rows."""
         make_party(self.authority, self.folder / name, name)
         text = f'coordinator = "127.0.0.1:{self.port}"\n' + (f'proxy = "{proxy}"\n' if proxy else "")
-        (self.folder / name / "site.toml").write_text(text)
-        np.savez(self.folder / name / "rows.npz", X=X, y=y)
+        (self.folder / name / "site.toml").write_text(text + DATA)
+        (self.folder / name / "policy.toml").write_text(POLICY)
+        write_rows(self.folder / name, X, y)
         self.sites[name] = self.program(name, "site")
         return self.sites[name]
 
     def program(self, name: str, kind: str) -> Program:
-        program = Program(
-            self.folder / name, str(Path(__file__).with_name("party.py")), kind, str(self.folder / name)
-        )
+        program = Program(self.folder / name, "-c", COMMAND, kind, str(self.folder / name))
         self.made.append(program)
         return program
 
@@ -126,9 +159,10 @@ def federated(
     folder: Path,
     rows: Mapping[str, tuple[np.ndarray, np.ndarray]],
     proxies: Mapping[str, str] | None = None,
+    options: str = "",
 ) -> Iterator[Federated]:
     """A federation with all sites connected; all of it ends with the context."""
-    made = Federated(folder, rows, proxies=proxies)
+    made = Federated(folder, rows, proxies=proxies, options=options)
     try:
         made.ready()
         yield made

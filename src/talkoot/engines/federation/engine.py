@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
-from talkoot.core.engine import Emit, Engine, Nodes, ignore
+from talkoot.core.engine import Emit, Engine, Kind, Nodes, ignore
 from talkoot.core.errors import PlanError, TalkootError
 from talkoot.core.plan import Plan
 from talkoot.core.shard import UNKNOWN, Shard
@@ -18,11 +18,11 @@ from talkoot.engines.federation.extra import require_extra
 from talkoot.engines.federation.link.dialling import Dialling
 from talkoot.engines.federation.link.messages import Attach
 from talkoot.engines.federation.nodes import FederationNodes
-from talkoot.engines.federation.proposal import Proposal, run_of
 from talkoot.engines.federation.session import AWAY, Session
 from talkoot.formats.plans import plan_to_bytes
 
 if TYPE_CHECKING:
+    from talkoot.engines.federation.consent.proposal import Proposal
     from talkoot.engines.federation.identity.identity import Identity
 
 
@@ -51,12 +51,12 @@ class Federation(Engine):
     permit: str = field(default="", kw_only=True, repr=False)
     away: float = field(default=AWAY, kw_only=True, repr=False)
     registered: Mapping[str, Any] = field(default_factory=dict, kw_only=True, repr=False)
-    job: tuple[Plan, str] | None = field(default=None, init=False, repr=False)
+    job: tuple[Plan, Kind] | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         require_extra()
 
-    def proposed(self, plan: Plan, kind: str) -> Federation:
+    def proposed(self, plan: Plan, kind: Kind) -> Federation:
         """The engine for a job: sites decide on its plan before they do anything."""
         engine = replace(self)
         object.__setattr__(engine, "job", (plan, kind))
@@ -80,15 +80,16 @@ class Federation(Engine):
             PlanError: rows that are not at sites.
             DataError: the coordinator cannot be reached, or a site refuses.
         """
+        from talkoot.engines.federation.consent.proposal import run_of, sign
+
         data, target = _one(shards)
         identity = self._identity()
         with Session(self._dialling(), away=self.away) as session:
             known = session.wait(session.sites(), lambda said: emit(*said))
             roster = {site: known.get(site, "") for site in shards}
-            proposal = self._proposal(data, target, roster, identity.name)
-            run = run_of(proposal)
-            signature = identity.sign(proposal, "proposal")
-            attach = Attach(proposal, signature, identity.certificate, list(shards))
+            signed = sign(self._proposal(data, target, roster, identity.name), identity)
+            run = run_of(signed.proposal)
+            attach = Attach(signed.proposal, signed.signature, signed.certificate, list(shards))
             nodes = FederationNodes(
                 session=session, run=run, sites=tuple(shards), emit=emit, registered=self.registered
             )
@@ -103,9 +104,15 @@ class Federation(Engine):
                 raise
             _finish(session, run)
 
-    def _proposal(self, data: str, target: str | None, roster: Mapping[str, str], researcher: str) -> bytes:
-        plan, kind = self.job or (None, "any")
-        frame = b"" if plan is None else plan_to_bytes(plan.agreed(UNKNOWN), registered=self.registered)
+    def _proposal(
+        self, data: str, target: str | None, roster: Mapping[str, str], researcher: str
+    ) -> Proposal:
+        from talkoot.engines.federation.consent.proposal import Proposal
+
+        if self.job is None:
+            raise PlanError("nothing was proposed to the sites", cure="Open a federation through tk.fit().")
+        plan, kind = self.job
+        frame = b"" if kind == "check" else plan_to_bytes(plan.agreed(UNKNOWN), registered=self.registered)
         return Proposal(
             dataset=data,
             target=target,
@@ -115,7 +122,7 @@ class Federation(Engine):
             permit=self.permit,
             roster=dict(roster),
             researcher=researcher,
-        ).to_bytes()
+        )
 
     def _identity(self) -> Identity:
         from talkoot.engines.federation.identity.identity import Identity
@@ -123,9 +130,11 @@ class Federation(Engine):
         return Identity.load(self.folder)
 
     def _dialling(self) -> Dialling:
-        from talkoot.engines.federation.settings import ResearcherSettings, dialling, settings
+        from talkoot.engines.federation.consent import toml
+        from talkoot.engines.federation.settings import RESEARCHER, ResearcherSettings, dialling
 
-        return dialling(self._identity(), settings(Path(self.folder), ResearcherSettings))
+        found = toml.load(Path(self.folder).expanduser() / RESEARCHER, ResearcherSettings)
+        return dialling(self._identity(), found)
 
 
 def _one(shards: Mapping[str, Shard]) -> tuple[str, str | None]:

@@ -60,9 +60,7 @@ class Journal:
             digests: SHA-256 of items, where it is known.
         """
         known = digests or {}
-        rows = [
-            (run, key, *self._stored(data, known.get(key)), time.time()) for key, data in items.items()
-        ]
+        rows = [(run, key, *self._stored(data, known.get(key)), time.time()) for key, data in items.items()]
         self._rows.execute("begin immediate")
         try:
             old = self._drop("run = ?", run) if only else []

@@ -140,6 +140,8 @@ class Session:
             try:
                 async with self.dialling.stream("Researcher") as (stream, welcome):
                     waits, self.lost = delays(), None
+                    if welcome.revoked:
+                        self.dialling.identity.update_revoked(welcome.revoked)
                     for note in welcome.notes:
                         self.events.put(("note", {"text": note}))
                     async with aclosing(self.exchange.messages(stream, self._again)) as messages:

@@ -8,6 +8,7 @@ from contextlib import aclosing
 from typing import Any, Protocol, final
 
 from talkoot.core.errors import DataError, TalkootError
+from talkoot.engines.federation.consent.proposal import run_of
 from talkoot.engines.federation.coordinator.room import Room
 from talkoot.engines.federation.journal import Journal
 from talkoot.engines.federation.link.exchange import Closed, Exchange, Stream, read, refuse
@@ -27,7 +28,6 @@ from talkoot.engines.federation.link.messages import (
     Roster,
     encode,
 )
-from talkoot.engines.federation.proposal import run_of
 
 ROSTER, FINGERPRINTS = "roster", b"fingerprints"
 

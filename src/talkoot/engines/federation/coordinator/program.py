@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from talkoot.core.errors import DataError
+from talkoot.engines.federation.consent import toml
 from talkoot.engines.federation.coordinator.coordinator import Coordinator
 from talkoot.engines.federation.identity.identity import Identity
 from talkoot.engines.federation.journal import Journal
 from talkoot.engines.federation.link.dialling import OPTIONS, SERVICE
-from talkoot.engines.federation.settings import CoordinatorSettings, settings
+from talkoot.engines.federation.settings import COORDINATOR, CoordinatorSettings
 
 
 async def serve(folder: Path, say: Callable[[str], None]) -> None:
@@ -20,7 +21,7 @@ async def serve(folder: Path, say: Callable[[str], None]) -> None:
     Raises:
         DataError: the port cannot be had.
     """
-    identity, found = Identity.load(folder), settings(folder, CoordinatorSettings)
+    identity, found = Identity.load(folder), toml.load(folder / COORDINATOR, CoordinatorSettings)
     identity.require_role("coordinator")
     journal = Journal(folder / "journal")
     coordinator = Coordinator(

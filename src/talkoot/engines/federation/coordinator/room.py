@@ -210,7 +210,7 @@ class Room:
             match action:
                 case Request(slot=slot):
                     (name,) = slot.nodes
-                    self._request(name, Task(self.run, ask.key, ask.number, ask.placement, ask.question))
+                    self._request(name, Task(self.run, ask.number, ask.placement, ask.question))
                 case Stop(slot=slot):
                     (name,) = slot.nodes
                     if (task := self.tasks.get(name)) is not None:

@@ -28,6 +28,9 @@ class Caller(Protocol):
     def channel_credentials(self) -> Any:
         """Grpc's credentials of a client."""
 
+    def update_revoked(self, data: bytes) -> Any:
+        """Take over a newer list of revoked certificates."""
+
 
 @final
 class Turned(Exception):

@@ -39,6 +39,12 @@ class Frame(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return cls(hashlib.sha256(data).digest(), len(data))
 
 
+def key_of(run: str, number: int, placement: Frame, question: Frame) -> bytes:
+    """The name of a round: its question says which round and phase it is."""
+    parts = (run, number, placement.digest, question.digest)
+    return hashlib.sha256(repr(parts).encode()).digest()
+
+
 @final
 class Hello(Message, frozen=True):
     """First of all: who calls says what it speaks. Who it is, its certificate says."""
@@ -194,8 +200,7 @@ class Ask(Message, frozen=True):
     @property
     def key(self) -> bytes:
         """The round's name: each is held once."""
-        parts = (self.run, self.number, self.placement.digest, self.head.index, self.head.phase)
-        return hashlib.sha256(repr((*parts, self.question.digest)).encode()).digest()
+        return key_of(self.run, self.number, self.placement, self.question)
 
 
 @final
@@ -233,10 +238,14 @@ class Task(Message, frozen=True):
     """Coordinator to site: do a round."""
 
     run: str
-    key: bytes
-    number: int
+    number: int  # of the placement
     placement: Frame
     question: Frame
+
+    @property
+    def key(self) -> bytes:
+        """The round's name, which follows from what is asked."""
+        return key_of(self.run, self.number, self.placement, self.question)
 
 
 @final
