@@ -53,3 +53,27 @@ def worked(folder: Path, node: str) -> list[int]:
     """The rounds in which a node has begun to work."""
     log = folder / f"{node}.log"
     return [int(line) for line in log.read_text().split()] if log.exists() else []
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Leaking(Learner):
+    """One node raises an error that holds values of its rows."""
+
+    node: str
+    kind: ClassVar[Kind] = "averaged"
+
+    def init(self, schema: Schema, rng: np.random.Generator) -> Any:
+        del schema, rng
+        return {"sum": np.zeros(1)}
+
+    def work(self, model: Any, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
+        if ctx.node == self.node:
+            raise ValueError(f"canary {next(iter(shard.blocks())).X[0]}")
+        return Update(values={"sum": np.ones(1)}, weight=1.0), None
+
+    def outer(self) -> Outer:
+        return Add()
+
+    def finish(self, model: Any) -> Any:
+        return model["sum"]

@@ -34,6 +34,7 @@ files = "rows.parquet"
 
 [learners]
 Paced = "paced:Paced"
+Leaking = "paced:Leaking"
 Count = "talkoot.testing.toys:Count"
 Walk = "talkoot.testing.toys:Walk"
 FailingNode = "talkoot.testing.engines:FailingNode"

@@ -58,6 +58,7 @@ class FederationNodes(Nodes):
             question=Frame.of(frame),
             head=Head.of(rnd),
             each=self.plan.merge.needs == "each",
+            finite=not self.plan.learner.needs_all,  # exact solvers may try points where a loss is infinite
         )
         return result_from_bytes(self.session.wait(self.session.ask(ask, placement, frame), self.listen))
 

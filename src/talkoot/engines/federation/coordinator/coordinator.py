@@ -87,6 +87,7 @@ class Coordinator:
         self.gate, self.journal, self.say = gate, journal, say
         self.listed, self.differences, self.silence, self.clock = sites, differences, silence, clock
         self.sites: dict[str, Exchange] = {}
+        self.streams: dict[str, tuple[bytes, Stream]] = {}  # of each site: its session and its stream
         self.researchers: dict[tuple[str, bytes], Exchange] = {}
         self.rooms: dict[str, Room] = {}
         self.fingerprints: dict[str, str] = {}
@@ -95,8 +96,11 @@ class Coordinator:
         """A site has called."""
         if (entered := await self._enter(context, "site")) is None:
             return
-        peer, _session = entered
+        peer, session = entered
         self.fingerprints[peer.name] = peer.fingerprint
+        before, self.streams[peer.name] = self.streams.get(peer.name), (session, context)
+        if before is not None and before[0] != session:
+            await refuse(before[1], Refusal(f"another program has come with the certificate of {peer.name}"))
         exchange = self.sites.setdefault(peer.name, Exchange())
         await self._serve(exchange, peer, context, self._from_site, lambda: self._remind(peer.name))
 
@@ -113,12 +117,12 @@ class Coordinator:
     async def _enter(self, context: Stream, role: str) -> tuple[Peer, bytes] | None:
         """Greet who calls: who it is, and its session; None if it may not come in."""
         try:
+            hello = await read(context)
             peer = self.gate.peer(context)
             if peer.role != role:
                 raise DataError(f"{peer.name} is a {peer.role}, and this is the entry of each {role}")
             if role == "site" and self.listed is not None and peer.name not in self.listed:
                 raise DataError(f"{peer.name} is not on the roster", cure="Have the operator add it.")
-            hello = await read(context)
         except Closed:
             return None
         except TalkootError as error:
@@ -187,6 +191,7 @@ class Coordinator:
                     room = self._room(peer, message.run)
                     del self.rooms[message.run]
                     await room.finish()
+                    self.say(f"run {message.run[:12]} is over")
                 await exchange.send(Finished(message.run))
             case _:
                 raise DataError(f"a researcher does not send a {type(message).__name__}")

@@ -9,7 +9,7 @@ from typing import Any, final
 from talkoot.core.errors import DataError, TalkootError
 from talkoot.core.round import Merged, Round
 from talkoot.core.update import Leaf, Update
-from talkoot.engines.events import Action, Answer, Answered, Report, Request, Seen, Slot, Stop
+from talkoot.engines.events import Action, Answer, Answered, Seen, Slot
 from talkoot.engines.gathering import TICK, Gathering
 from talkoot.formats.answers import answer_from_bytes
 
@@ -36,11 +36,13 @@ class GatheredRound:
         sites: the sites of the run.
         each: answers stay apart.
         silence: seconds without a sign of life after which a site is given up.
+        finite: refuse numbers that are infinite or missing.
     """
 
     sites: Sequence[str]
     each: bool
     silence: float
+    finite: bool = False
     gathering: Gathering = field(init=False)
     slots: dict[str, Slot] = field(init=False)
     early: dict[str, Arrival] = field(default_factory=dict)
@@ -113,7 +115,7 @@ class GatheredRound:
     def _answer(self, arrival: Arrival) -> Answer:
         name, seconds = arrival.site, {arrival.site: arrival.seconds}
         try:
-            found = answer_from_bytes(arrival.frame)
+            found = answer_from_bytes(arrival.frame, finite=self.finite)
             if isinstance(found, Update):
                 self._require_shapes(name, found)
         except TalkootError as error:
@@ -142,6 +144,3 @@ class GatheredRound:
                 raise DataError(
                     f"leaf {leaf!r:.80} of its update has shape {shape}, and {known} at {other}", node=site
                 )
-
-
-__all__ = ["Arrival", "GatheredRound", "Report", "Request", "Stop"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import sqlite3
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -22,6 +24,7 @@ from talkoot.engines.federation.link.messages import (
     Frame,
     Note,
     Propose,
+    Refusal,
     Result,
     Standing,
     Status,
@@ -29,6 +32,8 @@ from talkoot.engines.federation.link.messages import (
 )
 from talkoot.engines.federation.results import result_to_bytes
 from talkoot.formats.answers import answer_to_bytes
+
+LOG = logging.getLogger("talkoot.coordinator")
 
 
 class House(Protocol):
@@ -142,7 +147,12 @@ class Room:
     async def _bring(self, ask: Ask) -> None:
         """Bring the researcher the result of a round: the one that is written down, or a new one."""
         found = self.house.journal.get(self.run, ask.key)
-        result, frame = await self._hold(ask) if found is None else (found, Frame.of(found))
+        try:
+            result, frame = await self._hold(ask) if found is None else (found, Frame.of(found))
+        except Exception as error:
+            LOG.exception("run %s, round %s", self.run[:12], ask.head.index)
+            await self._refuse(error)
+            return
         if self.researcher is not None:
             self.researcher.transfers.offer(result, frame)
             self.brought = (self.researcher, frame)
@@ -170,8 +180,22 @@ class Room:
         if void:
             self.arrivals = asyncio.Queue()
         else:
-            self.house.journal.put(self.run, {ask.key: result}, digests={ask.key: frame.digest})
+            self._write_down(ask, result, frame)
         return result, frame
+
+    def _write_down(self, ask: Ask, result: bytes, frame: Frame) -> None:
+        try:
+            self.house.journal.put(self.run, {ask.key: result}, digests={ask.key: frame.digest})
+        except (OSError, sqlite3.Error) as error:
+            text = f"the coordinator cannot write round {ask.head.index} down ({error})"
+            self._do([Report("note", {"text": f"{text}; if it is stopped, sites do it again"})], ask)
+
+    async def _refuse(self, error: Exception) -> None:
+        """Tell the researcher that the round cannot be held."""
+        if self.researcher is not None:
+            named = isinstance(error, TalkootError)
+            cause = str(error) if named else "it failed in this round; what happened is in its log"
+            await self.researcher.send(Refusal(cause))
 
     async def _have(self, frame: Frame) -> None:
         if frame.digest not in self.frames:
@@ -184,7 +208,7 @@ class Room:
         if self.gathered is None or self.placement != placement:
             self._clear()
             self.placement = placement
-            self.gathered = GatheredRound(self.names, ask.each, self.house.silence)
+            self.gathered = GatheredRound(self.names, ask.each, self.house.silence, finite=ask.finite)
         return self.gathered
 
     def _take_back(self) -> None:
@@ -201,9 +225,13 @@ class Room:
         self.gathered, self.arrivals = None, asyncio.Queue()
 
     def _signs(self) -> tuple[Mapping[str, int], Mapping[str, float]]:
-        """Signs of life of each site, and when its frames moved last."""
+        """Signs of life of each site, and when its frames moved last.
+
+        While its answer is on its way, only bytes of it are a sign of life.
+        """
         sites = {name: self._site(name) for name in self.names}
-        return {n: s.beats for n, s in sites.items()}, {n: s.moved for n, s in sites.items()}
+        beats = {n: s.chunks if n in self.fetching else s.beats for n, s in sites.items()}
+        return beats, {n: s.moved for n, s in sites.items()}
 
     def _do(self, actions: Sequence[Action], ask: Ask) -> None:
         for action in actions:

@@ -17,7 +17,6 @@ from talkoot.engines.federation.link.messages import LIMIT, VERSIONS, Hello, Ref
 SERVICE = "talkoot.Federation"
 OPTIONS = (
     ("grpc.max_receive_message_length", LIMIT),
-    ("grpc.max_send_message_length", LIMIT),
     ("grpc.http2.max_frame_size", 1 << 20),
 )
 

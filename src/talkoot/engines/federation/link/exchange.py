@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
@@ -22,6 +23,11 @@ from talkoot.engines.federation.link.messages import (
     encode,
 )
 from talkoot.engines.federation.link.transfer import Transfers
+
+LOG = logging.getLogger("talkoot.link")
+
+
+LINGER = 5.0  # seconds that a refused caller has to hang up
 
 
 class Stream(Protocol):
@@ -54,6 +60,7 @@ class Exchange:
     ) -> None:
         self.transfers = transfers or Transfers()
         self.beats = 0  # signs of life
+        self.chunks = 0  # pieces of frames that have arrived
         self.moved = 0.0  # when bytes of frames moved last
         self._beat, self._lease = beat, lease
         self._stream: Stream | None = None
@@ -108,7 +115,12 @@ class Exchange:
         """Do something beside the reading; it ends with the stream."""
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            LOG.error("on a link", exc_info=error)
 
     async def messages(
         self, stream: Stream, first: Callable[[], Any] | None = None
@@ -132,6 +144,8 @@ class Exchange:
                 self.start(first())
             while self._stream is stream:
                 message = await read(stream, self._lease)
+                if self._stream is not stream:
+                    return
                 self.beats += 1
                 if not self._is_own(stream, message):
                     yield message
@@ -174,7 +188,7 @@ class Exchange:
             self.moved = time.monotonic()
 
     def _take(self, chunk: Chunk) -> None:
-        self.moved = time.monotonic()
+        self.chunks, self.moved = self.chunks + 1, time.monotonic()
         try:
             found = self.transfers.take(chunk)
         except DataError as error:
@@ -210,6 +224,7 @@ async def read(stream: Stream, lease: float = LEASE) -> Message:
 
 
 async def refuse(stream: Stream, refusal: Refusal) -> None:
-    """Say why the stream is closed, if the other side still reads."""
+    """Say why the stream is closed; it stays open for a moment, as what follows the end is not read."""
     with suppress(Exception):
         await stream.write(encode(refusal))
+        await asyncio.wait_for(stream.read(), LINGER)

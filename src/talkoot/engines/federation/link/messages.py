@@ -196,6 +196,7 @@ class Ask(Message, frozen=True):
     question: Frame
     head: Head
     each: bool  # whether answers stay apart
+    finite: bool = False  # whether numbers that are infinite or missing are refused
 
     @property
     def key(self) -> bytes:
