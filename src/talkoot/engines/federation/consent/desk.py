@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from talkoot.core.errors import DataError, Refused, TalkootError
 from talkoot.core.plan import Plan
 from talkoot.core.round import UPDATE, Round
 from talkoot.data.tables.source import Source
+from talkoot.engines.federation.audit import AuditLog
 from talkoot.engines.federation.consent import policy
 from talkoot.engines.federation.consent import proposal as proposals
 from talkoot.engines.federation.consent.content import content_of, require_belongs
@@ -50,10 +52,12 @@ class Desk:
     now: Callable[[], float] = time.time
     data_sets: DataSets = field(init=False)
     journal: Journal = field(init=False)
+    audit: AuditLog = field(init=False)
 
     def __post_init__(self) -> None:
         self.data_sets = DataSets(self.identity.name, self.identity.folder)
         self.journal = Journal(self.identity.folder)
+        self.audit = AuditLog(self.identity.folder, self.now)
 
     @property
     def folder(self) -> Path:
@@ -66,7 +70,7 @@ class Desk:
             proposal, _ = proposals.require_genuine(signed, self.identity)
         except TalkootError as error:
             return Answer("refused", error.cause)
-        run, seen = run_of(signed.proposal), self.journal.see(signed, self.now())
+        run, seen = run_of(signed.proposal), self._see(signed, proposal)
         if (barred := self._barred(run, proposal, seen)) is not None:
             return barred
         if (by_person := self._by_person(run)) is not None:
@@ -103,11 +107,11 @@ class Desk:
         """
         signed = self.find(run)
         proposal, _ = proposals.require_genuine(signed, self.identity)
-        run, seen = run_of(signed.proposal), self.journal.see(signed, self.now())
+        run, seen = run_of(signed.proposal), self._see(signed, proposal)
         if (barred := self._barred(run, proposal, seen)) is not None:
             why_not = self.journal.decisions(run)[-1].why
             raise Refused(f"{run[:NAMED]} is {barred.state}: {why_not}", cure=_cure(barred.state))
-        self.journal.decide(run, "approved", who, why, self.now())
+        self._decide(run, "approved", who, why)
         return run
 
     def refuse(self, run: str, who: str, why: str = "") -> str:
@@ -123,7 +127,7 @@ class Desk:
         last = self._last(run)
         if last is not None and last.state in FINAL:
             raise Refused(f"{run[:NAMED]} is {last.state}: {last.why}", cure=_cure(last.state))
-        self.journal.decide(run, state, who, why, self.now())
+        self._decide(run, state, who, why)
         return run
 
     def find(self, run: str) -> Signed:
@@ -194,8 +198,22 @@ class Desk:
     def _note(self, run: str, state: State, reason: str, detail: str = "") -> Answer:
         """Write down what the policy says; the detail is for this site alone."""
         why = f"{reason} ({detail})" if detail else reason
-        self.journal.decide(run, state, POLICY, why, self.now())
+        self._decide(run, state, POLICY, why)
         return Answer(state, reason)
+
+    def _decide(self, run: str, state: State, who: str, why: str) -> None:
+        if self.journal.decide(run, state, who, why, self.now()):
+            self.audit.append("decided", {"run": run, "state": state, "who": who, "why": why})
+
+    def _see(self, signed: Signed, proposal: Proposal) -> float:
+        """When a proposal was seen first."""
+        seen, new = self.journal.see(signed, self.now())
+        if new:
+            parts = {"proposal": signed.proposal, "signature": signed.signature}
+            facts = {name: base64.b64encode(part).decode() for name, part in parts.items()}
+            by = {"researcher": proposal.researcher, "certificate": signed.certificate.decode()}
+            self.audit.append("proposed", {"run": run_of(signed.proposal), **by, **facts})
+        return seen
 
 
 def _cure(state: State) -> str:
