@@ -59,13 +59,17 @@ class Journal:
             ) from None
 
     def see(self, signed: Signed, now: float) -> tuple[float, bool]:
-        """Write a proposal down; when it was seen first, and whether that is now."""
+        """Write a proposal down with its newest signature; when it was seen first, and if that is now."""
         run = run_of(signed.proposal)
         row = (run, signed.proposal, signed.signature, signed.certificate, now)
         with self._open() as database:
-            new = database.execute("insert or ignore into proposals values (?, ?, ?, ?, ?)", row).rowcount
-            (seen,) = database.execute("select seen from proposals where run = ?", (run,)).fetchone()
-        return float(seen), bool(new)
+            known = database.execute("select seen from proposals where run = ?", (run,)).fetchone()
+            database.execute(
+                "insert into proposals values (?, ?, ?, ?, ?) on conflict (run) do update "
+                "set signature = excluded.signature, certificate = excluded.certificate",
+                row,
+            )
+        return (now, True) if known is None else (float(known[0]), False)
 
     def decide(self, run: str, state: State, who: str, why: str, now: float) -> bool:
         """Write a decision down, unless it stands there already; whether it is new."""
