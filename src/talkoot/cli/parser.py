@@ -6,7 +6,7 @@ from typing import Any
 
 import talkoot
 from talkoot.cli.arguments import Parser, add_command, lazy_command, positive
-from talkoot.cli.federation import add_evidence, add_plan, add_provision, add_site
+from talkoot.cli.groups import add_evidence, add_plan, add_provision, add_site
 
 
 def parser() -> Parser:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 
+import talkoot
 from talkoot.core.errors import DataError, Refused
 from talkoot.engines.federation.identity import identity, requests
 from talkoot.engines.federation.identity.authority import REVOKED, Authority
 from talkoot.engines.federation.identity.files import write_whole
 from talkoot.engines.federation.identity.names import require_role
+from talkoot.engines.federation.service import COMMANDS
+from talkoot.engines.federation.service import containerfile as to_container
+from talkoot.engines.federation.service import unit as to_unit
 
 DONE, LEFT = 0, 1
 TOML = {"coordinator": "coordinator.toml", "researcher": "researcher.toml"}
@@ -100,6 +105,27 @@ def revoke(options: argparse.Namespace) -> int:
         print(f"  nothing: it is in {coordinator}/ too, and sites get it from the coordinator")
     else:
         print(f"  copy {listed} into the coordinator's folder; sites get it from there")
+    return DONE
+
+
+def service(options: argparse.Namespace) -> int:
+    """`talkoot provision service`."""
+    folder = Path(options.folder).absolute()
+    party = identity.Identity.load(folder)
+    if party.role not in COMMANDS:
+        raise Refused(f"{party.name} is a {party.role}, and only coordinators and sites are services")
+    user, program = folder.owner(), str(Path(sys.executable).with_name("talkoot"))
+    unit, container = folder / f"talkoot-{party.name}.service", folder / "Containerfile"
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    _write_new(unit, to_unit(party.role, party.name, folder, user=user, program=program))
+    _write_new(container, to_container(party.role, party.name, version=talkoot.__version__, python=python))
+    image, port = f"talkoot-{party.name}", " -p 8443:8443" if party.role == "coordinator" else ""
+    print(f"written      {unit}\n             {container}")
+    print("\nNext, one of the two:")
+    here, file, made = (shlex.quote(str(path)) for path in (folder, unit, container))
+    print(f"  sudo cp {file} /etc/systemd/system/ && sudo systemctl enable --now {unit.name}")
+    print(f"  podman build -t {image} -f {made} {here}")
+    print(f"  podman run -d --restart=always --userns=keep-id{port} -v {here}:/party {image}")
     return DONE
 
 

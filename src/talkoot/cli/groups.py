@@ -22,7 +22,14 @@ def add_provision(commands: Any) -> list[Parser]:
     )
     request.add_argument("--role", choices=("researcher", "site", "coordinator"), default="researcher")
     _request(request)
-    return [_init(group), request, _approve(group), _revoke(group)]
+    service = _add(
+        group,
+        "provision service",
+        "Write a unit of systemd and a Containerfile for a coordinator or a site.",
+        "talkoot provision service federation/coordinator",
+    )
+    service.add_argument("folder", metavar="FOLDER", help="of the party, with its certificate")
+    return [_init(group), request, _approve(group), _revoke(group), service]
 
 
 def _init(group: Any) -> Parser:
