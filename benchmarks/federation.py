@@ -76,7 +76,7 @@ def program(kind: str, folder: Path) -> Popen[str]:
     command = "import sys; from talkoot.cli import main; sys.exit(main())"
     path = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
     return Popen(
-        [sys.executable, "-c", command, kind, folder],
+        [sys.executable, "-c", command, *kind.split(), folder],
         stdout=PIPE if kind == "coordinator" else DEVNULL,
         text=True,
         env={**os.environ, "PYTHONPATH": path},
@@ -130,7 +130,7 @@ def main() -> None:
                 (folder / name / "site.toml").write_text(SITE.format(port=port))
                 (folder / name / "policy.toml").write_text(POLICY)
                 pq.write_table(pa.table({"x": range(10)}), folder / name / "rows.parquet")
-                parties.append(program("site", folder / name))
+                parties.append(program("site run", folder / name))
             for _ in sites:
                 while "is connected" not in hub.stdout.readline():
                     pass

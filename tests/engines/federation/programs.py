@@ -141,11 +141,11 @@ class Federated:
         (self.folder / name / "site.toml").write_text(text + DATA)
         (self.folder / name / "policy.toml").write_text(POLICY)
         write_rows(self.folder / name, X, y)
-        self.sites[name] = self.program(name, "site")
+        self.sites[name] = self.program(name, "site run")
         return self.sites[name]
 
     def program(self, name: str, kind: str) -> Program:
-        program = Program(self.folder / name, "-c", COMMAND, kind, str(self.folder / name))
+        program = Program(self.folder / name, "-c", COMMAND, *kind.split(), str(self.folder / name))
         self.made.append(program)
         return program
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from parties import make_authority, make_party
+from parties import make_authority, make_party, renew
 from sites import World, plan_of
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
@@ -24,6 +24,7 @@ from talkoot.data.inventory import Inventory
 from talkoot.engines.federation.consent import proposal as proposals
 from talkoot.engines.federation.consent.content import content_of
 from talkoot.engines.federation.consent.proposal import Proposal, SignedProposal, run_of
+from talkoot.engines.federation.identity import peer as peers
 from talkoot.formats.frames import from_bytes, to_bytes
 from talkoot.testing.toys import Walk
 
@@ -397,3 +398,55 @@ def test_a_proposal_has_one_form(world: World) -> None:
             proposals.from_bytes(loose)
     with pytest.raises(DataError, match="larger than"):
         proposals.from_bytes(bytes(np.zeros(proposals.LIMIT + 1, np.uint8)))
+
+
+def test_where_nothing_can_be_recorded_nothing_is_approved(world: World) -> None:
+    world.set_policy('automatic = ["fit"]')
+    desk, signed = world.desk(), world.signed()
+    assert desk.decide(signed).state == "approved"
+    desk.record(world.proposal(), Round(index=0), b"answer", query="Inventory")
+    (sent,) = [entry for entry in desk.audit.entries(run_of(signed.proposal)) if entry.event == "sent"]
+    assert (sent.facts["bytes"], sent.facts["query"]) == (6, "Inventory")
+    log = desk.audit.path.read_bytes()
+    desk.audit.path.write_bytes(log[: log.index(b"\n") + 1])
+    unrecorded = ("refused", "the records of this site cannot be written")
+    assert desk.decide(world.signed(purpose="next")) == unrecorded
+    with pytest.raises(DataError, match="not whole"):
+        desk.record(world.proposal(), Round(index=1), b"answer")
+    desk.audit.path.write_bytes(log)
+    (world.oslo.folder / "consent.sqlite").write_bytes(b"this is no database" * 100)
+    assert world.desk().decide(signed) == unrecorded
+
+
+def test_a_proposal_is_genuine_by_its_newest_signature(world: World) -> None:
+    desk, old = world.desk(), world.signed()
+    desk.decide(old)
+    folder = world.parties["ana"].folder
+    world.parties["ana"] = renew(world.authority, folder)
+    world.authority.revoke("ana", "keys changed", fingerprint_of(old))
+    world.oslo.update_revoked((world.authority.folder / "revoked.json").read_bytes())
+    assert "was revoked" in desk.decide(old).reason
+    with pytest.raises(Refused, match="was revoked"):
+        desk.approve(run_of(old.proposal), "kari")
+    new = world.signed()
+    assert run_of(new.proposal) == run_of(old.proposal)
+    assert desk.decide(new).state == "pending"
+    desk.approve(run_of(new.proposal), "kari")
+    assert desk.decide(new).state == "approved"
+
+
+def fingerprint_of(signed: SignedProposal) -> str:
+    return peers.read(peers.to_certificate(signed.certificate)).fingerprint
+
+
+@pytest.mark.parametrize("text", ["two\nlines", "\x1b[31mred", "x" * 1001, "\u202eneb", "a\x00b"])
+@pytest.mark.parametrize("field", ["purpose", "permit", "dataset", "target"])
+def test_texts_show_as_what_they_are(world: World, field: str, text: str) -> None:
+    assert "texts are one line of at most 1000 signs" in reason(world, **{field: text})
+    assert world.desk().journal.proposals() == []
+
+
+def test_a_policy_of_an_editor_on_windows_is_read(world: World) -> None:
+    path = world.oslo.folder / "policy.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+    assert world.desk().decide(world.signed()).state == "pending"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +15,7 @@ from talkoot.core.errors import DataError, Refused, TalkootError
 from talkoot.core.plan import Plan
 from talkoot.core.round import UPDATE, Round
 from talkoot.data.tables.source import Source
+from talkoot.engines.federation.audit import AuditLog
 from talkoot.engines.federation.consent import policy
 from talkoot.engines.federation.consent import proposal as proposals
 from talkoot.engines.federation.consent.content import content_of, require_belongs
@@ -50,10 +53,12 @@ class Desk:
     now: Callable[[], float] = time.time
     data_sets: DataSets = field(init=False)
     journal: Journal = field(init=False)
+    audit: AuditLog = field(init=False)
 
     def __post_init__(self) -> None:
         self.data_sets = DataSets(self.identity.name, self.identity.folder)
         self.journal = Journal(self.identity.folder)
+        self.audit = AuditLog(self.identity.folder, self.now)
 
     @property
     def folder(self) -> Path:
@@ -66,7 +71,13 @@ class Desk:
             proposal, _ = proposals.require_genuine(signed, self.identity)
         except TalkootError as error:
             return Answer("refused", error.cause)
-        run, seen = run_of(signed.proposal), self.journal.see(signed, self.now())
+        try:
+            return self._decided(signed, proposal)
+        except DataError:  # a full disk, or a log that was cut
+            return Answer("refused", "the records of this site cannot be written")
+
+    def _decided(self, signed: Signed, proposal: Proposal) -> Answer:
+        run, seen = run_of(signed.proposal), self._see(signed, proposal)
         if (barred := self._barred(run, proposal, seen)) is not None:
             return barred
         if (by_person := self._by_person(run)) is not None:
@@ -103,11 +114,11 @@ class Desk:
         """
         signed = self.find(run)
         proposal, _ = proposals.require_genuine(signed, self.identity)
-        run, seen = run_of(signed.proposal), self.journal.see(signed, self.now())
+        run, seen = run_of(signed.proposal), self._see(signed, proposal)
         if (barred := self._barred(run, proposal, seen)) is not None:
             why_not = self.journal.decisions(run)[-1].why
             raise Refused(f"{run[:NAMED]} is {barred.state}: {why_not}", cure=_cure(barred.state))
-        self.journal.decide(run, "approved", who, why, self.now())
+        self._decide(run, "approved", who, why)
         return run
 
     def refuse(self, run: str, who: str, why: str = "") -> str:
@@ -123,7 +134,7 @@ class Desk:
         last = self._last(run)
         if last is not None and last.state in FINAL:
             raise Refused(f"{run[:NAMED]} is {last.state}: {last.why}", cure=_cure(last.state))
-        self.journal.decide(run, state, who, why, self.now())
+        self._decide(run, state, who, why)
         return run
 
     def find(self, run: str) -> Signed:
@@ -178,6 +189,25 @@ class Desk:
         if rnd.phase == UPDATE and not self.journal.count(day, key, rules.rounds_a_day):
             raise Refused(f"the {rules.rounds_a_day} rounds of {day} are used up", cure="Go on tomorrow.")
 
+    def record(
+        self, proposal: Proposal, rnd: Round, frame: bytes, *, query: str = "", error: str = ""
+    ) -> None:
+        """Write an answer down before it leaves.
+
+        Args:
+            proposal: what it belongs to.
+            rnd: the round.
+            frame: the answer, as it leaves.
+            query: the name of the query, if it is no round of the plan itself.
+            error: the kind of error that it is, if it is one.
+
+        Raises:
+            DataError: that is not possible, so the answer must not leave.
+        """
+        facts = {"run": run_of(proposal.to_bytes()), "round": rnd.index, "phase": rnd.phase}
+        named = {"query": query, "error": error, "digest": hashlib.sha256(frame).hexdigest()}
+        self.audit.append("sent", {**facts, **named, "bytes": len(frame)})
+
     def _require_permitted(self, proposal: Proposal, rules: Policy) -> None:
         content = content_of(proposal, self.registered)
         if reasons := list(rules.reasons(proposal, content)):
@@ -194,8 +224,22 @@ class Desk:
     def _note(self, run: str, state: State, reason: str, detail: str = "") -> Answer:
         """Write down what the policy says; the detail is for this site alone."""
         why = f"{reason} ({detail})" if detail else reason
-        self.journal.decide(run, state, POLICY, why, self.now())
+        self._decide(run, state, POLICY, why)
         return Answer(state, reason)
+
+    def _decide(self, run: str, state: State, who: str, why: str) -> None:
+        if self.journal.decide(run, state, who, why, self.now()):
+            self.audit.append("decided", {"run": run, "state": state, "who": who, "why": why})
+
+    def _see(self, signed: Signed, proposal: Proposal) -> float:
+        """When a proposal was seen first."""
+        seen, new = self.journal.see(signed, self.now())
+        if new:
+            parts = {"proposal": signed.proposal, "signature": signed.signature}
+            facts = {name: base64.b64encode(part).decode() for name, part in parts.items()}
+            by = {"researcher": proposal.researcher, "certificate": signed.certificate.decode()}
+            self.audit.append("proposed", {"run": run_of(signed.proposal), **by, **facts})
+        return seen
 
 
 def _cure(state: State) -> str:

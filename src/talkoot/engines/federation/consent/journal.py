@@ -58,17 +58,21 @@ class Journal:
                 f"{path}: {error}", cure="Look at the disk; without its journal a site decides nothing."
             ) from None
 
-    def see(self, signed: Signed, now: float) -> float:
-        """Write a proposal down; when it was seen first."""
+    def see(self, signed: Signed, now: float) -> tuple[float, bool]:
+        """Write a proposal down with its newest signature; when it was seen first, and if that is now."""
         run = run_of(signed.proposal)
         row = (run, signed.proposal, signed.signature, signed.certificate, now)
         with self._open() as database:
-            database.execute("insert or ignore into proposals values (?, ?, ?, ?, ?)", row)
-            (seen,) = database.execute("select seen from proposals where run = ?", (run,)).fetchone()
-        return float(seen)
+            known = database.execute("select seen from proposals where run = ?", (run,)).fetchone()
+            database.execute(
+                "insert into proposals values (?, ?, ?, ?, ?) on conflict (run) do update "
+                "set signature = excluded.signature, certificate = excluded.certificate",
+                row,
+            )
+        return (now, True) if known is None else (float(known[0]), False)
 
-    def decide(self, run: str, state: State, who: str, why: str, now: float) -> None:
-        """Write a decision down, unless it stands there already."""
+    def decide(self, run: str, state: State, who: str, why: str, now: float) -> bool:
+        """Write a decision down, unless it stands there already; whether it is new."""
         with self._open() as database:
             last = database.execute(
                 "select state, who, why from decisions where run = ? order by number desc limit 1", (run,)
@@ -78,6 +82,7 @@ class Journal:
                 database.execute(
                     "insert into decisions (run, state, who, why, at) values (?, ?, ?, ?, ?)", row
                 )
+        return bool(last != (state, who, why))
 
     def decisions(self, run: str) -> list[Decision]:
         """All decisions about a run, oldest first."""

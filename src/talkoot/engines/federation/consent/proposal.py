@@ -14,6 +14,7 @@ from talkoot.engines.federation.identity.peer import Peer
 
 ABOUT = "proposal"  # what its signature is about
 LIMIT = 16 << 20  # bytes
+LONGEST = 1000  # signs of a text
 State = Literal["approved", "pending", "refused", "expired", "withdrawn"]
 Kind = Literal["fit", "check", "compare", "verify", "forget"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -95,8 +96,7 @@ def from_bytes(data: bytes) -> Proposal:
         found = msgspec.msgpack.decode(data, type=Proposal)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DataError(f"this is no proposal: {error}") from None
-    if found.until:
-        _day(found.until)
+    _require_readable(found)
     if found.to_bytes() != data:
         raise DataError("this proposal is not written as Talkoot writes them")
     return found
@@ -143,6 +143,18 @@ def require_genuine(signed: Signed, identity: Identity) -> tuple[Proposal, Peer]
             cure="Have the researcher propose again: certificates are renewed from time to time.",
         )
     return proposal, peer
+
+
+def _require_readable(proposal: Proposal) -> None:
+    """Refuse text that could show as other than it is, or that nobody can read."""
+    if proposal.until:
+        _day(proposal.until)
+    texts = (proposal.dataset, proposal.target or "", proposal.purpose, proposal.permit)
+    for text in (*texts, proposal.researcher, *proposal.roster, *proposal.roster.values()):
+        if len(text) > LONGEST or not text.isprintable():
+            raise DataError(
+                f"a proposal's texts are one line of at most {LONGEST} signs, and this is not: {text!r:.80}"
+            )
 
 
 def _day(text: str) -> date:

@@ -21,7 +21,7 @@ def load(path: Path, kind: type[S]) -> S:
         DataError: there is no such file, it is no TOML, or a key or a value in it is wrong; it is named.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # editors may put a mark before the text
     except (OSError, UnicodeDecodeError) as error:
         cause = getattr(error, "strerror", None) or "it is not UTF-8"
         raise DataError(f"{path} cannot be read: {cause}", cure="Write it.") from None

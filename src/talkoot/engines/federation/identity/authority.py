@@ -153,7 +153,7 @@ class Authority:
             raise Refused(f"the renewal is not signed by the certificate of {name} that it renews")
 
     def _sign(self, request: Request, valid: timedelta, now: datetime) -> x509.Certificate:
-        csr, (_, role, _) = request.signed, request.subject
+        csr, (name, role, _) = request.signed, request.subject
         names = csr.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         uris: list[x509.GeneralName] = [
             x509.UniformResourceIdentifier(uri)
@@ -164,7 +164,8 @@ class Authority:
         use = ExtendedKeyUsageOID.SERVER_AUTH if serves else ExtendedKeyUsageOID.CLIENT_AUTH
         public = csr.public_key()
         assert isinstance(public, ec.EllipticCurvePublicKey)
-        builder = _between(_of(csr.subject, self.certificate.subject, public), valid, now)
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        builder = _between(_of(subject, self.certificate.subject, public), valid, now)
         for extension, critical in (
             (x509.BasicConstraints(ca=False, path_length=None), True),
             (_usage(signs_certificates=False), True),

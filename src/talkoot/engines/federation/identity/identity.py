@@ -192,7 +192,8 @@ def request(folder: str | Path, name: str | None, role: Role, *, renew: bool = F
         pair = (old.keys, old.certificate)
     elif any(folder.glob(f"*{APPROVED}")):
         raise DataError(f"{folder} has a certificate", cure="To renew it, add --renew.")
-    made = requests.make(Keys.make(folder), require_name(name or folder.name), role, pair if renew else None)
+    name = require_name(name or folder.name)
+    made = requests.make(Keys.make(folder), name, role, pair if renew else None)
     path = folder / f"{made.subject[0]}{REQUEST}"
     write_whole(path, made.to_bytes())
     return path, made.fingerprint

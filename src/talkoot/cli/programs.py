@@ -10,22 +10,18 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from talkoot.engines.federation.extra import require_extra
-
 Serve = Callable[[Path, Callable[[str], None]], Coroutine[Any, Any, None]]
 
 
 def coordinator(options: argparse.Namespace) -> int:
     """`talkoot coordinator`."""
-    require_extra()
     from talkoot.engines.federation.coordinator.program import serve
 
     return _run(serve, options)
 
 
 def site(options: argparse.Namespace) -> int:
-    """`talkoot site`."""
-    require_extra()
+    """`talkoot site run`."""
     from talkoot.engines.federation.site.program import serve
 
     return _run(serve, options)
