@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast, final
 
 from talkoot.api.forget import forget
 from talkoot.api.job import Job, run_events, viewed
-from talkoot.api.sites import shards_of_sites
+from talkoot.api.sites import shards_on
 from talkoot.api.watching import listeners
 from talkoot.core.engine import Engine, Run
 from talkoot.core.errors import DataError
@@ -27,7 +27,7 @@ from talkoot.data.loading.generators import exclusive_generators, restore_genera
 from talkoot.data.samples.base import Samples
 from talkoot.data.samples.samples import samples
 from talkoot.data.schema import Bind
-from talkoot.data.shards import Shards, shards
+from talkoot.data.shards import Shards
 from talkoot.engines.federation.dataset import Dataset
 from talkoot.guards.weigh import weigh
 from talkoot.learners import learner_for
@@ -323,10 +323,8 @@ def _shards(
     **roles: Any,
 ) -> Shards:
     """The rows of every node, or its samples where the learner reads samples."""
-    if isinstance(data, Dataset):
-        return shards_of_sites(data, target, on, nodes=nodes, columns=columns, **roles)
-    if learner.reads is not Samples:
-        return shards(data, target, nodes=nodes, columns=columns, **roles)
+    if learner.reads is not Samples or isinstance(data, Dataset):
+        return shards_on(data, target, on, nodes=nodes, columns=columns, **roles)
     for role, value in roles.items():
         if value is not None:
             raise DataError(f"{role}= has no meaning for tasks that read samples", cure="Leave it out.")

@@ -1,4 +1,4 @@
-"""Rows that are at the sites of a federation, in place of rows that are given."""
+"""Rows that are given, or that are at the sites of a federation."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ from typing import Any
 
 from talkoot.core.engine import Engine
 from talkoot.core.errors import DataError
-from talkoot.data.shards import Shards
+from talkoot.data.shards import Shards, shards
 from talkoot.engines.federation.dataset import Dataset
 from talkoot.engines.federation.engine import Federation
 
 
-def shards_of_sites(data: Dataset, target: Any, on: Engine | None, **roles: Any) -> Shards:
-    """A shard for each site that the federation knows.
+def shards_on(data: Any, target: Any, on: Engine | None, **roles: Any) -> Shards:
+    """The rows of every node: those that are given, or those of a data set at the sites of a federation.
 
     Raises:
-        DataError: `on` is no federation, or an option that only the sites can set.
+        DataError: rows that cannot be used; `on` is no federation, or an option that only its sites can set.
     """
+    if not isinstance(data, Dataset):
+        return shards(data, target, **roles)
     if not isinstance(on, Federation):
         raise DataError(
             f"data set {data.name!r} is at the sites of a federation", cure="Give on=tk.Federation(FOLDER)."

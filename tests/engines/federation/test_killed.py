@@ -89,6 +89,29 @@ def test_a_site_that_is_killed_in_a_round_goes_on_with_its_state(three: Federate
     assert worked(folder, "turku") == list(range(ROUNDS))
 
 
+def test_a_site_that_stands_still_is_given_up_at_the_deadline_and_comes_back(
+    three: Federated, folder: Path
+) -> None:
+    hold, rounds = held(folder, "turku", 1), 12
+    plan = tk.Plan(Paced(str(folder)), sync=tk.rounds(rounds, quorum=2, deadline=1.0))
+    on = tk.Federation(three.researcher, registered={"Paced": Paced})
+    running = ThreadPoolExecutor(1).submit(tk.run, plan, tk.dataset("toy"), on=on)
+    assert begun(folder, "turku", 1)
+    three.sites["oslo"].process.send_signal(signal.SIGSTOP)
+    hold.unlink()
+    assert begun(folder, "turku", 4)
+    three.sites["oslo"].process.send_signal(signal.SIGCONT)
+    history = running.result(patient()).history
+    missed = [outcome for outcome in history if "oslo" in outcome.failed]
+    assert missed
+    assert all("no answer before the deadline" in outcome.failed["oslo"] for outcome in missed)
+    assert all({"bergen", "turku"} <= {*outcome.arrived} for outcome in history)
+    assert "oslo" in history[-1].arrived
+    count = sum("oslo" in outcome.arrived for outcome in history)  # what did not count was undone
+    expected = 2 * sum(range(1, rounds + 1)) + sum(range(1, count + 1))
+    assert running.result().model.tolist() == [expected]
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_a_researcher_who_is_gone_calls_again_and_nothing_is_done_twice(
     three: Federated, folder: Path, how: signal.Signals

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from talkoot.core.errors import DataError
 from talkoot.engines.federation.link import transfer
 from talkoot.engines.federation.link.messages import Chunk, Fetch, Frame, Missing
+from talkoot.engines.federation.link.spool import SMALL, InFile, InMemory, Spool
 from talkoot.engines.federation.link.transfer import Incoming, Transfers
 
 PIECE = 10
@@ -38,15 +39,15 @@ def test_a_frame_arrives_once_whatever_is_cut(data: bytes, cuts: list[int]) -> N
             break
         (request,) = receiver.resume()
     assert isinstance(found, Incoming)
-    assert (bytes(found.data), moved, receiver.resume()) == (data, len(data), [])
+    assert (bytes(found.data.view()), moved, receiver.resume()) == (data, len(data), [])
 
 
 def test_a_frame_that_is_too_large_is_refused_before_memory_is_taken() -> None:
     taken: list[int] = []
 
-    def allocate(size: int) -> memoryview:
+    def allocate(size: int) -> InMemory:
         taken.append(size)
-        return memoryview(bytearray(size))
+        return InMemory(size)
 
     receiver = Transfers(limit=1 << 20, allocate=allocate)
     with pytest.raises(DataError, match="10,000,000,000 bytes was announced, and at most 1,048,576"):
@@ -78,7 +79,7 @@ def test_damage_is_refused_and_the_frame_can_be_fetched_again(chunk: Chunk) -> N
     for piece in chunks(sender, receiver.want(frame)):
         found = receiver.take(piece)
     assert found is not None
-    assert bytes(found.data) == b"a" * 20
+    assert bytes(found.data.view()) == b"a" * 20
 
 
 def test_what_nobody_waits_for_is_dropped() -> None:
@@ -95,3 +96,26 @@ def test_what_is_not_offered_is_missing_and_equal_frames_are_offered_until_both_
     sender.withdraw(frame.digest)
     assert list(sender.pieces(Fetch(frame.digest, 0))) == [Missing(frame.digest)]
     assert not sender.offers
+
+
+@given(data=st.binary(min_size=1, max_size=100))
+def test_a_frame_in_a_file_is_the_same(data: bytes) -> None:
+    sender, receiver = Transfers(), Transfers(allocate=lambda size: InFile())
+    found = None
+    for chunk in chunks(sender, receiver.want(sender.offer(data))):
+        found = receiver.take(chunk)
+    assert found is not None
+    assert bytes(found.data.view()) == data
+
+
+def test_beyond_the_budget_frames_are_in_files_until_there_is_room_again() -> None:
+    spool, size = Spool(3 * SMALL), 2 * SMALL
+    first = spool.allocate(size)
+    view = first.view()
+    assert isinstance(first, InMemory)
+    assert isinstance(spool.allocate(size), InFile)
+    assert isinstance(spool.allocate(SMALL), InMemory)
+    del first  # its bytes are still in use
+    assert isinstance(spool.allocate(size), InFile)
+    del view
+    assert isinstance(spool.allocate(size), InMemory)

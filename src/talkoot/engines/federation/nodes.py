@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, final
 
 from talkoot.core.engine import Emit, Nodes, View
-from talkoot.core.errors import DataError, TalkootError
+from talkoot.core.errors import Refused, TalkootError
 from talkoot.core.plan import Plan
 from talkoot.core.round import Merged, Round
 from talkoot.data.schema import Bind
@@ -101,4 +101,4 @@ def _refusal(site: str, standing: Standing) -> TalkootError | None:
     if standing.state in ("approved", "pending"):
         return None
     why = f": {standing.reason}" if standing.reason else ""
-    return DataError(f"the site has {standing.state} the plan{why}", node=site, cure="Talk to the site.")
+    return Refused(f"the plan is {standing.state} there{why}", node=site, cure="Talk to the site.")

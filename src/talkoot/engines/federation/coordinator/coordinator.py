@@ -28,8 +28,10 @@ from talkoot.engines.federation.link.messages import (
     Roster,
     encode,
 )
+from talkoot.engines.federation.link.spool import Spool
+from talkoot.engines.federation.link.transfer import Transfers
 
-ROSTER, FINGERPRINTS = "roster", b"fingerprints"
+MEMORY = 96 << 20  # bytes of answers that wait in memory for their turn in a sum; others wait in files
 
 
 class Peer(Protocol):
@@ -87,6 +89,7 @@ class Coordinator:
         self.gate, self.journal, self.say = gate, journal, say
         self.listed, self.differences, self.silence, self.clock = sites, differences, silence, clock
         self.sites: dict[str, Exchange] = {}
+        self.spool = Spool(MEMORY)
         self.streams: dict[str, tuple[bytes, Stream]] = {}  # of each site: its session and its stream
         self.researchers: dict[tuple[str, bytes], Exchange] = {}
         self.rooms: dict[str, Room] = {}
@@ -101,8 +104,14 @@ class Coordinator:
         before, self.streams[peer.name] = self.streams.get(peer.name), (session, context)
         if before is not None and before[0] != session:
             await refuse(before[1], Refusal(f"another program has come with the certificate of {peer.name}"))
-        exchange = self.sites.setdefault(peer.name, Exchange())
+        exchange = self.link(peer.name)
         await self._serve(exchange, peer, context, self._from_site, lambda: self._remind(peer.name))
+
+    def link(self, site: str) -> Exchange:
+        """The link to a site, whether it is connected or not."""
+        if site not in self.sites:
+            self.sites[site] = Exchange(Transfers(allocate=self.spool.allocate))
+        return self.sites[site]
 
     async def researcher(self, _: Any, context: Any) -> None:
         """A researcher has called."""

@@ -86,7 +86,7 @@ class GatheredRound:
         actions: list[Action] = []
         deadline = self.gathering.rnd.meeting.deadline
         for name in self.waited:
-            if deadline is None or now - moved.get(name, 0.0) >= deadline or self.gathering.left(now) > 0:
+            if deadline is None or now - moved.get(name, 0.0) >= deadline or now < self.gathering.ends:
                 actions += self.gathering.on(Seen(self.slots[name], beats.get(name, 0), None), now)
         return actions
 

@@ -39,7 +39,9 @@ LOG = logging.getLogger("talkoot.coordinator")
 class House(Protocol):
     """What a run needs of the coordinator."""
 
-    sites: dict[str, Exchange]
+    def link(self, site: str) -> Exchange:
+        """The link to a site."""
+
     journal: Journal
     silence: float
 
@@ -69,11 +71,13 @@ class Room:
         self.arrivals: asyncio.Queue[Arrival] = asyncio.Queue()
         self.holding: tuple[bytes, asyncio.Task[None]] | None = None
         self.frames: dict[bytes, memoryview] = {}
+        self.answered_keys: dict[str, bytes] = {}  # of each site's last answer
+        self.counted: dict[str, bytes] = {}  # of each site's last answer that is in a result
         self.brought: tuple[Exchange, Frame] | None = None  # the last result
         self.fetching: dict[str, Frame] = {}  # answers on their way
 
     def _site(self, name: str) -> Exchange:
-        return self.house.sites.setdefault(name, Exchange())
+        return self.house.link(name)
 
     async def attach(self, researcher: Exchange) -> None:
         """A researcher has come, or come back."""
@@ -142,6 +146,7 @@ class Room:
             frame = memoryview(answer_to_bytes(error.at(node=site)))
         if self.tasks.get(site) is task:
             self._let_go(site)
+            self.answered_keys[site] = message.key
             await self.arrivals.put(Arrival(site, frame, message.seconds, message.restarted))
 
     async def _bring(self, ask: Ask) -> None:
@@ -174,6 +179,7 @@ class Room:
             self._do(gathered.look(*self._signs(), now), ask)
         void = gathered.gathering.void
         merged, actions = gathered.end()
+        self.counted |= {name: self.answered_keys[name] for name in merged.arrived}
         self._do(actions, ask)
         result = result_to_bytes(merged)
         frame = Frame.of(result)
@@ -222,7 +228,7 @@ class Room:
         """Forget the rounds so far."""
         for name in self.names:
             self._let_go(name)
-        self.gathered, self.arrivals = None, asyncio.Queue()
+        self.gathered, self.arrivals, self.counted = None, asyncio.Queue(), {}
 
     def _signs(self) -> tuple[Mapping[str, int], Mapping[str, float]]:
         """Signs of life of each site, and when its frames moved last.
@@ -238,7 +244,10 @@ class Room:
             match action:
                 case Request(slot=slot):
                     (name,) = slot.nodes
-                    self._request(name, Task(self.run, ask.number, ask.placement, ask.question))
+                    counted = self.counted.get(name)
+                    self._request(
+                        name, Task(self.run, ask.number, ask.placement, ask.question, counted)
+                    )
                 case Stop(slot=slot):
                     (name,) = slot.nodes
                     if (task := self.tasks.get(name)) is not None:

@@ -195,7 +195,7 @@ class Exchange:
             self._resolve(chunk.digest, error)
         else:
             if found is not None:
-                self._resolve(found.frame.digest, found.data)
+                self._resolve(found.frame.digest, found.data.view())
 
     def _resolve(self, digest: bytes, outcome: memoryview | TalkootError) -> None:
         future = self._waiting.pop(digest, None)

@@ -18,7 +18,7 @@ from talkoot.core.round import Meeting, Round
 
 VERSIONS = (1, 1)  # of the protocol: the oldest and the newest that this Talkoot speaks
 LIMIT = 4 << 20  # bytes of a message
-CHUNK = 1 << 20  # bytes of a frame in a message
+CHUNK = 1 << 18  # bytes of a frame in a message; each of many links may hold some
 State = Literal["approved", "pending", "refused", "expired", "withdrawn"]
 
 
@@ -242,6 +242,7 @@ class Task(Message, frozen=True):
     number: int  # of the placement
     placement: Frame
     question: Frame
+    counted: bytes | None = None  # the key of the site's last answer that counted, if that is known
 
     @property
     def key(self) -> bytes:

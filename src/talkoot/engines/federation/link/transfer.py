@@ -10,6 +10,7 @@ from typing import Any, final
 
 from talkoot.core.errors import DataError
 from talkoot.engines.federation.link.messages import CHUNK, Chunk, Fetch, Frame, Missing
+from talkoot.engines.federation.link.spool import Buffer, InMemory
 
 MOST = 2 << 30  # bytes of a frame
 
@@ -20,7 +21,7 @@ class Incoming:
     """A frame that has arrived in part."""
 
     frame: Frame
-    data: memoryview
+    data: Buffer
     offset: int = 0
     stalled: bool = False  # the other side did not have it
     hash: Any = field(default_factory=hashlib.sha256)
@@ -37,7 +38,7 @@ class Incoming:
                 f"bytes {chunk.offset} to {end} of a frame arrived, and byte {self.offset} of "
                 f"{self.frame.size} was next"
             )
-        self.data[self.offset : end] = chunk.data
+        self.data.write(self.offset, chunk.data)
         self.hash.update(chunk.data)
         self.offset = end
         if end < self.frame.size:
@@ -54,11 +55,11 @@ class Transfers:
 
     Args:
         limit: bytes that a frame may have; a larger one is refused before memory is taken for it.
-        allocate: memory for a frame.
+        allocate: a place for a frame.
     """
 
     limit: int = MOST
-    allocate: Callable[[int], memoryview] = lambda size: memoryview(bytearray(size))
+    allocate: Callable[[int], Buffer] = InMemory
     offered: dict[bytes, memoryview] = field(default_factory=dict)
     offers: Counter[bytes] = field(default_factory=Counter)  # how often, as two runs may have equal frames
     incoming: dict[bytes, Incoming] = field(default_factory=dict)

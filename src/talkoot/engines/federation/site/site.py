@@ -168,6 +168,8 @@ class Site:
             return known
         placement = await self._placement(task)
         question = await self.exchange.fetch(task.question)
+        if self.current.get(task.run) is not task:
+            raise DataError("nobody waits for this round any more")
         return await loop.run_in_executor(
             self.thread, self.worker.answer, task, proposal, placement, question
         )

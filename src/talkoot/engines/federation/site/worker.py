@@ -65,6 +65,7 @@ class _Placed:
     shard: Shard
     state: NodeState | None = None
     last: tuple[int, str] | None = None  # round and phase of the last answer
+    key: bytes = b""  # of the last answer
 
 
 @final
@@ -121,7 +122,9 @@ class Worker:
             view = replace(view, key=task.placement.digest.hex())
         shard = _viewed(self._source(task.run, proposal), view)
         placed = _Placed(_name(task), plan, shard)
-        if self.journal.get(task.run, _PLACE) == placed.name:  # this process was restarted
+        before = self.journal.get(task.run, _PLACE) or b""
+        if before.startswith(placed.name):  # this process was restarted
+            placed.key = before.removeprefix(placed.name)
             placed.state = state_from_bytes(self.journal.get(task.run, _STATE), plan)
         self.placed[task.run] = placed
 
@@ -137,15 +140,17 @@ class Worker:
         placed = self.placed[task.run]
         rnd, asked = question_from_bytes(question, placed.plan)
         self.desk.require_round(proposal, rnd, task.key)
+        if task.counted not in (None, placed.key) and placed.state is not None:
+            placed.state = _undone(placed.state)
         before = _before(placed, rnd)
         update, after = work(placed.plan, asked, placed.shard, before or NodeState(), rnd)
         data = answer_to_bytes(update)
         frame = Frame.of(data)
-        items = {task.key: data, _PLACE: placed.name}
+        items = {task.key: data, _PLACE: placed.name + task.key}
         if (state := state_to_bytes(after, placed.plan)) is not None:
             items[_STATE] = state
         self.journal.put(task.run, items, only=True, digests={task.key: frame.digest})
-        placed.state, placed.last = after, (rnd.index, rnd.phase)
+        placed.state, placed.last, placed.key = after, (rnd.index, rnd.phase), task.key
         return Reply(frame, data, restarted=restarted(placed.plan, before, after, rnd))
 
     def _outward(self, error: Exception) -> TalkootError:
@@ -184,6 +189,11 @@ def _name(task: Task) -> bytes:
 
 def _viewed(source: Source, view: View | None) -> Shard:
     return source if view is None else view(source)
+
+
+def _undone(state: NodeState) -> NodeState:
+    """The state before a round whose answer came too late to count."""
+    return replace(state, now=state.before)
 
 
 def _before(placed: _Placed, rnd: Round) -> NodeState | None:
