@@ -71,7 +71,7 @@ def cluster() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_worker_niceness", "0")  # else other tests leave actors hardly any time to start
         for name in ("worker_handle", "ranks"):
-            patch.setattr(f"talkoot.engines.ray.{name}.START", patient(120))
+            patch.setattr(f"talkoot.engines.ray.{name}.START", patient())
         patch.setattr("talkoot.engines.ray.cluster.cores", lambda: max(2, cores()))  # also on one core
         yield
     CLUSTER.leave()

@@ -159,7 +159,8 @@ def costs() -> Iterator[tuple[str, object]]:
 
         def size(_: object, *messages: Any) -> int:
             question = messages if len(messages) == 2 else ()  # which nodes, and the round with its question
-            return sum(len(m.head) + (m.segment.size if m.segment else 0) for m in question)
+            frames = [m if isinstance(m, wire.Frame) else wire.frame(m) for m in question]
+            return sum(len(m.head) + (m.segment.size if m.segment else 0) for m in frames)
 
         with counted(wire, "send", size) as sent:
             fit = tk.fit(LogisticRegression(), X, y, nodes=2, on=tk.Local(2))

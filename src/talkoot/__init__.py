@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from talkoot.api.compare.comparison import Comparison
     from talkoot.api.compare.worth import Value
     from talkoot.api.distributed import Distributed
-    from talkoot.api.fit import Fit, fit, run
+    from talkoot.api.fit import fit, run
+    from talkoot.api.result import Fit
     from talkoot.api.verify.verification import Verification
     from talkoot.api.verify.verify import verify
     from talkoot.core.errors import (
@@ -58,11 +59,8 @@ _HOMES = {
     "api.compare.compare": ("compare",),
     "api.compare.comparison": ("Comparison",),
     "api.distributed": ("Distributed",),
-    "api.fit": (
-        "Fit",
-        "fit",
-        "run",
-    ),
+    "api.fit": ("fit", "run"),
+    "api.result": ("Fit",),
     "api.verify.verification": ("Verification",),
     "api.verify.verify": ("verify",),
     "api.compare.worth": ("Value",),

@@ -18,7 +18,8 @@ from sklearn.naive_bayes import BernoulliNB, GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
-from talkoot.api.fit import Fit, fit
+from talkoot.api.fit import fit
+from talkoot.api.result import Fit
 from talkoot.api.verify.attributes import align_signs, fitted_attributes, relative_difference
 from talkoot.core.errors import DataError
 from talkoot.core.shard import Block, Schema, Shard

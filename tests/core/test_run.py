@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from talkoot import Inline, Plan, rounds, shards, weigh
+from talkoot.core.engine import Viewed
 from talkoot.core.errors import NodeLost, QuorumError
 from talkoot.core.run import run
-from talkoot.core.shard import Schema
+from talkoot.core.shard import Schema, Shard
 from talkoot.data.schema import agree
 from talkoot.data.shards import Shards
 from talkoot.testing.scripted import Scripted
@@ -77,3 +78,19 @@ def test_a_run_can_start_from_an_earlier_model() -> None:
     first = run(plan, bound, Inline(), schema=schema)
     second = run(plan, bound, Inline(), schema=schema, model=first.model)
     np.testing.assert_allclose(second.model["at"], ROWS.mean(axis=0) * 0.75)
+
+
+def test_a_view_looks_at_each_shard_once_when_it_is_needed() -> None:
+    _, bound = setup(2)
+    seen: list[str] = []
+
+    def look(shard: Shard) -> Shard:
+        seen.append(shard.name)
+        return shard
+
+    views = Viewed(bound, look)
+    assert seen == []
+    assert views["node1"] is views["node1"] is bound["node1"]
+    assert seen == ["node1"]
+    with pytest.raises(KeyError):
+        views["nobody"]

@@ -83,7 +83,7 @@ def test_turns_are_one_at_a_time_and_in_order() -> None:
         for thread in threads:
             thread.start()
     for thread in threads:
-        thread.join(patient(30))
+        thread.join(patient())
     assert all(found["a", step] == found["b", step] for step in range(20))
     assert len(order) == 40
 
@@ -102,7 +102,7 @@ def test_who_waits_too_long_for_a_turn_is_told(monkeypatch: pytest.MonkeyPatch) 
     with exclusive_generators():
         waiting = threading.Thread(target=wait)
         waiting.start()
-        waiting.join(patient(30))
+        waiting.join(patient())
     assert "another fit in this process" in str(errors[0])
     with exclusive_generators():
         pass

@@ -354,7 +354,7 @@ def test_torch_is_not_needed_to_read_arrays_and_files(tmp_path: Path) -> None:
         "print([m for m in ('torch', 'ray', 'PIL') if m in sys.modules])"
     )
     got = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=patient(120)
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=patient()
     )
     assert got.stdout.strip() == "[]"
 

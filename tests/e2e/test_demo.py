@@ -24,7 +24,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     folder = tmp_path_factory.mktemp("demo")
     words = ["--out", str(folder / "run"), "--picture", str(folder / "demo.svg")]
     done = subprocess.run(
-        [sys.executable, "-c", CODE, *words], capture_output=True, text=True, cwd=folder, timeout=patient(240)
+        [sys.executable, "-c", CODE, *words], capture_output=True, text=True, cwd=folder, timeout=patient()
     )
     assert done.returncode == 0, done.stderr
     assert "warning" not in done.stderr

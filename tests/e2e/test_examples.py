@@ -24,7 +24,7 @@ def run(example: str, *words: object, **environ: str) -> str:
     """What an example prints."""
     script = [sys.executable, str(ROOT / "examples" / example / "train.py"), *map(str, words)]
     told = {**os.environ, "OMP_NUM_THREADS": "1", **environ}
-    done = subprocess.run(script, capture_output=True, text=True, env=told, timeout=patient(280))
+    done = subprocess.run(script, capture_output=True, text=True, env=told, timeout=patient())
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -110,6 +110,6 @@ def test_the_page_on_deep_learning_runs_from_its_top_to_its_end() -> None:
     assert len(fences) >= 8
     script = "\n".join(fences)
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, timeout=patient(280)
+        [sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, timeout=patient()
     )
     assert done.returncode == 0, done.stderr

@@ -99,6 +99,7 @@ def test_with_a_quorum_the_others_are_waited_for_until_the_deadline() -> None:
     actions = gathering.on(Seen(gathering.slots[2], 1, "c"), 5.0)
     assert Stop(gathering.slots[2]) in actions
     assert gathering.over(5.0)
+    assert gathering.wait(5.0) is None
     error = gathering.merged().failed["c"]
     assert isinstance(error, NodeSilent)
     assert "no answer before the deadline of 5 s" in str(error)

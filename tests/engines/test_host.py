@@ -55,7 +55,7 @@ def test_a_node_is_at_work_no_more_once_its_answer_is_out() -> None:
     """The next request may follow the answer at once, and then the page would speak of another node."""
     schema, bound = agree(shards({name: np.ones((3, 2)) for name in "ab"}), Inline())
     plan = Plan(Count())
-    host = Host(pack=lambda answer: answer, plan=plan, shards=dict(bound))
+    host = Host(pack=lambda answer: answer, plan=plan, views=dict(bound))
     page = Heartbeat.make()
     model = plan.learner.init(schema, np.random.default_rng(0))
     rounds = host.round(

@@ -145,5 +145,5 @@ pool.stop()
 
 def test_workers_outlive_libraries_that_close_their_files_in_every_fork() -> None:
     script = LIBRARY.format(seconds=patient())
-    got = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=patient(120))
+    got = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=patient())
     assert (got.stdout, got.stderr) == ("True True\n", "")

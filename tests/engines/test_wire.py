@@ -31,7 +31,7 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
 def through(thing: Any) -> Any:
     a, b = socket.socketpair()
     with a, b:
-        wire.send(a, wire.frame(thing))
+        wire.send(a, thing)
         return wire.receive(b)
 
 
@@ -76,7 +76,7 @@ def test_a_partner_that_is_gone_is_noticed(pair: tuple[socket.socket, socket.soc
     with pytest.raises(EOFError, match="gone"):
         wire.receive(b)
     with pytest.raises(OSError, match="Broken pipe"):
-        wire.send(b, wire.frame("hello"))
+        wire.send(b, "hello")
 
 
 def test_half_a_message_is_not_waited_for_forever(pair: tuple[socket.socket, socket.socket]) -> None:

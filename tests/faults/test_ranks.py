@@ -28,6 +28,7 @@ from talkoot.data.shards import Shards
 from talkoot.engines.inline import Inline
 from talkoot.engines.local import Local
 from talkoot.engines.processes.pool import DEEP
+from talkoot.engines.ranks.checkpoint.folder import Folder
 from talkoot.guards.weigh import weigh
 from talkoot.learners.deep.task import Torch
 
@@ -190,6 +191,25 @@ class Interrupted(Strike):
 def test_ctrl_c_leaves_no_rank_behind(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         train(Local(RANKS), Interrupted(tmp_path, 0, 0), EveryStep())
+    assert not ranks()
+
+
+class Terminated(Strike):
+    """A rank dies, and at the same moment this process is to end."""
+
+    def __call__(self, event: str, facts: Mapping[str, Any]) -> None:
+        before = self.struck
+        super().__call__(event, facts)
+        if self.struck and not before:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_rank_that_dies_while_all_are_to_save_does_not_keep_the_others(tmp_path: Path) -> None:
+    strike = Terminated(tmp_path, 1, signal.SIGKILL)
+    with pytest.raises(SystemExit) as caught:
+        train(Local(RANKS, checkpoint=tmp_path / "run"), strike, EveryStep())
+    assert caught.value.code == 143
+    assert max(facts["step"] for facts in strike.of("step")) <= max(Folder(tmp_path / "run", None).steps())
     assert not ranks()
 
 

@@ -15,13 +15,13 @@ from sklearn.preprocessing import FunctionTransformer
 
 import talkoot as tk
 from talkoot.core.context import Ctx
-from talkoot.core.shard import Block
+from talkoot.core.shard import Block, InMemory
 from talkoot.core.update import Update
 from talkoot.data.schema import agree
 from talkoot.data.shards import shards
 from talkoot.learners import learner_for
 from talkoot.learners.compose import block_cache as block_cache
-from talkoot.learners.compose.block_cache import BlockCache, CachedShard
+from talkoot.learners.compose.block_cache import BlockCache
 
 TRIED = 3  # times that a function is tried on all rows: twice, and in reverse order
 
@@ -51,7 +51,7 @@ def test_rows_that_are_too_many_are_transformed_in_every_pass(monkeypatch: pytes
 
 def test_the_limit_is_for_all_nodes_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(block_cache, "CACHE_BYTES", X.nbytes)
-    shard = CachedShard(name="a", cached=(Block(X=X),))
+    shard = InMemory(name="a", held=(Block(X=X),))
     assert BlockCache().through(shard, 1)[1].blocks is not None
     assert BlockCache().through(shard, 2)[1].over
 
@@ -69,7 +69,7 @@ def test_blocks_count_what_they_hold() -> None:
     rows = sparse.csr_array(X)
     stored = rows.data.nbytes + rows.indices.nbytes + rows.indptr.nbytes
     for block, size in ((Block(X=rows), stored), (Block(X={"a": Y, "b": Y}), 2 * Y.nbytes)):
-        shard = CachedShard(name="a", cached=(block,))
+        shard = InMemory(name="a", held=(block,))
         assert block_cache._read(shard, size).blocks == (block,)
         assert block_cache._read(shard, size - 1).over
 

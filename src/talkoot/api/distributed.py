@@ -91,9 +91,8 @@ class Distributed(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]  # s
 
     def _validate(self, X: Any, y: Any) -> tuple[Any, Any]:
         tags = get_tags(self.estimator)
-        if isinstance(self.estimator, Pipeline | FeatureUnion | ColumnTransformer) or _takes_mixed_columns(
-            X, tags
-        ):
+        composed = isinstance(self.estimator, Pipeline | FeatureUnion | ColumnTransformer)
+        if composed or tags.input_tags.categorical or tags.input_tags.string:
             validate_data(self, X, skip_check_array=True)  # their parts validate their own input
             return X, y
         table = X if hasattr(X, "columns") else None  # nodes read tables by column
@@ -197,7 +196,3 @@ def _zeroes_coefficients(estimator: Any) -> bool:
     name = type(estimator).__name__
     named = "Lasso" in name or (name in ("ElasticNet", "LogisticRegression") and pure_l1)
     return named or getattr(estimator, "penalty", None) == "l1"
-
-
-def _takes_mixed_columns(X: Any, tags: Tags) -> bool:
-    return bool(tags.input_tags.categorical or tags.input_tags.string)

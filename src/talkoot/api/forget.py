@@ -40,14 +40,7 @@ class Remainder:
 
 
 def forget(run: Run, job: Job, view: Bind | None, node: str, past: Sequence[Event]) -> Remainder:
-    """The fit without `node`; see `Fit.forget`.
-
-    Args:
-        run: the run with all nodes.
-        job: its job.
-        view: how the nodes looked at their rows in it.
-        node: the node that leaves.
-        past: the events of the run.
+    """The fit without `node`; see `Fit.forget`. `past` are the events of the run with all nodes.
 
     Raises:
         DataError: there is no such node, or no other.
@@ -115,7 +108,7 @@ def subtract(run: Run, job: Job, view: View, node: str, emit: Emit) -> Run | Non
     with job.engine.open({node: job.shards[node]}, emit) as nodes:
         nodes.place(plan, view)
         merged = nodes.round(rnd, plan.learner.question(run.point))
-    is_committed(rnd, merged)
+    is_committed(rnd, merged, plan.learner)
     rest = run.update - merged.update
     if _cancels(run.update, rest):
         return None
@@ -130,8 +123,7 @@ def _cancels(whole: Update, rest: Update) -> bool:
 
 def _refit(run: Run, job: Job, node: str, emit: Emit) -> tuple[Run, Bind | None, str]:
     with job.open(emit) as opened:
-        warm: Any = getattr(job.plan.learner, "warm", None)
-        start = None if warm is None else warm(run.model, opened.schema)
+        start = job.plan.learner.warm(run.model, opened.schema)
         left = opened.run(start=start)
     how = "from the start" if start is None else "from the present solution"
     return left, opened.view, f"the other nodes fitted again without {node!r}, {how}"

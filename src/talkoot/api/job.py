@@ -27,19 +27,12 @@ from talkoot.formats.plans import plan_digest
 @final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Job:
-    """A plan with its shards and its engine.
+    """A plan with its shards and its engine."""
 
-    Args:
-        plan: what to run.
-        shards: the rows before the nodes agreed on a schema.
-        engine: where the nodes are.
-        reason: why that engine was chosen.
-    """
-
-    plan: Plan
-    shards: Shards
-    engine: Engine
-    reason: str
+    plan: Plan  # what to run
+    shards: Shards  # the rows before the nodes agreed on a schema
+    engine: Engine  # where the nodes are
+    reason: str  # why that engine was chosen
 
     @classmethod
     def place(
@@ -47,12 +40,7 @@ class Job:
     ) -> Job:
         """A job on the engine that the caller chose, or on the one that suits it.
 
-        Args:
-            plan: what to run.
-            shards: the rows.
-            on: the engine; None to choose one.
-            spread: split the rows of a single source over as many nodes as the engine works on at once.
-            kind: what is done with the plan.
+        With `spread`, rows of a single source are split over as many nodes as the engine works on at once.
 
         Raises:
             PlanError: `on` is no engine.
@@ -97,27 +85,20 @@ class Job:
 
     def without(self, node: str) -> Job:
         """The same job for the other nodes."""
-        return replace(self, shards=shards_without(self.shards, node))
+        rest = {name: source for name, source in self.shards.items() if name != node}
+        return replace(self, shards=Shards(rest, target=self.shards.target))
 
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class OpenJob:
-    """A job whose nodes are there and agree on a schema.
-
-    Args:
-        job: the job.
-        schema: what the nodes agree on.
-        view: how they look at their rows by it; None for samples, which need none.
-        nodes: the nodes; None where the engine is opened by what runs.
-        emit: receives events.
-    """
+    """A job whose nodes are there and agree on a schema."""
 
     job: Job
-    schema: Schema
-    view: Bind | None = None
-    nodes: Nodes | None = None
-    emit: Emit = ignore
+    schema: Schema  # what the nodes agree on
+    view: Bind | None = None  # how they look at their rows by it; None for samples, which need none
+    nodes: Nodes | None = None  # the nodes; None where the engine is opened by what runs
+    emit: Emit = ignore  # receives events
 
     @property
     def shards(self) -> Shards:
@@ -136,13 +117,8 @@ class OpenJob:
     ) -> Run:
         """Run a plan to its end: the job's on all rows by default.
 
-        Args:
-            plan: what to run.
-            schema: of the rows that the view shows, where it is not all of them.
-            view: how nodes look at their shards.
-            among: the nodes that take part.
-            emit: receives events of rounds.
-            start: the model to start from.
+        Where `view` does not show all rows, `schema` is of those that it shows; `among` are the nodes that
+        take part, and `start` is the model to start from.
         """
         plan, schema, emit = plan or self.job.plan, schema or self.schema, emit or self.emit
         if self.nodes is None:
@@ -213,12 +189,6 @@ def samples_schema(shards: Mapping[str, Any]) -> Schema:
     """The schema of samples, which are not read for it: only their number is known."""
     rows = {source.whole: source.rows for source in shards.values()}
     return replace(UNKNOWN, rows=sum(rows.values()))
-
-
-def shards_without(shards: Shards, node: str) -> Shards:
-    """The shards of the other nodes."""
-    rest = {name: source for name, source in shards.items() if name != node}
-    return Shards(rest, target=shards.target)
 
 
 def require_estimator(estimator: Any, taker: str) -> None:

@@ -62,5 +62,4 @@ def _warn(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    del category, filename, lineno, line
     print(f"warning: {message}", file=file or sys.stderr)

@@ -150,16 +150,13 @@ def run_folder(out: str | None, name: str) -> Iterator[Path]:
     try:
         yield folder
     except BaseException:
-        if not out and not _has_round(folder / "events.jsonl"):
+        log = folder / "events.jsonl"
+        if not out and not (log.exists() and any(e["event"] in ("round", "step") for e in read(log))):
             shutil.rmtree(folder)
         for place in made:
             with suppress(OSError):  # it is not empty
                 place.rmdir()
         raise
-
-
-def _has_round(log: Path) -> bool:
-    return log.exists() and any(event["event"] in ("round", "step") for event in read(log))
 
 
 def require_writable(file: Path) -> None:

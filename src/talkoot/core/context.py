@@ -97,6 +97,13 @@ def stream_rng(*key: object) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(digest[:16], "little"))
 
 
+def mixed(words: np.ndarray) -> np.ndarray:
+    """64-bit words whose bits depend on all of the word: the finaliser of splitmix64 (Steele et al. 2014)."""
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        words = (words ^ (words >> np.uint64(shift))) * np.uint64(factor)
+    return np.asarray(words ^ (words >> np.uint64(31)))
+
+
 def addressed(node: str, name: str) -> str:
     """The name of an array on the board that only `node` may read."""
     return f"{_TO}{len(node)}:{node}/{name}"

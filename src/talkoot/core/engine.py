@@ -19,9 +19,22 @@ Kind = Literal["fit", "check", "compare", "verify", "forget"]  # what is done wi
 HISTORY = 10_000  # rounds that are remembered
 
 
+@final
+class Viewed(dict[str, Shard]):
+    """Shards by node as a view shows them; each is looked through once, when it is first needed."""
+
+    def __init__(self, shards: Mapping[str, Shard], view: View | None = None) -> None:
+        super().__init__()
+        self._shards, self._view = shards, view
+
+    def __missing__(self, node: str) -> Shard:
+        shard = self._shards[node]
+        shown = self[node] = shard if self._view is None else self._view(shard)
+        return shown
+
+
 def ignore(event: str, facts: Mapping[str, Any]) -> None:
     """Drop an event."""
-    del event, facts
 
 
 @final
@@ -155,5 +168,4 @@ class Engine(ABC):
 
         The answer is that of the rounds, but for the order of float additions.
         """
-        del plan, shards, schema, emit
         return None

@@ -11,7 +11,7 @@ import numpy as np
 from talkoot.core.context import Ctx
 from talkoot.core.errors import PlanError
 from talkoot.core.merge import Merge, Sum
-from talkoot.core.outer import Outer
+from talkoot.core.outer import Outer, Solve
 from talkoot.core.shard import Schema, Shard
 from talkoot.core.sync import Rounds, Sync
 from talkoot.core.update import Update
@@ -83,6 +83,11 @@ class Learner(ABC):
     def init(self, schema: Schema, rng: np.random.Generator) -> Any:
         """The model that every node starts from."""
 
+    def warm(self, model: Any, schema: Schema) -> Any:
+        """A model to start from where `model` is the solution for other rows; None to start from `init`."""
+        del model, schema
+        return None
+
     def question(self, model: Any) -> Any:
         """What nodes must know of the model in this round: the model, unless less will do.
 
@@ -117,7 +122,6 @@ class Learner(ABC):
         Engines that can do so call it while they exchange, the others right after `work`: the answer is
         the same.
         """
-        del shard, ctx
         return local
 
     def carries(self, local: Any) -> bool:
@@ -149,7 +153,6 @@ class Learner(ABC):
 
     def limit(self, schema: Schema, sync: Sync) -> int | None:
         """After how many rounds it is done; None if that shows only on the way."""
-        del schema, sync
         return None
 
     def merge(self) -> Merge:
@@ -158,9 +161,20 @@ class Learner(ABC):
 
     def measures(self, model: Any) -> Mapping[str, float]:
         """What is worth watching after a round, such as ``{"loss": 0.31}``."""
-        del model
         return {}
 
     @abstractmethod
     def finish(self, model: Any) -> Any:
         """The fitted object that users take away: an estimator, a module, a booster."""
+
+
+class SolvingLearner(Learner):
+    """A learner whose own `step` makes the next model of a merged update, until the model is `done`."""
+
+    @abstractmethod
+    def step(self, model: Any, update: Update) -> Any:
+        """The next model; pure."""
+
+    def outer(self) -> Outer:
+        """The learner's own step."""
+        return Solve(self.step)

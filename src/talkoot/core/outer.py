@@ -28,7 +28,6 @@ class Outer(ABC):
 
     def init(self, model: Any) -> Any:
         """The state before the first round; None for steps without state."""
-        del model
         return None
 
     @abstractmethod
@@ -37,7 +36,6 @@ class Outer(ABC):
 
     def done(self, state: Any) -> bool:
         """Whether the step has reached its goal and no further round is needed."""
-        del state
         return False
 
 
@@ -222,7 +220,6 @@ class Solve(Outer):
 
     def apply(self, model: Solving, update: Update, state: bool) -> tuple[Solving, bool]:
         """Take the solver's step."""
-        del state
         moved = self.step(model, update)
         return moved, moved.done
 

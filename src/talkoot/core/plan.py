@@ -73,24 +73,21 @@ class Plan:
         put(self, "learner", learner)
         put(self, "chain", chain if isinstance(chain, Chain) else Chain(tuple(chain)))
         put(self, "merge", merge or learner.merge())
-        sync = sync or learner.sync()
-        put(self, "outer", outer or (learner.gradient_outer() if sync.gradient else learner.outer()))
-        put(self, "sync", sync)
+        put(self, "sync", sync or learner.sync())
+        put(self, "outer", outer or own_outer(learner, self.sync))
         put(self, "seed", seed)
         put(self, "schema", UNKNOWN)
         self._check()
 
     def _check(self) -> None:
-        if self.merge.needs == "each":
-            for link in self.chain:
-                if link.sum_only:
-                    raise PlanError(
-                        f"{self.merge} reads each update by itself; of {link} only the sum can be read",
-                        cure="Take Sum(), or leave the transform out.",
-                    )
-        elif not self.chain.additive:
-            culprit = next(link for link in self.chain if not link.additive)
-            raise PlanError(f"{culprit} does not add, so {self.merge} cannot merge what it encodes")
+        for link in self.chain.links:
+            if self.merge.needs == "each" and link.sum_only:
+                raise PlanError(
+                    f"{self.merge} reads each update by itself; of {link} only the sum can be read",
+                    cure="Take Sum(), or leave the transform out.",
+                )
+            if self.merge.needs == "sum" and not link.additive:
+                raise PlanError(f"{link} does not add, so {self.merge} cannot merge what it encodes")
         if self.learner.needs_all:
             self._check_sums()
             self._check_sync()
@@ -106,37 +103,38 @@ class Plan:
             )
 
     def _check_sums(self) -> None:
-        name = self.learner.name
         for part, own in ((self.merge, self.learner.merge()), (self.outer, self.learner.outer())):
             if type(part) is not type(own):
                 raise PlanError(
-                    f"{name} is {self.learner.kind}: its sums mean something only with {own}, not {part}",
+                    f"{self._named}: its sums mean something only with {own}, not {part}",
                     cure="Leave it out, or take a learner that is averaged.",
                 )
         if self.chain.weighs:
             raise PlanError(
-                f"{name} is {self.learner.kind}: its updates are sums, and weigh would make means of them",
+                f"{self._named}: its updates are sums, and weigh would make means of them",
                 cure="Leave weigh out.",
             )
-        biased = [link for link in self.chain if link.bias == "biased"]
+        biased = [link for link in self.chain.links if link.bias == "biased"]
         if biased:
-            kind = self.learner.kind
-            raise PlanError(f"{name} is {kind}; {biased[0]} would bias its sums", cure="Leave it out.")
+            raise PlanError(f"{self._named}; {biased[0]} would bias its sums", cure="Leave it out.")
 
     def _check_sync(self) -> None:
         """Refuse a sync that would commit a round without some of the nodes."""
-        name, kind = self.learner.name, self.learner.kind
-        sample, grace = getattr(self.sync, "sample", 1.0), getattr(self.sync, "grace", None)
+        sample, grace = self.sync.meeting.sample, self.sync.meeting.grace
         if sample < 1:
             raise PlanError(
-                f"{name} is {kind}: its answer needs the rows of all nodes; sample={sample} leaves some out",
+                f"{self._named}: its answer needs the rows of all nodes; sample={sample} leaves some out",
                 cure="Leave sample= out. To do without a node for good, leave it out of the data.",
             )
         if grace is not None:
             raise PlanError(
-                f"{name} is {kind}: no round counts without a node, so grace={grace} cannot leave any behind",
+                f"{self._named}: no round counts without a node, so grace={grace} cannot leave any behind",
                 cure="Leave grace= out. With quorum= a node that fails is asked again.",
             )
+
+    @property
+    def _named(self) -> str:
+        return f"{self.learner.name} is {self.learner.kind}"
 
     def agreed(self, schema: Schema) -> Plan:
         """The same plan, with the schema that the nodes agreed on."""
@@ -158,10 +156,15 @@ class Plan:
 
     def lines(self) -> list[str]:
         """The plan as lines of text, one a part."""
-        chain = " -> ".join(map(repr, self.chain)) or "none"
+        chain = " -> ".join(map(repr, self.chain.links)) or "none"
         parts = ("learner", "chain", "merge", "outer", "sync", "seed")
         shown = {name: getattr(self, name) for name in parts} | {"chain": chain}
         return [f"{name:8} {value}" for name, value in shown.items()]
 
     def __str__(self) -> str:
         return "\n".join(self.lines())
+
+
+def own_outer(learner: Learner, sync: Sync) -> Outer:
+    """The outer step of a plan that names none."""
+    return learner.gradient_outer() if sync.gradient else learner.outer()

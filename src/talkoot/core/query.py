@@ -12,9 +12,8 @@ import numpy as np
 from talkoot.core.context import Ctx
 from talkoot.core.engine import Emit, Engine, ignore
 from talkoot.core.errors import TalkootError
-from talkoot.core.learner import Kind, Learner
+from talkoot.core.learner import Kind, SolvingLearner
 from talkoot.core.merge import Gather, Merge
-from talkoot.core.outer import Outer, Solve
 from talkoot.core.plan import Plan
 from talkoot.core.run import run
 from talkoot.core.shard import UNKNOWN, Schema, Shard
@@ -37,7 +36,7 @@ class Answers:
 
 
 @dataclass(frozen=True, slots=True)
-class Query(Learner):
+class Query(SolvingLearner):
     """What every node answers from its rows, in one round; the answers stay apart.
 
     Class attributes:
@@ -61,12 +60,10 @@ class Query(Learner):
 
     def init(self, schema: Schema, rng: np.random.Generator) -> Answers:
         """No answers yet."""
-        del schema, rng
         return Answers()
 
     def question(self, model: Answers) -> None:
         """The plan says all."""
-        del model
 
     def work(self, question: None, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
         """The node's answer."""
@@ -79,13 +76,8 @@ class Query(Learner):
         """Answers stay apart."""
         return Gather()
 
-    def outer(self) -> Outer:
-        """One round."""
-        return Solve(self.step)
-
     def step(self, model: Answers, update: Update) -> Answers:
         """The answers by node."""
-        del model
         return Answers(Gather.split(update))
 
     def finish(self, model: Answers) -> Mapping[str, Any]:

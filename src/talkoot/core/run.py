@@ -11,6 +11,7 @@ from typing import Any, final
 from talkoot.core.context import Ctx, stream_rng
 from talkoot.core.engine import HISTORY, Emit, Engine, Nodes, Progress, Run, View, ignore
 from talkoot.core.errors import DataError, NodeFailed, PlanError, QuorumError, TalkootError
+from talkoot.core.learner import Learner
 from talkoot.core.plan import Plan
 from talkoot.core.round import UPDATE, Merged, Outcome, Round
 from talkoot.core.shard import Schema, Shard
@@ -40,19 +41,20 @@ class NodeState:
 
 def work(plan: Plan, question: Any, shard: Shard, state: NodeState, rnd: Round) -> tuple[Update, NodeState]:
     """One node, one round: work, encode, go on. Every engine calls this, or its two halves."""
-    update, state = contribute(plan, question, shard, state, rnd)
-    return update, overlap(plan, shard, state, rnd)
+    ctx = plan.ctx(rnd, shard.name)
+    update, state = contribute(plan, question, shard, state, rnd, ctx)
+    return update, overlap(plan, shard, state, rnd, ctx)
 
 
 def contribute(
-    plan: Plan, question: Any, shard: Shard, state: NodeState, rnd: Round
+    plan: Plan, question: Any, shard: Shard, state: NodeState, rnd: Round, ctx: Ctx
 ) -> tuple[Update, NodeState]:
     """The first half of a node's round: work, then encode; or its answer in a phase of the chain."""
     start = state.before if state.round in rnd.dropped else state.now
     before = state.before if state.round == rnd.index else start  # where the phases of one round began
-    ctx = plan.ctx(rnd, shard.name)
     local = start[0]
-    plan.learner.require_readable(shard)
+    if state.round < 0:
+        plan.learner.require_readable(shard)
     if rnd.phase == UPDATE:
         update, local = plan.learner.work(question, local, shard, ctx)
         update, chain = plan.chain.encode(update, start[1], ctx)
@@ -61,12 +63,13 @@ def contribute(
     return update, NodeState(now=(local, chain), before=before, round=rnd.index)
 
 
-def overlap(plan: Plan, shard: Shard, state: NodeState, rnd: Round) -> NodeState:
+def overlap(plan: Plan, shard: Shard, state: NodeState, rnd: Round, ctx: Ctx) -> NodeState:
     """The second half: what the node goes on with while its update is on its way."""
     if rnd.phase != UPDATE:
         return state
-    local = plan.learner.overlap(state.now[0], shard, plan.ctx(rnd, shard.name))
-    return replace(state, now=(local, state.now[1]))
+    before, chain = state.now
+    local = plan.learner.overlap(before, shard, ctx)
+    return state if local is before else replace(state, now=(local, chain))
 
 
 def restarted(plan: Plan, before: NodeState | None, after: NodeState, rnd: Round) -> bool:
@@ -137,13 +140,13 @@ def run_on(
     model = plan.learner.init(schema, stream_rng(plan.seed, "init")) if model is None else model
     most = plan.learner.limit(schema, plan.sync)
     now = nodes.resume(Progress(model=model, outer=plan.outer.init(model), point=model))
-    while not plan.outer.done(now.outer) and now.rounds != most:
+    while not (done := plan.outer.done(now.outer)) and now.rounds != most:
         if (rnd := plan.sync.next(now.last)) is None:
             break
         now, merged = run_round(plan, _addressed(plan, rnd, names), nodes, now)
         emit("round", _facts(now.history[-1], merged))
         nodes.record(now)
-    if plan.learner.needs_all and plan.outer.ends and not plan.outer.done(now.outer):
+    if not done and plan.outer.ends and plan.learner.needs_all:
         raise _unfinished(plan, now.rounds)
     return Run(plan, schema, now.model, now.point, now.update, now.history)
 
@@ -151,7 +154,7 @@ def run_on(
 def _addressed(plan: Plan, rnd: Round, nodes: tuple[str, ...]) -> Round:
     """A round with its cohort; where the answer needs every node, all of them, and all of them a quorum."""
     cohort = rnd.choose(nodes, plan.seed)
-    if not plan.learner.needs_all:
+    if (cohort == nodes and rnd.meeting.quorum is None) or not plan.learner.needs_all:
         return replace(rnd, cohort=cohort)
     if len(cohort) < len(nodes):
         raise PlanError(
@@ -159,8 +162,7 @@ def _addressed(plan: Plan, rnd: Round, nodes: tuple[str, ...]) -> Round:
             f"{plan.sync} asks {len(cohort)} of {len(nodes)}",
             cure="Take a sync that asks all nodes, such as tk.rounds().",
         )
-    quorum = None if rnd.meeting.quorum is None else len(cohort)
-    return replace(rnd, cohort=cohort, meeting=replace(rnd.meeting, quorum=quorum))
+    return replace(rnd, cohort=cohort, meeting=replace(rnd.meeting, quorum=len(cohort)))
 
 
 def _unfinished(plan: Plan, rounds: int) -> PlanError:
@@ -174,7 +176,7 @@ def run_round(plan: Plan, rnd: Round, nodes: Nodes, now: Progress) -> tuple[Prog
     """One round with its phases, and where the run stands after it."""
     began = time.perf_counter()
     rnd, merged = _held(plan, rnd, nodes, plan.learner.question(now.model))
-    committed = is_committed(rnd, merged, needs_all=plan.learner.needs_all)
+    committed = is_committed(rnd, merged, plan.learner)
     after = now
     if committed:
         update, chain, merge = _decoded(plan, merged, now, plan.ctx(rnd))
@@ -197,7 +199,7 @@ def _held(plan: Plan, rnd: Round, nodes: Nodes, question: Any) -> tuple[Round, M
     """Hold a round with its phases. Who fails in one of them takes no part in the next."""
     cohort, failed = rnd.cohort, dict[str, TalkootError]()
     merged = Merged(arrived=cohort)
-    for phase in (*plan.chain.before, UPDATE, *plan.chain.after):
+    for phase in plan.chain.phases:
         found = nodes.round(replace(rnd, phase=phase), question if phase == UPDATE else None)
         failed |= found.failed
         if phase == UPDATE:
@@ -228,13 +230,13 @@ def _decoded(plan: Plan, merged: Merged, now: Progress, ctx: Ctx) -> tuple[Updat
 PATIENCE = 3  # rounds in a row that may miss their quorum
 
 
-def is_committed(rnd: Round, merged: Merged, *, needs_all: bool = False) -> bool:
+def is_committed(rnd: Round, merged: Merged, learner: Learner) -> bool:
     """Whether a round counts. Without a quorum every node of it must arrive, or its error is raised.
 
     Args:
         rnd: the round.
         merged: what came of it.
-        needs_all: the answer needs every node, so with a quorum the round is held again.
+        learner: what is learned; where it needs all nodes, a round that missed its quorum is held again.
 
     Raises:
         TalkootError: the first failure, where all nodes are needed.
@@ -245,10 +247,10 @@ def is_committed(rnd: Round, merged: Merged, *, needs_all: bool = False) -> bool
     if rnd.meeting.quorum is None or len(merged.arrived) >= rnd.meeting.quorum:
         return True
     refused = [error for error in merged.failed.values() if isinstance(error, DataError)]
-    if needs_all and refused:
+    if refused and learner.needs_all:
         raise refused[0]  # its rows would be refused again
     if set(rnd.dropped) >= set(range(rnd.index - PATIENCE + 1, rnd.index)) and rnd.index + 1 >= PATIENCE:
-        raise _missed(rnd, merged, needs_all=needs_all)
+        raise _missed(rnd, merged, needs_all=learner.needs_all)
     return False
 
 

@@ -77,6 +77,11 @@ class Schema:
         return len(self.kinds)
 
     @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of the features; positions as text where they have none."""
+        return self.names if self.names is not None else tuple(map(str, range(self.features)))
+
+    @property
     def mixed(self) -> bool:
         """Whether blocks are mappings of columns, since some hold text or whole numbers beyond 2**53."""
         return any(kind != "number" for kind in self.kinds)
@@ -112,6 +117,19 @@ class Shard(ABC):
     @abstractmethod
     def blocks(self) -> Iterator[Block]:
         """The rows in order, in blocks that fit a cache. May be called again for every pass."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class InMemory(Shard):
+    """Blocks in memory, under a node's name."""
+
+    name: str
+    held: tuple[Block, ...]
+
+    def blocks(self) -> Iterator[Block]:
+        """The blocks in order."""
+        return iter(self.held)
 
 
 @final

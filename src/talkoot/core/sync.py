@@ -23,6 +23,11 @@ class Sync(ABC):
     def ends(self) -> bool:
         """Whether the meetings come to an end by themselves."""
 
+    @property
+    def meeting(self) -> Meeting:
+        """Who must arrive in its rounds, and by when."""
+        return Meeting()
+
     @abstractmethod
     def next(self, last: Outcome | None) -> Round | None:
         """The round after `last` (None: the first one), or None when the run is over."""
@@ -74,6 +79,11 @@ class Rounds(Sync):
         """Whether there is a limit."""
         return self.limit is not None
 
+    @property
+    def meeting(self) -> Meeting:
+        """The same in every round."""
+        return Meeting(sample=self.sample, quorum=self.quorum, deadline=self.deadline, grace=self.grace)
+
     def next(self, last: Outcome | None) -> Round | None:
         """The round after `last`, until the limit."""
         index = 0 if last is None else last.round.index + 1
@@ -82,7 +92,7 @@ class Rounds(Sync):
         return Round(
             index=index,
             dropped=_dropped(last),
-            meeting=Meeting(sample=self.sample, quorum=self.quorum, deadline=self.deadline, grace=self.grace),
+            meeting=self.meeting,
             work=LocalWork(
                 steps=None if self.steps is None else self.steps // self.fragments,
                 seconds=self.seconds,
@@ -106,12 +116,17 @@ class EveryStep(Sync):
         """Never by itself: the learner knows how many steps it takes."""
         return False
 
+    @property
+    def meeting(self) -> Meeting:
+        """All, at every step."""
+        return Meeting(deadline=self.deadline)
+
     def next(self, last: Outcome | None) -> Round:
         """The next step."""
         return Round(
             index=0 if last is None else last.round.index + 1,
             dropped=_dropped(last),
-            meeting=Meeting(deadline=self.deadline),
+            meeting=self.meeting,
             work=LocalWork(gradient=True),
         )
 

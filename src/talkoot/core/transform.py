@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal, final
 
 from talkoot.core.context import Ctx
 from talkoot.core.errors import PlanError
+from talkoot.core.round import UPDATE
 from talkoot.core.update import Update
 
 
@@ -73,17 +74,11 @@ class Chain:
                     f"{after} cannot stand behind {before}",
                     cure=f"The order is, one of each: {order}.",
                 )
-        phases = [*self.before, *self.after]
-        if len(set(phases)) < len(phases):
-            raise PlanError(f"two transforms hold phases of one name: {', '.join(phases)}")
+        if len(set(self.phases)) < len(self.phases):
+            raise PlanError(f"two phases of a round have one name: {', '.join(self.phases)}")
 
     def __iter__(self) -> Iterator[Transform]:
         return iter(self.links)
-
-    @property
-    def additive(self) -> bool:
-        """Whether encoded updates may be added on the wire."""
-        return all(link.additive for link in self.links)
 
     @property
     def weighs(self) -> bool:
@@ -91,14 +86,10 @@ class Chain:
         return any(link.stage is Stage.WEIGH for link in self.links)
 
     @property
-    def before(self) -> tuple[str, ...]:
-        """The phases before the nodes work."""
-        return tuple(phase for link in self.links for phase in link.before)
-
-    @property
-    def after(self) -> tuple[str, ...]:
-        """The phases after it."""
-        return tuple(phase for link in self.links for phase in link.after)
+    def phases(self) -> tuple[str, ...]:
+        """The phases of a round, in their order; in UPDATE the nodes work."""
+        before = (phase for link in self.links for phase in link.before)
+        return (*before, UPDATE, *(phase for link in self.links for phase in link.after))
 
     def encode(self, update: Update, state: Any, ctx: Ctx) -> tuple[Update, tuple[Any, ...]]:
         """Apply every link, first to last. `state` is one entry a link, or None at the start."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import reduce
-from typing import Any, Protocol, final
+from typing import Any, final
 
 import numpy as np
 
@@ -19,16 +19,6 @@ from talkoot.core.errors import NotInvertible, PlanError
 BUFFER = "buffer:"  # a leaf that is a statistic beside the parameters: outer steps add its mean, no more
 METRIC = "metric:"  # a leaf that is only to be seen: one number, in the metrics of its round
 Array = Any  # numpy.ndarray or torch.Tensor; core asks only for + - * / of it
-
-
-class Sketch(Protocol):
-    """A summary that merges with its like within a stated error (a KLL quantile sketch, say)."""
-
-    def merge(self, other: Any) -> Any:
-        """A new sketch of both inputs' data; neither input changes."""
-
-    def empty(self) -> Any:
-        """A sketch of no data, with the same parameters."""
 
 
 @final
@@ -43,7 +33,7 @@ class Leaf(Enum):
     MIN = "min"
     MAX = "max"
     UNION = "union"
-    SKETCH = "sketch"
+    SKETCH = "sketch"  # a summary with `merge(other)` and `empty()`, within a stated error
 
     def merge(self, a: Any, b: Any) -> Any:
         """Merge two values of this kind; pure."""
@@ -102,13 +92,15 @@ class Update:
         return self.kinds.get(name, Leaf.SUM)
 
     def __add__(self, other: Update) -> Update:
-        values = dict(self.values)
+        values, kinds = dict(self.values), {**self.kinds, **other.kinds}
         for name, value in other.values.items():
-            if name in values:
-                values[name] = self._kind_with(other, name).merge(values[name], value)
-            else:
+            if name not in values:
                 values[name] = value
-        return Update(values=values, weight=self.weight + other.weight, kinds={**self.kinds, **other.kinds})
+            elif name not in kinds:
+                values[name] = values[name] + value
+            else:
+                values[name] = self._kind_with(other, name).merge(values[name], value)
+        return Update(values=values, weight=self.weight + other.weight, kinds=kinds)
 
     def _kind_with(self, other: Update, name: str) -> Leaf:
         """The kind of a leaf that both have."""

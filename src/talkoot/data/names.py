@@ -58,11 +58,7 @@ def refuse_meanings(names: Iterable[str]) -> None:
 
 
 def refuse_split(names: Iterable[str], by: str) -> None:
-    """Refuse a column `by` whose values are all parts of a split.
-
-    Args:
-        names: the column's values.
-        by: the column's name.
+    """Refuse a column `by` whose values, `names`, are all parts of a split.
 
     Raises:
         DataError: all values are such as "train" and "test".

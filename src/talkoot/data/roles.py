@@ -36,12 +36,9 @@ class Roles:
     def features(
         self, names: Sequence[str], where: str = "", left_out: Container[str] = ()
     ) -> tuple[str, ...]:
-        """The feature columns among `names`, in order.
+        """The feature columns among `names`, in order; `where` is the file, for errors.
 
-        Args:
-            names: all columns of the table.
-            where: the file, for errors.
-            left_out: columns that are features only where `columns` or `keys` name them.
+        Columns that are `left_out` are features only where `columns` or `keys` name them.
 
         Raises:
             DataError: a column that a role names is not there.

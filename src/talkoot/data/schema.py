@@ -82,7 +82,10 @@ def agree_on(
     began = time.perf_counter()
     plan = Plan(Inventory(labels=labels, target=target, read=read_target))
     reports: Mapping[str, Answer] = plan.learner.finish(run_on(nodes, plan, schema=UNKNOWN).model)
-    common = _common(reports, target, labels)
+    try:
+        common = _common(reports, target, labels)
+    except DataError as error:
+        raise error.at(step=STEP) from None
     schema = common if whole else common.floats()
     rows = {node: int(s["rows"][0]) for node, s in reports.items()}
     seconds = time.perf_counter() - began
@@ -128,13 +131,13 @@ def bind(source: Source, schema: Schema, rows: int, *, target: bool = True) -> S
 
 def _common(reports: Mapping[str, Answer], target: str | None, labels: bool) -> Schema:
     if not reports:
-        raise DataError("no node has any rows", step=STEP, cure="Look at the paths and filters of the data.")
+        raise DataError("no node has any rows", cure="Look at the paths and filters of the data.")
     first = next(iter(reports))
     for node in reports:
         _same_columns(reports, first, node)
     names = tuple(reports[first]["names"].tolist())
     if not names:
-        raise DataError("there are no feature columns besides the target and the weights", step=STEP)
+        raise DataError("there are no feature columns besides the target and the weights")
     kinds, dtypes = _kinds(reports, names), _dtypes(reports, names)
     sparse = any(bool(s["sparse"][0]) for s in reports.values())
     floats = {str(s["dtype"][0]) for s in reports.values()} - {""}
@@ -181,7 +184,6 @@ def _same_columns(reports: Mapping[str, Answer], first: str, node: str) -> None:
         raise SchemaError(
             f"the columns have no names here, but they do at {other!r}",
             node=bare,
-            step=STEP,
             cure="Give names at all nodes (a table), or at none (an array).",
         )
     have, want = theirs["names"].tolist(), ours["names"].tolist()
@@ -189,7 +191,6 @@ def _same_columns(reports: Mapping[str, Answer], first: str, node: str) -> None:
         raise SchemaError(
             f"{len(have)} columns here, but {len(want)} at {first!r}",
             node=node,
-            step=STEP,
             cure="Give the same columns in the same order at all nodes.",
         )
     ours_only, theirs_only = set(want) - set(have), set(have) - set(want)
@@ -199,7 +200,6 @@ def _same_columns(reports: Mapping[str, Answer], first: str, node: str) -> None:
         raise SchemaError(
             f"{' and '.join(what)}, compared with {first!r}",
             node=node,
-            step=STEP,
             column=(lacks + extra)[0] if len(lacks + extra) == 1 else None,
             cure="Rename the columns, or name those that all nodes have with columns=.",
         )
@@ -211,10 +211,8 @@ def _listed(names: list[str]) -> str:
 
 
 def _kinds(reports: Mapping[str, Answer], names: tuple[str, ...]) -> tuple[str, ...]:
-    kinds = {
-        node: dict(zip(s["names"].tolist(), s["kinds"].tolist(), strict=True)) for node, s in reports.items()
-    }
-    return tuple(_kind(reports, name, {node: k[name] for node, k in kinds.items()}) for name in names)
+    columns = zip(names, zip(*_by_name(reports, "kinds", names), strict=True), strict=True)
+    return tuple(_kind(reports, name, dict(zip(reports, kinds, strict=True))) for name, kinds in columns)
 
 
 def _kind(reports: Mapping[str, Answer], name: str, kinds: Mapping[str, str]) -> str:
@@ -224,7 +222,6 @@ def _kind(reports: Mapping[str, Answer], name: str, kinds: Mapping[str, str]) ->
         raise DataError(
             f"it holds {kinds[odd]}, which learners cannot read",
             node=odd,
-            step=STEP,
             column=name,
             cure="Turn it into numbers or text, or leave it out with columns=.",
         )
@@ -237,7 +234,6 @@ def _kind(reports: Mapping[str, Answer], name: str, kinds: Mapping[str, str]) ->
         raise SchemaError(
             f"text here (for example {stray}), but numbers at {_listed(number)}",
             node=text[0],
-            step=STEP,
             column=name,
             cure=cure_of(stray.text),
         )
@@ -269,7 +265,6 @@ def _target(reports: Mapping[str, Answer], labels: bool, rows: int) -> dict[str,
         raise SchemaError(
             "there is no target here" + (", but there is at others" if len(without) < len(kinds) else ""),
             node=without[0],
-            step=STEP,
             cure="Name the target column with target=, or give (X, y).",
         )
     if without:
@@ -281,7 +276,6 @@ def _target(reports: Mapping[str, Answer], labels: bool, rows: int) -> dict[str,
         raise SchemaError(
             f"the target has {widths[odd]} outputs here and {widths[first]} at {first!r} (0: one column)",
             node=odd,
-            step=STEP,
         )
     if labels:
         return {"classes": _classes(reports, kinds)}
@@ -297,7 +291,6 @@ def _classes(reports: Mapping[str, Answer], kinds: Mapping[str, str]) -> np.ndar
             f"the labels are text here (for example {str(reports[text[0]]['classes'][0])!r}), "
             f"but numbers at {other!r}",
             node=text[0],
-            step=STEP,
             cure="Name the classes alike at all nodes.",
         )
     union = distinct(np.concatenate([s["classes"] for s in reports.values()]))

@@ -18,9 +18,7 @@ CAPTION = "Alone, a model is lost away from home. Together, one serves all four,
 def draw(fit: tk.Fit, scores: Mapping[str, Mapping[str, float]]) -> str:
     """The areas that make one model, and the accuracy of each model in each area.
 
-    Args:
-        fit: of all areas.
-        scores: trained on -> tested on -> accuracy.
+    `scores` are trained on -> tested on -> accuracy.
     """
     bands = [NodeBand(name=node, rows=shard.rows, seconds=None) for node, shard in fit.job.shards.items()]
     lines = [words.many(fit.schema.rows, "row"), f"{words.many(len(fit.history), 'round')} of sums"]

@@ -25,16 +25,10 @@ Scores = dict[str, dict[str, float]]  # trained on -> tested on -> accuracy
 
 
 def show(folder: Path, *, workers: int = 4, picture: str | None = None, quiet: bool = False) -> bool:
-    """Run the demo.
+    """Run the demo; whether the answer is the same as on one machine.
 
-    Args:
-        folder: where the event log and the report go.
-        workers: processes that host the four areas.
-        picture: also draw the result as an SVG file there.
-        quiet: no live view.
-
-    Returns:
-        Whether the answer is the same as on one machine.
+    The event log and the report go to `folder`; `workers` processes host the four areas, and the result is
+    drawn at `picture` as an SVG file.
     """
     began, log = time.perf_counter(), folder / "events.jsonl"
     demo = Demo(_console(), tk.shards(PATH, TARGET, by=BY), tk.Local(workers))

@@ -1,9 +1,12 @@
-"""The events of a gathering, the actions that it decides on, and the places of workers."""
+"""The events of a gathering, the actions that it decides on, and the places of workers.
+
+None changes once it is made. They are not frozen, as that takes thrice as long for every node of every round.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, final
 
 from talkoot.core.errors import TalkootError
@@ -12,7 +15,7 @@ from talkoot.core.update import Update
 
 
 @final
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Answer:
     """What some nodes answer in a round."""
 
@@ -22,6 +25,24 @@ class Answer:
     states: Mapping[str, NodeState] = field(default_factory=dict)  # where another worker would need them
     seconds: Mapping[str, float] = field(default_factory=dict)  # how long each node worked
     restarted: tuple[str, ...] = ()  # nodes without a state that they had before this round and that mattered
+
+
+def together(answers: Iterable[Answer]) -> Answer:
+    """One answer for several nodes, added in their order; the first failure ends it, since all are needed."""
+    parts: list[Answer] = []
+    update = Update()
+    for answer in answers:
+        if answer.failed:
+            return answer
+        update = update + (answer.update or Update())
+        parts.append(replace(answer, update=None))
+    return Answer(
+        nodes=tuple(node for part in parts for node in part.nodes),
+        update=update,
+        states={node: state for part in parts for node, state in part.states.items()},
+        seconds={node: took for part in parts for node, took in part.seconds.items()},
+        restarted=tuple(node for part in parts for node in part.restarted),
+    )
 
 
 @final
@@ -42,7 +63,7 @@ class Slot:
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answered:
     """A worker answered."""
 
@@ -51,7 +72,7 @@ class Answered:
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Died:
     """A worker is gone: at which node, how, and what to do about it."""
 
@@ -62,7 +83,7 @@ class Died:
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Blocked:
     """A worker does not read, or stopped in the middle of an answer."""
 
@@ -71,7 +92,7 @@ class Blocked:
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Seen:
     """A look at a worker that has not answered: its sign of life, and the node that it is at."""
 
@@ -84,7 +105,7 @@ Event = Answered | Died | Blocked | Seen
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Request:
     """Have a worker do the round for these nodes."""
 
@@ -93,7 +114,7 @@ class Request:
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Stop:
     """End a worker: nothing that it may still answer is wanted."""
 
@@ -101,7 +122,7 @@ class Stop:
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Report:
     """An event for the log."""
 

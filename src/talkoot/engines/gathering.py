@@ -49,49 +49,40 @@ class Gathering:
     engine: str = "Local"  # how users call the engine
     silence: float = math.inf  # seconds without a sign of life after which a worker is given up
     rnd: Round = field(default_factory=lambda: Round(index=0))
+    busy: dict[Slot, None] = field(default_factory=dict)  # whose workers have not answered yet
     late: list[Answer] = field(default_factory=list)  # arrived in an earlier round than this one counts
     began: float = 0.0
-    met: float | None = None  # when the quorum had arrived
+    ends: float = math.inf  # when its deadline is over
+    patience: float = math.inf  # until when nodes behind the quorum are waited for, once it is there
+    void: bool = False  # the round can no longer count: all nodes are needed and one has failed
     failed: dict[str, TalkootError] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     updates: dict[str, Update] = field(default_factory=dict)
     arrived: list[str] = field(default_factory=list)
-    leaders: dict[str, str] = field(default_factory=dict)  # the first node of each node's slot
-    groups: dict[str, OrderedSum] = field(default_factory=dict)  # by leader, of slots with several nodes
-    sums: OrderedSum = field(default_factory=lambda: OrderedSum(()))
+    apart: bool = False  # nodes answer one by one: not all need arrive, or each update is wanted by itself
+    sums: OrderedSum = field(init=False)  # of those that do not
     homes: dict[str, int] = field(init=False)  # node -> the number of its slot
 
     def __post_init__(self) -> None:
         self.homes = {node: slot.number for slot in self.slots for node in slot.nodes}
 
-    @property
-    def apart(self) -> bool:
-        """Whether nodes answer one by one, since not all need arrive or each update is wanted by itself."""
-        return self.each or self.rnd.meeting.quorum is not None or self.rnd.phase != UPDATE
-
-    @property
-    def void(self) -> bool:
-        """Whether the round can no longer count: all nodes are needed and one has failed."""
-        return self.rnd.meeting.quorum is None and bool(self.failed)
-
-    @property
-    def busy(self) -> list[Slot]:
-        """The slots whose workers have not answered yet."""
-        return [slot for slot in self.slots if slot.pending]
-
     def begin(self, rnd: Round, now: float) -> list[Action]:
         """Begin a round: request idle workers, but for nodes whose late answer has not been used yet."""
-        self.rnd, self.began, self.met = rnd, now, None
+        deadline = rnd.meeting.deadline
+        self.ends, self.patience = math.inf if deadline is None else now + deadline, math.inf
+        self.rnd, self.began, self.void = rnd, now, False
         self.failed, self.seconds, self.updates, self.arrived = {}, {}, {}, []
+        self.apart = self.each or rnd.meeting.quorum is not None or rnd.phase != UPDATE
         shares = self._shares(rnd.cohort)
-        self._sum_by(shares.values())
+        self.sums = OrderedSum({} if self.apart else shares)
         self.late = self.late if rnd.index - 1 in rnd.dropped else []
         for answer in self.late:
             self.take(answer, now)
         waiting = {node for answer in self.late for node in answer.nodes}
         actions: list[Action] = []
         for slot in self.slots:
-            slot.deaths, slot.suspects = 0, {}
+            if slot.deaths:
+                slot.deaths, slot.suspects = 0, {}
             if not slot.pending:
                 share = shares.get(slot.number, ())
                 actions += self._request(slot, [node for node in share if node not in waiting], now)
@@ -111,56 +102,47 @@ class Gathering:
 
     def over(self, now: float) -> bool:
         """Whether nothing that nodes may still answer is waited for in this round."""
-        busy = any(slot.pending for slot in self.slots)
-        return self.void or not busy or self._grace(now) <= 0
+        return self.void or not self.busy or now >= self.patience
 
-    def wait(self, now: float) -> float:
-        """Seconds until something is to be done, whatever happens: at most TICK."""
-        return max(0.0, min(TICK, self.left(now), self._grace(now)))
-
-    def left(self, now: float) -> float:
-        """Seconds until the deadline; infinite without one."""
-        deadline = self.rnd.meeting.deadline
-        return math.inf if deadline is None else self.began + deadline - now
+    def wait(self, now: float) -> float | None:
+        """Seconds until something is to be done, whatever happens: at most TICK; None once it is over."""
+        return None if self.over(now) else max(0.0, min(TICK, self.ends - now, self.patience - now))
 
     def end(self) -> list[Action]:
         """End the round: if it cannot count, nothing more is wanted of its workers."""
-        return [action for slot in self.busy for action in self._stop(slot)] if self.void else []
+        return [action for slot in list(self.busy) for action in self._stop(slot)] if self.void else []
 
     def take(self, answer: Answer, now: float) -> None:
         """Take in an answer."""
+        quorum, grace = self.rnd.meeting.quorum, self.rnd.meeting.grace
         self.failed.update(answer.failed)
         self.seconds.update(answer.seconds)
         self.arrived += answer.nodes
         if answer.nodes:
-            self._add(answer)
-        quorum = self.rnd.meeting.quorum
-        if self.met is None and quorum is not None and len(self.arrived) >= quorum:
-            self.met = now
+            first, update = answer.nodes[0], answer.update or Update()
+            if self.apart:
+                self.updates[first] = update
+            else:
+                self.sums.add(self.homes[first], answer.nodes, update)
+        if quorum is None:
+            self.void = bool(self.failed)
+        elif grace is not None and self.patience == math.inf and len(self.arrived) >= quorum:
+            self.patience = now + grace * (now - self.began)
 
     def merged(self) -> Merged:
         """What came of the round, in the order of the cohort; nodes of earlier cohorts follow by name."""
-        places = {node: index for index, node in enumerate(self.rnd.cohort)}
-
-        def order(node: str) -> tuple[int, str]:
-            return places.get(node, len(places)), node
-
-        updates = {node: self.updates[node] for node in sorted(self.updates, key=order)}
+        there = set(self.arrived)
+        arrived = [node for node in self.rnd.cohort if node in there]
+        arrived += sorted(there.difference(arrived))
+        updates = {node: self.updates[node] for node in arrived if node in self.updates}
         each = self.each or self.rnd.phase != UPDATE
         return Merged(
             update=Update() if each else total(updates.values()) if self.apart else self.sums.total,
             each=updates if each else None,
-            arrived=tuple(sorted(self.arrived, key=order)),
+            arrived=tuple(arrived),
             failed=self.failed,
             seconds=self.seconds,
         )
-
-    def _grace(self, now: float) -> float:
-        """Seconds that nodes behind the quorum are waited for; infinite until it is there."""
-        grace = self.rnd.meeting.grace
-        if self.met is None or grace is None:
-            return math.inf
-        return self.met + grace * (self.met - self.began) - now
 
     def _shares(self, cohort: Iterable[str]) -> dict[int, list[str]]:
         """The nodes of each slot, in the order of the cohort, and slots in that of their first nodes."""
@@ -170,45 +152,34 @@ class Gathering:
                 shares.setdefault(self.homes[node], []).append(node)
         return shares
 
-    def _sum_by(self, shares: Iterable[Sequence[str]]) -> None:
-        """Have nodes of one slot added first, then slots, each in their order."""
-        shares = [] if self.apart else list(shares)
-        self.leaders = {node: share[0] for share in shares for node in share}
-        self.groups = {share[0]: OrderedSum(share) for share in shares if len(share) > 1}
-        self.sums = OrderedSum(share[0] for share in shares)
-
-    def _add(self, answer: Answer) -> None:
-        update, (first, *others) = answer.update or Update(), answer.nodes
-        if self.apart:
-            self.updates[first] = update
-            return
-        leader = self.leaders[first]
-        if (group := self.groups.get(leader)) is None:
-            self.sums.add(leader, update)
-            return
-        group.add(first, update)
-        for node in others:
-            group.skip(node)
-        if group.complete:
-            self.sums.add(leader, group.total)
-
     def _request(self, slot: Slot, nodes: Iterable[str], now: float) -> list[Action]:
         slot.requested = tuple(nodes)
         slot.pending = dict.fromkeys(slot.requested)
         slot.round, slot.seen, slot.quiet = self.rnd.index, now, 0.0
-        return [Request(slot, slot.requested)] if slot.requested else []
+        if not slot.requested:
+            self._release(slot)
+            return []
+        self.busy[slot] = None
+        return [Request(slot, slot.requested)]
+
+    def _release(self, slot: Slot) -> None:
+        """Wait for a slot no longer."""
+        slot.pending = {}
+        self.busy.pop(slot, None)
 
     def _stop(self, slot: Slot) -> list[Action]:
-        slot.pending = {}
+        self._release(slot)
         return [Stop(slot)]
 
     def _answered(self, slot: Slot, answer: Answer, now: float) -> list[Action]:
         for node in (*answer.nodes, *answer.failed):
             slot.pending.pop(node, None)
+        if not slot.pending:
+            self.busy.pop(slot, None)
         self.take(answer, now)
         if answer.nodes and slot.round < self.rnd.index:
             self.late.append(answer)
-        return [*restarts(answer.restarted, self.rnd)]
+        return [*restarts(answer.restarted, self.rnd)] if answer.restarted else []
 
     def _seen(self, event: Seen, now: float) -> list[Action]:
         slot = event.slot
@@ -217,7 +188,7 @@ class Gathering:
         slot.beats, slot.seen = event.beats, now
         if not slot.pending:
             return []
-        if self.left(now) <= 0:
+        if now >= self.ends:
             return self._late(slot, event.running, now)
         return self._silent(slot, event.running, now) if slot.quiet > self.silence else []
 
@@ -268,7 +239,7 @@ class Gathering:
         failed = {n: kind(cause, node=n, step=step, cure=cure) for n, (kind, cause, cure) in lost.items()}
         self.take(Answer(failed=failed), now)
         if self.void:
-            slot.pending = {}
+            self._release(slot)
             return []
         return self._again(slot, [node for node in nodes if node not in lost], now)
 

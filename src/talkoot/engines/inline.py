@@ -14,17 +14,17 @@ from typing import Any, final
 
 from threadpoolctl import ThreadpoolController
 
-from talkoot.core.engine import Emit, Engine, Nodes, Run, View, ignore
+from talkoot.core.engine import Emit, Engine, Nodes, Run, View, Viewed, ignore
 from talkoot.core.errors import PlanError
 from talkoot.core.plan import Plan
 from talkoot.core.round import Merged, Round
 from talkoot.core.run import NodeState, explain, work
 from talkoot.core.shard import Schema, Shard
-from talkoot.data.samples.base import samples_of
 from talkoot.engines.checkpoint import Checkpoint, wherever
 from talkoot.engines.counted import Counted
 from talkoot.engines.events import Action, Answer, Answered, Report, Request, Seen, Slot, Stop
 from talkoot.engines.gathering import TICK, Gathering
+from talkoot.engines.lowering import by_one_rank
 from talkoot.engines.machine import one_core
 from talkoot.engines.threads import Threads
 
@@ -67,7 +67,7 @@ class Inline(Engine):
         self, plan: Plan, shards: Mapping[str, Shard], schema: Schema, emit: Emit = ignore
     ) -> Run | None:
         """Modules of torch that meet at every step are trained in place, by their own optimizer."""
-        if not (samples_of(shards) and (plan.sync.gradient or self.checkpoint is not None)):
+        if not by_one_rank(plan, shards, checkpoint=self.checkpoint is not None):
             return None
         from talkoot.engines.ranks.alone import train
 
@@ -116,11 +116,10 @@ class _Here(Nodes):
     threads: int
     openmp: ThreadpoolController
     plan: Plan | None = None
-    view: View | None = None
     gathering: Gathering = field(default_factory=Gathering)
     helpers: Threads | None = None
     states: dict[str, NodeState] = field(default_factory=dict)
-    views: dict[str, Shard] = field(default_factory=dict)
+    views: Mapping[str, Shard] = field(default_factory=dict)
     at_work: dict[int, _Task] = field(default_factory=dict)
     done: SimpleQueue[tuple[_Task, Answer]] = field(default_factory=SimpleQueue)
     reported: float = field(default_factory=time.monotonic)
@@ -131,7 +130,7 @@ class _Here(Nodes):
 
     def place(self, plan: Plan, view: View | None = None) -> None:
         self.close()
-        self.plan, self.view, self.states, self.views = plan, view, {}, {}
+        self.plan, self.states, self.views = plan, {}, Viewed(self.shards, view)
         slots = [Slot(number, frozenset([node])) for number, node in enumerate(self.shards)]
         self.gathering = Gathering(slots=slots, each=plan.merge.needs == "each", engine="Inline")
 
@@ -142,9 +141,9 @@ class _Here(Nodes):
         while True:
             while actions and not self.gathering.void:
                 actions.extend(self._do(actions.popleft(), rnd, question, in_turn=in_turn))
-            if self.gathering.over(time.monotonic()):
+            if (wait := self.gathering.wait(time.monotonic())) is None:
                 break
-            actions.extend(self._wait())
+            actions.extend(self._wait(wait))
         for action in self.gathering.end():
             self._do(action, rnd, question, in_turn=in_turn)
         return self.gathering.merged()
@@ -178,14 +177,14 @@ class _Here(Nodes):
                 self.emit(name, facts)
         return []
 
-    def _wait(self) -> list[Action]:
+    def _wait(self, seconds: float) -> list[Action]:
         """Wait for an answer, but no longer than until something is to be done."""
         with suppress(Empty):
-            task, answer = self.done.get(timeout=self.gathering.wait(time.monotonic()))
+            task, answer = self.done.get(timeout=seconds)
             return [] if task.stopped else self._answered(task, answer)
         self._report()
         now = time.monotonic()
-        if self.gathering.left(now) > 0:
+        if now < self.gathering.ends:
             return []
         late = list(self.gathering.busy)
         return [
@@ -222,8 +221,8 @@ class _Here(Nodes):
         assert self.plan is not None
         began = time.perf_counter()
         try:
-            shard = Counted(self._shard(node), task.count)
-            state = self.states.get(node, NodeState())
+            shard = Counted(self.views[node], task.count)
+            state = self.states.get(node) or NodeState()
             update, after = work(self.plan, question, shard, state, rnd)
         except Exception as error:
             return Answer(
@@ -231,8 +230,3 @@ class _Here(Nodes):
             )
         seconds = {node: time.perf_counter() - began}
         return Answer(nodes=(node,), update=update, states={node: after}, seconds=seconds)
-
-    def _shard(self, node: str) -> Shard:
-        if node not in self.views:
-            self.views[node] = self.shards[node] if self.view is None else self.view(self.shards[node])
-        return self.views[node]

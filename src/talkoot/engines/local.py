@@ -16,6 +16,7 @@ from talkoot.core.shard import Schema, Shard
 from talkoot.data.samples.base import samples_of
 from talkoot.engines.checkpoint import Checkpoint, wherever
 from talkoot.engines.events import Slot
+from talkoot.engines.lowering import by_ranks
 from talkoot.engines.processes.nodes import LocalNodes
 from talkoot.engines.processes.placement import ShardPlacement, deal, note_changed, setting
 from talkoot.engines.processes.pool import DEEP, POOL
@@ -70,10 +71,10 @@ class Local(Engine):
         Raises:
             TalkootError: a worker raised, or workers die again and again.
         """
-        if not samples_of(shards) or getattr(plan.sync, "quorum", None) is not None:
+        if not by_ranks(plan, shards, checkpoint=self.checkpoint is not None):
             return None
         DEEP.warm()  # it imports torch while this process imports the rest
-        from talkoot.engines.ranks.supervision.worker_handles import train
+        from talkoot.engines.ranks.supervision.local_ranks import train
 
         workers, checkpoint = min(self.workers, len(shards)), wherever(self.checkpoint)
         return train(plan, shards, schema, emit, workers=workers, silence=self.silence, checkpoint=checkpoint)

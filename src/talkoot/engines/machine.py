@@ -47,7 +47,6 @@ def _quota() -> int | None:
 @lru_cache(maxsize=1)
 def _libraries(modules: int) -> ThreadpoolController:
     """The BLAS and OpenMP libraries of this process; looked for anew when more modules were imported."""
-    del modules
     return ThreadpoolController()
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Mapping, Sequence
 from typing import final
 
 from talkoot.core.update import Update
@@ -10,38 +11,34 @@ from talkoot.core.update import Update
 
 @final
 class OrderedSum:
-    """Adds updates in a given order, so that the same updates give the same bits; holds only what came early.
+    """Adds the updates of each group in their order, then the groups in theirs; holds only what came early.
 
-    >>> one = OrderedSum("abcd")
-    >>> for key in "cab":
-    ...     one.add(key, Update(weight=2.0))
-    >>> one.skip("d")
-    >>> one.complete, one.total.weight
-    (True, 6.0)
+    The same updates give the same bits, whichever comes first.
+
+    >>> one = OrderedSum({0: "ad", 1: "b"})
+    >>> for group, nodes in ((1, "b"), (0, "d"), (0, "a")):
+    ...     one.add(group, nodes, Update(weight=2.0))
+    >>> one.total.weight
+    6.0
     """
 
-    __slots__ = ("_early", "_order", "total")
+    __slots__ = ("_early", "_groups", "_left", "_sums", "total")
 
-    def __init__(self, order: Iterable[str]) -> None:
-        self._order = list(order)
+    def __init__(self, groups: Mapping[int, Sequence[str]]) -> None:
+        self._groups = deque(groups)  # those that are not in the total
+        self._left = {group: [*nodes] for group, nodes in groups.items()}  # their nodes that have not come
         self._early: dict[str, Update] = {}
+        self._sums: dict[int, Update] = {}
         self.total = Update()
 
-    @property
-    def complete(self) -> bool:
-        """Whether nobody is waited for."""
-        return not self._order
-
-    def add(self, key: str, update: Update) -> None:
-        """Take in an update; each key once."""
-        self._early[key] = update
-        self._advance()
-
-    def skip(self, key: str) -> None:
-        """Wait for `key` no longer."""
-        self._order.remove(key)
-        self._advance()
-
-    def _advance(self) -> None:
-        while self._order and self._order[0] in self._early:
-            self.total = self.total + self._early.pop(self._order.pop(0))
+    def add(self, group: int, nodes: Sequence[str], update: Update) -> None:
+        """Take in the sum of some nodes of a group, at the place of the first of them."""
+        first, *others = nodes
+        left, self._early[first] = self._left[group], update
+        for node in others:
+            left.remove(node)
+        while left and left[0] in self._early:
+            part = self._early.pop(left.pop(0))
+            self._sums[group] = self._sums[group] + part if group in self._sums else part
+        while self._groups and not self._left[self._groups[0]]:
+            self.total = self.total + self._sums.pop(self._groups.popleft())

@@ -84,7 +84,9 @@ def answer_from_bytes(
     for name, value in values.items():
         _require_leaf(name, value)
         if like is not None and name in like and update.kind(name) is not Leaf.UNION:
-            _require_shape(name, value, like[name])
+            ours, theirs = tuple(like[name].shape), tuple(value.shape)
+            if theirs != ours:
+                raise DataError(f"leaf {name!r:.80} has shape {theirs}, and {ours} is right")
         if finite and update.kind(name) is Leaf.SUM and not _is_finite(value):
             raise DataError(f"leaf {name!r:.80} has numbers that are infinite or missing")
     return update
@@ -116,11 +118,6 @@ def _require_leaf(name: str, value: Any) -> None:
         fits = isinstance(value, np.ndarray) or tensors.is_tensor(value)
     if not fits:
         raise DataError(f"leaf {name!r:.80} is no array, or its pieces do not fit together")
-
-
-def _require_shape(name: str, value: Any, like: Any) -> None:
-    if tuple(value.shape) != tuple(like.shape):
-        raise DataError(f"leaf {name!r:.80} has shape {tuple(value.shape)}, and {tuple(like.shape)} is right")
 
 
 def _is_sound(leaf: Packed) -> bool:

@@ -45,7 +45,7 @@ def encode(value: Any, encoder: Encoder) -> Any:
         name = type(value).__name__
         if classes().get(name) is not type(value):
             raise PlanError(f"{name} is not in Talkoot's catalogue of estimators, so it cannot travel")
-        params = {key: encoder.encode(item) for key, item in estimator.get_params(deep=False).items()}
+        params = encoder.encode(estimator.get_params(deep=False))
         return {"$": "estimator", "class": name, "params": params}
     if _is(value, "sklearn.compose", "make_column_selector"):
         keys = ("pattern", "dtype_include", "dtype_exclude")
@@ -96,7 +96,6 @@ def _estimator(data: Mapping[str, Any], decoder: Decoder) -> Any:
 
 
 def _scalar_type(data: Mapping[str, Any], decoder: Decoder) -> Any:
-    del decoder
     return np.dtype(data["name"]).type
 
 

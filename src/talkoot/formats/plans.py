@@ -16,7 +16,7 @@ from talkoot.core.errors import DataError, PlanError, TalkootError
 from talkoot.core.learner import Learner
 from talkoot.core.merge import Gather, Median, Merge, Sum, TrimmedMean
 from talkoot.core.outer import Accumulate, Adam, Add, Nesterov, Outer
-from talkoot.core.plan import Plan
+from talkoot.core.plan import Plan, own_outer
 from talkoot.core.shard import UNKNOWN, Schema
 from talkoot.core.sync import EveryStep, Rounds, Sync
 from talkoot.core.transform import Transform
@@ -71,16 +71,15 @@ def plan_to_data(plan: Plan, encoder: Encoder | None = None) -> dict[str, Any]:
     (2.0, 7)
     """
     encoder = encoder or _encoder({})
-    own = Plan(plan.learner, chain=plan.chain, sync=plan.sync)
-    chosen = {name: getattr(plan, name) for name in PARTS if getattr(plan, name) != getattr(own, name)}
+    own = {"merge": plan.learner.merge(), "outer": own_outer(plan.learner, plan.sync)}
     return {
         "version": VERSION,
         "learner": encoder.encode(plan.learner),
-        "chain": [encoder.encode(link) for link in plan.chain],
+        "chain": encoder.encode([*plan.chain.links]),
         "sync": encoder.encode(plan.sync),
         "seed": plan.seed,
         **({} if plan.schema is UNKNOWN else {"schema": encoder.encode(plan.schema)}),
-        **{name: encoder.encode(part) for name, part in chosen.items() if name != "sync"},
+        **{name: encoder.encode(part) for name in own if (part := getattr(plan, name)) != own[name]},
     }
 
 
@@ -192,6 +191,21 @@ def plan_digest(plan: Plan) -> str:
     """
     encoder = Encoder(types=TYPES, other=_described)
     data = plan_to_data(plan.agreed(UNKNOWN), encoder)  # what the nodes turn out to have is no part of it
+    return _digest(data, encoder)
+
+
+def part_digest(part: Any) -> str:
+    """The digest of one part of a plan, such as its merge, or of a list of them; see `plan_digest`.
+
+    >>> import talkoot as tk
+    >>> part_digest(tk.Nesterov()) == part_digest(tk.Nesterov(lr=0.7)) != part_digest(tk.Nesterov(lr=0.1))
+    True
+    """
+    encoder = Encoder(types=TYPES, other=_described)
+    return _digest(encoder.encode(part), encoder)
+
+
+def _digest(data: Any, encoder: Encoder) -> str:
     return hashlib.sha256(to_bytes(data, encoder.buffers)).hexdigest()[:12]
 
 

@@ -27,7 +27,10 @@ def save(model: Any, path: str | Path, build: Callable[[], Any] | None = None) -
     Raises:
         PlanError: a part of it cannot be saved; it is named.
     """
-    frame = _module(model, build) if build is not None else _estimator(model)
+    if build is None:
+        frame = to_bytes({"version": VERSION, "kind": "estimator"}, [estimators.fitted_to_bytes(model)])
+    else:
+        frame = _module(model, build)
     path = Path(path).expanduser()
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"{path.name}.part")
@@ -76,10 +79,6 @@ def load(path: str | Path, *, trusted: Collection[str] = (), build: Callable[[],
     raise DataError(
         f"{path} holds no fitted model that this version of Talkoot reads", cure="Update Talkoot."
     )
-
-
-def _estimator(model: Any) -> bytes:
-    return to_bytes({"version": VERSION, "kind": "estimator"}, [estimators.fitted_to_bytes(model)])
 
 
 def _module(module: torch.nn.Module, build: Callable[[], Any]) -> bytes:

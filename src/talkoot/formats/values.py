@@ -26,17 +26,12 @@ Others = Mapping[str, Callable[[Mapping[str, Any], "Decoder"], Any]]
 @final
 @dataclass(slots=True, eq=False)
 class Encoder:
-    """Values into data.
+    """Values into data."""
 
-    Args:
-        types: dataclasses that may travel, by name.
-        other: called for a value of any other type; returns data, or None if it does not know it either.
-        buffers: what arrays leave behind, in order.
-    """
-
-    types: Types = field(default_factory=dict)
+    types: Types = field(default_factory=dict)  # dataclasses that may travel, by name
+    # called for a value of any other type; returns data, or None if it does not know it either
     other: Callable[[Any, Encoder], Any] | None = None
-    buffers: list[memoryview] = field(default_factory=list)
+    buffers: list[memoryview] = field(default_factory=list)  # what arrays leave behind, in order
 
     def encode(self, value: Any) -> Any:
         """Data that msgpack can hold.
@@ -111,16 +106,11 @@ class Encoder:
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Decoder:
-    """Data into values.
+    """Data into values."""
 
-    Args:
-        buffers: the buffers of the frame; arrays lie in them where they can be written to.
-        types: dataclasses that may travel, by name.
-        others: for other names behind ``"$"``, what makes a value of the data.
-    """
-
-    buffers: Sequence[memoryview] = ()
-    types: Types = field(default_factory=dict)
+    buffers: Sequence[memoryview] = ()  # of the frame; arrays lie in them where they can be written to
+    types: Types = field(default_factory=dict)  # dataclasses that may travel, by name
+    # for other names behind ``"$"``, what makes a value of the data
     others: Others = field(default_factory=dict)
 
     def decode(self, data: Any) -> Any:

@@ -96,22 +96,17 @@ class Packed(ABC):
 class Blocks(Packed):
     """Small integers with one scale for each block of neighbouring values; a value is code * scale.
 
-    Args:
-        codes: (blocks, bytes a block) int8. With 4 bits a byte holds two codes: in its low half one of
-            the block's first half, in its high half the one of the second half at the same place.
-        scales: (blocks,) float32.
-        shape: of the dense array; the last block is padded with zeros.
-        bits: of a code, 8 or 4.
-
     >>> leaf = Blocks(codes=np.array([[2, -4]], np.int8), scales=np.float32([0.5]), shape=(2,), bits=8)
     >>> (leaf + leaf).tolist(), (leaf * 3).dense().tolist(), leaf.nbytes
     ([2.0, -4.0], [3.0, -6.0], 6)
     """
 
+    # (blocks, bytes a block) int8. With 4 bits a byte holds two codes: in its low half one of the block's
+    # first half, in its high half the one of the second half at the same place
     codes: np.ndarray
-    scales: np.ndarray
-    shape: tuple[int, ...]
-    bits: int
+    scales: np.ndarray  # (blocks,) float32
+    shape: tuple[int, ...]  # of the dense array; the last block is padded with zeros
+    bits: int  # of a code, 8 or 4
 
     @property
     def block(self) -> int:
@@ -193,22 +188,16 @@ class Blocks(Packed):
 class Sparse(Packed):
     """Some entries of an array; all others are zero.
 
-    Args:
-        indices: (entries,) int32, distinct positions in the flat array.
-        values: (entries,) float16, the entries as shares of the scale, from -1 to 1.
-        scales: (1,) float32, the greatest magnitude.
-        shape: of the dense array.
-
     >>> at, shares = np.array([1], np.int32), np.array([-0.5], np.float16)
     >>> leaf = Sparse(indices=at, values=shares, scales=np.float32([8]), shape=(3,))
     >>> leaf.dense().tolist(), leaf.nbytes
     ([0.0, -4.0, 0.0], 10)
     """
 
-    indices: np.ndarray
-    values: np.ndarray
-    scales: np.ndarray
-    shape: tuple[int, ...]
+    indices: np.ndarray  # (entries,) int32, distinct positions in the flat array
+    values: np.ndarray  # (entries,) float16, the entries as shares of the scale, from -1 to 1
+    scales: np.ndarray  # (1,) float32, the greatest magnitude
+    shape: tuple[int, ...]  # of the dense array
 
     def entries(self) -> np.ndarray:
         """The entries themselves, (entries,) float32."""

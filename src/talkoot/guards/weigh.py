@@ -18,12 +18,9 @@ WEIGHT = "weigh.weight"
 @final
 @dataclass(frozen=True, slots=True)
 class Weigh(Transform):
-    """Make the merged sum a weighted mean; the weight is sent as one more leaf, so masks hide it too.
+    """Make the merged sum a weighted mean; the weight is sent as one more leaf, so masks hide it too."""
 
-    Args:
-        by: "rows": each node counts by its update's weight; "nodes": each node with rows counts 1.
-    """
-
+    # "rows": each node counts by its update's weight; "nodes": each node with rows counts 1
     by: Literal["rows", "nodes"] = "rows"
     scope: ClassVar[Literal["leaf", "update"]] = "update"
     stage: ClassVar[Stage] = Stage.WEIGH

@@ -73,13 +73,8 @@ def learner_for(estimator: Any) -> Learner:
 
         name = getattr(estimator, "__name__", type(estimator).__name__)
         raise NotDistributable(f"{name} cannot be distributed", cure=nearest(estimator, catalogue()))
-    _require_valid(estimator)
-    return make(estimator)
-
-
-def _require_valid(estimator: Any) -> None:
-    """Refuse parameters that scikit-learn would refuse, before any row is read."""
     try:
         validate_parameters(estimator)
     except ValueError as error:
         raise NotDistributable(str(error)) from error
+    return make(estimator)

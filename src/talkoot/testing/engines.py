@@ -36,12 +36,10 @@ class FailingNode(Learner):
 
     def init(self, schema: Schema, rng: np.random.Generator) -> Any:
         """A zero."""
-        del schema, rng
         return {"arrived": np.zeros(1)}
 
     def work(self, model: Any, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
         """Raise at the named node."""
-        del model, local
         if ctx.node == self.node:
             raise KeyError(f"{shard.name} failed")
         return Update(values={"arrived": np.ones(1)}, weight=1.0), None

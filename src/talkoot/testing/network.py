@@ -95,13 +95,7 @@ class Hosts:
             started.wait()
 
     def run(self, index: int, argv: Sequence[str], **popen: Any) -> subprocess.Popen[Any]:
-        """Start a command inside a host.
-
-        Args:
-            index: the host, from 0.
-            argv: the command and its arguments.
-            popen: as for `subprocess.Popen`.
-        """
+        """Start a command inside a host, numbered from 0; `popen` is as for `subprocess.Popen`."""
         process = subprocess.Popen([*self._inside(index), *argv], **popen)
         self._started.append(process)
         return process

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, final
 
-from talkoot.core.engine import Emit, Engine, Nodes, View, ignore
+from talkoot.core.engine import Emit, Engine, Nodes, View, Viewed, ignore
 from talkoot.core.errors import NodeLost, TalkootError
 from talkoot.core.plan import Plan
 from talkoot.core.round import UPDATE, Merged, Round
@@ -19,15 +19,11 @@ from talkoot.core.update import total
 @final
 @dataclass(eq=False)
 class Scripted(Engine, Nodes):
-    """Nodes of this process, one after the other; some work and are then lost.
+    """Nodes of this process, one after the other; some work and are then lost."""
 
-    Args:
-        script: for each round the names of the nodes that are lost; nobody behind its end.
-        error: what is reported of them.
-    """
-
+    # for each round the names of the nodes that are lost; nobody behind its end
     script: Sequence[Collection[str]]
-    error: type[TalkootError] = NodeLost
+    error: type[TalkootError] = NodeLost  # what is reported of them
     states: dict[str, NodeState] = field(default_factory=dict)
 
     @contextmanager
@@ -43,8 +39,7 @@ class Scripted(Engine, Nodes):
 
     def place(self, plan: Plan, view: View | None = None) -> None:
         """Take the plan."""
-        self.plan, self.states = plan, {}
-        self.shards = {node: shard if view is None else view(shard) for node, shard in self.shards.items()}
+        self.plan, self.states, self.views = plan, {}, Viewed(self.shards, view)
 
     def round(self, rnd: Round, question: Any) -> Merged:
         """Every node works, and those in the script are lost then."""
@@ -52,7 +47,7 @@ class Scripted(Engine, Nodes):
         updates = {}
         for node in rnd.cohort:
             state = self.states.get(node, NodeState())
-            updates[node], self.states[node] = work(self.plan, question, self.shards[node], state, rnd)
+            updates[node], self.states[node] = work(self.plan, question, self.views[node], state, rnd)
         arrived = {node: update for node, update in updates.items() if node not in lost}
         step = f"round {rnd.index}"
         each = self.plan.merge.needs == "each" or rnd.phase != UPDATE

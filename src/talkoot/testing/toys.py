@@ -9,8 +9,8 @@ from typing import Any, ClassVar, final
 import numpy as np
 
 from talkoot.core.context import Ctx
-from talkoot.core.learner import Kind, Learner
-from talkoot.core.outer import Add, Outer, Solve
+from talkoot.core.learner import Kind, Learner, SolvingLearner
+from talkoot.core.outer import Add, Outer
 from talkoot.core.shard import Schema, Shard
 from talkoot.core.update import Leaf, Update, total
 
@@ -30,7 +30,7 @@ class Facts:
 
 @final
 @dataclass(frozen=True, slots=True)
-class Count(Learner):
+class Count(SolvingLearner):
     """Exact, one round: number of rows; sum, minimum and maximum of each column."""
 
     kind: ClassVar[Kind] = "exact"
@@ -39,21 +39,14 @@ class Count(Learner):
 
     def init(self, schema: Schema, rng: np.random.Generator) -> Facts:
         """Nothing received."""
-        del schema, rng
         return Facts()
 
     def work(self, model: Facts, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
         """One update a block, merged."""
-        del model, ctx
         return total(_facts(np.asarray(block.X)) for block in shard.blocks() if len(block)), local
-
-    def outer(self) -> Outer:
-        """One step."""
-        return Solve(self.step)
 
     def step(self, model: Facts, update: Update) -> Facts:
         """The merged leaves."""
-        del model
         return Facts(dict(update.values))
 
     def finish(self, model: Facts) -> Mapping[str, Any]:
@@ -84,14 +77,12 @@ class Walk(Learner):
 
     def init(self, schema: Schema, rng: np.random.Generator) -> Mapping[str, np.ndarray]:
         """Zeros."""
-        del rng
         return {"at": np.zeros(schema.features), "rounds": np.zeros(1)}
 
     def work(
         self, model: Mapping[str, np.ndarray], local: int | None, shard: Shard, ctx: Ctx
     ) -> tuple[Update, int]:
         """Half the way to the mean, and one round more."""
-        del ctx
         count = (local or 0) + 1
         seen = total(_facts(np.asarray(block.X)) for block in shard.blocks() if len(block))
         if not seen.weight:

@@ -14,6 +14,7 @@ from typing import Any, TextIO, final
 
 import numpy as np
 
+import talkoot
 from talkoot.core.engine import Emit
 from talkoot.core.errors import DataError
 
@@ -134,8 +135,8 @@ def versions() -> dict[str, str]:
     >>> sorted(versions())
     ['numpy', 'python', 'scikit-learn', 'scipy', 'talkoot']
     """
-    found = {name: metadata.version(name) for name in ("talkoot", "scikit-learn", "numpy", "scipy")}
-    return found | {"python": platform.python_version()}
+    found = {name: metadata.version(name) for name in ("scikit-learn", "numpy", "scipy")}
+    return {"talkoot": talkoot.__version__, **found, "python": platform.python_version()}
 
 
 def tee(*listeners: Emit) -> Emit:

@@ -7,15 +7,9 @@ from collections import Counter
 from talkoot.watch import words
 from talkoot.watch.markup import Child, Safe, join, tag
 from talkoot.watch.page import section, table
-from talkoot.watch.scores import dots, matrix, transfer
+from talkoot.watch.scores import VARIANTS, dots, matrix, transfer
 from talkoot.watch.state import Facts
 
-VARIANTS = (
-    ("alone", "from the node's own rows"),
-    ("together", "from all nodes, by Talkoot"),
-    ("pooled", "from all rows on one machine"),
-    ("left out", "from all nodes but this one"),
-)
 NAMED = 6  # nodes up to which each is named
 
 
@@ -24,7 +18,7 @@ def comparison_of(facts: Facts) -> Safe:
     metric, nodes = facts["metric"], facts["nodes"]
     summary = facts.get("said") if len(nodes) <= NAMED else None
     shown = {variant for scores in nodes.values() for variant in scores}
-    key = "; ".join(f"{variant}: {how}" for variant, how in VARIANTS if variant in shown)
+    key = "; ".join(f"{variant}: {how}" for variant, how in VARIANTS.items() if variant in shown)
     return section(
         "Does working together pay?",
         tag("p", summary or _verdict(nodes)),

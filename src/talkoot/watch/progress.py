@@ -127,7 +127,8 @@ def view(state: RunState, now: float, height: int = 20) -> RenderableType:
     messages += [Text(str(state.get("advice")["text"]), style="cyan")] if state.get("advice") else []
     folds = state.get("fold")
     if folds:
-        above = [_bar(f"fold {_fold(folds)}", folds["done"], folds["total"])]
+        present = min(folds["fold"] + 1, folds["folds"])
+        above = [_bar(f"fold {present} of {folds['folds']}", folds["done"], folds["total"])]
     elif state.stepwise:
         done, total = state.steps.done, state.steps.total
         above = [_bar(f"step {words.count(done)} of {words.count(total)}", done, total)]
@@ -142,11 +143,6 @@ def _bar(label: str, done: float, total: float) -> RenderableType:
     bar = ProgressBar(total=total, completed=done, width=BAR, complete_style="cyan")
     table.add_row(Text(label), bar)
     return table
-
-
-def _fold(folds: Mapping[str, Any]) -> str:
-    """The present fold, or the last one."""
-    return f"{min(folds['fold'] + 1, folds['folds'])} of {folds['folds']}"
 
 
 def _nodes(state: RunState, height: int) -> list[RenderableType]:

@@ -18,6 +18,15 @@ from talkoot.watch.rank_changes import rank_changes
 from talkoot.watch.state import Facts, RunState, replay
 from talkoot.watch.steps import RATE
 
+SECTIONS = {
+    "note": notes_of,
+    "advice": advice_of,
+    "compare": comparison_of,
+    "transfer": transfer_of,
+    "verify": sameness,
+    "check": agreement,
+}
+
 
 class HasFacts(Protocol):
     """A comparison, a data contract or a verification."""
@@ -75,12 +84,7 @@ def render(state: RunState) -> str:
         _nodes(state) if state.nodes else None,
         _steps(state) if state.steps.reports else None,
         _rounds(state) if state.rounds else None,
-        _section_of(state, "note", notes_of),
-        _section_of(state, "advice", advice_of),
-        _section_of(state, "compare", comparison_of),
-        _section_of(state, "transfer", transfer_of),
-        _section_of(state, "verify", sameness),
-        _section_of(state, "check", agreement),
+        *(draw(state.get(event)) for event, draw in SECTIONS.items() if state.get(event)),
         _plan(state) if state.get("start") else None,
         _versions(state),
     ]
@@ -94,11 +98,6 @@ def _title(state: RunState) -> str:
     if state.get("end") and not state.get("end").get("ok"):
         return f"A run of {nodes} that did not finish"
     return f"One model from {nodes}"
-
-
-def _section_of(state: RunState, event: str, draw: Any) -> Safe | None:
-    facts = state.get(event)
-    return draw(facts) if facts else None
 
 
 def _head(state: RunState, title: str) -> Safe:

@@ -10,7 +10,12 @@ from talkoot.watch.markup import Safe, join, tag
 
 Interval = Sequence[float | None]  # (score, low, high); None where it is unknown
 Scores = Mapping[str, Interval]  # variant -> interval
-VARIANTS = ("alone", "together", "pooled", "left out")
+VARIANTS = {  # how the model was learned, in the order in which variants are drawn
+    "alone": "from the node's own rows",
+    "together": "from all nodes, by Talkoot",
+    "pooled": "from all rows on one machine",
+    "left out": "from all nodes but this one",
+}
 MAX_NODES = 24  # that are drawn; those whose scores differ least are left out first
 LEFT = 170.0  # width of the names
 STEP = 17.0  # from one line to the next

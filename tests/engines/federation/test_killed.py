@@ -18,7 +18,7 @@ from proxy import Proxy
 
 import talkoot as tk
 from patience import patient, soon
-from talkoot.api.fit import Fit
+from talkoot.api.result import Fit
 
 ROUNDS = 4
 NODES = ("bergen", "oslo", "turku")

@@ -193,7 +193,7 @@ def test_torchrun_starts_ranks_and_they_end_with_no_thread_of_a_group(tmp_path: 
         "--nproc-per-node=2",
         str(script),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=patient(120), check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=patient(), check=False)
     assert done.returncode == 0, done.stderr
     module = tk.fit(works.task(), works.X, works.Y, nodes=2, on=tk.Inline(), sync=works.SYNCS[sync]).model
     for rank in range(2):

@@ -10,9 +10,10 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, final
 
 import numpy as np
 import pytest
@@ -21,9 +22,12 @@ from sklearn.model_selection import KFold
 from torch.nn.functional import l1_loss, mse_loss
 
 import talkoot as tk
+from talkoot.core.context import Ctx
 from talkoot.core.errors import DataError, PlanError
+from talkoot.core.transform import Stage, Transform
+from talkoot.core.update import Update
 from talkoot.engines.checkpoint import local
-from talkoot.engines.ranks.checkpoint.folder import Folder
+from talkoot.engines.ranks.checkpoint.folder import Folder, from_json, to_json
 from talkoot.engines.ranks.checkpoint.identity import differences
 from talkoot.formats.describe import describe
 
@@ -41,7 +45,7 @@ def build(lr: float = 0.01, hidden: int = 4, dropout: float = 0.1, gamma: float 
 
 
 def fit(on: Any, X: Any = X, y: Any = Y, *, loss: Any = mse_loss, build: Any = build, **given: Any) -> tk.Fit:
-    ours = {key: given.pop(key) for key in ("sync", "nodes", "seed") if key in given}
+    ours = {key: given.pop(key) for key in ("sync", "nodes", "outer", "seed") if key in given}
     return tk.fit(tk.Torch(build, loss, **{"epochs": 2, "batch": 16, **given}), X, y, on=on, **ours)
 
 
@@ -141,6 +145,61 @@ def test_rounds_too(tmp_path: Path) -> None:
     assert "without their own state there" in more.note, "optimizers of nodes are not in checkpoints"
     with pytest.raises(PlanError, match="at step 8, and this one ends at step 4"):
         fit(tk.Inline(checkpoint=tmp_path), **given)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Bend(Transform):
+    """A codec of somebody's own, whose text does not tell two of them apart."""
+
+    rule: Any
+    stage: ClassVar[Stage] = Stage.CODEC
+
+    def encode(self, update: Update, state: Any, ctx: Ctx) -> tuple[Update, Any]:
+        del ctx
+        return update, state
+
+    def decode(self, update: Update, state: Any, ctx: Ctx) -> tuple[Update, Any]:
+        del ctx
+        return update, state
+
+
+RULES: dict[str, tuple[Any, Any]] = {
+    "functions": (lambda value: value, lambda value: -value),
+    "arrays": (np.zeros(2000), np.eye(1, 2000, 1000)[0]),
+}
+
+
+def bent(folder: Path, rule: Any) -> tk.Fit:
+    task = tk.Torch(build, mse_loss, batch=16, epochs=2)
+    chain = [tk.weigh("rows"), Bend(rule)]
+    return tk.fit(task, X, Y, nodes=2, chain=chain, sync=tk.every(steps=3), on=tk.Inline(checkpoint=folder))
+
+
+@pytest.mark.parametrize("rules", RULES)
+def test_parts_of_the_plan_are_compared_by_what_they_do(rules: str, tmp_path: Path) -> None:
+    one, other = RULES[rules]
+    bent(tmp_path, one)
+    assert "it was at round 4" in bent(tmp_path, one).note
+    with pytest.raises(PlanError, match=r"another training \(chain: not the same as in the folder\)"):
+        bent(tmp_path, other)
+
+
+def test_a_folder_without_digests_is_compared_by_text(tmp_path: Path) -> None:
+    given: dict[str, Any] = {"sync": tk.every(steps=3), "nodes": 2}
+    fit(tk.Inline(checkpoint=tmp_path), **given)
+    file = tmp_path / "plan.json"
+    content = from_json(file.read_text())
+    digests = [name for name in content["settings"] if name.endswith(" digest")]
+    assert digests == ["chain digest", "merge digest", "outer digest"]
+    for name in digests:
+        del content["settings"][name]
+    file.write_text(to_json(content))
+    assert "it was at round 4" in fit(tk.Inline(checkpoint=tmp_path), **given).note
+    with pytest.raises(PlanError, match=r"outer: Add\(lr=1.0\) in the folder, Nesterov\(.*\) now"):
+        fit(tk.Inline(checkpoint=tmp_path), outer=tk.Nesterov(), **given)
+    assert "epochs: 2 in the folder" in fit(tk.Inline(checkpoint=tmp_path), epochs=4, **given).note
+    assert from_json(file.read_text())["settings"].keys() >= set(digests), "from then on by digests"
 
 
 class Jittered:

@@ -372,7 +372,7 @@ def test_classical_learners_on_ray_do_without_torch() -> None:
         "import sys, talkoot.engines.ray.nodes as n; assert 'torch' not in sys.modules; print(n.__name__)"
     )
     got = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=patient(120), check=True
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=patient(), check=True
     )
     assert got.stdout.split() == ["talkoot.engines.ray.nodes"]
 

@@ -172,7 +172,7 @@ def test_a_cluster_of_somebody_else_that_cannot_grow_is_not_waited_for(
     from talkoot.engines.ray.cluster import CLUSTER
 
     monkeypatch.setattr(CLUSTER, "address", "joined")
-    ends = time.monotonic() + patient(60)
+    ends = time.monotonic() + patient()
     while CLUSTER.grows and time.monotonic() < ends:  # its first report comes some seconds after its start
         time.sleep(0.2)
     monkeypatch.setattr(actors, "placement_group", None)  # it must not be called
@@ -313,6 +313,6 @@ def test_fits_at_once_on_threads_have_actors_of_their_own() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(patient(120))
+        thread.join(patient())
     assert len(got) == 2
     assert_equal(got[0], got[1])

@@ -132,7 +132,7 @@ def test_fits_on_threads_at_the_same_time_are_functions_of_their_seeds() -> None
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(patient(60))
+        thread.join(patient())
     assert [apart(beside[seed], one) for seed, one in enumerate(alone)] == [0, 0, 0]
     assert random.random() == want
 

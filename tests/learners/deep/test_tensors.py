@@ -120,7 +120,7 @@ if __name__ == "__main__":
 def test_workers_use_several_threads_behind_a_process_that_did_and_load_no_more_than_they_need() -> None:
     script = FORKED.format(path=sys.path)
     said = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=patient(120), check=False
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=patient(), check=False
     )
     assert said.stdout == "True []\n", said.stderr
 
@@ -144,5 +144,5 @@ print(fit.history[-1].round.index)
 def test_a_script_needs_no_guard_and_its_functions_travel(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(MAIN)
     call = [sys.executable, str(tmp_path / "train.py")]
-    said = subprocess.run(call, capture_output=True, text=True, timeout=patient(120), check=False)
+    said = subprocess.run(call, capture_output=True, text=True, timeout=patient(), check=False)
     assert said.stdout == "4\n", said.stderr

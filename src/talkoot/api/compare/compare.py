@@ -100,13 +100,7 @@ def compare(
 
 @final
 class Experiment:
-    """Trains and tests all variants, fold by fold.
-
-    Args:
-        fits: trains the models.
-        scoring: the scorer, or its name.
-        count: counts the trained models and the tested folds.
-    """
+    """Trains and tests all variants, fold by fold; `scoring` is the scorer, or its name."""
 
     def __init__(self, fits: FoldFits, scoring: Any, count: Counter) -> None:
         self.fits, self.scoring, self.count = fits, scoring, count

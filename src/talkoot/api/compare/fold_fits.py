@@ -9,36 +9,28 @@ from typing import Any, final
 
 import numpy as np
 
-from talkoot.api.blocks import Blocks, concatenate
 from talkoot.api.compare.fold_sums import FoldSums
 from talkoot.api.compare.folds import IN_MEMORY, Folds, TrainingRows
 from talkoot.api.compare.held_out_scores import FoldCounts
 from talkoot.api.job import OpenJob
 from talkoot.core.engine import View, ignore
 from talkoot.core.errors import DataError, PlanError, TalkootError
-from talkoot.core.shard import Block, Schema, Shard
+from talkoot.core.shard import Block, InMemory, Schema, Shard
 from talkoot.engines.inline import Inline
+from talkoot.learners.common.rows import concatenate
 
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FoldFits:
-    """Trains models on the rows of some nodes without those of a fold.
+    """Trains models on the rows of some nodes without those of a fold."""
 
-    Args:
-        opened: the job, with its nodes.
-        splits: into folds, one for each repeat.
-        rows: node -> (repeats, folds, classes) number of rows.
-        sums: of all nodes and folds, where models follow from them.
-        groups: train as so many nodes, which is faster where nodes have few rows; 0 to train as they are.
-        training_rows: (repeat, fold) -> node -> its rows without that fold, of the present fold only.
-    """
-
-    opened: OpenJob
-    splits: tuple[Folds, ...]
-    rows: Mapping[str, np.ndarray]
-    sums: FoldSums | None
-    groups: int
+    opened: OpenJob  # the job, with its nodes
+    splits: tuple[Folds, ...]  # into folds, one for each repeat
+    rows: Mapping[str, np.ndarray]  # node -> (repeats, folds, classes) number of rows
+    sums: FoldSums | None  # of all nodes and folds, where models follow from them
+    groups: int  # train as so many nodes, which is faster where nodes have few rows; 0 to train as they are
+    # (repeat, fold) -> node -> its rows without that fold, of the present fold only
     training_rows: dict[tuple[int, int], dict[str, tuple[Block, ...]]]
 
     @classmethod
@@ -64,11 +56,7 @@ class FoldFits:
     def fit(self, nodes: Sequence[str], repeat: int, fold: int, warm_start: Fitted | None = None) -> Fitted:
         """Train `nodes` together on the rows of all folds but one.
 
-        Args:
-            nodes: their names.
-            repeat: which split.
-            fold: the fold that is held out.
-            warm_start: a fit without that fold from whose solution to start, where the learner can.
+        `warm_start` is a fit without that fold from whose solution to start, where the learner can.
 
         Raises:
             TalkootError: they cannot learn.
@@ -80,8 +68,7 @@ class FoldFits:
             model = self.sums.model(nodes, repeat, fold)
             if model is not None:
                 return Fitted(model, learner.finish(model))
-        warm: Any = getattr(learner, "warm", None)
-        start = None if warm is None or warm_start is None else warm(warm_start.state, schema)
+        start = None if warm_start is None else learner.warm(warm_start.state, schema)
 
         def run(view: View, among: Sequence[str]) -> Fitted:
             done = self.opened.run(schema=schema, view=view, among=among, emit=ignore, start=start)
@@ -128,7 +115,7 @@ class FoldFits:
         blocks = [block for node in nodes for block in rows[node]]
         shares = np.array_split(np.arange(len(blocks)), min(self.groups, len(blocks)))
         return {
-            node: Blocks(node, (concatenate([blocks[at] for at in share]),))
+            node: InMemory(name=node, held=(concatenate([blocks[at] for at in share]),))
             for node, share in zip(self.rows, shares, strict=False)
         }
 
@@ -173,11 +160,7 @@ def splits_of(folds: int, repeats: int, seed: int) -> tuple[Folds, ...]:
 
 
 def without_missing_classes(schema: Schema, counts: np.ndarray) -> tuple[Schema, tuple[int, ...] | None]:
-    """The schema without the classes that have no rows.
-
-    Args:
-        schema: of all rows.
-        counts: (classes,) number of rows.
+    """The schema of `counts`, (classes,) rows of each class: without the classes that have none.
 
     Returns:
         The schema, and for each old class its new index, or None where no class is missing.

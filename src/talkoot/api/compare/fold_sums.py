@@ -8,15 +8,15 @@ from typing import Any, final
 
 import numpy as np
 
-from talkoot.api.blocks import Blocks, take
 from talkoot.api.compare.folds import IN_MEMORY, Folds
 from talkoot.api.job import OpenJob
 from talkoot.core.context import Ctx, stream_rng
 from talkoot.core.learner import Learner
 from talkoot.core.plan import Plan
 from talkoot.core.query import Answer, Query
-from talkoot.core.shard import Block, Schema, Shard
+from talkoot.core.shard import Block, InMemory, Schema, Shard
 from talkoot.core.update import Leaf, Update, total
+from talkoot.learners.common.rows import take
 
 MAX_BYTES = 1 << 28  # of sums that are gathered
 UNUSABLE = "unusable"  # the name of the answer of a node whose leaves are not all sums, or too large
@@ -25,23 +25,14 @@ UNUSABLE = "unusable"  # the name of the answer of a node whose leaves are not a
 @final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SumsByFold(Query):
-    """The sums of a learner with a closed form over each fold of each node's rows, in one pass.
+    """The sums of a learner with a closed form over each fold of each node's rows, in one pass."""
 
-    Args:
-        learner: computes the sums.
-        point: what nodes must know of the model about which sums are taken.
-        splits: into folds, one for each repeat.
-        seed: the plan's.
-        schema: of the rows.
-        max_bytes: that a node may send.
-    """
-
-    learner: Learner
-    point: Any
-    splits: tuple[Folds, ...]
-    seed: int
-    schema: Schema
-    max_bytes: int
+    learner: Learner  # computes the sums
+    point: Any  # what nodes must know of the model about which sums are taken
+    splits: tuple[Folds, ...]  # into folds, one for each repeat
+    seed: int  # the plan's
+    schema: Schema  # of the rows
+    max_bytes: int  # that a node may send
 
     def answer(self, shard: Shard) -> Answer:
         """The leaves of every update, named ``"repeat:fold:leaf"``."""
@@ -69,7 +60,7 @@ class SumsByFold(Query):
         ctx = Ctx(node=node, cohort=(node,), seed=self.seed, schema=self.schema)
         for name, blocks in pending.items():
             if blocks:
-                update, _ = self.learner.work(self.point, None, Blocks(node, tuple(blocks)), ctx)
+                update, _ = self.learner.work(self.point, None, InMemory(name=node, held=tuple(blocks)), ctx)
                 sums[name] = sums[name] + update
                 size = sum(value.nbytes for update in sums.values() for value in update.values.values())
                 if size > self.max_bytes or any(kind is not Leaf.SUM for kind in update.kinds.values()):

@@ -8,10 +8,10 @@ from typing import final
 
 import numpy as np
 
-from talkoot.api.blocks import take
 from talkoot.core.context import stream_rng
 from talkoot.core.engine import View
 from talkoot.core.shard import Block, Mapped, Shard
+from talkoot.learners.common.rows import take
 
 IN_MEMORY = 1 << 23  # entries of a table up to which a node holds it in memory
 
@@ -23,16 +23,11 @@ class Folds:
 
     Of every `count` consecutive rows of one class, one goes to each fold, in a random order that is a
     function of (seed, node, class).
-
-    Args:
-        count: number of folds.
-        seed: of the random order.
-        stratify: split each class by itself, where rows have class indices.
     """
 
-    count: int
-    seed: int = 0
-    stratify: bool = True
+    count: int  # number of folds
+    seed: int = 0  # of the random order
+    stratify: bool = True  # split each class by itself, where rows have class indices
 
     def blocks_with_folds(self, shard: Shard) -> Iterator[tuple[Block, np.ndarray]]:
         """The shard's blocks with the fold of each row, (rows,) intp."""
@@ -84,19 +79,12 @@ class _FoldSequence:
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part(Shard):
-    """Rows of a shard: one fold, or all others.
+    """Rows of a shard: one fold, or all others."""
 
-    Args:
-        shard: the rows.
-        folds: how they are split.
-        fold: which fold.
-        held_out: take that fold, instead of all others.
-    """
-
-    shard: Shard
-    folds: Folds
-    fold: int
-    held_out: bool = False
+    shard: Shard  # the rows
+    folds: Folds  # how they are split
+    fold: int  # which fold
+    held_out: bool = False  # take that fold, instead of all others
 
     @property
     def name(self) -> str:
@@ -125,13 +113,9 @@ class Part(Shard):
 @final
 @dataclass(frozen=True, slots=True)
 class Relabel:
-    """Maps class indices to those of fewer classes, for `Mapped` shards.
+    """Maps class indices to those of fewer classes, for `Mapped` shards."""
 
-    Args:
-        index: (old classes,) the new index of each old class; -1 for classes without rows.
-    """
-
-    index: tuple[int, ...]
+    index: tuple[int, ...]  # (old classes,) the new index of each old class; -1 for classes without rows
 
     def __call__(self, block: Block) -> Block:
         """The block with new indices."""
@@ -142,18 +126,12 @@ class Relabel:
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingRows:
-    """A view of each node's rows without one fold.
+    """A view of each node's rows without one fold."""
 
-    Args:
-        view: of all rows.
-        folds: how they are split.
-        fold: the fold that is left out.
-        index: the new index of each class, where some have no rows; see `Relabel`.
-    """
-
-    view: View
-    folds: Folds
-    fold: int
+    view: View  # of all rows
+    folds: Folds  # how they are split
+    fold: int  # the fold that is left out
+    # the new index of each class, where some have no rows; see `Relabel`
     index: tuple[int, ...] | None = None
 
     def __call__(self, shard: Shard) -> Shard:

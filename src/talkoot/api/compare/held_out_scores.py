@@ -13,13 +13,12 @@ from sklearn import config_context
 from sklearn.metrics import get_scorer
 from sklearn.utils import Tags, get_tags
 
-from talkoot.api.blocks import Blocks
 from talkoot.api.compare.folds import IN_MEMORY, Folds, Part
 from talkoot.api.compare.measures import GROUPS, measure_for
 from talkoot.api.compare.scoring import RESPONSES
 from talkoot.core.errors import DataError
 from talkoot.core.query import Answer, Query
-from talkoot.core.shard import Block, Schema, Shard
+from talkoot.core.shard import Block, InMemory, Schema, Shard
 from talkoot.learners.compose.transform import head
 
 GROUP = Folds(count=GROUPS, seed=-1, stratify=False)  # the group of the jackknife of each row
@@ -28,15 +27,10 @@ GROUP = Folds(count=GROUPS, seed=-1, stratify=False)  # the group of the jackkni
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoldCounts(Query):
-    """How many rows of each class each node has in each fold.
+    """How many rows of each class each node has in each fold."""
 
-    Args:
-        splits: into folds, one for each repeat.
-        classes: number of classes; 1 where there are none.
-    """
-
-    splits: tuple[Folds, ...]
-    classes: int
+    splits: tuple[Folds, ...]  # into folds, one for each repeat
+    classes: int  # number of classes; 1 where there are none
 
     def answer(self, shard: Shard) -> Answer:
         """``"rows"``: (repeats, folds, classes) int64."""
@@ -53,21 +47,13 @@ class FoldCounts(Query):
 @final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class HeldOutScores(Query):
-    """Scores each node's models on that node's rows of a fold that none of them was trained on.
+    """Scores each node's models on that node's rows of a fold that none of them was trained on."""
 
-    Args:
-        models: node -> models; None for one that could not be trained.
-        folds: the split into folds.
-        fold: which fold is held out.
-        scoring: a scikit-learn scorer, or its name.
-        schema: how the rows are read, and their classes.
-    """
-
-    models: Mapping[str, Sequence[Any]]
-    folds: Folds
-    fold: int
-    scoring: Any
-    schema: Schema
+    models: Mapping[str, Sequence[Any]]  # node -> models; None for one that could not be trained
+    folds: Folds  # the split into folds
+    fold: int  # which fold is held out
+    scoring: Any  # a scikit-learn scorer, or its name
+    schema: Schema  # how the rows are read, and their classes
 
     def answer(self, shard: Shard) -> Answer:
         """``"scores"``, ``"groups"``.
@@ -146,7 +132,7 @@ class _Rows:
         ws = [w for _, w, _ in columns if w is not None]
         few = rows * schema.features <= IN_MEMORY
         return cls(
-            shard=Blocks(part.name, tuple(blocks)) if few else part,
+            shard=InMemory(name=part.name, held=tuple(blocks)) if few else part,
             y=y if schema.classes is None else schema.classes[y],
             w=np.concatenate(ws) if ws else None,
             group=np.concatenate([group for _, _, group in columns]),

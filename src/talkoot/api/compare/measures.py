@@ -59,9 +59,9 @@ class Additive(Measure):
     def leaves(self, model: Any, X: Any, y: np.ndarray, w: np.ndarray) -> list[np.ndarray]:
         """The terms of the sums, (n,) each."""
 
-    @abstractmethod
     def score(self, sums: np.ndarray) -> np.ndarray:
-        """(...,) scores from sums (..., leaves) without the number of rows; NaN allowed."""
+        """(...,) scores from sums (..., leaves) without the number of rows: a mean, unless it is another."""
+        return np.asarray(sums[..., 1] / sums[..., 0])
 
     def tally(self, model: Any, X: Any, y: np.ndarray, w: np.ndarray | None, group: np.ndarray) -> Tally:
         """Sums by group."""
@@ -96,10 +96,6 @@ class Accuracy(Additive):
         """Weights, and those of the hits."""
         return [w, w * (model.predict(X) == y)]
 
-    def score(self, sums: np.ndarray) -> np.ndarray:
-        """The hits' share of all weights."""
-        return np.asarray(sums[..., 1] / sums[..., 0])
-
 
 @final
 @dataclass(frozen=True, slots=True)
@@ -118,21 +114,13 @@ class LogLoss(Additive):
         least = np.finfo(probability.dtype).eps
         return [w, w * np.log(np.clip(chance, least, 1 - least))]
 
-    def score(self, sums: np.ndarray) -> np.ndarray:
-        """The mean."""
-        return np.asarray(sums[..., 1] / sums[..., 0])
-
 
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class R2(Additive):
-    """The coefficient of determination, averaged over outputs as in scikit-learn.
+    """The coefficient of determination, averaged over outputs as in scikit-learn."""
 
-    Args:
-        center: (outputs,) near the mean of the target; sums are taken about it.
-    """
-
-    center: np.ndarray
+    center: np.ndarray  # (outputs,) near the mean of the target; sums are taken about it
 
     def leaves(self, model: Any, X: Any, y: np.ndarray, w: np.ndarray) -> list[np.ndarray]:
         """Weights; for each output sums of y - c, of its square, and of squared residuals."""
@@ -155,12 +143,9 @@ class Ranking(Measure):
     """A measure of how a model ranks rows of two classes.
 
     Tallies are the rows' ``"response"``, ``"positive"``, ``"group"`` and ``"weight"``, (n,) each.
-
-    Args:
-        positive: the label that counts as positive.
     """
 
-    positive: Any
+    positive: Any  # the label that counts as positive
     adds: ClassVar[bool] = False
 
     @abstractmethod
@@ -232,12 +217,7 @@ class AveragePrecision(Ranking):
 
 
 def measure_for(scoring: Any, schema: Schema) -> Measure | None:
-    """The measure of a scorer; None for scorers without one.
-
-    Args:
-        scoring: the scorer, or its name.
-        schema: of the rows.
-    """
+    """The measure of a scorer, or of its name; None for scorers without one."""
     if schema.classes is None:
         known = scoring == "r2" and schema.target_center is not None
         return R2(schema.target_center) if known and schema.target_center is not None else None

@@ -9,7 +9,6 @@ from typing import Any, final
 import numpy as np
 from sklearn.base import is_classifier, is_regressor
 
-from talkoot.api.blocks import take
 from talkoot.api.compare.comparison import Interval
 from talkoot.api.compare.fold_fits import FoldFits, splits_of
 from talkoot.api.compare.folds import Folds
@@ -24,21 +23,14 @@ from talkoot.core.merge import Gather, Merge, Sum
 from talkoot.core.query import Answer, Answers, Query
 from talkoot.core.shard import Schema, Shard
 from talkoot.data.samples.base import samples_of
+from talkoot.learners.common.rows import take
 from talkoot.learners.compose.transform import head
 
 SCORES = ("accuracy", "neg_log_loss", "roc_auc", "average_precision")
 
 
 def value(job: Job, model: Any, scoring: str | None, folds: int, progress: bool | None) -> Value:
-    """What each node's data are worth to the others; see `Fit.value`.
-
-    Args:
-        job: of the fit.
-        model: the fitted model.
-        scoring: the score's name; None for the default.
-        folds: parts that each node's rows are split into.
-        progress: show the progress in the terminal.
-    """
+    """What each node's data are worth to the others; see `Fit.value`."""
     name = type(model).__name__
     if samples_of(job.shards):
         raise PlanError(
@@ -82,14 +74,7 @@ def _measure(model: Any, scoring: str | None, schema: Schema) -> tuple[str, Meas
 
 @final
 class LeaveOneOut:
-    """Trains and tests models with and without each node, fold by fold.
-
-    Args:
-        fits: trains the models.
-        scoring: the score's name.
-        measure: computes the score.
-        count: counts the trained models and the tested folds.
-    """
+    """Trains and tests models with and without each node, fold by fold."""
 
     def __init__(self, fits: FoldFits, scoring: str, measure: Measure, count: Counter) -> None:
         self.fits, self.scoring, self.measure, self.count = fits, scoring, measure, count
@@ -167,25 +152,15 @@ class LeaveOneOut:
 @final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LeaveOneOutScores(Query):
-    """Tests all models of a fold in one pass, each node's rows by every model but the one without the node.
+    """Tests all models of a fold in one pass, each node's rows by all but the one without the node."""
 
-    Args:
-        full: the model of all nodes.
-        without: node -> the model trained without it.
-        measure: computes the tallies.
-        folds: the split into folds.
-        fold: the fold that is held out.
-        nodes: all nodes.
-        classes: of the target; None for numbers.
-    """
-
-    full: Any
-    without: Mapping[str, Any]
-    measure: Measure
-    folds: Folds
-    fold: int
-    nodes: tuple[str, ...]
-    classes: np.ndarray | None
+    full: Any  # the model of all nodes
+    without: Mapping[str, Any]  # node -> the model trained without it
+    measure: Measure  # computes the tallies
+    folds: Folds  # the split into folds
+    fold: int  # the fold that is held out
+    nodes: tuple[str, ...]  # all nodes
+    classes: np.ndarray | None  # of the target; None for numbers
 
     def answer(self, shard: Shard) -> Answer:
         """The tallies of the node's held-out rows: "full:leaf", and "without:number:leaf" of other nodes."""

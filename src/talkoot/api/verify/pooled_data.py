@@ -10,8 +10,8 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils.validation import has_fit_parameter
 
-from talkoot.api.blocks import concatenate
 from talkoot.core.shard import Schema, Shard
+from talkoot.learners.common.rows import concatenate
 from talkoot.learners.compose.shapes import framed
 
 LIMIT = 1 << 30  # bytes of rows up to which they are pooled in one process
@@ -20,17 +20,11 @@ LIMIT = 1 << 30  # bytes of rows up to which they are pooled in one process
 @final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Pool:
-    """The rows of all nodes, in the nodes' order.
+    """The rows of all nodes, in the nodes' order."""
 
-    Args:
-        X: (rows, features) array or CSR, or a data frame where columns have names.
-        y: targets in the user's labels or numbers; None without.
-        w: sample weights; None where every row counts 1.
-    """
-
-    X: Any
-    y: np.ndarray | None
-    w: np.ndarray | None
+    X: Any  # (rows, features) array or CSR, or a data frame where columns have names
+    y: np.ndarray | None  # targets in the user's labels or numbers; None without
+    w: np.ndarray | None  # sample weights; None where every row counts 1
 
     @classmethod
     def of(cls, shards: Mapping[str, Shard], schema: Schema) -> Pool:

@@ -27,15 +27,9 @@ def read(
     columns: Sequence[Any] | None = None,
     **csv: Any,
 ) -> Pool:
-    """All rows in the order of the nodes.
+    """All rows in the order of the nodes: of what `tk.shards` takes, except shards.
 
-    Args:
-        data: what `tk.shards` takes, except shards.
-        target: the target's column, or an array.
-        weight: the column of sample weights, or an array.
-        by: the column that names the nodes; it is not a feature.
-        columns: the feature columns; all others by default.
-        csv: arguments for `pandas.read_csv`.
+    `csv` are arguments for `pandas.read_csv`; the others are those of `tk.shards`.
 
     Raises:
         ModuleNotFoundError: tables and files need pandas.

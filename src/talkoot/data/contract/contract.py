@@ -103,7 +103,8 @@ class Contract:
             for kind, (heading, _) in KINDS.items():
                 alike = [f for f in self.findings if (f.severity, f.kind) == (level, kind)]
                 if alike:
-                    lines += ["", *_wrapped(f"{level}: {heading}. {_cures(alike)}", "", "")]
+                    cures = " ".join(list(dict.fromkeys(f.cure for f in alike))[:2])
+                    lines += ["", *_wrapped(f"{level}: {heading}. {cures}", "", "")]
                     lines_of_kind = list(_lines(kind, alike))
                     hidden = len(lines_of_kind) - MAX_LINES
                     lines_of_kind[MAX_LINES:] = [f"and {hidden} more, in .findings"] * (hidden > 0)
@@ -133,10 +134,6 @@ def percent(share: float) -> str:
 
 def _wrapped(text: str, first: str, others: str) -> list[str]:
     return textwrap.wrap(text, 108, initial_indent=first, subsequent_indent=others)
-
-
-def _cures(alike: Sequence[Finding]) -> str:
-    return " ".join(list(dict.fromkeys(f.cure for f in alike))[:2])
 
 
 def _lines(kind: str, alike: Sequence[Finding]) -> Iterator[str]:

@@ -9,8 +9,9 @@ from typing import final
 
 import numpy as np
 
+from talkoot.core.context import mixed
+
 SAMPLE_SIZE = 1 << 20  # hashes of a node at most; of more the smallest are a sample (bottom-k)
-_SHIFTS, _TIMES = (30, 27, 31), (0xBF58476D1CE4E5B9, 0x94D049BB133111EB)  # splitmix64's
 
 
 def hash_rows(columns: Mapping[str, np.ndarray], rows: int, salt: str) -> np.ndarray:
@@ -32,7 +33,7 @@ def hash_rows(columns: Mapping[str, np.ndarray], rows: int, salt: str) -> np.nda
     """
     hashed = np.zeros(rows, np.uint64)
     for name in sorted(columns):
-        hashed = _mixed(hashed ^ (_values(columns[name], salt) + _word(f"{salt}/{name}")))
+        hashed = mixed(hashed ^ (_values(columns[name], salt) + _word(f"{salt}/{name}")))
     return hashed
 
 
@@ -51,7 +52,7 @@ def _values(column: np.ndarray, salt: str) -> np.ndarray:
         lowest = size & (~size + np.uint64(1))
         lost = size // np.maximum(lowest, np.uint64(1)) > np.uint64(1 << 53)  # float64 has 53 bits
         words[lost] = ~column[lost].astype(np.uint64)
-    return _mixed(words)
+    return mixed(words)
 
 
 def _levels(column: np.ndarray) -> tuple[list[str | None], np.ndarray]:
@@ -62,13 +63,6 @@ def _levels(column: np.ndarray) -> tuple[list[str | None], np.ndarray]:
 
 def _word(text: str) -> np.uint64:
     return np.uint64(int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little"))
-
-
-def _mixed(words: np.ndarray) -> np.ndarray:
-    """The finaliser of splitmix64 (Steele, Lea, Flood 2014)."""
-    for shift, times in zip(_SHIFTS, (*_TIMES, 1), strict=True):
-        words = (words ^ (words >> np.uint64(shift))) * np.uint64(times)
-    return np.asarray(words)
 
 
 @final

@@ -7,13 +7,15 @@ import random
 import sys
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, final
 
 import numpy as np
 
-from talkoot.core.context import stream_rng
+from talkoot.core.context import mixed, stream_rng
 from talkoot.core.errors import NodeSilent
 
 WAIT = 3600.0  # seconds that a thread waits; one step of another fit takes less
@@ -26,11 +28,7 @@ class Generator(ABC):
 
     @abstractmethod
     def seed(self, number: int) -> None:
-        """Seed the generator.
-
-        Args:
-            number: from 0 to 2**63 - 1. Generators use different bits of it, so that their numbers differ.
-        """
+        """Seed by a number below 2**63; generators use different bits of it, so that their numbers differ."""
 
     def mark(self) -> None:
         """Seed it with the value that `is_fresh` checks."""
@@ -50,51 +48,31 @@ class Generator(ABC):
 
 
 @final
-class Python(Generator):
-    """The generator of the module `random`."""
+@dataclass(frozen=True, slots=True)
+class Numbers(Generator):
+    """A generator of single numbers by its functions: that of the module `random`, or numpy's global one."""
 
-    def __init__(self) -> None:
-        self._first = random.Random(_MARK).random()
+    draw: Callable[[], float]
+    seed_bits: Callable[[int], Any]  # seeds it by a number from 0 to 2**63 - 1
+    get: Callable[[], Any]
+    set: Callable[[Any], None]
+    first: float  # the first number after `mark`
 
     def seed(self, number: int) -> None:
-        """Seed with all bits."""
-        random.seed(number)
+        """Seed with the bits that `seed_bits` takes."""
+        self.seed_bits(number)
 
     def is_fresh(self) -> bool:
         """Whether the next number is the first one after `mark`."""
-        return random.random() == self._first
+        return self.draw() == self.first
 
     def state(self) -> Any:
         """The generator's state."""
-        return random.getstate()
+        return self.get()
 
     def restore(self, state: Any) -> None:
         """Set the generator's state."""
-        random.setstate(state)
-
-
-@final
-class Numpy(Generator):
-    """The global generator of numpy, behind functions such as `numpy.random.rand`."""
-
-    def __init__(self) -> None:
-        self._first = float(np.random.RandomState(_bits(_MARK)).random_sample())
-
-    def seed(self, number: int) -> None:
-        """Seed with 32 mixed bits, different from those that torch uses."""
-        np.random.seed(_bits(number))
-
-    def is_fresh(self) -> bool:
-        """Whether the next number is the first one after `mark`."""
-        return float(np.random.random_sample()) == self._first
-
-    def state(self) -> Any:
-        """The generator's state."""
-        return np.random.get_state(legacy=False)
-
-    def restore(self, state: Any) -> None:
-        """Set the generator's state."""
-        np.random.set_state(state)
+        self.set(state)
 
 
 def _bits(number: int) -> int:
@@ -154,7 +132,15 @@ _KNOWN: dict[str, Generator] = {}
 def generators() -> dict[str, Generator]:
     """The generators of this process by name; torch's only once torch is imported."""
     if not _KNOWN:
-        _KNOWN.update(python=Python(), numpy=Numpy())
+        first = random.Random(_MARK).random(), np.random.RandomState(_bits(_MARK)).random_sample()
+        _KNOWN["python"] = Numbers(random.random, random.seed, random.getstate, random.setstate, first[0])
+        _KNOWN["numpy"] = Numbers(
+            np.random.random_sample,
+            lambda number: np.random.seed(_bits(number)),
+            partial(np.random.get_state, legacy=False),
+            np.random.set_state,
+            float(first[1]),
+        )
     if "torch" not in _KNOWN and "torch" in sys.modules:
         _KNOWN["torch"] = Torch()
     return _KNOWN
@@ -281,13 +267,7 @@ def sample_seeds(key: int, epochs: np.ndarray, rows: np.ndarray) -> np.ndarray:
         epochs: of each sample, (b,) int64.
         rows: its index, (b,) int64.
     """
-    mixed = np.full(rows.shape, key, np.uint64)
+    seeds = np.full(rows.shape, key, np.uint64)
     for part in (epochs, rows):
-        mixed = _mixed(mixed + (part.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15))
-    return (mixed >> np.uint64(1)).astype(np.int64)
-
-
-def _mixed(value: np.ndarray) -> np.ndarray:
-    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-        value = (value ^ (value >> np.uint64(shift))) * np.uint64(factor)
-    return np.asarray(value ^ (value >> np.uint64(31)))
+        seeds = mixed(seeds + (part.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15))
+    return (seeds >> np.uint64(1)).astype(np.int64)

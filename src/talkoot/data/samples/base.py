@@ -73,7 +73,6 @@ class Samples(Shard, ABC):
             indices: rows of the whole source, (b,) int64 with b of one or more.
             seeds: the seed of each row, (b,) int64 of 0 or more.
         """
-        del seeds
         return self.take(indices)
 
     def blocks(self) -> Iterator[Block]:

@@ -20,21 +20,13 @@ GRAY = ("1", "L", "LA", "I", "I;16", "F")  # Pillow's modes without colour
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class ImageSamples(Samples):
-    """Images of several classes, decoded when they are read.
+    """Images of several classes, decoded when they are read."""
 
-    Args:
-        files: paths of the images.
-        labels: the position of each image's class in `classes`, (rows,) int64.
-        classes: names of the classes, sorted.
-        size: height and width in pixels after resizing.
-        color: whether images are RGB; else grayscale.
-    """
-
-    files: tuple[str, ...]
-    labels: np.ndarray
-    classes: tuple[str, ...]
-    size: int
-    color: bool
+    files: tuple[str, ...]  # paths of the images
+    labels: np.ndarray  # the position of each image's class in `classes`, (rows,) int64
+    classes: tuple[str, ...]  # names of the classes, sorted
+    size: int  # height and width in pixels after resizing
+    color: bool  # whether images are RGB; else grayscale
 
     @property
     def rows(self) -> int:

@@ -19,17 +19,11 @@ from talkoot.data.tables.reading import reading
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class TokenSamples(Samples):
-    """Consecutive windows of a stream of tokens.
+    """Consecutive windows of a stream of tokens."""
 
-    Args:
-        stream: the tokens, (tokens,) of whole numbers.
-        window: tokens in a sample.
-        vocabulary: of text, its characters: token i is ``vocabulary[i]``.
-    """
-
-    stream: Stored
-    window: int
-    vocabulary: str = ""
+    stream: Stored  # the tokens, (tokens,) of whole numbers
+    window: int  # tokens in a sample
+    vocabulary: str = ""  # of text, its characters: token i is ``vocabulary[i]``
 
     @property
     def rows(self) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 from talkoot.core.shard import Block, Schema
 from talkoot.data.tables.columns import FLOAT32, FLOAT64, NUMBER, WHOLE
 from talkoot.data.tables.facts import EXACT
-from talkoot.data.tables.source import Layout, MemoryShard, Source, block_rows, column_names
+from talkoot.data.tables.source import Layout, MemoryShard, Source, block_rows
 from talkoot.data.targets import encode
 
 
@@ -69,7 +69,7 @@ class ArrayShard(MemoryShard):
         return replace(self, X=X, y=y, own=None)
 
     def _ordered(self, schema: Schema) -> Any:
-        names, want = self.layout().schema().names, column_names(schema)
+        names, want = self.layout().schema().names, schema.labels
         if names is None or names == want:
             return self.X
         return self.X[:, [names.index(name) for name in want]]

@@ -74,10 +74,13 @@ def numbers(column: Any, dtype: np.dtype[Any], missing: Collection[str] = ()) ->
         column = column.cast(pa.uint8())
     elif not (pa.types.is_floating(column.type) or pa.types.is_integer(column.type)):
         column = column.cast(pa.float64())
-    values: np.ndarray = (
-        column.to_numpy() if isinstance(column, pa.ChunkedArray) else column.to_numpy(zero_copy_only=False)
-    )
-    return values.astype(dtype, copy=False)
+    return as_numpy(column).astype(dtype, copy=False)
+
+
+def as_numpy(column: Any) -> np.ndarray:
+    """An Arrow column, in one chunk or several, as an array."""
+    chunked = isinstance(column, pa.ChunkedArray)
+    return np.asarray(column.to_numpy() if chunked else column.to_numpy(zero_copy_only=False))
 
 
 def factorize(column: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -135,9 +138,7 @@ def target_values(column: Any, missing: Collection[str] = ()) -> np.ndarray:
         column = column.cast(column.type.value_type)
     exact = pa.types.is_integer(column.type) or pa.types.is_boolean(column.type)
     if exact and not column.null_count:
-        if isinstance(column, pa.ChunkedArray):
-            return np.asarray(column.to_numpy())
-        return np.asarray(column.to_numpy(zero_copy_only=False))
+        return as_numpy(column)
     return numbers(column, FLOAT64)
 
 

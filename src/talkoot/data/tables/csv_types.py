@@ -29,7 +29,6 @@ def column_facts(path: str, columns: tuple[str, ...], form: CsvFormat = PLAIN) -
 @cached_by_file
 def _found(path: str, form: CsvFormat) -> dict[str, Facts]:
     """Where the facts about a file are stored."""
-    del path, form
     return {}
 
 

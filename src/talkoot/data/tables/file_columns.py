@@ -13,7 +13,6 @@ from talkoot.data.paths import format_of
 from talkoot.data.roles import Roles
 from talkoot.data.tables.columns import EMPTY, NUMBER, TEXT, WHOLE, factorize, joint_kind, number_dtype
 from talkoot.data.tables.dtypes import is_whole, joint_dtype
-from talkoot.data.tables.facts import Facts
 from talkoot.data.tables.file_facts import file_facts, left_out
 from talkoot.data.tables.reading import Part, fields, read
 from talkoot.data.tables.source import Layout
@@ -38,13 +37,15 @@ def layout_of(parts: Sequence[Part], roles: Roles, site: Any = None) -> Layout:
         DataError: a file cannot be read, lacks a column, or has text where another has numbers.
     """
     found = [file_facts(part, features_of(part, roles)) for part in parts]
-    kinds: dict[str, str] = {}
+    kinds = dict.fromkeys(found[0], EMPTY)
+    each: dict[str, list[tuple[str, str]]] = {name: [] for name in kinds}  # the kind and dtype in each file
     for part, facts in zip(parts, found, strict=True):
         _same_names(facts, found[0], part.path, parts[0].path)
-        for name in found[0]:
-            kinds[name] = _joined(name, kinds.get(name, EMPTY), facts[name], part)
-    dtypes = {name: joint_dtype((facts[name].kind, facts[name].dtype) for facts in found) for name in kinds}
-    wide = {name: joint_kind(facts[name].kind for facts in found) for name in kinds}
+        for name, columns in each.items():
+            columns.append((facts[name].kind, facts[name].dtype))
+            kinds[name] = _joined(name, kinds[name], columns[-1][0], part)
+    dtypes = {name: joint_dtype(columns) for name, columns in each.items()}
+    wide = {name: joint_kind([kind for kind, _ in columns]) for name, columns in each.items()}
     texts = [name for name, kind in kinds.items() if kind == TEXT]
     return Layout(
         names=tuple(kinds),
@@ -57,8 +58,8 @@ def layout_of(parts: Sequence[Part], roles: Roles, site: Any = None) -> Layout:
     )
 
 
-def _joined(name: str, before: str, facts: Facts, part: Part) -> str:
-    kind = NUMBER if facts.kind == WHOLE else facts.kind
+def _joined(name: str, before: str, kind: str, part: Part) -> str:
+    kind = NUMBER if kind == WHOLE else kind
     if {before, kind} == {NUMBER, TEXT}:
         stray = stray_of([part], name) if kind == TEXT else Stray()
         here = f"{stray} is text" if kind == TEXT else f"{part.path} holds numbers"

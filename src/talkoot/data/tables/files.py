@@ -20,7 +20,7 @@ from talkoot.data.tables.file_columns import features_of, layout_of
 from talkoot.data.tables.file_facts import file_facts
 from talkoot.data.tables.partition import partition, sites
 from talkoot.data.tables.reading import Part, read
-from talkoot.data.tables.source import Layout, Source, block_rows, column_names
+from talkoot.data.tables.source import Layout, Source, block_rows
 from talkoot.data.targets import as_weights, encode, label_kind
 
 CACHE = Cache()
@@ -95,7 +95,7 @@ class FileShard(Source):
         yield from CACHE.through(self, partial(self._blocks, self.schema, bound=True), expected)
 
     def _blocks(self, schema: Schema, *, bound: bool) -> Iterator[Block]:
-        names = column_names(schema)
+        names = schema.labels
         target = self.roles.name("target") if self.with_target else None
         step = block_rows(len(names), schema.dtype.itemsize)
         extra = [name for name in (target, self.roles.name("weight")) if name is not None]

@@ -22,7 +22,8 @@ def partition(parts: Sequence[Part], nodes: int) -> list[tuple[tuple[Part, ...],
     sizes = [groups(part) for part in parts]
     ends = [0, *accumulate(size for file in sizes for size in file)]
     exact = even_slices(ends[-1], nodes)
-    edges = [0, *(_nearest(ends, cut.stop) for cut in exact[:-1]), ends[-1]]
+    nearest = [min(ends, key=lambda end: abs(end - cut.stop)) for cut in exact[:-1]]
+    edges = [0, *nearest, ends[-1]]
     snapped = [slice(a, b) for a, b in pairwise(edges)]
     even = max(s.stop - s.start for s in snapped) <= EVEN * ends[-1] / nodes
     starts = [0, *accumulate(sum(file) for file in sizes)]
@@ -30,10 +31,6 @@ def partition(parts: Sequence[Part], nodes: int) -> list[tuple[tuple[Part, ...],
         (tuple(_within(parts, starts, chosen)), chosen.stop - chosen.start)
         for chosen in (snapped if even else exact)
     ]
-
-
-def _nearest(edges: Sequence[int], row: int) -> int:
-    return min(edges, key=lambda edge: abs(edge - row))
 
 
 def _within(parts: Sequence[Part], starts: Sequence[int], chosen: slice) -> Iterator[Part]:

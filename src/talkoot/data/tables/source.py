@@ -51,11 +51,6 @@ class Layout:
         )
 
 
-def column_names(schema: Schema) -> tuple[str, ...]:
-    """The names of a schema's columns; positions as text where they have none."""
-    return schema.names if schema.names is not None else tuple(map(str, range(schema.features)))
-
-
 def block_rows(features: int, itemsize: int) -> int:
     """Rows of a block."""
     return max(256, BLOCK_BYTES // max(1, features * itemsize))

@@ -26,7 +26,7 @@ from talkoot.data.tables.columns import (
 from talkoot.data.tables.dtypes import is_whole, of_frame, pandas_name, value_dtype
 from talkoot.data.tables.facts import EXACT
 from talkoot.data.tables.file_facts import index_of, stored_dtypes
-from talkoot.data.tables.source import ALIKE, Layout, MemoryShard, Source, block_rows, column_names
+from talkoot.data.tables.source import ALIKE, Layout, MemoryShard, Source, block_rows
 from talkoot.data.tables.strays import Stray, are_numbers, cure_of, in_table, is_number, row_label
 from talkoot.data.targets import encode
 
@@ -59,7 +59,7 @@ class TableShard(MemoryShard):
     def bind(self, schema: Schema, *, target: bool = True) -> Source:
         """The same columns in the schema's order and dtype."""
         y = encode(self.y, schema) if target else None
-        kinds = dict(zip(column_names(schema), schema.kinds, strict=True))
+        kinds = dict(zip(schema.labels, schema.kinds, strict=True))
         if not schema.mixed:  # large whole numbers are read as floats
             X = stack_columns([self.numbers[k] for k in kinds], self.rows, schema.dtype)
             return ArrayShard(name=self.name, X=X, y=y, w=self.w)
@@ -103,11 +103,8 @@ def is_table(data: Any) -> bool:
     if isinstance(data, type):
         return False  # the class itself
     stream, exchange = hasattr(data, "__arrow_c_stream__"), hasattr(data, "__dataframe__")
-    return (stream or exchange) and not isinstance(data, pa.ChunkedArray) and not _is_series(data)
-
-
-def _is_series(data: Any) -> bool:
-    return type(data).__name__ == "Series"
+    one_column = isinstance(data, pa.ChunkedArray) or type(data).__name__ == "Series"
+    return (stream or exchange) and not one_column
 
 
 def as_arrow(data: Any, missing: Collection[str] = ()) -> tuple[Any, bool]:

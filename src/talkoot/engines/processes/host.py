@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, final
 
-from talkoot.core.engine import View
+from talkoot.core.engine import Viewed
 from talkoot.core.errors import NodeFailed, TalkootError
 from talkoot.core.plan import Plan
 from talkoot.core.round import Round
 from talkoot.core.run import NodeState, explain, restarted, work
 from talkoot.core.shard import Shard
-from talkoot.core.update import Update
 from talkoot.engines.counted import Counted
-from talkoot.engines.events import Answer
+from talkoot.engines.events import Answer, together
 from talkoot.engines.processes import edited, wire
 from talkoot.engines.processes.heartbeat import Heartbeat
 from talkoot.engines.processes.messages import Load, Packed, PlacePlan, RoundRequest, Surroundings
@@ -31,12 +30,11 @@ class Host:
     pack: Callable[[Answer], Any] = wire.frame  # makes a message of an answer
     shards: dict[str, Shard] = field(default_factory=dict)
     plan: Plan | None = None
-    view: View | None = None
     states: dict[str, NodeState] = field(default_factory=dict)
     load_error: Exception | None = None
     plan_error: Exception | None = None
     setting: Surroundings | None = None
-    _views: dict[str, Shard] = field(default_factory=dict)
+    views: Mapping[str, Shard] = field(default_factory=dict)
 
     def load(self, load: Load, segments: list[memoryview]) -> None:
         """Unpack shards. What goes wrong is reported in the first round."""
@@ -52,29 +50,24 @@ class Host:
 
     def place(self, message: PlacePlan, segments: list[memoryview]) -> None:
         """Unpack a plan and a view. What goes wrong is reported in the first round."""
-        self.plan, self.view, self.states, self._views, self.plan_error = None, None, {}, {}, None
+        self.plan, self.states, self.views, self.plan_error = None, {}, {}, None
         try:
             edited.forget(message.changed)
-            self.plan, self.view = _unpack(message.pair, segments)
+            self.plan, view = _unpack(message.pair, segments)
+            self.views = Viewed(self.shards, view)
             self.states = _unpack(message.states, segments)
         except Exception as error:
             self.plan_error = error
 
     def clear(self) -> None:
         """Let go of everything."""
-        self.plan, self.view, self.shards, self.states, self._views = None, None, {}, {}, {}
+        self.plan, self.shards, self.states, self.views = None, {}, {}, {}
         self.load_error = self.plan_error = None
 
     @property
     def trouble(self) -> Exception | None:
         """Why there is nothing to work on or to do; another plan may go well."""
         return self.load_error or self.plan_error
-
-    def shard(self, node: str) -> Shard:
-        """A node's shard as the view shows it."""
-        if node not in self._views:
-            self._views[node] = self.shards[node] if self.view is None else self.view(self.shards[node])
-        return self._views[node]
 
     def round(
         self, request: RoundRequest, read: Callable[[], tuple[Round, Any]], page: Heartbeat
@@ -91,7 +84,7 @@ class Host:
             yield self.pack(Answer(failed={node: _explain(error, node, rnd) for node in request.nodes}))
             return
         answers = (self._node(index, node, rnd, question, page) for index, node in enumerate(request.nodes))
-        for answer in answers if request.apart else [self._together(answers)]:
+        for answer in answers if request.apart else [together(answers)]:
             packed = self._packed(answer, rnd)
             page.turn(None)  # before the answer is out, as the next request may follow it at once
             yield packed
@@ -104,30 +97,13 @@ class Host:
             failed = {node: _unsendable(error, node, rnd) for node in (*answer.nodes, *answer.failed)}
             return self.pack(Answer(failed=failed))
 
-    def _together(self, answers: Iterator[Answer]) -> Answer:
-        """One answer for all; the first failure ends it, since all are needed."""
-        parts: list[Answer] = []
-        update = Update()
-        for answer in answers:
-            if answer.failed:
-                return answer
-            update = update + (answer.update or Update())
-            parts.append(replace(answer, update=None))
-        return Answer(
-            nodes=tuple(node for part in parts for node in part.nodes),
-            update=update,
-            states={node: state for part in parts for node, state in part.states.items()},
-            seconds={node: took for part in parts for node, took in part.seconds.items()},
-            restarted=tuple(node for part in parts for node in part.restarted),
-        )
-
     def _node(self, index: int, node: str, rnd: Round, question: Any, page: Heartbeat) -> Answer:
         page.turn(index)
         began = time.perf_counter()
         assert self.plan is not None
         before = self.states.get(node)
         try:
-            shard = Counted(self.shard(node), page.read)
+            shard = Counted(self.views[node], page.read)
             update, state = work(self.plan, question, shard, before or NodeState(), rnd)
         except BaseException as error:  # also what would end a process, such as sys.exit()
             failed = {node: _explain(error, node, rnd)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import select
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
@@ -49,9 +50,9 @@ class LocalNodes(WorkerNodes[Worker]):
 
     def _send(self, slot: Slot, worker: Worker, request: RoundRequest, message: Any) -> None:
         del slot
-        wire.send(worker.sock, wire.frame(request), message)
+        wire.send(worker.sock, request, message)
 
-    def _ready(self, slots: list[Slot], timeout: float) -> list[Slot]:
+    def _ready(self, slots: Iterable[Slot], timeout: float) -> list[Slot]:
         waiting = select.poll()
         by_descriptor = {}
         for slot in slots:
@@ -65,5 +66,5 @@ class LocalNodes(WorkerNodes[Worker]):
         return answer
 
     def _dismiss(self, worker: Worker) -> None:
-        wire.send(worker.sock, wire.frame(CLEAR))
+        wire.send(worker.sock, CLEAR)
         self.pool.give_back(worker)

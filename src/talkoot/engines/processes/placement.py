@@ -32,7 +32,6 @@ class Serialized:
 
     stream: bytes  # the pickle
     buffers: tuple[bytes | Place, ...]  # those beside it: bytes, or a place in a segment
-    size: int  # of all, in bytes
 
     def packed(self, segments: dict[Any, int]) -> Packed:
         """It for a message that lends segments, numbered in the order in which they are first used."""
@@ -154,7 +153,6 @@ def _serialized(dumped: Sequence[wire.Pickled], place: PlaceBuffers) -> list[Ser
         Serialized(
             thing.stream,
             tuple(next(places) if buffer.nbytes >= LARGE else bytes(buffer) for buffer in thing.buffers),
-            thing.size,
         )
         for thing in dumped
     ]

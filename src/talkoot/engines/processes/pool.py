@@ -17,7 +17,7 @@ from typing import Any, final
 
 from talkoot.core.errors import NodeLost
 from talkoot.engines.machine import cores
-from talkoot.engines.processes import edited, wire
+from talkoot.engines.processes import edited, forkserver, wire
 from talkoot.engines.processes.forkserver import ANSWER, ASK, FORK, READY, REAP
 from talkoot.engines.processes.heartbeat import Heartbeat
 from talkoot.engines.processes.starting import Process, can_fork, forked, spawned
@@ -36,13 +36,15 @@ class Server:
     def __init__(self, modules: Sequence[str], *, inherit: bool) -> None:
         """Start it, and do not wait until it is ready.
 
-        It imports `modules` for all workers; with `inherit` it is a fork of this process where that is safe.
+        It imports `modules` for all workers; with `inherit` it is a fork of this process where that is safe,
+        which will need them as well.
         """
         self._lock = threading.Lock()
         self._ready = False
         self._control, theirs = socket.socketpair()
         if inherit:
             edited.MODULES.note()
+            forkserver.preload(modules)
         with theirs:
             start = forked if inherit and can_fork() else spawned
             self._process: Process = start(theirs.fileno(), tuple(modules))

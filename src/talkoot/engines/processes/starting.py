@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import traceback
+import warnings
 from collections.abc import Sequence
 from typing import NoReturn, Protocol, final
 
@@ -22,6 +23,7 @@ sys.path[:] = {path!r}
 from talkoot.engines.processes.forkserver import main
 main({fd}, {pid}, {modules!r})"""
 _NO_THREADS = {"JE_ARROW_MALLOC_CONF": "background_thread:false"}
+_NO_CUDA = {"PYTORCH_NVML_BASED_CUDA_CHECK": "1"}  # looks for GPUs that leave CUDA usable in forks
 _TICK = 0.01  # seconds between looks at whether a process has ended
 
 
@@ -48,24 +50,41 @@ def spawned(descriptor: int, modules: Sequence[str]) -> Process:
         [sys.executable, "-c", script],
         stdin=subprocess.DEVNULL,
         pass_fds=[descriptor],
-        env={**os.environ, **ONE_CORE, **_NO_THREADS},
+        env={**os.environ, **ONE_CORE, **_NO_THREADS, **_NO_CUDA},
         start_new_session=True,  # Ctrl-C in a terminal is for the parent alone
     )
 
 
 def can_fork() -> bool:
-    """Whether this process may go on in a fork: one thread of Python's, and no GPU in use.
+    """Whether this process may go on in a fork: one thread of Python's, and CUDA unused.
 
     Threads of BLAS and OpenMP do not count: OpenBLAS starts its anew after a fork; for OpenMP see `forked`.
     """
+    return sys.platform == "linux" and threading.active_count() == 1 and not _cuda_used()
+
+
+def _fork() -> int:
+    """A fork, without Python's warning: threads that only compute do no harm to it, see `can_fork`."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return os.fork()
+
+
+def _cuda_used() -> bool:
+    """Whether forks of this process can no longer use a GPU; torch knows that in a fork alone.
+
+    A look at whether there is a GPU is enough for it, which `torch.cuda.is_initialized()` does not show.
+    """
     torch = sys.modules.get("torch")
-    gpu = torch is not None and torch.cuda.is_initialized()
-    return sys.platform == "linux" and threading.active_count() == 1 and not gpu
+    if torch is None or torch.version.cuda is None:
+        return False
+    if child := _fork():
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != 0
+    os._exit(bool(torch.cuda._is_in_bad_fork()))
 
 
 def forked(descriptor: int, modules: Sequence[str]) -> Process:
-    """A server that is a fork of this process, without its open files; `modules` are imported here first."""
-    forkserver.preload(modules)  # here, as this process will need them as well
+    """A server that is a fork of this process, without its open files, but with its imports."""
     parent = os.getpid()
     for stream in (sys.stdout, sys.stderr):  # or the fork might write again what is still in a buffer
         with contextlib.suppress(Exception):
@@ -73,7 +92,7 @@ def forked(descriptor: int, modules: Sequence[str]) -> Process:
     children: list[int] = []
 
     def fork() -> None:
-        if child := os.fork():
+        if child := _fork():
             children.append(child)
         else:
             _serve(descriptor, parent, modules)
@@ -113,7 +132,7 @@ def _leave_parent(descriptor: int) -> None:
     for number in map(int, os.listdir("/proc/self/fd")):
         if number > 2 and number not in (descriptor, null):
             os.dup2(null, number, inheritable=False)
-    os.environ.update(ONE_CORE)
+    os.environ.update({**ONE_CORE, **_NO_CUDA})
     from threadpoolctl import threadpool_limits
 
     threadpool_limits(1)

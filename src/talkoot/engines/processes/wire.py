@@ -90,7 +90,7 @@ def packed(thing: Any) -> bytes:
     """The pickle of `thing` and the buffers beside it in one piece, for wires that know bytes only."""
     pieces = dump(thing).pieces
     sizes = [piece.nbytes for piece in pieces]
-    return struct.pack(f"=Q{len(pieces)}Q", len(pieces), *sizes) + _body(pieces)
+    return struct.pack(f"=Q{len(pieces)}Q", len(pieces), *sizes) + _body(pieces, *layout(sizes))
 
 
 def unpacked(data: bytes) -> Any:
@@ -100,9 +100,8 @@ def unpacked(data: bytes) -> Any:
     return _unpack(memoryview(bytearray(memoryview(data)[8 + 8 * count :])), sizes)
 
 
-def _body(pieces: Sequence[memoryview]) -> bytearray:
+def _body(pieces: Sequence[memoryview], offsets: Sequence[int], size: int) -> bytearray:
     """Pieces one behind the other, each aligned."""
-    offsets, size = layout(piece.nbytes for piece in pieces)
     body = bytearray(size)
     for offset, piece in zip(offsets, pieces, strict=True):
         body[offset : offset + piece.nbytes] = piece
@@ -129,19 +128,20 @@ def frame(thing: Any) -> Frame:
     """Make a message of `thing`."""
     pieces = dump(thing).pieces
     sizes = [piece.nbytes for piece in pieces]
-    _, size = layout(sizes)
+    offsets, size = layout(sizes)
     head = _HEAD.pack(size > INLINE, len(pieces), size) + struct.pack(f"={len(pieces)}Q", *sizes)
-    return Frame(head, Segment(pieces)) if size > INLINE else Frame(head + _body(pieces))
+    return Frame(head, Segment(pieces)) if size > INLINE else Frame(head + _body(pieces, offsets, size))
 
 
-def send(sock: socket.socket, *messages: Frame) -> None:
-    """Send messages; the other side is woken once where they go through the socket.
+def send(sock: socket.socket, *things: Any) -> None:
+    """Send frames, or what frames are made of; the other side is woken once where all fit the socket.
 
     Raises:
         OSError: the other side is gone, or did not read before the socket's timeout.
     """
     heads = b""
-    for message in messages:
+    for thing in things:
+        message = thing if isinstance(thing, Frame) else frame(thing)
         if message.segment is None:
             heads += message.head
         else:
@@ -173,7 +173,7 @@ def receive(sock: socket.socket) -> Any:
 
 def send_with(sock: socket.socket, thing: Any, segments: Sequence[Segment]) -> None:
     """Send a message, and let the other side see segments."""
-    send(sock, frame(thing))
+    send(sock, thing)
     for segment in segments:
         lend(sock, segment)
 

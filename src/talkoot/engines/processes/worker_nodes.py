@@ -127,7 +127,7 @@ class WorkerNodes(Nodes, Generic[W]):
         """
 
     @abstractmethod
-    def _ready(self, slots: list[Slot], timeout: float) -> list[Slot]:
+    def _ready(self, slots: Iterable[Slot], timeout: float) -> list[Slot]:
         """The slots whose workers have an answer, or are gone."""
 
     @abstractmethod
@@ -168,10 +168,11 @@ class WorkerNodes(Nodes, Generic[W]):
         """Request a round, then receive until all have answered, failed, been given up, or are late."""
         message = self._message(rnd, question)
         self._do(self.gathering.begin(rnd, time.monotonic()), message)
-        while not self.gathering.over(now := time.monotonic()):
-            for slot in self._ready(self.gathering.busy, self.gathering.wait(now)):
+        while (wait := self.gathering.wait(time.monotonic())) is not None:
+            for slot in self._ready(self.gathering.busy, wait):
                 self._do(self.gathering.on(self._event(slot, rnd), time.monotonic()), message)
-            self._look(message)
+            if not wait or time.monotonic() - self.looked >= TICK:
+                self._look(message)
         self._do(self.gathering.end(), message)
         return self.gathering.merged()
 
@@ -194,12 +195,9 @@ class WorkerNodes(Nodes, Generic[W]):
         worker.end()
 
     def _look(self, message: Any) -> None:
-        """Look at busy workers a few times a second, and when the deadline is over."""
-        now = time.monotonic()
-        if now - self.looked < TICK and self.gathering.left(now) > 0:
-            return
-        self.looked = now
-        for slot in self.gathering.busy:
+        """Look at busy workers: a few times a second, and when the deadline is over."""
+        self.looked = now = time.monotonic()
+        for slot in list(self.gathering.busy):
             if (worker := self.workers.get(slot.number)) is not None:
                 node = self._running(slot)
                 if node is not None:

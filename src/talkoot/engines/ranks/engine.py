@@ -14,10 +14,11 @@ from talkoot.core.plan import Plan
 from talkoot.core.shard import Schema, Shard
 from talkoot.data.samples.base import samples_of
 from talkoot.engines.checkpoint import Checkpoint, wherever
+from talkoot.engines.lowering import in_steps
 from talkoot.engines.ranks.checkpoint.saving import Saving
 from talkoot.engines.ranks.collectives.group import Peers
 from talkoot.engines.ranks.rounds import RankNodes
-from talkoot.engines.ranks.steps import Steps, lowers
+from talkoot.engines.ranks.steps import Steps
 from talkoot.engines.ranks.supervision.environment import place
 from talkoot.engines.ranks.supervision.job import agree_on_job
 from talkoot.engines.ranks.supervision.membership import membership
@@ -51,7 +52,7 @@ class GroupEngine(Engine):
         self, plan: Plan, shards: Mapping[str, Shard], schema: Schema, emit: Emit = ignore
     ) -> Run | None:
         """Meetings at every step become a live optimizer on every rank."""
-        if not lowers(plan):
+        if not in_steps(plan):
             return None
         steps = Steps(
             plan=plan,
@@ -118,7 +119,7 @@ class Ranks(Engine):
         self, plan: Plan, shards: Mapping[str, Shard], schema: Schema, emit: Emit = ignore
     ) -> Run | None:
         """Meetings at every step become a live optimizer on every rank."""
-        if not lowers(plan):
+        if not in_steps(plan):
             return None
         with self._group_engine() as engine:
             agree_on_job(plan, shards, engine.group)

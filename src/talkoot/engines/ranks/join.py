@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self, cast, final
@@ -240,13 +240,10 @@ def _check(plan: Plan) -> None:
 
 def _copy_first_rank(module: torch.nn.Module, group: Peers) -> None:
     """Copy parameters and buffers from the first rank."""
-    state = broadcast_object(group, _cpu_state(module), 0)
+    mine = {name: tensor.detach().cpu() for name, tensor in module.state_dict().items()}
+    state = broadcast_object(group, mine, 0)
     if group.rank:
         module.load_state_dict(state)
-
-
-def _cpu_state(module: torch.nn.Module) -> Mapping[str, Any]:
-    return {name: tensor.detach().cpu() for name, tensor in module.state_dict().items()}
 
 
 def _average(module: torch.nn.Module, weight: float, group: Peers) -> None:

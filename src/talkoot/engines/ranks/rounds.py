@@ -7,14 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast, final
 
-from talkoot.core.engine import Emit, Nodes, Progress, View, ignore
+from talkoot.core.engine import Emit, Nodes, Progress, View, Viewed, ignore
 from talkoot.core.plan import Plan
 from talkoot.core.round import Merged, Round
 from talkoot.core.run import NodeState, contribute, explain, overlap, restarted
 from talkoot.core.shard import Shard
-from talkoot.core.update import Update, total
 from talkoot.data.loading.generators import start_seed
-from talkoot.engines.events import Answer, Slot
+from talkoot.engines.events import Answer, Slot, together
 from talkoot.engines.gathering import Gathering, restarts
 from talkoot.engines.processes import wire
 from talkoot.engines.ranks.checkpoint.identity import planned_steps, settings
@@ -44,8 +43,7 @@ class RankNodes(Nodes):
     request: int = GO_ON
     compare: bool = False  # ranks are programs of their own, which may differ
     plan: Plan | None = None
-    view: View | None = None
-    views: dict[str, Shard] = field(default_factory=dict)
+    views: Mapping[str, Shard] = field(default_factory=dict)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -62,7 +60,7 @@ class RankNodes(Nodes):
             agree_on_job(plan, self.shards, self.group)
         if self.plan is not None:
             self.rank_state.forget_rounds()
-        self.plan, self.view, self.views = plan, view, {}
+        self.plan, self.views = plan, Viewed(self.shards, view)
 
     def resume(self, progress: Progress) -> Progress:
         """Go on from the progress of the furthest rank; ranks that are behind or new copy it."""
@@ -121,7 +119,7 @@ class RankNodes(Nodes):
         mine |= {node: self._answer(node, rnd, question) for node in new}
         answers = [mine[node] for node in self._hosted(rnd)]
         if not gathering.apart:
-            answers = [add_answers(answers)]
+            answers = [together(answers)]
         request = max(self.stop_request.pending(), self.saving.pending())
         finish = exchange.start(self.group, wire.packed((request, answers)), sums=not gathering.apart)
         self._overlap(rnd, new)
@@ -146,17 +144,14 @@ class RankNodes(Nodes):
         here = hosted(self.shards, self.group.rank, self.group.world)
         return [node for node in rnd.cohort if node in here]
 
-    def _shard(self, node: str) -> Shard:
-        if node not in self.views:
-            self.views[node] = self.shards[node] if self.view is None else self.view(self.shards[node])
-        return self.views[node]
-
     def _answer(self, node: str, rnd: Round, question: object) -> Answer:
         assert self.plan is not None
         began = time.perf_counter()
         before = self.rank_state.node_states.get(node)
         try:
-            update, state = contribute(self.plan, question, self._shard(node), before or NodeState(), rnd)
+            shard = self.views[node]
+            ctx = self.plan.ctx(rnd, shard.name)
+            update, state = contribute(self.plan, question, shard, before or NodeState(), rnd, ctx)
         except Exception as error:
             return Answer(failed={node: explain(error, node, rnd)})
         self.rank_state.node_states[node] = state
@@ -169,19 +164,9 @@ class RankNodes(Nodes):
         for node in nodes:
             state = self.rank_state.node_states.get(node)
             if state is not None and state.round == rnd.index:
-                self.rank_state.node_states[node] = overlap(self.plan, self._shard(node), state, rnd)
-
-
-def add_answers(answers: Sequence[Answer]) -> Answer:
-    """One answer for several nodes, added in their order."""
-    updates = {answer.nodes[0]: answer.update or Update() for answer in answers if answer.nodes}
-    return Answer(
-        nodes=tuple(updates),
-        update=total(updates.values()),
-        failed={node: error for answer in answers for node, error in answer.failed.items()},
-        seconds={node: took for answer in answers for node, took in answer.seconds.items()},
-        restarted=tuple(node for answer in answers for node in answer.restarted),
-    )
+                shard = self.views[node]
+                after = overlap(self.plan, shard, state, rnd, self.plan.ctx(rnd, shard.name))
+                self.rank_state.node_states[node] = after
 
 
 def hosted(nodes: Mapping[str, object], rank: int, world: int) -> dict[str, None]:

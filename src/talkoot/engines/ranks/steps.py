@@ -30,27 +30,14 @@ from talkoot.engines.ranks.rounds import hosted
 from talkoot.engines.ranks.supervision.rank_state import RankState
 from talkoot.engines.ranks.supervision.stop_request import GO_ON, SAVE, StopRequest
 from talkoot.engines.ranks.wrap import agree_on_parameters, forget_shards, replicate, shard, whole_state
-from talkoot.guards.weigh import Weigh
 from talkoot.learners.deep.dry_run import dry_run
 from talkoot.learners.deep.finite import bad_gradient
-from talkoot.learners.deep.optimizer_step import OptimizerStep
 from talkoot.learners.deep.task import Torch
 from talkoot.learners.deep.tensors import Arrays, everything
 from talkoot.learners.deep.trainer import Trainer
 
 # seconds between two reports: a share of the time so far, within bounds
 MIN_INTERVAL, MAX_INTERVAL, SHARE = 0.25, 5.0, 0.005
-
-
-def lowers(plan: Plan) -> bool:
-    """Whether `Steps` runs this plan: it averages gradients and uses the task's own optimizer."""
-    return (
-        isinstance(plan.sync, EveryStep)
-        and isinstance(plan.learner, Torch)
-        and isinstance(plan.outer, OptimizerStep)
-        and plan.merge.needs == "sum"
-        and [*plan.chain] == [Weigh("rows")]
-    )
 
 
 @final

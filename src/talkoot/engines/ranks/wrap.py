@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, final
 
 import torch
+import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
 from talkoot.core.errors import PlanError
@@ -116,13 +117,18 @@ def shard(trainer: Trainer, group: Peers) -> None:
     epoch's mesh has another name.
 
     Raises:
-        PlanError: the task has gradients that FSDP cannot divide.
+        PlanError: the task has gradients that FSDP cannot divide, or ranks share a GPU.
     """
     if trainer.task.unused == "zeros" or trainer.sparse:
         what = "sparse gradients" if trainer.sparse else 'unused="zeros"'
         raise PlanError(
             f"{what} and sharded=True do not go together: FSDP divides gradients that every rank has in full",
             cure="Take tk.every_step() without sharded=True.",
+        )
+    if trainer.device.type == "cuda" and group.world > 1 and "nccl" not in dist.get_backend_config():
+        raise PlanError(
+            "ranks that share a GPU cannot keep a part of the parameters each",
+            cure="Take as many workers as there are GPUs, or tk.every_step() without sharded=True.",
         )
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard

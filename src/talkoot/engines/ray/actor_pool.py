@@ -43,6 +43,11 @@ class ActorSet:
         actor = ACTOR.options(scheduling_strategy=strategy, max_restarts=0, **options)
         return WorkerHandle(actor.remote(max(1, int(self.resources.cpus))), number)
 
+    def put_back(self, worker: WorkerHandle) -> None:
+        """Have an actor drop what it holds; it is idle then."""
+        worker.clear()
+        self.idle[worker.number] = worker
+
     def free(self) -> None:
         """End the actors and remove the placement group."""
         if ray.is_initialized() and CLUSTER.session == self.session:

@@ -13,8 +13,8 @@ from talkoot.core.engine import Emit, Engine, Nodes, Run, ignore
 from talkoot.core.errors import PlanError
 from talkoot.core.plan import Plan
 from talkoot.core.shard import Schema, Shard
-from talkoot.data.samples.base import samples_of
 from talkoot.engines.checkpoint import Checkpoint, wherever
+from talkoot.engines.lowering import by_ranks
 from talkoot.engines.ray.resources import Resources
 
 
@@ -97,7 +97,7 @@ class Ray(Engine):
         Raises:
             TalkootError: an actor raised, actors die again and again, or none can be started.
         """
-        if not samples_of(shards) or getattr(plan.sync, "quorum", None) is not None:
+        if not by_ranks(plan, shards, checkpoint=self.checkpoint is not None):
             return None
         from talkoot.engines.ray.ranks import train
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, final
@@ -85,7 +85,7 @@ class ActorNodes(WorkerNodes[WorkerHandle]):
     def _send(self, slot: Slot, worker: WorkerHandle, request: RoundRequest, message: Any) -> None:
         worker.request(request, message, alone=request.apart or bool(slot.deaths))
 
-    def _ready(self, slots: list[Slot], timeout: float) -> list[Slot]:
+    def _ready(self, slots: Iterable[Slot], timeout: float) -> list[Slot]:
         calls = {}
         for slot in slots:
             worker = self.workers.get(slot.number)
@@ -99,8 +99,7 @@ class ActorNodes(WorkerNodes[WorkerHandle]):
         return worker.receive(self.silence)
 
     def _dismiss(self, worker: WorkerHandle) -> None:
-        worker.clear()
-        self.actors.idle[worker.number] = worker
+        self.actors.put_back(worker)
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from talkoot.engines.processes import wire
 from talkoot.engines.processes.placement import PlanPlacement, ShardPlacement, note_changed
 from talkoot.engines.ranks.supervision.channel import Channel
 from talkoot.engines.ranks.supervision.coordinator import TICK, Coordinator, RankHandle
+from talkoot.engines.ranks.supervision.epochs import Epochs
 from talkoot.engines.ranks.supervision.rank_process import Train
 from talkoot.engines.ray.actor import HELLO, Paths
 from talkoot.engines.ray.actor_pool import ACTORS, ActorSet
@@ -62,7 +63,7 @@ class ActorRank(RankHandle):
     def release(self) -> None:
         """The actor becomes idle, for the next fit."""
         self._launcher.remove(self)
-        self._launcher.make_idle(self._actor)
+        self._launcher.actors.put_back(self._actor)
 
     @property
     def number(self) -> int:
@@ -119,16 +120,11 @@ class RankLauncher:
         rank.channel.sock.close()
         self._connected.discard(rank.number)
 
-    def make_idle(self, actor: WorkerHandle) -> None:
-        """Give an actor back to its placement group."""
-        actor.clear()
-        self.actors.idle[actor.number] = actor
-
     def close(self) -> None:
         """Accept no more connections; actors that are starting become idle."""
         self.listener.close()
         for actor in self._starting.values():
-            self.make_idle(actor)
+            self.actors.put_back(actor)
         self._starting.clear()
 
     def _start_missing(self) -> None:
@@ -213,10 +209,8 @@ def train(
         silence=silence,
     )
     try:
-        coordinator = Coordinator(
-            start_rank=launcher.start_rank, count=resources.workers, host=host, silence=silence, emit=emit
-        )
-        return coordinator.run()
+        epochs = Epochs(count=resources.workers, silence=silence)
+        return Coordinator(start_rank=launcher.start_rank, epochs=epochs, host=host, emit=emit).run()
     finally:
         launcher.close()
         ACTORS.give_back(actors)

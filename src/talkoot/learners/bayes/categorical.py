@@ -10,7 +10,6 @@ from sklearn.naive_bayes import CategoricalNB, MultinomialNB
 
 from talkoot.core.context import Ctx
 from talkoot.core.errors import DataError
-from talkoot.core.learner import Kind
 from talkoot.core.shard import Block, Schema, Shard
 from talkoot.core.update import Leaf, Update, total
 from talkoot.learners.bayes.counts import dry_fit_counts, from_counts, refuse_negative
@@ -33,12 +32,10 @@ class CategoricalBayes(SumLearner):
     """
 
     estimator: CategoricalNB
-    kind: ClassVar[Kind] = "exact"
     closed: ClassVar[bool] = True
 
     def init(self, schema: Schema, rng: np.random.Generator) -> State:
         """Refuse columns and parameters that cannot be used."""
-        del rng
         require_numbers(schema, self.estimator, "Put OrdinalEncoder() in front in a Pipeline.")
         require_dense(schema, self.estimator)
         dry_fit_counts(self._column(), len(require_classes(schema, self.estimator)), 1)

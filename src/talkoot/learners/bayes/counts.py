@@ -14,7 +14,6 @@ from sklearn.preprocessing import binarize
 
 from talkoot.core.context import Ctx
 from talkoot.core.errors import DataError
-from talkoot.core.learner import Kind
 from talkoot.core.shard import Block, Schema, Shard
 from talkoot.core.update import Update
 from talkoot.learners.common.columnwise import require_numbers
@@ -35,12 +34,10 @@ class CountBayes(SumLearner):
     """
 
     estimator: Any
-    kind: ClassVar[Kind] = "exact"
     closed: ClassVar[bool] = True
 
     def init(self, schema: Schema, rng: np.random.Generator) -> State:
         """Refuse columns and parameters that cannot be used."""
-        del rng
         require_numbers(schema, self.estimator)
         dry_fit_counts(self.estimator, len(require_classes(schema, self.estimator)), schema.features)
         return State(schema=schema)

@@ -13,20 +13,18 @@ from scipy.sparse import csr_array
 from sklearn.base import clone
 
 from talkoot.core.errors import DataError
-from talkoot.core.shard import Schema
+from talkoot.core.shard import Block, Schema
 from talkoot.core.update import Update
+from talkoot.learners.common.estimator import require_finite
+from talkoot.learners.common.rows import require_weights
 from talkoot.learners.common.state import State, SumLearner
 
 
 @dataclass(frozen=True, slots=True)
 class Columnwise(SumLearner):
-    """A learner that treats columns independently.
+    """A learner that treats columns independently."""
 
-    Args:
-        estimator: the unfitted estimator.
-    """
-
-    estimator: Any
+    estimator: Any  # the unfitted estimator
 
     def init(self, schema: Schema, rng: np.random.Generator) -> State:
         """Refuse columns and parameters that cannot be used.
@@ -34,7 +32,6 @@ class Columnwise(SumLearner):
         Raises:
             DataError: some column holds text, or scikit-learn refuses a parameter or the kind of the rows.
         """
-        del rng
         require_numbers(schema, self.estimator)
         dry_fit(self.estimator, schema)
         return State(schema=schema)
@@ -75,23 +72,15 @@ def require_numbers(schema: Schema, estimator: Any, cure: str = ENCODE) -> None:
         raise DataError(f"it holds text, and {needs}", column=column, cure=cure)
 
 
-def refuse_infinite(X: Any, schema: Schema, estimator: Any) -> None:
-    """Refuse infinite numbers in (rows, features), naming the column; missing ones (NaN) may stay.
+def check_block(block: Block, schema: Schema, estimator: Any) -> None:
+    """Refuse weights that the estimator does not take, and infinite numbers; NaN is missing.
 
     Raises:
-        DataError: some value is infinite.
+        DataError: some cannot be used.
     """
-    values = X.data if schema.sparse else X
-    if np.isfinite(values.sum(dtype=np.float64)) or not np.isinf(values).any():
-        return
-    bad = np.isinf(X.toarray() if schema.sparse else X)
-    column = int(bad.any(axis=0).argmax())
-    raise DataError(
-        f"at least {int(bad[:, column].sum())} values are infinite, "
-        f"which {type(estimator).__name__} does not accept",
-        column=schema.column(column),
-        cure="Clean the column, or make them missing (NaN).",
-    )
+    require_weights(block.w, estimator)
+    if not schema.mixed:
+        require_finite(block.X, schema, estimator, missing=True)
 
 
 def warn_empty(empty: Iterable[bool], schema: Schema, estimator: Any, result: str) -> None:

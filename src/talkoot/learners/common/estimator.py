@@ -34,28 +34,30 @@ def fitted(estimator: Any, schema: Schema, **attributes: Any) -> Any:
     return made
 
 
-def require_finite(X: Any, schema: Schema, estimator: Any) -> None:
-    """Refuse missing and infinite numbers, naming the column.
-
-    Args:
-        X: (rows, features) array or CSR.
-        schema: names the columns.
-        estimator: named in the error.
+def require_finite(X: Any, schema: Schema, estimator: Any, *, missing: bool = False) -> None:
+    """Refuse infinite numbers in (rows, features), and NaN unless it may be `missing`, naming the column.
 
     Raises:
         DataError: some value is not finite.
     """
-    values = X.data if hasattr(X, "tocsr") else X
-    if np.isfinite(values.sum(dtype=np.float64)) or np.isfinite(values).all():
+    sparse = hasattr(X, "tocsr")
+    values = X.data if sparse else X
+    if np.isfinite(values.sum(dtype=np.float64)) or not _odd(values, missing).any():
         return
-    bad = ~np.isfinite(X.toarray() if hasattr(X, "tocsr") else X)
+    bad = _odd(X.toarray() if sparse else X, missing)
     column = int(bad.any(axis=0).argmax())
+    what = "infinite" if missing else "missing (NaN) or infinite"
+    cure = "Put SimpleImputer() in front in a Pipeline, or clean the column."
     raise DataError(
-        f"at least {int(bad[:, column].sum())} values are missing (NaN) or infinite, "
+        f"at least {int(bad[:, column].sum())} values are {what}, "
         f"which {type(estimator).__name__} does not accept",
         column=schema.column(column),
-        cure="Put SimpleImputer() in front in a Pipeline, or clean the column.",
+        cure="Clean the column, or make them missing (NaN)." if missing else cure,
     )
+
+
+def _odd(values: np.ndarray, missing: bool) -> np.ndarray:
+    return np.asarray(np.isinf(values) if missing else ~np.isfinite(values))
 
 
 def better_center(

@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 import numpy as np
 
 from talkoot.core.context import Ctx
-from talkoot.core.learner import Kind
 from talkoot.core.shard import Block, Schema, Shard
 from talkoot.core.update import Update
 from talkoot.learners.common.columnwise import Columnwise
@@ -29,7 +28,6 @@ NOTHING = np.zeros(0, np.int64)
 class OrderStatistics(Columnwise):
     """A learner whose result depends on order statistics, which are exact; see `sums.selection`."""
 
-    kind: ClassVar[Kind] = "exact"
     question_types: ClassVar[tuple[type, ...]] = (Search, Ranges)
 
     def init(self, schema: Schema, rng: np.random.Generator) -> State:

@@ -45,11 +45,7 @@ def fitted_in_dtype(estimator: Any, schema: Schema, **attributes: Any) -> Any:
 def linear(estimator: Any, schema: Schema, mean: np.ndarray, attributes: dict[str, Any]) -> Any:
     """A fitted linear model; its intercept is computed from the means and the rounded coefficients.
 
-    Args:
-        estimator: what is fitted.
-        schema: what the nodes agreed on.
-        mean: (features + outputs,) means.
-        attributes: what to set; ``coef_`` is (features,) or (outputs, features).
+    `mean` is (features + outputs,), and ``coef_`` in `attributes` (features,) or (outputs, features).
     """
     intercept: Any = 0.0
     if estimator.fit_intercept:

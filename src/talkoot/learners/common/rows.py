@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -47,20 +47,34 @@ def stacked_blocks(blocks: Iterable[Block]) -> Iterator[Block]:
         batch.append(block)
         stored += block.X.nnz
         if stored >= STORED:
-            yield _stack(batch)
+            yield concatenate(batch)
             batch, stored = [], 0
     if batch:
-        yield _stack(batch)
+        yield concatenate(batch)
 
 
-def _stack(blocks: list[Block]) -> Block:
-    ys = [b.y for b in blocks if b.y is not None]
-    ws = [b.w for b in blocks if b.w is not None]
-    return Block(
-        X=sp.vstack([b.X for b in blocks], format="csr"),
-        y=np.concatenate(ys) if ys else None,
-        w=np.concatenate(ws) if ws else None,
-    )
+def take(block: Block, rows: np.ndarray) -> Block:
+    """Some rows of a block, by index."""
+    X: Any = block.X
+    X = {name: column[rows] for name, column in X.items()} if isinstance(X, Mapping) else X[rows]
+    y, w = (None if values is None else values[rows] for values in (block.y, block.w))
+    return Block(X=X, y=y, w=w)
+
+
+def concatenate(blocks: Sequence[Block]) -> Block:
+    """One block of the rows of all, in order; where only some blocks have weights, other rows weigh 1."""
+    first: Any = blocks[0].X
+    Xs: Any = [block.X for block in blocks]
+    if isinstance(first, Mapping):
+        X: Any = {name: np.concatenate([columns[name] for columns in Xs]) for name in first}
+    elif sp.issparse(first):
+        X = sp.csr_array(sp.vstack(Xs, format="csr"))
+    else:
+        X = np.concatenate(Xs)
+    y = None if blocks[0].y is None else np.concatenate([np.asarray(block.y) for block in blocks])
+    ws = [np.ones(len(block)) if block.w is None else block.w for block in blocks]
+    some = any(block.w is not None for block in blocks)
+    return Block(X=X, y=y, w=np.concatenate(ws) if some else None)
 
 
 def require_weights(w: np.ndarray | None, estimator: Any) -> None:

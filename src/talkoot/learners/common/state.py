@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, ClassVar, final
 
-from talkoot.core.learner import Learner
-from talkoot.core.outer import Outer, Solve
+from talkoot.core.learner import Kind, SolvingLearner
 from talkoot.core.shard import Schema
-from talkoot.core.update import Update
 
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class State:
-    """The state of a fit that takes few rounds.
+    """The state of a fit that takes few rounds."""
 
-    Args:
-        schema: what the nodes agreed on.
-        shared: what nodes need for this round: the center of a sum, the categories to count, the state of a
-            search for order statistics; None for nothing.
-        result: the fitted estimator, when done.
-    """
-
-    schema: Schema
+    schema: Schema  # what the nodes agreed on
+    # what nodes need for this round: the center of a sum, the categories to count, the state of a search for
+    # order statistics; None for nothing
     shared: Any = None
-    result: Any = None
+    result: Any = None  # the fitted estimator, when done
 
     @property
     def done(self) -> bool:
@@ -34,20 +26,14 @@ class State:
         return self.result is not None
 
 
-class SumLearner(Learner):
+class SumLearner(SolvingLearner):
     """A learner with a `State`: each `step` turns merged sums into the next state."""
+
+    kind: ClassVar[Kind] = "exact"
 
     def question(self, model: State) -> Any:
         """What nodes need for this round."""
         return model.shared
-
-    @abstractmethod
-    def step(self, model: State, update: Update) -> State:
-        """The state for the next round, or with the result."""
-
-    def outer(self) -> Outer:
-        """Solve from the sums."""
-        return Solve(self.step)
 
     def finish(self, model: State) -> Any:
         """The fitted estimator."""

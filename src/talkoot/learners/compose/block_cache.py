@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import final
 
-from talkoot.core.shard import Block, Rows, Shard
+from talkoot.core.shard import Block, InMemory, Rows, Shard
 from talkoot.learners.compose.shapes import is_sparse
 
 CACHE_BYTES = 1 << 27  # bytes of cached blocks, over all nodes of a run
@@ -15,38 +15,15 @@ CACHE_BYTES = 1 << 27  # bytes of cached blocks, over all nodes of a run
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class BlockCache:
-    """The blocks that a pipeline's step reads, cached in the step's second pass.
+    """The blocks that a pipeline's step reads, cached in the step's second pass."""
 
-    Args:
-        blocks: all blocks; None if they are not cached.
-        over: they are too large to be cached.
-    """
-
-    blocks: tuple[Block, ...] | None = None
-    over: bool = False
+    blocks: tuple[Block, ...] | None = None  # all blocks; None if they are not cached
+    over: bool = False  # they are too large to be cached
 
     def through(self, shard: Shard, nodes: int) -> tuple[Shard, BlockCache]:
-        """The shard, from memory if its blocks are small, and the cache for the next pass.
-
-        Args:
-            shard: the rows, transformed whenever they are read.
-            nodes: number of nodes that share the memory.
-        """
+        """The shard, from memory that `nodes` share if it is small, and the cache for the next pass."""
         cache = self if self.over or self.blocks is not None else _read(shard, CACHE_BYTES // max(1, nodes))
-        return (shard if cache.blocks is None else CachedShard(name=shard.name, cached=cache.blocks)), cache
-
-
-@final
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class CachedShard(Shard):
-    """Blocks in memory."""
-
-    name: str
-    cached: tuple[Block, ...]
-
-    def blocks(self) -> Iterator[Block]:
-        """The cached blocks."""
-        return iter(self.cached)
+        return (shard if cache.blocks is None else InMemory(name=shard.name, held=cache.blocks)), cache
 
 
 def _read(shard: Shard, limit: int) -> BlockCache:

@@ -141,10 +141,7 @@ def _name(spec: Callable[[Any], Any]) -> str:
 def _frame(schema: Schema, rows: int, *, alike: bool) -> Any:
     """A pandas frame with the schema's names and dtypes and arbitrary values.
 
-    Args:
-        schema: what the nodes agreed on.
-        rows: number of rows.
-        alike: all rows are equal; else they differ as far as the dtype allows.
+    Rows are equal if they are `alike`; else they differ as far as the dtype allows.
     """
     try:
         import pandas as pd

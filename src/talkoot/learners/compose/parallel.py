@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 import numpy as np
 from sklearn.compose import ColumnTransformer
 
 from talkoot.core.context import Ctx
-from talkoot.core.learner import Kind, Learner
-from talkoot.core.outer import Outer, Solve
+from talkoot.core.learner import Learner
 from talkoot.core.shard import Schema, Shard
 from talkoot.core.update import Update
 from talkoot.learners.compose.columns import select_columns
-from talkoot.learners.compose.parts import (
-    error_context,
-    part_schema,
-    question_types,
-    transformed_shard,
-    weakest,
-)
+from talkoot.learners.compose.parts import Composition, error_context, part_schema, transformed_shard
 from talkoot.learners.compose.shapes import pick
 from talkoot.learners.compose.transform import TRANSFORMS, RowTransform, outgoing, row_transform
 from talkoot.learners.compose.unions import Columns, Union, columns_of, fitted_union
@@ -33,40 +26,30 @@ SEPARATOR = "__"  # between a part's name, which cannot contain it, and the name
 @final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ParallelModel:
-    """The state of every part.
+    """The state of every part."""
 
-    Args:
-        schema: of the input rows.
-        columns: the columns that each part reads; parts that read none are left out.
-        models: each part's state.
-        density: the share of entries stored in the output of all parts; None if unknown or not needed.
-        done: all parts are fitted, and the density is known if it is needed.
-    """
-
-    schema: Schema
-    columns: Columns
-    models: Mapping[str, Any]
+    schema: Schema  # of the input rows
+    columns: Columns  # the columns that each part reads; parts that read none are left out
+    models: Mapping[str, Any]  # each part's state
+    # the share of entries stored in the output of all parts; None if unknown or not needed
     density: float | None = None
-    done: bool = False
+    done: bool = False  # all parts are fitted, and the density is known if it is needed
 
 
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class PartsQuestion:
-    """What nodes must know for a round.
+    """What nodes must know for a round."""
 
-    Args:
-        parts: for each part that is not fitted its columns, and what its learner sends.
-        sparse: once all are, the columns and the transform of each part whose output is CSR.
-    """
-
+    # for each part that is not fitted its columns, and what its learner sends
     parts: Mapping[str, tuple[tuple[int, ...], Any]]
+    # once all are, the columns and the transform of each part whose output is CSR
     sparse: tuple[tuple[tuple[int, ...], RowTransform], ...] = ()
 
 
 @final
 @dataclass(frozen=True, slots=True)
-class Parallel(Learner):
+class Parallel(Composition):
     """ColumnTransformer and FeatureUnion.
 
     In each round every part that is not fitted works on its columns; its leaves are ``part__leaf``. A
@@ -85,16 +68,12 @@ class Parallel(Learner):
     estimator: Union
     parts: Mapping[str, Learner]
     weighted: frozenset[str]
+    own_types: ClassVar[tuple[type, ...]] = (PartsQuestion, *TRANSFORMS)
 
     @property
-    def kind(self) -> Kind:
-        """That of the weakest part."""
-        return weakest(self.parts.values())
-
-    @property
-    def threads(self) -> bool:
-        """Whether all parts release the interpreter lock."""
-        return all(part.threads for part in self.parts.values())
+    def learners(self) -> Sequence[Learner]:
+        """Those of its parts."""
+        return tuple(self.parts.values())
 
     def init(self, schema: Schema, rng: np.random.Generator) -> ParallelModel:
         """Each part's first state, for its own columns."""
@@ -104,18 +83,8 @@ class Parallel(Learner):
                 models[name] = self.parts[name].init(self._schema(name, schema, read), rng)
         return self._settled(ParallelModel(schema=schema, columns=columns, models=models))
 
-    @property
-    def large_integers(self) -> bool:
-        """Whether some part needs exact large whole numbers."""
-        return any(part.large_integers for part in self.parts.values())
-
     def _schema(self, name: str, schema: Schema, columns: tuple[int, ...]) -> Schema:
         return part_schema(self.parts[name], select_columns(schema, columns))
-
-    @property
-    def question_types(self) -> tuple[type, ...]:
-        """Its own, and those of all parts."""
-        return (PartsQuestion, *TRANSFORMS, *question_types(self.parts.values()))
 
     def question(self, model: ParallelModel) -> PartsQuestion:
         """Those of the parts that are not fitted; once all are, the transforms whose entries are counted."""
@@ -143,10 +112,6 @@ class Parallel(Learner):
                 here = replace(ctx, schema=schema)
                 updates[name], states[name] = self.parts[name].work(own, state, rows, here)
         return _join(updates), states
-
-    def outer(self) -> Outer:
-        """Each part's own step."""
-        return Solve(self.step)
 
     def step(self, model: ParallelModel, update: Update) -> ParallelModel:
         """The step of each part that is not fitted."""

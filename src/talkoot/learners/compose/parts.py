@@ -1,26 +1,61 @@
-"""What compositions share: the rows of a part, its name in errors, the kind of the whole."""
+"""What compositions share: their parts as one learner, the rows of a part, its name in errors."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Any, get_args
+from typing import Any, ClassVar, get_args
 
 from talkoot.core.errors import TalkootError
-from talkoot.core.learner import Kind, Learner
+from talkoot.core.learner import Kind, Learner, SolvingLearner
 from talkoot.core.shard import Block, Mapped, Rows, Schema, Shard
 from talkoot.learners.compose.shapes import shaped
+
+
+class Composition(SolvingLearner):
+    """A learner made of other learners.
+
+    Class attributes:
+        own_types: the frozen dataclasses that its questions are made of, besides those of its parts.
+    """
+
+    own_types: ClassVar[tuple[type, ...]]
+
+    @property
+    @abstractmethod
+    def learners(self) -> Sequence[Learner]:
+        """Those of its parts."""
+
+    @property
+    def kind(self) -> Kind:
+        """That of the weakest part."""
+        return weakest(self.learners)
+
+    @property
+    def threads(self) -> bool:
+        """Whether all parts release the interpreter lock."""
+        return all(part.threads for part in self.learners)
+
+    @property
+    def large_integers(self) -> bool:
+        """Whether some part needs exact large whole numbers."""
+        return any(part.large_integers for part in self.learners)
+
+    @property
+    def question_types(self) -> tuple[type, ...]:
+        """Its own, and those of all parts, each once."""
+        theirs = (kind for part in self.learners for kind in part.question_types)
+        return tuple(dict.fromkeys((*self.own_types, *theirs)))
 
 
 @contextmanager
 def error_context(name: str, columns: Sequence[str] | None = None) -> Iterator[None]:
     """Name the part in errors that are raised in this block.
 
-    Args:
-        name: the part's name.
-        columns: the names of the part's columns, where its own schema has none.
+    `columns` are the names of the part's columns, where its own schema has none.
     """
     try:
         yield
@@ -39,11 +74,6 @@ def weakest(learners: Iterable[Learner]) -> Kind:
     return max((learner.kind for learner in learners), key=get_args(Kind).index)
 
 
-def question_types(learners: Iterable[Learner]) -> tuple[type, ...]:
-    """The types that questions of `learners` are made of, each once."""
-    return tuple(dict.fromkeys(kind for learner in learners for kind in learner.question_types))
-
-
 def part_schema(part: Learner, schema: Schema) -> Schema:
     """The schema as a part reads it, with floats for whole numbers unless it takes large ones."""
     return schema if part.large_integers else schema.floats()
@@ -52,14 +82,7 @@ def part_schema(part: Learner, schema: Schema) -> Schema:
 def transformed_shard(
     shard: Shard, transform: Callable[[Rows], Any], schema: Schema, *, weighted: bool
 ) -> Shard:
-    """The shard as a part reads it.
-
-    Args:
-        shard: the rows.
-        transform: applied to them first.
-        schema: of the transformed rows.
-        weighted: whether sample weights reach the part.
-    """
+    """The shard as a part reads it: transformed to rows of `schema`, with sample weights if `weighted`."""
     return Mapped(shard, partial(_transform_block, transform=transform, schema=schema, weighted=weighted))
 
 

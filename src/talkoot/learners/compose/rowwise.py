@@ -14,7 +14,7 @@ from scipy import sparse
 
 from talkoot.core.errors import DataError
 from talkoot.core.shard import Block, Rows, Schema
-from talkoot.learners.compose.shapes import is_sparse, labels, typical
+from talkoot.learners.compose.shapes import is_sparse, typical
 
 ROWS = 2048  # rows of a test
 CURE = (
@@ -40,11 +40,7 @@ def informative_block(blocks: Iterable[Block]) -> Block | None:
 def require_rowwise(function: Function, block: Block, schema: Schema, name: str) -> None:
     """Test a function on the first rows of a block: all, parts, single ones, and with one more row.
 
-    Args:
-        function: rows to an array or CSR.
-        block: some rows; at least one.
-        schema: of the rows.
-        name: of the function, in errors.
+    `schema` is of the rows, and `name` that of the function in errors.
 
     Raises:
         DataError: the number of rows changes, or results depend on other rows, chance, or earlier calls.
@@ -87,17 +83,13 @@ def _not_rowwise(name: str, where: str, rows: int) -> DataError:
 
 
 def _result(function: Function, X: Rows, name: str) -> Any:
-    rows, out = _length(X), function(X)
+    rows, out = len(Block(X=X)), function(X)
     if np.ndim(out) < 2 or out.shape[0] != rows:
         raise DataError(
             f"{name} makes an array of shape {np.shape(out)} of {rows} rows",
             cure="It has to give a table with one row for each row; leave rows out before the fit.",
         )
     return out
-
-
-def _length(X: Rows) -> int:
-    return len(next(iter(X.values()))) if isinstance(X, Mapping) else int(X.shape[0])
 
 
 def _take(X: Rows, rows: slice) -> Rows:
@@ -107,7 +99,7 @@ def _take(X: Rows, rows: slice) -> Rows:
 def _with(X: Rows, row: Rows, schema: Schema) -> Rows:
     """The rows and one more."""
     if isinstance(X, Mapping):
-        return {name: np.concatenate([X[name], row[name]]) for name in labels(schema)}
+        return {name: np.concatenate([X[name], row[name]]) for name in schema.labels}
     return sparse.vstack([X, row], format="csr") if is_sparse(X) else np.concatenate([X, row])
 
 

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 import numpy as np
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from talkoot.core.context import Ctx, stream_rng
-from talkoot.core.learner import Kind, Learner
-from talkoot.core.outer import Outer, Solve
+from talkoot.core.learner import Learner
 from talkoot.core.shard import Schema, Shard
 from talkoot.core.update import Update
 from talkoot.learners.compose.block_cache import BlockCache
-from talkoot.learners.compose.parts import (
-    error_context,
-    part_schema,
-    question_types,
-    transformed_shard,
-    weakest,
-)
+from talkoot.learners.compose.parts import Composition, error_context, part_schema, transformed_shard
 from talkoot.learners.compose.stateless import Stateless
 from talkoot.learners.compose.transform import Chain, outgoing, row_transform
 
@@ -30,17 +23,11 @@ from talkoot.learners.compose.transform import Chain, outgoing, row_transform
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Stage:
-    """The rows that a step reads.
+    """The rows that a step reads."""
 
-    Args:
-        schema: of these rows.
-        transform: by the fitted steps before it.
-        columns: names of its columns for errors, if the schema has none.
-    """
-
-    schema: Schema
-    transform: Chain = field(default_factory=Chain)
-    columns: tuple[str, ...] | None = None
+    schema: Schema  # of these rows
+    transform: Chain = field(default_factory=Chain)  # by the fitted steps before it
+    columns: tuple[str, ...] | None = None  # names of its columns for errors, if the schema has none
 
     def after(self, fitted: Any, step: Learner) -> Stage:
         """The rows of the next step, once this stage's step is fitted."""
@@ -53,21 +40,13 @@ class Stage:
 @final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SerialModel:
-    """The fitted steps, and the state of the current one.
+    """The fitted steps, and the state of the current one."""
 
-    Args:
-        stage: the rows that the current step reads.
-        model: the current step's state.
-        fitted: the steps before it.
-        seed: seed of the random numbers of later steps.
-        last: index of the last step.
-    """
-
-    stage: Stage
-    model: Any
-    fitted: tuple[Any, ...] = ()
-    seed: int
-    last: int
+    stage: Stage  # the rows that the current step reads
+    model: Any  # the current step's state
+    fitted: tuple[Any, ...] = ()  # the steps before it
+    seed: int  # seed of the random numbers of later steps
+    last: int  # index of the last step
 
     @property
     def index(self) -> int:
@@ -83,33 +62,21 @@ class SerialModel:
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class StepQuestion:
-    """What nodes must know for a round of the current step.
+    """What nodes must know for a round of the current step."""
 
-    Args:
-        fitted: the steps before it.
-        own: what its learner sends.
-    """
-
-    fitted: tuple[Any, ...]
-    own: Any
+    fitted: tuple[Any, ...]  # the steps before it
+    own: Any  # what its learner sends
 
 
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class StepState:
-    """A node's own state for the current step.
+    """A node's own state for the current step."""
 
-    Args:
-        index: of the step.
-        own: the node's state for the step's learner.
-        stage: the rows that the step reads.
-        cache: these rows.
-    """
-
-    index: int
-    own: Any = None
-    stage: Stage | None = None
-    cache: BlockCache = field(default_factory=BlockCache)
+    index: int  # of the step
+    own: Any = None  # the node's state for the step's learner
+    stage: Stage | None = None  # the rows that the step reads
+    cache: BlockCache = field(default_factory=BlockCache)  # these rows
 
     def __reduce__(self) -> Any:
         return StepState, (self.index, self.own)  # the rest can be computed again
@@ -117,7 +84,7 @@ class StepState:
 
 @final
 @dataclass(frozen=True, slots=True)
-class Serial(Learner):
+class Serial(Composition):
     """Pipeline.
 
     Nodes transform rows by the fitted steps, block by block. From a step's second pass on a node caches the
@@ -138,32 +105,18 @@ class Serial(Learner):
     estimator: Pipeline = field(repr=False)
     steps: tuple[tuple[str, Learner], ...]
     weighted: frozenset[str]
+    own_types: ClassVar[tuple[type, ...]] = (StepQuestion,)
 
     @property
-    def kind(self) -> Kind:
-        """That of the weakest step."""
-        return weakest(step for _, step in self.steps)
+    def learners(self) -> Sequence[Learner]:
+        """Those of its steps."""
+        return tuple(step for _, step in self.steps)
 
     @property
     def closed(self) -> bool:
         """Whether one step alone is fitted, in the last rounds, and is closed."""
-        steps = [step for _, step in self.steps if not isinstance(step, Stateless) or step.tries]
+        steps = [step for step in self.learners if not isinstance(step, Stateless) or step.tries]
         return bool(steps) and steps[-1].closed and all(isinstance(step, Stateless) for step in steps[:-1])
-
-    @property
-    def threads(self) -> bool:
-        """Whether all steps release the interpreter lock."""
-        return all(step.threads for _, step in self.steps)
-
-    @property
-    def question_types(self) -> tuple[type, ...]:
-        """Its own, and those of all steps."""
-        return (StepQuestion, *question_types(step for _, step in self.steps))
-
-    @property
-    def large_integers(self) -> bool:
-        """Whether some step needs exact large whole numbers."""
-        return any(step.large_integers for _, step in self.steps)
 
     def init(self, schema: Schema, rng: np.random.Generator) -> SerialModel:
         """The first step's first state."""
@@ -176,7 +129,7 @@ class Serial(Learner):
 
     def _stage(self, fitted: tuple[Any, ...], schema: Schema) -> Stage:
         """The rows that the step after the fitted ones reads."""
-        first, *later = (step for _, step in self.steps)
+        first, *later = self.learners
         stage = Stage(part_schema(first, schema))
         for done, step in zip(fitted, later, strict=False):
             stage = stage.after(done, step)
@@ -202,10 +155,6 @@ class Serial(Learner):
         with error_context(name, stage.columns):
             update, own = step.work(question.own, state.own, rows, replace(ctx, schema=stage.schema))
         return update, StepState(index, own, stage, cache)
-
-    def outer(self) -> Outer:
-        """The current step's own."""
-        return Solve(self.step)
 
     def step(self, model: SerialModel, update: Update) -> SerialModel:
         """The current step's own; then the next step that needs the nodes becomes the current one."""

@@ -16,11 +16,6 @@ def is_sparse(X: Any) -> bool:
     return bool(sparse.issparse(X))
 
 
-def labels(schema: Schema) -> tuple[str, ...]:
-    """The keys of columns in a block of text and numbers."""
-    return schema.names or tuple(map(str, range(schema.features)))
-
-
 def pick(X: Rows, columns: Sequence[int] | None) -> Rows:
     """Some of the columns, in this order; all for None.
 
@@ -70,12 +65,7 @@ def _is_uneven(X: Rows) -> bool:
 
 
 def shaped(X: Any, schema: Schema) -> Rows:
-    """Rows in the form of a block of `schema`.
-
-    Args:
-        X: output of a transformer, or some columns of a block.
-        schema: of the rows.
-    """
+    """A transformer's output, or some columns of a block, in the form of a block of `schema`."""
     if not schema.mixed:
         if is_sparse(X):
             return X.tocsr().astype(schema.dtype, copy=False)
@@ -83,7 +73,7 @@ def shaped(X: Any, schema: Schema) -> Rows:
     columns = list(X.values()) if isinstance(X, Mapping) else list(_with_none(np.asarray(X, dtype=object)).T)
     return {
         name: column if schema.kinds[j] == "text" else column.astype(schema.dtype_of(j), copy=False)
-        for j, (name, column) in enumerate(zip(labels(schema), columns, strict=True))
+        for j, (name, column) in enumerate(zip(schema.labels, columns, strict=True))
     }
 
 
@@ -106,9 +96,7 @@ def typical(schema: Schema) -> Rows:
 def described(out: Any, before: Schema) -> dict[str, Any]:
     """The fields of a schema that follow from one transformed row: kinds, dtypes, dtype, sparse and center.
 
-    Args:
-        out: (1, features), an array of numbers or objects, or CSR.
-        before: the schema of the input row.
+    `out` is (1, features), an array of numbers or objects, or CSR; `before` is the schema of the input row.
     """
     wide, features = is_sparse(out), out.shape[1]
     whole = "whole" in before.kinds and out.dtype in (np.int64, np.uint64)

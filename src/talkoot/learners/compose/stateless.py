@@ -13,8 +13,7 @@ from sklearn.utils import get_tags
 
 from talkoot.core.context import Ctx
 from talkoot.core.errors import DataError
-from talkoot.core.learner import Kind, Learner
-from talkoot.core.outer import Outer, Solve
+from talkoot.core.learner import Kind, SolvingLearner
 from talkoot.core.shard import Schema, Shard
 from talkoot.core.update import Update
 from talkoot.learners.compose.rowwise import informative_block, require_rowwise
@@ -27,20 +26,15 @@ BY_WIDTH = (PolynomialFeatures, RBFSampler)  # their fit depends on the number o
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Ready:
-    """A transformer that is fitted from the start.
+    """A transformer that is fitted from the start."""
 
-    Args:
-        result: the transformer.
-        done: it needs no test on rows, or has passed it.
-    """
-
-    result: Any
-    done: bool
+    result: Any  # the transformer
+    done: bool  # it needs no test on rows, or has passed it
 
 
 @final
 @dataclass(frozen=True, slots=True)
-class Stateless(Learner):
+class Stateless(SolvingLearner):
     """Normalizer, Binarizer, FunctionTransformer, PolynomialFeatures and others that learn nothing from rows.
 
     Rows are transformed in blocks, so a function of FunctionTransformer must treat each row independently.
@@ -48,15 +42,12 @@ class Stateless(Learner):
     earlier calls. It gets what it would get on one machine: a pandas frame if columns have names and pandas
     is installed. Without a `random_state`, RBFSampler is seeded by the run.
 
-    Args:
-        estimator: the unfitted transformer; "passthrough" or None in a composition.
-
     >>> import talkoot as tk
     >>> tk.fit(PolynomialFeatures(2), np.ones((4, 2))).model.n_output_features_
     6
     """
 
-    estimator: Any
+    estimator: Any  # the unfitted transformer; "passthrough" or None in a composition
     kind: ClassVar[Kind] = "exact"
     question_types: ClassVar[tuple[type, ...]] = (Ready,)
     large_integers: ClassVar[bool] = True
@@ -91,13 +82,8 @@ class Stateless(Learner):
             require_rowwise(row_transform(transformer), block, ctx.schema, _name(self.estimator))
         return Update(values={"tried": np.ones(1)}, weight=float(len(block))), None
 
-    def outer(self) -> Outer:
-        """One round of tests."""
-        return Solve(self.step)
-
     def step(self, model: Ready, update: Update) -> Ready:
         """Done, as every node with rows has tested it."""
-        del update
         return replace(model, done=True)
 
     def finish(self, model: Ready) -> Any:

@@ -45,17 +45,11 @@ class RowTransform(ABC):
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class SingleTransform(RowTransform):
-    """One fitted transformer.
+    """One fitted transformer."""
 
-    Args:
-        transformer: the fitted transformer.
-        names: columns of the data frame to pass; None to pass an array.
-        missing: what to pass for missing text.
-    """
-
-    transformer: Any
-    names: tuple[str, ...] | None = None
-    missing: float | None = np.nan
+    transformer: Any  # the fitted transformer
+    names: tuple[str, ...] | None = None  # columns of the data frame to pass; None to pass an array
+    missing: float | None = np.nan  # what to pass for missing text
 
     def __call__(self, X: Rows) -> Any:
         """The transformed rows."""
@@ -114,15 +108,11 @@ class Chain(RowTransform):
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Concat(RowTransform):
-    """Transforms whose outputs are concatenated.
+    """Transforms whose outputs are concatenated."""
 
-    Args:
-        parts: for each the columns that it reads (None for all), the transform, and a factor for its output.
-        sparse: whether the result is CSR; None for CSR if the output of any part is.
-    """
-
+    # for each the columns that it reads (None for all), the transform, and a factor for its output
     parts: tuple[tuple[tuple[int, ...] | None, RowTransform, float | None], ...]
-    sparse: bool | None = None
+    sparse: bool | None = None  # whether the result is CSR; None for CSR if the output of any part is
 
     def __call__(self, X: Rows) -> Any:
         """The outputs of the parts, concatenated."""

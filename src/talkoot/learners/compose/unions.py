@@ -37,14 +37,9 @@ def columns_of(union: Union, schema: Schema) -> dict[str, tuple[int, ...]]:
 def fitted_union(
     union: Union, schema: Schema, columns: Columns, fitted: Mapping[str, Any], density: float | None
 ) -> Union:
-    """A fitted clone of `union`.
+    """A fitted clone of `union`, from its fitted parts that read `columns`.
 
-    Args:
-        union: the unfitted union.
-        schema: of the input rows.
-        columns: what each part reads, from `columns_of`.
-        fitted: the fitted parts that read columns.
-        density: the share of stored entries; None unless some part's output is CSR.
+    `density` is the share of stored entries; None unless some part's output is CSR.
     """
     made = clone(union)
     if isinstance(union, FeatureUnion):

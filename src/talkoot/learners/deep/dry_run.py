@@ -10,8 +10,9 @@ import torch
 from talkoot.core.errors import PlanError, TalkootError, place_of
 from talkoot.data.loading.loader import Batch, Loader
 from talkoot.learners.deep.halves import compare, explain
+from talkoot.learners.deep.losses import untrained
 from talkoot.learners.deep.outputs import leaves
-from talkoot.learners.deep.trainer import Trainer, untrained
+from talkoot.learners.deep.trainer import Trainer
 
 TRY_ROWS = 8  # samples of the pass
 COMPARE_ROWS = 256  # samples whose loss is compared with that of their halves
@@ -19,15 +20,9 @@ COMPARE_STEPS = 8
 
 
 def dry_run(trainer: Trainer, feed: Loader, *, divided: bool) -> str:
-    """Run the task on the first samples, without a lasting effect.
+    """Run the task on the first samples, without a lasting effect; returns a note for the user, if any.
 
-    Args:
-        trainer: of the task.
-        feed: the samples.
-        divided: gradients of a step are averaged over several processes.
-
-    Returns:
-        A note for the user, or an empty string.
+    Where it is `divided`, gradients of a step are averaged over several processes.
 
     Raises:
         PlanError: the module does not take the samples, the loss is not one number or depends on no

@@ -23,19 +23,12 @@ Part = tuple[Any, torch.Tensor]  # output and target
 @final
 @dataclass(frozen=True, slots=True)
 class Halves:
-    """The loss of some samples.
+    """The loss of some samples."""
 
-    Args:
-        whole: all at once.
-        mean: of the halves, weighted by what they count.
-        sum: of the halves.
-        differs: the whole is not the mean.
-    """
-
-    whole: float
-    mean: float
-    sum: float
-    differs: bool
+    whole: float  # all at once
+    mean: float  # of the halves, weighted by what they count
+    sum: float  # of the halves
+    differs: bool  # the whole is not the mean
 
 
 @torch.no_grad()

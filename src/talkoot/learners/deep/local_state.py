@@ -17,7 +17,6 @@ from talkoot.core.context import Ctx
 from talkoot.core.update import METRIC, Update
 from talkoot.data.loading.loader import Loader
 from talkoot.data.samples.samples import Samples
-from talkoot.learners.deep.settings import TorchSettings
 from talkoot.learners.deep.tensors import Arrays, array, arrays, fragment, put
 from talkoot.learners.deep.trainer import Trainer
 
@@ -25,21 +24,13 @@ from talkoot.learners.deep.trainer import Trainer
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class LocalState:
-    """A node's own state between two rounds.
+    """A node's own state between two rounds."""
 
-    Args:
-        optimizer: state of the inner optimizer.
-        scheduler: state of its scheduler.
-        steps: inner steps done.
-        now: the node's current parameters.
-        sent: the parameters that the last update was computed from; only the leaves that it had.
-    """
-
-    optimizer: Mapping[str, Any]
-    scheduler: Mapping[str, Any]
-    steps: int
-    now: Arrays
-    sent: Arrays
+    optimizer: Mapping[str, Any]  # state of the inner optimizer
+    scheduler: Mapping[str, Any]  # state of its scheduler
+    steps: int  # inner steps done
+    now: Arrays  # the node's current parameters
+    sent: Arrays  # the parameters that the last update was computed from; only the leaves that it had
 
 
 def gradient(trainer: Trainer, model: Arrays, feed: Loader, source: Samples, ctx: Ctx) -> Update:
@@ -81,7 +72,7 @@ def difference(
     if ctx.work.seconds is not None:
         metrics = _take_steps_until(trainer, feed, source, time.monotonic() + ctx.work.seconds)
     else:
-        steps = ctx.work.steps or _steps_of_epochs(trainer.task, source)
+        steps = ctx.work.steps or trainer.task.steps(source.rows, source.quota)
         start = ctx.round * steps
         metrics = _take_steps(
             trainer, feed, source, range(start, start + steps - ctx.work.delay), measured=True
@@ -111,11 +102,6 @@ def _metrics(loss: float, weight: float, metrics: Mapping[str, float]) -> dict[s
     return {METRIC + name: np.array([value]) for name, value in values.items()}
 
 
-def _steps_of_epochs(task: TorchSettings, source: Samples) -> int:
-    """Steps in which a node learns from its own samples `epochs` times."""
-    return max(1, math.ceil(task.epochs * source.rows / (source.quota or task.batch)))
-
-
 def _rebase(model: Arrays, local: LocalState | None) -> Arrays:
     """The merged model plus what the node's parameters changed since its update."""
     if local is None:
@@ -141,9 +127,8 @@ def _restore(trainer: Trainer, at: Arrays, local: LocalState | None, done: int) 
 
 
 def _local_state(trainer: Trainer, sent: Arrays) -> LocalState:
-    optimizer = copy.deepcopy(trainer.optimizer.state_dict())
-    scheduler = copy.deepcopy(trainer.scheduler.state_dict()) if trainer.scheduler is not None else {}
-    now = arrays(trainer.module, trainer.task.buffers)
+    state, now = trainer.state(), arrays(trainer.module, trainer.task.buffers)
+    optimizer, scheduler = copy.deepcopy((state["optimizer"], state["scheduler"]))
     return LocalState(optimizer, scheduler, trainer.steps, now, sent)
 
 

@@ -114,3 +114,11 @@ def as_weight(count: Any) -> float:
             cure="Return how many targets the loss is a mean of, such as (target != -100).sum().",
         )
     return float(count)
+
+
+def untrained() -> PlanError:
+    """The error for a loss that depends on no trained parameter."""
+    return PlanError(
+        "the loss depends on no parameter that is trained",
+        cure="Compute it from the module's output by functions of torch, without detach() or item().",
+    )

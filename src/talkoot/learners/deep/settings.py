@@ -75,9 +75,9 @@ class TorchSettings(Learner):
         named = [f"{k}={_name(v) if callable(v) else repr(v)}" for k, v in given.items()]
         return f"Torch({', '.join([_name(self.build), _name(self.loss), *named])})"
 
-    def steps(self, rows: int) -> int:
-        """Number of steps for `rows` samples over all nodes."""
-        return max(1, math.ceil(self.epochs * rows / self.batch))
+    def steps(self, rows: int, batch: int | None = None) -> int:
+        """Steps that learn from `rows` samples `epochs` times; `batch` is a node's share of one, if any."""
+        return max(1, math.ceil(self.epochs * rows / (batch or self.batch)))
 
 
 def _name(function: Any) -> str:

@@ -113,7 +113,6 @@ class Torch(TorchSettings):
 
     def init(self, schema: Schema, rng: np.random.Generator) -> Arrays:
         """The initial parameters from `build`, a function of the seed."""
-        del schema
         trainer = _thread.trainer = Trainer(self, int(rng.integers(2**31)))  # never a trained one
         return everything(trainer.module, self.buffers)
 
@@ -148,7 +147,6 @@ class Torch(TorchSettings):
 
     def portable(self, local: LocalState | None) -> None:
         """Nothing: an optimizer and a copy of the model are many times an update, so others start without."""
-        del local
 
     def overlap(self, local: LocalState | None, shard: Shard, ctx: Ctx) -> LocalState | None:
         """Further steps while the update of the earlier ones is sent and merged."""

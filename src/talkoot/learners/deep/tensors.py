@@ -19,9 +19,7 @@ _KNOWN = {"*running_mean": MEAN, "*running_var": MEAN, "*num_batches_tracked": M
 def named(module: torch.nn.Module, rules: Mapping[str, str]) -> Iterator[tuple[str, torch.Tensor]]:
     """Trained parameters and merged buffers, by the name of their leaf; tied ones once.
 
-    Args:
-        module: the module.
-        rules: "mean" or "keep" by pattern of buffer names; "keep" leaves a buffer out.
+    `rules` are "mean" or "keep" by pattern of buffer names; "keep" leaves a buffer out.
 
     Raises:
         PlanError: a buffer of whole numbers without a rule.
@@ -99,13 +97,9 @@ def put(
     *,
     own: bool = False,
 ) -> None:
-    """Copy arrays into the module, in place; whole numbers are rounded.
+    """Copy arrays, from `arrays` or `everything`, into the module, in place; whole numbers are rounded.
 
-    Args:
-        module: the module to change.
-        values: from `arrays` or `everything`.
-        rules: see `named`.
-        own: also copy into buffers that each node has its own of.
+    With `own` also into buffers that each node has its own of.
     """
     frozen = ((n, t) for n, t in fixed(module, rules) if own or isinstance(t, torch.nn.Parameter))
     for name, tensor in (*named(module, rules), *frozen):

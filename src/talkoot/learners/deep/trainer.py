@@ -15,14 +15,8 @@ from talkoot.core.errors import PlanError
 from talkoot.data.loading.generators import exclusive_generators, sample_seeds
 from talkoot.data.loading.loader import Batch
 from talkoot.learners.deep.building import build, device_for
-from talkoot.learners.deep.finite import (
-    bad_gradient,
-    bad_parameter,
-    checksum,
-    nonfinite_gradients,
-    nonfinite_parameters,
-)
-from talkoot.learners.deep.losses import CURE, Losses, as_weight
+from talkoot.learners.deep.finite import bad_gradient, bad_parameter, checksum, nonfinite
+from talkoot.learners.deep.losses import CURE, Losses, as_weight, untrained
 from talkoot.learners.deep.outputs import zero_backward
 from talkoot.learners.deep.settings import TorchSettings
 from talkoot.learners.deep.tensors import floats_of, named
@@ -69,9 +63,8 @@ class Trainer:
         self.sparse, self.graph_is_complete = False, False
         self.steps = 0
         self.losses = Losses(self._cure)
-        self._fresh = copy.deepcopy(
-            (self.optimizer.state_dict(), self.scheduler.state_dict() if self.scheduler is not None else {})
-        )
+        fresh = self.state()
+        self._fresh = copy.deepcopy((fresh["optimizer"], fresh["scheduler"]))
 
     def call(
         self,
@@ -203,11 +196,12 @@ class Trainer:
 
     def nonfinite_gradients(self) -> list[str]:
         """The names of parameters whose gradient is not finite."""
-        total = checksum(parameter.grad for parameter in self.trained())
+        total = checksum([parameter.grad for parameter in self.trained()])
         if total.device.type == "cuda":
             self.losses.check(total, step=self.steps)
             return []
-        return [] if bool(torch.isfinite(total)) else nonfinite_gradients(self.module.named_parameters())
+        named = self.module.named_parameters()
+        return [] if bool(torch.isfinite(total)) else nonfinite((name, p.grad) for name, p in named)
 
     def check_parameters(self) -> None:
         """Check that the parameters are finite, before they are sent.
@@ -215,9 +209,8 @@ class Trainer:
         Raises:
             NodeFailed: they are not.
         """
-        if names := nonfinite_parameters(
-            (name, p) for name, p in self.module.named_parameters() if p.requires_grad
-        ):
+        named = self.module.named_parameters()
+        if names := nonfinite((name, p.detach()) for name, p in named if p.requires_grad):
             raise bad_parameter(names[0], self.steps - 1)
 
     def apply(self) -> None:
@@ -303,11 +296,3 @@ class Trainer:
         if self.task.precision == "bf16":
             return torch.autocast(self.device.type, dtype=torch.bfloat16)
         return nullcontext()
-
-
-def untrained() -> PlanError:
-    """The error for a loss that depends on no trained parameter."""
-    return PlanError(
-        "the loss depends on no parameter that is trained",
-        cure="Compute it from the module's output by functions of torch, without detach() or item().",
-    )

@@ -33,25 +33,15 @@ FLAT = 8 * np.finfo(np.float64).eps  # spread over mean of a column in which onl
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Classes:
-    """Statistics of the classes.
+    """Statistics of the classes."""
 
-    Args:
-        rows: (classes,) number of rows.
-        priors: (classes,) probabilities that add up to 1.
-        means: (classes, features).
-        shifted: (classes, features) means minus a point near them, so that differences are precise.
-        scatter: (features, features) sum of (x - mean)(x - mean)', each about the mean of its class.
-        covariance: (features, features) covariance within classes, weighted by priors and shrunk.
-        shrinkage: share of the mean variance that covariances are shrunk by.
-    """
-
-    rows: np.ndarray
-    priors: np.ndarray
-    means: np.ndarray
-    shifted: np.ndarray
-    scatter: np.ndarray
-    covariance: np.ndarray
-    shrinkage: float
+    rows: np.ndarray  # (classes,) number of rows
+    priors: np.ndarray  # (classes,) probabilities that add up to 1
+    means: np.ndarray  # (classes, features)
+    shifted: np.ndarray  # (classes, features) means minus a point near them, so that differences are precise
+    scatter: np.ndarray  # (features, features) sum of (x - mean)(x - mean)', each about the mean of its class
+    covariance: np.ndarray  # (features, features) covariance within classes, weighted by priors and shrunk
+    shrinkage: float  # share of the mean variance that covariances are shrunk by
 
     @property
     def total(self) -> np.ndarray:
@@ -195,14 +185,12 @@ def by_svd(found: Classes, tol: float) -> dict[str, Any]:
 
 def by_lsqr(found: Classes, tol: float) -> dict[str, Any]:
     """Bayes' rule of normal classes that share a covariance."""
-    del tol
     coef = lstsq(found.covariance, found.means.T)[0].T
     return {"coef_": coef, "intercept_": _intercept(found, coef)}
 
 
 def by_eigen(found: Classes, tol: float) -> dict[str, Any]:
     """Directions of the greatest variance between classes over that within them."""
-    del tol
     try:
         values, vectors = eigh(found.total - found.covariance, found.covariance)
     except LinAlgError as error:

@@ -13,8 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from talkoot.core.context import Ctx
 from talkoot.core.errors import DataError
-from talkoot.core.learner import Kind, Learner
-from talkoot.core.outer import Outer, Solve
+from talkoot.core.learner import Kind, SolvingLearner
 from talkoot.core.shard import Block, Mapped, Schema, Shard
 from talkoot.core.update import Update, total
 from talkoot.learners.common.columnwise import require_numbers
@@ -42,24 +41,17 @@ WIDE = 4096  # parameters whose Hessian is still summed
 
 
 @dataclass(frozen=True, slots=True)
-class Iterative(Learner):
+class Iterative(SolvingLearner):
     """A linear model fitted by a solver at the server and one pass over the rows a round.
 
     Rows are summed about `schema.center`. Rows of float32 are multiplied in float32 where the tolerance is
     at least `LOOSE`, and in float64 once that is not precise enough. The curvature of a sample of rows in the
     first pass preconditions the solver; it does not change the answer.
-
-    Args:
-        estimator: an unfitted scikit-learn estimator.
     """
 
-    estimator: Any
+    estimator: Any  # an unfitted scikit-learn estimator
+    kind: ClassVar[Kind] = "exact"  # the optimum does not depend on how rows are split
     question_types: ClassVar[tuple[type, ...]] = (Point,)
-
-    @property
-    def kind(self) -> Kind:
-        """The optimum does not depend on how rows are split."""
-        return "exact"
 
     @abstractmethod
     def pose(self, schema: Schema) -> Problem:
@@ -78,7 +70,6 @@ class Iterative(Learner):
 
     def init(self, schema: Schema, rng: np.random.Generator) -> Fitting:
         """The first point."""
-        del rng
         return self._begin(schema, None)
 
     def warm(self, model: Fitting, schema: Schema) -> Fitting | None:
@@ -147,10 +138,6 @@ class Iterative(Learner):
             raise DataError(cause, column=schema.target, cure=cure)
         return block
 
-    def outer(self) -> Outer:
-        """One step of the solver a round."""
-        return Solve(self.step)
-
     def step(self, model: Fitting, update: Update) -> Fitting:
         """Advance the solver by the sums at its point.
 
@@ -196,20 +183,14 @@ class Iterative(Learner):
     def finish(self, model: Fitting) -> Any:
         """The fitted estimator. Warns where the solver ended without reaching the tolerance."""
         name, solver = type(self.estimator).__name__, model.solver
-        if solver.end == "limit":
-            warnings.warn(
-                f"{name} did not converge in {solver.iterations} iterations (gradient {model.seen[1]:.1e}). "
-                "Increase max_iter, or scale the columns.",
-                ConvergenceWarning,
-                stacklevel=2,
-            )
-        if solver.end == "stuck":
-            warnings.warn(
-                f"{name} found no better point after {solver.iterations} iterations (gradient "
-                f"{model.seen[1]:.1e}): no step of the line search helps. Scale the columns.",
-                ConvergenceWarning,
-                stacklevel=2,
-            )
+        spent = f"{solver.iterations} iterations (gradient {model.seen[1]:.1e})"
+        warned = {
+            "limit": f"{name} did not converge in {spent}. Increase max_iter, or scale the columns.",
+            "stuck": f"{name} found no better point after {spent}: no step of the line search helps. "
+            "Scale the columns.",
+        }
+        if solver.end in warned:
+            warnings.warn(warned[solver.end], ConvergenceWarning, stacklevel=2)
         return self.answer(model, *self._parts(model))
 
     def _parts(self, model: Fitting) -> Parts:

@@ -15,7 +15,6 @@ import scipy.sparse as sp
 from sklearn.linear_model import RidgeCV
 
 from talkoot.core.context import Ctx
-from talkoot.core.learner import Kind
 from talkoot.core.shard import Block, Schema, Shard
 from talkoot.core.update import Update
 from talkoot.learners.common.estimator import refuse
@@ -29,21 +28,14 @@ from talkoot.learners.sums.scatter import gram, moments, next_center, start
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Solution:
-    """The fit for every penalty: coefficients are vectors @ (inner / (values + alpha)).
+    """The fit for every penalty: coefficients are vectors @ (inner / (values + alpha))."""
 
-    Args:
-        mean: (features + outputs,) what is subtracted from rows and targets; zeros without an intercept.
-        share: 1 / sum of weights, the leverage of the intercept; 0 without one.
-        vectors: (features, rank) principal axes.
-        values: (rank,) their eigenvalues.
-        inner: (rank, outputs) vectors' X'y.
-    """
-
+    # (features + outputs,) what is subtracted from rows and targets; zeros without an intercept
     mean: np.ndarray
-    share: float
-    vectors: np.ndarray
-    values: np.ndarray
-    inner: np.ndarray
+    share: float  # 1 / sum of weights, the leverage of the intercept; 0 without one
+    vectors: np.ndarray  # (features, rank) principal axes
+    values: np.ndarray  # (rank,) their eigenvalues
+    inner: np.ndarray  # (rank, outputs) vectors' X'y
 
     def shrunk(self, alpha: Any) -> np.ndarray:
         """(rank, outputs) coefficients along the axes, with one penalty or one for each target."""
@@ -62,7 +54,6 @@ class RidgeLeaveOneOut(SumLearner):
     """
 
     estimator: RidgeCV
-    kind: ClassVar[Kind] = "exact"
     question_types: ClassVar[tuple[type, ...]] = (Solution,)
 
     @property
@@ -72,7 +63,6 @@ class RidgeLeaveOneOut(SumLearner):
 
     def init(self, schema: Schema, rng: np.random.Generator) -> State:
         """Sum about the center that the nodes agreed on."""
-        del rng
         return State(schema=schema, shared=start(schema, self.estimator, targets=True))
 
     def work(self, about: np.ndarray | Solution, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numbers
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, ClassVar, final
 
 import numpy as np
@@ -13,17 +12,11 @@ from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 
 from talkoot.core.context import Ctx
 from talkoot.core.errors import DataError
-from talkoot.core.learner import Kind, Learner
-from talkoot.core.shard import Block, Schema, Shard
+from talkoot.core.learner import Learner
+from talkoot.core.shard import Schema, Shard
 from talkoot.core.update import Update
 from talkoot.data.tables.dtypes import value_dtype
-from talkoot.learners.common.columnwise import (
-    Columnwise,
-    dry_fit,
-    fit_table,
-    refuse_infinite,
-)
-from talkoot.learners.common.rows import require_weights
+from talkoot.learners.common.columnwise import Columnwise, dry_fit, fit_table
 from talkoot.learners.common.state import State
 from talkoot.learners.sums.tally import Agreed, Tally, Values, counts_of, distinct_values, is_missing, tally
 
@@ -45,7 +38,6 @@ class Encoder(Columnwise):
     [[1.0, 3.0]]
     """
 
-    kind: ClassVar[Kind] = "exact"
     threads: ClassVar[bool] = False
     large_integers: ClassVar[bool] = True
 
@@ -55,7 +47,6 @@ class Encoder(Columnwise):
         Raises:
             DataError: the rows are sparse, or scikit-learn refuses the categories given.
         """
-        del rng
         given = self.estimator.categories
         ungrouped = {name: None for name in GROUPING if name in self.estimator.get_params()}
         if isinstance(given, str):
@@ -80,7 +71,7 @@ class Encoder(Columnwise):
         self, agreed: Agreed | None, local: Tally | None, shard: Shard, ctx: Ctx
     ) -> tuple[Update, Tally | None]:
         """The categories of a node's rows, or counts of the agreed ones."""
-        local = local or tally(shard, ctx.schema, partial(self._check, schema=ctx.schema))
+        local = local or tally(shard, ctx.schema, self.estimator)
         if local is None:
             return Update(), None
         if agreed is None:
@@ -88,11 +79,6 @@ class Encoder(Columnwise):
         if self.estimator.handle_unknown == "error":
             self._check_known(local, agreed, ctx.schema)
         return local.count(agreed), local
-
-    def _check(self, block: Block, schema: Schema) -> None:
-        require_weights(block.w, self.estimator)
-        if not schema.mixed:
-            refuse_infinite(block.X, schema, self.estimator)
 
     def _check_known(self, local: Tally, agreed: Agreed, schema: Schema) -> None:
         for j, values in enumerate(agreed):
@@ -120,11 +106,11 @@ class Encoder(Columnwise):
             )
             if self.counts:
                 return replace(model, shared=agreed)
-        result = self._grouped(agreed, update, model) if self.counts else self._plain(agreed, model)
+        if self.counts:
+            result = self._grouped(agreed, update, model)
+        else:
+            result = fit_table(self.estimator, _table(agreed, model.schema), model.schema)
         return replace(model, result=_typed(result, model.schema))
-
-    def _plain(self, agreed: Agreed, model: State) -> Any:
-        return fit_table(self.estimator, _table(agreed, model.schema), model.schema)
 
     def _grouped(self, agreed: Agreed, update: Update, model: State) -> Any:
         """The encoder fitted to a table in which each category occurs as often as the rank of its count."""

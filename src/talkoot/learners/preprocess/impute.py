@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, ClassVar, final
 
 import numpy as np
@@ -13,17 +12,11 @@ from sklearn.impute import SimpleImputer
 
 from talkoot.core.context import Ctx
 from talkoot.core.errors import DataError
-from talkoot.core.learner import Kind, Learner
+from talkoot.core.learner import Learner
 from talkoot.core.shard import Block, Schema, Shard
 from talkoot.core.update import Update, total
-from talkoot.learners.common.columnwise import (
-    Columnwise,
-    fit_table,
-    refuse_infinite,
-    require_numbers,
-    warn_empty,
-)
-from talkoot.learners.common.estimator import refuse
+from talkoot.learners.common.columnwise import Columnwise, fit_table, require_numbers, warn_empty
+from talkoot.learners.common.estimator import refuse, require_finite
 from talkoot.learners.common.order_statistics import OrderStatistics, median, middle
 from talkoot.learners.common.rows import require_weights
 from talkoot.learners.common.state import State
@@ -32,17 +25,21 @@ from talkoot.learners.sums.selection import Selection, Totals
 from talkoot.learners.sums.tally import Agreed, Tally, counts_of, distinct_values, is_missing, tally
 
 
-@final
 @dataclass(frozen=True, slots=True)
-class MeanImputer(Columnwise):
-    """SimpleImputer(strategy="mean"): counts and sums about the agreed center."""
+class Imputer(Columnwise):
+    """SimpleImputer with a strategy whose statistics are sums or counts."""
 
-    kind: ClassVar[Kind] = "exact"
     closed: ClassVar[bool] = True
 
     def init(self, schema: Schema, rng: np.random.Generator) -> State:
         """Refuse parameters that cannot be used."""
         return _start(self.estimator, schema)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class MeanImputer(Imputer):
+    """SimpleImputer(strategy="mean"): counts and sums about the agreed center."""
 
     def work(self, question: None, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
         """Sums over the rows of a node."""
@@ -63,17 +60,11 @@ class MeanImputer(Columnwise):
 
 @final
 @dataclass(frozen=True, slots=True)
-class ModeImputer(Columnwise):
+class ModeImputer(Imputer):
     """SimpleImputer(strategy="most_frequent"), of text and numbers: values united, then counted."""
 
-    kind: ClassVar[Kind] = "exact"
-    closed: ClassVar[bool] = True
     threads: ClassVar[bool] = False
     large_integers: ClassVar[bool] = True
-
-    def init(self, schema: Schema, rng: np.random.Generator) -> State:
-        """Refuse parameters that cannot be used."""
-        return _start(self.estimator, schema)
 
     def work(
         self, agreed: Agreed | None, local: Tally | None, shard: Shard, ctx: Ctx
@@ -100,17 +91,11 @@ class ModeImputer(Columnwise):
 
 @final
 @dataclass(frozen=True, slots=True)
-class ConstantImputer(Columnwise):
+class ConstantImputer(Imputer):
     """SimpleImputer(strategy="constant"): counts of missing values only."""
 
-    kind: ClassVar[Kind] = "exact"
-    closed: ClassVar[bool] = True
     threads: ClassVar[bool] = False
     large_integers: ClassVar[bool] = True
-
-    def init(self, schema: Schema, rng: np.random.Generator) -> State:
-        """Refuse parameters that cannot be used."""
-        return _start(self.estimator, schema)
 
     def work(self, question: None, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
         """Counts over the rows of a node."""
@@ -173,7 +158,7 @@ def with_nan(X: Any, schema: Schema, estimator: SimpleImputer) -> Any:
     Raises:
         DataError: some values are NaN where that is not the estimator's marker, or infinite.
     """
-    refuse_infinite(X, schema, estimator)
+    require_finite(X, schema, estimator, missing=True)
     marker = estimator.missing_values
     if is_missing(marker):
         return X
@@ -192,18 +177,12 @@ def tally_values(shard: Shard, schema: Schema, estimator: SimpleImputer) -> Tall
         DataError: as `with_nan`.
     """
     marker = estimator.missing_values
-    found = tally(shard, schema, partial(_check, schema=schema, estimator=estimator))
+    found = tally(shard, schema, estimator)
     if found is None or is_missing(marker):
         return found
     if found.missing.any():
         _refuse_missing(found.missing > 0, schema, marker)
     return replace(found, missing=np.array([counter.pop(marker, 0) for counter in found.counts]))
-
-
-def _check(block: Block, schema: Schema, estimator: SimpleImputer) -> None:
-    require_weights(block.w, estimator)
-    if not schema.mixed:
-        refuse_infinite(block.X, schema, estimator)
 
 
 def _refuse_missing(lost: np.ndarray, schema: Schema, marker: Any) -> None:
@@ -219,12 +198,8 @@ def imputer(
 ) -> SimpleImputer:
     """The imputer, fitted by scikit-learn to two rows with missing values where the pooled rows have some.
 
-    Args:
-        estimator: the unfitted imputer.
-        schema: what the nodes agreed on.
-        statistics: (features,) what to impute; None if that does not depend on rows.
-        missing: (features,) number of missing values.
-        empty: (features,) whether all values are missing.
+    `statistics`, (features,), are what to impute, None if that does not depend on rows; `missing` counts the
+    missing values, and `empty` is where all are.
     """
     if not estimator.keep_empty_features:
         warn_empty(empty, schema, estimator, "drops it; keep_empty_features=True would keep it")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, final
+from typing import Any, final
 
 import numpy as np
 from scipy.stats import norm
@@ -14,15 +14,10 @@ from sklearn.preprocessing import KBinsDiscretizer, QuantileTransformer, RobustS
 
 from talkoot.core.context import Ctx
 from talkoot.core.errors import DataError
-from talkoot.core.learner import Kind, Learner
+from talkoot.core.learner import Learner
 from talkoot.core.shard import Block, Schema, Shard
 from talkoot.core.update import Update, total
-from talkoot.learners.common.columnwise import (
-    Columnwise,
-    fit_table,
-    refuse_infinite,
-    warn_empty,
-)
+from talkoot.learners.common.columnwise import Columnwise, check_block, fit_table, warn_empty
 from talkoot.learners.common.estimator import fitted, refuse, require_finite
 from talkoot.learners.common.order_statistics import OrderStatistics, median, middle, quantiles
 from talkoot.learners.common.rows import require_weights
@@ -47,8 +42,7 @@ class Robust(OrderStatistics):
 
     def read(self, block: Block, schema: Schema, scale: float | None) -> tuple[Any, None]:
         """Rows without infinite values."""
-        require_weights(block.w, self.estimator)
-        refuse_infinite(block.X, schema, self.estimator)
+        check_block(block, schema, self.estimator)
         return block.X, None
 
     def ranks(self, schema: Schema, totals: Totals, column: int) -> np.ndarray:
@@ -91,8 +85,7 @@ class Quantile(OrderStatistics):
 
     def read(self, block: Block, schema: Schema, scale: float | None) -> tuple[Any, None]:
         """Rows without infinite values; negative ones in sparse rows are refused, as by scikit-learn."""
-        require_weights(block.w, self.estimator)
-        refuse_infinite(block.X, schema, self.estimator)
+        check_block(block, schema, self.estimator)
         if schema.sparse and self.counts_zeros and (block.X.data < 0).any():
             raise DataError(
                 "QuantileTransformer takes no negative values in sparse rows",
@@ -143,8 +136,6 @@ class UniformBins(Columnwise):
 
     All rows count: `subsample` has no effect. Rows of weight 0 are left out.
     """
-
-    kind: ClassVar[Kind] = "exact"
 
     def work(self, question: None, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
         """Extremes of the rows of a node."""

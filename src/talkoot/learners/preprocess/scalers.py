@@ -13,17 +13,11 @@ from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, StandardScaler
 
 from talkoot.core.context import Ctx
 from talkoot.core.errors import DataError
-from talkoot.core.learner import Kind, Learner
+from talkoot.core.learner import Learner
 from talkoot.core.shard import Block, Schema, Shard
 from talkoot.core.update import Leaf, Update, total
-from talkoot.learners.common.columnwise import (
-    Columnwise,
-    fit_table,
-    refuse_infinite,
-    require_numbers,
-    warn_empty,
-)
-from talkoot.learners.common.estimator import fitted
+from talkoot.learners.common.columnwise import Columnwise, fit_table, require_numbers, warn_empty
+from talkoot.learners.common.estimator import fitted, require_finite
 from talkoot.learners.common.rows import require_weights
 from talkoot.learners.common.state import State
 from talkoot.learners.sums.moments import ColumnMoments, sums
@@ -43,7 +37,6 @@ class Standard(Columnwise):
     array([2.])
     """
 
-    kind: ClassVar[Kind] = "exact"
     closed: ClassVar[bool] = True
 
     def init(self, schema: Schema, rng: np.random.Generator) -> State:
@@ -55,7 +48,7 @@ class Standard(Columnwise):
         return total(self._sums(block, center, ctx.schema) for block in shard.blocks()), None
 
     def _sums(self, block: Block, center: np.ndarray, schema: Schema) -> Update:
-        refuse_infinite(block.X, schema, self.estimator)
+        require_finite(block.X, schema, self.estimator, missing=True)
         require_weights(block.w, self.estimator)
         # scikit-learn rounds weights to the dtype of the rows.
         w = None if block.w is None else block.w.astype(schema.dtype)
@@ -99,37 +92,18 @@ def _rounding(n: np.ndarray, mean: np.ndarray, var: np.ndarray) -> np.ndarray:
 @final
 @dataclass(frozen=True, slots=True)
 class MinMax(Columnwise):
-    """MinMaxScaler: the least and the greatest value of each column. Missing values (NaN) are left out."""
-
-    kind: ClassVar[Kind] = "exact"
+    """MinMaxScaler and MaxAbsScaler: the least and the greatest value of each column; NaN is left out."""
 
     def work(self, question: None, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
         """Extremes of the rows of a node."""
         return total(_extremes(block, ctx.schema, self.estimator) for block in shard.blocks()), None
 
     def answer(self, model: State, update: Update) -> State:
-        """Fitted by scikit-learn to the two rows of extremes."""
-        low, high = bounds(update, model.schema, self.estimator)
-        result = fit_table(self.estimator, np.stack([low, high]), model.schema)
-        result.n_samples_seen_ = int(update.values["rows"][0])
-        return replace(model, result=result)
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class MaxAbs(Columnwise):
-    """MaxAbsScaler: the greatest absolute value of each column, dense or sparse; missing values left out."""
-
-    kind: ClassVar[Kind] = "exact"
-
-    def work(self, question: None, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
-        """Extremes of the rows of a node."""
-        return total(_extremes(block, ctx.schema, self.estimator) for block in shard.blocks()), None
-
-    def answer(self, model: State, update: Update) -> State:
-        """Fitted by scikit-learn to one row of greatest values."""
-        low, high = bounds(update, model.schema, self.estimator)
-        result = fit_table(self.estimator, np.maximum(np.abs(low), np.abs(high))[None, :], model.schema)
+        """Fitted by scikit-learn to the two rows of extremes, or to one of greatest absolute values."""
+        table = np.stack(bounds(update, model.schema, self.estimator))
+        if isinstance(self.estimator, MaxAbsScaler):
+            table = np.abs(table).max(axis=0, keepdims=True)
+        result = fit_table(self.estimator, table, model.schema)
         result.n_samples_seen_ = int(update.values["rows"][0])
         return replace(model, result=result)
 
@@ -142,11 +116,8 @@ class Variance(Columnwise):
     Constant columns are dropped also if values are missing; there scikit-learn's rounding may keep them.
     """
 
-    kind: ClassVar[Kind] = "exact"
-
     def init(self, schema: Schema, rng: np.random.Generator) -> State:
         """Start at the agreed center."""
-        del rng
         require_numbers(schema, self.estimator)
         return State(schema=schema, shared=schema.center)
 
@@ -193,18 +164,17 @@ def extremes(X: Any, schema: Schema, estimator: Any) -> Update:
 
     Extremes of a column without values are the identities, inf and -inf.
     """
-    refuse_infinite(X, schema, estimator)
-    low, high = _sparse_extremes(X) if issparse(X) else _dense_extremes(X)
+    require_finite(X, schema, estimator, missing=True)
+    if issparse(X):
+        low, high = _sparse_extremes(X)
+    else:
+        low, high = np.fmin.reduce(X, axis=0, initial=np.inf), np.fmax.reduce(X, axis=0, initial=-np.inf)
     rows = X.shape[0]
     return Update(
         values={"low": low, "high": high, "rows": np.array([float(rows)])},
         weight=float(rows),
         kinds={"low": Leaf.MIN, "high": Leaf.MAX},
     )
-
-
-def _dense_extremes(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return np.fmin.reduce(X, axis=0, initial=np.inf), np.fmax.reduce(X, axis=0, initial=-np.inf)
 
 
 def _sparse_extremes(X: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -227,6 +197,6 @@ def bounds(update: Update, schema: Schema, estimator: Any) -> tuple[np.ndarray, 
 FITS: Mapping[type, Callable[[Any], Learner]] = {
     StandardScaler: Standard,
     MinMaxScaler: MinMax,
-    MaxAbsScaler: MaxAbs,
+    MaxAbsScaler: MinMax,
     VarianceThreshold: Variance,
 }

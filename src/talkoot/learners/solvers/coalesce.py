@@ -30,7 +30,8 @@ def coalesce(blocks: Iterable[Block], size: int) -> Iterator[Block]:
         if not count:
             continue
         starts = _starts(block)
-        if rows and starts is not None and starts == ends and (rows + count) * _width(block) <= size:
+        adjacent = rows and starts is not None and starts == ends
+        if adjacent and (rows + count) * (block.X.nbytes // count) <= size:
             rows += count
         else:
             if rows:
@@ -63,10 +64,6 @@ def _ends(block: Block, starts: tuple[Start | None, ...] | None) -> tuple[Start 
         None if at is None else (at[0] + len(part) * part.strides[0], *at[1:])
         for part, at in zip(parts, starts, strict=True)
     )
-
-
-def _width(block: Block) -> int:
-    return int(block.X.nbytes // len(block))
 
 
 def _extend(block: Block, rows: int) -> Block:

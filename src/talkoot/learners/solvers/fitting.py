@@ -28,26 +28,17 @@ Parts = tuple[np.ndarray, np.ndarray, np.ndarray]  # coefficients, intercepts, f
 @final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Problem:
-    """What is minimised: mean loss plus penalty, and how.
+    """What is minimised: mean loss plus penalty, and how."""
 
-    Args:
-        loss: the loss of a row.
-        layout: the parameters.
-        start: (n,) initial parameters; intercepts are those of centred rows.
-        stop: when to stop.
-        newton: by Newton steps, else by L-BFGS.
-        penalty: the penalty for a total weight of the rows and the center that is taken off them.
-        class_weight: (classes,) weight of each class; None for 1.
-        target_stats: what a first round sums: "classes" their weights, "target" its mean and spread.
-    """
-
-    loss: Loss
-    layout: Layout
-    start: np.ndarray
-    stop: Stop
+    loss: Loss  # the loss of a row
+    layout: Layout  # the parameters
+    start: np.ndarray  # (n,) initial parameters; intercepts are those of centred rows
+    stop: Stop  # when to stop
+    # the penalty for a total weight of the rows and the center that is taken off them
     penalty: Callable[[float, np.ndarray | None], Penalty]
-    newton: bool = False
-    class_weight: np.ndarray | None = None
+    newton: bool = False  # by Newton steps, else by L-BFGS
+    class_weight: np.ndarray | None = None  # (classes,) weight of each class; None for 1
+    # what a first round sums: "classes" their weights, "target" its mean and spread
     target_stats: Literal["classes", "target"] | None = None
 
     def frame(self, schema: Schema) -> Frame:
@@ -58,19 +49,6 @@ class Problem:
         center = None if plain else schema.center.astype(schema.dtype).astype(np.float64)
         stride = max(1, schema.rows // SAMPLE)
         return Frame(loss=self.loss, layout=self.layout, center=center, stride=stride)
-
-
-Stage = Literal["target_stats", "start", "solve"]
-
-
-@final
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Evaluate:
-    """What nodes evaluate in a round; as in `Fitting`."""
-
-    schema: Schema
-    point: Point
-    stage: Stage
 
 
 @final
@@ -158,12 +136,9 @@ def _inverse(curve: np.ndarray) -> Solution:
 
 
 def with_shared_curvature(hessian: np.ndarray, layout: Layout, free: np.ndarray) -> np.ndarray:
-    """A Hessian with curvature added along shifts common to all outputs, where the objective is flat.
+    """An (n, n) Hessian with curvature added along shifts common to all outputs, where the objective is flat.
 
-    Args:
-        hessian: (n, n).
-        layout: the parameters.
-        free: (width,) which parameters of an output are not penalised.
+    `free`, (width,), tells which parameters of an output are not penalised.
     """
     outputs = layout.outputs
     curve = np.diag(hessian).reshape(outputs, layout.width).mean(axis=0) * free

@@ -32,24 +32,15 @@ class Search:
 
     An acceptable step lies between `low` and `high`. Source: Nocedal and Wright, Numerical Optimization
     (2006), section 3.5.
-
-    Args:
-        start: the objective at step 0, with a negative slope.
-        low: the best known step that is too short.
-        high: a step that is too long, if known.
-        step: where to evaluate next.
-        digits: relative accuracy of the objective; smaller increases are rounding.
-        tries: evaluations so far.
-        accepted: the last step is acceptable.
     """
 
-    start: LinePoint
-    low: LinePoint
-    step: float
-    digits: float
-    high: LinePoint | None = None
-    tries: int = 0
-    accepted: bool = False
+    start: LinePoint  # the objective at step 0, with a negative slope
+    low: LinePoint  # the best known step that is too short
+    step: float  # where to evaluate next
+    digits: float  # relative accuracy of the objective; smaller increases are rounding
+    high: LinePoint | None = None  # a step that is too long, if known
+    tries: int = 0  # evaluations so far
+    accepted: bool = False  # the last step is acceptable
 
     @property
     def failed(self) -> bool:
@@ -124,16 +115,6 @@ class Pair:
 class Lbfgs(Solver):
     """Limited-memory BFGS. Source: Nocedal and Wright (2006), algorithms 7.4 and 7.5.
 
-    Args:
-        point: (n,) the initial point, then where to evaluate next.
-        stop: when to stop.
-        base: (n,) the best point so far; None before the first evaluation.
-        value: the objective at `base`.
-        gradient: (n,) the gradient at `base`.
-        search: the line search from `base`.
-        direction: (n,) direction of the search.
-        pairs: the last steps and gradient changes.
-
     >>> solver: Solver = Lbfgs(point=np.array([4.0, -3.0]), stop=Stop(tol=1e-8, max_iter=50))
     >>> while not solver.done:
     ...     solver = solver.advance(Evaluation(solver.point @ solver.point, 2 * solver.point))
@@ -141,16 +122,16 @@ class Lbfgs(Solver):
     (True, 'converged')
     """
 
-    point: np.ndarray
-    stop: Stop
+    point: np.ndarray  # (n,) the initial point, then where to evaluate next
+    stop: Stop  # when to stop
     iterations: int = 0
     end: End | None = None
-    base: np.ndarray | None = None
-    value: float = np.inf
-    gradient: np.ndarray | None = None
-    search: Search | None = None
-    direction: np.ndarray | None = None
-    pairs: tuple[Pair, ...] = ()
+    base: np.ndarray | None = None  # (n,) the best point so far; None before the first evaluation
+    value: float = np.inf  # the objective at `base`
+    gradient: np.ndarray | None = None  # (n,) the gradient at `base`
+    search: Search | None = None  # the line search from `base`
+    direction: np.ndarray | None = None  # (n,) direction of the search
+    pairs: tuple[Pair, ...] = ()  # the last steps and gradient changes
 
     def advance(self, at: Evaluation) -> Lbfgs:
         """Continue the line search, or accept the point and start the next search."""

@@ -85,7 +85,6 @@ class Loss(ABC):
 
     def allows(self, y: np.ndarray) -> bool:
         """Whether the loss is defined at all targets."""
-        del y
         return True
 
 
@@ -128,13 +127,9 @@ class Binomial(Loss):
 @final
 @dataclass(frozen=True, slots=True)
 class Multinomial(Loss):
-    """log sum exp(raw) - raw of the row's own class: half the deviance with the symmetric softmax link.
+    """log sum exp(raw) - raw of the row's own class: half the deviance with the symmetric softmax link."""
 
-    Args:
-        classes: number of classes.
-    """
-
-    classes: int
+    classes: int  # number of classes
     shared: ClassVar[bool] = True
 
     @property
@@ -172,14 +167,11 @@ class Tweedie(Loss):
 
     Source: Jorgensen, The Theory of Dispersion Models (1997), chapter 4; log link mean = exp(raw).
 
-    Args:
-        power: the variance is mean ** power: 0 normal, 1 Poisson, 2 gamma, 3 inverse Gaussian.
-
     >>> Tweedie(1).evaluate(np.zeros((1, 1)), np.array([3.0]), Workspace())[1].tolist()
     [[-2.0]]
     """
 
-    power: float
+    power: float  # the variance is mean ** power: 0 normal, 1 Poisson, 2 gamma, 3 inverse Gaussian
 
     def evaluate(self, raw: np.ndarray, y: np.ndarray, workspace: Workspace) -> tuple[np.ndarray, np.ndarray]:
         """mean^(2-p) / (2-p) - y mean^(1-p) / (1-p), with logarithms where an exponent is zero."""
@@ -206,14 +198,10 @@ class TweedieIdentity(Loss):
     """Half the deviance of a Tweedie distribution where the raw prediction is the mean.
 
     Infinite where the mean is not positive, but for the normal distribution (power 0).
-
-    Args:
-        power: as for `Tweedie`.
-        near: a number near the targets of a normal distribution, subtracted to avoid cancellation.
     """
 
-    power: float
-    near: float = 0.0
+    power: float  # as for `Tweedie`
+    near: float = 0.0  # a number near the targets of a normal distribution, subtracted to avoid cancellation
     single: ClassVar[bool] = False
 
     @property

@@ -22,16 +22,6 @@ class Newton(Solver):
     Every evaluation has the Hessian, so a full step costs one evaluation.
     Source: Lee, Sun and Saunders, Proximal Newton-type methods, SIAM J. Optim. 24 (2014).
 
-    Args:
-        point: (n,) the initial point, then where to evaluate next.
-        stop: when to stop; its tolerance is for the smallest subgradient.
-        base: (n,) the best point so far; None before the first evaluation.
-        value: the objective at `base`, l1 term included.
-        size: the greatest absolute entry of the smallest subgradient at `base`.
-        slope: the predicted change of the objective over a full step, negative.
-        step: (n,) the full step.
-        tries: halvings so far.
-
     >>> solver: Solver = Newton(point=np.array([4.0]), stop=Stop(tol=1e-8, max_iter=9))
     >>> while not solver.done:  # (x - 3)^2 / 2 + |x|
     ...     x = solver.point
@@ -41,16 +31,16 @@ class Newton(Solver):
     [2.0]
     """
 
-    point: np.ndarray
-    stop: Stop
+    point: np.ndarray  # (n,) the initial point, then where to evaluate next
+    stop: Stop  # when to stop; its tolerance is for the smallest subgradient
     iterations: int = 0
     end: End | None = None
-    base: np.ndarray | None = None
-    value: float = np.inf
-    size: float = np.inf
-    slope: float = 0.0
-    step: np.ndarray | None = None
-    tries: int = 0
+    base: np.ndarray | None = None  # (n,) the best point so far; None before the first evaluation
+    value: float = np.inf  # the objective at `base`, l1 term included
+    size: float = np.inf  # the greatest absolute entry of the smallest subgradient at `base`
+    slope: float = 0.0  # the predicted change of the objective over a full step, negative
+    step: np.ndarray | None = None  # (n,) the full step
+    tries: int = 0  # halvings so far
 
     def advance(self, at: Evaluation) -> Newton:
         """Accept the point and compute the next step, or halve the step."""

@@ -62,14 +62,10 @@ class Huber(Loss):
     H(u) is u^2 up to epsilon and 2 epsilon |u| - epsilon^2 beyond.
 
     Source: Huber and Ronchetti, Robust Statistics (2009), concomitant scale; Owen (2007).
-
-    Args:
-        epsilon: residuals beyond this many scales count linearly.
-        near: a number near the targets, subtracted to avoid cancellation.
     """
 
-    epsilon: float
-    near: float = 0.0
+    epsilon: float  # residuals beyond this many scales count linearly
+    near: float = 0.0  # a number near the targets, subtracted to avoid cancellation
     extras: ClassVar[int] = 1
     single: ClassVar[bool] = False
 

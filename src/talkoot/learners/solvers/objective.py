@@ -13,20 +13,14 @@ import numpy as np
 class Layout:
     """The order of parameters in a vector: coefficients and intercept of each output, then the extras.
 
-    Args:
-        outputs: number of linear predictors.
-        features: number of columns.
-        intercept: whether there is one.
-        extras: further parameters.
-
     >>> Layout(outputs=2, features=3, intercept=True).size
     8
     """
 
-    outputs: int
-    features: int
-    intercept: bool
-    extras: int = 0
+    outputs: int  # number of linear predictors
+    features: int  # number of columns
+    intercept: bool  # whether there is one
+    extras: int = 0  # further parameters
 
     @property
     def width(self) -> int:
@@ -57,18 +51,12 @@ class Layout:
 @final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Penalty:
-    """l2 / 2 |w|^2 + l1 |w|_1 on coefficients, never on extras.
+    """l2 / 2 |w|^2 + l1 |w|_1 on coefficients, never on extras."""
 
-    Args:
-        l2: strength of the squares.
-        l1: strength of the absolute values.
-        anchor: (width,) a linear form of an output's parameters, penalised like a coefficient: the
-            intercept for rows that are not centred, over liblinear's `intercept_scaling`. None if the
-            intercept is not penalised.
-    """
-
-    l2: float = 0.0
-    l1: float = 0.0
+    l2: float = 0.0  # strength of the squares
+    l1: float = 0.0  # strength of the absolute values
+    # (width,) a linear form of an output's parameters, penalised like a coefficient: the intercept for rows
+    # that are not centred, over liblinear's `intercept_scaling`. None if the intercept is not penalised
     anchor: np.ndarray | None = None
 
     def value(self, layout: Layout, vector: np.ndarray) -> float:

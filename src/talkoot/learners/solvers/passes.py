@@ -22,41 +22,28 @@ DENSE = 512  # widest model whose curvature is sampled as a matrix, else as a di
 @final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Frame:
-    """What is the same in all rounds; nodes know it from the schema.
+    """What is the same in all rounds; nodes know it from the schema."""
 
-    Args:
-        loss: the loss of a row.
-        layout: the order of parameters.
-        center: (features,) what is subtracted from rows; None for nothing.
-        stride: a sample is every `stride`-th row.
-    """
-
-    loss: Loss
-    layout: Layout
-    center: np.ndarray | None
-    stride: int = 1
+    loss: Loss  # the loss of a row
+    layout: Layout  # the order of parameters
+    center: np.ndarray | None  # (features,) what is subtracted from rows; None for nothing
+    stride: int = 1  # a sample is every `stride`-th row
 
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Point:
-    """What nodes evaluate in a round, and how.
+    """What nodes evaluate in a round, and how."""
 
-    Args:
-        vector: (n,) the parameters; intercepts are those of rows minus the center.
-        dtype: of products of rows. Sums over blocks are float64.
-        stage: "target_stats": sums of the target; "start": the first evaluation; "solve": later ones.
-        subtract: subtract the center from each row; else from the products, faster and less precise.
-        curve: "full": sum the Hessian; "sample": sum it over some rows, averaged over outputs.
-        class_weight: (classes,) weight of each class; None for 1.
-    """
-
-    vector: np.ndarray
-    dtype: np.dtype[Any]
+    vector: np.ndarray  # (n,) the parameters; intercepts are those of rows minus the center
+    dtype: np.dtype[Any]  # of products of rows. Sums over blocks are float64
+    # "target_stats": sums of the target; "start": the first evaluation; "solve": later ones
     stage: Literal["target_stats", "start", "solve"] = "solve"
+    # subtract the center from each row; else from the products, faster and less precise
     subtract: bool = True
+    # "full": sum the Hessian; "sample": sum it over some rows, averaged over outputs
     curve: Literal["none", "sample", "full"] = "none"
-    class_weight: np.ndarray | None = None
+    class_weight: np.ndarray | None = None  # (classes,) weight of each class; None for 1
 
 
 def evaluate(shard: Shard, frame: Frame, point: Point) -> Update:
@@ -97,7 +84,7 @@ def _block(block: Block, X: Any, frame: Frame, point: Point, workspace: Workspac
     y = block.y.reshape(-1)
     raw = _raw(X, frame, point, workspace)
     w = _weights(block, frame.loss, point)
-    curve = _CURVES[point.curve](X, raw, y, w, frame)
+    curve = {} if point.curve == "none" else _CURVES[point.curve](X, raw, y, w, frame)
     value, slope = frame.loss.evaluate(raw, y, workspace)
     if w is not None:
         slope *= w
@@ -153,10 +140,6 @@ def _gradient(sums: dict[str, np.ndarray], frame: Frame, point: Point) -> dict[s
     return {**sums, "gradient": layout.join(products, outputs, extras)}
 
 
-def _no_curve(X: Any, raw: np.ndarray, y: np.ndarray, w: np.ndarray | None, frame: Frame) -> dict[str, Any]:
-    return {}
-
-
 def _full_curve(X: Any, raw: np.ndarray, y: np.ndarray, w: np.ndarray | None, frame: Frame) -> dict[str, Any]:
     """The Hessian, all pairs of outputs."""
     layout, Z = frame.layout, _design(X, frame.layout)
@@ -186,7 +169,7 @@ def _sample_curve(
     return {"sampled": [weight.sum()], "curve": curve, "extras": extras}
 
 
-_CURVES = {"none": _no_curve, "full": _full_curve, "sample": _sample_curve}
+_CURVES = {"full": _full_curve, "sample": _sample_curve}
 
 
 def _design(X: Any, layout: Layout) -> Any:

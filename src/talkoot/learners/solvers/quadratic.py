@@ -13,12 +13,7 @@ NULL = 1e-11  # eigenvalues below this share of the greatest are rounding
 
 
 def newton_step(gradient: np.ndarray, hessian: np.ndarray) -> np.ndarray:
-    """-H^-1 g; the shortest such step where H is singular.
-
-    Args:
-        gradient: (n,).
-        hessian: (n, n), positive semidefinite.
-    """
+    """-H^-1 g for a positive semidefinite H, (n, n); the shortest such step where H is singular."""
     scale = np.sqrt(np.maximum(np.diag(hessian), 0.0))
     scale = 1 / np.where(scale > 0, scale, 1.0)
     scaled, target = hessian * scale * scale[:, None], -gradient * scale

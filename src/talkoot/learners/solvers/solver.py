@@ -19,21 +19,14 @@ End = Literal["converged", "flat", "stuck", "limit"]
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Evaluation:
-    """A smooth objective at a point.
+    """A smooth objective at a point."""
 
-    Args:
-        value: the objective.
-        gradient: (n,) its gradient.
-        hessian: (n, n) its second derivatives, for solvers that want them.
-        precondition: g -> about H^-1 g with a positive definite H near the Hessian; None if unknown.
-        l1: (n,) weights of the l1 term, which `value` does not include; None without.
-    """
-
-    value: float
-    gradient: np.ndarray
-    hessian: np.ndarray | None = None
+    value: float  # the objective
+    gradient: np.ndarray  # (n,) its gradient
+    hessian: np.ndarray | None = None  # (n, n) its second derivatives, for solvers that want them
+    # g -> about H^-1 g with a positive definite H near the Hessian; None if unknown
     precondition: Solution | None = None
-    l1: np.ndarray | None = None
+    l1: np.ndarray | None = None  # (n,) weights of the l1 term, which `value` does not include; None without
 
     def absolute(self, x: np.ndarray) -> float:
         """The l1 term at `x`."""
@@ -50,16 +43,11 @@ class Evaluation:
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stop:
-    """When to stop.
+    """When to stop."""
 
-    Args:
-        tol: the greatest absolute entry of the gradient that counts as zero.
-        max_iter: iterations allowed.
-        digits: relative accuracy of the objective; smaller differences are rounding.
-    """
-
-    tol: float
-    max_iter: int
+    tol: float  # the greatest absolute entry of the gradient that counts as zero
+    max_iter: int  # iterations allowed
+    # relative accuracy of the objective; smaller differences are rounding
     digits: float = 64 * float(np.finfo(float).eps)
 
     def reached(self, now: float, before: float, iterations: int, gain: float) -> End | None:

@@ -11,7 +11,6 @@ import numpy as np
 import scipy.sparse as sp
 
 from talkoot.core.context import Ctx
-from talkoot.core.learner import Kind
 from talkoot.core.shard import Block, Schema, Shard
 from talkoot.core.update import Update, total
 from talkoot.learners.common.columnwise import require_numbers
@@ -23,19 +22,12 @@ from talkoot.learners.common.state import State, SumLearner
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class ClassMoments:
-    """Moments of each class that has rows.
+    """Moments of each class that has rows."""
 
-    Args:
-        weight: (classes,) sums of weights, by default 1 for a row.
-        center: (1 or classes, features) center of the sums.
-        offset: (classes, features) weighted mean - center; 0 for a class of weight 0.
-        squares: (classes, features) weighted sum of (x - mean)^2.
-    """
-
-    weight: np.ndarray
-    center: np.ndarray
-    offset: np.ndarray
-    squares: np.ndarray
+    weight: np.ndarray  # (classes,) sums of weights, by default 1 for a row
+    center: np.ndarray  # (1 or classes, features) center of the sums
+    offset: np.ndarray  # (classes, features) weighted mean - center; 0 for a class of weight 0
+    squares: np.ndarray  # (classes, features) weighted sum of (x - mean)^2
 
     @staticmethod
     def of(n: np.ndarray, s: np.ndarray, ss: np.ndarray, center: np.ndarray) -> ClassMoments:
@@ -64,12 +56,10 @@ class ClassLearner(SumLearner):
     """A classifier from sums within each class: one round, or two where the first center is not precise."""
 
     estimator: Any
-    kind: ClassVar[Kind] = "exact"
     closed: ClassVar[bool] = True
 
     def init(self, schema: Schema, rng: np.random.Generator) -> State:
         """Sum about the center that the nodes agreed on."""
-        del rng
         require_numbers(schema, self.estimator)
         require_dense(schema, self.estimator)
         require_classes(schema, self.estimator)
@@ -103,7 +93,6 @@ class ClassLearner(SumLearner):
             y: (rows,) class indices.
             rows: (classes,) number of rows.
         """
-        del D, y, rows
         return {}
 
     def step(self, model: State, update: Update) -> State:

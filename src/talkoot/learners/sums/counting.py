@@ -24,19 +24,12 @@ Part = tuple[Any, np.ndarray | None]  # (rows, features), array or CSR; (rows,) 
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Values:
-    """Values of some rows within the ranges that are counted.
+    """Values of some rows within the ranges that are counted."""
 
-    Args:
-        found: for each column its keys, sorted.
-        mass: for each column the weights of these keys; None if each weighs 1.
-        zeros: (features,) further values of 0, which sparse rows do not store.
-        rows: number of rows.
-    """
-
-    found: tuple[np.ndarray, ...]
-    mass: tuple[np.ndarray, ...] | None
-    zeros: np.ndarray
-    rows: int
+    found: tuple[np.ndarray, ...]  # for each column its keys, sorted
+    mass: tuple[np.ndarray, ...] | None  # for each column the weights of these keys; None if each weighs 1
+    zeros: np.ndarray  # (features,) further values of 0, which sparse rows do not store
+    rows: int  # number of rows
 
     def __reduce__(self) -> Any:
         return type(None), ()  # never sent: they can be read again
@@ -91,14 +84,9 @@ def _sums(values: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray
 def passes(
     parts: Iterable[Part], ranges: Ranges, features: int, limit: int, *, zeros: bool
 ) -> Iterator[Values]:
-    """The values within `ranges`, without NaN, in chunks of about `limit` bytes.
+    """The values within `ranges`, without NaN, in chunks of about `limit` bytes of keys and weights.
 
-    Args:
-        parts: the node's rows.
-        ranges: what is counted.
-        features: number of columns.
-        limit: bytes of keys and weights.
-        zeros: whether what sparse rows do not store counts as 0.
+    With `zeros`, what sparse rows do not store counts as 0.
     """
     chunk = _Chunk(features)
     for X, weights in parts:

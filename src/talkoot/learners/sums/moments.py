@@ -13,13 +13,9 @@ from talkoot.learners.common.estimator import better_center
 
 
 def sums(X: Any, w: np.ndarray | None, center: np.ndarray, *, squares: bool = True) -> Update:
-    """The leaves n, s and ss of some rows: sums of 1, x - c and (x - c)^2 over values that are not missing.
+    """The leaves n, s and ss of (rows, features): sums of 1, x - c and (x - c)^2; NaN is missing.
 
-    Args:
-        X: (rows, features) array or CSR; NaN is missing.
-        w: (rows,) weights of the rows, or None.
-        center: (features,) c.
-        squares: whether to send ss.
+    `w`, (rows,), are weights, and `center`, (features,), is c; ss is left out without `squares`.
     """
     rows = X.shape[0]
     n, s, ss = _sparse(X, w, center) if issparse(X) else _dense(X, w, center)
@@ -60,19 +56,12 @@ def _sparse(X: Any, w: np.ndarray | None, center: np.ndarray) -> tuple[np.ndarra
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class ColumnMoments:
-    """Count, mean and variance of each column, from merged sums.
+    """Count, mean and variance of each column, from merged sums."""
 
-    Args:
-        n: (features,) total weight of the values that are not missing.
-        offset: (features,) mean - center; 0 for a column without values.
-        var: (features,) population variance; 0 for a column without values.
-        center: (features,) center of the sums.
-    """
-
-    n: np.ndarray
-    offset: np.ndarray
-    var: np.ndarray
-    center: np.ndarray
+    n: np.ndarray  # (features,) total weight of the values that are not missing
+    offset: np.ndarray  # (features,) mean - center; 0 for a column without values
+    var: np.ndarray  # (features,) population variance; 0 for a column without values
+    center: np.ndarray  # (features,) center of the sums
 
     @staticmethod
     def of(update: Update, center: np.ndarray) -> ColumnMoments:

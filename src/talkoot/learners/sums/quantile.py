@@ -25,17 +25,11 @@ WEIGHTED = ("averaged_inverted_cdf", "inverted_cdf")  # methods that take weight
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Places:
-    """Two neighbouring ranks for each quantile, and the weight of the second.
+    """Two neighbouring ranks for each quantile, and the weight of the second."""
 
-    Args:
-        left: (quantiles,) ranks, from 0.
-        right: (quantiles,) the next ranks, or the same.
-        share: (quantiles,) weight of `right`, from 0 to 1.
-    """
-
-    left: np.ndarray
-    right: np.ndarray
-    share: np.ndarray
+    left: np.ndarray  # (quantiles,) ranks, from 0
+    right: np.ndarray  # (quantiles,) the next ranks, or the same
+    share: np.ndarray  # (quantiles,) weight of `right`, from 0 to 1
 
     @property
     def ranks(self) -> np.ndarray:

@@ -33,19 +33,12 @@ def numbers(found: np.ndarray) -> np.ndarray:
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Bins:
-    """Bins of adjacent keys, by column and key.
+    """Bins of adjacent keys, by column and key."""
 
-    Args:
-        column: (bins,) index of the column.
-        interval: (bins,) index of the interval of the bin.
-        first: (bins,) the least key.
-        last: (bins,) the greatest key.
-    """
-
-    column: np.ndarray
-    interval: np.ndarray
-    first: np.ndarray
-    last: np.ndarray
+    column: np.ndarray  # (bins,) index of the column
+    interval: np.ndarray  # (bins,) index of the interval of the bin
+    first: np.ndarray  # (bins,) the least key
+    last: np.ndarray  # (bins,) the greatest key
 
     def __len__(self) -> int:
         return len(self.first)
@@ -58,21 +51,13 @@ class Bins:
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Ranges:
-    """Ranges of keys, each divided evenly, by column and key. Ranges of one interval are adjacent.
+    """Ranges of keys, each divided evenly, by column and key. Ranges of one interval are adjacent."""
 
-    Args:
-        column: (ranges,) index of the column.
-        interval: (ranges,) index of the interval of the range.
-        low: (ranges,) the least key.
-        high: (ranges,) the greatest key.
-        step: (ranges,) keys in a bin; the last bin of a range may have fewer.
-    """
-
-    column: np.ndarray
-    interval: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
-    step: np.ndarray
+    column: np.ndarray  # (ranges,) index of the column
+    interval: np.ndarray  # (ranges,) index of the interval of the range
+    low: np.ndarray  # (ranges,) the least key
+    high: np.ndarray  # (ranges,) the greatest key
+    step: np.ndarray  # (ranges,) keys in a bin; the last bin of a range may have fewer
 
     @staticmethod
     def whole(features: int, parts: int) -> Ranges:

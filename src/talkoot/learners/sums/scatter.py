@@ -11,7 +11,6 @@ import scipy.sparse as sp
 
 from talkoot.core.context import Ctx
 from talkoot.core.errors import DataError
-from talkoot.core.learner import Kind
 from talkoot.core.shard import Block, Schema, Shard
 from talkoot.core.update import Update
 from talkoot.learners.common.columnwise import require_numbers
@@ -26,19 +25,12 @@ SLAB = 1 << 22  # entries of a sparse product that are made dense at a time
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class ProductMoments:
-    """First and second moments of d = features + outputs columns.
+    """First and second moments of d = features + outputs columns."""
 
-    Args:
-        rows: number of rows.
-        weight: sum of their weights.
-        mean: (d,) weighted mean.
-        scatter: (d, d) weighted sum of (z - mean)(z - mean)'.
-    """
-
-    rows: int
-    weight: float
-    mean: np.ndarray
-    scatter: np.ndarray
+    rows: int  # number of rows
+    weight: float  # sum of their weights
+    mean: np.ndarray  # (d,) weighted mean
+    scatter: np.ndarray  # (d, d) weighted sum of (z - mean)(z - mean)'
 
 
 class GramLearner(SumLearner):
@@ -49,13 +41,11 @@ class GramLearner(SumLearner):
     """
 
     estimator: Any
-    kind: ClassVar[Kind] = "exact"
     closed: ClassVar[bool] = True
     targets: ClassVar[bool] = False
 
     def init(self, schema: Schema, rng: np.random.Generator) -> State:
         """Start at the agreed center."""
-        del rng
         return State(schema=schema, shared=start(schema, self.estimator, self.targets))
 
     def work(self, center: np.ndarray, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:

@@ -29,33 +29,21 @@ ENOUGH = 1024  # parts of an interval that holds few values
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Totals:
-    """Totals of the columns, after the first round.
+    """Totals of the columns, after the first round."""
 
-    Args:
-        rows: number of rows.
-        counts: (features,) number of values that are not missing.
-        mass: (features,) sum of their weights, in whole units; `counts` without weights.
-        scale: whole units in a weight of 1, a power of two; None without weights.
-    """
-
-    rows: int
-    counts: np.ndarray
-    mass: np.ndarray
-    scale: float | None = None
+    rows: int  # number of rows
+    counts: np.ndarray  # (features,) number of values that are not missing
+    mass: np.ndarray  # (features,) sum of their weights, in whole units; `counts` without weights
+    scale: float | None = None  # whole units in a weight of 1, a power of two; None without weights
 
 
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Search:
-    """What nodes count in a round.
-
-    Args:
-        ranges: the ranges of keys.
-        scale: as in `Totals`.
-    """
+    """What nodes count in a round."""
 
     ranges: Ranges
-    scale: float | None = None
+    scale: float | None = None  # as in `Totals`
 
 
 Wanted = Callable[[Totals], Sequence[np.ndarray]]  # for each column the ranks to find, from 0
@@ -69,38 +57,23 @@ class Selection:
     A value has rank t if the values below it weigh at most t, and with it more than t. Without weights that
     is its index in the sorted column.
 
-    Args:
-        ranges: what the nodes count next.
-        below: (intervals,) weight of the column's values below each open interval.
-        inside: (intervals,) number of values of each; None in the first round.
-        totals: totals of the columns; None in the first round.
-        ranks: for each column the wanted ranks, ascending.
-        found: for each column the keys at these ranks, where known.
-        known: for each column, which keys are known.
-        scale: as in `Totals`.
-
     >>> start = Selection.start(features=1, rows=3)
     >>> start.done, len(start.ranges.bins())
     (False, 1024)
     """
 
-    ranges: Ranges
-    below: np.ndarray
-    inside: np.ndarray | None = None
-    totals: Totals | None = None
-    ranks: tuple[np.ndarray, ...] = ()
-    found: tuple[np.ndarray, ...] = ()
-    known: tuple[np.ndarray, ...] = ()
-    scale: float | None = None
+    ranges: Ranges  # what the nodes count next
+    below: np.ndarray  # (intervals,) weight of the column's values below each open interval
+    inside: np.ndarray | None = None  # (intervals,) number of values of each; None in the first round
+    totals: Totals | None = None  # totals of the columns; None in the first round
+    ranks: tuple[np.ndarray, ...] = ()  # for each column the wanted ranks, ascending
+    found: tuple[np.ndarray, ...] = ()  # for each column the keys at these ranks, where known
+    known: tuple[np.ndarray, ...] = ()  # for each column, which keys are known
+    scale: float | None = None  # as in `Totals`
 
     @staticmethod
     def start(features: int, rows: int) -> Selection:
-        """Count all values of every column in bins of equal size.
-
-        Args:
-            features: number of columns.
-            rows: approximate number of rows.
-        """
+        """Count all values of every column in bins of equal size, for about so many rows."""
         parts = _parts(np.array([rows]), features)
         return Selection(Ranges.whole(features, int(parts[0])), np.zeros(features, np.int64))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from talkoot.core.shard import Block, Schema, Shard
 from talkoot.core.update import Leaf, Update
-from talkoot.learners.compose.shapes import labels
+from talkoot.learners.common.columnwise import check_block
 
 Values = Sequence[Any]  # the values of one column: str or float
 Agreed = Sequence[Values]  # those of all columns that nodes count
@@ -21,17 +21,11 @@ Agreed = Sequence[Values]  # those of all columns that nodes count
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Tally:
-    """Counts of a node's values, cached there so that its rows are read once.
+    """Counts of a node's values, cached there so that its rows are read once."""
 
-    Args:
-        rows: number of rows.
-        counts: number of occurrences by value, one counter a column.
-        missing: (features,) number of missing values: NaN in numbers, None in text.
-    """
-
-    rows: int
-    counts: tuple[Counter[Any], ...]
-    missing: np.ndarray
+    rows: int  # number of rows
+    counts: tuple[Counter[Any], ...]  # number of occurrences by value, one counter a column
+    missing: np.ndarray  # (features,) number of missing values: NaN in numbers, None in text
 
     def distinct(self, schema: Schema) -> Update:
         """The leaves rows and missing (SUM), and for each column its distinct values (UNION).
@@ -69,12 +63,16 @@ def is_missing(value: Any) -> bool:
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
-def tally(shard: Shard, schema: Schema, check: Callable[[Block], None]) -> Tally | None:
-    """Count every value of every column of a node; None without rows. `check` may refuse a block."""
+def tally(shard: Shard, schema: Schema, estimator: Any) -> Tally | None:
+    """Count every value of every column of a node; None without rows.
+
+    Raises:
+        DataError: weights that the estimator does not take, or infinite numbers.
+    """
     counts = tuple(Counter[Any]() for _ in schema.kinds)
     rows, missing = 0, np.zeros(schema.features, np.int64)
     for block in shard.blocks():
-        check(block)
+        check_block(block, schema, estimator)
         rows += len(block)
         for j, column in enumerate(_columns(block, schema)):
             count = _count_text if column.dtype == object else _count_numbers
@@ -104,7 +102,7 @@ def columns_of(X: Any) -> list[np.ndarray]:
 
 def _columns(block: Block, schema: Schema) -> list[np.ndarray]:
     if isinstance(block.X, Mapping):
-        return [block.X[name] for name in labels(schema)]
+        return [block.X[name] for name in schema.labels]
     return columns_of(block.X)
 
 

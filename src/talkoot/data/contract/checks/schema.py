@@ -26,18 +26,15 @@ def names(nodes: Mapping[str, NodeProfile]) -> Iterator[Finding]:
             what = "has a column that others lack" if rare else "lacks a column that others have"
             cure = "Rename it, add it, or name the columns that all nodes have with columns=."
             yield Finding(severity="error", kind="schema", node=node, column=name, what=what, cure=cure)
-    if len({profile.named for profile in nodes.values()}) > 1:
-        for node in [node for node, profile in nodes.items() if not profile.named]:
-            cure = "Give a table with the names that the others use."
-            yield Finding(
-                severity="error", kind="schema", node=node, what="columns have no names here", cure=cure
-            )
-    if len({profile.has_target for profile in nodes.values()}) > 1:
-        for node in [node for node, profile in nodes.items() if not profile.has_target]:
-            cure = "Add it, or leave the node out."
-            yield Finding(
-                severity="error", kind="schema", node=node, what="there is no target here", cure=cure
-            )
+    named = {node: profile.named for node, profile in nodes.items()}
+    target = {node: profile.has_target for node, profile in nodes.items()}
+    table = "Give a table with the names that the others use."
+    for has, what, cure in (
+        (named, "columns have no names here", table),
+        (target, "there is no target here", "Add it, or leave the node out."),
+    ):
+        for node in [node for node in nodes if any(has.values()) and not has[node]]:
+            yield Finding(severity="error", kind="schema", node=node, what=what, cure=cure)
 
 
 def kinds(columns: Columns) -> Iterator[Finding]:
@@ -64,7 +61,7 @@ def kinds(columns: Columns) -> Iterator[Finding]:
 def _text(name: str, node: str, profile: ColumnProfile) -> Finding:
     strays = profile.as_number().strays
     share = sum(strays.values()) / profile.rows
-    where = f", first in {profile.place}" if profile.place else ""
+    where = _where(profile)
     shown = ", ".join(repr(text) for text in list(strays)[:3])
     if not strays:
         what, cure = "holds numbers written as text", "Read the column as numbers."
@@ -84,17 +81,13 @@ def _among(name: str, node: str, profile: ColumnProfile) -> Finding | None:
     if not strays or len(strays) > MAX_STRAYS or share >= 0.5:
         return None
     shown = ", ".join(map(repr, strays))
-    where = f", first in {profile.place}" if profile.place else ""
-    what = f"{shown} stands in {percent(share)} of the rows{where}, among numbers, so the column is text"
-    return Finding(
-        severity="warning",
-        kind="text",
-        node=node,
-        column=name,
-        what=what,
-        cure=_declare(list(strays)),
-        size=share,
-    )
+    stands = f"{shown} stands in {percent(share)} of the rows{_where(profile)}"
+    what, cure = f"{stands}, among numbers, so the column is text", _declare(list(strays))
+    return Finding(severity="warning", kind="text", node=node, column=name, what=what, cure=cure, size=share)
+
+
+def _where(profile: ColumnProfile) -> str:
+    return f", first in {profile.place}" if profile.place else ""
 
 
 def _declare(strays: list[str]) -> str:

@@ -63,7 +63,8 @@ def other_units(name: str, profiles: Mapping[str, ColumnProfile]) -> dict[str, O
 
     The column's name decides between units that fit equally well.
     """
-    usable = {node: v for node, v in profiles.items() if v.grid is not None and _varied(v)}
+    numbers = {node: v for node, v in profiles.items() if v.grid is not None and v.known >= 20}
+    usable = {node: v for node, v in numbers.items() if len(np.unique(v.quantiles)) > 10}
     found: dict[str, dict[str, Relation]] = {node: {} for node in usable}
     for a in usable:
         for b in usable:
@@ -179,7 +180,3 @@ def distance(a: np.ndarray, b: np.ndarray) -> float:
     at = np.concatenate([a, b])
     below = [np.searchsorted(np.sort(grid), at, side="right") / len(grid) for grid in (a, b)]
     return float(np.abs(below[0] - below[1]).max())
-
-
-def _varied(profile: ColumnProfile) -> bool:
-    return profile.known >= 20 and len(np.unique(profile.quantiles)) > 10

@@ -245,9 +245,7 @@ class Room:
                 case Request(slot=slot):
                     (name,) = slot.nodes
                     counted = self.counted.get(name)
-                    self._request(
-                        name, Task(self.run, ask.number, ask.placement, ask.question, counted)
-                    )
+                    self._request(name, Task(self.run, ask.number, ask.placement, ask.question, counted))
                 case Stop(slot=slot):
                     (name,) = slot.nodes
                     if (task := self.tasks.get(name)) is not None:

@@ -3,7 +3,8 @@
 Settings are text by name, so that differences can be named. They do not depend on the number of processes, on
 devices, or on versions of libraries. They are the plan; number, shapes, types and a sample of the data; the
 module's parameters and plain attributes; the settings of the optimizer and its schedule; of functions the
-name, code and the plain values that they use.
+name, code and the plain values that they use. Of the chain, the merge and the outer step the text is shown,
+and the digest of their data is compared.
 """
 
 from __future__ import annotations
@@ -21,12 +22,15 @@ from talkoot.core.sync import Rounds
 from talkoot.data.samples.base import samples_of
 from talkoot.engines.ranks.checkpoint.samples import describe_samples
 from talkoot.formats.describe import describe, is_plain
+from talkoot.formats.plans import part_digest
+from talkoot.learners.deep.optimizer_step import OptimizerStep
 from talkoot.learners.deep.trainer import Trainer
 
 CONTINUES = ("epochs", "sync limit", "accumulate", "precision")  # may change when a training goes on
 _NO_EFFECT = ("build", "metrics", "compile", "device")  # fields of a task that do not change its answer
 _IGNORED = ("params", "initial_lr", "param_names", "foreach", "fused", "capturable", "differentiable")
 _OPTIONAL = ("code", "content")  # last words of settings that some machines lack
+_DIGEST = " digest"  # last word of settings that take the place of a text; older folders lack them
 _SCHEDULES = ("_schedulers", "_milestones")
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 _LABELS = {"lr": "learning rate (lr)"}
@@ -47,14 +51,21 @@ def differences(saved: Mapping[str, str], now: Mapping[str, str]) -> tuple[list[
     refused: list[str] = []
     allowed: list[str] = []
     for name in dict.fromkeys((*now, *saved)):
-        there, here = saved.get(name), now.get(name)
-        if there == here or (None in (there, here) and name.endswith(_OPTIONAL)):
+        if name.endswith(_DIGEST) or _same(name, saved, now):
             continue
+        there, here = saved.get(name), now.get(name)
         values = f"{there or 'nothing'} in the folder, {here or 'nothing'} now"
-        if name.endswith(_OPTIONAL):
+        if name.endswith(_OPTIONAL) or there == here:
             values = "not the same as in the folder"
         (allowed if name in CONTINUES else refused).append(f"{name}: {values}")
     return refused, allowed
+
+
+def _same(name: str, saved: Mapping[str, str], now: Mapping[str, str]) -> bool:
+    """Whether a setting is the same: by the digests of its data where both have one, else by its text."""
+    digests = saved.get(name + _DIGEST), now.get(name + _DIGEST)
+    there, here = digests if None not in digests else (saved.get(name), now.get(name))
+    return there == here or (None in (there, here) and name.endswith(_OPTIONAL))
 
 
 def planned_steps(plan: Plan, shards: Mapping[str, Shard]) -> int | None:
@@ -76,6 +87,8 @@ def _plan(plan: Plan) -> Iterator[tuple[str, str]]:
         value = getattr(plan, name)
         text = " -> ".join(map(repr, value)) or "none" if name == "chain" else repr(value)
         yield name, _ADDRESS.sub("", text)
+        if name != "seed" and not isinstance(value, OptimizerStep):  # its task is described above
+            yield name + _DIGEST, part_digest([*value] if name == "chain" else value)
 
 
 def _data(plan: Plan, shards: Mapping[str, Shard]) -> Iterator[tuple[str, str]]:

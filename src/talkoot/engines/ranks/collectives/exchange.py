@@ -118,7 +118,8 @@ def _sum(group: Peers, message: bytes) -> list[Message]:
     request, (answer,) = wire.unpacked(message)
     update = answer.update or Update()
     mine = forms(update)
-    header = request, [replace(answer, update=_without(update, mine))], mine
+    rest = {name: value for name, value in update.values.items() if name not in mine}
+    header = request, [replace(answer, update=replace(update, values=rest))], mine
     headers = all_gather_object(group, header)
     messages: list[Message] = [(request, answers) for request, answers, _ in headers]
     common = common_forms([theirs for _, _, theirs in headers])
@@ -128,15 +129,10 @@ def _sum(group: Peers, message: bytes) -> list[Message]:
         return messages
     leaves = {name: update.values.get(name, form.zero()) for name, form in common.items()}
     first = next(answers for _, answers in messages if answers[0].nodes)
-    rest = first[0].update or Update()
-    values = {**rest.values, **sum_leaves(group, common, leaves)}
-    first[0] = replace(first[0], update=replace(rest, values=values))
+    other = first[0].update or Update()
+    values = {**other.values, **sum_leaves(group, common, leaves)}
+    first[0] = replace(first[0], update=replace(other, values=values))
     return messages
-
-
-def _without(update: Update, names: Forms) -> Update:
-    values = {name: value for name, value in update.values.items() if name not in names}
-    return replace(update, values=values)
 
 
 def sum_leaves(group: Peers, common: Forms, leaves: Mapping[str, Any]) -> dict[str, Any]:

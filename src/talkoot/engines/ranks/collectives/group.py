@@ -14,6 +14,7 @@ import torch.distributed as dist
 import torch.distributed.nn  # imported later, its defaults would hold on to the group of that moment
 
 from talkoot.core.errors import NodeSilent, PlanError
+from talkoot.engines.ranks.collectives.gpus import backend, own_gpu
 from talkoot.engines.ranks.collectives.links import same_host
 from talkoot.engines.ranks.collectives.shared_sums import SharedSum
 from talkoot.engines.ranks.collectives.torch_errors import is_connection_error
@@ -85,7 +86,6 @@ class SingleRank:
 
     def all_to_all(self, parts: Sequence[np.ndarray], sizes: Sequence[int]) -> list[np.ndarray]:
         """The part for itself."""
-        del sizes
         return list(parts)
 
     def gather_numbers(self, mine: Sequence[float]) -> np.ndarray:
@@ -130,21 +130,21 @@ class Group:
         self._store = dist.PrefixStore(f"talkoot/{epoch}", store)
         self._capacity = _MIN_BYTES
         self.shared: SharedSum | None = None
-        self._meet(patience, cancelled)
+        gpus = self._meet(patience, cancelled)
         self.owned = not dist.is_initialized()
         if self.owned:
             with as_group_broken():
                 dist.init_process_group(
-                    "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo",
+                    backend(gpus),
                     store=dist.PrefixStore("group", self._store),
                     rank=rank,
                     world_size=world,
                     timeout=timedelta(seconds=timeout),
                 )
 
-    def _meet(self, patience: float, cancelled: Callable[[], bool]) -> None:
-        """Wait until all ranks are there."""
-        mine = f"{self.world} {secrets.token_hex(8)}"
+    def _meet(self, patience: float, cancelled: Callable[[], bool]) -> list[str]:
+        """Wait until all ranks are there; returns their GPUs."""
+        mine, gpus = f"{self.world} {own_gpu()} {secrets.token_hex(8)}", []
         if self._store.compare_set(f"here/{self.rank}", "", mine).decode() != mine:
             raise _contradiction(f"two processes are rank {self.rank} of {self.world}")
         ends = time.monotonic() + patience
@@ -160,9 +160,11 @@ class Group:
                         cure="See whether it was started, and whether it reaches the first rank's address.",
                     )
                 time.sleep(_POLL)
-            world = self._store.get(f"here/{rank}").decode().split()[0]
+            world, gpu, _ = self._store.get(f"here/{rank}").decode().split()
             if world != str(self.world):
                 raise _contradiction(f"rank {self.rank} is one of {self.world}, and rank {rank} of {world}")
+            gpus.append(gpu)
+        return gpus
 
     def share_memory(self) -> SharedSum | None:
         """Sums through shared memory, where all ranks are on this machine; made at the first call."""

@@ -10,10 +10,10 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any, final
 
-import torch
 import torch.distributed as dist
 
 from talkoot.core.errors import NodeSilent
+from talkoot.engines.ranks.collectives.gpus import choose_gpu
 from talkoot.engines.ranks.collectives.group import Group, GroupBroken, Peers, SingleRank
 from talkoot.engines.ranks.collectives.torch_errors import STORE_ERRORS
 from talkoot.engines.ranks.supervision.environment import Place, place
@@ -82,8 +82,7 @@ class Membership:
         if self.store is None:
             return SingleRank()
         self._old_group = None
-        if torch.cuda.is_available():
-            torch.cuda.set_device(self.place.local)
+        choose_gpu(self.place.local)
         return Group(
             self.store,
             epoch=self.epoch,

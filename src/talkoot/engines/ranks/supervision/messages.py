@@ -14,15 +14,15 @@ DISMISS = "dismiss"  # to a rank: there are no more epochs
 
 
 @final
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class EnterEpoch:
-    """To a rank: take part in this epoch; host and port are those of the store."""
+    """To a rank: take part in this epoch."""
 
     epoch: int
     rank: int
     world: int
-    host: str
-    port: int
+    address: tuple[str, int]  # of the store
+    drain: bool  # and save and stop after a step
 
 
 @final
@@ -49,7 +49,6 @@ class RankStopped:
     """The rank stopped after a step, together with all others."""
 
     step: int  # the last step done
-    drained: bool  # all were to save and exit
     terminated: bool  # this rank got SIGTERM
 
 

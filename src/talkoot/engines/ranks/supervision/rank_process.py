@@ -20,6 +20,7 @@ from talkoot.core.shard import Schema, Shard
 from talkoot.engines.checkpoint import Checkpoint
 from talkoot.engines.processes.host import Host, missing_module
 from talkoot.engines.processes.messages import Task
+from talkoot.engines.ranks.collectives.gpus import choose_gpu
 from talkoot.engines.ranks.collectives.group import EpochCancelled, Group, GroupBroken
 from talkoot.engines.ranks.engine import GroupEngine
 from talkoot.engines.ranks.supervision import stop_request
@@ -111,6 +112,7 @@ class RankProcess:
 
     def _enter(self, epoch: EnterEpoch) -> None:
         message: Any
+        self.unread += [DRAIN] * epoch.drain
         try:
             message = RankDone(epoch.epoch, self._run(epoch))
         except EpochCancelled:
@@ -118,7 +120,7 @@ class RankProcess:
         except GroupBroken as error:
             message = EpochBroken(epoch.epoch, str(error))
         except Stopped as stop:
-            message = RankStopped(stop.step, stop.request == stop_request.DRAIN, self.stop_request.terminated)
+            message = RankStopped(stop.step, self.stop_request.terminated)
         except (Exception, SystemExit) as error:  # sys.exit() in a task is an error of the task
             message = RankError(self._explain(error, epoch.rank))
         self.channel.send(message)
@@ -126,7 +128,8 @@ class RankProcess:
     def _run(self, epoch: EnterEpoch) -> Run | None:
         """Train in this epoch; the result at the first rank."""
         timeout = timedelta(seconds=self.job.timeout)
-        store = dist.TCPStore(epoch.host, epoch.port, is_master=False, timeout=timeout)
+        choose_gpu(epoch.rank)
+        store = dist.TCPStore(*epoch.address, is_master=False, timeout=timeout)
         group = Group(
             store,
             epoch=epoch.epoch,
@@ -136,8 +139,6 @@ class RankProcess:
             patience=max(PATIENCE, self.job.timeout),
             cancelled=self.channel.waiting,
         )
-        if torch.cuda.is_available():
-            torch.cuda.set_device(epoch.rank % torch.cuda.device_count())
         with closing(group):
             engine = GroupEngine(
                 group=group,

@@ -16,9 +16,9 @@ GO_ON, SAVE, REGROUP, DRAIN = range(4)  # what a rank may request; the largest r
 class Stopped(Exception):
     """All ranks stopped after the same step, because one of them requested it: REGROUP or DRAIN."""
 
-    def __init__(self, request: int, step: int) -> None:
+    def __init__(self, step: int) -> None:
         super().__init__(f"stopped after step {step}")
-        self.request, self.step = request, step
+        self.step = step
 
 
 @final
@@ -36,7 +36,7 @@ class StopRequest:
     def raise_if_stop(self, request: int, step: int) -> None:
         """Raise `Stopped` if that is what the ranks agreed on."""
         if request > SAVE:
-            raise Stopped(request, step)
+            raise Stopped(step)
 
     @contextmanager
     def on_sigterm(self) -> Iterator[None]:

@@ -16,6 +16,7 @@ from talkoot.engines.processes.placement import PlanPlacement, ShardPlacement, n
 from talkoot.engines.processes.pool import DEEP, Worker
 from talkoot.engines.ranks.supervision.channel import Channel
 from talkoot.engines.ranks.supervision.coordinator import Coordinator, RankHandle
+from talkoot.engines.ranks.supervision.epochs import Epochs
 from talkoot.engines.ranks.supervision.rank_process import Train
 
 
@@ -39,7 +40,7 @@ class LocalRank(RankHandle):
 
     def release(self) -> None:
         """Back to the pool."""
-        wire.send(self._worker.sock, wire.frame(CLEAR))
+        wire.send(self._worker.sock, CLEAR)
         DEEP.give_back(self._worker)
 
 
@@ -64,10 +65,8 @@ def train(
         worker = DEEP.lease(silence)
         wire.send_with(worker.sock, *rows.load([*shards], setting()))
         wire.send_with(worker.sock, *what.message({}))
-        wire.send(worker.sock, wire.frame(job))
+        wire.send(worker.sock, job)
         return LocalRank(worker)
 
-    coordinator = Coordinator(
-        start_rank=start_rank, count=workers, host="127.0.0.1", silence=silence, emit=emit
-    )
-    return coordinator.run()
+    epochs = Epochs(count=workers, silence=silence)
+    return Coordinator(start_rank=start_rank, epochs=epochs, host="127.0.0.1", emit=emit).run()
