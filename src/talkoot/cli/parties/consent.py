@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 
 from talkoot.api.evidence import evidence as write_evidence
-from talkoot.cli.provision import DONE, LEFT
-from talkoot.cli.site import desk_of, where
+from talkoot.cli.parties.provision import DONE, LEFT
+from talkoot.cli.parties.site import desk_of, where
 from talkoot.core.errors import DataError
 from talkoot.engines.federation.consent.desk import NAMED
 from talkoot.engines.federation.consent.proposal import from_bytes, run_of

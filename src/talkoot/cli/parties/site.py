@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from talkoot.api.text_table import text_table
-from talkoot.cli.provision import DONE, make_request, tell_request
+from talkoot.cli.parties.provision import DONE, make_request, tell_request
 from talkoot.core.errors import DataError
 from talkoot.engines.federation.consent import data_sets, policy
 from talkoot.engines.federation.consent.desk import NAMED, Desk
