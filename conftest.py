@@ -7,6 +7,7 @@ NEEDED = {
     "src/talkoot/engines/ranks/*": ("torch",),
     "src/talkoot/engines/ray/*": ("ray", "torch"),
     "src/talkoot/engines/federation/*": ("grpc", "cryptography"),
+    "src/talkoot/cli/parties/*": ("grpc", "cryptography"),
     "src/talkoot/recipes.py": ("torch",),
     "tests/learners/deep/*": ("torch",),
     "tests/engines/ranks/*": ("torch",),

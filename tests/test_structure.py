@@ -34,11 +34,13 @@ LAYERS = {  # a package may import itself and those of a lower number
 }
 PICKLES = re.compile(r"^(pickle|cloudpickle|dill|shelve|marshal)\b")
 UNPICKLES = re.compile(r"^(pickle|joblib|torch)\.loads?\(|allow_pickle=True")
-HEAVY = {"ray", "grpc", "torch", "xgboost", "pandas", "polars", "hypothesis"}
+HEAVY = {"ray", "grpc", "cryptography", "torch", "xgboost", "pandas", "polars", "hypothesis"}
 AT_HOME = {  # packages that are made of a heavy library and imported late themselves
     "learners/deep": {"torch"},
     "engines/ranks": {"torch"},
     "engines/ray": {"ray", "torch"},
+    "engines/federation": {"cryptography"},
+    "cli/parties": {"cryptography"},
 }
 
 

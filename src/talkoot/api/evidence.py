@@ -6,16 +6,18 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import talkoot
 from talkoot.core.errors import DataError
-from talkoot.engines.federation.audit import AuditLog, Entry
-from talkoot.engines.federation.consent.words import Part
 from talkoot.watch import words
 from talkoot.watch.events import unwritable
 from talkoot.watch.markup import Child, Safe, tag
 from talkoot.watch.page import page, section, table
+
+if TYPE_CHECKING:
+    from talkoot.engines.federation.audit import AuditLog, Entry
+    from talkoot.engines.federation.consent.words import Part
 
 STATES = {"approved": "good", "refused": "warn", "withdrawn": "warn", "expired": "warn", "pending": "muted"}
 

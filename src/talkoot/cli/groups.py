@@ -168,7 +168,7 @@ def _group(commands: Any, name: str, about: str) -> Any:
 def _add(commands: Any, whole: str, about: str, example: str) -> Parser:
     group, _, name = whole.rpartition(" ")
     module = {"provision": "provision", "site": "site"}.get(group, "consent")
-    run = _federated(f"talkoot.cli.{module}", name)
+    run = _federated(f"talkoot.cli.parties.{module}", name)
     return add_command(commands, name, about, example, group=group, run=run)
 
 

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 
 from talkoot.api.evidence import evidence as write_evidence
-from talkoot.cli.provision import DONE, LEFT
-from talkoot.cli.site import desk_of
+from talkoot.cli.parties.provision import DONE, LEFT
+from talkoot.cli.parties.site import desk_of, where
 from talkoot.core.errors import DataError
 from talkoot.engines.federation.consent.desk import NAMED
 from talkoot.engines.federation.consent.proposal import from_bytes, run_of
@@ -23,7 +23,7 @@ def show(options: argparse.Namespace) -> int:
     run, (state, reason) = run_of(signed.proposal)[:NAMED], desk.decide(signed)
     print(f"\nHere it is {state}{f': {reason}' if reason else ''}.")
     if state == "pending":
-        print(f"\nNext:\n  talkoot site approve {run}, or talkoot site refuse {run}")
+        print(f"\nNext:\n  talkoot site approve {run}{where(options)}, or refuse")
     return DONE
 
 

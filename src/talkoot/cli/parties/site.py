@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import getpass
 import json
+import shlex
 from datetime import datetime
 from pathlib import Path
 
 from talkoot.api.text_table import text_table
-from talkoot.cli.provision import DONE, make_request, tell_request
+from talkoot.cli.parties.provision import DONE, make_request, tell_request
 from talkoot.core.errors import DataError
 from talkoot.engines.federation.consent import data_sets, policy
 from talkoot.engines.federation.consent.desk import NAMED, Desk
@@ -59,7 +60,7 @@ def approve(options: argparse.Namespace) -> int:
     """`talkoot site approve`."""
     run = desk_of(options).approve(options.which, getpass.getuser(), options.why)
     print(f"approved     {run[:NAMED]}; it goes on as soon as all sites have approved")
-    print(f"\nNext:\n  to take that back         talkoot site withdraw {run[:NAMED]}")
+    print(f"\nNext:\n  to take that back         talkoot site withdraw {run[:NAMED]}{where(options)}")
     return DONE
 
 
@@ -67,7 +68,7 @@ def refuse(options: argparse.Namespace) -> int:
     """`talkoot site refuse`."""
     run = desk_of(options).refuse(options.which, getpass.getuser(), options.why)
     print(f"refused      {run[:NAMED]}; the researcher reads that, and why")
-    print(f"\nNext:\n  to approve it after all   talkoot site approve {run[:NAMED]}")
+    print(f"\nNext:\n  to approve it after all   talkoot site approve {run[:NAMED]}{where(options)}")
     return DONE
 
 
@@ -97,9 +98,14 @@ def list(options: argparse.Namespace) -> int:
         return DONE
     print(text_table([["run", "since", "state", "by", "to", "data set", "why"], *rows]))
     for run in pending:
-        print(f"\nNext:\n  read it                  talkoot plan show {run}")
-        print(f"  decide                   talkoot site approve {run}, or refuse {run}")
+        print(f"\nNext:\n  read it                  talkoot plan show {run}{where(options)}")
+        print(f"  decide                   talkoot site approve {run}{where(options)}, or refuse")
     return DONE
+
+
+def where(options: argparse.Namespace) -> str:
+    """The option that names the folder, for the next command; nothing where that is this folder."""
+    return "" if options.folder == "." else f" --folder {shlex.quote(options.folder)}"
 
 
 def desk_of(options: argparse.Namespace) -> Desk:
