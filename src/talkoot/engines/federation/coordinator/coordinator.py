@@ -8,6 +8,7 @@ from contextlib import aclosing
 from typing import Any, Protocol, final
 
 from talkoot.core.errors import DataError, TalkootError
+from talkoot.engines.federation.audit import AuditLog
 from talkoot.engines.federation.consent.proposal import run_of
 from talkoot.engines.federation.coordinator.room import Room
 from talkoot.engines.federation.journal import Journal
@@ -68,6 +69,7 @@ class Coordinator:
     Args:
         gate: who may come in.
         journal: what a restarted coordinator goes on from.
+        audit: what sites have sent, by SHA-256.
         say: prints a line for whoever runs the program.
         sites: the names of the sites that take part; all that come, by default.
         differences: what to do about other versions of packages.
@@ -79,6 +81,7 @@ class Coordinator:
         self,
         gate: Gate,
         journal: Journal,
+        audit: AuditLog,
         say: Callable[[str], None],
         *,
         sites: Sequence[str] | None = None,
@@ -86,7 +89,7 @@ class Coordinator:
         silence: float = 600.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.gate, self.journal, self.say = gate, journal, say
+        self.gate, self.journal, self.audit, self.say = gate, journal, audit, say
         self.listed, self.differences, self.silence, self.clock = sites, differences, silence, clock
         self.sites: dict[str, Exchange] = {}
         self.spool = Spool(MEMORY)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, final
 
 from talkoot.core.errors import DataError, TalkootError
-from talkoot.core.round import Merged, Round
-from talkoot.core.update import Leaf, Update
+from talkoot.core.round import UPDATE, Merged, Round
+from talkoot.core.update import Leaf, Update, total
 from talkoot.engines.events import Action, Answer, Answered, Seen, Slot
 from talkoot.engines.gathering import TICK, Gathering
 from talkoot.formats.answers import answer_from_bytes
@@ -46,6 +46,7 @@ class GatheredRound:
     gathering: Gathering = field(init=False)
     slots: dict[str, Slot] = field(init=False)
     early: dict[str, Arrival] = field(default_factory=dict)
+    held: dict[str, Any] = field(default_factory=dict)  # frames of those that are added when the round ends
     shapes: dict[str, tuple[str, tuple[int, ...]]] = field(default_factory=dict)  # leaf -> who, and its shape
 
     def __post_init__(self) -> None:
@@ -57,7 +58,12 @@ class GatheredRound:
     def begin(self, rnd: Round, now: float) -> list[Action]:
         """Begin a round."""
         self.early, self.shapes = {}, {}
-        return self.gathering.begin(rnd, now)
+        actions = self.gathering.begin(rnd, now)
+        late = {
+            name for answer in self.gathering.late for name in answer.nodes
+        }  # of a round that was dropped
+        self.held = {name: frame for name, frame in self.held.items() if name in late}
+        return actions
 
     def arrived(self, arrival: Arrival, now: float) -> list[Action]:
         """Take in what a site has sent."""
@@ -101,7 +107,17 @@ class GatheredRound:
     def end(self) -> tuple[Merged, list[Action]]:
         """What came of the round, and what is to be done about it."""
         self.early.clear()
-        return self.gathering.merged(), self.gathering.end()
+        merged, actions = self.gathering.merged(), self.gathering.end()
+        if self._adds_at_end:
+            frames = (self.held[name] for name in merged.arrived)
+            merged = replace(merged, update=total(map(_update, frames)))
+        return merged, actions
+
+    @property
+    def _adds_at_end(self) -> bool:
+        """Whether the sum is taken once it is known who has arrived; frames are held until then."""
+        rnd = self.gathering.rnd
+        return rnd.phase == UPDATE and rnd.meeting.quorum is not None and not self.each
 
     def _turn(self) -> str | None:
         """A site that has answered and whose turn it is."""
@@ -123,6 +139,8 @@ class GatheredRound:
         if isinstance(found, TalkootError):
             step = f"round {self.gathering.rnd.index}"
             return Answer(failed={name: found.at(node=name, step=step)}, seconds=seconds)
+        if self._adds_at_end:
+            self.held[name], found = arrival.frame, Update()
         return Answer(
             nodes=(name,), update=found, seconds=seconds, restarted=(name,) if arrival.restarted else ()
         )
@@ -133,7 +151,7 @@ class GatheredRound:
         Raises:
             DataError: a leaf has another shape than at another site.
         """
-        if self.gathering.apart and self.each:
+        if self.each or self.gathering.rnd.phase != UPDATE:
             return
         for leaf, value in update.values.items():
             if update.kind(leaf) is Leaf.UNION or not hasattr(value, "shape"):
@@ -144,3 +162,10 @@ class GatheredRound:
                 raise DataError(
                     f"leaf {leaf!r:.80} of its update has shape {shape}, and {known} at {other}", node=site
                 )
+
+
+def _update(frame: Any) -> Update:
+    """The update of a frame that was looked at when it arrived."""
+    found = answer_from_bytes(frame)
+    assert isinstance(found, Update)
+    return found

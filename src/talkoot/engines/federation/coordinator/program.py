@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from talkoot.core.errors import DataError
+from talkoot.engines.federation.audit import AuditLog
 from talkoot.engines.federation.consent import toml
 from talkoot.engines.federation.coordinator.coordinator import Coordinator
 from talkoot.engines.federation.identity.identity import Identity
 from talkoot.engines.federation.journal import Journal
 from talkoot.engines.federation.link.dialling import OPTIONS, SERVICE
+from talkoot.engines.federation.link.greeting import software
 from talkoot.engines.federation.settings import COORDINATOR, CoordinatorSettings
 
 
@@ -23,10 +25,12 @@ async def serve(folder: Path, say: Callable[[str], None]) -> None:
     """
     identity, found = Identity.load(folder), toml.load(folder / COORDINATOR, CoordinatorSettings)
     identity.require_role("coordinator")
-    journal = Journal(folder / "journal")
+    journal, audit = Journal(folder / "journal"), AuditLog(folder)
+    audit.append("start", {"versions": software()})
     coordinator = Coordinator(
         identity,
         journal,
+        audit,
         say,
         sites=found.sites,
         differences=found.differences,

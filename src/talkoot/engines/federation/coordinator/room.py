@@ -6,12 +6,14 @@ import asyncio
 import logging
 import sqlite3
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Protocol, final
 
 from talkoot.core.errors import TalkootError
 from talkoot.engines.events import Action, Report, Request, Stop
+from talkoot.engines.federation.audit import AuditLog
 from talkoot.engines.federation.coordinator.gathered import Arrival, GatheredRound
 from talkoot.engines.federation.journal import Journal
 from talkoot.engines.federation.link.exchange import Exchange
@@ -43,6 +45,7 @@ class House(Protocol):
         """The link to a site."""
 
     journal: Journal
+    audit: AuditLog
     silence: float
 
 
@@ -68,10 +71,12 @@ class Room:
         self.tasks: dict[str, Task] = {}  # what each site is at
         self.placement: tuple[int, bytes] | None = None
         self.gathered: GatheredRound | None = None
-        self.arrivals: asyncio.Queue[Arrival] = asyncio.Queue()
+        self.arrivals: deque[Arrival] = deque()
+        self.came = asyncio.Event()  # something has arrived
         self.holding: tuple[bytes, asyncio.Task[None]] | None = None
         self.frames: dict[bytes, memoryview] = {}
         self.answered_keys: dict[str, bytes] = {}  # of each site's last answer
+        self.digests: dict[str, str] = {}  # SHA-256 of each site's last answer
         self.counted: dict[str, bytes] = {}  # of each site's last answer that is in a result
         self.brought: tuple[Exchange, Frame] | None = None  # the last result
         self.fetching: dict[str, Frame] = {}  # answers on their way
@@ -147,7 +152,9 @@ class Room:
         if self.tasks.get(site) is task:
             self._let_go(site)
             self.answered_keys[site] = message.key
-            await self.arrivals.put(Arrival(site, frame, message.seconds, message.restarted))
+            self.digests[site] = message.frame.digest.hex()
+            self.arrivals.append(Arrival(site, frame, message.seconds, message.restarted))
+            self.came.set()
 
     async def _bring(self, ask: Ask) -> None:
         """Bring the researcher the result of a round: the one that is written down, or a new one."""
@@ -170,21 +177,30 @@ class Room:
         gathered = self._gathered(ask)
         self._do(gathered.begin(ask.head.round(), time.monotonic()), ask)
         while not gathered.over(time.monotonic()):
-            arrival = None
             with suppress(TimeoutError):
-                arrival = await asyncio.wait_for(self.arrivals.get(), gathered.wait(time.monotonic()))
-            now = time.monotonic()
-            if arrival is not None:
-                self._do(gathered.arrived(arrival, now), ask)
-            self._do(gathered.look(*self._signs(), now), ask)
+                await asyncio.wait_for(self.came.wait(), gathered.wait(time.monotonic()))
+            self.came.clear()
+            while self.arrivals:
+                self._do(gathered.arrived(self.arrivals.popleft(), time.monotonic()), ask)
+            self._do(gathered.look(*self._signs(), time.monotonic()), ask)
         void = gathered.gathering.void
         merged, actions = gathered.end()
         self.counted |= {name: self.answered_keys[name] for name in merged.arrived}
+        self.house.audit.append(
+            "received",
+            {
+                "run": self.run,
+                "round": ask.head.index,
+                "phase": ask.head.phase,
+                "sites": {name: self.digests[name] for name in merged.arrived},
+                "failed": list(merged.failed),
+            },
+        )
         self._do(actions, ask)
         result = result_to_bytes(merged)
         frame = Frame.of(result)
         if void:
-            self.arrivals = asyncio.Queue()
+            self.arrivals.clear()
         else:
             self._write_down(ask, result, frame)
         return result, frame
@@ -228,7 +244,8 @@ class Room:
         """Forget the rounds so far."""
         for name in self.names:
             self._let_go(name)
-        self.gathered, self.arrivals, self.counted = None, asyncio.Queue(), {}
+        self.gathered, self.counted = None, {}
+        self.arrivals.clear()
 
     def _signs(self) -> tuple[Mapping[str, int], Mapping[str, float]]:
         """Signs of life of each site, and when its frames moved last.

@@ -10,6 +10,7 @@ from talkoot.engines.federation.consent.data_sets import registered, site_file
 from talkoot.engines.federation.consent.desk import Desk
 from talkoot.engines.federation.identity.identity import Identity
 from talkoot.engines.federation.journal import Journal
+from talkoot.engines.federation.link.greeting import software
 from talkoot.engines.federation.settings import dialling
 from talkoot.engines.federation.site.site import Site
 from talkoot.engines.federation.site.worker import Worker
@@ -26,6 +27,7 @@ async def serve(folder: Path, say: Callable[[str], None]) -> None:
     identity.require_role("site")
     catalogue()  # imported now, not in the first round
     desk, journal = Desk(identity, known), Journal(folder / "journal")
+    desk.audit.append("start", {"versions": software()})
     worker = Worker(identity.name, desk, journal, known)
     say(f"{identity.name} calls {found.coordinator}; data sets: {', '.join(found.data) or 'none'}")
     try:

@@ -8,17 +8,20 @@ import secrets
 import sqlite3
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, final
 
 from talkoot.core.engine import View
 from talkoot.core.errors import DataError, NodeFailed, Refused, TalkootError
 from talkoot.core.plan import Plan
+from talkoot.core.query import Query
 from talkoot.core.round import Round
 from talkoot.core.run import NodeState, explain, restarted, work
 from talkoot.core.shard import Shard
 from talkoot.data.schema import Bind
 from talkoot.data.tables.source import Source
+from talkoot.engines.federation.audit import AuditLog
 from talkoot.engines.federation.consent.proposal import Proposal
 from talkoot.engines.federation.journal import Journal
 from talkoot.engines.federation.link.messages import Frame, Task
@@ -39,6 +42,10 @@ class Desk(Protocol):
 
     def require_placement(self, proposal: Proposal, plan: Plan) -> None:
         """Let a plan in."""
+
+    @property
+    def audit(self) -> AuditLog:
+        """Where what leaves is written down."""
 
     def require_round(self, proposal: Proposal, rnd: Round, key: bytes) -> None:
         """Let a round in, and count it."""
@@ -106,7 +113,7 @@ class Worker:
             return replace(self._answer(task, proposal, question), seconds=time.perf_counter() - began)
         except Exception as error:
             self.placed.pop(task.run, None)
-            return failure(self._outward(error), time.perf_counter() - began)
+            return self._failed(task, self._outward(error), time.perf_counter() - began)
 
     def forget(self, run: str) -> None:
         """The run is over."""
@@ -149,9 +156,22 @@ class Worker:
         items = {task.key: data, _PLACE: placed.name + task.key}
         if (state := state_to_bytes(after, placed.plan)) is not None:
             items[_STATE] = state
+        query = placed.plan.learner.name if isinstance(placed.plan.learner, Query) else ""
+        self._write_down(task, frame, {"round": rnd.index, "phase": rnd.phase, "query": query})
         self.journal.put(task.run, items, only=True, digests={task.key: frame.digest})
         placed.state, placed.last, placed.key = after, (rnd.index, rnd.phase), task.key
         return Reply(frame, data, restarted=restarted(placed.plan, before, after, rnd))
+
+    def _failed(self, task: Task, error: TalkootError, seconds: float) -> Reply:
+        reply = failure(error, seconds)
+        with suppress(TalkootError):  # the error may be that nothing can be written down
+            self._write_down(task, reply.frame, {"error": type(error).__name__})
+        return reply
+
+    def _write_down(self, task: Task, frame: Frame, facts: Mapping[str, Any]) -> None:
+        """Into the audit log, before it leaves."""
+        sent = {"run": task.run, "bytes": frame.size, "digest": frame.digest.hex()}
+        self.desk.audit.append("sent", {**sent, **facts})
 
     def _outward(self, error: Exception) -> TalkootError:
         """An error as it may leave the site: its kind and place. What it says may hold values of rows."""
