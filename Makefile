@@ -50,7 +50,7 @@ clean: ## remove what was set up
 	@touch $@
 
 .venv/dev: .venv/base
-	@$(PIP) -e '.[test,lint,docs,torch,ray,federation]'
+	@$(PIP) -e '.[test,lint,docs,torch,ray,federation,sql]'
 	@touch $@
 
 .venv/bench: .venv/dev

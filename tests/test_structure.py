@@ -39,6 +39,8 @@ AT_HOME = {  # packages that are made of a heavy library and imported late thems
     "learners/deep": {"torch"},
     "engines/ranks": {"torch"},
     "engines/ray": {"ray", "torch"},
+    "engines/federation": {"cryptography"},
+    "cli/parties": {"cryptography"},
 }
 
 
@@ -48,7 +50,7 @@ def imports(path: Path) -> list[tuple[str, bool]]:
     late = {
         id(node)
         for outer in ast.walk(tree)
-        if isinstance(outer, ast.FunctionDef | ast.If)
+        if isinstance(outer, ast.FunctionDef | ast.AsyncFunctionDef | ast.If)
         for node in ast.walk(outer)
     }
     found = []

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         NotInvertible,
         PlanError,
         QuorumError,
+        Refused,
         TalkootError,
     )
     from talkoot.core.merge import Gather, Median, Sum, TrimmedMean
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from talkoot.data.samples.tokens import tokens
     from talkoot.data.shards import Shards, shards
     from talkoot.engines.checkpoint import Checkpoint
+    from talkoot.engines.federation.dataset import dataset
+    from talkoot.engines.federation.engine import Federation
     from talkoot.engines.inline import Inline
     from talkoot.engines.local import Local
     from talkoot.engines.ranks.engine import Ranks
@@ -70,6 +73,7 @@ _HOMES = {
         "NotInvertible",
         "PlanError",
         "QuorumError",
+        "Refused",
         "TalkootError",
     ),
     "core.merge": (
@@ -103,6 +107,8 @@ _HOMES = {
     ),
     "data.samples.tokens": ("tokens",),
     "engines.checkpoint": ("Checkpoint",),
+    "engines.federation.dataset": ("dataset",),
+    "engines.federation.engine": ("Federation",),
     "engines.inline": ("Inline",),
     "engines.local": ("Local",),
     "engines.ranks.engine": ("Ranks",),
@@ -130,6 +136,7 @@ __all__ = [
     "Contract",
     "DataError",
     "Distributed",
+    "Federation",
     "Fit",
     "Gather",
     "Inline",
@@ -145,6 +152,7 @@ __all__ = [
     "QuorumError",
     "Ranks",
     "Ray",
+    "Refused",
     "Shards",
     "Solve",
     "Sum",
@@ -156,6 +164,7 @@ __all__ = [
     "Verification",
     "check",
     "compare",
+    "dataset",
     "every",
     "every_step",
     "fit",

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from talkoot.api.job import Job
+from talkoot.api.sites import shards_on
 from talkoot.core.engine import Engine
 from talkoot.core.plan import Plan
 from talkoot.data.contract.checks.run import examine
 from talkoot.data.contract.contract import Contract
 from talkoot.data.contract.profile import Profile
-from talkoot.data.shards import shards
 
 
 def check(
@@ -55,9 +55,9 @@ def check(
     ...
     """
     columns = (keys,) if isinstance(keys, str) else tuple(keys or ())
-    unbound = shards(data, target, by=by, encoding=encoding, missing=missing).with_keys(columns)
+    unbound = shards_on(data, target, on, by=by, encoding=encoding, missing=missing).with_keys(columns)
     query = Profile(keys=columns, salt=secrets.token_hex(16))
-    job = Job.place(Plan(query), unbound, on)
+    job = Job.place(Plan(query), unbound, on, kind="check")
     return examine(
         query.run(unbound, job.engine), tuple(unbound), target=unbound.target or "target", keys=columns
     )

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from talkoot.api.job import Job, run_events
 from talkoot.api.result import Fit
+from talkoot.api.sites import shards_on
 from talkoot.api.watching import listeners
 from talkoot.core.engine import Engine, Run
 from talkoot.core.errors import DataError
@@ -22,7 +23,8 @@ from talkoot.core.transform import Transform
 from talkoot.data.loading.generators import exclusive_generators, restore_generators, start_seed
 from talkoot.data.samples.base import Samples
 from talkoot.data.samples.samples import samples
-from talkoot.data.shards import Shards, shards
+from talkoot.data.shards import Shards
+from talkoot.engines.federation.dataset import Dataset
 from talkoot.guards.weigh import weigh
 from talkoot.learners import learner_for
 from talkoot.watch.events import Event
@@ -94,6 +96,7 @@ def fit(
         learner,
         data,
         target,
+        on,
         nodes=nodes,
         columns=columns,
         weight=weight,
@@ -134,16 +137,23 @@ def run(
     >>> tk.run(plan, np.array([[1.0], [3.0]])).model.mean_
     array([2.])
     """
-    unbound = _shards(plan.learner, data, target)
+    unbound = _shards(plan.learner, data, target, on)
     return _run(Job.place(plan, unbound, on, spread=not isinstance(data, Mapping)), log, progress)
 
 
 def _shards(
-    learner: Learner, data: Any, target: Any, *, nodes: int | None = None, columns: Any = None, **roles: Any
+    learner: Learner,
+    data: Any,
+    target: Any,
+    on: Engine | None,
+    *,
+    nodes: int | None = None,
+    columns: Any = None,
+    **roles: Any,
 ) -> Shards:
     """The rows of every node, or its samples where the learner reads samples."""
-    if learner.reads is not Samples:
-        return shards(data, target, nodes=nodes, columns=columns, **roles)
+    if learner.reads is not Samples or isinstance(data, Dataset):
+        return shards_on(data, target, on, nodes=nodes, columns=columns, **roles)
     for role, value in roles.items():
         if value is not None:
             raise DataError(f"{role}= has no meaning for tasks that read samples", cure="Leave it out.")

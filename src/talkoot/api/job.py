@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, cast, final
 
-from talkoot.core.engine import Emit, Engine, Nodes, Run, View, ignore
+from talkoot.core.engine import Emit, Engine, Kind, Nodes, Run, View, ignore
 from talkoot.core.errors import DataError, PlanError
 from talkoot.core.learner import Learner
 from talkoot.core.plan import Plan
@@ -37,7 +37,9 @@ class Job:
     reason: str  # why that engine was chosen
 
     @classmethod
-    def place(cls, plan: Plan, shards: Shards, on: Engine | None, *, spread: bool = False) -> Job:
+    def place(
+        cls, plan: Plan, shards: Shards, on: Engine | None, *, spread: bool = False, kind: Kind = "fit"
+    ) -> Job:
         """A job on the engine that the caller chose, or on the one that suits it.
 
         With `spread`, rows of a single source are split over as many nodes as the engine works on at once.
@@ -51,7 +53,7 @@ class Job:
         if spread and len(shards) == 1 and engine.width > 1:
             shards = shards.deal(engine.width)
         shards = Shards(plan.learner.divided(shards), target=shards.target)
-        return cls(plan=plan, shards=shards, engine=engine, reason=reason)
+        return cls(plan=plan, shards=shards, engine=engine.proposed(plan, kind), reason=reason)
 
     @property
     def estimator(self) -> Any:

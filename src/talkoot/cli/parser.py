@@ -2,62 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
-import re
-from collections.abc import Callable
-from difflib import get_close_matches
-from importlib import import_module
-from typing import Any, NoReturn, final
+from typing import Any
 
 import talkoot
-
-Command = Callable[[argparse.Namespace], int]
-
-
-@final
-class Parser(argparse.ArgumentParser):
-    """argparse that suggests the nearest valid option or command."""
-
-    def __init__(self, **settings: Any) -> None:
-        settings.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
-        super().__init__(allow_abbrev=False, **settings)
-
-    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse, or exit with status 2."""
-        found, unknown = self.parse_known_args(args, namespace)
-        if unknown:
-            command = getattr(found, "command", None)
-            known = getattr(found, "options", ())
-            near = get_close_matches(unknown[0].split("=")[0], known, n=1)
-            hint = (
-                f"; did you mean {near[0]}?"
-                if near
-                else f". See talkoot {command} --help."
-                if command
-                else ""
-            )
-            self.error(f"unknown argument {unknown[0]}{hint}")
-        return found
-
-    def error(self, message: str) -> NoReturn:
-        """Print one line on what is wrong, and exit with status 2."""
-        choice = re.search(r"invalid choice: '(.*)' \(choose from (.*)\)", message)
-        if choice:
-            known = re.findall(r"[\w-]+", choice[2])
-            near = get_close_matches(choice[1], known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"take one of {', '.join(known)}."
-            message = f"there is no {choice[1]!r}; {hint}"
-        self.exit(2, f"{self.prog}: {message}\n")
-
-
-def lazy_command(module: str, name: str) -> Command:
-    """A command that is imported when it runs."""
-
-    def run(options: argparse.Namespace) -> int:
-        command: Command = getattr(import_module(module), name)
-        return command(options)
-
-    return run
+from talkoot.cli.arguments import Parser, add_command, lazy_command, positive
+from talkoot.cli.groups import add_coordinator, add_evidence, add_plan, add_provision, add_site
 
 
 def parser() -> Parser:
@@ -68,9 +17,10 @@ def parser() -> Parser:
     top.add_argument("--version", action="version", version=f"talkoot {talkoot.__version__}")
     top.set_defaults(debug=False)
     commands = top.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
-    for add in (_demo, _fit, _compare, _check, _verify, _report):
-        command = add(commands)
-        command.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    made = [add(commands) for add in (_demo, _fit, _compare, _check, _verify, _report)]
+    made += [*add_provision(commands), add_coordinator(commands), *add_site(commands)]
+    made += [*add_plan(commands), add_evidence(commands)]
+    for command in made:
         command.set_defaults(
             options=[option for action in command._actions for option in action.option_strings]
         )
@@ -78,15 +28,8 @@ def parser() -> Parser:
 
 
 def _add(commands: Any, name: str, about: str, example: str, more: str = "") -> Parser:
-    command: Parser = commands.add_parser(
-        name,
-        help=about,
-        description=f"{about}\n{more}".strip(),
-        epilog=f"example:\n  {example}",
-        prog=f"talkoot {name}",
-    )
-    command.set_defaults(run=lazy_command("talkoot.cli.commands", name))
-    return command
+    run = lazy_command("talkoot.cli.commands", name)
+    return add_command(commands, name, about, example, more, run=run)
 
 
 def _demo(commands: Any) -> Parser:
@@ -96,7 +39,7 @@ def _demo(commands: Any) -> Parser:
     )
     command.add_argument("--picture", metavar="FILE", help="also draw the result as an SVG file")
     command.add_argument(
-        "--workers", type=_positive, default=4, metavar="N", help="worker processes (default 4)"
+        "--workers", type=positive, default=4, metavar="N", help="worker processes (default 4)"
     )
     command.add_argument("--quiet", action="store_true", help="no live view")
     return command
@@ -129,9 +72,9 @@ def _compare(commands: Any) -> Parser:
     _data(command)
     _place(command)
     command.add_argument(
-        "--folds", type=_positive, default=5, metavar="N", help="parts of each node's rows (default 5)"
+        "--folds", type=positive, default=5, metavar="N", help="parts of each node's rows (default 5)"
     )
-    command.add_argument("--repeats", type=_positive, default=1, metavar="N", help="number of random splits")
+    command.add_argument("--repeats", type=positive, default=1, metavar="N", help="number of random splits")
     command.add_argument("--scoring", metavar="NAME", help="a scorer of scikit-learn, such as roc_auc")
     command.add_argument(
         "--out", metavar="FOLDER", help="where to write the report; runs/TIME-NAME by default"
@@ -203,7 +146,7 @@ def _data(command: Parser) -> None:
     group.add_argument("--target", metavar="COLUMN", help="what is to be predicted")
     group.add_argument("--weight", metavar="COLUMN", help="sample weights")
     group.add_argument("--by", metavar="COLUMN", help="its values name the nodes")
-    group.add_argument("--nodes", type=_positive, metavar="N", help="split the rows over N nodes")
+    group.add_argument("--nodes", type=positive, metavar="N", help="split the rows over N nodes")
     group.add_argument(
         "--columns", nargs="+", metavar="COLUMN", help="the features; all other columns by default"
     )
@@ -216,17 +159,7 @@ def _data(command: Parser) -> None:
 def _place(command: Parser) -> None:
     group = command.add_argument_group("place")
     where = group.add_mutually_exclusive_group()
-    where.add_argument("--workers", type=_positive, metavar="N", help="N worker processes on this machine")
-    where.add_argument("--threads", type=_positive, metavar="N", help="N threads of this process")
+    where.add_argument("--workers", type=positive, metavar="N", help="N worker processes on this machine")
+    where.add_argument("--threads", type=positive, metavar="N", help="N threads of this process")
     group.add_argument("--seed", type=int, default=0, metavar="N", help="all random numbers follow from it")
     group.add_argument("--quiet", action="store_true", help="print only the result")
-
-
-def _positive(text: str) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
-    return number

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, final
+from typing import Any, Literal, final
 
 from talkoot.core.plan import Plan
 from talkoot.core.round import Merged, Outcome, Round
@@ -15,6 +15,7 @@ from talkoot.core.update import Update
 
 Emit = Callable[[str, Mapping[str, Any]], None]  # (name of the event, its facts)
 View = Callable[[Shard], Shard]  # how a node looks at its shard
+Kind = Literal["fit", "check", "compare", "verify", "forget"]  # what is done with a plan
 HISTORY = 10_000  # rounds that are remembered
 
 
@@ -145,6 +146,16 @@ class Engine(ABC):
     def width(self) -> int:
         """How many nodes work at the same time."""
         return 1
+
+    def proposed(self, plan: Plan, kind: Kind) -> Engine:
+        """The engine for a job, where others decide on it first; itself elsewhere.
+
+        Args:
+            plan: what is to be done.
+            kind: what is done with it.
+        """
+        del plan, kind
+        return self
 
     @abstractmethod
     def open(self, shards: Mapping[str, Shard], emit: Emit = ignore) -> AbstractContextManager[Nodes]:

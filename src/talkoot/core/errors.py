@@ -11,7 +11,8 @@ TalkootError (ValueError)
 │   ├── NodeLost         its process died
 │   ├── NodeSilent       it gave no sign of life before the deadline
 │   └── MaskRefused      it would not go on with a secure sum
-└── QuorumError          too few nodes arrived for a round to count
+├── QuorumError          too few nodes arrived for a round to count
+└── Refused              a certificate, a policy or a person does not permit it
 """
 
 from __future__ import annotations
@@ -180,4 +181,13 @@ class QuorumError(TalkootError):
 
     >>> print(QuorumError("1 of 3 nodes arrived and the quorum is 2", step="round 4"))
     round 4: 1 of 3 nodes arrived and the quorum is 2
+    """
+
+
+@final
+class Refused(TalkootError):
+    """A certificate, a site's policy or a person does not permit it; nothing was done.
+
+    >>> print(Refused("the plan is not signed by the researcher who proposes it", node="oslo"))
+    node 'oslo': the plan is not signed by the researcher who proposes it
     """

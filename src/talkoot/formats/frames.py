@@ -33,11 +33,12 @@ def to_bytes(data: Any, buffers: Sequence[Any] = ()) -> bytes:
     """
     views = [memoryview(buffer).cast("B") for buffer in buffers]
     header = msgspec.msgpack.encode([data, [view.nbytes for view in views]])
-    out = bytearray(MAGIC + _LENGTH.pack(len(header)) + header)
+    pieces: list[bytes | memoryview] = [MAGIC, _LENGTH.pack(len(header)), header]
+    end = sum(map(len, pieces))
     for view in views:
-        out += bytes(-len(out) % ALIGN)
-        out += view
-    return bytes(out)
+        pieces += [bytes(-end % ALIGN), view]
+        end += -end % ALIGN + view.nbytes
+    return b"".join(pieces)
 
 
 def from_bytes(frame: Any) -> tuple[Any, list[memoryview]]:

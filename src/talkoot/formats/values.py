@@ -108,7 +108,7 @@ class Encoder:
 class Decoder:
     """Data into values."""
 
-    buffers: Sequence[memoryview] = ()  # the buffers of the frame
+    buffers: Sequence[memoryview] = ()  # of the frame; arrays lie in them where they can be written to
     types: Types = field(default_factory=dict)  # dataclasses that may travel, by name
     # for other names behind ``"$"``, what makes a value of the data
     others: Others = field(default_factory=dict)
@@ -166,7 +166,8 @@ class Decoder:
         buffer = self.buffers[number]
         if buffer.nbytes != math.prod(shape) * dtype.itemsize:
             raise DataError(f"{buffer.nbytes} bytes are no array of {dtype} with shape {shape}")
-        return np.frombuffer(buffer, dtype=dtype).reshape(shape).copy()
+        array = np.frombuffer(buffer, dtype=dtype).reshape(shape)
+        return array if array.flags.writeable and array.flags.aligned else array.copy()
 
     def _objects(self, data: Mapping[str, Any]) -> np.ndarray:
         shape, items = shape_of(data["shape"]), [self.decode(item) for item in data["items"]]

@@ -6,7 +6,7 @@ its learner, or refuses a parameter with the reason.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from typing import Any
 
@@ -33,6 +33,20 @@ def catalogue() -> dict[type, Callable[[Any], Learner]]:
     for name in MODULES:
         found.update(import_module(f"talkoot.learners.{name}").FITS)
     return found
+
+
+def families(names: Iterable[str]) -> tuple[str, ...]:
+    """The packages whose learners fit estimators of these names, such as "linear"; each once.
+
+    >>> families(["StandardScaler", "Ridge"])
+    ('preprocess', 'linear')
+    """
+    homes = {
+        kind.__name__: name.partition(".")[0]
+        for name in MODULES
+        for kind in import_module(f"talkoot.learners.{name}").FITS
+    }
+    return tuple(dict.fromkeys(homes[name] for name in names if name in homes))
 
 
 def learner_for(estimator: Any) -> Learner:

@@ -14,13 +14,13 @@ from talkoot.api.compare.held_out_scores import HeldOutScores, mean_scores
 from talkoot.api.compare.intervals import bounds_of, difference_interval, score_interval
 from talkoot.api.compare.scoring import choose_scorer
 from talkoot.api.job import Job, require_estimator
+from talkoot.api.sites import shards_on
 from talkoot.api.verify.pooled_data import LIMIT, Pool, size
 from talkoot.api.watching import Counter, model_counter
 from talkoot.core.engine import Engine
 from talkoot.core.errors import DataError, PlanError
 from talkoot.core.plan import Plan
 from talkoot.core.query import Answer
-from talkoot.data.shards import shards
 from talkoot.learners import learner_for
 
 
@@ -88,11 +88,11 @@ def compare(
         raise PlanError(
             f"{type(estimator).__name__} predicts nothing", cure="Take a classifier or regressor."
         )
-    unbound = shards(data, target, by=by, encoding=encoding, missing=missing)
+    unbound = shards_on(data, target, on, by=by, encoding=encoding, missing=missing)
     if len(unbound) < 2:
         cure = 'Give {"name": rows, ...}, or by= a column whose values name the nodes.'
         raise DataError("there is one node, so there is nothing to compare", cure=cure)
-    job = Job.place(Plan(learner_for(estimator), seed=seed), unbound, on)
+    job = Job.place(Plan(learner_for(estimator), seed=seed), unbound, on, kind="compare")
     with model_counter(job, progress) as count, job.open(count.engine) as opened:
         scorer = choose_scorer(scoring, estimator, opened.schema)
         return Experiment(FoldFits.of(opened, splits), scorer, count).run()

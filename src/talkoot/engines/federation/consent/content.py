@@ -1,0 +1,105 @@
+"""What a proposed plan consists of, read without running any of it, and what belongs to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, final
+
+from talkoot.core.errors import Refused
+from talkoot.core.learner import Learner
+from talkoot.core.plan import Plan
+from talkoot.core.shard import UNKNOWN
+from talkoot.core.transform import Stage
+from talkoot.data.contract.profile import Profile
+from talkoot.data.inventory import Inventory
+from talkoot.engines.federation.consent.proposal import Kind, Proposal
+from talkoot.formats.frames import from_bytes
+from talkoot.formats.names import Registered
+from talkoot.formats.plans import plan_from_bytes, plan_to_bytes
+
+QUERIES: Mapping[Kind, tuple[type[Learner], ...]] = {  # what may be placed besides the plan
+    "fit": (Inventory,),
+    "check": (Inventory, Profile),
+    "compare": (Inventory,),
+    "verify": (Inventory,),
+    "forget": (Inventory,),
+}
+
+
+_QUERY_NAMES = {query.__name__ for queries in QUERIES.values() for query in queries}
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a proposal holds.
+
+    Args:
+        plan: the plan; None where the kind alone says what is done.
+        learners: the names of all estimators in it, and of all that the site has registered.
+        masked: whether of its sums only the total can be read.
+    """
+
+    plan: Plan | None
+    learners: tuple[str, ...] = ()
+    masked: bool = False
+
+
+def content_of(proposal: Proposal, registered: Registered) -> Content:
+    """What a proposal holds. Nothing is imported but numpy's and scipy's functions of arrays.
+
+    Raises:
+        Refused: the plan cannot be read: it is damaged, or names what is neither in the catalogue nor
+            registered.
+    """
+    if not proposal.plan:
+        if proposal.kind != "check":
+            raise Refused(f"a proposal to {proposal.kind} needs a plan")
+        return Content(None)
+    try:
+        plan = plan_from_bytes(proposal.plan, registered=registered)
+        data, _ = from_bytes(proposal.plan)
+        names = tuple(dict.fromkeys(_names(data, registered)))
+    except Exception as error:  # whatever constructors make of a stranger's parameters
+        cause = getattr(error, "cause", None) or repr(error)
+        raise Refused(f"the plan cannot be read: {cause:.300}") from None
+    if plan.schema is not UNKNOWN:
+        raise Refused("the plan holds a schema, which nodes agree on only later")
+    return Content(plan, names, is_masked(plan))
+
+
+def is_masked(plan: Plan) -> bool:
+    """Whether of a plan's sums only the total can be read."""
+    return any(link.stage is Stage.MASK for link in plan.chain)
+
+
+def require_belongs(plan: Plan, proposal: Proposal, registered: Registered) -> None:
+    """Refuse a placement that is not what was approved.
+
+    Raises:
+        Refused: it is neither the proposal's plan nor a query that its kind needs.
+    """
+    approved, learner = content_of(proposal, registered).plan, plan.learner
+    placed = plan_to_bytes(plan.agreed(UNKNOWN), registered=registered)
+    if approved is not None and placed == plan_to_bytes(approved, registered=registered):
+        return
+    if type(learner) not in QUERIES[proposal.kind]:
+        raise Refused(f"{learner.name} is not part of what was approved")
+    if isinstance(learner, Inventory) and learner.target not in (None, proposal.target):
+        raise Refused(f"the query asks for the target {learner.target!r:.80}, which was not approved")
+
+
+def _names(data: Any, registered: Registered) -> Iterator[str]:
+    """The names of estimators and registered things in a plan's data, in order."""
+    if isinstance(data, list):
+        for item in data:
+            yield from _names(item, registered)
+    elif isinstance(data, dict):
+        match data:
+            case {"$": "estimator", "class": str() as name} | {"$": "registered", "name": str() as name}:
+                yield name
+            case {"$": "type", "name": str() as name} if name in {*registered, *_QUERY_NAMES}:
+                yield name
+        for item in data.values():
+            yield from _names(item, registered)

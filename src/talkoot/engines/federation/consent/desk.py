@@ -1,0 +1,248 @@
+"""The desk of a site: it decides on proposals, by the policy and by persons, and lets their rounds in."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple, final
+
+from talkoot.core.errors import DataError, Refused, TalkootError
+from talkoot.core.plan import Plan
+from talkoot.core.round import UPDATE, Round
+from talkoot.data.tables.source import Source
+from talkoot.engines.federation.audit import AuditLog
+from talkoot.engines.federation.consent import policy
+from talkoot.engines.federation.consent import proposal as proposals
+from talkoot.engines.federation.consent.content import content_of, require_belongs
+from talkoot.engines.federation.consent.data_sets import DataSets, rows_of
+from talkoot.engines.federation.consent.journal import Decision, Journal
+from talkoot.engines.federation.consent.policy import Policy
+from talkoot.engines.federation.consent.proposal import Proposal, Signed, State, run_of
+from talkoot.engines.federation.identity.identity import Identity
+
+POLICY = "the policy"
+FINAL = ("withdrawn", "expired")  # states that no later decision changes
+NAMED = 8  # digits of a run that a person must type at least
+
+
+class Answer(NamedTuple):
+    """Where a run stands, and why, as others may read it."""
+
+    state: State
+    reason: str = ""
+
+
+@final
+@dataclass(slots=True, eq=False)
+class Desk:
+    """Who decides at a site.
+
+    Args:
+        identity: the site's.
+        registered: what plans may name besides the catalogue.
+        now: the time, in seconds since 1970.
+    """
+
+    identity: Identity
+    registered: Mapping[str, Any] = field(default_factory=dict)
+    now: Callable[[], float] = time.time
+    data_sets: DataSets = field(init=False)
+    journal: Journal = field(init=False)
+    audit: AuditLog = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.data_sets = DataSets(self.identity.name, self.identity.folder)
+        self.journal = Journal(self.identity.folder)
+        self.audit = AuditLog(self.identity.folder, self.now)
+
+    @property
+    def folder(self) -> Path:
+        """Where the site's files are."""
+        return self.identity.folder
+
+    def decide(self, signed: Signed) -> Answer:
+        """By the policy of now, and what persons have decided so far. Whatever goes wrong refuses."""
+        try:
+            proposal, _ = proposals.require_genuine(signed, self.identity)
+        except TalkootError as error:
+            return Answer("refused", error.cause)
+        try:
+            return self._decided(signed, proposal)
+        except DataError:  # a full disk, or a log that was cut
+            return Answer("refused", "the records of this site cannot be written")
+
+    def _decided(self, signed: Signed, proposal: Proposal) -> Answer:
+        run, seen = run_of(signed.proposal), self._see(signed, proposal)
+        if (barred := self._barred(run, proposal, seen)) is not None:
+            return barred
+        if (by_person := self._by_person(run)) is not None:
+            return Answer(by_person.state, by_person.why)
+        if proposal.kind in policy.load(self.folder).automatic:
+            return self._note(run, "approved", "")
+        return self._note(run, "pending", "a person has to approve it")
+
+    def _barred(self, run: str, proposal: Proposal, seen: float) -> Answer | None:
+        """Why nobody can approve a run; None if somebody can."""
+        last = self._last(run)
+        if last is not None and last.state in FINAL:
+            return Answer(last.state, last.why)
+        try:
+            rules = policy.load(self.folder)
+        except DataError as error:
+            return self._note(run, "refused", "the policy of this site cannot be read", str(error))
+        if self.now() >= proposal.expires(seen, rules.days):
+            return self._note(run, "expired", "its time is over")
+        try:
+            self._require_permitted(proposal, rules)
+        except (Refused, DataError) as error:
+            outward = (
+                error.cause if isinstance(error, Refused) else "the settings of this site cannot be read"
+            )
+            return self._note(run, "refused", outward, str(error.__cause__ or error))
+        return None
+
+    def approve(self, run: str, who: str, why: str = "") -> str:
+        """A person approves; returns the run's whole name.
+
+        Raises:
+            Refused: the policy does not permit it, or it was withdrawn or has expired.
+        """
+        signed = self.find(run)
+        proposal, _ = proposals.require_genuine(signed, self.identity)
+        run, seen = run_of(signed.proposal), self._see(signed, proposal)
+        if (barred := self._barred(run, proposal, seen)) is not None:
+            why_not = self.journal.decisions(run)[-1].why
+            raise Refused(f"{run[:NAMED]} is {barred.state}: {why_not}", cure=_cure(barred.state))
+        self._decide(run, "approved", who, why)
+        return run
+
+    def refuse(self, run: str, who: str, why: str = "") -> str:
+        """A person refuses; another time it may be approved."""
+        return self._settle(run, "refused", who, why)
+
+    def withdraw(self, run: str, who: str, why: str = "") -> str:
+        """A person withdraws what was approved; for good."""
+        return self._settle(run, "withdrawn", who, why)
+
+    def _settle(self, run: str, state: State, who: str, why: str) -> str:
+        run = run_of(self.find(run).proposal)
+        last = self._last(run)
+        if last is not None and last.state in FINAL:
+            raise Refused(f"{run[:NAMED]} is {last.state}: {last.why}", cure=_cure(last.state))
+        self._decide(run, state, who, why)
+        return run
+
+    def find(self, run: str) -> Signed:
+        """The proposal of a run, by the first digits of its name.
+
+        Raises:
+            DataError: there is none, there are several, or the digits are too few.
+        """
+        if len(run) < NAMED:
+            raise DataError(f"{run!r:.80} is too short", cure=f"Give the first {NAMED} digits, or more.")
+        found = self.journal.proposals(run)
+        if len(found) != 1:
+            what = "several proposals begin" if found else "no proposal begins"
+            raise DataError(f"{what} with {run!r:.80}", cure="See talkoot site list.")
+        return found[0][0]
+
+    def open(self, proposal: Proposal) -> Source:
+        """The rows of an approved proposal.
+
+        Raises:
+            Refused: they cannot be read, or are too few.
+        """
+        least = policy.load(self.folder).minimum_rows
+        source = self.data_sets.open(proposal.dataset, proposal.target)
+        if rows_of(source) < least:
+            raise Refused(f"there are less than {least} rows", node=self.identity.name)
+        return source
+
+    def require_placement(self, proposal: Proposal, plan: Plan) -> None:
+        """Refuse a placement that is no part of what was approved.
+
+        Raises:
+            Refused: it is not.
+        """
+        require_belongs(plan, proposal, self.registered)
+
+    def require_round(self, proposal: Proposal, rnd: Round, key: bytes) -> None:
+        """Let a round in, and count it; once for its key, which names the round and its question.
+
+        Raises:
+            Refused: it has sites that were not approved, too few of them, or the day's rounds are used up.
+        """
+        rules = policy.load(self.folder)
+        strangers = [name for name in rnd.cohort if name not in proposal.roster]
+        if strangers:
+            raise Refused(f"{strangers[0]!r:.80} is not among the sites that were approved")
+        if self.identity.name not in rnd.cohort:
+            raise Refused(f"{self.identity.name} takes no part in round {rnd.index}")
+        if len(set(rnd.cohort)) < rules.minimum_sites:
+            raise Refused(f"{len(set(rnd.cohort))} sites take part, and {rules.minimum_sites} is the least")
+        day = f"{datetime.fromtimestamp(self.now(), UTC):%Y-%m-%d}"
+        if rnd.phase == UPDATE and not self.journal.count(day, key, rules.rounds_a_day):
+            raise Refused(f"the {rules.rounds_a_day} rounds of {day} are used up", cure="Go on tomorrow.")
+
+    def record(
+        self, proposal: Proposal, rnd: Round, frame: bytes, *, query: str = "", error: str = ""
+    ) -> None:
+        """Write an answer down before it leaves.
+
+        Args:
+            proposal: what it belongs to.
+            rnd: the round.
+            frame: the answer, as it leaves.
+            query: the name of the query, if it is no round of the plan itself.
+            error: the kind of error that it is, if it is one.
+
+        Raises:
+            DataError: that is not possible, so the answer must not leave.
+        """
+        facts = {"run": run_of(proposal.to_bytes()), "round": rnd.index, "phase": rnd.phase}
+        named = {"query": query, "error": error, "digest": hashlib.sha256(frame).hexdigest()}
+        self.audit.append("sent", {**facts, **named, "bytes": len(frame)})
+
+    def _require_permitted(self, proposal: Proposal, rules: Policy) -> None:
+        content = content_of(proposal, self.registered)
+        if reasons := list(rules.reasons(proposal, content)):
+            raise Refused("; ".join(reasons))
+        self.data_sets.require(proposal.dataset, proposal.target)
+
+    def _last(self, run: str) -> Decision | None:
+        return next(reversed(self.journal.decisions(run)), None)
+
+    def _by_person(self, run: str) -> Decision | None:
+        """The last decision of a person."""
+        return next((one for one in reversed(self.journal.decisions(run)) if one.who != POLICY), None)
+
+    def _note(self, run: str, state: State, reason: str, detail: str = "") -> Answer:
+        """Write down what the policy says; the detail is for this site alone."""
+        why = f"{reason} ({detail})" if detail else reason
+        self._decide(run, state, POLICY, why)
+        return Answer(state, reason)
+
+    def _decide(self, run: str, state: State, who: str, why: str) -> None:
+        if self.journal.decide(run, state, who, why, self.now()):
+            self.audit.append("decided", {"run": run, "state": state, "who": who, "why": why})
+
+    def _see(self, signed: Signed, proposal: Proposal) -> float:
+        """When a proposal was seen first."""
+        seen, new = self.journal.see(signed, self.now())
+        if new:
+            parts = {"proposal": signed.proposal, "signature": signed.signature}
+            facts = {name: base64.b64encode(part).decode() for name, part in parts.items()}
+            by = {"researcher": proposal.researcher, "certificate": signed.certificate.decode()}
+            self.audit.append("proposed", {"run": run_of(signed.proposal), **by, **facts})
+        return seen
+
+
+def _cure(state: State) -> str:
+    if state == "refused":
+        return "A person can approve only what policy.toml permits."
+    return "The researcher can propose again, with another purpose, permit or day."

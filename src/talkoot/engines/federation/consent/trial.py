@@ -1,0 +1,54 @@
+"""A proposal in words at a site that has the data set: sizes for its own columns, and its number of rows."""
+
+from __future__ import annotations
+
+from sklearn.base import is_classifier
+
+from talkoot.core.errors import TalkootError
+from talkoot.core.plan import Plan
+from talkoot.core.shard import Schema
+from talkoot.data.schema import agree
+from talkoot.data.shards import Shards
+from talkoot.data.tables.source import Source
+from talkoot.engines.federation.consent import policy
+from talkoot.engines.federation.consent.content import content_of
+from talkoot.engines.federation.consent.data_sets import rows_of
+from talkoot.engines.federation.consent.desk import Desk
+from talkoot.engines.federation.consent.proposal import Proposal
+from talkoot.engines.federation.consent.rehearsal import Sent, rehearse
+from talkoot.engines.federation.consent.words import Part, explain
+from talkoot.engines.inline import Inline
+
+
+def explain_at(desk: Desk, proposal: Proposal) -> list[Part]:
+    """The proposal in words, for this site.
+
+    Raises:
+        Refused: its plan cannot be read.
+    """
+    content = content_of(proposal, desk.registered)
+    problems, sent, rows, a_day = [], None, None, None
+    try:
+        a_day = policy.load(desk.folder).rounds_a_day
+        source = desk.data_sets.open(proposal.dataset, proposal.target)
+        rows = rows_of(source)
+        if content.plan is not None:
+            sent = _sent(content.plan, source, proposal)
+    except TalkootError as error:
+        problems.append(f"{error}{f' ({error.__cause__})' if error.__cause__ else ''}")
+    parts = explain(proposal, content, sent, rows=rows, a_day=a_day)
+    return [*parts, Part("What is in the way", tuple(problems))] if problems else parts
+
+
+def _sent(plan: Plan, source: Source, proposal: Proposal) -> list[Sent] | None:
+    estimator = getattr(plan.learner, "estimator", None)
+    if estimator is None:
+        return None
+    schema = _schema(source, proposal.target, labels=is_classifier(estimator))
+    return rehearse(plan, schema, len(proposal.roster))
+
+
+def _schema(source: Source, target: str | None, *, labels: bool) -> Schema:
+    rows = Shards({source.name: source}, target=target)
+    schema, _ = agree(rows, Inline(), labels=labels, target=target is not None)
+    return schema

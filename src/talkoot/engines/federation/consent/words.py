@@ -1,0 +1,257 @@
+"""A proposal in plain words: what would leave, how often, how many bytes, and what it reveals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, final
+
+from talkoot.core.sync import Rounds
+from talkoot.engines.federation.consent.content import Content
+from talkoot.engines.federation.consent.proposal import Proposal, run_of
+from talkoot.engines.federation.consent.rehearsal import Leaf, Sent
+from talkoot.learners import families
+
+DOES = {
+    "fit": "A model is learned from the rows of all sites. The rows stay where they are.",
+    "check": "The sites' columns are compared, to find what does not agree before anything is learned.",
+    "compare": "A model is learned with and without each site, to see what working together brings.",
+    "verify": "A model is learned, and compared with one that is learned in one place.",
+    "forget": "A site's part is taken out of a model that was learned before.",
+}
+REVEALS = {  # one sentence for each family of learners
+    "linear": "Sums over all rows that say in which direction each coefficient is to move, or how pairs of "
+    "columns vary together.",
+    "preprocess": "Counts and sums of each column by itself: its mean, its spread, how many values lie in a "
+    "range, or which categories there are.",
+    "bayes": "For each class the number of rows, and the mean and the spread of each column.",
+    "decompose": "Sums over all rows that say how pairs of columns vary together.",
+    "registered": "What a method of this site's own sends; for a network, by how much training at this site "
+    "moved every weight. Such changes can betray single rows, above all of small sites.",
+}
+QUERIES = {
+    "Inventory": "the names and types of the columns, the number of rows, the classes of the target or its "
+    "mean, the mean of each column over the first rows, and of columns with stray texts one such text",
+    "Profile": "of each column its quantiles, smallest and greatest values, most frequent texts, missing "
+    "values, and scrambled keys of rows",
+}
+AGREEMENT = "Before anything else"
+FEW = 20  # rows below which a sum of them says much about each
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A heading, and sentences below it."""
+
+    title: str
+    lines: tuple[str, ...]
+
+
+def explain(
+    proposal: Proposal,
+    content: Content,
+    sent: Sequence[Sent] | None,
+    *,
+    rows: int | None = None,
+    a_day: int | None = None,
+) -> list[Part]:
+    """The proposal in words.
+
+    Args:
+        proposal: the proposal.
+        content: what its plan holds.
+        sent: what a rehearsal showed; None if there could be none.
+        rows: the site's rows, where they are known.
+        a_day: in how many rounds the site takes part a day, where it is a site that reads.
+    """
+    return [
+        Part(f"Proposal {run_of(proposal.to_bytes())[:8]} of {proposal.researcher}", tuple(_head(proposal))),
+        Part("What is done", (DOES[proposal.kind], *_learners(content))),
+        Part("What would leave this site", tuple(_leaving(sent))),
+        Part("How often", tuple(_often(content, sent, a_day))),
+        Part("What it reveals", tuple(_reveals(proposal, content, sent, rows))),
+    ]
+
+
+def to_text(parts: Sequence[Part]) -> str:
+    """Parts as text for a terminal."""
+    return "\n\n".join("\n".join([part.title, *(f"  {line}" for line in part.lines)]) for part in parts)
+
+
+def _head(proposal: Proposal) -> Iterator[str]:
+    yield f"Purpose: {proposal.purpose or 'none is given'}"
+    yield f"Permit: {proposal.permit or 'none is given'}"
+    target = f", to predict the column {proposal.target!r}" if proposal.target else ""
+    yield f"Data set: {proposal.dataset}{target}"
+    yield f"Sites: {', '.join(proposal.roster)}"
+    if proposal.until:
+        yield f"Until: {proposal.until}"
+
+
+def _learners(content: Content) -> Iterator[str]:
+    if content.learners:
+        yield f"The method: {', '.join(content.learners)}."
+
+
+def _leaving(sent: Sequence[Sent] | None) -> Iterator[str]:
+    if sent is None:
+        yield "Sizes are not known: no rows could be invented that fit the plan."
+        return
+    yield "The sizes are those of a trial on invented rows with such columns; real ones may need more rounds."
+    for group in _alike(sent):
+        first, last = group[0], group[-1]
+        size = max(one.bytes for one in group)
+        if first.query:
+            what = QUERIES.get(first.query, _arrays(first.leaves))
+            yield f"{AGREEMENT}: {what} ({_bytes(size)})."
+        elif not first.leaves or first.phase != "update":
+            yield f"{_rounds(first, last)}, {first.phase}: nothing of the rows ({_bytes(size)})."
+        else:
+            yield f"{_rounds(first, last)}: {_arrays(first.leaves)} ({_bytes(size)})."
+
+
+def _often(content: Content, sent: Sequence[Sent] | None, a_day: int | None) -> Iterator[str]:
+    plan = content.plan
+    rounds = [one for one in sent or () if not one.query and one.phase == "update"]
+    if plan is None or (sent is not None and not rounds):
+        yield "Once."
+        return
+    limit = plan.sync.limit if isinstance(plan.sync, Rounds) else None
+    tried = f" On invented rows it took {_many(len(rounds), 'round')}." if rounds else ""
+    steps = _most_steps(getattr(plan.learner, "estimator", None))
+    if limit is not None:
+        yield f"At most {_many(limit, 'round')}."
+    elif len(rounds) == 1:
+        yield "In one round."
+    elif steps is not None:
+        yield (
+            f"Until the answer changes no more, after {_many(steps, 'step')} at the latest; "
+            f"most steps take one round.{tried}"
+        )
+    else:
+        yield f"Until the answer changes no more.{tried}"
+    if rounds:
+        total = sum(one.bytes for one in sent or ())
+        yield f"In the trial a site sent {_bytes(total)} altogether."
+    if a_day is not None:
+        yield f"This site's policy ends it after {_many(a_day, 'round')} a day, of all runs together."
+
+
+def _most_steps(estimator: Any) -> int | None:
+    """After how many steps an estimator, or the most patient of its parts, gives up."""
+    if estimator is None:
+        return None
+    found = [
+        value
+        for name, value in estimator.get_params(deep=True).items()
+        if name.endswith("max_iter") and isinstance(value, int)
+    ]
+    return max(found, default=None)
+
+
+def _reveals(
+    proposal: Proposal, content: Content, sent: Sequence[Sent] | None, rows: int | None
+) -> Iterator[str]:
+    yield from (REVEALS[name] for name in families(content.learners) if name in REVEALS)
+    if any(not families([name]) and name not in QUERIES for name in content.learners):
+        yield REVEALS["registered"]
+    yield from _readers(proposal, content, sent)
+    if len(proposal.roster) <= 2:
+        yield (
+            "With two sites nothing is secure: whoever knows the total and one site's part "
+            "knows the other's. That holds with masks too."
+        )
+    numbers = sum(one.numbers for one in sent or () if not one.query)
+    if rows is not None and numbers >= rows:
+        yield (
+            f"This site has {_many(rows, 'row')}, and {_many(numbers, 'number')} about them would leave in "
+            "the trial. Do not rely on sums alone to hide single rows."
+        )
+    elif rows is not None and rows < FEW:
+        yield f"This site has {_many(rows, 'row')}: a sum over so few says much about each."
+
+
+def _readers(proposal: Proposal, content: Content, sent: Sequence[Sent] | None) -> Iterator[str]:
+    """Who can read what."""
+    if any(one.apart and one.query for one in sent or ()) or proposal.kind == "check":
+        yield "What is sent before anything else is read site by site, by the coordinator and the researcher."
+    if content.plan is None:
+        return
+    if content.masked:
+        yield (
+            "The sums are sent under masks: coordinator and researcher can read the total of all sites, "
+            "and nothing of one site. Totals of nearly the same question over different sites can be "
+            "subtracted from each other."
+        )
+    elif content.plan.merge.needs == "each":
+        yield "The answers of sites are not added up: coordinator and researcher can read each."
+    else:
+        yield "The sums are sent openly: the coordinator can read this site's, the researcher the total."
+
+
+def _alike(sent: Sequence[Sent]) -> Iterator[list[Sent]]:
+    """Rounds one after the other in which the same leaves."""
+    leaders: list[Sent] = []
+    for one in sent:
+        if not leaders or not one.alike(leaders[-1]):
+            leaders.append(one)
+        else:
+            leaders.append(leaders[-1])
+    for _, pairs in groupby(zip(sent, leaders, strict=True), key=lambda pair: id(pair[1])):
+        yield [one for one, _ in pairs]
+
+
+def _rounds(first: Sent, last: Sent) -> str:
+    if first.index == last.index:
+        return f"Round {first.index + 1}"
+    return f"Rounds {first.index + 1} to {last.index + 1}, in each"
+
+
+def _arrays(leaves: Sequence[Leaf]) -> str:
+    """What arrays hold, in words.
+
+    >>> _arrays([Leaf("gradient", (14,), "sum", False), Leaf("loss", (1,), "sum", False)])
+    'one vector of 14 sums (gradient) and 1 single sum (loss)'
+    """
+    wide = [leaf for leaf in leaves if leaf.numbers > 1 or leaf.kind != "sum"]
+    single = [leaf.name for leaf in leaves if leaf.numbers == 1 and leaf not in wide]
+    shown = [_array(leaf) for leaf in sorted(wide, key=lambda leaf: -leaf.numbers)]
+    if single:
+        shown.append(f"{_many(len(single), 'single sum')} ({', '.join(single)})")
+    return " and ".join([*([", ".join(shown[:-1])] if shown[1:] else []), *shown[-1:]]) or "nothing"
+
+
+def _array(leaf: Leaf) -> str:
+    things: Mapping[str, str] = {
+        "sum": "sum",
+        "min": "smallest value",
+        "max": "greatest value",
+        "union": "different value",
+        "sketch": "number of a sketch",
+    }
+    thing = "text" if leaf.text and leaf.kind == "sum" else things[leaf.kind]
+    many = _many(leaf.numbers, thing)
+    wide = [size for size in leaf.shape if size > 1]
+    if len(wide) == 1:
+        many = f"one vector of {many}"
+    elif len(wide) > 1:
+        many = f"one table of {' x '.join(map(str, wide))} = {many}"
+    return f"{many} ({leaf.name})"
+
+
+def _many(number: int, thing: str) -> str:
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def _bytes(size: int) -> str:
+    """A size for people.
+
+    >>> _bytes(432), _bytes(23_400), _bytes(40_000_000)
+    ('432 bytes', '23 kB', '40 MB')
+    """
+    for unit, one in (("MB", 1_000_000), ("kB", 1_000)):
+        if size >= one:
+            return f"{size / one:.0f} {unit}"
+    return _many(size, "byte")

@@ -1,0 +1,171 @@
+"""A round at the coordinator: answers are decoded and added one at a time, in the order of the sites."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, final
+
+from talkoot.core.errors import DataError, TalkootError
+from talkoot.core.round import UPDATE, Merged, Round
+from talkoot.core.update import Leaf, Update, total
+from talkoot.engines.events import Action, Answer, Answered, Seen, Slot
+from talkoot.engines.gathering import TICK, Gathering
+from talkoot.formats.answers import answer_from_bytes
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Arrival:
+    """What a site has sent."""
+
+    site: str
+    frame: Any  # its answer as bytes
+    seconds: float = 0.0
+    restarted: bool = False
+
+
+@final
+@dataclass(slots=True, eq=False)
+class GatheredRound:
+    """The rounds of one placement, without a clock and without wires.
+
+    Where all sites are needed, an answer that comes early waits as bytes until it is its turn in the sum.
+
+    Args:
+        sites: the sites of the run.
+        each: answers stay apart.
+        silence: seconds without a sign of life after which a site is given up.
+        finite: refuse numbers that are infinite or missing.
+    """
+
+    sites: Sequence[str]
+    each: bool
+    silence: float
+    finite: bool = False
+    gathering: Gathering = field(init=False)
+    slots: dict[str, Slot] = field(init=False)
+    early: dict[str, Arrival] = field(default_factory=dict)
+    held: dict[str, Any] = field(default_factory=dict)  # frames of those that are added when the round ends
+    shapes: dict[str, tuple[str, tuple[int, ...]]] = field(default_factory=dict)  # leaf -> who, and its shape
+
+    def __post_init__(self) -> None:
+        self.slots = {name: Slot(number, frozenset([name])) for number, name in enumerate(self.sites)}
+        self.gathering = Gathering(
+            slots=list(self.slots.values()), each=self.each, engine="Federation", silence=self.silence
+        )
+
+    def begin(self, rnd: Round, now: float) -> list[Action]:
+        """Begin a round."""
+        self.early, self.shapes = {}, {}
+        actions = self.gathering.begin(rnd, now)
+        late = {
+            name for answer in self.gathering.late for name in answer.nodes
+        }  # of a round that was dropped
+        self.held = {name: frame for name, frame in self.held.items() if name in late}
+        return actions
+
+    def arrived(self, arrival: Arrival, now: float) -> list[Action]:
+        """Take in what a site has sent."""
+        if arrival.site not in self.waited:
+            return []
+        self.early[arrival.site] = arrival
+        actions: list[Action] = []
+        while (turn := self._turn()) is not None:
+            answer = self._answer(self.early.pop(turn))
+            actions += self.gathering.on(Answered(self.slots[turn], answer), now)
+        return actions
+
+    @property
+    def waited(self) -> list[str]:
+        """The sites whose answer is not here."""
+        return [name for name, slot in self.slots.items() if slot.pending and name not in self.early]
+
+    def look(self, beats: Mapping[str, int], moved: Mapping[str, float], now: float) -> list[Action]:
+        """Look at the sites that have not answered.
+
+        Args:
+            beats: signs of life of each site so far.
+            moved: when bytes of frames went to or from each site last: its deadline starts anew then.
+            now: the time.
+        """
+        actions: list[Action] = []
+        deadline = self.gathering.rnd.meeting.deadline
+        for name in self.waited:
+            if deadline is None or now - moved.get(name, 0.0) >= deadline or now < self.gathering.ends:
+                actions += self.gathering.on(Seen(self.slots[name], beats.get(name, 0), None), now)
+        return actions
+
+    def over(self, now: float) -> bool:
+        """Whether nothing is waited for."""
+        return self.gathering.over(now)
+
+    def wait(self, now: float) -> float:
+        """Seconds until something is to be done."""
+        return self.gathering.wait(now) or TICK
+
+    def end(self) -> tuple[Merged, list[Action]]:
+        """What came of the round, and what is to be done about it."""
+        self.early.clear()
+        merged, actions = self.gathering.merged(), self.gathering.end()
+        if self._adds_at_end:
+            frames = (self.held[name] for name in merged.arrived)
+            merged = replace(merged, update=total(map(_update, frames)))
+        return merged, actions
+
+    @property
+    def _adds_at_end(self) -> bool:
+        """Whether the sum is taken once it is known who has arrived; frames are held until then."""
+        rnd = self.gathering.rnd
+        return rnd.phase == UPDATE and rnd.meeting.quorum is not None and not self.each
+
+    def _turn(self) -> str | None:
+        """A site that has answered and whose turn it is."""
+        if self.gathering.apart:
+            return next(iter(self.early), None)
+        for name in self.gathering.rnd.cohort:
+            if name in self.slots and self.slots[name].pending:
+                return name if name in self.early else None
+        return None
+
+    def _answer(self, arrival: Arrival) -> Answer:
+        name, seconds = arrival.site, {arrival.site: arrival.seconds}
+        try:
+            found = answer_from_bytes(arrival.frame, finite=self.finite)
+            if isinstance(found, Update):
+                self._require_shapes(name, found)
+        except TalkootError as error:
+            found = error
+        if isinstance(found, TalkootError):
+            step = f"round {self.gathering.rnd.index}"
+            return Answer(failed={name: found.at(node=name, step=step)}, seconds=seconds)
+        if self._adds_at_end:
+            self.held[name], found = arrival.frame, Update()
+        return Answer(
+            nodes=(name,), update=found, seconds=seconds, restarted=(name,) if arrival.restarted else ()
+        )
+
+    def _require_shapes(self, site: str, update: Update) -> None:
+        """Refuse an update that cannot be added to those before.
+
+        Raises:
+            DataError: a leaf has another shape than at another site.
+        """
+        if self.each or self.gathering.rnd.phase != UPDATE:
+            return
+        for leaf, value in update.values.items():
+            if update.kind(leaf) is Leaf.UNION or not hasattr(value, "shape"):
+                continue
+            shape = tuple(value.shape)
+            other, known = self.shapes.setdefault(leaf, (site, shape))
+            if shape != known:
+                raise DataError(
+                    f"leaf {leaf!r:.80} of its update has shape {shape}, and {known} at {other}", node=site
+                )
+
+
+def _update(frame: Any) -> Update:
+    """The update of a frame that was looked at when it arrived."""
+    found = answer_from_bytes(frame)
+    assert isinstance(found, Update)
+    return found

@@ -1,0 +1,67 @@
+"""`talkoot coordinator FOLDER`: a coordinator on a port, until it is stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from talkoot.core.errors import DataError
+from talkoot.engines.federation.audit import AuditLog
+from talkoot.engines.federation.consent import toml
+from talkoot.engines.federation.coordinator.coordinator import Coordinator
+from talkoot.engines.federation.identity.identity import Identity
+from talkoot.engines.federation.journal import Journal
+from talkoot.engines.federation.link.dialling import OPTIONS, SERVICE
+from talkoot.engines.federation.link.greeting import software
+from talkoot.engines.federation.settings import COORDINATOR, CoordinatorSettings
+
+
+async def serve(folder: Path, say: Callable[[str], None]) -> None:
+    """Run the coordinator of a folder.
+
+    Raises:
+        DataError: the port cannot be had.
+    """
+    identity, found = Identity.load(folder), toml.load(folder / COORDINATOR, CoordinatorSettings)
+    identity.require_role("coordinator")
+    journal, audit = Journal(folder / "journal"), AuditLog(folder)
+    audit.append("start", {"versions": software()})
+    coordinator = Coordinator(
+        identity,
+        journal,
+        audit,
+        say,
+        sites=found.sites,
+        differences=found.differences,
+        silence=found.silence,
+    )
+    server, port = await start(coordinator, identity, found.listen)
+    say(f"{identity.name} listens on {found.listen.rpartition(':')[0]}:{port}; waiting for sites")
+    try:
+        await server.wait_for_termination()
+    finally:
+        await server.stop(0)
+        journal.close()
+
+
+async def start(coordinator: Coordinator, identity: Identity, listen: str) -> tuple[Any, int]:
+    """A server that has started, and its port.
+
+    Raises:
+        DataError: the port cannot be had.
+    """
+    import grpc
+
+    server = grpc.aio.server(options=[*OPTIONS, ("grpc.so_reuseport", 0)])
+    entries = {
+        "Site": grpc.stream_stream_rpc_method_handler(coordinator.site),
+        "Researcher": grpc.stream_stream_rpc_method_handler(coordinator.researcher),
+    }
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, entries),))
+    try:
+        port = server.add_secure_port(listen, identity.server_credentials())
+    except RuntimeError as error:
+        raise DataError(f"nothing can listen on {listen}: {error}", cure="Take another port.") from None
+    await server.start()
+    return server, port

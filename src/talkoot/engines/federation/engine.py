@@ -1,0 +1,158 @@
+"""Federation: nodes are sites of other organisations, behind a coordinator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+from talkoot.core.engine import Emit, Engine, Kind, Nodes, ignore
+from talkoot.core.errors import PlanError, TalkootError
+from talkoot.core.plan import Plan
+from talkoot.core.shard import UNKNOWN, Shard
+from talkoot.data.shards import Shards
+from talkoot.engines.federation.dataset import Dataset, RegisteredShard, registered_shards
+from talkoot.engines.federation.extra import require_extra
+from talkoot.engines.federation.link.dialling import Dialling
+from talkoot.engines.federation.link.messages import Attach
+from talkoot.engines.federation.nodes import FederationNodes
+from talkoot.engines.federation.session import AWAY, Session
+from talkoot.formats.plans import plan_to_bytes
+
+if TYPE_CHECKING:
+    from talkoot.engines.federation.consent.proposal import Proposal
+    from talkoot.engines.federation.identity.identity import Identity
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Federation(Engine):
+    """Sites of other organisations: their rows stay there, and they decide what leaves.
+
+    A call that is interrupted goes on where it was when it is made again: what sites have answered stands in
+    the coordinator's journal.
+
+    Args:
+        folder: the researcher's folder, with its certificate and `researcher.toml`.
+        purpose: why; sites read it before they approve.
+        permit: who has permitted it, such as the number of an ethics vote.
+        away: seconds until a coordinator that cannot be reached is given up.
+        registered: what plans may name, besides the catalogue of estimators; sites have their own under
+            the same names.
+
+    >>> Federation("researcher", purpose="stroke study")
+    Federation(folder='researcher', purpose='stroke study')
+    """
+
+    folder: str | Path
+    purpose: str = field(default="", kw_only=True)
+    permit: str = field(default="", kw_only=True, repr=False)
+    away: float = field(default=AWAY, kw_only=True, repr=False)
+    registered: Mapping[str, Any] = field(default_factory=dict, kw_only=True, repr=False)
+    job: tuple[Plan, Kind] | None = field(default=None, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        require_extra()
+
+    def proposed(self, plan: Plan, kind: Kind) -> Federation:
+        """The engine for a job: sites decide on its plan before they do anything."""
+        engine = replace(self)
+        object.__setattr__(engine, "job", (plan, kind))
+        return engine
+
+    def shards(self, data: Dataset, target: Any = None) -> Shards:
+        """The rows that sites have registered, one shard a site.
+
+        Raises:
+            DataError: the coordinator cannot be reached, or knows no sites.
+        """
+        with Session(self._dialling(), away=self.away) as session:
+            sites = session.wait(session.sites(), lambda _: None)
+        return registered_shards(data, target, sites)
+
+    @contextmanager
+    def open(self, shards: Mapping[str, Shard], emit: Emit = ignore) -> Iterator[Nodes]:
+        """Propose the job to the sites, and wait until each has approved.
+
+        Raises:
+            PlanError: rows that are not at sites.
+            DataError: the coordinator cannot be reached, or a site refuses.
+        """
+        from talkoot.engines.federation.consent.proposal import run_of, sign
+
+        data, target = _one(shards)
+        identity = self._identity()
+        with Session(self._dialling(), away=self.away) as session:
+            known = session.wait(session.sites(), lambda said: emit(*said))
+            roster = {site: known.get(site, "") for site in shards}
+            signed = sign(self._proposal(data, target, roster, identity.name), identity)
+            run = run_of(signed.proposal)
+            attach = Attach(signed.proposal, signed.signature, signed.certificate, list(shards))
+            nodes = FederationNodes(
+                session=session, run=run, sites=tuple(shards), emit=emit, registered=self.registered
+            )
+            session.wait(session.attach(attach), nodes.listen)
+            try:
+                nodes.wait_for_approval()
+                yield nodes
+            except (KeyboardInterrupt, SystemExit):
+                raise  # detached: the same call goes on with the journal
+            except BaseException:
+                _finish(session, run)
+                raise
+            _finish(session, run)
+
+    def _proposal(
+        self, data: str, target: str | None, roster: Mapping[str, str], researcher: str
+    ) -> Proposal:
+        from talkoot.engines.federation.consent.proposal import Proposal
+
+        if self.job is None:
+            raise PlanError("nothing was proposed to the sites", cure="Open a federation through tk.fit().")
+        plan, kind = self.job
+        frame = b"" if kind == "check" else plan_to_bytes(plan.agreed(UNKNOWN), registered=self.registered)
+        return Proposal(
+            dataset=data,
+            target=target,
+            plan=frame,
+            kind=kind,
+            purpose=self.purpose,
+            permit=self.permit,
+            roster=dict(roster),
+            researcher=researcher,
+        )
+
+    def _identity(self) -> Identity:
+        from talkoot.engines.federation.identity.identity import Identity
+
+        return Identity.load(self.folder)
+
+    def _dialling(self) -> Dialling:
+        from talkoot.engines.federation.consent import toml
+        from talkoot.engines.federation.settings import RESEARCHER, ResearcherSettings, dialling
+
+        found = toml.load(Path(self.folder).expanduser() / RESEARCHER, ResearcherSettings)
+        return dialling(self._identity(), found)
+
+
+def _one(shards: Mapping[str, Shard]) -> tuple[str, str | None]:
+    """The data set and the target of all shards.
+
+    Raises:
+        PlanError: they are no rows of sites.
+    """
+    found = {(shard.dataset, shard.target) for shard in shards.values() if isinstance(shard, RegisteredShard)}
+    if len(found) != 1 or not all(isinstance(shard, RegisteredShard) for shard in shards.values()):
+        raise PlanError(
+            "a federation learns from rows that its sites have registered, not from rows given here",
+            cure='Write tk.dataset("name") in place of the data.',
+        )
+    return found.pop()
+
+
+def _finish(session: Session, run: str) -> None:
+    """Say that the run is over, unless the coordinator is gone."""
+    with suppress(TalkootError):
+        session.wait(session.finish(run), lambda _: None)

@@ -1,0 +1,104 @@
+"""The nodes of a federation as the loop sees them, in the researcher's process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, final
+
+from talkoot.core.engine import Emit, Nodes, View
+from talkoot.core.errors import Refused, TalkootError
+from talkoot.core.plan import Plan
+from talkoot.core.round import Merged, Round
+from talkoot.data.schema import Bind
+from talkoot.engines.federation.link.messages import Ask, Frame, Head, Standing
+from talkoot.engines.federation.results import result_from_bytes
+from talkoot.engines.federation.session import Said, Session
+from talkoot.formats.plans import placement_to_bytes
+from talkoot.formats.questions import question_to_bytes
+
+
+@final
+@dataclass(slots=True, eq=False, kw_only=True)
+class FederationNodes(Nodes):
+    """Sites behind a coordinator."""
+
+    session: Session
+    run: str
+    sites: tuple[str, ...]
+    emit: Emit
+    registered: Mapping[str, Any] = field(default_factory=dict)
+    number: int = -1  # of the placement
+    plan: Plan | None = None
+    placement: tuple[Frame, bytes] | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The sites."""
+        return self.sites
+
+    def place(self, plan: Plan, view: View | None = None) -> None:
+        """What to do from now on; sites get it with the first round."""
+        if isinstance(view, Bind):
+            view = replace(view, key="")  # a site takes the frame's digest: the same for the same view
+        frame = placement_to_bytes(plan, view, registered=self.registered)
+        self.number, self.plan, self.placement = self.number + 1, plan, (Frame.of(frame), frame)
+
+    def round(self, rnd: Round, question: Any) -> Merged:
+        """Have the coordinator hold a round."""
+        assert self.plan is not None
+        assert self.placement is not None
+        name, placement = self.placement
+        frame = question_to_bytes(rnd, question, self.plan)
+        ask = Ask(
+            run=self.run,
+            number=self.number,
+            placement=name,
+            question=Frame.of(frame),
+            head=Head.of(rnd),
+            each=self.plan.merge.needs == "each",
+            finite=not self.plan.learner.needs_all,  # exact solvers may try points where a loss is infinite
+        )
+        return result_from_bytes(self.session.wait(self.session.ask(ask, placement, frame), self.listen))
+
+    def wait_for_approval(self) -> None:
+        """Wait until every site has approved.
+
+        Raises:
+            TalkootError: a site refuses.
+        """
+        self.session.wait(self._approved(), self.listen)
+
+    async def _approved(self) -> None:
+        reported: dict[str, str] = {}
+        while True:
+            status = self.session.status
+            standing = status.sites if status is not None and status.run == self.run else {}
+            for site, found in standing.items():
+                if (refusal := _refusal(site, found)) is not None:
+                    raise refusal
+            waiting = {site: _words(found) for site, found in standing.items() if found.state != "approved"}
+            if standing and not waiting:
+                return
+            if waiting != reported:
+                reported = waiting
+                text = "; ".join(f"{site}: {words}" for site, words in waiting.items())
+                self.session.events.put(("note", {"text": f"waiting for approval of {text}"}))
+            await asyncio.sleep(0.05)
+
+    def listen(self, event: Said) -> None:
+        """Pass an event on."""
+        self.emit(*event)
+
+
+def _words(standing: Standing) -> str:
+    place = "connected" if standing.connected else "not connected"
+    return f"{standing.state}, {place}" + (f" ({standing.reason})" if standing.reason else "")
+
+
+def _refusal(site: str, standing: Standing) -> TalkootError | None:
+    if standing.state in ("approved", "pending"):
+        return None
+    why = f": {standing.reason}" if standing.reason else ""
+    return Refused(f"the plan is {standing.state} there{why}", node=site, cure="Talk to the site.")

@@ -1,0 +1,54 @@
+"""What came of a round, as bytes: who arrived, who failed and why, and the sum, or what each sent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from talkoot.core.errors import DataError, TalkootError
+from talkoot.core.round import Merged
+from talkoot.core.update import Update
+from talkoot.formats.answers import answer_from_bytes, answer_to_bytes
+from talkoot.formats.frames import from_bytes, to_bytes
+
+
+def result_to_bytes(merged: Merged) -> bytes:
+    """What came of a round as one frame."""
+    parts: list[Update | TalkootError] = [*merged.failed.values()]
+    parts += [merged.update] if merged.each is None else merged.each.values()
+    data = {
+        "arrived": list(merged.arrived),
+        "failed": list(merged.failed),
+        "each": None if merged.each is None else list(merged.each),
+        "seconds": dict(merged.seconds),
+    }
+    return to_bytes(data, [answer_to_bytes(part) for part in parts])
+
+
+def result_from_bytes(frame: Any) -> Merged:
+    """What came of a round.
+
+    Raises:
+        DataError: the frame holds something else.
+    """
+    match from_bytes(frame):
+        case (
+            {
+                "arrived": list() as arrived,
+                "failed": list() as failed,
+                "each": list() | None as each,
+                "seconds": dict() as seconds,
+            },
+            buffers,
+        ) if len(buffers) == len(failed) + (1 if each is None else len(each)):
+            parts = [answer_from_bytes(buffer) for buffer in buffers]
+        case _:
+            raise DataError("this is no result of a round")
+    errors = dict(zip(failed, parts[: len(failed)], strict=True))
+    updates = [part for part in parts[len(failed) :] if isinstance(part, Update)]
+    return Merged(
+        update=updates[0] if each is None else Update(),
+        each=None if each is None else dict(zip(each, updates, strict=True)),
+        arrived=tuple(arrived),
+        failed={node: error for node, error in errors.items() if isinstance(error, TalkootError)},
+        seconds=seconds,
+    )

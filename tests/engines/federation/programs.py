@@ -1,0 +1,173 @@
+"""Programs of a federation as processes of their own: a coordinator, sites with rows, and what they print."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from parties import make_authority, make_party
+
+from patience import soon
+from talkoot.engines.federation.identity.authority import Authority
+
+HERE = Path(__file__).parent
+ENVIRONMENT = {
+    **os.environ,
+    "OMP_NUM_THREADS": "1",
+    "PYTHONUNBUFFERED": "1",
+    "PYTHONPATH": os.pathsep.join(map(str, (HERE, HERE.parents[1], *filter(None, sys.path)))),
+}
+
+COMMAND = "import sys; from talkoot.cli import main; sys.exit(main())"
+DATA = """
+[data.toy]
+files = "rows.parquet"
+
+[learners]
+Paced = "paced:Paced"
+Leaking = "paced:Leaking"
+Count = "talkoot.testing.toys:Count"
+Walk = "talkoot.testing.toys:Walk"
+FailingNode = "talkoot.testing.engines:FailingNode"
+"""
+POLICY = """
+researchers = ["ada"]
+data_sets = ["toy"]
+learners = ["*"]
+purposes = ["*"]
+secure_sum = false
+kinds = ["fit", "check", "compare", "forget"]
+automatic = ["fit", "check", "compare", "forget"]
+minimum_rows = 5
+minimum_sites = 2
+rounds_a_day = 1000000
+"""
+
+
+def write_rows(folder: Path, X: np.ndarray, y: np.ndarray) -> None:
+    """Rows as the data set "toy", with the target y."""
+    columns = {f"x{index}": column for index, column in enumerate(X.T)}
+    pq.write_table(pa.table({**columns, "y": y}), folder / "rows.parquet")
+
+
+class Program:
+    """A process, and what it has printed so far."""
+
+    def __init__(self, folder: Path, *command: str) -> None:
+        self.folder, self.command = folder, command
+        self.log = folder / "printed.txt"
+        self.start()
+
+    def start(self) -> None:
+        with self.log.open("ab") as out:
+            self.process = subprocess.Popen(
+                [sys.executable, *self.command],
+                stdout=out,
+                stderr=out,
+                env=ENVIRONMENT,
+            )
+
+    @property
+    def printed(self) -> str:
+        return self.log.read_text()
+
+    def shows(self, text: str, times: int = 1) -> bool:
+        """Whether it prints a text while we wait."""
+        return soon(lambda: self.printed.count(text) >= times or self.process.poll() is not None, 120) and (
+            self.printed.count(text) >= times
+        )
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> int:
+        """Ctrl-C; returns the exit status."""
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(60)
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+class Federated:
+    """A federation on this machine.
+
+    Args:
+        folder: where all live.
+        rows: (X, y) of each site.
+        proxies: on the way of a site, by its name.
+        options: of the coordinator.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        rows: Mapping[str, tuple[np.ndarray, np.ndarray]],
+        *,
+        proxies: Mapping[str, str] | None = None,
+        options: str = "",
+    ) -> None:
+        self.folder, self.port = folder, free_port()
+        self.authority: Authority = make_authority(folder)
+        self.researcher = folder / "researcher"
+        self.made: list[Program] = []
+        make_party(self.authority, folder / "hub", "hub", "coordinator")
+        (folder / "hub" / "coordinator.toml").write_text(f'listen = "127.0.0.1:{self.port}"\n{options}')
+        make_party(self.authority, self.researcher, "ada", "researcher")
+        (self.researcher / "researcher.toml").write_text(f'coordinator = "127.0.0.1:{self.port}"\n')
+        self.coordinator = self.program("hub", "coordinator")
+        self.sites: dict[str, Program] = {}
+        for name, (X, y) in rows.items():
+            self.join(name, X, y, (proxies or {}).get(name))
+
+    def join(self, name: str, X: np.ndarray, y: np.ndarray, proxy: str | None = None) -> Program:
+        """Start a site that has these rows."""
+        make_party(self.authority, self.folder / name, name)
+        text = f'coordinator = "127.0.0.1:{self.port}"\n' + (f'proxy = "{proxy}"\n' if proxy else "")
+        (self.folder / name / "site.toml").write_text(text + DATA)
+        (self.folder / name / "policy.toml").write_text(POLICY)
+        write_rows(self.folder / name, X, y)
+        self.sites[name] = self.program(name, "site run")
+        return self.sites[name]
+
+    def program(self, name: str, kind: str) -> Program:
+        program = Program(self.folder / name, "-c", COMMAND, *kind.split(), str(self.folder / name))
+        self.made.append(program)
+        return program
+
+    def ready(self) -> None:
+        """Wait until all sites are connected."""
+        for name, site in self.sites.items():
+            assert site.shows("connected to"), (name, site.printed)
+
+
+@contextmanager
+def federated(
+    folder: Path,
+    rows: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    proxies: Mapping[str, str] | None = None,
+    options: str = "",
+) -> Iterator[Federated]:
+    """A federation with all sites connected; all of it ends with the context."""
+    made = Federated(folder, rows, proxies=proxies, options=options)
+    try:
+        made.ready()
+        yield made
+    finally:
+        for program in made.made:
+            if program.process.poll() is None:
+                program.kill()

@@ -1,0 +1,93 @@
+"""A round at the coordinator, by script: the order of sums, deadlines that progress renews, returns."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from talkoot.core.errors import DataError, NodeSilent
+from talkoot.core.round import Meeting, Round
+from talkoot.core.update import Update
+from talkoot.engines.events import Request, Stop
+from talkoot.engines.federation.coordinator.gathered import Arrival, GatheredRound
+from talkoot.formats.answers import answer_to_bytes
+
+SITES = ("a", "b", "c")
+
+
+def begun(each: bool = False, silence: float = math.inf, **meeting: Any) -> GatheredRound:
+    gathered = GatheredRound(SITES, each, silence)
+    actions = gathered.begin(Round(index=0, cohort=SITES, meeting=Meeting(**meeting)), 0.0)
+    assert [action.nodes for action in actions if isinstance(action, Request)] == [("a",), ("b",), ("c",)]
+    return gathered
+
+
+def arrival(site: str, *values: float) -> Arrival:
+    return Arrival(site, answer_to_bytes(Update(values={"x": np.array(values)}, weight=1.0)))
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_sums_are_taken_in_the_order_of_the_sites_and_one_frame_at_a_time(order: tuple[int, ...]) -> None:
+    parts, gathered = (0.1, 1e16, -1e16), begun()
+    for at in order:
+        gathered.arrived(arrival(SITES[at], parts[at]), 1.0)
+    assert gathered.over(1.0)
+    merged, _ = gathered.end()
+    assert merged.update.values["x"].tolist() == [(0.1 + 1e16) + -1e16]
+    assert not gathered.early
+
+
+def test_what_came_early_is_not_waited_for() -> None:
+    gathered = begun(deadline=5.0)
+    gathered.arrived(arrival("c", 1.0), 1.0)
+    assert gathered.waited == ["a", "b"]
+    gathered.look({}, {}, 6.0)
+    merged, _ = gathered.end()
+    assert sorted(merged.failed) == ["a", "b"]
+
+
+def test_a_deadline_starts_anew_while_bytes_move() -> None:
+    gathered = begun(deadline=5.0, quorum=2)
+    gathered.arrived(arrival("a", 1.0), 1.0)
+    gathered.arrived(arrival("b", 1.0), 1.0)
+    for now in (4.0, 8.0, 12.0):
+        assert gathered.look({}, {"c": now - 1.0}, now) == []
+    actions = gathered.look({}, {"c": 11.0}, 16.0)
+    assert [type(action) for action in actions] == [Stop]
+    merged, _ = gathered.end()
+    assert (merged.arrived, list(merged.failed)) == (("a", "b"), ["c"])
+    assert isinstance(merged.failed["c"], NodeSilent)
+    again = gathered.begin(Round(index=1, cohort=SITES, meeting=Meeting(quorum=2)), 20.0)
+    assert ("c",) in [action.nodes for action in again if isinstance(action, Request)]  # it may come back
+
+
+def test_a_site_without_a_sign_of_life_is_given_up_and_one_that_gives_some_is_not() -> None:
+    gathered = begun(silence=1.0, quorum=1)
+    times = [step / 4 for step in range(1, 12)]
+    for step, now in enumerate(times):
+        gathered.look({"a": step, "b": 7}, {}, now)
+    assert gathered.waited == ["a"]
+
+
+def test_an_update_of_another_shape_names_both_sites() -> None:
+    gathered = begun()
+    gathered.arrived(arrival("a", 1.0), 1.0)
+    gathered.arrived(arrival("b", 1.0, 2.0), 1.0)
+    merged, _ = gathered.end()
+    assert isinstance(merged.failed["b"], DataError)
+    assert "shape (2,), and (1,) at a" in str(merged.failed["b"])
+
+
+def test_garbage_and_answers_that_nobody_waits_for() -> None:
+    gathered = begun(quorum=1)
+    gathered.arrived(Arrival("a", b"garbage"), 1.0)
+    gathered.arrived(arrival("a", 5.0), 1.0)
+    gathered.arrived(arrival("b", 1.0), 1.0)
+    gathered.arrived(arrival("b", 9.0), 1.0)
+    gathered.arrived(arrival("stranger", 9.0), 1.0)
+    merged, _ = gathered.end()
+    assert (merged.update.values["x"].tolist(), merged.arrived, list(merged.failed)) == ([1.0], ("b",), ["a"])

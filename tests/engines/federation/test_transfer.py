@@ -1,0 +1,121 @@
+"""Frames on their way, by script: cuts, damage, sizes, and frames that two runs share."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from talkoot.core.errors import DataError
+from talkoot.engines.federation.link import transfer
+from talkoot.engines.federation.link.messages import Chunk, Fetch, Frame, Missing
+from talkoot.engines.federation.link.spool import SMALL, InFile, InMemory, Spool
+from talkoot.engines.federation.link.transfer import Incoming, Transfers
+
+PIECE = 10
+
+
+@pytest.fixture(autouse=True)
+def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transfer, "CHUNK", PIECE)
+
+
+def chunks(sender: Transfers, fetch: Fetch) -> list[Chunk]:
+    found = list(sender.pieces(fetch))
+    assert all(isinstance(piece, Chunk) for piece in found)
+    return [piece for piece in found if isinstance(piece, Chunk)]
+
+
+@given(data=st.binary(min_size=1, max_size=100), cuts=st.lists(st.integers(0, 5), max_size=5))
+def test_a_frame_arrives_once_whatever_is_cut(data: bytes, cuts: list[int]) -> None:
+    sender, receiver = Transfers(), Transfers()
+    frame = sender.offer(data)
+    request, moved, found = receiver.want(frame), 0, None
+    for cut in [*cuts, 1000]:
+        for chunk in chunks(sender, request)[:cut]:
+            moved += chunk.data.nbytes
+            found = receiver.take(chunk)
+        if found is not None:
+            break
+        (request,) = receiver.resume()
+    assert isinstance(found, Incoming)
+    assert (bytes(found.data.view()), moved, receiver.resume()) == (data, len(data), [])
+
+
+def test_a_frame_that_is_too_large_is_refused_before_memory_is_taken() -> None:
+    taken: list[int] = []
+
+    def allocate(size: int) -> InMemory:
+        taken.append(size)
+        return InMemory(size)
+
+    receiver = Transfers(limit=1 << 20, allocate=allocate)
+    with pytest.raises(DataError, match="10,000,000,000 bytes was announced, and at most 1,048,576"):
+        receiver.want(Frame(bytes(32), 10_000_000_000))
+    for size in (0, -1):
+        with pytest.raises(DataError, match="bytes was announced"):
+            receiver.want(Frame(bytes(32), size))
+    with pytest.raises(DataError):
+        receiver.want(Frame(b"short", 8))
+    assert taken == []
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        Chunk(b"", 1, memoryview(b"b" * 9)),  # a gap
+        Chunk(b"", 0, memoryview(b"c" * 21)),  # more than was announced
+        Chunk(b"", 0, memoryview(b"")),  # nothing
+        Chunk(b"", 0, memoryview(b"d" * 20)),  # other bytes
+    ],
+)
+def test_damage_is_refused_and_the_frame_can_be_fetched_again(chunk: Chunk) -> None:
+    sender, receiver = Transfers(), Transfers()
+    frame = sender.offer(b"a" * 20)
+    receiver.want(frame)
+    with pytest.raises(DataError):
+        receiver.take(Chunk(frame.digest, chunk.offset, chunk.data))
+    found = None
+    for piece in chunks(sender, receiver.want(frame)):
+        found = receiver.take(piece)
+    assert found is not None
+    assert bytes(found.data.view()) == b"a" * 20
+
+
+def test_what_nobody_waits_for_is_dropped() -> None:
+    assert Transfers().take(Chunk(bytes(32), 0, memoryview(b"late"))) is None
+
+
+def test_what_is_not_offered_is_missing_and_equal_frames_are_offered_until_both_are_done() -> None:
+    sender = Transfers()
+    frame = sender.offer(b"the same")
+    assert sender.offer(b"the same") == frame
+    sender.withdraw(frame.digest)
+    assert chunks(sender, Fetch(frame.digest, 0))
+    assert list(sender.pieces(Fetch(frame.digest, 8))) == [Missing(frame.digest)]
+    sender.withdraw(frame.digest)
+    assert list(sender.pieces(Fetch(frame.digest, 0))) == [Missing(frame.digest)]
+    assert not sender.offers
+
+
+@given(data=st.binary(min_size=1, max_size=100))
+def test_a_frame_in_a_file_is_the_same(data: bytes) -> None:
+    sender, receiver = Transfers(), Transfers(allocate=lambda size: InFile())
+    found = None
+    for chunk in chunks(sender, receiver.want(sender.offer(data))):
+        found = receiver.take(chunk)
+    assert found is not None
+    assert bytes(found.data.view()) == data
+
+
+def test_beyond_the_budget_frames_are_in_files_until_there_is_room_again() -> None:
+    spool, size = Spool(3 * SMALL), 2 * SMALL
+    first = spool.allocate(size)
+    view = first.view()
+    assert isinstance(first, InMemory)
+    assert isinstance(spool.allocate(size), InFile)
+    assert isinstance(spool.allocate(SMALL), InMemory)
+    del first  # its bytes are still in use
+    assert isinstance(spool.allocate(size), InFile)
+    del view
+    assert isinstance(spool.allocate(size), InMemory)
