@@ -184,6 +184,7 @@ EARLY = {  # what would be refused later, or could not go on; and what would be 
     "require_keys",
     "require_senders",
     "require_sums",
+    "require_usable",
 }
 
 
@@ -281,6 +282,28 @@ def test_garbage_on_the_board_is_refused_by_name(wrong: Any) -> None:
     board[KEYS]["b"]["seal"] = wrong
     with pytest.raises(MaskRefused, match="'b' posted no seal of 32 bytes"):
         sites.answer(SHARES, "a", board)
+
+
+def test_a_key_that_gives_no_secrets_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    sites = Sites(NAMES)
+    board = {KEYS: sites.answer(KEYS, "abde", {})}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(crypto, "agreement_key", lambda private: bytes(32))
+        board[KEYS] |= sites.answer(KEYS, "c", {})
+    with pytest.raises(MaskRefused, match="'c' posted a key with which every secret is zero"):
+        sites.answer(SHARES, "a", board)
+
+
+def test_one_node_that_posts_garbage_does_not_keep_the_others_from_reading() -> None:
+    sites = Sites(NAMES)
+    board = sites.before()
+    sent = sites.send(NAMES, board)
+    board[SURVIVORS] = sites.answer(SURVIVORS, NAMES, board)
+    board[UNMASK] = sites.answer(UNMASK, NAMES, board)
+    board[KEYS]["a"]["header"] = np.zeros(32, np.uint8)
+    board[SURVIVORS]["a"]["survivors"] = np.array([["x"], ["y"]])
+    board[UNMASK]["a"] = {"seed:1": "text", "seed:2": np.zeros(3), "seed:3": None}
+    assert sites.read(sent.values(), board) == pytest.approx(number_of(NAMES))
 
 
 def test_keys_are_bound_to_the_cohort_the_question_the_round_and_the_run() -> None:

@@ -120,6 +120,25 @@ def test_files_are_read_by_sites_that_count_their_own_rows(kind: str, tmp_path: 
     assert found.schema.rows == 90
 
 
+def test_nodes_that_disagree_are_named_without_a_cell(tmp_path: Path) -> None:
+    for name, text in (("oslo", "1.5"), ("rome", "canary"), ("wien", "2.5")):
+        rows = [f"{number},{text if number == 7 else number},{number}" for number in range(20)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["a,b,y", *rows]))
+    data = {name: str(tmp_path / f"{name}.csv") for name in PARTS}
+    with pytest.raises(SchemaError, match="node 'rome'.*column 'b': text here, but numbers at") as caught:
+        tk.fit(Ridge(), data, "y", chain=CHAIN)
+    assert "canary" not in str(caught.value)
+    with pytest.raises(SchemaError, match="canary"):
+        tk.fit(Ridge(), data, "y")
+
+
+def test_a_node_all_of_whose_labels_are_rare_is_refused() -> None:
+    labels = LABELS_OF.copy()
+    labels[PARTS["rome"]] = [f"rare{row // (LABELS - 1)}" for row in range(23)]
+    with pytest.raises(tk.DataError, match="node 'rome'.*no label has 5 rows.*Leave the node out"):
+        tk.fit(GaussianNB(), parts(labels), chain=CHAIN)
+
+
 def test_a_label_of_few_rows_is_not_reported_and_refused_by_name() -> None:
     labels = LABELS_OF.copy()
     labels[40 : 40 + LABELS - 1] = "rare"

@@ -153,6 +153,21 @@ class _Targets:
         if self.least > 1:
             self.counts.update(y.ravel().tolist())
 
+    def _common(self, classes: np.ndarray) -> np.ndarray:
+        """The labels that enough rows have.
+
+        Raises:
+            DataError: there is none.
+        """
+        common = classes[[self.counts[label] >= self.least for label in classes.tolist()]]
+        if not len(common):
+            raise DataError(
+                f"no label has {self.least} rows, and one of fewer is not reported where rows are hidden",
+                column=self.column,
+                cure="Leave the node out, or bring in more of its rows.",
+            )
+        return common
+
     def leaves(self) -> dict[str, np.ndarray]:
         """The leaves of the update.
 
@@ -175,6 +190,6 @@ class _Targets:
         if self.labels:
             (classes,) = self.classes
             if self.least > 1:
-                classes = classes[[self.counts[label] >= self.least for label in classes.tolist()]]
+                classes = self._common(classes)
             return known | {"classes": classes.astype(str) if is_text(classes) else classes}
         return known | {"target_sum": np.asarray(self.total)}

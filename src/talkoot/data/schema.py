@@ -182,7 +182,7 @@ def _strays(reports: Mapping[str, Answer], names: tuple[str, ...]) -> dict[str, 
         for name, among, text, place in zip(
             *(here[k].tolist() for k in ("names", "among", "examples", "places")), strict=True
         ):
-            if among and name in names:
+            if among and text and name in names:
                 found.setdefault(name, (text, f"{place}, at node {node!r}" if len(reports) > 1 else place))
     return found
 
@@ -242,11 +242,12 @@ def _kind(reports: Mapping[str, Answer], name: str, kinds: Mapping[str, str]) ->
         here = reports[text[0]]
         at = here["names"].tolist().index(name)
         stray = Stray(str(here["examples"][at]), str(here["places"][at]))
+        example = f" (for example {stray})" if stray.text else ""  # none where nodes hide their rows
         raise SchemaError(
-            f"text here (for example {stray}), but numbers at {_listed(number)}",
+            f"text here{example}, but numbers at {_listed(number)}",
             node=text[0],
             column=name,
-            cure=cure_of(stray.text),
+            cure=cure_of(stray.text) if stray.text else "Look for text in it at this node.",
         )
     return TEXT if text else WHOLE if WHOLE in kinds.values() else NUMBER
 
@@ -299,7 +300,7 @@ def _classes(reports: Mapping[str, Answer], kinds: Mapping[str, str]) -> np.ndar
     if text and len(text) < len(kinds):
         other = next(node for node in kinds if node not in text)
         raise SchemaError(
-            f"the labels are text here (for example {str(next(iter(reports[text[0]]['classes']), ''))!r}), "
+            f"the labels are text here (for example {str(reports[text[0]]['classes'][0])!r}), "
             f"but numbers at {other!r}",
             node=text[0],
             cure="Name the classes alike at all nodes.",

@@ -64,6 +64,12 @@ def require_signed(node: str, *, valid: bool) -> None:
         )
 
 
+def require_usable(node: str, *, valid: bool) -> None:
+    """A node's keys give secrets."""
+    if not valid:
+        raise MaskRefused(f"{node!r} posted a key with which every secret is zero")
+
+
 def require_own(mine: Any, shown: Any) -> None:
     """The node's own keys came back as it sent them."""
     if mine != shown:

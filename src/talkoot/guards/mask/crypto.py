@@ -53,6 +53,15 @@ def agreed(private: bytes, public: bytes) -> bytes:
     return bytes(key.exchange(lib.X25519PublicKey.from_public_bytes(public)))
 
 
+def is_usable(public: bytes) -> bool:
+    """Whether an X25519 key gives secrets; with some every secret is zero."""
+    try:
+        agreed(bytes(range(KEY)), public)
+    except ValueError:
+        return False
+    return True
+
+
 def signing_key(private: bytes) -> bytes:
     """The Ed25519 public key (RFC 8032) of a private one."""
     return bytes(

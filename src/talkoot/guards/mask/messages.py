@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, TypeVar, final
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from talkoot.core.digest import digest
 from talkoot.core.errors import MaskRefused
 from talkoot.guards.mask import crypto
 
+T = TypeVar("T")
 KEYS, SHARES, SURVIVORS, UNMASK = "keys", "shares", "survivors", "unmask"
 
 
@@ -95,8 +97,13 @@ def keys_of(ctx: Ctx) -> dict[str, PublicKeys]:
 
 
 def header_in(ctx: Ctx) -> bytes:
-    """The header as nodes posted it; they only go on where it is one."""
-    return next((read(values, "header", 32, node) for node, values in ctx.posted(KEYS).items()), b"")
+    """The header that most nodes posted; they only go on where it is one."""
+    return most_common([read(values, "header", 32, node) for node, values in ctx.posted(KEYS).items()], b"")
+
+
+def most_common(found: Sequence[T], default: T) -> T:
+    """What most say, so that no single node decides."""
+    return Counter(found).most_common(1)[0][0] if found else default
 
 
 def graph_seed(keys: Mapping[str, PublicKeys]) -> bytes:

@@ -35,7 +35,7 @@ _SHARES = 2 * shamir.SIZE  # bytes that one node seals for another: a share of e
 @final
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class RoundState:
-    """What a node keeps of a round under way; nothing of it is needed after.
+    """What a node must remember of a round under way; nothing of it is needed after.
 
     Args:
         round: its index.
@@ -111,6 +111,7 @@ def share(me: Identity, state: RoundState, ctx: Ctx, cheats: int) -> tuple[Updat
         message = theirs.signed(state.header, node)
         valid = crypto.is_signed(me.signer(node, theirs.signer), theirs.signature, message)
         checks.require_signed(node, valid=valid)
+        checks.require_usable(node, valid=all(map(crypto.is_usable, (theirs.mask, theirs.seal))))
     checks.require_own(state.keys[ctx.node], keys.get(ctx.node))
     checks.require_distinct([key for theirs in keys.values() for key in (theirs.mask, theirs.seal)])
     state = replace(state, keys=keys)
@@ -124,9 +125,8 @@ def share(me: Identity, state: RoundState, ctx: Ctx, cheats: int) -> tuple[Updat
     sealed = {
         addressed(node, "share"): _sealed(state, ctx, node, both[node]) for node in both if node != ctx.node
     }
-    return Update(values={"sent": np.ones(1), **post(**sealed)}), replace(
-        state, shares={ctx.node: both[ctx.node]}
-    )
+    state = replace(state, shares={ctx.node: both[ctx.node]})
+    return Update(values={"sent": np.ones(1), **post(**sealed)}), state
 
 
 def _sealed(state: RoundState, ctx: Ctx, node: str, plain: bytes) -> bytes:
@@ -188,9 +188,8 @@ def agree(me: Identity, state: RoundState, ctx: Ctx, cheats: int) -> tuple[Updat
     checks.require_one_set(me.released, state.header.hex(), survivors)
     signature = crypto.sign(me.key, view_of(state.header, state.keys, state.seen, survivors))
     places = np.array([state.cohort.index(node) for node in survivors])
-    return Update(values={"survivors": places, **post(signature=signature)}), replace(
-        state, survivors=survivors
-    )
+    state = replace(state, survivors=survivors)
+    return Update(values={"survivors": places, **post(signature=signature)}), state
 
 
 def release(me: Identity, state: RoundState, ctx: Ctx, cheats: int) -> Update:

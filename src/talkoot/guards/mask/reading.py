@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, final
+from typing import final
 
 import numpy as np
 
@@ -24,6 +23,7 @@ from talkoot.guards.mask.messages import (
     graph_seed,
     header_in,
     keys_of,
+    most_common,
 )
 from talkoot.guards.mask.node import own_stream, pair_stream
 from talkoot.guards.ring import Ring
@@ -84,8 +84,12 @@ class Reading:
         found = dict[str, dict[int, bytes]]()
         for node in sorted(self.survivors | self.lost):
             name = f"{masks.released(node, self.survivors)}:{order[node] + 1}"
-            holders = [holder for holder in self.graph.group(node) if name in posted.get(holder, ())]
-            found[node] = {order[holder] + 1: posted[holder][name].tobytes() for holder in holders}
+            arrays = {holder: posted.get(holder, {}).get(name) for holder in self.graph.group(node)}
+            found[node] = {
+                order[holder] + 1: array.tobytes()
+                for holder, array in arrays.items()
+                if isinstance(array, np.ndarray) and array.nbytes == shamir.SIZE
+            }
         return found
 
     def obstacle(self) -> QuorumError | None:
@@ -148,9 +152,6 @@ class Reading:
 
 def _agreed_on(ctx: Ctx) -> frozenset[str]:
     """The survivors that most nodes name."""
-    named: Counter[Any] = Counter(
-        tuple(np.asarray(values.get("survivors", ())).tolist()) for values in ctx.posted(SURVIVORS).values()
-    )
-    if not named:
-        return frozenset()
-    return frozenset(ctx.cohort[int(place)] for place in named.most_common(1)[0][0])
+    posted = [values.get("survivors") for values in ctx.posted(SURVIVORS).values()]
+    named = [tuple(places.ravel().tolist()) for places in posted if isinstance(places, np.ndarray)]
+    return frozenset(ctx.cohort[int(place)] for place in most_common(named, ()))
