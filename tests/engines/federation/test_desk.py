@@ -189,11 +189,25 @@ def sign_as(world: World, author: str, signer: str) -> SignedProposal:
     return SignedProposal(data, party.sign(data, proposals.ABOUT), party.certificate)
 
 
-def test_the_roster_binds_names_and_certificates(world: World) -> None:
+def test_the_roster_binds_names_and_certificates(world: World, tmp_path: Path) -> None:
     roster = world.proposal().roster
     without = {name: print_ for name, print_ in roster.items() if name != "oslo"}
     assert reason(world, roster=without) == "oslo is not among the sites of the proposal"
-    assert "names another certificate of oslo" in reason(world, roster={**roster, "oslo": "00"})
+    renewed = renew(world.authority, world.oslo.folder)
+    assert "names another certificate of oslo" in reason(
+        world, roster=roster | {"oslo": renewed.certificate.decode()}
+    )
+    invented = make_party(make_authority(tmp_path / "b"), tmp_path / "b" / "malmo", "malmo")
+    why = reason(world, roster=roster | {"malmo": invented.certificate.decode()})
+    assert why == "the site 'malmo' of the proposal: the certificate of malmo was made by another authority"
+    assert "this is no certificate" in reason(world, roster=roster | {"malmo": ""})
+    twice = reason(world, roster=roster | {"malmo": roster["lund"]})
+    assert twice == "the site 'malmo' of the proposal has the certificate of lund"
+    ana = world.parties["ana"].certificate.decode()
+    assert "has the certificate of ana" in reason(world, roster=roster | {"ana": ana})
+    world.authority.revoke("lund", "stolen")
+    world.oslo.update_revoked((world.authority.folder / "revoked.json").read_bytes())
+    assert "the certificate of lund was revoked" in reason(world)
 
 
 def test_a_withdrawn_proposal_stays_withdrawn_however_often_it_comes(world: World) -> None:
