@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+from pathlib import Path
+
 from documented import lengths, program
+from talkoot.cli.parser import parser
+
+ROOT = Path(__file__).parents[1]
 
 
 def test_the_parts_of_ones_own_keep_the_laws() -> None:
@@ -17,3 +24,13 @@ def test_none_takes_more_than_a_page() -> None:
     _, learner, guard, merge, engine = lengths("docs/extending.md")
     assert max(learner, guard, merge) <= 30
     assert engine <= 45
+
+
+def test_every_command_of_the_page_on_organisations_is_one() -> None:
+    text = (ROOT / "docs" / "federation.md").read_text()
+    blocks = "\n".join(re.findall(r"```sh\n(.*?)```", text, flags=re.DOTALL))
+    cells = re.findall(r"`(talkoot [^`]+)`", text)
+    commands = [line for line in (*blocks.splitlines(), *cells) if line.startswith("talkoot ")]
+    assert len(commands) > 12
+    for command in commands:
+        parser().parse_args(shlex.split(command)[1:])  # ends the process where it is none

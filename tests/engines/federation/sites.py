@@ -78,7 +78,7 @@ class World:
         return Desk(self.oslo, registered, now=lambda: self.clock)
 
     def proposal(self, **changes: Any) -> Proposal:
-        roster = {name: self.parties[name].me.fingerprint for name in NAMES}
+        roster = {name: self.parties[name].certificate.decode() for name in NAMES}
         given = {
             "dataset": "claims",
             "target": "fraud",

@@ -6,6 +6,7 @@ import stat
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -95,7 +96,7 @@ def test_no_site_can_play_the_coordinator(authority: Authority, oslo: Identity, 
 
 def _as_coordinator(party: Identity) -> peers.Peer:
     me = party.me
-    return peers.Peer(me.name, "coordinator", me.fingerprint, me.signing_key, me.expires)
+    return replace(me, role="coordinator")
 
 
 def test_a_signature_counts_for_its_signer_and_its_subject(

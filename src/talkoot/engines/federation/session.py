@@ -89,7 +89,7 @@ class Session:
             future.cancel()
 
     async def sites(self) -> dict[str, str]:
-        """The sites that the coordinator knows, with the fingerprints of their certificates."""
+        """The sites that the coordinator knows, with their certificates, PEM."""
         self.roster = self.loop.create_future()
         await self.exchange.send(AskRoster())
         return (await self.roster).sites

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -188,25 +187,6 @@ class Desk:
         day = f"{datetime.fromtimestamp(self.now(), UTC):%Y-%m-%d}"
         if rnd.phase == UPDATE and not self.journal.count(day, key, rules.rounds_a_day):
             raise Refused(f"the {rules.rounds_a_day} rounds of {day} are used up", cure="Go on tomorrow.")
-
-    def record(
-        self, proposal: Proposal, rnd: Round, frame: bytes, *, query: str = "", error: str = ""
-    ) -> None:
-        """Write an answer down before it leaves.
-
-        Args:
-            proposal: what it belongs to.
-            rnd: the round.
-            frame: the answer, as it leaves.
-            query: the name of the query, if it is no round of the plan itself.
-            error: the kind of error that it is, if it is one.
-
-        Raises:
-            DataError: that is not possible, so the answer must not leave.
-        """
-        facts = {"run": run_of(proposal.to_bytes()), "round": rnd.index, "phase": rnd.phase}
-        named = {"query": query, "error": error, "digest": hashlib.sha256(frame).hexdigest()}
-        self.audit.append("sent", {**facts, **named, "bytes": len(frame)})
 
     def _require_permitted(self, proposal: Proposal, rules: Policy) -> None:
         content = content_of(proposal, self.registered)

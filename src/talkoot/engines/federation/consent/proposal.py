@@ -13,6 +13,7 @@ from talkoot.engines.federation.identity.identity import Identity, verify
 from talkoot.engines.federation.identity.peer import Peer
 
 ABOUT = "proposal"  # what its signature is about
+AGAIN = "Have the researcher propose again: certificates are renewed from time to time."
 LIMIT = 16 << 20  # bytes
 LONGEST = 1000  # signs of a text
 State = Literal["approved", "pending", "refused", "expired", "withdrawn"]
@@ -31,7 +32,7 @@ class Proposal(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         kind: what is done with it.
         purpose: why.
         permit: who has permitted it, such as the number of an ethics vote.
-        roster: the sites, with the fingerprints of their certificates.
+        roster: the sites, with their certificates, PEM.
         researcher: whose certificate signs it.
         until: the last day on which it counts, such as "2027-03-31"; empty to leave that to the sites.
     """
@@ -126,7 +127,7 @@ def require_genuine(signed: Signed, identity: Identity) -> tuple[Proposal, Peer]
     Raises:
         DataError: it is no proposal.
         Refused: the certificate does not count or is no researcher's, the signature is another's, or this
-            site is not on the roster with the certificate that it has.
+            site is not on the roster with the certificate that it has, or others on it do not count.
     """
     proposal, peer = from_bytes(signed.proposal), identity.peer_of(signed.certificate)
     if peer.role != "researcher":
@@ -135,14 +136,33 @@ def require_genuine(signed: Signed, identity: Identity) -> tuple[Proposal, Peer]
         raise Refused(f"{peer.name} brings a proposal of {proposal.researcher}")
     if not verify(signed.proposal, ABOUT, signed.signature, peer):
         raise Refused(f"the proposal is not signed by {peer.name}")
+    _require_listed(proposal, identity)
+    return proposal, peer
+
+
+def roster_of(proposal: Proposal, identity: Identity) -> dict[str, Peer]:
+    """The sites of a proposal: each has a certificate of this federation, so nobody can invent one.
+
+    Raises:
+        Refused: a certificate does not count, or is another's.
+    """
+    found = {}
+    for name, certificate in proposal.roster.items():
+        try:
+            found[name] = identity.peer_of(certificate.encode())
+        except Refused as error:
+            raise Refused(f"the site {name!r:.80} of the proposal: {error.cause}", cure=AGAIN) from None
+        if (found[name].name, found[name].role) != (name, "site"):
+            raise Refused(f"the site {name!r:.80} of the proposal has the certificate of {found[name].name}")
+    return found
+
+
+def _require_listed(proposal: Proposal, identity: Identity) -> None:
+    """Refuse a roster that this site is not on, or on which somebody is not who he should be."""
     if identity.name not in proposal.roster:
         raise Refused(f"{identity.name} is not among the sites of the proposal")
-    if proposal.roster[identity.name] != identity.me.fingerprint:
-        raise Refused(
-            f"the proposal names another certificate of {identity.name}",
-            cure="Have the researcher propose again: certificates are renewed from time to time.",
-        )
-    return proposal, peer
+    if roster_of(proposal, identity)[identity.name].fingerprint != identity.me.fingerprint:
+        raise Refused(f"the proposal names another certificate of {identity.name}", cure=AGAIN)
 
 
 def _require_readable(proposal: Proposal) -> None:
@@ -150,7 +170,7 @@ def _require_readable(proposal: Proposal) -> None:
     if proposal.until:
         _day(proposal.until)
     texts = (proposal.dataset, proposal.target or "", proposal.purpose, proposal.permit)
-    for text in (*texts, proposal.researcher, *proposal.roster, *proposal.roster.values()):
+    for text in (*texts, proposal.researcher, *proposal.roster):
         if len(text) > LONGEST or not text.isprintable():
             raise DataError(
                 f"a proposal's texts are one line of at most {LONGEST} signs, and this is not: {text!r:.80}"

@@ -49,8 +49,8 @@ class Peer(Protocol):
         """Its role."""
 
     @property
-    def fingerprint(self) -> str:
-        """SHA-256 of its certificate."""
+    def certificate(self) -> bytes:
+        """Its certificate, PEM."""
 
 
 class Gate(Protocol):
@@ -98,14 +98,14 @@ class Coordinator:
         self.streams: dict[str, tuple[bytes, Stream]] = {}  # of each site: its session and its stream
         self.researchers: dict[tuple[str, bytes], Exchange] = {}
         self.rooms: dict[str, Room] = {}
-        self.fingerprints: dict[str, str] = {}
+        self.certificates: dict[str, str] = {}
 
     async def site(self, _: Any, context: Any) -> None:
         """A site has called."""
         if (entered := await self._enter(context, "site")) is None:
             return
         peer, session = entered
-        self.fingerprints[peer.name] = peer.fingerprint
+        self.certificates[peer.name] = peer.certificate.decode()
         before, self.streams[peer.name] = self.streams.get(peer.name), (session, context)
         if before is not None and before[0] != session:
             await refuse(before[1], Refusal(f"another program has come with the certificate of {peer.name}"))
@@ -197,8 +197,8 @@ class Coordinator:
     async def _from_researcher(self, peer: Peer, exchange: Exchange, message: Message) -> None:
         match message:
             case AskRoster():
-                known = self.fingerprints if self.listed is None else self.listed
-                roster = {name: self.fingerprints.get(name, "") for name in sorted(known)}
+                known = self.certificates if self.listed is None else self.listed
+                roster = {name: self.certificates.get(name, "") for name in sorted(known)}
                 await exchange.send(Roster(roster))
             case Attach():
                 await self._attach(peer, exchange, message)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import final
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from talkoot.core.errors import Refused
 from talkoot.engines.federation.identity.names import Role, from_uris
@@ -25,6 +26,7 @@ class Peer:
         fingerprint: SHA-256 of the certificate, in hexadecimal.
         signing_key: checks its signatures, 32 bytes.
         expires: from when on the certificate counts no more.
+        certificate: PEM.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Peer:
     fingerprint: str
     signing_key: bytes
     expires: datetime
+    certificate: bytes = field(repr=False)
 
 
 def to_certificate(pem: bytes) -> x509.Certificate:
@@ -88,5 +91,10 @@ def read(certificate: x509.Certificate) -> Peer:
         uris = names.get_values_for_type(x509.UniformResourceIdentifier)
     name, role, key = from_uris(uris)
     return Peer(
-        name, role, certificate.fingerprint(hashes.SHA256()).hex(), key, certificate.not_valid_after_utc
+        name=name,
+        role=role,
+        fingerprint=certificate.fingerprint(hashes.SHA256()).hex(),
+        signing_key=key,
+        expires=certificate.not_valid_after_utc,
+        certificate=certificate.public_bytes(Encoding.PEM),
     )

@@ -155,7 +155,7 @@ class AskRoster(Message, frozen=True):
 
 @final
 class Roster(Message, frozen=True):
-    """The sites that the coordinator knows, with the fingerprints of their certificates."""
+    """The sites that the coordinator knows, with their certificates, PEM."""
 
     sites: dict[str, str]
 
