@@ -13,6 +13,7 @@ from talkoot.core.shard import UNKNOWN
 from talkoot.core.transform import Stage
 from talkoot.data.contract.profile import Profile
 from talkoot.data.inventory import Inventory
+from talkoot.data.totals import Totals
 from talkoot.engines.federation.consent.proposal import Kind, Proposal
 from talkoot.formats.frames import from_bytes
 from talkoot.formats.names import Registered
@@ -84,9 +85,15 @@ def require_belongs(plan: Plan, proposal: Proposal, registered: Registered) -> N
     placed = plan_to_bytes(plan.agreed(UNKNOWN), registered=registered)
     if approved is not None and placed == plan_to_bytes(approved, registered=registered):
         return
-    if type(learner) not in QUERIES[proposal.kind]:
+    if isinstance(learner, Totals):
+        own = () if approved is None else approved.chain
+        if placed != plan_to_bytes(Plan(learner, chain=own), registered=registered):
+            raise Refused("totals are asked for in another way than the sums that were approved")
+    elif type(learner) not in QUERIES[proposal.kind]:
         raise Refused(f"{learner.name} is not part of what was approved")
-    if isinstance(learner, Inventory) and learner.target not in (None, proposal.target):
+    if isinstance(learner, Inventory) and approved is not None and is_masked(approved) > learner.hidden:
+        raise Refused("the query asks for numbers of this site alone, and only totals were approved")
+    if isinstance(learner, Inventory | Totals) and learner.target not in (None, proposal.target):
         raise Refused(f"the query asks for the target {learner.target!r:.80}, which was not approved")
 
 

@@ -74,6 +74,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             yield from (f"{what} {name!r:.80} is not permitted" for name in _others(names, permitted))
         if len(proposal.roster) < self.minimum_sites:
             yield f"{len(proposal.roster)} sites take part, and {self.minimum_sites} is the least"
+        elif content.masked and len(proposal.roster) < FEWEST_UNDER_MASKS:
+            yield f"a secure sum of {len(proposal.roster)} sites hides nothing: each knows the other's part"
         if self.secure_sum and not content.masked:
             yield "the sums can be read site by site, and only secure sums are permitted"
 

@@ -13,10 +13,12 @@ from talkoot.formats.answers import TYPES as PACKED
 from talkoot.formats.frames import from_bytes, to_bytes
 from talkoot.formats.names import by_name
 from talkoot.formats.values import Decoder, Encoder
+from talkoot.guards.mask.messages import PublicKeys
+from talkoot.guards.mask.node import RoundState
 
 
 def _types(plan: Plan) -> Mapping[str, type]:
-    return {**PACKED, **by_name((NodeState, Update, *plan.learner.question_types))}
+    return {**PACKED, **by_name((NodeState, Update, RoundState, PublicKeys, *plan.learner.question_types))}
 
 
 def state_to_bytes(state: NodeState, plan: Plan) -> bytes | None:

@@ -25,6 +25,7 @@ from talkoot.engines.federation.audit import AuditLog
 from talkoot.engines.federation.consent.proposal import Proposal
 from talkoot.engines.federation.journal import Journal
 from talkoot.engines.federation.link.messages import Frame, Task
+from talkoot.engines.federation.site.secure import SecureSums
 from talkoot.engines.federation.site.states import state_from_bytes, state_to_bytes
 from talkoot.formats.answers import answer_to_bytes
 from talkoot.formats.plans import placement_from_bytes
@@ -84,12 +85,14 @@ class Worker:
         node: the site's name.
         desk: who decides, and opens its rows.
         journal: what a restarted site goes on from.
+        secure: what the site brings to secure sums.
         registered: what plans may name, besides the catalogue of estimators.
     """
 
     node: str
     desk: Desk
     journal: Journal
+    secure: SecureSums
     registered: Mapping[str, Any] = field(default_factory=dict)
     placed: dict[str, _Placed] = field(default_factory=dict)
     sources: dict[str, Source] = field(default_factory=dict)  # by run
@@ -125,6 +128,7 @@ class Worker:
         self.placed.pop(task.run, None)
         plan, view = placement_from_bytes(placement, registered=self.registered)
         self.desk.require_placement(proposal, plan)
+        plan = self.secure.join(plan, task.run, proposal)
         if isinstance(view, Bind):
             view = replace(view, key=task.placement.digest.hex())
         shard = _viewed(self._source(task.run, proposal), view)
