@@ -36,11 +36,11 @@ if TYPE_CHECKING:
     from talkoot.core.sync import every, every_step, rounds
     from talkoot.core.update import Leaf, Update
     from talkoot.data.contract.contract import Contract
+    from talkoot.data.registered import dataset
     from talkoot.data.samples.images import images
     from talkoot.data.samples.tokens import tokens
     from talkoot.data.shards import Shards, shards
     from talkoot.engines.checkpoint import Checkpoint
-    from talkoot.engines.federation.dataset import dataset
     from talkoot.engines.federation.engine import Federation
     from talkoot.engines.inline import Inline
     from talkoot.engines.local import Local
@@ -105,7 +105,7 @@ _HOMES = {
     ),
     "data.samples.tokens": ("tokens",),
     "engines.checkpoint": ("Checkpoint",),
-    "engines.federation.dataset": ("dataset",),
+    "data.registered": ("dataset",),
     "engines.federation.engine": ("Federation",),
     "engines.inline": ("Inline",),
     "engines.local": ("Local",),

@@ -21,10 +21,10 @@ from talkoot.core.plan import Plan
 from talkoot.core.sync import Sync
 from talkoot.core.transform import Transform
 from talkoot.data.loading.generators import exclusive_generators, restore_generators, start_seed
+from talkoot.data.registered import Dataset
 from talkoot.data.samples.base import Samples
 from talkoot.data.samples.samples import samples
 from talkoot.data.shards import Shards
-from talkoot.engines.federation.dataset import Dataset
 from talkoot.guards.weigh import weigh
 from talkoot.learners import learner_for
 from talkoot.watch.events import Event

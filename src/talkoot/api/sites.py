@@ -6,9 +6,8 @@ from typing import Any
 
 from talkoot.core.engine import Engine
 from talkoot.core.errors import DataError
+from talkoot.data.registered import Dataset
 from talkoot.data.shards import Shards, shards
-from talkoot.engines.federation.dataset import Dataset
-from talkoot.engines.federation.engine import Federation
 
 
 def shards_on(data: Any, target: Any, on: Engine | None, **roles: Any) -> Shards:
@@ -19,6 +18,8 @@ def shards_on(data: Any, target: Any, on: Engine | None, **roles: Any) -> Shards
     """
     if not isinstance(data, Dataset):
         return shards(data, target, **roles)
+    from talkoot.engines.federation.engine import Federation
+
     if not isinstance(on, Federation):
         raise DataError(
             f"data set {data.name!r} is at the sites of a federation", cure="Give on=tk.Federation(FOLDER)."

@@ -27,7 +27,8 @@ def begun(each: bool = False, silence: float = math.inf, **meeting: Any) -> Gath
 
 
 def arrival(site: str, *values: float) -> Arrival:
-    return Arrival(site, answer_to_bytes(Update(values={"x": np.array(values)}, weight=1.0)))
+    data = answer_to_bytes(Update(values={"x": np.array(values)}, weight=1.0))
+    return Arrival(site, memoryview(bytearray(data)))
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
@@ -39,6 +40,25 @@ def test_sums_are_taken_in_the_order_of_the_sites_and_one_frame_at_a_time(order:
     merged, _ = gathered.end()
     assert merged.update.values["x"].tolist() == [(0.1 + 1e16) + -1e16]
     assert not gathered.early
+
+
+def test_a_late_answer_counts_in_the_next_round_that_counts_with_the_numbers_that_it_had() -> None:
+    gathered = begun(quorum=2, grace=0.5)
+    gathered.arrived(arrival("a", 1.0), 1.0)
+    gathered.arrived(arrival("b", 2.0), 2.0)
+    assert gathered.over(4.0)
+    merged, _ = gathered.end()
+    assert merged.update.values["x"].tolist() == [3.0]
+    meeting = Meeting(quorum=3, grace=0.5)
+    gathered.begin(Round(index=1, cohort=SITES, meeting=meeting), 5.0)
+    gathered.arrived(arrival("c", 10.0), 6.0)  # of the round before
+    gathered.arrived(arrival("a", 1.0), 6.0)
+    merged, _ = gathered.end()
+    assert (merged.arrived, merged.update.values["x"].tolist()) == (("a", "c"), [11.0])
+    gathered.begin(Round(index=2, cohort=SITES, dropped=(1,), meeting=meeting), 7.0)
+    gathered.arrived(arrival("a", 1.0), 8.0)
+    merged, _ = gathered.end()
+    assert (merged.arrived, merged.update.values["x"].tolist()) == (("a", "c"), [11.0])
 
 
 def test_what_came_early_is_not_waited_for() -> None:
@@ -84,7 +104,7 @@ def test_an_update_of_another_shape_names_both_sites() -> None:
 
 def test_garbage_and_answers_that_nobody_waits_for() -> None:
     gathered = begun(quorum=1)
-    gathered.arrived(Arrival("a", b"garbage"), 1.0)
+    gathered.arrived(Arrival("a", memoryview(b"garbage")), 1.0)
     gathered.arrived(arrival("a", 5.0), 1.0)
     gathered.arrived(arrival("b", 1.0), 1.0)
     gathered.arrived(arrival("b", 9.0), 1.0)

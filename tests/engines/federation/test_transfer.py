@@ -7,17 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from talkoot.core.errors import DataError
-from talkoot.engines.federation.link import transfer
 from talkoot.engines.federation.link.messages import Chunk, Fetch, Frame, Missing
 from talkoot.engines.federation.link.spool import SMALL, InFile, InMemory, Spool
 from talkoot.engines.federation.link.transfer import Incoming, Transfers
 
 PIECE = 10
-
-
-@pytest.fixture(autouse=True)
-def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transfer, "CHUNK", PIECE)
 
 
 def chunks(sender: Transfers, fetch: Fetch) -> list[Chunk]:
@@ -28,7 +22,7 @@ def chunks(sender: Transfers, fetch: Fetch) -> list[Chunk]:
 
 @given(data=st.binary(min_size=1, max_size=100), cuts=st.lists(st.integers(0, 5), max_size=5))
 def test_a_frame_arrives_once_whatever_is_cut(data: bytes, cuts: list[int]) -> None:
-    sender, receiver = Transfers(), Transfers()
+    sender, receiver = Transfers(piece=PIECE), Transfers()
     frame = sender.offer(data)
     request, moved, found = receiver.want(frame), 0, None
     for cut in [*cuts, 1000]:
@@ -100,7 +94,7 @@ def test_what_is_not_offered_is_missing_and_equal_frames_are_offered_until_both_
 
 @given(data=st.binary(min_size=1, max_size=100))
 def test_a_frame_in_a_file_is_the_same(data: bytes) -> None:
-    sender, receiver = Transfers(), Transfers(allocate=lambda size: InFile())
+    sender, receiver = Transfers(), Transfers(piece=PIECE, allocate=lambda size: InFile())
     found = None
     for chunk in chunks(sender, receiver.want(sender.offer(data))):
         found = receiver.take(chunk)

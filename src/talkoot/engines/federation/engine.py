@@ -12,8 +12,8 @@ from talkoot.core.engine import Emit, Engine, Kind, Nodes, ignore
 from talkoot.core.errors import PlanError, TalkootError
 from talkoot.core.plan import Plan
 from talkoot.core.shard import UNKNOWN, Shard
+from talkoot.data.registered import Dataset, RegisteredShard, registered_shards
 from talkoot.data.shards import Shards
-from talkoot.engines.federation.dataset import Dataset, RegisteredShard, registered_shards
 from talkoot.engines.federation.extra import require_extra
 from talkoot.engines.federation.link.dialling import Dialling
 from talkoot.engines.federation.link.messages import Attach

@@ -15,6 +15,7 @@ from talkoot.engines.federation.journal import Journal
 from talkoot.engines.federation.link.exchange import Closed, Exchange, Stream, read, refuse
 from talkoot.engines.federation.link.greeting import Difference, greet, software
 from talkoot.engines.federation.link.messages import (
+    CHUNK,
     Answered,
     Ask,
     AskRoster,
@@ -29,10 +30,11 @@ from talkoot.engines.federation.link.messages import (
     Roster,
     encode,
 )
-from talkoot.engines.federation.link.spool import Spool
+from talkoot.engines.federation.link.spool import SMALL, Spool
 from talkoot.engines.federation.link.transfer import Transfers
 
-MEMORY = 96 << 20  # bytes of answers that wait in memory for their turn in a sum; others wait in files
+ON_LINKS = 16 << 20  # bytes of frames in messages of all links together
+MEMORY = 48 << 20  # bytes of answers that wait in memory for their turn in a sum; others wait in files
 
 
 class Peer(Protocol):
@@ -114,6 +116,9 @@ class Coordinator:
         """The link to a site, whether it is connected or not."""
         if site not in self.sites:
             self.sites[site] = Exchange(Transfers(allocate=self.spool.allocate))
+            piece = max(SMALL, min(CHUNK, ON_LINKS // len(self.sites)))
+            for exchange in self.sites.values():
+                exchange.transfers.piece = piece
         return self.sites[site]
 
     async def researcher(self, _: Any, context: Any) -> None:
@@ -121,10 +126,11 @@ class Coordinator:
         if (entered := await self._enter(context, "researcher")) is None:
             return
         peer, session = entered
-        exchange = self.researchers.setdefault((peer.name, session), Exchange())
+        key = (peer.name, session)
+        exchange = self.researchers.setdefault(key, Exchange(Transfers(allocate=self.spool.allocate)))
         await self._serve(exchange, peer, context, self._from_researcher, None)
         if not exchange.connected and all(room.researcher is not exchange for room in self.rooms.values()):
-            self.researchers.pop((peer.name, session), None)
+            self.researchers.pop(key, None)
 
     async def _enter(self, context: Stream, role: str) -> tuple[Peer, bytes] | None:
         """Greet who calls: who it is, and its session; None if it may not come in."""

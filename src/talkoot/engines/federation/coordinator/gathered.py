@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, final
+from functools import reduce
+from typing import final
+
+import numpy as np
 
 from talkoot.core.errors import DataError, TalkootError
 from talkoot.core.round import UPDATE, Merged, Round
-from talkoot.core.update import Leaf, Update, total
+from talkoot.core.update import Leaf, Update
 from talkoot.engines.events import Action, Answer, Answered, Seen, Slot
 from talkoot.engines.gathering import TICK, Gathering
 from talkoot.formats.answers import answer_from_bytes
@@ -20,7 +23,7 @@ class Arrival:
     """What a site has sent."""
 
     site: str
-    frame: Any  # its answer as bytes
+    frame: memoryview  # its answer as bytes, which belong to the round
     seconds: float = 0.0
     restarted: bool = False
 
@@ -46,7 +49,10 @@ class GatheredRound:
     gathering: Gathering = field(init=False)
     slots: dict[str, Slot] = field(init=False)
     early: dict[str, Arrival] = field(default_factory=dict)
-    held: dict[str, Any] = field(default_factory=dict)  # frames of those that are added when the round ends
+    held: dict[str, memoryview] = field(
+        default_factory=dict
+    )  # frames of those that are added when the round ends
+    total: Update = field(default_factory=Update)  # the sum so far, where all are needed
     shapes: dict[str, tuple[str, tuple[int, ...]]] = field(default_factory=dict)  # leaf -> who, and its shape
 
     def __post_init__(self) -> None:
@@ -57,7 +63,7 @@ class GatheredRound:
 
     def begin(self, rnd: Round, now: float) -> list[Action]:
         """Begin a round."""
-        self.early, self.shapes = {}, {}
+        self.early, self.shapes, self.total = {}, {}, Update()
         actions = self.gathering.begin(rnd, now)
         late = {
             name for answer in self.gathering.late for name in answer.nodes
@@ -109,8 +115,10 @@ class GatheredRound:
         self.early.clear()
         merged, actions = self.gathering.merged(), self.gathering.end()
         if self._adds_at_end:
-            frames = (self.held[name] for name in merged.arrived)
-            merged = replace(merged, update=total(map(_update, frames)))
+            updates = (_update(self.held[name]) for name in merged.arrived)
+            merged = replace(merged, update=reduce(accumulated, updates, Update()))
+        elif not self.gathering.apart:
+            merged = replace(merged, update=self.total)
         return merged, actions
 
     @property
@@ -141,6 +149,8 @@ class GatheredRound:
             return Answer(failed={name: found.at(node=name, step=step)}, seconds=seconds)
         if self._adds_at_end:
             self.held[name], found = arrival.frame, Update()
+        elif not self.gathering.apart:
+            self.total, found = accumulated(self.total, found), Update()
         return Answer(
             nodes=(name,), update=found, seconds=seconds, restarted=(name,) if arrival.restarted else ()
         )
@@ -164,8 +174,29 @@ class GatheredRound:
                 )
 
 
-def _update(frame: Any) -> Update:
-    """The update of a frame that was looked at when it arrived."""
-    found = answer_from_bytes(frame)
+def _update(frame: memoryview) -> Update:
+    """The update of a frame that was looked at when it arrived, and stays as it is."""
+    found = answer_from_bytes(frame.toreadonly())
     assert isinstance(found, Update)
     return found
+
+
+def accumulated(total: Update, part: Update) -> Update:
+    """The sum of both, in the memory of the first where that can be: both belong to this sum alone."""
+    if set(total.values) != set(part.values) or not all(_fits(total, part, name) for name in total.values):
+        return total + part
+    for name, value in total.values.items():
+        value += part.values[name]
+    return Update(values=total.values, weight=total.weight + part.weight, kinds=total.kinds)
+
+
+def _fits(total: Update, part: Update, name: str) -> bool:
+    """Whether a leaf can be added in place, with the same result."""
+    one, other = total.values[name], part.values[name]
+    return (
+        total.kind(name) is part.kind(name) is Leaf.SUM
+        and isinstance(one, np.ndarray)
+        and isinstance(other, np.ndarray)
+        and one.flags.writeable
+        and (one.dtype, one.shape) == (other.dtype, other.shape)
+    )

@@ -16,6 +16,13 @@ from talkoot.engines.federation.link.dialling import OPTIONS, SERVICE
 from talkoot.engines.federation.link.greeting import software
 from talkoot.engines.federation.settings import COORDINATOR, CoordinatorSettings
 
+FEW_BYTES = (  # of each link that have arrived and are not read yet, as there may be hundreds of links
+    ("grpc.http2.lookahead_bytes", 1 << 19),
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.experimental.tcp_max_read_chunk_size", 1 << 18),
+    ("grpc.http2.write_buffer_size", 1 << 18),
+)
+
 
 async def serve(folder: Path, say: Callable[[str], None]) -> None:
     """Run the coordinator of a folder.
@@ -53,7 +60,7 @@ async def start(coordinator: Coordinator, identity: Identity, listen: str) -> tu
     """
     import grpc
 
-    server = grpc.aio.server(options=[*OPTIONS, ("grpc.so_reuseport", 0)])
+    server = grpc.aio.server(options=[*OPTIONS, *FEW_BYTES, ("grpc.so_reuseport", 0)])
     entries = {
         "Site": grpc.stream_stream_rpc_method_handler(coordinator.site),
         "Researcher": grpc.stream_stream_rpc_method_handler(coordinator.researcher),

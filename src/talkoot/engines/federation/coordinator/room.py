@@ -185,6 +185,7 @@ class Room:
             self._do(gathered.look(*self._signs(), time.monotonic()), ask)
         void = gathered.gathering.void
         merged, actions = gathered.end()
+        self.frames.pop(ask.question.digest, None)
         self.counted |= {name: self.answered_keys[name] for name in merged.arrived}
         self.house.audit.append(
             "received",

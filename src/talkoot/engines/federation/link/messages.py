@@ -18,7 +18,7 @@ from talkoot.core.round import Meeting, Round
 
 VERSIONS = (1, 1)  # of the protocol: the oldest and the newest that this Talkoot speaks
 LIMIT = 4 << 20  # bytes of a message
-CHUNK = 1 << 18  # bytes of a frame in a message; each of many links may hold some
+CHUNK = 1 << 20  # bytes of a frame in a message, at most
 State = Literal["approved", "pending", "refused", "expired", "withdrawn"]
 
 
@@ -80,10 +80,11 @@ class Beat(Message, frozen=True):
 
 @final
 class Fetch(Message, frozen=True):
-    """Send a frame from this byte on."""
+    """Send a frame from this byte on, in pieces of a size."""
 
     digest: bytes
     offset: int
+    piece: int = CHUNK
 
 
 @final

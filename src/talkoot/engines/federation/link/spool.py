@@ -60,7 +60,7 @@ class InFile:
 
     def view(self) -> memoryview:
         """All of them; read from the file when they are looked at."""
-        return memoryview(mmap.mmap(self._file, 0, access=mmap.ACCESS_READ))
+        return memoryview(mmap.mmap(self._file, 0, access=mmap.ACCESS_COPY))
 
 
 @final

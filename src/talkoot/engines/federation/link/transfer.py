@@ -56,10 +56,12 @@ class Transfers:
     Args:
         limit: bytes that a frame may have; a larger one is refused before memory is taken for it.
         allocate: a place for a frame.
+        piece: bytes that go in one message; less where there are many links.
     """
 
     limit: int = MOST
     allocate: Callable[[int], Buffer] = InMemory
+    piece: int = CHUNK
     offered: dict[bytes, memoryview] = field(default_factory=dict)
     offers: Counter[bytes] = field(default_factory=Counter)  # how often, as two runs may have equal frames
     incoming: dict[bytes, Incoming] = field(default_factory=dict)
@@ -93,7 +95,7 @@ class Transfers:
             self.incoming[frame.digest] = Incoming(frame, self.allocate(frame.size))
         incoming = self.incoming[frame.digest]
         incoming.stalled = False
-        return Fetch(frame.digest, incoming.offset)
+        return Fetch(frame.digest, incoming.offset, self.piece)
 
     def take(self, chunk: Chunk) -> Incoming | None:
         """Take in a chunk; returns the frame when it is complete.
@@ -113,7 +115,8 @@ class Transfers:
 
     def resume(self) -> list[Fetch]:
         """On a new connection: requests for the rest of all that is waited for."""
-        return [Fetch(digest, incoming.offset) for digest, incoming in self.incoming.items()]
+        found = self.incoming.items()
+        return [Fetch(digest, incoming.offset, self.piece) for digest, incoming in found]
 
     def pieces(self, fetch: Fetch) -> Iterator[Chunk | Missing]:
         """What answers a request."""
@@ -121,5 +124,6 @@ class Transfers:
         if data is None or not 0 <= fetch.offset < data.nbytes:
             yield Missing(fetch.digest)
             return
-        for start in range(fetch.offset, data.nbytes, CHUNK):
-            yield Chunk(fetch.digest, start, data[start : start + CHUNK])
+        piece = max(1, min(self.piece, fetch.piece))
+        for start in range(fetch.offset, data.nbytes, piece):
+            yield Chunk(fetch.digest, start, data[start : start + piece])
