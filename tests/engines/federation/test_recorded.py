@@ -50,9 +50,7 @@ def test_a_person_approves_and_every_answer_is_recorded(tmp_path: Path) -> None:
             entries = list(log.entries(run))
             assert [entry.event for entry in entries[:2]] == ["proposed", "decided"]
             sent = [entry.facts for entry in entries if entry.event == "sent"]
-            answers = [
-                each for each in sent if "error" not in each
-            ]  # on a busy machine one may be sent again
+            answers = [each for each in sent if "error" not in each]  # one may be sent again
             assert {(each["query"], each["round"]) for each in answers} == {("Inventory", 0), ("", 0)}
             received = [
                 entry.facts["sites"][name]
