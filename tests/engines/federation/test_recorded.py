@@ -50,19 +50,20 @@ def test_a_person_approves_and_every_answer_is_recorded(tmp_path: Path) -> None:
             entries = list(log.entries(run))
             assert [entry.event for entry in entries[:2]] == ["proposed", "decided"]
             sent = [entry.facts for entry in entries if entry.event == "sent"]
-            assert [(each["query"], each["round"]) for each in sent] == [("Inventory", 0), ("", 0)]
-            assert not any("error" in each for each in sent)
+            answers = [each for each in sent if "error" not in each]  # one may be sent again
+            assert {(each["query"], each["round"]) for each in answers} == {("Inventory", 0), ("", 0)}
             received = [
                 entry.facts["sites"][name]
                 for entry in AuditLog(tmp_path / "hub").entries(run)
                 if entry.event == "received"
             ]
-            assert received == [each["digest"] for each in sent]  # both ends say the same
+            assert len(received) == 2
+            assert set(received) == {each["digest"] for each in answers}  # both ends say the same
         states = [entry.facts["state"] for entry in AuditLog(oslo).entries(run) if entry.event == "decided"]
         assert states == ["pending", "approved"]
         page = tmp_path / "evidence.html"
         assert main(["evidence", run[:8], "--folder", str(oslo), "--out", str(page)]) == 0
-        assert "2 answers" in page.read_text()
+        assert "the answer to Inventory" in page.read_text()
 
 
 def test_what_cannot_be_recorded_does_not_leave(tmp_path: Path) -> None:
