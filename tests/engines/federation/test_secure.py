@@ -121,7 +121,7 @@ def test_under_masks_no_site_is_asked_for_numbers_of_its_own(world: World) -> No
 def test_a_plan_brings_no_identity() -> None:
     (_, link) = plan_from_bytes(plan_of(chain=CHAIN)).chain
     assert link == Mask()
-    assert link.identity is None  # type: ignore[attr-defined]
+    assert link.identity is None
 
 
 def test_two_sites_hide_nothing_and_are_refused(tmp_path: Path) -> None:
