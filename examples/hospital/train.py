@@ -178,6 +178,8 @@ def main():
     parser.add_argument("--data", type=Path, default=given and Path(given), help=about)
     parser.add_argument("--out", type=Path, help="a new folder, which is kept; a temporary one by default")
     args = parser.parse_args()
+    if args.out is not None and args.out.exists():
+        parser.error(f"--out {args.out} exists; name a new folder")
     try:
         recorded = hospitals.load(args.data)
     except OSError as error:
@@ -192,8 +194,6 @@ def main():
         else:
             args.out.mkdir(parents=True)
             run(recorded, args.out, (args.out / page).absolute())
-    except FileExistsError:
-        parser.error(f"--out {args.out} exists; name a new folder")
     except KeyboardInterrupt:
         sys.exit("stopped; all programs have ended")
 
