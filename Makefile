@@ -38,6 +38,7 @@ bench: .venv/bench ## Talkoot beside its peers, an hour on a quiet machine, into
 	@$(BIN)/python benchmarks/classical.py
 	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/deep.py
 	@$(BIN)/python benchmarks/slow_link.py
+	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/secure_sum.py
 	@$(BIN)/python benchmarks/transformer.py
 
 clean: ## remove what was set up

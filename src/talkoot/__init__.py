@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from talkoot.engines.ranks.join import join
     from talkoot.engines.ray.engine import Ray
     from talkoot.formats.save import load
+    from talkoot.guards.fixed import fixed
+    from talkoot.guards.mask.mask import mask
     from talkoot.guards.quantize import quantize
     from talkoot.guards.topk import topk
     from talkoot.guards.weigh import weigh
@@ -113,6 +115,8 @@ _HOMES = {
     "engines.ranks.join": ("join",),
     "engines.ray.engine": ("Ray",),
     "formats.save": ("load",),
+    "guards.fixed": ("fixed",),
+    "guards.mask.mask": ("mask",),
     "guards.quantize": ("quantize",),
     "guards.topk": ("topk",),
     "guards.weigh": ("weigh",),
@@ -164,10 +168,12 @@ __all__ = [
     "every",
     "every_step",
     "fit",
+    "fixed",
     "images",
     "join",
     "learner_for",
     "load",
+    "mask",
     "quantize",
     "recipes",
     "rounds",

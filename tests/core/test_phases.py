@@ -11,8 +11,8 @@ import pytest
 
 import talkoot as tk
 from talkoot.core.context import Ctx, addressed
-from talkoot.core.engine import Engine
-from talkoot.core.errors import PlanError
+from talkoot.core.engine import Engine, Run
+from talkoot.core.errors import PlanError, QuorumError, TalkootError
 from talkoot.core.plan import Plan
 from talkoot.core.run import run
 from talkoot.core.sync import rounds
@@ -120,3 +120,68 @@ def test_a_secret_does_not_follow_from_the_seed() -> None:
 def test_a_robust_rule_cannot_read_what_is_masked() -> None:
     with pytest.raises(PlanError, match="only the sum can be read"):
         Plan(Walk(), chain=[Pairwise()], merge=tk.Median(), sync=rounds(1))
+
+
+@final
+@dataclass(frozen=True)
+class _Noted(Transform):
+    """Holds a phase before and one after, and can read no sum of fewer than `least` nodes."""
+
+    least: int = 0
+    stage: ClassVar[Stage] = Stage.MASK
+    before: ClassVar[tuple[str, ...]] = ("first",)
+    after: ClassVar[tuple[str, ...]] = ("last",)
+
+    def answer(self, phase: str, state: Any, ctx: Ctx) -> tuple[Update, Any]:
+        return Update(values={"here": np.ones(1)}), state
+
+    def encode(self, update: Update, state: Any, ctx: Ctx) -> tuple[Update, Any]:
+        return update, state
+
+    def decode(self, update: Update, state: Any, ctx: Ctx) -> tuple[Update, Any]:
+        return update, state
+
+    def obstacle(self, ctx: Ctx) -> TalkootError | None:
+        here = len(ctx.posted("last"))
+        return QuorumError(f"{here} of {self.least} are here") if here < self.least else None
+
+
+def walked(engine: Engine, least: int = 0, **sync: Any) -> Run:
+    schema, bound = agree(tk.shards(DATA), tk.Inline())
+    return run(Plan(Walk(), chain=[_Noted(least)], sync=rounds(**sync)), bound, engine, schema=schema)
+
+
+@pytest.mark.parametrize("phase", ["first", "update"])
+def test_a_round_that_cannot_count_ends_before_the_next_phase(phase: str) -> None:
+    engine = Scripted([["a", "c"]], phase=phase)
+    done = walked(engine, limit=2, quorum=2)
+    assert [o.committed for o in done.history] == [False, True]
+    assert engine.held[-3:] == [(1, "first"), (1, "update"), (1, "last")]
+    assert (0, "last") not in engine.held
+    assert ((0, "update") in engine.held) == (phase == "update")
+
+
+def test_an_update_that_arrived_counts_also_where_its_node_is_lost_later() -> None:
+    done = walked(Scripted([["a", "c"]], phase="last"), limit=1, quorum=2)
+    assert done.history[0].arrived == ("a", "a/b", "c")
+    assert done.history[0].failed == {}
+
+
+def test_a_sum_that_cannot_be_decoded_is_dropped_with_the_reason() -> None:
+    done = walked(Scripted([["a", "c"]], phase="last"), least=2, limit=2, quorum=1)
+    assert [o.committed for o in done.history] == [False, True]
+    assert done.history[0].arrived == ()
+    assert "1 of 2 are here" in done.history[0].failed["a/b"]
+    assert "as scripted" in done.history[0].failed["a"]
+    with pytest.raises(QuorumError, match="node 'a'.*3 of 4 are here"):
+        walked(Scripted([]), least=4, limit=1)
+
+
+def test_a_digest_of_the_question_is_there_only_where_a_transform_talks() -> None:
+    schema, bound = agree(tk.shards(DATA), tk.Inline())
+    plain, talking = (
+        run(Plan(Walk(), chain=chain, sync=rounds(3)), bound, tk.Inline(), schema=schema)
+        for chain in ([], [_Noted()])
+    )
+    assert {o.round.about for o in plain.history} == {""}
+    assert len({o.round.about for o in talking.history}) == 3

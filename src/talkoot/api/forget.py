@@ -54,7 +54,8 @@ def forget(run: Run, job: Job, view: Bind | None, node: str, past: Sequence[Even
             node=node,
             cure="Fit without the node.",
         )
-    removed = view.rows.get(node, 0)
+    rows = view.rows or {}
+    removed = rows.get(node, 0)
     if len(job.shards) == 1 or removed == run.schema.rows:
         raise DataError("no other node has rows, so nothing would be left", node=node)
     began, events = time.perf_counter(), list[Event]()
@@ -68,7 +69,7 @@ def forget(run: Run, job: Job, view: Bind | None, node: str, past: Sequence[Even
             note = f"the sums of node {node!r} were subtracted; no other node took part"
             model = job.plan.learner.finish(left.model)
             left = replace(left, schema=_remaining(run.schema, model, removed))
-            _repeat_rounds(left.schema, {name: view.rows.get(name, 0) for name in rest.shards}, past, emit)
+            _repeat_rounds(left.schema, {name: rows.get(name, 0) for name in rest.shards}, past, emit)
     seconds = time.perf_counter() - began
     return Remainder(
         model=model, run=left, job=rest, view=view, note=note, seconds=seconds, events=tuple(events)

@@ -50,6 +50,9 @@ class Ctx:
         schema: what the nodes agreed on; they get it once, with the plan.
         board: what the phases of this round have brought so far: phase -> node -> arrays by name. Names
             made by `addressed` are shown to their node alone, and there without the address.
+        about: where a transform holds phases, a digest of all that the node's work is a function of besides
+            its rows (see `Plan.digest`): in the phases the one that the loop names, and while it works the
+            one of what it was given.
     """
 
     round: int = 0
@@ -59,6 +62,7 @@ class Ctx:
     work: LocalWork = field(default_factory=LocalWork)
     schema: Schema = field(default=UNKNOWN, repr=False)
     board: Board = field(default_factory=dict)
+    about: str = ""
 
     def posted(self, phase: str) -> dict[str, dict[str, Any]]:
         """What each node sent in a phase of this round, as far as this node may read it.

@@ -9,7 +9,8 @@ TalkootError (ValueError)
 ├── NodeError            a node did not finish its round
 │   ├── NodeFailed       it raised; its own traceback comes first
 │   ├── NodeLost         its process died
-│   └── NodeSilent       it gave no sign of life before the deadline
+│   ├── NodeSilent       it gave no sign of life before the deadline
+│   └── MaskRefused      it would not go on with a secure sum
 ├── QuorumError          too few nodes arrived for a round to count
 └── Refused              a certificate, a policy or a person does not permit it
 """
@@ -167,6 +168,11 @@ class NodeLost(NodeError):
 @final
 class NodeSilent(NodeError):
     """A node gave no sign of life before the deadline."""
+
+
+@final
+class MaskRefused(NodeError):
+    """A node would not go on with a secure sum, as what arrived is not what the protocol allows."""
 
 
 @final

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from copy import copy
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 from talkoot.core.context import Ctx
+from talkoot.core.digest import digest
 from talkoot.core.errors import PlanError
 from talkoot.core.learner import Learner
 from talkoot.core.merge import Merge
@@ -88,6 +89,13 @@ class Plan:
                 )
             if self.merge.needs == "sum" and not link.additive:
                 raise PlanError(f"{link} does not add, so {self.merge} cannot merge what it encodes")
+        grace = self.sync.meeting.grace
+        if self.chain.talks and grace is not None:
+            raise PlanError(
+                f"grace={grace} lets updates count in a later round, and a round of the phases "
+                f"{', '.join(self.chain.phases)} can only read its own",
+                cure="Leave grace= out.",
+            )
         if self.learner.needs_all:
             self._check_sums()
             self._check_sync()
@@ -142,6 +150,11 @@ class Plan:
         object.__setattr__(plan, "schema", schema)
         return plan
 
+    def digest(self, rnd: Round, question: Any) -> str:
+        """A digest of what a node's update is a function of, besides its rows and the random numbers."""
+        learner = f"{type(self.learner).__module__}.{type(self.learner).__qualname__}"
+        return digest((learner, self.schema, rnd.work, question))
+
     def ctx(self, rnd: Round, node: str = "") -> Ctx:
         """The context in which `node` works in a round; "" for the server functions."""
         return Ctx(
@@ -152,6 +165,7 @@ class Plan:
             work=rnd.work,
             schema=self.schema,
             board=rnd.board,
+            about=rnd.about,
         )
 
     def lines(self) -> list[str]:

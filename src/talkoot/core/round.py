@@ -46,6 +46,8 @@ class Round:
         meeting: who must arrive, and by when.
         work: what a node does before it answers.
         board: what the phases of this round have brought so far.
+        about: where a transform holds phases, a digest of the question and of what it is about; see
+            `Plan.digest`.
     """
 
     index: int
@@ -55,6 +57,7 @@ class Round:
     meeting: Meeting = field(default_factory=Meeting)
     work: LocalWork = field(default_factory=LocalWork)
     board: Board = field(default_factory=dict)
+    about: str = ""
 
     def choose(self, nodes: Sequence[str], seed: int) -> tuple[str, ...]:
         """The nodes that take part: a function of (seed, index, nodes), in the nodes' order."""

@@ -56,6 +56,8 @@ def contribute(
     if state.round < 0:
         plan.learner.require_readable(shard)
     if rnd.phase == UPDATE:
+        if plan.chain.talks:
+            ctx = replace(ctx, about=plan.digest(rnd, question))
         update, local = plan.learner.work(question, local, shard, ctx)
         update, chain = plan.chain.encode(update, start[1], ctx)
     else:
@@ -196,22 +198,35 @@ def run_round(plan: Plan, rnd: Round, nodes: Nodes, now: Progress) -> tuple[Prog
 
 
 def _held(plan: Plan, rnd: Round, nodes: Nodes, question: Any) -> tuple[Round, Merged]:
-    """Hold a round with its phases. Who fails in one of them takes no part in the next."""
+    """Hold a round with its phases. Who fails in one of them takes no part in the next.
+
+    A round that can no longer count ends at once, before nodes say more about it. An update that arrived
+    counts, also where its node is lost in a phase after that.
+    """
     cohort, failed = rnd.cohort, dict[str, TalkootError]()
-    merged = Merged(arrived=cohort)
+    if plan.chain.talks:
+        rnd = replace(rnd, about=plan.digest(rnd, question))
+    merged, worked = Merged(arrived=cohort), False
     for phase in plan.chain.phases:
         found = nodes.round(replace(rnd, phase=phase), question if phase == UPDATE else None)
         failed |= found.failed
+        merged = merged if worked else found
         if phase == UPDATE:
-            merged = found
+            worked = True
         else:
             posted = {node: update.values for node, update in (found.each or {}).items()}
             rnd = replace(rnd, board={**rnd.board, phase: posted})
-        if failed and rnd.meeting.quorum is None:
+        if (failed and rnd.meeting.quorum is None) or len(merged.arrived) < (rnd.meeting.quorum or 0):
             break
         rnd = replace(rnd, cohort=found.arrived)
-    arrived = tuple(node for node in merged.arrived if node not in failed)
-    return replace(rnd, cohort=cohort), replace(merged, arrived=arrived, failed=failed)
+    else:
+        read = plan.ctx(replace(rnd, cohort=cohort))
+        if plan.chain.talks and (obstacle := plan.chain.obstacle(read)) is not None:
+            failed |= {node: obstacle.at(node=node) for node in merged.arrived if node not in failed}
+            merged = replace(merged, arrived=())
+    if rnd.meeting.quorum is not None:
+        failed = {node: error for node, error in failed.items() if node not in merged.arrived}
+    return replace(rnd, cohort=cohort), replace(merged, failed=failed)
 
 
 def _decoded(plan: Plan, merged: Merged, now: Progress, ctx: Ctx) -> tuple[Update, Any, Any]:

@@ -9,7 +9,7 @@ from enum import IntEnum
 from typing import Any, ClassVar, Literal, final
 
 from talkoot.core.context import Ctx
-from talkoot.core.errors import PlanError
+from talkoot.core.errors import PlanError, TalkootError
 from talkoot.core.round import UPDATE
 from talkoot.core.update import Update
 
@@ -36,12 +36,14 @@ class Transform(ABC):
         stage: its place in a chain.
         sum_only: decode makes sense of the sum alone, never of one node's update, as under a mask.
         before, after: names of phases that it holds before and after the nodes work, see `answer`.
+        behind: the stage that must stand before it, if any.
     """
 
     additive: ClassVar[bool] = True
     sum_only: ClassVar[bool] = False
     before: ClassVar[tuple[str, ...]] = ()
     after: ClassVar[tuple[str, ...]] = ()
+    behind: ClassVar[Stage | None] = None
     bias: ClassVar[Literal["exact", "unbiased", "biased"]] = "exact"
     scope: ClassVar[Literal["leaf", "update"]] = "leaf"
     stage: ClassVar[Stage]
@@ -57,6 +59,11 @@ class Transform(ABC):
     def answer(self, phase: str, state: Any, ctx: Ctx) -> tuple[Update, Any]:
         """At the node, in one of its phases: what nodes get to read (`Ctx.posted`), and its state."""
         raise NotImplementedError(f"{self} holds no phase {phase!r}")
+
+    def obstacle(self, ctx: Ctx) -> TalkootError | None:
+        """Why the sum of a round cannot be decoded, though enough nodes sent it: then it does not count."""
+        del ctx
+        return None
 
 
 @final
@@ -74,6 +81,12 @@ class Chain:
                     f"{after} cannot stand behind {before}",
                     cure=f"The order is, one of each: {order}.",
                 )
+        for link in self.links:
+            if link.behind is not None and link.behind not in [other.stage for other in self.links]:
+                raise PlanError(
+                    f"{link} works on what stage {link.behind.name.lower()} makes, and there is none",
+                    cure="Write [tk.fixed(), tk.mask()], for example.",
+                )
         if len(set(self.phases)) < len(self.phases):
             raise PlanError(f"two phases of a round have one name: {', '.join(self.phases)}")
 
@@ -90,6 +103,11 @@ class Chain:
         """The phases of a round, in their order; in UPDATE the nodes work."""
         before = (phase for link in self.links for phase in link.before)
         return (*before, UPDATE, *(phase for link in self.links for phase in link.after))
+
+    @property
+    def talks(self) -> bool:
+        """Whether it holds phases."""
+        return any(link.before or link.after for link in self.links)
 
     def encode(self, update: Update, state: Any, ctx: Ctx) -> tuple[Update, tuple[Any, ...]]:
         """Apply every link, first to last. `state` is one entry a link, or None at the start."""
@@ -113,6 +131,10 @@ class Chain:
         at = next(i for i, link in enumerate(self.links) if phase in (*link.before, *link.after))
         update, states[at] = self.links[at].answer(phase, states[at], ctx)
         return update, tuple(states)
+
+    def obstacle(self, ctx: Ctx) -> TalkootError | None:
+        """Why the sum of a round cannot be decoded; None where it can."""
+        return next((error for link in self.links if (error := link.obstacle(ctx)) is not None), None)
 
     def _states(self, state: Any) -> tuple[Any, ...]:
         return state or (None,) * len(self.links)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import islice
@@ -17,6 +18,8 @@ from talkoot.data.tables.source import STEP, Layout, Source
 from talkoot.data.tables.strays import Stray, is_number
 from talkoot.data.targets import is_text, missing, text_target
 
+LABELS = 5  # rows that must have a label before a node that hides its rows says that there is one
+
 
 @final
 @dataclass(frozen=True, slots=True)
@@ -26,21 +29,22 @@ class Inventory(Query):
     labels: bool = False  # collect the distinct values of the target; else its mean
     target: str | None = None  # the target's name, for errors
     read: bool = True  # whether to read the target; False for estimators without one
+    hidden: bool = False  # report nothing that follows from single rows: see `_hidden`
     reads: ClassVar[type[Shard]] = Source
     step_name: ClassVar[str] = STEP
 
     def answer(self, shard: Shard) -> Answer:
         """The columns, the means of the first block of features, and facts about all targets."""
         assert isinstance(shard, Source)
-        seen = _Targets(labels=self.labels, column=self.target)
+        seen = _Targets(labels=self.labels, column=self.target, least=LABELS if self.hidden else 1)
         for y, w, rows in shard.targets():
             seen.add(y if self.read else None, w, rows)
         if not seen.rows:
             return {}
         layout = shard.layout()
         own, strays = layout.schema(), [layout.strays.get(name, Stray()) for name in layout.names]
-        first = next(islice(shard.bind(own, target=False).blocks(), 1), None)
-        return {
+        first = None if self.hidden else next(islice(shard.bind(own, target=False).blocks(), 1), None)
+        report = {
             "rows": np.array([seen.rows]),
             "names": np.array(layout.names, dtype=str),
             "kinds": np.array(layout.kinds, dtype=str),
@@ -54,6 +58,14 @@ class Inventory(Query):
             "center": _center(first, layout),
             **seen.leaves(),
         }
+        return _hidden(report) if self.hidden else report
+
+
+def _hidden(report: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The columns and their kinds alone: no sums, no number of rows, no text of a cell."""
+    blank = {name: np.full(len(report[name]), "") for name in ("examples", "places")}
+    sums = {"target_sum": np.zeros_like(report["target_sum"])} if "target_sum" in report else {}
+    return {**report, **blank, **sums, "rows": np.ones(1, dtype=np.int64)}
 
 
 def _center(first: Block | None, layout: Layout) -> np.ndarray:
@@ -88,6 +100,8 @@ class _Targets:
     outputs: int = 0
     total: Any = 0.0
     classes: list[np.ndarray] = field(default_factory=list)
+    least: int = 1  # rows that must have a label for it to count
+    counts: Counter[Any] = field(default_factory=Counter)
 
     def add(self, y: np.ndarray | None, w: np.ndarray | None, rows: int) -> None:
         """Count another block of rows."""
@@ -136,6 +150,23 @@ class _Targets:
             )
         self.dtype = y.dtype.str if not is_text(y) else y.dtype.kind
         self.classes = [distinct(np.concatenate([*self.classes, fresh]))]
+        if self.least > 1:
+            self.counts.update(y.ravel().tolist())
+
+    def _common(self, classes: np.ndarray) -> np.ndarray:
+        """The labels that enough rows have.
+
+        Raises:
+            DataError: there is none.
+        """
+        common = classes[[self.counts[label] >= self.least for label in classes.tolist()]]
+        if not len(common):
+            raise DataError(
+                f"no label has {self.least} rows, and one of fewer is not reported where rows are hidden",
+                column=self.column,
+                cure="Leave the node out, or bring in more of its rows.",
+            )
+        return common
 
     def leaves(self) -> dict[str, np.ndarray]:
         """The leaves of the update.
@@ -157,6 +188,8 @@ class _Targets:
         if self.dtype == "none":
             return known
         if self.labels:
-            classes = self.classes[0]
+            (classes,) = self.classes
+            if self.least > 1:
+                classes = self._common(classes)
             return known | {"classes": classes.astype(str) if is_text(classes) else classes}
         return known | {"target_sum": np.asarray(self.total)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from secrets import token_hex
 from typing import Any, cast, final
@@ -17,6 +17,7 @@ from talkoot.core.plan import Plan
 from talkoot.core.query import Answer
 from talkoot.core.run import run_on
 from talkoot.core.shard import UNKNOWN, Schema, Shard
+from talkoot.core.transform import Transform
 from talkoot.data.inventory import Inventory
 from talkoot.data.shards import Shards
 from talkoot.data.tables.arrays import ArrayShard
@@ -26,6 +27,7 @@ from talkoot.data.tables.files import FileShard
 from talkoot.data.tables.source import STEP, Source
 from talkoot.data.tables.strays import Stray, cure_of
 from talkoot.data.tables.tables import as_table
+from talkoot.data.totals import with_totals
 
 
 @final
@@ -37,7 +39,7 @@ class Bind:
     """
 
     schema: Schema
-    rows: Mapping[str, int]  # node -> its rows; nodes without rows may be left out
+    rows: Mapping[str, int] | None  # node -> its rows, if it has some; None where nodes hide it
     target: bool = True  # False to leave the target out
     key: str = field(default_factory=lambda: token_hex(8))  # equal for equal views, also in another process
 
@@ -46,7 +48,8 @@ class Bind:
         key, bound = _BOUND.get(shard, ("", None))
         if bound is None or key != self.key:
             source = cast(Source, shard)
-            bound = bind(source, self.schema, self.rows.get(source.name, 0), target=self.target)
+            rows = None if self.rows is None else self.rows.get(source.name, 0)
+            bound = bind(source, self.schema, rows, target=self.target)
             _BOUND[shard] = self.key, bound
         return bound
 
@@ -61,6 +64,7 @@ def agree_on(
     target: str | None = None,
     read_target: bool = True,
     whole: bool = False,
+    chain: Sequence[Transform] = (),
     emit: Emit = ignore,
 ) -> Bind:
     """Compare the columns of all nodes; return how each looks at its rows by their common schema.
@@ -73,6 +77,9 @@ def agree_on(
         target: the name of the target column, if it has one.
         read_target: False for estimators without a target: it is not read.
         whole: whether whole numbers beyond 2**53 stay integers; else they become floats.
+        chain: transforms of exact sums, where the plan has some: centers, rows and targets are then added
+            up through it. If it lets nobody read the sums of one node, nodes report nothing else but their
+            columns, and the labels that at least `inventory.LABELS` rows have.
         emit: receives the event "schema".
 
     Raises:
@@ -80,16 +87,19 @@ def agree_on(
         SchemaError: nodes whose columns or labels do not agree.
     """
     began = time.perf_counter()
-    plan = Plan(Inventory(labels=labels, target=target, read=read_target))
+    hidden = any(link.sum_only for link in chain)
+    plan = Plan(Inventory(labels=labels, target=target, read=read_target, hidden=hidden))
     reports: Mapping[str, Answer] = plan.learner.finish(run_on(nodes, plan, schema=UNKNOWN).model)
     try:
         common = _common(reports, target, labels)
     except DataError as error:
         raise error.at(step=STEP) from None
+    if chain:
+        common = with_totals(common, nodes, chain, read_target and common.classes is None)
     schema = common if whole else common.floats()
-    rows = {node: int(s["rows"][0]) for node, s in reports.items()}
-    seconds = time.perf_counter() - began
-    emit("schema", {**facts(schema, {node: rows.get(node, 0) for node in nodes.names}), "seconds": seconds})
+    rows = None if hidden else {node: int(s["rows"][0]) for node, s in reports.items()}
+    known = {} if rows is None else {node: rows.get(node, 0) for node in nodes.names}
+    emit("schema", {**facts(schema, known), "seconds": time.perf_counter() - began})
     return Bind(schema=schema, rows=rows, target=read_target)
 
 
@@ -120,10 +130,11 @@ def facts(schema: Schema, rows: Mapping[str, int]) -> dict[str, Any]:
     }
 
 
-def bind(source: Source, schema: Schema, rows: int, *, target: bool = True) -> Source:
-    """A source of `rows` rows that is read by the schema."""
+def bind(source: Source, schema: Schema, rows: int | None, *, target: bool = True) -> Source:
+    """A source of `rows` rows, counted here if that is None, that is read by the schema."""
     if isinstance(source, FileShard):
-        return replace(source.bind(schema, target=target), count=rows)
+        count = sum(each for _, _, each in source.targets()) if rows is None else rows
+        return replace(source.bind(schema, target=target), count=count)
     if schema.mixed and isinstance(source, ArrayShard) and source.rows:
         return as_table(source).bind(schema, target=target)
     return source.bind(schema, target=target)
@@ -171,7 +182,7 @@ def _strays(reports: Mapping[str, Answer], names: tuple[str, ...]) -> dict[str, 
         for name, among, text, place in zip(
             *(here[k].tolist() for k in ("names", "among", "examples", "places")), strict=True
         ):
-            if among and name in names:
+            if among and text and name in names:
                 found.setdefault(name, (text, f"{place}, at node {node!r}" if len(reports) > 1 else place))
     return found
 
@@ -231,11 +242,12 @@ def _kind(reports: Mapping[str, Answer], name: str, kinds: Mapping[str, str]) ->
         here = reports[text[0]]
         at = here["names"].tolist().index(name)
         stray = Stray(str(here["examples"][at]), str(here["places"][at]))
+        example = f" (for example {stray})" if stray.text else ""  # none where nodes hide their rows
         raise SchemaError(
-            f"text here (for example {stray}), but numbers at {_listed(number)}",
+            f"text here{example}, but numbers at {_listed(number)}",
             node=text[0],
             column=name,
-            cure=cure_of(stray.text),
+            cure=cure_of(stray.text) if stray.text else "Look for text in it at this node.",
         )
     return TEXT if text else WHOLE if WHOLE in kinds.values() else NUMBER
 

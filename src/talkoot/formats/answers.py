@@ -15,10 +15,12 @@ from talkoot.formats import tensors
 from talkoot.formats.frames import from_bytes, to_bytes
 from talkoot.formats.names import by_name
 from talkoot.formats.values import Decoder, Encoder
+from talkoot.guards.mask.leaf import Masked
 from talkoot.guards.packed import Blocks, Packed, Sparse
+from talkoot.guards.ring import Ring
 
 VERSION = 1
-TYPES = by_name((Blocks, Sparse))
+TYPES = by_name((Blocks, Sparse, Ring, Masked))
 ERRORS = {
     kind.__name__: kind
     for kind in vars(errors).values()
@@ -114,6 +116,8 @@ def _require_leaf(name: str, value: Any) -> None:
     """Refuse what is no array, and packed arrays whose pieces do not fit together."""
     if isinstance(value, Packed):
         fits = _is_sound(value)
+    elif isinstance(value, Ring | Masked):
+        fits = value.is_sound
     else:
         fits = isinstance(value, np.ndarray) or tensors.is_tensor(value)
     if not fits:
@@ -147,6 +151,8 @@ def _is_sound(leaf: Packed) -> bool:
 def _is_finite(value: Any) -> bool:
     if isinstance(value, Packed):
         return bool(np.isfinite(value.scales).all())
+    if isinstance(value, Ring | Masked):
+        return True
     if isinstance(value, np.ndarray):
         return value.dtype.kind not in "fc" or bool(np.isfinite(value).all())
     return bool(value.isfinite().all())

@@ -23,11 +23,14 @@ from talkoot.core.transform import Transform
 from talkoot.data.contract.profile import Profile
 from talkoot.data.inventory import Inventory
 from talkoot.data.schema import Bind
+from talkoot.data.totals import Totals
 from talkoot.formats import estimators, names
 from talkoot.formats.describe import describe
 from talkoot.formats.frames import from_bytes, to_bytes
 from talkoot.formats.names import Registered, by_name, registered_types
 from talkoot.formats.values import Decoder, Encoder
+from talkoot.guards.fixed import NarrowFixed, WideFixed
+from talkoot.guards.mask.mask import Mask
 from talkoot.guards.quantize import Quantize
 from talkoot.guards.topk import TopK
 from talkoot.guards.weigh import Weigh
@@ -39,6 +42,9 @@ TYPES = by_name(
         Weigh,
         Quantize,
         TopK,
+        WideFixed,
+        NarrowFixed,
+        Mask,
         Sum,
         Gather,
         Median,
@@ -52,6 +58,7 @@ TYPES = by_name(
         Schema,
         Bind,
         Inventory,
+        Totals,
         Profile,
     )
 )

@@ -24,7 +24,9 @@ class Scripted(Engine, Nodes):
     # for each round the names of the nodes that are lost; nobody behind its end
     script: Sequence[Collection[str]]
     error: type[TalkootError] = NodeLost  # what is reported of them
+    phase: str | None = None  # of the round in which they are lost; all by default
     states: dict[str, NodeState] = field(default_factory=dict)
+    held: list[tuple[int, str]] = field(default_factory=list)  # the (round, phase) that were held
 
     @contextmanager
     def open(self, shards: Mapping[str, Shard], emit: Emit = ignore) -> Iterator[Nodes]:
@@ -43,7 +45,9 @@ class Scripted(Engine, Nodes):
 
     def round(self, rnd: Round, question: Any) -> Merged:
         """Every node works, and those in the script are lost then."""
-        lost = self.script[rnd.index] if rnd.index < len(self.script) else ()
+        self.held.append((rnd.index, rnd.phase))
+        loses = rnd.index < len(self.script) and self.phase in (None, rnd.phase)
+        lost = self.script[rnd.index] if loses else ()
         updates = {}
         for node in rnd.cohort:
             state = self.states.get(node, NodeState())

@@ -40,6 +40,11 @@ def value(job: Job, model: Any, scoring: str | None, folds: int, progress: bool 
     splits = splits_of(folds, 1, job.plan.seed)
     if not (is_classifier(model) or is_regressor(model)):
         raise PlanError(f"{name} predicts nothing, so nothing can be scored")
+    if any(link.sum_only for link in job.plan.chain):
+        raise PlanError(
+            "a node is worth the difference of sums with and without it, which masks are there to hide",
+            cure="Leave mask() out, where the nodes agree to that.",
+        )
     if len(job.shards) < 2:
         raise DataError("there is one node, so there are no others", cure="Fit over two nodes or more.")
     with model_counter(job, progress) as count, job.open(count.engine) as opened:

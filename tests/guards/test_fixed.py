@@ -1,0 +1,229 @@
+"""Fixed point: exact sums in any order, in the node's own dtype, and refusals that name the leaf."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from sklearn.linear_model import Ridge
+from sklearn.preprocessing import MinMaxScaler
+
+import talkoot as tk
+from talkoot.core.context import Ctx
+from talkoot.core.errors import DataError, PlanError
+from talkoot.core.update import Leaf, Update, total
+from talkoot.formats.answers import answer_from_bytes, answer_to_bytes
+from talkoot.guards import limbs
+from talkoot.guards.fixed import FixedPoint
+from talkoot.guards.ring import Ring
+from talkoot.testing import check_transform
+
+CTX = Ctx(node="oslo", round=3, cohort=("oslo", "rome", "wien"))
+FLOATS = st.floats(-1e38, 1e38, allow_subnormal=True)
+RNG = np.random.default_rng(3)
+
+
+def sent(value: Any, guard: FixedPoint | None = None, weight: float = 1.0, **kinds: Leaf) -> Update:
+    update = Update(values={"w": value}, weight=weight, kinds=kinds)
+    return (guard or tk.fixed()).encode(update, None, CTX)[0]
+
+
+def got(update: Update) -> Any:
+    return tk.fixed().decode(update, None, CTX)[0].values["w"]
+
+
+def whole(words: np.ndarray) -> int:
+    number = sum(int(limb) << (64 * place) for place, limb in enumerate(words))
+    return number - (1 << 256) if number >> 255 else number
+
+
+def test_laws() -> None:
+    check_transform(tk.fixed(), rtol=0)
+    check_transform(tk.fixed(bits=64, limit=1000.0))
+
+
+@settings(deadline=None)
+@given(st.lists(FLOATS, min_size=1, max_size=20))
+def test_a_value_is_the_nearest_multiple_of_two_to_the_minus_96(values: list[float]) -> None:
+    words = limbs.from_floats(np.array(values))
+    assert [whole(column) for column in words.T] == [round(Fraction(value) * 2**96) for value in values]
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.floats(-1e12, 1e12).filter(lambda x: not 0 < abs(x) < 1e-20), min_size=1, max_size=40),
+    st.randoms(use_true_random=False),
+)
+def test_a_sum_is_exact_in_any_order_and_grouping(values: list[float], random: Any) -> None:
+    updates = [sent(np.array([value])) for value in values]
+    want = float(sum(Fraction(round(Fraction(v) * 2**96), 2**96) for v in values))
+    found = got(total(updates))[0]
+    assert abs(found - want) <= math.ulp(want)
+    random.shuffle(updates)
+    cut = len(updates) // 2
+    assert got(total(updates[:cut]) + total(updates[cut:]))[0] == found
+
+
+@settings(deadline=None)
+@given(
+    hnp.arrays(
+        st.sampled_from(
+            (np.int64, np.int32, np.uint8, np.uint64, np.bool_, np.float64, np.float32, np.float16)
+        ),
+        hnp.array_shapes(min_dims=0, max_dims=3, max_side=4),
+    )
+)
+def test_one_node_gets_its_own_array_back(value: np.ndarray) -> None:
+    if value.dtype.kind == "f":
+        value = np.nan_to_num(value, posinf=1.0, neginf=-1.0)
+        value = value if value.itemsize < 8 else np.clip(value, -1e30, 1e30)
+        value = np.where(np.abs(value.astype(float)) < 1e-12, 0, value).astype(value.dtype)
+    found = got(sent(value))
+    assert found.dtype == value.dtype
+    assert found.shape == value.shape
+    np.testing.assert_array_equal(found, value)
+
+
+def test_sums_that_floats_get_wrong() -> None:
+    values = [1e20, 1.0, -1e20, 2.0**-90]
+    assert got(total(sent(np.array([v])) for v in values))[0] == 1.0
+    assert got(total(sent(np.array([v])) for v in [1e20, -1e20, 2.0**-90]))[0] == 2.0**-90
+    large = np.array([2**62 + 1, -(2**62) - 3])
+    assert got(sent(large) + sent(np.array([-7, 5]))).tolist() == [2**62 - 6, -(2**62) + 2]
+
+
+def test_weights_are_exact_and_hidden_in_a_leaf() -> None:
+    update = sum((sent(np.ones(1), weight=0.1) for _ in range(10)), Update())
+    assert update.weight == 0
+    assert tk.fixed().decode(update, None, CTX)[0].weight == 1.0
+    assert sent(np.ones(1), weight=2.0**53 + 2).weight == 0
+
+
+def test_a_node_without_rows_stays_the_identity() -> None:
+    assert tk.fixed().encode(Update(), None, CTX)[0].values == {}
+
+
+def test_leaves_that_do_not_add_pass() -> None:
+    update = sent(np.array([3.0]), w=Leaf.MIN)
+    assert update.values["w"].tolist() == [3.0]
+    assert update.kind("w") is Leaf.MIN
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (np.array([1.0, np.nan]), "leaf 'w' cannot stand in fixed point: it holds NaN or infinity"),
+        (np.array([np.inf]), "it holds NaN or infinity"),
+        (np.array([2.0**127]), "1.7e.38 is beyond 1.7e.38, the range of fixed"),
+        (np.array([1e-30, -2e-31]), "1e-30 is its greatest number.*multiples of 1.3e-29. Scale the columns"),
+        (np.array([1j]), "complex128 numbers cannot become whole numbers"),
+        (np.array(["a"]), "<U1 numbers cannot become"),
+        (np.array([1], np.longdouble), "float128 numbers cannot become"),
+        ({"a": 1}, "a dict cannot become"),
+    ],
+)
+def test_what_has_no_place_in_fixed_point_is_refused_by_name(value: Any, words: str) -> None:
+    with pytest.raises(DataError, match=f"node 'oslo', round 3: .*{words}"):
+        sent(value)
+
+
+def test_a_weight_that_is_missing_is_refused() -> None:
+    with pytest.raises(DataError, match="the update's weight cannot stand in fixed point"):
+        sent(np.ones(1), weight=math.nan)
+
+
+def test_a_sum_beyond_its_dtype_is_refused() -> None:
+    with pytest.raises(DataError, match="leaf 'w'.*the sum is beyond the range of int8"):
+        got(sent(np.array([100], np.int8)) + sent(np.array([100], np.int8)))
+    with pytest.raises(DataError, match="beyond the range of int64"):
+        got(sent(np.array([2**62])) + sent(np.array([2**62])))
+    with pytest.raises(DataError, match="beyond the range of uint64"):
+        got(sent(np.array([1], np.uint64)) - sent(np.array([2], np.uint64)))
+    with pytest.raises(DataError, match="beyond the range of float16"):
+        got(sent(np.array([6e4], np.float16)) + sent(np.array([6e4], np.float16)))
+
+
+def test_a_narrow_ring_has_a_limit() -> None:
+    guard = tk.fixed(bits=32, limit=8.0)
+    values = np.array([7.9, -8.0, 0.001], np.float32)
+    update = sent(values, guard) + sent(values, guard) + sent(values, guard)
+    assert update.values["w"].words.dtype == np.uint32
+    found = got(update)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, 3 * values, atol=3e-7)
+    with pytest.raises(DataError, match="leaf 'w'.*8.5 is beyond limit=8"):
+        sent(np.array([8.5, 0.0]), guard)
+    assert got(sent(np.array([1234567.0]), guard))[0] == 1234567.0  # one number stays wide
+    for wrong, words in (
+        ({"bits": 48, "limit": 1.0}, "bits=48.* is unknown"),
+        ({"bits": 64}, "needs a limit"),
+        ({"bits": 32, "limit": -1.0}, "no limit"),
+        ({"bits": 32, "limit": 1e9}, "no room behind the point"),
+        ({"limit": 2.0}, "need no limit"),
+    ):
+        with pytest.raises(PlanError, match=words):
+            tk.fixed(**wrong)
+    with pytest.raises(DataError, match="no room for the sum of 3000 nodes"):
+        tk.fixed(bits=32, limit=1e6).encode(
+            Update(values={"w": np.ones(2)}), None, Ctx(cohort=tuple(map(str, range(3000))))
+        )
+
+
+def test_a_narrow_ring_is_refused_for_exact_learners() -> None:
+    with pytest.raises(PlanError, match="would bias its sums"):
+        tk.fit(Ridge(), np.eye(3), np.ones(3), chain=[tk.fixed(bits=64, limit=10.0)])
+
+
+def test_tensors_come_back_as_tensors() -> None:
+    torch = pytest.importorskip("torch")
+    for dtype in (torch.float32, torch.bfloat16, torch.int64):
+        tensor = torch.tensor([[1.5, -2.0]]).to(dtype)
+        found = got(sent(tensor) + sent(tensor))
+        assert found.dtype == dtype
+        assert torch.equal(found, tensor * 2)
+
+
+def test_leaves_travel_and_damaged_ones_are_refused() -> None:
+    update = sent(RNG.normal(size=(2, 3)))
+    found = answer_from_bytes(answer_to_bytes(update), finite=True)
+    assert isinstance(found, Update)
+    np.testing.assert_array_equal(got(found), got(update))
+    leaf = update.values["w"]
+    for wrong in (
+        Ring(words=leaf.words[:, 1:], shape=leaf.shape, dtype=leaf.dtype, fraction=96),
+        Ring(words=leaf.words[:2], shape=leaf.shape, dtype=leaf.dtype, fraction=96),
+        Ring(words=leaf.words.view(np.int64), shape=leaf.shape, dtype=leaf.dtype, fraction=96),
+    ):
+        with pytest.raises(DataError, match="leaf 'w' is no array, or its pieces do not fit"):
+            answer_from_bytes(answer_to_bytes(Update(values={"w": wrong})))
+
+
+def test_leaves_of_other_forms_do_not_add() -> None:
+    with pytest.raises(DataError, match="do not add"):
+        sent(np.ones(2)) + sent(np.ones(3))
+    with pytest.raises(DataError, match="do not add"):
+        sent(np.ones(2)) + sent(np.ones(2), tk.fixed(bits=64, limit=2.0))
+    with pytest.raises(DataError, match="do not add.*ndarray"):
+        sent(np.ones(2)) + Update(values={"w": np.ones(2)})
+
+
+@pytest.mark.parametrize("engine", [tk.Inline(2), tk.Local(2)], ids=repr)
+def test_every_engine_gives_the_same_bits(engine: Any) -> None:
+    X = RNG.normal(size=(60, 3))
+    models = [
+        tk.fit(Ridge(), X, X @ [1.0, 2.0, 3.0], nodes=n, on=on, chain=[tk.fixed()]).model
+        for n, on in ((4, tk.Inline()), (4, engine))
+    ]
+    assert models[0].coef_.tobytes() == models[1].coef_.tobytes()
+
+
+def test_other_leaves_are_no_obstacle_to_fixed_alone() -> None:
+    X = RNG.normal(size=(30, 2))
+    model = tk.fit(MinMaxScaler(), X, nodes=3, chain=[tk.fixed()]).model
+    np.testing.assert_array_equal(model.data_min_, X.min(axis=0))
