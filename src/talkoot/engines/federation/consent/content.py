@@ -13,17 +13,18 @@ from talkoot.core.shard import UNKNOWN
 from talkoot.core.transform import Stage
 from talkoot.data.contract.profile import Profile
 from talkoot.data.inventory import Inventory
+from talkoot.data.totals import Totals
 from talkoot.engines.federation.consent.proposal import Kind, Proposal
 from talkoot.formats.frames import from_bytes
 from talkoot.formats.names import Registered
 from talkoot.formats.plans import plan_from_bytes, plan_to_bytes
 
 QUERIES: Mapping[Kind, tuple[type[Learner], ...]] = {  # what may be placed besides the plan
-    "fit": (Inventory,),
+    "fit": (Inventory, Totals),
     "check": (Inventory, Profile),
-    "compare": (Inventory,),
-    "verify": (Inventory,),
-    "forget": (Inventory,),
+    "compare": (Inventory, Totals),
+    "verify": (Inventory, Totals),
+    "forget": (Inventory, Totals),
 }
 
 
@@ -86,8 +87,18 @@ def require_belongs(plan: Plan, proposal: Proposal, registered: Registered) -> N
         return
     if type(learner) not in QUERIES[proposal.kind]:
         raise Refused(f"{learner.name} is not part of what was approved")
-    if isinstance(learner, Inventory) and learner.target not in (None, proposal.target):
+    if approved is not None and is_masked(approved):
+        _require_hidden(plan, approved)
+    if isinstance(learner, Inventory | Totals) and learner.target not in (None, proposal.target):
         raise Refused(f"the query asks for the target {learner.target!r:.80}, which was not approved")
+
+
+def _require_hidden(plan: Plan, approved: Plan) -> None:
+    """Refuse a query that shows more of one site than the masked plan that it is for."""
+    hides = isinstance(plan.learner, Inventory) and plan.learner.hidden
+    masks, known = ([link for link in each.chain if link.stage is Stage.MASK] for each in (plan, approved))
+    if not hides and masks != known:
+        raise Refused(f"the plan is masked, and the query {plan.learner.name} is not")
 
 
 def _names(data: Any, registered: Registered) -> Iterator[str]:
