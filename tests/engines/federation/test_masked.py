@@ -16,7 +16,7 @@ from talkoot.engines.federation.consent.content import content_of
 from talkoot.engines.federation.consent.rehearsal import numbers_only, rehearse
 from talkoot.engines.federation.consent.words import explain, to_text
 from talkoot.guards.fixed import fixed
-from talkoot.guards.mask.mask import mask
+from talkoot.guards.mask.mask import Mask, mask
 
 CHAIN = (fixed(), mask())
 
@@ -76,3 +76,23 @@ def test_masks_in_words(world: World) -> None:
     text = to_text(explain(pair, content, None))
     assert "With two sites nothing is secure" in text
     assert "nothing of one site" not in text
+
+
+def test_masks_know_the_keys_of_the_roster_and_what_was_released(world: World) -> None:
+    proposal, desk = world.proposal(plan=plan_of(Ridge(), chain=CHAIN)), world.desk()
+    placed = tk.Plan(tk.learner_for(Ridge()), chain=CHAIN)
+    plan = desk.require_placement(proposal, placed)
+    (link,) = (link for link in plan.chain if isinstance(link, Mask))
+    assert link.identity is not None
+    assert link.identity.roster == {name: world.parties[name].me.signing_key for name in proposal.roster}
+    assert link.identity.released.setdefault("question", ("lund", "oslo")) == ("lund", "oslo")
+    again = world.desk().require_placement(proposal, placed)  # another process
+    (link,) = (link for link in again.chain if isinstance(link, Mask))
+    assert link.identity is not None
+    assert link.identity.released.setdefault("question", ("bergen", "oslo")) == ("lund", "oslo")
+    other = world.proposal(plan=proposal.plan, purpose="another")
+    (link,) = (link for link in world.desk().require_placement(other, placed).chain if isinstance(link, Mask))
+    assert link.identity is not None
+    assert dict(link.identity.released) == {}
+    open_plan = tk.Plan(tk.learner_for(LogisticRegression()))
+    assert desk.require_placement(world.proposal(), open_plan) is open_plan

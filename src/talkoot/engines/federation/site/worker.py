@@ -40,8 +40,8 @@ class Desk(Protocol):
     def open(self, proposal: Proposal) -> Source:
         """The rows of an approved proposal."""
 
-    def require_placement(self, proposal: Proposal, plan: Plan) -> None:
-        """Let a plan in."""
+    def require_placement(self, proposal: Proposal, plan: Plan) -> Plan:
+        """Let a plan in; it comes back with the keys of its secure sums."""
 
     @property
     def audit(self) -> AuditLog:
@@ -124,7 +124,7 @@ class Worker:
     def _place(self, task: Task, proposal: Proposal, placement: Any) -> None:
         self.placed.pop(task.run, None)
         plan, view = placement_from_bytes(placement, registered=self.registered)
-        self.desk.require_placement(proposal, plan)
+        plan = self.desk.require_placement(proposal, plan)
         if isinstance(view, Bind):
             view = replace(view, key=task.placement.digest.hex())
         shard = _viewed(self._source(task.run, proposal), view)
