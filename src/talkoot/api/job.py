@@ -16,14 +16,13 @@ from talkoot.core.query import Query
 from talkoot.core.run import run, run_on
 from talkoot.core.shard import UNKNOWN, Schema
 from talkoot.core.sync import Rounds
-from talkoot.core.transform import Chain, Stage, Transform
 from talkoot.data.samples.base import Samples, samples_of
 from talkoot.data.schema import Bind, agree_on
 from talkoot.data.shards import Shards
 from talkoot.data.tables.source import even_slices
 from talkoot.engines.choose import choose
 from talkoot.formats.plans import plan_digest
-from talkoot.guards.fixed import fixed
+from talkoot.guards.fixed import chain_of_sums
 
 
 @final
@@ -132,12 +131,6 @@ class OpenJob:
     def ask(self, query: Query) -> Any:
         """What a query makes of the answers of all nodes; the answers by name, for most."""
         return query.finish(self.run(Plan(query), emit=ignore).model)
-
-
-def chain_of_sums(chain: Chain) -> tuple[Transform, ...]:
-    """What exact sums go through under a plan's chain: fixed point and masks, where it has them."""
-    masks = [link for link in chain if link.stage is Stage.MASK]
-    return (fixed(), *masks) if any(link.stage is Stage.FIXED for link in chain) else ()
 
 
 def viewed(shards: Shards, view: Bind | None) -> Shards:
