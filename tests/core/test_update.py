@@ -22,14 +22,6 @@ def test_addition_is_associative_and_commutative_with_an_identity(a: Update, b: 
     assert (a + b).weight == a.weight + b.weight
 
 
-@given(updates(zero=False), updates(zero=False))
-def test_zero_like_has_every_leaf_and_changes_nothing(a: Update, b: Update) -> None:
-    zero = a.zero_like()
-    assert set(zero.values) == set(a.values)
-    assert zero.weight == 0
-    assert_same(zero + b, b, rtol=0)
-
-
 @given(updates(sums_only=True, zero=False), updates(sums_only=True))
 def test_what_adds_can_be_subtracted(a: Update, b: Update) -> None:
     assert_same((a + b) - b, a, rtol=0)

@@ -1,7 +1,7 @@
 """What a node sends: named arrays that add.
 
-Every leaf has a kind that says how two of them merge. All kinds merge in any order and have an
-identity; only SUM has an inverse and may stand under a mask.
+Every leaf has a kind that says how two of them merge. All kinds merge in any order; only SUM has an inverse
+and may stand under a mask.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Leaf(Enum):
     MIN = "min"
     MAX = "max"
     UNION = "union"
-    SKETCH = "sketch"  # a summary with `merge(other)` and `empty()`, within a stated error
+    SKETCH = "sketch"  # a summary with `merge(other)`, within a stated error
 
     def merge(self, a: Any, b: Any) -> Any:
         """Merge two values of this kind; pure."""
@@ -48,20 +48,6 @@ class Leaf(Enum):
                 return np.union1d(a, b)
             case Leaf.SKETCH:
                 return a.merge(b)
-
-    def identity(self, like: Any) -> Any:
-        """The value that changes nothing when merged, in the shape of `like`."""
-        match self:
-            case Leaf.SUM:
-                return like * 0 if not isinstance(like, np.ndarray) else np.zeros_like(like)
-            case Leaf.MIN:
-                return np.full_like(like, np.inf)
-            case Leaf.MAX:
-                return np.full_like(like, -np.inf)
-            case Leaf.UNION:
-                return like[:0]
-            case Leaf.SKETCH:
-                return like.empty()
 
 
 @final
@@ -132,11 +118,6 @@ class Update:
             for name, value in self.values.items()
         }
         return Update(values=values, weight=self.weight, kinds=self.kinds)
-
-    def zero_like(self) -> Update:
-        """The identity with every leaf present, for wires that need all shapes."""
-        values = {name: self.kind(name).identity(value) for name, value in self.values.items()}
-        return Update(values=values, kinds=self.kinds)
 
 
 def total(updates: Iterable[Update]) -> Update:
