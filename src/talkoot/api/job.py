@@ -16,6 +16,7 @@ from talkoot.core.query import Query
 from talkoot.core.run import run, run_on
 from talkoot.core.shard import UNKNOWN, Schema
 from talkoot.core.sync import Rounds
+from talkoot.data.registered import RegisteredShard
 from talkoot.data.samples.base import Samples, samples_of
 from talkoot.data.schema import Bind, agree_on
 from talkoot.data.shards import Shards
@@ -217,8 +218,9 @@ def learns_from_target(estimator: Any) -> bool:
 
 
 def _no_target(estimator: Any, shards: Shards) -> DataError:
-    names = next(iter(shards.values())).layout()
-    columns = f" The columns are {', '.join(names.names)}." if names.named else ""
+    first = next(iter(shards.values()))
+    names = None if isinstance(first, RegisteredShard) else first.layout()
+    columns = f" The columns are {', '.join(names.names)}." if names is not None and names.named else ""
     return DataError(
         f"{type(estimator).__name__} learns from a target, and there is none",
         cure=f'Say which with target=, such as target="label".{columns}',
