@@ -1,0 +1,202 @@
+"""Four hospitals learn one model together, and no row leaves any of them.
+
+python train.py                   # tumours from scikit-learn, dealt out to four hospitals
+python train.py --data FOLDER     # heart disease: processed.{cleveland,hungarian,switzerland,va}.csv
+python train.py --out FOLDER      # keep all that the parties write
+
+A coordinator and four sites run as programs of their own on this machine. Every command that this prints is
+one that you can type; each party would type its own, at home.
+"""
+
+import argparse
+import contextlib
+import os
+import shlex
+import signal
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+import hospitals
+from parties import Programs, free_port, permit, talkoot, wait_for_proposal
+
+import talkoot as tk
+
+DATA = "TALKOOT_HOSPITALS"  # the variable of the environment that names the folder of the rows
+FILES = "rows.csv", "held_out.csv"  # of a hospital: what it has registered, and what it keeps for the end
+BY_HAND = 2  # hospitals where a person approves; the policy does it at the others
+
+
+def provision(names, address):
+    """Keys and certificates of everybody; at each hospital its settings and a policy."""
+    title("Who takes part: everybody makes his own keys, and the operator certifies them")
+    talkoot(f"provision init --listen {address}")
+    for name in names:
+        talkoot(f"site request {name} --coordinator {address} --data study={name}/rows.csv --researchers ana")
+        permit(name, secure_sum=False, kinds=["check"], automatic=["check"])
+    talkoot(f"provision request ana --coordinator {address}")
+    requests = " ".join(f"{name}/{name}.request" for name in (*names, "ana"))
+    talkoot(f"provision approve {requests} --compared")
+
+
+def start(programs, names):
+    """The coordinator and the sites, as programs."""
+    programs.start("coordinator federation/coordinator", "listens on")()
+    for connected in [programs.start(f"site run {name}", "connected to") for name in names]:
+        connected()
+    print("All hospitals have called the coordinator. It can call none of them.")
+
+
+def check(recorded):
+    """Do the columns agree? What does not is shown, then each hospital changes its own rows."""
+    title("Do the hospitals record the same? For now their policies permit this check, and nothing else")
+    show(tk.check(tk.dataset("study"), hospitals.TARGET, on=tk.Federation("ana", purpose="what differs")))
+    changes = {}
+    for name, text in recorded.items():
+        table, change = hospitals.agreed(name, text)
+        if change:
+            changes.setdefault(change, []).append(name)
+        for file, rows in zip(FILES, hospitals.divided(table), strict=True):
+            Path(name, file).write_bytes(hospitals.to_csv(rows))
+    for change, names in changes.items():
+        print(f"Agreed, and changed at {', '.join(names)}: {change}.")
+    print("Each hospital puts a third of its rows aside, for the end. Checked again:")
+    show(tk.check(tk.dataset("study"), hospitals.TARGET, on=tk.Federation("ana", purpose="what is left")))
+
+
+def show(contract):
+    """Of each kind the first finding that is more than a note, and how many there are."""
+    found = [finding for finding in contract.findings if finding.severity != "note"]
+    for kind in dict.fromkeys(finding.kind for finding in found):
+        first, *others = [finding for finding in found if finding.kind == kind]
+        print(f"  {first.severity}: {first}" + (f" ({len(others)} more like this)" if others else ""))
+    if not found:
+        print(f"  nothing found in {sum(contract.nodes.values())} rows")
+
+
+def learn(names):
+    """Propose a model, have it approved, and learn it from sums that nobody can read hospital by hospital."""
+    asked, automatic = names[:BY_HAND], names[BY_HAND:]
+    title("One model is proposed, and each hospital decides")
+    for name in names:
+        kinds = ["fit"] if name in automatic else []
+        permit(name, secure_sum=True, kinds=["fit"], automatic=kinds)
+    print(f"Permitted now: fits under secure sum. By policy at {' and '.join(automatic)};")
+    print(f"at {' and '.join(asked)} a person has to approve. What {asked[0]} reads:")
+    with people(asked) as runs:
+        fit = tk.fit(
+            hospitals.model(),
+            tk.dataset("study"),
+            hospitals.TARGET,
+            chain=[tk.fixed(), tk.mask()],
+            on=tk.Federation("ana", purpose="prediction of disease", permit="ethics vote 2027/12"),
+            progress=False,
+        )
+    print(f"Learned in {len(fit.history)} rounds and {fit.seconds:.0f} s, the waiting for people included.")
+    return fit, runs[0]
+
+
+@contextlib.contextmanager
+def people(sites):
+    """Persons of these sites, who approve what is proposed while the block runs; gives the runs' names."""
+    runs, failed, over = [], [], threading.Event()
+
+    def approve():
+        try:
+            for site in sites:
+                if run := wait_for_proposal(site, over):
+                    if site == sites[0]:
+                        talkoot(f"plan show {run} --folder {site}", show=True)
+                    talkoot(f"site approve {run} --folder {site} --why 'ethics vote 2027/12'")
+                    runs.append(run)
+        except BaseException as error:  # the fit must not wait for a person who is gone
+            failed.append(error)
+            if not over.is_set():
+                signal.raise_signal(signal.SIGINT)
+
+    thread = threading.Thread(target=approve)
+    thread.start()
+    try:
+        yield runs
+    except KeyboardInterrupt:
+        if failed:
+            raise failed[0] from None
+        raise
+    finally:
+        over.set()
+        thread.join()
+
+
+def gains(names, path):
+    """What each hospital gains: it scores the model at home, and only counts come back."""
+    title("What each hospital gains: rows predicted right that no model has seen, counted where they are")
+    found = {}
+    for name in names:
+        tables = [hospitals.from_csv(Path(name, file).read_bytes()) for file in FILES]
+        found[name] = hospitals.score(*tables, tk.load(path))
+    print(f"{'hospital':14}{'learned from':>14}{'held out':>12}{'alone':>10}{'together':>10}")
+    for name, counts in found.items():
+        shares = [share(counts[key], counts["held out"]) for key in ("alone", "together")]
+        print(f"{name:14}{counts['learned']:14}{counts['held out']:12}" + "".join(f"{s:>10}" for s in shares))
+    right, rows = (sum(counts[key] for counts in found.values()) for key in ("together", "held out"))
+    print(f"\nTogether {right} of {rows} rows are right: {share(right, rows)}.")
+    if lacking := [name for name, counts in found.items() if counts["alone"] is None]:
+        print(f"{' and '.join(lacking)} can learn nothing alone: all its rows have one answer.")
+
+
+def share(right, rows):
+    """A share of rows."""
+    return "-" if right is None else f"{right / rows:.3f}"
+
+
+def title(text):
+    """What comes next."""
+    print(f"\n== {text}", flush=True)
+
+
+def run(recorded, folder, evidence):
+    """All of it, in a folder where each party has its own."""
+    names = [*recorded]
+    with contextlib.chdir(folder), Programs() as programs:
+        provision(names, f"127.0.0.1:{free_port()}")
+        for name, text in recorded.items():
+            Path(name, "rows.csv").write_bytes(text)
+        start(programs, names)
+        check(recorded)
+        fit, run = learn(names)
+        gains(names, fit.save("ana/model.talkoot"))
+        title(f"What left {names[0]}, for its data-protection officer")
+        talkoot(f"evidence {run} --folder {names[0]} --out {shlex.quote(str(evidence))}", show=True)
+
+
+def main():
+    """What the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    given = os.environ.get(DATA)
+    about = f"folder of four CSV files, as above; ${DATA} by default"
+    parser.add_argument("--data", type=Path, default=given and Path(given), help=about)
+    parser.add_argument("--out", type=Path, help="a new folder, which is kept; a temporary one by default")
+    args = parser.parse_args()
+    try:
+        recorded = hospitals.load(args.data)
+    except OSError as error:
+        parser.error(f"--data {args.data}: {error}")
+    for number in (signal.SIGINT, signal.SIGTERM):  # both end all programs
+        signal.signal(number, signal.default_int_handler)
+    page = f"evidence-{next(iter(recorded))}.html"
+    try:
+        if args.out is None:
+            with tempfile.TemporaryDirectory(prefix="hospitals-") as folder:
+                run(recorded, folder, Path(page).absolute())
+        else:
+            args.out.mkdir(parents=True)
+            run(recorded, args.out, (args.out / page).absolute())
+    except FileExistsError:
+        parser.error(f"--out {args.out} exists; name a new folder")
+    except KeyboardInterrupt:
+        sys.exit("stopped; all programs have ended")
+
+
+if __name__ == "__main__":
+    main()
