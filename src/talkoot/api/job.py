@@ -16,14 +16,14 @@ from talkoot.core.query import Query
 from talkoot.core.run import run, run_on
 from talkoot.core.shard import UNKNOWN, Schema
 from talkoot.core.sync import Rounds
-from talkoot.core.transform import Chain, Stage, Transform
+from talkoot.data.registered import RegisteredShard
 from talkoot.data.samples.base import Samples, samples_of
 from talkoot.data.schema import Bind, agree_on
 from talkoot.data.shards import Shards
 from talkoot.data.tables.source import even_slices
 from talkoot.engines.choose import choose
 from talkoot.formats.plans import plan_digest
-from talkoot.guards.fixed import fixed
+from talkoot.guards.fixed import chain_of_sums
 
 
 @final
@@ -134,12 +134,6 @@ class OpenJob:
         return query.finish(self.run(Plan(query), emit=ignore).model)
 
 
-def chain_of_sums(chain: Chain) -> tuple[Transform, ...]:
-    """What exact sums go through under a plan's chain: fixed point and masks, where it has them."""
-    masks = [link for link in chain if link.stage is Stage.MASK]
-    return (fixed(), *masks) if any(link.stage is Stage.FIXED for link in chain) else ()
-
-
 def viewed(shards: Shards, view: Bind | None) -> Shards:
     """Shards as a view shows them."""
     return shards if view is None else Shards({n: view(s) for n, s in shards.items()}, target=shards.target)
@@ -224,8 +218,9 @@ def learns_from_target(estimator: Any) -> bool:
 
 
 def _no_target(estimator: Any, shards: Shards) -> DataError:
-    names = next(iter(shards.values())).layout()
-    columns = f" The columns are {', '.join(names.names)}." if names.named else ""
+    first = next(iter(shards.values()))
+    names = None if isinstance(first, RegisteredShard) else first.layout()
+    columns = f" The columns are {', '.join(names.names)}." if names is not None and names.named else ""
     return DataError(
         f"{type(estimator).__name__} learns from a target, and there is none",
         cure=f'Say which with target=, such as target="label".{columns}',

@@ -155,13 +155,6 @@ class Plan:
         learner = f"{type(self.learner).__module__}.{type(self.learner).__qualname__}"
         return digest((learner, self.schema, rnd.work, question))
 
-    def with_chain(self, chain: Iterable[Transform]) -> Plan:
-        """The same plan with other transforms of every update."""
-        plan = copy(self)
-        object.__setattr__(plan, "chain", Chain(tuple(chain)))
-        plan._check()
-        return plan
-
     def ctx(self, rnd: Round, node: str = "") -> Ctx:
         """The context in which `node` works in a round; "" for the server functions."""
         return Ctx(

@@ -48,6 +48,10 @@ KNOWN = {
     ("xarray", "DataArray"): ("an array of xarray", "data.to_numpy()"),
     ("xarray", "Dataset"): ("a dataset of xarray", "data.to_dataframe()"),
     ("torch", "Dataset"): ("a dataset of torch", "arrays, or learn with a tk.Torch task"),
+    ("talkoot", "Dataset"): (
+        "a data set of a federation",
+        "it to tk.fit, tk.run or tk.check, with on=tk.Federation(FOLDER)",
+    ),
     ("torch", "DataLoader"): ("a loader of torch", "data.dataset to a tk.Torch task, or arrays"),
 }
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from talkoot.core.context import Ctx
 from talkoot.core.errors import DataError, PlanError, TalkootError
-from talkoot.core.transform import Stage, Transform
+from talkoot.core.transform import Chain, Stage, Transform
 from talkoot.core.update import Leaf, Update
 from talkoot.guards import limbs
 from talkoot.guards.ring import Ring
@@ -241,3 +241,9 @@ def fixed(bits: int = 256, limit: float | None = None) -> FixedPoint:
     if limit is None:
         raise PlanError(f"fixed(bits={bits}) needs a limit", cure="Write fixed(bits=64, limit=100.0), say.")
     return NarrowFixed(bits, float(limit))
+
+
+def chain_of_sums(chain: Chain) -> tuple[Transform, ...]:
+    """What exact sums go through under a plan's chain: fixed point and masks, where it has them."""
+    masks = [link for link in chain if link.stage is Stage.MASK]
+    return (fixed(), *masks) if any(link.stage is Stage.FIXED for link in chain) else ()

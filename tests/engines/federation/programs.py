@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -17,6 +16,7 @@ import pyarrow.parquet as pq
 from parties import make_authority, make_party
 
 from patience import soon
+from ports import port
 from talkoot.engines.federation.identity.authority import Authority
 
 HERE = Path(__file__).parent
@@ -96,13 +96,6 @@ class Program:
         return self.process.wait(60)
 
 
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
-
-
 class Federated:
     """A federation on this machine.
 
@@ -121,7 +114,7 @@ class Federated:
         proxies: Mapping[str, str] | None = None,
         options: str = "",
     ) -> None:
-        self.folder, self.port = folder, free_port()
+        self.folder, self.port = folder, port()
         self.authority: Authority = make_authority(folder)
         self.researcher = folder / "researcher"
         self.made: list[Program] = []

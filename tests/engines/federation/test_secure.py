@@ -1,4 +1,4 @@
-"""Secure sums between organisations: certified keys, the approved roster, and what a site has released."""
+"""Secure sums between organisations, with real programs: what is hidden adds up to the same bits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from programs import Federated, federated
-from sites import World, plan_of
+from sites import plan_of
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.naive_bayes import GaussianNB
@@ -17,16 +17,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import talkoot as tk
-from talkoot.core.errors import MaskRefused, Refused
-from talkoot.core.plan import Plan
+from talkoot.core.errors import Refused
 from talkoot.core.transform import Transform
-from talkoot.data.inventory import Inventory
-from talkoot.data.totals import Totals
-from talkoot.engines.federation.consent.proposal import from_bytes
-from talkoot.engines.federation.journal import Journal
-from talkoot.engines.federation.site.secure import Releases, SecureSums
 from talkoot.formats.plans import plan_from_bytes
-from talkoot.guards.mask.checks import require_same_release
 from talkoot.guards.mask.mask import Mask
 
 CHAIN: list[Transform] = [tk.fixed(), tk.mask()]
@@ -67,55 +60,6 @@ def test_what_sites_hide_adds_up_to_the_same_bits(four: Federated, estimator: An
 
 def _last(model: Any) -> Any:
     return model[-1] if hasattr(model, "steps") else model
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(tmp_path)
-
-
-def test_a_site_signs_with_its_certified_key_for_the_sites_of_the_roster(world: World) -> None:
-    proposal = world.proposal(plan=plan_of(chain=CHAIN))
-    secure = SecureSums(world.oslo, Journal(world.folder / "released"))
-    plan = secure.join(Plan(tk.learner_for(Ridge()), chain=CHAIN), "run", proposal)
-    signer = plan.chain.links[-1].identity  # type: ignore[attr-defined]
-    assert signer.roster == {name: world.parties[name].me.signing_key for name in proposal.roster}
-    assert signer.run == "run"
-    with pytest.raises(MaskRefused, match="mallory"):
-        signer.signer("mallory", b"any")
-    bare = Plan(tk.learner_for(Ridge()), chain=[tk.fixed()])
-    assert secure.join(bare, "run", proposal) is bare
-
-
-def test_what_was_released_outlives_the_program(tmp_path: Path) -> None:
-    for survivors in (("a", "b", "c"), ("a", "b", "c")):
-        journal = Journal(tmp_path)
-        require_same_release(Releases(journal, "run"), "question", survivors)
-        journal.forget("another run")
-        journal.close()
-    released = Releases(Journal(tmp_path), "run")
-    with pytest.raises(MaskRefused, match="released for this question before"):
-        require_same_release(released, "question", ("a", "b"))
-    assert dict(released) == {"released question": ("a", "b", "c")}
-    assert not Releases(released.journal, "another run")
-    with pytest.raises(TypeError):
-        del released["released question"]
-
-
-def test_under_masks_no_site_is_asked_for_numbers_of_its_own(world: World) -> None:
-    proposal = from_bytes(world.proposal(plan=plan_of(chain=CHAIN)).to_bytes())
-    desk = world.desk()
-    desk.require_placement(proposal, Plan(Inventory(target="fraud", hidden=True)))
-    desk.require_placement(proposal, Plan(Totals(("age", "cost"), "fraud"), chain=CHAIN))
-    for plan in (
-        Plan(Inventory(target="fraud")),
-        Plan(Totals(("age", "cost"), "fraud")),
-        Plan(Totals(("age", "cost"), "fraud"), chain=[tk.fixed()]),
-        Plan(Totals(("age", "cost"), "name"), chain=CHAIN),
-        Plan(tk.learner_for(LogisticRegression()), chain=[tk.fixed()]),
-    ):
-        with pytest.raises(Refused):
-            desk.require_placement(proposal, plan)
 
 
 def test_a_plan_brings_no_identity() -> None:

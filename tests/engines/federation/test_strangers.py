@@ -32,7 +32,6 @@ from talkoot.engines.federation.link.dialling import Dialling, Turned
 from talkoot.engines.federation.link.exchange import Closed, read
 from talkoot.engines.federation.link.messages import AskRoster, Chunk, Frame, Refusal, encode
 from talkoot.engines.federation.settings import dialling
-from talkoot.engines.federation.site.secure import SecureSums
 from talkoot.engines.federation.site.site import Site
 from talkoot.engines.federation.site.worker import Reply, Worker
 from talkoot.formats.answers import answer_from_bytes, answer_to_bytes
@@ -161,8 +160,7 @@ def mallory(made: Federated, change: Callable[[Reply], Reply]) -> Iterator[None]
     write_rows(folder, X, y)
     journal, known = Journal(folder / "journal"), registered(folder)
     desk = Desk(identity, known)
-    secure = SecureSums(identity, Journal(folder / "released"))
-    worker: Any = Evil(Worker("mallory", desk, journal, secure, known), change)
+    worker: Any = Evil(Worker("mallory", desk, journal, known), change)
     lines: list[str] = []
     loop = asyncio.new_event_loop()
 

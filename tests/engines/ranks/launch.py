@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -16,21 +15,10 @@ from typing import Any
 from together import RANKS
 
 from patience import patient
+from ports import port
 
 Work = Callable[..., Any]
 QUIET = {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
-
-
-_PORTS = iter(range(20_000 + os.getpid() * 64 % 12_000, 32_768))  # the system gives these to nobody unasked
-
-
-def port() -> int:
-    """One that is free, and that no test beside this one takes meanwhile."""
-    for number in _PORTS:
-        with socket.socket() as free, suppress(OSError):
-            free.bind(("127.0.0.1", number))
-            return number
-    raise AssertionError("all ports are in use")
 
 
 def torchrun(rank: int, world: int, port: int) -> dict[str, str]:

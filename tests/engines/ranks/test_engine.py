@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 import works
-from launch import outcomes, port, ranks, torchrun
+from launch import outcomes, ranks, torchrun
 
 import talkoot as tk
 from patience import patient
+from ports import port
 from talkoot.testing.engines import check_engine
 
 

@@ -6,10 +6,11 @@ import loops
 import numpy as np
 import pytest
 import torch
-from launch import port, ranks, torchrun
+from launch import ranks, torchrun
 from torch.nn.functional import mse_loss
 
 import talkoot as tk
+from ports import port
 
 
 def same(mine: object, theirs: object, tolerance: float = 1e-6) -> None:

@@ -92,10 +92,6 @@ class Journal:
             return None
         return data if hashlib.sha256(data).digest() == digest else None
 
-    def keys(self, run: str) -> list[bytes]:
-        """The keys of a run's items."""
-        return [key for (key,) in self._rows.execute("select key from items where run = ?", (run,))]
-
     def runs(self) -> list[str]:
         """The runs that have items."""
         return [run for (run,) in self._rows.execute("select distinct run from items order by run")]

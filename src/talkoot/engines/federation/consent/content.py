@@ -20,11 +20,11 @@ from talkoot.formats.names import Registered
 from talkoot.formats.plans import plan_from_bytes, plan_to_bytes
 
 QUERIES: Mapping[Kind, tuple[type[Learner], ...]] = {  # what may be placed besides the plan
-    "fit": (Inventory,),
+    "fit": (Inventory, Totals),
     "check": (Inventory, Profile),
-    "compare": (Inventory,),
-    "verify": (Inventory,),
-    "forget": (Inventory,),
+    "compare": (Inventory, Totals),
+    "verify": (Inventory, Totals),
+    "forget": (Inventory, Totals),
 }
 
 
@@ -85,16 +85,20 @@ def require_belongs(plan: Plan, proposal: Proposal, registered: Registered) -> N
     placed = plan_to_bytes(plan.agreed(UNKNOWN), registered=registered)
     if approved is not None and placed == plan_to_bytes(approved, registered=registered):
         return
-    if isinstance(learner, Totals):
-        own = () if approved is None else approved.chain
-        if placed != plan_to_bytes(Plan(learner, chain=own), registered=registered):
-            raise Refused("totals are asked for in another way than the sums that were approved")
-    elif type(learner) not in QUERIES[proposal.kind]:
+    if type(learner) not in QUERIES[proposal.kind]:
         raise Refused(f"{learner.name} is not part of what was approved")
-    if isinstance(learner, Inventory) and approved is not None and is_masked(approved) > learner.hidden:
-        raise Refused("the query asks for numbers of this site alone, and only totals were approved")
+    if approved is not None and is_masked(approved):
+        _require_hidden(plan, approved)
     if isinstance(learner, Inventory | Totals) and learner.target not in (None, proposal.target):
         raise Refused(f"the query asks for the target {learner.target!r:.80}, which was not approved")
+
+
+def _require_hidden(plan: Plan, approved: Plan) -> None:
+    """Refuse a query that shows more of one site than the masked plan that it is for."""
+    hides = isinstance(plan.learner, Inventory) and plan.learner.hidden
+    masks, known = ([link for link in each.chain if link.stage is Stage.MASK] for each in (plan, approved))
+    if not hides and masks != known:
+        raise Refused(f"the plan is masked, and the query {plan.learner.name} is not")
 
 
 def _names(data: Any, registered: Registered) -> Iterator[str]:

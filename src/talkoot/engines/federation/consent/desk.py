@@ -22,6 +22,7 @@ from talkoot.engines.federation.consent.data_sets import DataSets, rows_of
 from talkoot.engines.federation.consent.journal import Decision, Journal
 from talkoot.engines.federation.consent.policy import Policy
 from talkoot.engines.federation.consent.proposal import Proposal, Signed, State, run_of
+from talkoot.engines.federation.consent.secure_sum import with_keys
 from talkoot.engines.federation.identity.identity import Identity
 
 POLICY = "the policy"
@@ -162,13 +163,14 @@ class Desk:
             raise Refused(f"there are less than {least} rows", node=self.identity.name)
         return source
 
-    def require_placement(self, proposal: Proposal, plan: Plan) -> None:
-        """Refuse a placement that is no part of what was approved.
+    def require_placement(self, proposal: Proposal, plan: Plan) -> Plan:
+        """The plan of a placement, with the keys of its secure sums.
 
         Raises:
-            Refused: it is not.
+            Refused: it is no part of what was approved.
         """
         require_belongs(plan, proposal, self.registered)
+        return with_keys(plan, proposal, self.identity, self.journal)
 
     def require_round(self, proposal: Proposal, rnd: Round, key: bytes) -> None:
         """Let a round in, and count it; once for its key, which names the round and its question.

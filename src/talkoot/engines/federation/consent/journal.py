@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -21,6 +22,7 @@ create table if not exists proposals (
 create table if not exists decisions (
     number integer primary key, run text, state text, who text, why text, at real
 ) strict;
+create table if not exists released (run text, key text, nodes text, primary key (run, key)) strict;
 create table if not exists rounds (day text, round blob, primary key (day, round)) strict;
 """
 
@@ -113,3 +115,19 @@ class Journal:
                 database.execute("insert into rounds values (?, ?)", (day, key))
                 database.execute("delete from rounds where day < date(?, '-8 days')", (day,))
         return known is not None or number < most
+
+    def release(self, run: str, key: str, nodes: tuple[str, ...]) -> tuple[str, ...]:
+        """For which nodes secrets were released under a key; for these, if for none before."""
+        with self._open() as database:
+            row = (run, key, json.dumps(nodes))
+            database.execute("insert or ignore into released values (?, ?, ?)", row)
+            (found,) = database.execute(
+                "select nodes from released where run = ? and key = ?", (run, key)
+            ).fetchone()
+        return tuple(json.loads(found))
+
+    def released(self, run: str) -> dict[str, tuple[str, ...]]:
+        """All that was released in a run."""
+        with self._open() as database:
+            rows = database.execute("select key, nodes from released where run = ?", (run,)).fetchall()
+        return {key: tuple(json.loads(nodes)) for key, nodes in rows}

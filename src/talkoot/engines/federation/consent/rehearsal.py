@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from talkoot.core.engine import Nodes, View
 from talkoot.core.errors import TalkootError
+from talkoot.core.learner import Learner
 from talkoot.core.plan import Plan
-from talkoot.core.query import Query
 from talkoot.core.round import UPDATE, Merged, Round
 from talkoot.core.run import NodeState, run_on, work
 from talkoot.core.shard import UNKNOWN, Schema, Shard
@@ -22,6 +22,8 @@ from talkoot.data.schema import agree_on
 from talkoot.data.shards import shards
 from talkoot.formats.answers import answer_to_bytes
 from talkoot.formats.questions import question_to_bytes
+from talkoot.guards.fixed import chain_of_sums
+from talkoot.guards.mask.leaf import Masked
 
 ROWS = 40  # invented rows a site
 TEXTS = ("a", "b", "c")
@@ -50,7 +52,7 @@ class Sent:
     """What one site sends in a round.
 
     Args:
-        query: the name of the query; empty for rounds of the plan.
+        query: what is asked before the rounds of the plan itself; empty in these.
         index: of the round.
         phase: of the round.
         leaves: the arrays.
@@ -84,6 +86,7 @@ class _Recorded(Nodes):
     """Nodes of this process that take down what the first of them sends."""
 
     shards: Mapping[str, Shard]
+    proposed: Learner
     sent: list[Sent] = field(default_factory=list)
     plan: Plan | None = None
     view: View | None = None
@@ -111,12 +114,13 @@ class _Recorded(Nodes):
     def _record(self, update: Update, rnd: Round, question: Any, *, apart: bool) -> None:
         assert self.plan is not None
         learner = self.plan.learner
+        hidden = " hidden" if getattr(learner, "hidden", False) else ""
         self.sent.append(
             Sent(
-                query=type(learner).__name__ if isinstance(learner, Query) else "",
+                query="" if learner is self.proposed else f"{type(learner).__name__}{hidden}",
                 index=rnd.index,
                 phase=rnd.phase,
-                leaves=tuple(_leaf(name, update) for name in update.values),
+                leaves=tuple(leaf for name in update.values for leaf in _leaves(name, update)),
                 bytes=len(answer_to_bytes(update)),
                 question=len(question_to_bytes(rnd, question, self.plan)),
                 apart=apart,
@@ -145,7 +149,7 @@ def rehearse(plan: Plan, schema: Schema, sites: int) -> list[Sent]:
     rng = np.random.default_rng(0)
     target = schema.target
     rows = shards({name: _invented(schema, rng) for name in names}, target)
-    nodes = _Recorded(rows)
+    nodes = _Recorded(rows, plan.learner)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # invented rows need not converge
         labels = schema.classes is not None
@@ -155,6 +159,7 @@ def rehearse(plan: Plan, schema: Schema, sites: int) -> list[Sent]:
             target=target,
             read_target=target is not None,
             whole=plan.learner.large_integers,
+            chain=chain_of_sums(plan.chain),
         )
         run_on(nodes, plan, schema=view.schema, view=view)
     return nodes.sent
@@ -182,10 +187,13 @@ def size_of_question(plan: Plan) -> int | None:
         return None
 
 
-def _leaf(name: str, update: Update) -> Leaf:
-    value = update.values[name]
+def _leaves(name: str, update: Update) -> list[Leaf]:
+    """The arrays that a leaf stands for: itself, or those under a mask."""
+    value, kind = update.values[name], update.kind(name).value
+    if isinstance(value, Masked):
+        return [Leaf(each, tuple(ring.shape), kind, False) for each, ring in value.leaves.items()]
     text = isinstance(value, np.ndarray) and value.dtype.kind in "OU"
-    return Leaf(name, tuple(value.shape), update.kind(name).value, text)
+    return [Leaf(name, tuple(value.shape), kind, text)]
 
 
 def _invented(schema: Schema, rng: np.random.Generator) -> pa.Table:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, final
 
+from talkoot.core.round import UPDATE
 from talkoot.core.sync import Rounds
 from talkoot.engines.federation.consent.content import Content
 from talkoot.engines.federation.consent.proposal import Proposal, run_of
@@ -33,6 +34,10 @@ REVEALS = {  # one sentence for each family of learners
 QUERIES = {
     "Inventory": "the names and types of the columns, the number of rows, the classes of the target or its "
     "mean, the mean of each column over the first rows, and of columns with stray texts one such text",
+    "Inventory hidden": "the names and types of the columns, and the classes of the target that enough rows "
+    "have",
+    "Totals": "the number of rows, the sum of the target, and of each column its mean over the first rows "
+    "times the number of rows",
     "Profile": "of each column its quantiles, smallest and greatest values, most frequent texts, missing "
     "values, and scrambled keys of rows",
 }
@@ -100,21 +105,22 @@ def _leaving(sent: Sequence[Sent] | None) -> Iterator[str]:
         yield "Sizes are not known: no rows could be invented that fit the plan."
         return
     yield "The sizes are those of a trial on invented rows with such columns; real ones may need more rounds."
-    for group in _alike(sent):
+    for group in _alike([one for one in sent if one.phase == UPDATE]):
         first, last = group[0], group[-1]
         size = max(one.bytes for one in group)
         if first.query:
             what = QUERIES.get(first.query, _arrays(first.leaves))
             yield f"{AGREEMENT}: {what} ({_bytes(size)})."
-        elif not first.leaves or first.phase != "update":
-            yield f"{_rounds(first, last)}, {first.phase}: nothing of the rows ({_bytes(size)})."
         else:
             yield f"{_rounds(first, last)}: {_arrays(first.leaves)} ({_bytes(size)})."
+    if phases := list(dict.fromkeys(one.phase for one in sent if one.phase != UPDATE)):
+        size = sum(max(one.bytes for one in sent if one.phase == phase) for phase in phases)
+        yield f"Around each masked sum, nothing of the rows: {', '.join(phases)} ({_bytes(size)})."
 
 
 def _often(content: Content, sent: Sequence[Sent] | None, a_day: int | None) -> Iterator[str]:
     plan = content.plan
-    rounds = [one for one in sent or () if not one.query and one.phase == "update"]
+    rounds = [one for one in sent or () if not one.query and one.phase == UPDATE]
     if plan is None or (sent is not None and not rounds):
         yield "Once."
         return
@@ -163,6 +169,8 @@ def _reveals(
             "With two sites nothing is secure: whoever knows the total and one site's part "
             "knows the other's. That holds with masks too."
         )
+    if content.masked:
+        return
     numbers = sum(one.numbers for one in sent or () if not one.query)
     if rows is not None and numbers >= rows:
         yield (
@@ -175,16 +183,21 @@ def _reveals(
 
 def _readers(proposal: Proposal, content: Content, sent: Sequence[Sent] | None) -> Iterator[str]:
     """Who can read what."""
-    if any(one.apart and one.query for one in sent or ()) or proposal.kind == "check":
+    apart = [one for one in sent or () if one.apart and one.query and one.phase == UPDATE]
+    if (apart and not content.masked) or proposal.kind == "check":
         yield "What is sent before anything else is read site by site, by the coordinator and the researcher."
+    elif apart:
+        yield "Only columns and classes are read site by site, by the coordinator and the researcher."
     if content.plan is None:
         return
-    if content.masked:
+    if content.masked and len(proposal.roster) > 2:
         yield (
             "The sums are sent under masks: coordinator and researcher can read the total of all sites, "
             "and nothing of one site. Totals of nearly the same question over different sites can be "
             "subtracted from each other."
         )
+    elif content.masked:
+        yield "The sums are sent under masks: coordinator and researcher can read the total."
     elif content.plan.merge.needs == "each":
         yield "The answers of sites are not added up: coordinator and researcher can read each."
     else:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,7 @@ async def serve(folder: Path, say: Callable[[str], None]) -> None:
     Raises:
         DataError: the port cannot be had.
     """
+    _keep_one_heap()
     identity, found = Identity.load(folder), toml.load(folder / COORDINATOR, CoordinatorSettings)
     identity.require_role("coordinator")
     journal, audit = Journal(folder / "journal"), AuditLog(folder)
@@ -50,6 +53,13 @@ async def serve(folder: Path, say: Callable[[str], None]) -> None:
     finally:
         await server.stop(0)
         journal.close()
+
+
+def _keep_one_heap() -> None:
+    """Have all threads take memory from one heap; those of grpc would hold on to one each."""
+    arena_max = -8  # of glibc's mallopt
+    with suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL(None).mallopt(arena_max, 1)
 
 
 async def start(coordinator: Coordinator, identity: Identity, listen: str) -> tuple[Any, int]:

@@ -12,7 +12,6 @@ from talkoot.engines.federation.identity.identity import Identity
 from talkoot.engines.federation.journal import Journal
 from talkoot.engines.federation.link.greeting import software
 from talkoot.engines.federation.settings import dialling
-from talkoot.engines.federation.site.secure import SecureSums
 from talkoot.engines.federation.site.site import Site
 from talkoot.engines.federation.site.worker import Worker
 from talkoot.learners import catalogue
@@ -29,14 +28,12 @@ async def serve(folder: Path, say: Callable[[str], None]) -> None:
     catalogue()  # imported now, not in the first round
     desk, journal = Desk(identity, known), Journal(folder / "journal")
     desk.audit.append("start", {"versions": software()})
-    secure = SecureSums(identity, Journal(folder / "released"))
-    worker = Worker(identity.name, desk, journal, secure, known)
+    worker = Worker(identity.name, desk, journal, known)
     say(f"{identity.name} calls {found.coordinator}; data sets: {', '.join(found.data) or 'none'}")
     try:
         refusal = await Site(dialling(identity, found), worker, desk, say).run()
     finally:
         journal.close()
-        secure.journal.close()
     raise Refused(
         f"the coordinator at {found.coordinator} refuses: {refusal.cause}", cure=refusal.cure or None
     )

@@ -25,7 +25,6 @@ from talkoot.engines.federation.audit import AuditLog
 from talkoot.engines.federation.consent.proposal import Proposal
 from talkoot.engines.federation.journal import Journal
 from talkoot.engines.federation.link.messages import Frame, Task
-from talkoot.engines.federation.site.secure import SecureSums
 from talkoot.engines.federation.site.states import state_from_bytes, state_to_bytes
 from talkoot.formats.answers import answer_to_bytes
 from talkoot.formats.plans import placement_from_bytes
@@ -41,8 +40,8 @@ class Desk(Protocol):
     def open(self, proposal: Proposal) -> Source:
         """The rows of an approved proposal."""
 
-    def require_placement(self, proposal: Proposal, plan: Plan) -> None:
-        """Let a plan in."""
+    def require_placement(self, proposal: Proposal, plan: Plan) -> Plan:
+        """Let a plan in; it comes back with the keys of its secure sums."""
 
     @property
     def audit(self) -> AuditLog:
@@ -85,14 +84,12 @@ class Worker:
         node: the site's name.
         desk: who decides, and opens its rows.
         journal: what a restarted site goes on from.
-        secure: what the site brings to secure sums.
         registered: what plans may name, besides the catalogue of estimators.
     """
 
     node: str
     desk: Desk
     journal: Journal
-    secure: SecureSums
     registered: Mapping[str, Any] = field(default_factory=dict)
     placed: dict[str, _Placed] = field(default_factory=dict)
     sources: dict[str, Source] = field(default_factory=dict)  # by run
@@ -127,8 +124,7 @@ class Worker:
     def _place(self, task: Task, proposal: Proposal, placement: Any) -> None:
         self.placed.pop(task.run, None)
         plan, view = placement_from_bytes(placement, registered=self.registered)
-        self.desk.require_placement(proposal, plan)
-        plan = self.secure.join(plan, task.run, proposal)
+        plan = self.desk.require_placement(proposal, plan)
         if isinstance(view, Bind):
             view = replace(view, key=task.placement.digest.hex())
         shard = _viewed(self._source(task.run, proposal), view)
