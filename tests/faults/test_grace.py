@@ -108,7 +108,7 @@ def test_who_is_late_goes_on_and_counts_in_the_round_in_which_it_arrives(
 def test_what_comes_late_to_a_round_that_does_not_count_waits_for_the_next(
     engine: Engine, tmp_path: Path
 ) -> None:
-    waits = {("c", 0): ("go", 0.0), ("a", 1): ("c0", MORE), ("b", 1): ("c0", MORE)}
+    waits = {("c", 0): ("go", 0.0), **{(node, index): ("c0", MORE) for node in "ab" for index in (1, 2)}}
     learner = Paced(str(tmp_path), waits, raises=(("a", 1), ("b", 1)))
     done = go(learner, engine, after(0, lambda: write(str(tmp_path), "go")), limit=3)
     assert [outcome.committed for outcome in done.history] == [True, False, True]

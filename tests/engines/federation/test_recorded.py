@@ -40,6 +40,7 @@ def test_a_person_approves_and_every_answer_is_recorded(tmp_path: Path) -> None:
         assert soon(lambda: bool(Journal(oslo).proposals()))
         ((signed, _),) = Journal(oslo).proposals()
         run = run_of(signed.proposal)
+        assert soon(lambda: bool(Journal(oslo).decisions(run))), "the site has looked at it"
         assert done == []
         assert main(["site", "approve", run[:8], "--folder", str(oslo)]) == 0
         waiting.join()
