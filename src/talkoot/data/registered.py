@@ -97,5 +97,7 @@ def registered_shards(data: Dataset, target: Any, sites: Iterable[str]) -> Shard
         raise DataError("target= is an array, and the rows are at the sites", cure="Name a column.")
     made = {name: RegisteredShard(name=name, dataset=data.name, target=target) for name in sites}
     if not made:
-        raise DataError("no site has come to the coordinator so far", cure="Start them: talkoot site FOLDER.")
+        raise DataError(
+            "no site is known to the coordinator so far", cure="Have sites started: talkoot site run FOLDER."
+        )
     return Shards(made, target=target)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import talkoot
 from talkoot.core.errors import DataError, Refused
+from talkoot.engines.federation.coordinator.roster import Roster
 from talkoot.engines.federation.identity import identity, requests
 from talkoot.engines.federation.identity.authority import REVOKED, Authority
 from talkoot.engines.federation.identity.files import write_whole
@@ -47,7 +48,7 @@ def request(options: argparse.Namespace) -> int:
         text = (
             'listen = "0.0.0.0:8443"' if role == "coordinator" else f'coordinator = "{options.coordinator}"'
         )
-        _write_new(folder / TOML[role], f"{text}\n")
+        write_if_new(folder / TOML[role], f"{text}\n")
     return tell_request(folder, path)
 
 
@@ -130,8 +131,12 @@ def service(options: argparse.Namespace) -> int:
 
 
 def _approve(authority: Authority, path: Path, days: int) -> Path:
-    approval = authority.approve(requests.load(path), days=days)
+    request = requests.load(path)
+    approval = authority.approve(request, days=days)
     approved = path.with_suffix(identity.APPROVED)
+    name, role, _ = request.subject
+    if role == "site" and (coordinator := authority.folder.parent / "coordinator").is_dir():
+        Roster(coordinator).add(name, approval.certificate.encode())
     write_whole(approved, approval.to_bytes())
     return approved
 
@@ -141,6 +146,12 @@ def _confirmed() -> bool:
     if not sys.stdin.isatty():
         return False
     return input("\nDid the parties read these fingerprints to you? Type yes: ").strip().lower() == "yes"
+
+
+def write_if_new(path: Path, text: str) -> None:
+    """Write a file of settings, unless people have changed it already."""
+    if not path.exists():
+        path.write_text(text, encoding="utf-8")
 
 
 def _write_new(path: Path, text: str) -> None:

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from talkoot.api.text_table import text_table
-from talkoot.cli.parties.provision import DONE, make_request, tell_request
+from talkoot.cli.parties.provision import DONE, make_request, tell_request, write_if_new
 from talkoot.core.errors import DataError
 from talkoot.engines.federation.consent import data_sets, policy
 from talkoot.engines.federation.consent.desk import NAMED, Desk
@@ -45,10 +45,10 @@ def request(options: argparse.Namespace) -> int:
         for name, _, place in pairs:
             place = place if "://" in place else str(Path(place).absolute())
             lines += ["", f"[data.{json.dumps(name)}]", f"files = {json.dumps(place)}"]
-        _write_if_new(folder / data_sets.FILE, "\n".join(lines) + "\n")
+        write_if_new(folder / data_sets.FILE, "\n".join(lines) + "\n")
         names, researchers = json.dumps([name for name, _, _ in pairs]), json.dumps(options.researchers)
         text = POLICY.format(data_sets=names, researchers=researchers)
-        _write_if_new(folder / policy.FILE, text)
+        write_if_new(folder / policy.FILE, text)
     tell_request(folder, path)
     print(f"  say in {folder / policy.FILE} who may ask for what")
     print(f"  say in {folder / data_sets.FILE} where the rows are")
@@ -114,8 +114,3 @@ def desk_of(options: argparse.Namespace) -> Desk:
     identity = Identity.load(folder)
     identity.require_role("site")
     return Desk(identity, data_sets.registered(folder))
-
-
-def _write_if_new(path: Path, text: str) -> None:
-    if not path.exists():
-        path.write_text(text, encoding="utf-8")

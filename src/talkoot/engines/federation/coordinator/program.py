@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from talkoot.core.errors import DataError
-from talkoot.engines.federation.audit import AuditLog
 from talkoot.engines.federation.consent import toml
 from talkoot.engines.federation.coordinator.coordinator import Coordinator
+from talkoot.engines.federation.coordinator.records import Records
 from talkoot.engines.federation.identity.identity import Identity
-from talkoot.engines.federation.journal import Journal
 from talkoot.engines.federation.link.dialling import OPTIONS, SERVICE
 from talkoot.engines.federation.link.greeting import software
 from talkoot.engines.federation.settings import COORDINATOR, CoordinatorSettings
@@ -35,12 +34,11 @@ async def serve(folder: Path, say: Callable[[str], None]) -> None:
     _keep_one_heap()
     identity, found = Identity.load(folder), toml.load(folder / COORDINATOR, CoordinatorSettings)
     identity.require_role("coordinator")
-    journal, audit = Journal(folder / "journal"), AuditLog(folder)
-    audit.append("start", {"versions": software()})
+    records = Records.of(folder)
+    records.audit.append("start", {"versions": software()})
     coordinator = Coordinator(
         identity,
-        journal,
-        audit,
+        records,
         say,
         sites=found.sites,
         differences=found.differences,
@@ -52,7 +50,7 @@ async def serve(folder: Path, say: Callable[[str], None]) -> None:
         await server.wait_for_termination()
     finally:
         await server.stop(0)
-        journal.close()
+        records.close()
 
 
 def _keep_one_heap() -> None:
@@ -79,6 +77,8 @@ async def start(coordinator: Coordinator, identity: Identity, listen: str) -> tu
     try:
         port = server.add_secure_port(listen, identity.server_credentials())
     except RuntimeError as error:
-        raise DataError(f"nothing can listen on {listen}: {error}", cure="Take another port.") from None
+        raise DataError(
+            f"nothing can listen on {listen}: {error}", cure="Write another one into coordinator.toml."
+        ) from None
     await server.start()
     return server, port
