@@ -157,7 +157,7 @@ def add_evidence(commands: Any) -> Parser:
     )
     command.add_argument("which", metavar="RUN", help="its first digits, see talkoot site list")
     command.add_argument("--out", metavar="FILE", help="the HTML file; evidence-RUN.html by default")
-    return _folder(command)
+    return _folder(command, "of the site, or of the coordinator; this one by default")
 
 
 def _group(commands: Any, name: str, about: str) -> Any:
@@ -204,6 +204,6 @@ def _authority(command: Parser) -> Parser:
     return command
 
 
-def _folder(command: Parser) -> Parser:
-    command.add_argument("--folder", default=".", metavar="FOLDER", help="of the site; this one by default")
+def _folder(command: Parser, about: str = "of the site; this one by default") -> Parser:
+    command.add_argument("--folder", default=".", metavar="FOLDER", help=about)
     return command

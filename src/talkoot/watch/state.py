@@ -132,17 +132,9 @@ def apply_event(state: RunState, event: Event) -> RunState:
         case "step":
             return replace(state, steps=state.steps.add(facts, state.now))
         case "sites":
-            left = facts.get("left")
-            sites = {
-                name: followed(state.sites.get(name), each, state.now)
-                for name, each in facts["sites"].items()
-            }
-            return replace(state, sites=sites, deadline=None if left is None else state.now + left)
+            return _with_sites(state, facts)
         case "round":
-            nodes = {name: replace(node, read=0) for name, node in state.nodes.items()}
-            sites = {name: after_round(site, state.now) for name, site in state.sites.items()}
-            over = replace(state, nodes=nodes, sites=sites, deadline=None, turn=state.now)
-            return replace(over, rounds=(*state.rounds, facts))
+            return _with_round(state, facts)
         case "schema":
             for node, rows in facts.get("nodes", {}).items():  # rows of files are not known at the start
                 state = _changed(state, node, rows=rows)
@@ -162,6 +154,21 @@ def _started(state: RunState, facts: Facts) -> RunState:
     return RunState(
         nodes=nodes, facts={**earlier, "start": facts}, began=state.now, turn=state.now, now=state.now
     )
+
+
+def _with_sites(state: RunState, facts: Facts) -> RunState:
+    """The state after a report on the sites of a federation."""
+    left, known = facts.get("left"), state.sites
+    sites = {name: followed(known.get(name), each, state.now) for name, each in facts["sites"].items()}
+    return replace(state, sites=sites, deadline=None if left is None else state.now + left)
+
+
+def _with_round(state: RunState, facts: Facts) -> RunState:
+    """The state after a round."""
+    nodes = {name: replace(node, read=0) for name, node in state.nodes.items()}
+    sites = {name: after_round(site, state.now) for name, site in state.sites.items()}
+    over = replace(state, nodes=nodes, sites=sites, deadline=None, turn=state.now)
+    return replace(over, rounds=(*state.rounds, facts))
 
 
 def _without_broken(state: RunState) -> RunState:

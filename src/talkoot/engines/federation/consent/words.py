@@ -72,7 +72,7 @@ def explain(
         a_day: in how many rounds the site takes part a day, where it is a site that reads.
     """
     return [
-        Part(f"Proposal {run_of(proposal.to_bytes())[:8]} of {proposal.researcher}", tuple(_head(proposal))),
+        _title(proposal),
         Part("What is done", (DOES[proposal.kind], *_learners(content))),
         Part("What would leave this site", tuple(_leaving(sent))),
         Part("How often", tuple(_often(content, sent, a_day))),
@@ -80,9 +80,30 @@ def explain(
     ]
 
 
+def outline(proposal: Proposal, content: Content | None) -> list[Part]:
+    """The proposal in words where there are no rows, and perhaps not what sites have registered: no sizes.
+
+    Args:
+        proposal: the proposal.
+        content: what its plan holds; None where it cannot be read.
+    """
+    unread = "The plan names what sites have registered themselves, so that it can be read there only."
+    learners = (unread,) if content is None else tuple(_learners(content))
+    parts = [_title(proposal), Part("What is done", (DOES[proposal.kind], *learners))]
+    if content is None:
+        return parts
+    reveals = tuple(_reveals(proposal, content, None, None))
+    return [*parts, Part("How often", tuple(_often(content, None, None))), Part("What it reveals", reveals)]
+
+
 def to_text(parts: Sequence[Part]) -> str:
     """Parts as text for a terminal."""
     return "\n\n".join("\n".join([part.title, *(f"  {line}" for line in part.lines)]) for part in parts)
+
+
+def _title(proposal: Proposal) -> Part:
+    run = run_of(proposal.to_bytes())[:8]
+    return Part(f"Proposal {run} of {proposal.researcher}", tuple(_head(proposal)))
 
 
 def _head(proposal: Proposal) -> Iterator[str]:
@@ -201,7 +222,7 @@ def _readers(proposal: Proposal, content: Content, sent: Sequence[Sent] | None) 
     elif content.plan.merge.needs == "each":
         yield "The answers of sites are not added up: coordinator and researcher can read each."
     else:
-        yield "The sums are sent openly: the coordinator can read this site's, the researcher the total."
+        yield "The sums are sent openly: the coordinator can read each site's, the researcher the total."
 
 
 def _alike(sent: Sequence[Sent]) -> Iterator[list[Sent]]:
