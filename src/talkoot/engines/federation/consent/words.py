@@ -61,6 +61,7 @@ def explain(
     *,
     rows: int | None = None,
     a_day: int | None = None,
+    notes: Sequence[str] = (),
 ) -> list[Part]:
     """The proposal in words.
 
@@ -70,11 +71,12 @@ def explain(
         sent: what a rehearsal showed; None if there could be none.
         rows: the site's rows, where they are known.
         a_day: in how many rounds the site takes part a day, where it is a site that reads.
+        notes: what is to be known of the rehearsal, or why there was none.
     """
     return [
         _title(proposal),
         Part("What is done", (DOES[proposal.kind], *_learners(content))),
-        Part("What would leave this site", tuple(_leaving(sent))),
+        Part("What would leave this site", (*notes, *_leaving(sent, known=bool(notes)))),
         Part("How often", tuple(_often(content, sent, a_day))),
         Part("What it reveals", tuple(_reveals(proposal, content, sent, rows))),
     ]
@@ -121,9 +123,10 @@ def _learners(content: Content) -> Iterator[str]:
         yield f"The method: {', '.join(content.learners)}."
 
 
-def _leaving(sent: Sequence[Sent] | None) -> Iterator[str]:
+def _leaving(sent: Sequence[Sent] | None, *, known: bool) -> Iterator[str]:
     if sent is None:
-        yield "Sizes are not known: no rows could be invented that fit the plan."
+        if not known:
+            yield "Sizes are not known: no rows could be invented that fit the plan."
         return
     yield "The sizes are those of a trial on invented rows with such columns; real ones may need more rounds."
     for group in _alike([one for one in sent if one.phase == UPDATE]):
