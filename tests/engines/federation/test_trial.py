@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -24,6 +23,7 @@ from talkoot.engines.federation.consent.trial import explain_at
 from talkoot.engines.federation.consent.words import to_text
 from talkoot.learners import learner_for
 
+psutil = pytest.importorskip("psutil")
 PLAN = tk.Plan(learner_for(LogisticRegression()))
 
 

@@ -65,6 +65,10 @@ class Gate(Protocol):
         """The party of a certificate (PEM); raises `TalkootError` for one that does not count."""
 
     @property
+    def name(self) -> str:
+        """The coordinator's own name."""
+
+    @property
     def revoked_bytes(self) -> bytes | None:
         """The newest list of revoked certificates."""
 
@@ -104,6 +108,11 @@ class Coordinator:
         self.since: dict[str, float] = {}  # when each site has come, or has gone, in seconds since 1970
         for run, room in self.rooms.items():
             self.say(f"run {run[:12]} of {room.proposed.researcher} goes on")
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.gate.name
 
     async def site(self, _: Any, context: Any) -> None:
         """A site has called."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,16 @@ FEW_BYTES = (  # of each link that have arrived and are not read yet, as there m
 )
 
 
-async def serve(folder: Path, say: Callable[[str], None]) -> None:
+Show = Callable[[Coordinator], AbstractContextManager[str]]
+
+
+async def serve(folder: Path, say: Callable[[str], None], show: Show | None = None) -> None:
     """Run the coordinator of a folder.
+
+    Args:
+        folder: its folder.
+        say: prints a line.
+        show: shows it to people as long as it runs, and gives the address where.
 
     Raises:
         DataError: the port cannot be had.
@@ -47,7 +55,10 @@ async def serve(folder: Path, say: Callable[[str], None]) -> None:
     server, port = await start(coordinator, identity, found.listen)
     say(f"{identity.name} listens on {found.listen.rpartition(':')[0]}:{port}; waiting for sites")
     try:
-        await server.wait_for_termination()
+        with show(coordinator) if show is not None else nullcontext("") as address:
+            if address:
+                say(f"{address} shows sites and runs, to people on this machine alone")
+            await server.wait_for_termination()
     finally:
         await server.stop(0)
         records.close()
