@@ -62,8 +62,10 @@ def _run(run: Facts, now: float) -> Safe:
     rows: list[list[Child]] = []
     for name, site in run["sites"].items():
         state = _word(site["state"], COLOURS.get(site["state"], "warn"))
-        rows.append([name, state, _ago(run["decided"].get(name), now), _doing(run, site), site["reason"]])
-    shown = tag("div", table(["site", "has", "since", "now", "why"], rows), class_="draw")
+        decided = run["decided"].get(name)
+        spent = "" if decided is None else words.duration(max(0.0, now - decided))
+        rows.append([name, state, spent, _doing(run, site), site["reason"]])
+    shown = tag("div", table(["site", "has", "for", "now", "why"], rows), class_="draw")
     return section(f"Run {run['run'][:8]}", lead, tag("p", _stands(run, now)), shown)
 
 

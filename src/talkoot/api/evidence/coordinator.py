@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from talkoot.api.evidence.document import Record, decisions, document, span, text, when, wide
+from talkoot.core.round import UPDATE
 from talkoot.watch import words
 from talkoot.watch.markup import Child, Safe, tag
 from talkoot.watch.page import section, table
@@ -71,27 +71,24 @@ def _sites(sites: Sequence[str], rounds: Sequence[Entry]) -> Iterator[Safe]:
 
 
 def _rounds(rounds: Sequence[Entry], sites: int) -> Iterator[Safe]:
-    """Rounds of one kind with the same sites, one after the other, as one row."""
+    """Rounds of one kind with the same sites as one row."""
     if not rounds:
         yield tag("p", "No round was held.")
         return
+    kinds: dict[tuple[str, tuple[str, ...]], list[Entry]] = {}
+    for entry in rounds:
+        kinds.setdefault((text(entry, "phase"), tuple(_of(entry, "sites"))), []).append(entry)
     rows: list[list[Child]] = []
-    for (phase, arrived), group in groupby(rounds, key=lambda e: (text(e, "phase"), tuple(_of(e, "sites")))):
-        found = list(group)
-        what = "sums" if phase == "update" else phase
+    for (phase, arrived), found in kinds.items():
         came, went = (sum(sum(_of(entry, way).values()) for entry in found) for way in ("in", "out"))
-        there = f"{len(arrived)} of {sites}"
-        moment = span(found[0].at, found[-1].at)
-        rows.append(
-            [
-                moment,
-                what,
-                *map(words.count, (len(found),)),
-                there,
-                *map(words.count, (came, went)),
-                _slowest(found),
-            ]
+        numbers = (
+            words.count(len(found)),
+            f"{len(arrived)} of {sites}",
+            words.count(came),
+            words.count(went),
         )
+        what = "sums" if phase == UPDATE else phase
+        rows.append([span(found[0].at, found[-1].at), what, *numbers, _slowest(found)])
     heads = ["when", "what", "rounds", "sites", "bytes in", "bytes out", "longest at work"]
     yield wide(table(heads, rows, numbers=(2, 3, 4, 5)))
 
