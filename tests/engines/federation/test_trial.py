@@ -75,7 +75,7 @@ def test_a_trial_that_does_not_end_is_ended_with_all_that_it_started(world: Worl
 
 def is_running(pid: int) -> bool:
     try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
 
