@@ -31,17 +31,21 @@ def models_of(folder: Path) -> list[Path]:
     return sorted(folder.glob("models/*.talkoot"))
 
 
+def has_model(folder: Path) -> bool:
+    return soon(lambda: len(models_of(folder)) == 1)
+
+
 def test_each_site_gets_the_model_also_after_its_disk_and_the_coordinator_failed(tmp_path: Path) -> None:
     with federated(tmp_path, ROWS) as made:
         blocked = tmp_path / "oslo" / "models"
         blocked.write_text("a file where the folder should be")
         fit = tk.fit(LogisticRegression(), tk.dataset("toy"), "y", on=tk.Federation(made.researcher))
         for name in ("bergen", "turku"):
-            assert soon(lambda name=name: len(models_of(tmp_path / name)) == 1)
+            assert has_model(tmp_path / name)
         made.coordinator.kill()
         blocked.unlink()
         made.coordinator.start()
-        assert soon(lambda: len(models_of(tmp_path / "oslo")) == 1)
+        assert has_model(tmp_path / "oslo")
         for name in ROWS:
             (path,) = models_of(tmp_path / name)
             np.testing.assert_array_equal(tk.load(path).coef_, fit.model.coef_)
