@@ -210,7 +210,5 @@ def test_a_task_that_reads_samples_is_refused_where_sites_have_rows() -> None:
         return module, torch.optim.SGD(module.parameters(), lr=0.1)
 
     task = tk.Torch(build, loss=torch.nn.functional.mse_loss, batch=16, epochs=2)
-    with pytest.raises(
-        PlanError, match="reads samples, and sites of a federation have rows. Have sites"
-    ):
+    with pytest.raises(PlanError, match="reads samples, and sites of a federation have rows. Have sites"):
         fit(task, tk.dataset("images"), "label", on=Inline())
