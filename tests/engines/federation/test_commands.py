@@ -68,6 +68,8 @@ def test_from_nothing_to_certificates(talk: Talk, tmp_path: Path) -> None:
     out = talk.well("provision approve oslo/oslo.request")  # the old certificate vouches for it
     assert "renews its certificate" in out
     assert Identity.load("oslo").me.fingerprint != parties[1].me.fingerprint
+    known = Path("federation/coordinator/sites/oslo.crt").read_bytes()
+    assert known == parties[1].certificate, "what it calls with until it is started again"
     assert "sites get it from the coordinator" in talk.well("provision revoke oslo --reason stolen")
     assert Identity.load("federation/coordinator").revoked.number == 2
 

@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 import talkoot as tk
 from patience import soon
 from talkoot.core.errors import DataError
-from talkoot.engines.federation.consent import apart, trial
+from talkoot.engines.federation.consent import trial
 from talkoot.engines.federation.consent.apart import Untried, rehearse_apart
 from talkoot.engines.federation.consent.rehearsal import numbers_only, rehearse
 from talkoot.engines.federation.consent.trial import explain_at
@@ -100,8 +100,13 @@ def test_too_many_columns_are_not_tried_out(world: World) -> None:
         apart_at(world, columns=2001)
 
 
-def test_a_process_that_ends_by_itself_is_named(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(apart, "_MODULE", "talkoot.no.such.module")
+def test_a_process_that_takes_too_much_memory_ends_alone(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "hungry.py").write_text("import numpy\nnet = numpy.ones(1 << 31)\n")  # 16 GB
+    site = world.oslo.folder / "site.toml"
+    site.write_text(site.read_text() + '\n[learners]\nnet = "hungry:net"\n')
+    monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(Untried, match="its process ended by itself"):
         apart_at(world)
 

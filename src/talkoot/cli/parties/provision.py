@@ -139,7 +139,8 @@ def _approve(authority: Authority, path: Path, days: int) -> Path:
     approval = authority.approve(request, days=days)
     approved = path.with_suffix(identity.APPROVED)
     name, role, _ = request.subject
-    if role == "site" and (coordinator := authority.folder.parent / "coordinator").is_dir():
+    coordinator = authority.folder.parent / "coordinator"
+    if role == "site" and not request.renews and coordinator.is_dir():  # a renewed one counts once it calls
         Roster(coordinator).add(name, approval.certificate.encode())
     write_whole(approved, approval.to_bytes())
     return approved

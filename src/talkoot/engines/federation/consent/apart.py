@@ -22,7 +22,7 @@ from talkoot.engines.federation.consent.rehearsal import Sent, rehearse
 from talkoot.formats.plans import placement_from_bytes, placement_to_bytes
 
 SECONDS = 60  # that a trial may take, the start of its process included
-MEMORY = 8 << 30  # bytes of addresses that it may take
+MEMORY = 6 << 30  # bytes of its own that it may take; libraries do not count
 COLUMNS, SITES = 2000, 200  # of a trial at most
 _MODULE = "talkoot.engines.federation.consent.apart"
 
@@ -122,7 +122,7 @@ def _limit(seconds: int) -> None:
         import resource
 
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 import sqlite3
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from typing import Any, Protocol, final
 
@@ -14,7 +13,7 @@ from talkoot.engines.federation.consent.proposal import run_of
 from talkoot.engines.federation.coordinator.deliveries import Deliveries
 from talkoot.engines.federation.coordinator.records import Records
 from talkoot.engines.federation.coordinator.room import Room
-from talkoot.engines.federation.coordinator.runs import Decision, Proposed
+from talkoot.engines.federation.coordinator.runs import Proposed
 from talkoot.engines.federation.link.exchange import Closed, Exchange, Stream, read, refuse
 from talkoot.engines.federation.link.greeting import Difference, greet, software
 from talkoot.engines.federation.link.messages import (
@@ -124,7 +123,7 @@ class Coordinator:
         if (entered := await self._enter(context, "site")) is None:
             return
         peer, session = entered
-        self._careful(lambda: self.records.roster.add(peer.name, peer.certificate))
+        self.records.know(peer.name, peer.certificate)
         self.since[peer.name] = self.clock()
         before, self.streams[peer.name] = self.streams.get(peer.name), (session, context)
         if before is not None and before[0] != session:
@@ -235,9 +234,8 @@ class Coordinator:
                 if message.run in self.rooms:
                     room = self._room(peer, message.run)
                     del self.rooms[message.run]
-                    self._careful(lambda: self.records.runs.forget(message.run))
                     await room.finish()
-                    self.write_down("finished", message.run, {"researcher": peer.name})
+                    self.records.finish(message.run, peer.name)
                     self.say(f"run {message.run[:12]} is over")
                 await exchange.send(Finished(message.run))
             case _:
@@ -267,7 +265,7 @@ class Coordinator:
             propose = Propose(attach.proposal, attach.signature, attach.certificate)
             proposed = Proposed(peer.name, tuple(attach.sites), propose, self.clock())
             room = self.rooms[run] = Room(run, proposed, self)
-            self._proposed(run, proposed)
+            self.records.propose(run, proposed)
             self.say(f"run {run[:12]} of {peer.name}: waiting for {', '.join(attach.sites)}")
         elif room.proposed.researcher != peer.name:
             raise DataError(f"the run {run[:12]} is another researcher's")
@@ -286,27 +284,3 @@ class Coordinator:
         except TalkootError:
             return False
         return True
-
-    def _proposed(self, run: str, proposed: Proposed) -> None:
-        """Write down what is proposed."""
-        parts = {"proposal": proposed.propose.proposal, "signature": proposed.propose.signature}
-        facts = {name: base64.b64encode(part).decode() for name, part in parts.items()}
-        by = {"researcher": proposed.researcher, "certificate": proposed.propose.certificate.decode()}
-        self._careful(lambda: self.records.runs.propose(run, proposed))
-        self.write_down("proposed", run, {**by, **facts})
-
-    def decided(self, run: str, site: str, decision: Decision) -> None:
-        """Write down what a site has decided."""
-        self._careful(lambda: self.records.runs.decide(run, site, decision))
-        self.write_down("decided", run, {"site": site, "state": decision.state, "why": decision.reason})
-
-    def write_down(self, event: str, run: str, facts: Mapping[str, object]) -> None:
-        """Write an event of a run into the audit log."""
-        self._careful(lambda: self.records.audit.append(event, {"run": run, **facts}))
-
-    def _careful(self, write: Callable[[], object]) -> None:
-        """Write, if that can be: parties are served all the same, and rounds need more than this."""
-        try:
-            write()
-        except (TalkootError, OSError, sqlite3.Error) as error:
-            self.say(f"cannot be written down: {error}")

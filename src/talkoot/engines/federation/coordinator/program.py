@@ -42,7 +42,7 @@ async def serve(folder: Path, say: Callable[[str], None], show: Show | None = No
     _keep_one_heap()
     identity, found = Identity.load(folder), toml.load(folder / COORDINATOR, CoordinatorSettings)
     identity.require_role("coordinator")
-    records = Records.of(folder)
+    records = Records.of(folder, say)
     records.audit.append("start", {"versions": software()})
     coordinator = Coordinator(
         identity,

@@ -48,12 +48,6 @@ class House(Protocol):
     def link(self, site: str) -> Exchange:
         """The link to a site."""
 
-    def write_down(self, event: str, run: str, facts: Mapping[str, object]) -> None:
-        """Write an event of a run into the audit log."""
-
-    def decided(self, run: str, site: str, decision: Decision) -> None:
-        """Write down what a site has decided."""
-
     records: Records
     silence: float
     clock: Callable[[], float]
@@ -112,7 +106,7 @@ class Room:
             await self._site(site).send(self.tasks[site])
         if site in self.away:
             self.away.discard(site)
-            self.house.write_down("returned", self.run, {"site": site})
+            self.house.records.note("returned", self.run, {"site": site})
         await self.report()
 
     async def left(self, site: str) -> None:
@@ -121,7 +115,7 @@ class Room:
             return
         if site in self.waited and site not in self.away:
             self.away.add(site)
-            self.house.write_down("lost", self.run, {"site": site, **self._where()})
+            self.house.records.note("lost", self.run, {"site": site, **self._where()})
         await self.report()
 
     @property
@@ -138,7 +132,7 @@ class Room:
         before = self.decisions.get(site)
         if before is None or (before.state, before.reason) != (decision.state, decision.reason):
             self.decisions[site] = Decision(decision.state, decision.reason, self.house.clock())
-            self.house.decided(self.run, site, self.decisions[site])
+            self.house.records.decide(self.run, site, self.decisions[site])
         await self.report()
 
     async def report(self) -> None:
