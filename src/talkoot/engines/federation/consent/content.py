@@ -21,7 +21,7 @@ from talkoot.formats.plans import plan_from_bytes, plan_to_bytes
 
 QUERIES: Mapping[Kind, tuple[type[Learner], ...]] = {  # what may be placed besides the plan
     "fit": (Inventory, Totals),
-    "check": (Inventory, Profile),
+    "check": (Profile,),
     "compare": (Inventory, Totals),
     "verify": (Inventory, Totals),
     "forget": (Inventory, Totals),

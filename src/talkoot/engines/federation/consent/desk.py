@@ -23,6 +23,7 @@ from talkoot.engines.federation.consent.journal import Decision, Journal
 from talkoot.engines.federation.consent.policy import Policy
 from talkoot.engines.federation.consent.proposal import Proposal, Signed, State, run_of
 from talkoot.engines.federation.consent.secure_sum import with_keys
+from talkoot.engines.federation.consent.thresholds import with_thresholds
 from talkoot.engines.federation.identity.identity import Identity
 
 POLICY = "the policy"
@@ -164,13 +165,14 @@ class Desk:
         return source
 
     def require_placement(self, proposal: Proposal, plan: Plan) -> Plan:
-        """The plan of a placement, with the keys of its secure sums.
+        """The plan of a placement, with the keys of its secure sums, or the thresholds of what it asks.
 
         Raises:
             Refused: it is no part of what was approved.
         """
         require_belongs(plan, proposal, self.registered)
-        return with_keys(plan, proposal, self.identity, self.journal)
+        limited = with_thresholds(plan, policy.load(self.folder).minimum_rows)
+        return with_keys(limited, proposal, self.identity, self.journal)
 
     def require_round(self, proposal: Proposal, rnd: Round, key: bytes) -> None:
         """Let a round in, and count it; once for its key, which names the round and its question.

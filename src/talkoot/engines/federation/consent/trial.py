@@ -27,16 +27,17 @@ def explain_at(desk: Desk, proposal: Proposal) -> list[Part]:
         Refused: its plan cannot be read.
     """
     content = content_of(proposal, desk.registered)
-    problems, sent, rows, a_day = [], None, None, None
+    problems, sent, rows, rules = [], None, None, None
     try:
-        a_day = policy.load(desk.folder).rounds_a_day
+        rules = policy.load(desk.folder)
         source = desk.data_sets.open(proposal.dataset, proposal.target)
         rows = rows_of(source)
         if content.plan is not None:
             sent = _sent(content.plan, source, proposal)
     except TalkootError as error:
         problems.append(f"{error}{f' ({error.__cause__})' if error.__cause__ else ''}")
-    parts = explain(proposal, content, sent, rows=rows, a_day=a_day)
+    limits = {} if rules is None else {"a_day": rules.rounds_a_day, "least": rules.minimum_rows}
+    parts = explain(proposal, content, sent, rows=rows, **limits)
     return [*parts, Part("What is in the way", tuple(problems))] if problems else parts
 
 
