@@ -185,6 +185,22 @@ def test_what_differs_is_found_and_says_how_little_it_knows() -> None:
     assert "were not looked for" in found["duplicates"]
 
 
+def test_labels_that_are_text_are_compared_and_rare_ones_not_shown() -> None:
+    shares = {"bergen": [0.7, 0.3], "lund": [0.3, 0.7]}
+    rng = np.random.default_rng(0)
+    tables = {
+        name: {
+            "x": rng.normal(size=300),
+            "y": np.where(np.arange(300) < 4, "canary", rng.choice(["no", "yes"], 300, p=p)),
+        }
+        for name, p in shares.items()
+    }
+    found = [str(one) for one in check(tables, 20, "y").findings if one.kind == "labels"]
+    assert len(found) == 1
+    assert "total variation" in found[0]
+    assert "canary" not in found[0]
+
+
 def test_text_among_numbers_is_counted_and_not_shown() -> None:
     rng = np.random.default_rng(0)
     here = rng.normal(200, 30, 200).round(1).astype(str).astype(object)

@@ -30,6 +30,7 @@ class Inventory(Query):
     target: str | None = None  # the target's name, for errors
     read: bool = True  # whether to read the target; False for estimators without one
     hidden: bool = False  # report nothing that follows from single rows: see `_hidden`
+    classes: tuple[Any, ...] = ()  # declared ones: report only whether there are others
     least: int = 1  # report no mean, label or text of fewer rows
     reads: ClassVar[type[Shard]] = Source
     step_name: ClassVar[str] = STEP
@@ -38,7 +39,7 @@ class Inventory(Query):
         """The columns, the means of the first block of features, and facts about all targets."""
         assert isinstance(shard, Source)
         least = max(self.least, LABELS) if self.hidden else self.least
-        seen = _Targets(labels=self.labels, column=self.target, least=least)
+        seen = _Targets(labels=self.labels, column=self.target, declared=self.classes, least=least)
         for y, w, rows in shard.targets():
             seen.add(y if self.read else None, w, rows)
         if not seen.rows:
@@ -103,6 +104,7 @@ class _Targets:
     outputs: int = 0
     total: Any = 0.0
     classes: list[np.ndarray] = field(default_factory=list)
+    declared: tuple[Any, ...] = ()
     least: int = 1  # rows that must have a label for it to count
     counts: Counter[Any] = field(default_factory=Counter)
 
@@ -167,7 +169,8 @@ class _Targets:
             raise DataError(
                 f"no label has {self.least} rows, and one of fewer is not reported where rows are hidden",
                 column=self.column,
-                cure="Leave the node out, or bring in more of its rows.",
+                cure="Leave the node out, bring in more of its rows, or declare the classes: "
+                'tk.dataset("name", classes=[0, 1]).',
             )
         return common
 
@@ -192,6 +195,9 @@ class _Targets:
             return known
         if self.labels:
             (classes,) = self.classes
+            if self.declared:
+                undeclared = bool({*classes.tolist()} - {*self.declared})
+                return known | {"classes": np.array(self.declared), "undeclared": np.array([undeclared])}
             if self.least > 1:
                 classes = self._common(classes)
             return known | {"classes": classes.astype(str) if is_text(classes) else classes}

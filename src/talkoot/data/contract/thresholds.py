@@ -34,7 +34,7 @@ def thresholded(column: Column, name: str, least: int) -> dict[str, np.ndarray]:
         **_values(column, name, known, least),
     }
     numbers = column.rows - column.missing - column.infinite - column.strays
-    if numbers > column.strays:
+    if numbers > column.strays and not column.summary.empty:
         hidden = (2 if column.text else 1) * (least - 1)  # rows at most that are no numbers in spite of it
         found = means(*column.summary.stored(), known - strays - hidden, least)
         if found is not None:

@@ -91,6 +91,8 @@ def require_belongs(plan: Plan, proposal: Proposal, registered: Registered) -> N
         _require_hidden(plan, approved)
     if isinstance(learner, Inventory | Totals) and learner.target not in (None, proposal.target):
         raise Refused(f"the query asks for the target {learner.target!r:.80}, which was not approved")
+    if isinstance(learner, Inventory | Totals) and learner.classes not in ((), tuple(proposal.classes)):
+        raise Refused("the query names classes that were not approved")
 
 
 def _require_hidden(plan: Plan, approved: Plan) -> None:

@@ -159,7 +159,7 @@ class Desk:
             Refused: they cannot be read, or are too few.
         """
         least = policy.load(self.folder).minimum_rows
-        source = self.data_sets.open(proposal.dataset, proposal.target)
+        source = self.data_sets.open(proposal.dataset, proposal.target, proposal.fixes)
         if rows_of(source) < least:
             raise Refused(f"there are less than {least} rows", node=self.identity.name)
         return source
@@ -196,7 +196,7 @@ class Desk:
         content = content_of(proposal, self.registered)
         if reasons := list(rules.reasons(proposal, content)):
             raise Refused("; ".join(reasons))
-        self.data_sets.require(proposal.dataset, proposal.target)
+        self.data_sets.require(proposal.dataset, proposal.target, proposal.fixes)
 
     def _last(self, run: str) -> Decision | None:
         return next(reversed(self.journal.decisions(run)), None)

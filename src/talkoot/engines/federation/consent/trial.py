@@ -30,7 +30,7 @@ def explain_at(desk: Desk, proposal: Proposal) -> list[Part]:
     problems, sent, rows, rules = [], None, None, None
     try:
         rules = policy.load(desk.folder)
-        source = desk.data_sets.open(proposal.dataset, proposal.target)
+        source = desk.data_sets.open(proposal.dataset, proposal.target, proposal.fixes)
         rows = rows_of(source)
         if content.plan is not None:
             sent = _sent(content.plan, source, proposal)

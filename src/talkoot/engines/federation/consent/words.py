@@ -80,7 +80,7 @@ def explain(
     limit = ENOUGH if least is None else str(least)
     return [
         Part(f"Proposal {run_of(proposal.to_bytes())[:8]} of {proposal.researcher}", tuple(_head(proposal))),
-        Part("What is done", (DOES[proposal.kind], *_learners(content))),
+        Part("What is done", (DOES[proposal.kind], *_learners(content), *_agreed(proposal))),
         Part("What would leave this site", tuple(_leaving(proposal, sent, limit))),
         Part("How often", tuple(_often(content, sent, a_day))),
         Part("What it reveals", tuple(_reveals(proposal, content, sent, rows, limit))),
@@ -105,6 +105,15 @@ def _head(proposal: Proposal) -> Iterator[str]:
 def _learners(content: Content) -> Iterator[str]:
     if content.learners:
         yield f"The method: {', '.join(content.learners)}."
+
+
+def _agreed(proposal: Proposal) -> Iterator[str]:
+    """What was agreed on about the columns."""
+    if proposal.classes:
+        yield f"The target's classes: {', '.join(map(repr, proposal.classes))}; a site with another refuses."
+    if proposal.fixes:
+        yield "Before anything else, sites read these columns otherwise than they stand there:"
+        yield from (f"- {each}." for each in proposal.fixes)
 
 
 def _leaving(proposal: Proposal, sent: Sequence[Sent] | None, least: str) -> Iterator[str]:
