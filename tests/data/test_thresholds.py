@@ -39,8 +39,9 @@ COLUMNS = st.fixed_dictionaries(
 
 
 def answer(table: dict[str, Any], least: int, target: str | None = None) -> Answer:
-    found = Profile(least=least, salt="salt").run(shards({"oslo": pa.table(table)}, target), tk.Inline())
-    return found["oslo"]
+    query = Profile(least=least, salt="salt")
+    found: Answer = query.run(shards({"oslo": pa.table(table)}, target), tk.Inline())["oslo"]
+    return found
 
 
 def drawn(given: dict[str, Any]) -> dict[str, Any]:

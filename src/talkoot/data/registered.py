@@ -25,7 +25,7 @@ class Dataset:
     fixes: tuple[Fix, ...] = ()
 
 
-def dataset(name: str, *, classes: Sequence[Any] = (), fixes: Sequence[Fix] = ()) -> Dataset:
+def dataset(name: str, *, classes: Iterable[Any] = (), fixes: Sequence[Fix] = ()) -> Dataset:
     """Rows that sites have registered under this name, for `on=tk.Federation(...)`.
 
     Args:
@@ -47,11 +47,13 @@ def dataset(name: str, *, classes: Sequence[Any] = (), fixes: Sequence[Fix] = ()
     return Dataset(name, _classes(classes), tuple(fixes))
 
 
-def _classes(given: Sequence[Any]) -> tuple[Any, ...]:
+def _classes(given: Iterable[Any]) -> tuple[Any, ...]:
     """Declared classes in order: numbers or texts, at least two, each once."""
     values = () if isinstance(given, str) else tuple(given)
     texts = [isinstance(value, str) for value in values]
-    whole = [isinstance(value, int | float | np.number | np.bool_) and value % 1 == 0 for value in values]
+    whole = [
+        isinstance(value, int | float | np.number | np.bool_) and float(value) % 1 == 0 for value in values
+    ]
     alike = all(texts) or all(whole)
     if (isinstance(given, str) or values) and not (alike and len(set(values)) == len(values) > 1):
         raise DataError(

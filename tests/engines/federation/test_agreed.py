@@ -18,6 +18,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import talkoot as tk
 from talkoot.core.errors import DataError, Refused, SchemaError
+from talkoot.core.transform import Transform
 from talkoot.data.inventory import Inventory
 from talkoot.data.totals import Totals
 from talkoot.engines.federation.consent import proposal as proposals
@@ -25,7 +26,7 @@ from talkoot.engines.federation.consent.proposal import run_of
 from talkoot.engines.federation.consent.trial import explain_at
 from talkoot.engines.federation.consent.words import to_text
 
-CHAIN = [tk.fixed(), tk.mask()]
+CHAIN: list[Transform] = [tk.fixed(), tk.mask()]
 rng = np.random.default_rng(0)
 X = rng.normal(size=(240, 3)) + 5
 y = (X @ [1.0, -1.0, 0.5] + rng.normal(size=240) > 2.5).astype(int)
@@ -59,7 +60,7 @@ def model() -> object:
 
 @pytest.mark.parametrize("chain", [[], CHAIN], ids=["open", "masked"])
 def test_each_site_applies_its_fixes_and_the_answer_is_that_of_fixed_rows(
-    three: Federated, chain: list[object]
+    three: Federated, chain: list[Transform]
 ) -> None:
     fit = tk.fit(model(), agreed(), "y", chain=chain, on=tk.Federation(three.researcher))
     pooled = tk.fit(model(), ROWS, on=tk.Inline())
@@ -78,7 +79,7 @@ def test_a_check_reads_the_fixed_columns(three: Federated) -> None:
 
 @pytest.mark.parametrize("chain", [[], CHAIN], ids=["open", "masked"])
 def test_an_undeclared_class_is_refused_by_its_column_and_not_shown(
-    three: Federated, chain: list[object]
+    three: Federated, chain: list[Transform]
 ) -> None:
     X, y = ROWS["turku"]
     write(three, "turku", x0=X[:, 0], x1=X[:, 1], x2=X[:, 2], y=np.where(np.arange(80) == 3, 4711, y))
@@ -93,7 +94,7 @@ def test_an_undeclared_class_is_refused_by_its_column_and_not_shown(
 
 
 @pytest.mark.parametrize("chain", [[], CHAIN], ids=["open", "masked"])
-def test_a_class_that_nobody_has_is_refused(three: Federated, chain: list[object]) -> None:
+def test_a_class_that_nobody_has_is_refused(three: Federated, chain: list[Transform]) -> None:
     with pytest.raises(DataError, match=r"column 'y': no node has a row of the class 2"):
         tk.fit(model(), agreed((0, 1, 2)), "y", chain=chain, on=tk.Federation(three.researcher))
 
