@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,9 +23,11 @@ from talkoot.core.transform import Transform
 from talkoot.data.inventory import Inventory
 from talkoot.data.totals import Totals
 from talkoot.engines.federation.consent import proposal as proposals
+from talkoot.engines.federation.consent.desk import Desk
 from talkoot.engines.federation.consent.proposal import run_of
 from talkoot.engines.federation.consent.trial import explain_at
 from talkoot.engines.federation.consent.words import to_text
+from talkoot.engines.federation.identity.identity import Identity
 
 CHAIN: list[Transform] = [tk.fixed(), tk.mask()]
 rng = np.random.default_rng(0)
@@ -52,6 +55,29 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federated]:
         weight = (X[:, 1] * 2).astype(str).astype(object)
         write(made, "oslo", x0=X[:, 0], weight=weight, x2=X[:, 2], y=np.where(y == 1, "ja", "nei"))
         yield made
+
+
+@pytest.fixture(autouse=True)
+def people(request: pytest.FixtureRequest) -> Iterator[None]:
+    """At each site a person who approves whatever the policy permits."""
+    if "three" not in request.fixturenames:
+        yield
+        return
+    made, over = request.getfixturevalue("three"), threading.Event()
+    desks = [Desk(Identity.load(made.folder / name)) for name in ROWS]
+
+    def approve() -> None:
+        while not over.wait(0.05):
+            for desk in desks:
+                for signed, *_ in desk.journal.proposals():
+                    if desk.decide(signed).state == "pending":
+                        desk.approve(run_of(signed.proposal), "kari")
+
+    thread = threading.Thread(target=approve)
+    thread.start()
+    yield
+    over.set()
+    thread.join()
 
 
 def model() -> object:
@@ -152,6 +178,15 @@ def test_what_was_agreed_on_is_read_before_approval_and_bound_to_the_proposal(tm
     plain = world.desk().open(world.proposal())
     ages = [np.concatenate([b.X[:, 0] for b in each.blocks()]) for each in (source, plain)]
     np.testing.assert_allclose(ages[0], ages[1] * 12)
+
+
+def test_columns_are_changed_only_where_a_person_approves(tmp_path: Path) -> None:
+    """Else the policy would let through any number of checks that differ in one value."""
+    world = World(tmp_path)
+    world.set_policy('automatic = ["check"]')
+    check = {"kind": "check", "plan": b""}
+    assert world.desk().decide(world.signed(**check)).state == "approved"
+    assert world.desk().decide(world.signed(**check, fixes=[tk.fix("age", missing=[41])])).state == "pending"
 
 
 def test_queries_name_the_classes_that_were_approved(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ import numpy as np
 from scipy.special import chdtrc
 
 from talkoot.data.contract.column import MAX_DISTINCT, RANKS
-from talkoot.data.contract.contract import percent
 from talkoot.data.tables.columns import NUMBER, TEXT
 from talkoot.data.tables.strays import is_number
 
@@ -52,12 +51,6 @@ class ColumnProfile:
     def described(self) -> bool:
         """Whether there is something to compare."""
         return bool(self.known and (self.grid is not None or self.values))
-
-    @property
-    def absent_text(self) -> str:
-        """`absent` in words."""
-        few = self.least > 1 and not self.missing
-        return f"fewer than {self.least} rows" if few else percent(self.absent)
 
     @property
     def every(self) -> str:

@@ -64,7 +64,7 @@ def _constant(
         kind="constant",
         node=node,
         column=name,
-        what=f"{profile.every} {shown(value)}, which {percent(usual)} of the values elsewhere are",
+        what=f"{profile.every} {shown(value)}, which {_bound(profile, usual)} of the values elsewhere are",
         cure="It may stand for a missing value, or not have been recorded.",
         size=1 - float(usual),
     )
@@ -106,11 +106,16 @@ def _code(
                 kind="code",
                 node=node,
                 column=name,
-                what=f"{percent(here)} of the values are {code:g}, and {percent(usual)} elsewhere",
+                what=f"{percent(here)} of the values are {code:g}, and {_bound(profile, usual)} elsewhere",
                 cure="If the code means missing, declare it missing.",
                 size=here,
             )
     return None
+
+
+def _bound(profile: ColumnProfile, share: float) -> str:
+    """A share elsewhere, which is the greatest possible where thresholds leave it open."""
+    return percent(share) if profile.least == 1 else f"at most {percent(share)}"
 
 
 def shown(value: object) -> str:

@@ -103,7 +103,8 @@ def _hidden_text(
         node=node,
         column=name,
         what=f"{rows} hold text{f', such as {shown},' if shown else ''} in a column of numbers",
-        cure="Have the site look for it, and write in its site.toml what stands for a missing value.",
+        cure="Have the site look for it. What stands for a missing value is named with tk.fix(...), or in "
+        "its site.toml.",
         size=profile.stray_rows / profile.rows,
     )
 

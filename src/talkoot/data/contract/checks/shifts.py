@@ -78,7 +78,9 @@ def missing(name: str, profiles: Profiles, level: float) -> Iterator[Finding]:
         return
     order = sorted(shares, key=lambda node: -shares[node])
     named = order if len(order) <= 5 else [*order[:3], *order[-2:]]
-    listed = ", ".join(f"{profiles[node].absent_text} at {node}" for node in named)
+    few = [node for node in named if profiles[node].least > 1 and not profiles[node].missing]
+    listed = ", ".join(f"{percent(shares[node])} at {node}" for node in named if node not in few)
+    listed += f", in fewer than {max(profiles[k].least for k in few)} rows at {', '.join(few)}" if few else ""
     yield Finding(
         severity="warning" if gap >= MISSING_WARNING else "note",
         kind="missing",
@@ -231,7 +233,8 @@ def _each(known: Profiles) -> list[tuple[int, str]]:
 def _part(profile: ColumnProfile, value: float | str) -> str:
     """The share of the rows with a value, in words."""
     hidden = profile.least > 1 and not profile.share(value)
-    return f"fewer than {profile.least}" if hidden else percent(profile.share(value))
+    about = "about " if profile.least > 1 else ""
+    return f"fewer than {profile.least}" if hidden else f"{about}{percent(profile.share(value))}"
 
 
 def _nobody(profile: ColumnProfile) -> str:

@@ -83,7 +83,8 @@ class Desk:
             return barred
         if (by_person := self._by_person(run)) is not None:
             return Answer(by_person.state, by_person.why)
-        if proposal.kind in policy.load(self.folder).automatic:
+        automatic = proposal.kind in policy.load(self.folder).automatic
+        if automatic and not proposal.fixes:  # two checks that differ in a fix would show single values
             return self._note(run, "approved", "")
         return self._note(run, "pending", "a person has to approve it")
 

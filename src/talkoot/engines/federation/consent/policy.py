@@ -30,7 +30,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         secure_sum: only plans whose sums nobody can read site by site. It does not concern checks, which send
             no sums: to permit or forbid them is for `kinds`.
         kinds: what may be done.
-        automatic: of these kinds, those that need no approval by a person.
+        automatic: of these kinds, those that need no approval by a person, unless columns are to be changed.
         minimum_rows: below so many rows this site takes no part, and before a model is learned it reports
             nothing that fewer of its rows have.
         minimum_sites: below so many sites in a round it takes no part.

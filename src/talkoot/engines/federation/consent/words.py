@@ -39,10 +39,10 @@ QUERIES = {
     "Totals": "the number of rows, the sum of the target, and of each column its mean over the first rows "
     "times the number of rows",
     "Profile": "the number of rows, and the names and types of the columns; of each column of numbers, and "
-    "of the target, means of {least} or more rows that are next to each other in order of size, without the "
-    "{least} smallest and the {least} greatest; the texts, and of few different numbers those, that {least} "
-    "rows have, and how many rows have them; how many values are missing, infinite, or text in a column of "
-    "numbers, where {least} are",
+    "of a target of numbers, means of {least} or more rows that are next to each other in order of size, "
+    "without the {least} smallest and the {least} greatest; the texts, the classes, and the numbers of "
+    "columns with few different ones, that {least} rows have, and how many rows have them; how many values "
+    "are missing, infinite, or text in a column of numbers, where {least} are",
 }
 AGREEMENT = "Before anything else"
 ENOUGH = "enough"  # rows, where no policy says how many
@@ -118,7 +118,7 @@ def _agreed(proposal: Proposal) -> Iterator[str]:
 
 def _leaving(proposal: Proposal, sent: Sequence[Sent] | None, least: str) -> Iterator[str]:
     if proposal.kind == "check":
-        yield f"{QUERIES['Profile'].format(least=least).capitalize()}."
+        yield from (f"- {part};" for part in QUERIES["Profile"].format(least=least).split("; "))
         return
     if sent is None:
         yield "Sizes are not known: no rows could be invented that fit the plan."
@@ -186,8 +186,8 @@ def _reveals(
     if proposal.kind == "check":
         yield (
             "It is read site by site, by the coordinator and the researcher. Nothing of it is about fewer "
-            f"than {least} rows of this site, whatever the researcher asks for. Two checks, with rows added "
-            "or changed in between, can say more."
+            f"than {least} rows of this site, whatever the researcher asks for. Two checks with other fixes, "
+            "or between which rows were added or changed, can be subtracted and say more."
         )
         return
     yield from _readers(proposal, content, sent)
