@@ -158,22 +158,6 @@ class _Targets:
         if self.least > 1:
             self.counts.update(y.ravel().tolist())
 
-    def _common(self, classes: np.ndarray) -> np.ndarray:
-        """The labels that enough rows have.
-
-        Raises:
-            DataError: there is none.
-        """
-        common = classes[[self.counts[label] >= self.least for label in classes.tolist()]]
-        if not len(common):
-            raise DataError(
-                f"no label has {self.least} rows, and one of fewer is not reported where rows are hidden",
-                column=self.column,
-                cure="Leave the node out, bring in more of its rows, or declare the classes: "
-                'tk.dataset("name", classes=[0, 1]).',
-            )
-        return common
-
     def leaves(self) -> dict[str, np.ndarray]:
         """The leaves of the update.
 
@@ -199,6 +183,6 @@ class _Targets:
                 undeclared = bool({*classes.tolist()} - {*self.declared})
                 return known | {"classes": np.array(self.declared), "undeclared": np.array([undeclared])}
             if self.least > 1:
-                classes = self._common(classes)
+                classes = classes[[self.counts[label] >= self.least for label in classes.tolist()]]
             return known | {"classes": classes.astype(str) if is_text(classes) else classes}
         return known | {"target_sum": np.asarray(self.total)}

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from talkoot.core.errors import SchemaError
+from talkoot.core.errors import DataError, SchemaError
 from talkoot.core.query import Answer
 from talkoot.data.tables.columns import distinct
 
@@ -36,7 +36,14 @@ def target_fields(
         )
     if labels:
         _require_declared(reports, target)
-        return {"classes": _classes(reports, kinds)}
+        classes = _classes(reports, kinds)
+        if not len(classes):
+            raise DataError(
+                "no node has a label that so many of its rows have as it needs to report one",
+                column=target,
+                cure='Declare the classes: tk.dataset("name", classes=[0, 1]).',
+            )
+        return {"classes": classes}
     center = np.sum([s["target_sum"] for s in reports.values()], axis=0) / rows
     return {"target_center": np.atleast_1d(center), "outputs": widths[first]}
 
@@ -57,9 +64,9 @@ def _classes(reports: Mapping[str, Answer], kinds: Mapping[str, str]) -> np.ndar
     text = [node for node, kind in kinds.items() if kind in "OU"]
     if text and len(text) < len(kinds):
         other = next(node for node in kinds if node not in text)
+        shown = [f" (for example {str(label)!r})" for label in reports[text[0]]["classes"][:1]]
         raise SchemaError(
-            f"the labels are text here (for example {str(reports[text[0]]['classes'][0])!r}), "
-            f"but numbers at {other!r}",
+            f"the labels are text here{''.join(shown)}, but numbers at {other!r}",
             node=text[0],
             cure="Name the classes alike at all nodes.",
         )

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from programs import Federated, federated
-from sites import World
+from sites import SITE, World
 from sklearn.compose import make_column_transformer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -197,6 +197,29 @@ def test_queries_name_the_classes_that_were_approved(tmp_path: Path) -> None:
     for learner in (Inventory(labels=True, classes=(0, 2)), Totals((), "fraud", classes=(0, 2))):
         with pytest.raises(Refused, match="classes that were not approved"):
             desk.require_placement(proposal, tk.Plan(learner))
+
+
+def test_a_fix_gives_no_column_that_the_site_keeps_out(tmp_path: Path) -> None:
+    """`columns` in site.toml holds for the site's own names, whatever they are renamed to."""
+    world = World(tmp_path)
+    (world.oslo.folder / "site.toml").write_text(SITE + 'columns = ["age"]\n')
+    fixes = [tk.fix("age", rename="years"), tk.fix("fraud", rename="ill")]
+    source = world.desk().open(world.proposal(target="ill", fixes=fixes))
+    assert source.layout().names == ("years",)
+    swapped = [tk.fix("age", rename="years"), tk.fix("cost", rename="age")]
+    with pytest.raises(Refused, match="cannot be read"):
+        world.desk().open(world.proposal(fixes=swapped))
+
+
+def test_the_first_row_of_a_file_without_a_header_does_not_leave_as_names(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    (world.oslo.folder / "claims.csv").write_text(
+        "".join(f"{i + 3},{i * 3 + 1},{i % 2},Ola\n" for i in range(60))
+    )
+    (world.oslo.folder / "site.toml").write_text(SITE.replace("parquet", "csv"))
+    found = world.desk().decide(world.signed(target=None))
+    assert found == ("refused", "the data set 'claims' cannot be read with the target None")
+    assert "no header" in world.desk().journal.decisions(run_of(world.signed(target=None).proposal))[-1].why
 
 
 def test_a_fix_that_cannot_be_applied_is_refused_without_a_value(tmp_path: Path) -> None:

@@ -11,8 +11,10 @@ import msgspec
 
 from talkoot.core.errors import DataError, PlanError, Refused, TalkootError
 from talkoot.data.fixes import Fix, fixed, fixes_at
+from talkoot.data.paths import format_of
 from talkoot.data.shards import shards
 from talkoot.data.tables.source import Source
+from talkoot.data.tables.strays import is_number
 from talkoot.engines.federation.consent import toml
 
 FILE = "site.toml"
@@ -67,9 +69,11 @@ class DataSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         form: dict[str, Any] = {"encoding": self.encoding, "missing": self.missing or None}
         rows = self._rows(folder)
         if mine := fixes_at(node, fixes):
-            rows = fixed(shards({node: rows}, **form)[node], mine)
+            own = next((each.column for each in mine if each.rename == target), target)
+            named = None if columns is None else [*dict.fromkeys((*columns, *filter(None, [own])))]
+            rows, columns = fixed(shards({node: rows}, columns=named, **form)[node], mine), None
         source = shards({node: rows}, target, columns=columns, **form)[node]
-        source.layout()
+        _require_names(source)
         return source
 
     def _rows(self, folder: Path) -> Any:
@@ -80,6 +84,17 @@ class DataSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         files = (self.files,) if isinstance(self.files, str) else self.files
         paths = [_beside(file, folder) for file in files]
         return paths[0] if len(paths) == 1 else paths
+
+
+def _require_names(source: Source) -> None:
+    """Refuse CSV files without a header: others would read their first row as names of columns."""
+    names, parts = source.layout().names, getattr(source, "parts", ())
+    numbers = [name for name in names if is_number(name)]
+    if any(format_of(part.path) == "csv" for part in parts) and 2 * len(numbers) > len(names):
+        raise DataError(
+            f"most columns are called by numbers, such as {numbers[0]!r}: the file seems to have no header",
+            cure="Write the names of the columns into its first row.",
+        )
 
 
 @final

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 from sklearn.base import is_classifier
 
 from talkoot.core.errors import TalkootError
@@ -46,7 +49,9 @@ def _sent(plan: Plan, source: Source, proposal: Proposal) -> list[Sent] | None:
     if estimator is None:
         return None
     schema = _schema(source, proposal.target, labels=is_classifier(estimator))
-    return rehearse(plan, schema, len(proposal.roster))
+    if declared := bool(proposal.classes) and schema.classes is not None:
+        schema = replace(schema, classes=np.array(proposal.classes))
+    return rehearse(plan, schema, len(proposal.roster), declared=declared)
 
 
 def _schema(source: Source, target: str | None, *, labels: bool) -> Schema:

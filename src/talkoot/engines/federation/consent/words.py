@@ -32,10 +32,9 @@ REVEALS = {  # one sentence for each family of learners
     "moved every weight. Such changes can betray single rows, above all of small sites.",
 }
 QUERIES = {
-    "Inventory": "the names and types of the columns, the number of rows, the classes of the target that "
-    "{least} rows have, or its mean, and the mean of each column over the first rows, {least} or more",
-    "Inventory hidden": "the names and types of the columns, and the classes of the target that {least} rows "
-    "have",
+    "Inventory": "the names and types of the columns, the number of rows, {classes} or the target's mean, "
+    "and the mean of each column over the first rows, {least} or more",
+    "Inventory hidden": "the names and types of the columns, and {classes}",
     "Totals": "the number of rows, the sum of the target, and of each column its mean over the first rows "
     "times the number of rows",
     "Profile": "the number of rows, and the names and types of the columns; of each column of numbers, and "
@@ -128,14 +127,21 @@ def _leaving(proposal: Proposal, sent: Sequence[Sent] | None, least: str) -> Ite
         first, last = group[0], group[-1]
         size = max(one.bytes for one in group)
         if first.query:
-            known = QUERIES.get(first.query)
-            what = _arrays(first.leaves) if known is None else known.format(least=least)
+            known = QUERIES.get(first.query, "").format(least=least, classes=_labels(proposal, least))
+            what = known or _arrays(first.leaves)
             yield f"{AGREEMENT}: {what} ({_bytes(size)})."
         else:
             yield f"{_rounds(first, last)}: {_arrays(first.leaves)} ({_bytes(size)})."
     if phases := list(dict.fromkeys(one.phase for one in sent if one.phase != UPDATE)):
         size = sum(max(one.bytes for one in sent if one.phase == phase) for phase in phases)
         yield f"Around each masked sum, nothing of the rows: {', '.join(phases)} ({_bytes(size)})."
+
+
+def _labels(proposal: Proposal, least: str) -> str:
+    """What is reported of the classes."""
+    if proposal.classes:
+        return "whether the target has other classes than those that are declared"
+    return f"the classes of the target that {least} rows have"
 
 
 def _often(content: Content, sent: Sequence[Sent] | None, a_day: int | None) -> Iterator[str]:
