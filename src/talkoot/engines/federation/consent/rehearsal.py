@@ -127,13 +127,14 @@ class _Recorded(Nodes):
         )
 
 
-def rehearse(plan: Plan, schema: Schema, sites: int) -> list[Sent]:
+def rehearse(plan: Plan, schema: Schema, sites: int, *, declared: bool = False) -> list[Sent]:
     """What one of several sites would send, round by round, if it had columns such as these.
 
     Args:
         plan: what is proposed.
         schema: the columns and classes.
         sites: how many take part.
+        declared: whether the researcher has declared the classes.
 
     Raises:
         TalkootError: the plan cannot be run on such columns.
@@ -155,6 +156,7 @@ def rehearse(plan: Plan, schema: Schema, sites: int) -> list[Sent]:
         view = agree_on(
             nodes,
             labels=labels,
+            classes=tuple(schema.classes.tolist()) if declared and schema.classes is not None else (),
             target=target,
             read_target=target is not None,
             whole=plan.learner.large_integers,
