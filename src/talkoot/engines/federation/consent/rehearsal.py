@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, final
 
 import numpy as np
@@ -127,13 +127,14 @@ class _Recorded(Nodes):
         )
 
 
-def rehearse(plan: Plan, schema: Schema, sites: int) -> list[Sent]:
+def rehearse(plan: Plan, schema: Schema, sites: int, *, declared: bool = False) -> list[Sent]:
     """What one of several sites would send, round by round, if it had columns such as these.
 
     Args:
         plan: what is proposed.
         schema: the columns and classes.
         sites: how many take part.
+        declared: whether the researcher has declared the classes.
 
     Raises:
         TalkootError: the plan cannot be run on such columns.
@@ -144,6 +145,8 @@ def rehearse(plan: Plan, schema: Schema, sites: int) -> list[Sent]:
     >>> [(s.query, s.numbers) for s in sent if not s.query]
     [('', 39)]
     """
+    if schema.classes is not None:
+        schema = replace(schema, classes=_at_least_two(schema.classes))
     names = [f"site{number}" for number in range(sites)]
     rng = np.random.default_rng(0)
     target = schema.target
@@ -155,6 +158,7 @@ def rehearse(plan: Plan, schema: Schema, sites: int) -> list[Sent]:
         view = agree_on(
             nodes,
             labels=labels,
+            classes=tuple(schema.classes.tolist()) if declared and schema.classes is not None else (),
             target=target,
             read_target=target is not None,
             whole=plan.learner.large_integers,
@@ -189,7 +193,7 @@ def _leaves(name: str, update: Update) -> list[Leaf]:
 def _invented(schema: Schema, rng: np.random.Generator) -> pa.Table:
     """Rows such as the schema describes."""
     columns: dict[str, Any] = {}
-    known = None if schema.classes is None else _at_least_two(schema.classes)
+    known = schema.classes
     rows = ROWS if known is None else min(MOST, max(ROWS, EACH * len(known)))
     for index, kind in enumerate(schema.kinds):
         name = schema.column(index)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 from sklearn.base import is_classifier
 
 from talkoot.core.errors import TalkootError
@@ -36,10 +39,10 @@ def explain_at(desk: Desk, proposal: Proposal) -> list[Part]:
     content = content_of(proposal, desk.registered)
     problems: list[str] = []
     notes: list[str] = []
-    sent, rows, a_day = None, None, None
+    sent, rows, rules = None, None, None
     try:
-        a_day = policy.load(desk.folder).rounds_a_day
-        source = desk.data_sets.open(proposal.dataset, proposal.target)
+        rules = policy.load(desk.folder)
+        source = desk.data_sets.open(proposal.dataset, proposal.target, proposal.fixes)
         rows = rows_of(source)
         if content.plan is not None:
             sent = _sent(desk, content.plan, source, proposal, notes)
@@ -47,7 +50,8 @@ def explain_at(desk: Desk, proposal: Proposal) -> list[Part]:
         notes.append(UNKNOWN.format(error))
     except TalkootError as error:
         problems.append(f"{error}{f' ({error.__cause__})' if error.__cause__ else ''}")
-    parts = explain(proposal, content, sent, rows=rows, a_day=a_day, notes=notes)
+    limits = {} if rules is None else {"a_day": rules.rounds_a_day, "least": rules.minimum_rows}
+    parts = explain(proposal, content, sent, rows=rows, notes=notes, **limits)
     return [*parts, Part("What is in the way", tuple(problems))] if problems else parts
 
 
@@ -57,10 +61,12 @@ def _sent(desk: Desk, plan: Plan, source: Source, proposal: Proposal, notes: lis
     if estimator is None:
         return None
     schema = _schema(source, proposal.target, labels=is_classifier(estimator))
+    if declared := bool(proposal.classes) and schema.classes is not None:
+        schema = replace(schema, classes=np.array(proposal.classes))
     if schema.classes is not None and len(schema.classes) == 1:
         notes.append(ONE_CLASS)
-    sites = len(proposal.roster)
-    return rehearse_apart(plan, schema, sites, folder=desk.folder, registered=desk.registered)
+    sites, known = len(proposal.roster), desk.registered
+    return rehearse_apart(plan, schema, sites, folder=desk.folder, registered=known, declared=declared)
 
 
 def _schema(source: Source, target: str | None, *, labels: bool) -> Schema:
