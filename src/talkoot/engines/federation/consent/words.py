@@ -44,6 +44,7 @@ QUERIES = {
     "are missing, infinite, or text in a column of numbers, where {least} are",
 }
 AGREEMENT = "Before anything else"
+ENOUGH = "enough"  # rows, where no policy says how many
 FEW = 20  # rows below which a sum of them says much about each
 
 
@@ -77,7 +78,7 @@ def explain(
         least: how many of its rows must have what it reports, where it is a site that reads.
         notes: what is to be known of the rehearsal, or why there was none.
     """
-    limit = "enough" if least is None else str(least)
+    limit = ENOUGH if least is None else str(least)
     return [
         _title(proposal),
         Part("What is done", (DOES[proposal.kind], *_learners(content), *_agreed(proposal))),
