@@ -241,7 +241,9 @@ def main():
     try:
         if args.out is None:
             with tempfile.TemporaryDirectory(prefix="hospitals-") as folder:
-                run(recorded, found, folder, Path().absolute())
+                pages = Path("runs").absolute()
+                pages.mkdir(exist_ok=True)
+                run(recorded, found, folder, pages)
         else:
             args.out.mkdir(parents=True)
             run(recorded, found, args.out, args.out.absolute())

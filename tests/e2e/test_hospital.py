@@ -77,10 +77,10 @@ def test_four_hospitals_from_nothing_to_the_evidence(tmp_path: Path) -> None:
     alone, together = ([float(row[at]) * int(row[2]) for row in rows[4:]] for at in (3, 4))
     assert sum(together) == pytest.approx(int(right), abs=1)
     assert sum(together[:2]) > sum(alone[:2]), "the small hospitals gain"
-    page = (tmp_path / "evidence-bergen.html").read_text()
+    page = (tmp_path / "runs" / "evidence-bergen.html").read_text()
     assert "What left bergen" in page
     assert "ethics vote 2027/12" in page
-    assert "What went through coordinator" in (tmp_path / "evidence-coordinator.html").read_text()
+    assert "What went through coordinator" in (tmp_path / "runs" / "evidence-coordinator.html").read_text()
 
 
 def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
