@@ -12,8 +12,7 @@ from sklearn.utils import Tags, get_tags
 
 from talkoot.core.errors import PlanError
 from talkoot.core.shard import Schema
-
-RESPONSES = ("predict", "predict_proba", "decision_function", "predict_log_proba")
+from talkoot.learners.held_out.scores import RESPONSES
 
 
 def choose_scorer(scoring: Any, estimator: Any, schema: Schema) -> Any:

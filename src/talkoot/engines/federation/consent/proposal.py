@@ -30,6 +30,7 @@ class Proposal(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         target: the target's column.
         plan: the plan as a frame, without the schema that the nodes will agree on; empty for a check.
         kind: what is done with it.
+        terms: what else belongs to it, by name; see `consent/terms.py`.
         purpose: why.
         permit: who has permitted it, such as the number of an ethics vote.
         roster: the sites, with their certificates, PEM.
@@ -45,6 +46,7 @@ class Proposal(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     permit: str
     roster: dict[str, str]
     researcher: str
+    terms: dict[str, str | int] = {}
     until: str = ""
 
     def to_bytes(self) -> bytes:
@@ -169,7 +171,8 @@ def _require_readable(proposal: Proposal) -> None:
     """Refuse text that could show as other than it is, or that nobody can read."""
     if proposal.until:
         _day(proposal.until)
-    texts = (proposal.dataset, proposal.target or "", proposal.purpose, proposal.permit)
+    texts = [proposal.dataset, proposal.target or "", proposal.purpose, proposal.permit]
+    texts += [str(term) for pair in proposal.terms.items() for term in pair]
     for text in (*texts, proposal.researcher, *proposal.roster):
         if len(text) > LONGEST or not text.isprintable():
             raise DataError(

@@ -24,6 +24,8 @@ from talkoot.formats.answers import answer_to_bytes
 from talkoot.formats.questions import question_to_bytes
 from talkoot.guards.fixed import chain_of_sums
 from talkoot.guards.mask.leaf import Masked
+from talkoot.learners.held_out.folds import Folds
+from talkoot.learners.held_out.site_scores import score_at_sites
 
 ROWS = 40  # invented rows a site
 TEXTS = ("a", "b", "c")
@@ -128,13 +130,14 @@ class _Recorded(Nodes):
         )
 
 
-def rehearse(plan: Plan, schema: Schema, sites: int) -> list[Sent]:
+def rehearse(plan: Plan, schema: Schema, sites: int, *, compared: bool = False) -> list[Sent]:
     """What one of several sites would send, round by round, if it had columns such as these.
 
     Args:
         plan: what is proposed.
         schema: the columns and classes.
         sites: how many take part.
+        compared: whether models are compared, here in two folds.
 
     Raises:
         TalkootError: the plan cannot be run on such columns.
@@ -161,7 +164,10 @@ def rehearse(plan: Plan, schema: Schema, sites: int) -> list[Sent]:
             whole=plan.learner.large_integers,
             chain=chain_of_sums(plan.chain),
         )
-        run_on(nodes, plan, schema=view.schema, view=view)
+        if compared:
+            score_at_sites(nodes, plan, view, (Folds(count=2),), "accuracy" if labels else "r2")
+        else:
+            run_on(nodes, plan, schema=view.schema, view=view)
     return nodes.sent
 
 

@@ -7,6 +7,7 @@ from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any, final
 
+from talkoot.core.engine import View
 from talkoot.core.plan import Plan
 from talkoot.core.transform import Chain
 from talkoot.engines.federation.consent.journal import Journal
@@ -14,6 +15,7 @@ from talkoot.engines.federation.consent.proposal import Proposal, roster_of, run
 from talkoot.engines.federation.identity.identity import Identity
 from talkoot.guards.mask.identity import Identity as Signer
 from talkoot.guards.mask.mask import Mask
+from talkoot.learners.held_out.folds import TrainingRows
 
 
 @final
@@ -45,8 +47,12 @@ class Released(MutableMapping[str, tuple[str, ...]]):
         return len(self.journal.released(self.run))
 
 
-def with_keys(plan: Plan, proposal: Proposal, identity: Identity, journal: Journal) -> Plan:
+def with_keys(
+    plan: Plan, view: View | None, proposal: Proposal, identity: Identity, journal: Journal
+) -> Plan:
     """A plan whose masks know this site's key and those of the approved roster; others as they are.
+
+    Sites sign for the fold that they leave out, so that nobody can have some of them leave out another.
 
     Raises:
         Refused: a certificate of the roster does not count any more.
@@ -54,6 +60,8 @@ def with_keys(plan: Plan, proposal: Proposal, identity: Identity, journal: Journ
     if not any(isinstance(link, Mask) for link in plan.chain):
         return plan
     run = run_of(proposal.to_bytes())
+    if isinstance(view, TrainingRows):
+        run = f"{run}/{view.folds.seed}/{view.fold}"
     signer = Signer(
         key=identity.keys.signing.private_bytes_raw(),
         roster={name: peer.signing_key for name, peer in roster_of(proposal, identity).items()},

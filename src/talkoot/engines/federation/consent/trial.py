@@ -45,7 +45,7 @@ def _sent(plan: Plan, source: Source, proposal: Proposal) -> list[Sent] | None:
     if estimator is None:
         return None
     schema = _schema(source, proposal.target, labels=is_classifier(estimator))
-    return rehearse(plan, schema, len(proposal.roster))
+    return rehearse(plan, schema, len(proposal.roster), compared=proposal.kind == "compare")
 
 
 def _schema(source: Source, target: str | None, *, labels: bool) -> Schema:

@@ -12,14 +12,23 @@ from talkoot.core.sync import Rounds
 from talkoot.engines.federation.consent.content import Content
 from talkoot.engines.federation.consent.proposal import Proposal, run_of
 from talkoot.engines.federation.consent.rehearsal import Leaf, Sent
+from talkoot.engines.federation.consent.terms_words import (
+    FORGOTTEN,
+    SCORED,
+    SCORES,
+    repeated,
+    terms_of,
+    typical,
+)
 from talkoot.learners import families
 
 DOES = {
     "fit": "A model is learned from the rows of all sites. The rows stay where they are.",
     "check": "The sites' columns are compared, to find what does not agree before anything is learned.",
-    "compare": "A model is learned with and without each site, to see what working together brings.",
+    "compare": "Without each fold of the rows in turn a model is learned from all sites, and at this site "
+    "one from its own rows alone, which stays here. This site scores both on its rows of the fold.",
     "verify": "A model is learned, and compared with one that is learned in one place.",
-    "forget": "A site's part is taken out of a model that was learned before.",
+    "forget": "This site's part is taken out of a model that was learned before.",
 }
 REVEALS = {  # one sentence for each family of learners
     "linear": "Sums over all rows that say in which direction each coefficient is to move, or how pairs of "
@@ -38,10 +47,12 @@ QUERIES = {
     "have",
     "Totals": "the number of rows, the sum of the target, and of each column its mean over the first rows "
     "times the number of rows",
+    "FoldCounts": "how many rows of each class are in each fold",
+    "SiteScores": SCORES,
     "Profile": "of each column its quantiles, smallest and greatest values, most frequent texts, missing "
     "values, and scrambled keys of rows",
 }
-AGREEMENT = "Before anything else"
+AGREEMENT, END = "Before anything else", "At the end"
 FEW = 20  # rows below which a sum of them says much about each
 
 
@@ -71,11 +82,12 @@ def explain(
         rows: the site's rows, where they are known.
         a_day: in how many rounds the site takes part a day, where it is a site that reads.
     """
+    sent = None if sent is None else typical(proposal, sent)
     return [
         Part(f"Proposal {run_of(proposal.to_bytes())[:8]} of {proposal.researcher}", tuple(_head(proposal))),
-        Part("What is done", (DOES[proposal.kind], *_learners(content))),
+        Part("What is done", (DOES[proposal.kind], *_learners(content), *terms_of(proposal))),
         Part("What would leave this site", tuple(_leaving(sent))),
-        Part("How often", tuple(_often(content, sent, a_day))),
+        Part("How often", (*repeated(proposal), *_often(content, sent, a_day))),
         Part("What it reveals", tuple(_reveals(proposal, content, sent, rows))),
     ]
 
@@ -110,7 +122,7 @@ def _leaving(sent: Sequence[Sent] | None) -> Iterator[str]:
         size = max(one.bytes for one in group)
         if first.query:
             what = QUERIES.get(first.query, _arrays(first.leaves))
-            yield f"{AGREEMENT}: {what} ({_bytes(size)})."
+            yield f"{END if first.query == 'SiteScores' else AGREEMENT}: {what} ({_bytes(size)})."
         else:
             yield f"{_rounds(first, last)}: {_arrays(first.leaves)} ({_bytes(size)})."
     if phases := list(dict.fromkeys(one.phase for one in sent if one.phase != UPDATE)):
@@ -164,7 +176,9 @@ def _reveals(
     if any(not families([name]) and name not in QUERIES for name in content.learners):
         yield REVEALS["registered"]
     yield from _readers(proposal, content, sent)
-    if len(proposal.roster) <= 2:
+    if proposal.kind == "compare":
+        yield SCORED
+    if len(proposal.roster) <= 2 and proposal.kind != "forget":
         yield (
             "With two sites nothing is secure: whoever knows the total and one site's part "
             "knows the other's. That holds with masks too."
@@ -183,14 +197,17 @@ def _reveals(
 
 def _readers(proposal: Proposal, content: Content, sent: Sequence[Sent] | None) -> Iterator[str]:
     """Who can read what."""
-    apart = [one for one in sent or () if one.apart and one.query and one.phase == UPDATE]
+    queries = [one for one in sent or () if one.query and one.phase == UPDATE]
+    apart = [one for one in queries if one.apart and one.query != "SiteScores"]
     if (apart and not content.masked) or proposal.kind == "check":
         yield "What is sent before anything else is read site by site, by the coordinator and the researcher."
     elif apart:
         yield "Only columns and classes are read site by site, by the coordinator and the researcher."
     if content.plan is None:
         return
-    if content.masked and len(proposal.roster) > 2:
+    if proposal.kind == "forget":
+        yield FORGOTTEN
+    elif content.masked and len(proposal.roster) > 2:
         yield (
             "The sums are sent under masks: coordinator and researcher can read the total of all sites, "
             "and nothing of one site. Totals of nearly the same question over different sites can be "
