@@ -142,6 +142,13 @@ class OpenJob:
         view = view or self.view
         return run_on(self.nodes, plan, schema=schema, view=view, among=among, emit=emit, model=start)
 
+    def deliver(self, model: Any) -> None:
+        """Let the nodes have the fitted model, where they are other organisations'."""
+        from talkoot.formats.save import saved
+
+        if self.nodes is not None:
+            self.nodes.deliver(lambda: saved(model, getattr(self.job.plan.learner, "build", None)))
+
     def ask(self, query: Query, about: Any = None) -> Any:
         """What a query makes of the answers of all nodes; the answers by name, for most.
 

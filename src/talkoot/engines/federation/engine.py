@@ -91,7 +91,12 @@ class Federation(Engine):
             run = run_of(signed.proposal)
             attach = Attach(signed.proposal, signed.signature, signed.certificate, list(shards))
             nodes = FederationNodes(
-                session=session, run=run, sites=tuple(shards), emit=emit, registered=self.registered
+                session=session,
+                identity=identity,
+                run=run,
+                sites=tuple(shards),
+                emit=emit,
+                registered=self.registered,
             )
             emit("proposed", {"run": run})
             session.wait(session.attach(attach), nodes.listen)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, final
 
 from talkoot.core.engine import Emit, Nodes, View
-from talkoot.core.errors import Refused, TalkootError
+from talkoot.core.errors import PlanError, Refused, TalkootError
 from talkoot.core.plan import Plan
 from talkoot.core.round import Merged, Round
+from talkoot.engines.federation.identity.identity import Identity
 from talkoot.engines.federation.link.messages import Ask, Frame, Head, Standing
+from talkoot.engines.federation.models import signed
 from talkoot.engines.federation.results import result_from_bytes
 from talkoot.engines.federation.session import Said, Session
 from talkoot.formats.plans import placement_to_bytes
@@ -24,6 +26,7 @@ class FederationNodes(Nodes):
     """Sites behind a coordinator."""
 
     session: Session
+    identity: Identity
     run: str
     sites: tuple[str, ...]
     emit: Emit
@@ -62,6 +65,15 @@ class FederationNodes(Nodes):
             finite=not self.plan.learner.needs_all,  # exact solvers may try points where a loss is infinite
         )
         return result_from_bytes(self.session.wait(self.session.ask(ask, placement, frame), self.listen))
+
+    def deliver(self, model: Callable[[], bytes]) -> None:
+        """Let the sites have the fitted model; those that are away get it when they come back."""
+        try:
+            data = model()
+        except PlanError as error:
+            self.emit("note", {"text": f"the sites do not get the model: {error}"})
+            return
+        self.session.wait(self.session.deliver(signed(self.run, data, self.identity), data), self.listen)
 
     def wait_for_approval(self) -> None:
         """Wait until every site has approved.

@@ -20,6 +20,7 @@ from talkoot.engines.federation.link.messages import (
     Ask,
     AskRoster,
     Attach,
+    Deliver,
     Finish,
     Finished,
     Message,
@@ -28,6 +29,7 @@ from talkoot.engines.federation.link.messages import (
     Result,
     Roster,
     Status,
+    Taken,
 )
 
 T = TypeVar("T")
@@ -51,6 +53,7 @@ class Session:
         self.attached: Attach | None = None
         self.asked: tuple[Ask, asyncio.Future[memoryview]] | None = None
         self.roster: asyncio.Future[Roster] | None = None
+        self.delivering: tuple[Deliver, asyncio.Future[None]] | None = None
         self.finishing: tuple[Finish, asyncio.Future[None]] | None = None
         self.status: Status | None = None
         self.events: SimpleQueue[Said] = SimpleQueue()
@@ -112,6 +115,17 @@ class Session:
             self.asked = None
             for frame in (ask.placement, ask.question):
                 self.exchange.transfers.withdraw(frame.digest)
+
+    async def deliver(self, deliver: Deliver, data: bytes) -> None:
+        """Let the coordinator have a fitted model; it brings it to the sites, also later."""
+        self.delivering = (deliver, self.loop.create_future())
+        self.exchange.transfers.offer(data, deliver.frame)
+        try:
+            await self.exchange.send(deliver)
+            await self.delivering[1]
+        finally:
+            self.delivering = None
+            self.exchange.transfers.withdraw(deliver.frame.digest)
 
     async def finish(self, run: str) -> None:
         """Say that the run is over, and wait a little until the coordinator has forgotten it."""
@@ -179,8 +193,9 @@ class Session:
             await self.exchange.send(self.attached)
         if self.asked is not None:
             await self.exchange.send(self.asked[0])
-        if self.finishing is not None:
-            await self.exchange.send(self.finishing[0])
+        for wanted in (self.delivering, self.finishing):
+            if wanted is not None:
+                await self.exchange.send(wanted[0])
 
     def _on(self, message: Message) -> None:
         match message:
@@ -190,6 +205,8 @@ class Session:
                 self.status = message
             case Note(event=event, facts=facts):
                 self.events.put((event, facts))
+            case Taken() if self.delivering is not None and not self.delivering[1].done():
+                self.delivering[1].set_result(None)
             case Finished() if self.finishing is not None and not self.finishing[1].done():
                 self.finishing[1].set_result(None)
             case Result() if self.asked is not None and self.asked[0].key == message.key:

@@ -11,12 +11,11 @@ import numpy as np
 import pyarrow as pa
 
 from talkoot.core.engine import Nodes, View
-from talkoot.core.errors import TalkootError
 from talkoot.core.learner import Learner
 from talkoot.core.plan import Plan
 from talkoot.core.round import UPDATE, Merged, Round
 from talkoot.core.run import NodeState, run_on, work
-from talkoot.core.shard import UNKNOWN, Schema, Shard
+from talkoot.core.shard import Schema, Shard
 from talkoot.core.update import Update, total
 from talkoot.data.schema import agree_on
 from talkoot.data.shards import shards
@@ -182,15 +181,6 @@ def numbers_only(columns: int, classes: int = 0, target: str | None = None) -> S
         classes=np.arange(classes) if classes else None,
         target=target or (TARGET if classes else None),
     )
-
-
-def size_of_question(plan: Plan) -> int | None:
-    """Bytes of the first question, where no rows can be invented; None if that is not known either."""
-    try:
-        model = plan.learner.init(UNKNOWN, np.random.default_rng(0))
-        return len(question_to_bytes(Round(index=0), plan.learner.question(model), plan))
-    except (TalkootError, TypeError, AttributeError, IndexError):
-        return None
 
 
 def _leaves(name: str, update: Update) -> list[Leaf]:
