@@ -7,16 +7,15 @@ from typing import Any, final
 
 from talkoot.core.engine import Nodes, View
 from talkoot.core.plan import Plan
-from talkoot.core.round import UPDATE, Merged, Round
+from talkoot.core.round import Merged, Round
 from talkoot.core.run import NodeState, work
 from talkoot.core.shard import Shard
-from talkoot.core.update import Update
 
 
 @final
 @dataclass(slots=True, eq=False)
 class OneNode(Nodes):
-    """A node, as the loop sees it. What it raises is raised.
+    """A node, as the loop sees it, for plans without phases. What it raises is raised.
 
     >>> import numpy as np, talkoot as tk
     >>> from talkoot.core.run import run_on
@@ -48,6 +47,6 @@ class OneNode(Nodes):
         assert self.plan is not None
         assert self.rows is not None
         update, self.state = work(self.plan, question, self.rows, self.state, rnd)
-        if self.plan.merge.needs == "each" or rnd.phase != UPDATE:
+        if self.plan.merge.needs == "each":
             return Merged(each={self.shard.name: update}, arrived=rnd.cohort)
-        return Merged(update=Update() + update, arrived=rnd.cohort)
+        return Merged(update=update, arrived=rnd.cohort)

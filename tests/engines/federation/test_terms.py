@@ -198,11 +198,19 @@ def test_what_was_not_learned_there_is_not_forgotten(world: World, changes: dict
     assert (found.state, why in found.reason) == ("refused", True), found
 
 
+def test_of_a_secure_sum_of_three_none_is_taken_out(world: World) -> None:
+    masked = {"plan": plan_of(Ridge(), chain=CHAIN)}
+    signed = world.signed(**masked)
+    assert world.desk().decide(signed).state == "approved"
+    found = world.desk().decide(forgetting(world, run_of(signed.proposal)))
+    assert (found.state, "fewer than 3 sites" in found.reason) == ("refused", True), found
+
+
 def test_a_comparison_in_words(world: World) -> None:
     text = to_text(explain_at(world.desk(), world.proposal(**COMPARED)))
     for part in (
         "at this site one from its own rows alone, which stays here",
-        "Each site's rows: 3 folds at random, 2 times over (seed 7).",
+        "Each site's rows: 3 folds at random (seed 7), 2 times over.",
         "The score: accuracy.",
         "Before anything else: how many rows of each class are in each fold",
         "At the end: the mean scores of both models on this site's rows (2 numbers)",

@@ -6,7 +6,7 @@ from typing import Any
 
 from talkoot.api.compare.comparison import Comparison, Row
 from talkoot.api.compare.rows import NodeScores, row_of
-from talkoot.api.compare.scoring import choose_scorer
+from talkoot.api.compare.scoring import choose_scorer, require_known_scorer
 from talkoot.api.job import Job
 from talkoot.api.watching import model_counter
 from talkoot.core.engine import Engine
@@ -35,13 +35,15 @@ def compare_at_sites(
     """Alone and together, site by site; see `compare`.
 
     Raises:
-        PlanError: a scorer that has no name.
+        PlanError: a scorer that has no name, or is not known.
     """
     if not isinstance(scoring, str | None):
         raise PlanError(
             f"scoring={scoring!r} cannot travel to the sites",
             cure="Give the name of a scorer, such as 'f1_macro'.",
         )
+    if scoring is not None:
+        require_known_scorer(scoring)
     terms: dict[str, str | int] = {
         "folds": splits[0].count,
         "repeats": len(splits),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from talkoot.core.errors import Refused
 from talkoot.engines.federation.consent.content import Content, content_of
 from talkoot.engines.federation.consent.journal import Journal
+from talkoot.engines.federation.consent.policy import FEWEST_UNDER_MASKS
 from talkoot.engines.federation.consent.proposal import Proposal, from_bytes
 from talkoot.formats.names import Registered
 from talkoot.formats.plans import part_digest
@@ -18,7 +19,8 @@ def require_fitted(
     """Refuse to forget what was not learned here: the run, its data, and its learner.
 
     Raises:
-        Refused: it is another site's turn, or the run was not approved here, or was about something else.
+        Refused: it is another site's turn, or the run was not approved here, or was about something else, or
+            a secure sum of too few sites would be left.
     """
     run, named = str(proposal.terms["run"]), str(proposal.terms["site"])
     if named != site:
@@ -35,3 +37,8 @@ def require_fitted(
         or part_digest(fit.plan.learner) != part_digest(content.plan.learner)
     ):
         raise Refused(f"the run {run[:12]} was about something else")
+    if fit.masked and len(found[0].roster) <= FEWEST_UNDER_MASKS:
+        raise Refused(
+            f"fewer than {FEWEST_UNDER_MASKS} sites of the run {run[:12]} would be left, and a secure sum of "
+            "them hides nothing"
+        )

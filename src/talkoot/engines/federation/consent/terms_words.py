@@ -29,8 +29,9 @@ def terms_of(proposal: Proposal) -> Iterator[str]:
     """What belongs to a proposal besides its plan."""
     terms = proposal.terms
     if proposal.kind == "compare":
-        folds, repeats, seed = (terms[name] for name in ("folds", "repeats", "seed"))
-        yield f"Each site's rows: {folds} folds at random, {repeats} times over (seed {seed})."
+        folds, seed = terms["folds"], terms["seed"]
+        again = "" if terms["repeats"] == 1 else f", {terms['repeats']} times over"
+        yield f"Each site's rows: {folds} folds at random (seed {seed}){again}."
         yield f"The score: {terms['scoring'] or ' or '.join(DEFAULTS) + ', by the target'}."
     elif proposal.kind == "forget":
         yield f"The model: that of the run {str(terms['run'])[:8]}. The site: {terms['site']}."
