@@ -85,7 +85,7 @@ class Federation(Engine):
         data, target = _one(shards)
         identity = self._identity()
         with Session(self._dialling(), away=self.away) as session:
-            known = session.wait(session.sites(), lambda said: emit(*said))
+            known = session.wait(session.sites(), lambda event: emit(*event))
             roster = {site: known.get(site, "") for site in shards}
             signed = sign(self._proposal(data, target, roster, identity.name), identity)
             run = run_of(signed.proposal)

@@ -51,7 +51,7 @@ class Session:
         self.dialling, self.away = dialling, away
         self.exchange = Exchange()
         self.attached: Attach | None = None
-        self.asked: tuple[Ask, asyncio.Future[memoryview]] | None = None
+        self.pending: tuple[Ask, asyncio.Future[memoryview]] | None = None
         self.roster: asyncio.Future[Roster] | None = None
         self.delivering: tuple[Deliver, asyncio.Future[None]] | None = None
         self.finishing: tuple[Finish, asyncio.Future[None]] | None = None
@@ -105,14 +105,14 @@ class Session:
     async def ask(self, ask: Ask, placement: bytes, question: bytes) -> memoryview:
         """The result of a round."""
         future: asyncio.Future[memoryview] = self.loop.create_future()
-        self.asked = (ask, future)
+        self.pending = (ask, future)
         for frame, data in ((ask.placement, placement), (ask.question, question)):
             self.exchange.transfers.offer(data, frame)
         try:
             await self.exchange.send(ask)
             return await future
         finally:
-            self.asked = None
+            self.pending = None
             for frame in (ask.placement, ask.question):
                 self.exchange.transfers.withdraw(frame.digest)
 
@@ -191,8 +191,8 @@ class Session:
             await self.exchange.send(AskRoster())
         if self.attached is not None:
             await self.exchange.send(self.attached)
-        if self.asked is not None:
-            await self.exchange.send(self.asked[0])
+        if self.pending is not None:
+            await self.exchange.send(self.pending[0])
         for wanted in (self.delivering, self.finishing):
             if wanted is not None:
                 await self.exchange.send(wanted[0])
@@ -209,8 +209,8 @@ class Session:
                 self.delivering[1].set_result(None)
             case Finished() if self.finishing is not None and not self.finishing[1].done():
                 self.finishing[1].set_result(None)
-            case Result() if self.asked is not None and self.asked[0].key == message.key:
-                self.exchange.start(self._receive(message, self.asked[1]))
+            case Result() if self.pending is not None and self.pending[0].key == message.key:
+                self.exchange.start(self._receive(message, self.pending[1]))
 
     async def _receive(self, result: Result, future: asyncio.Future[memoryview]) -> None:
         try:
