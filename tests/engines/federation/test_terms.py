@@ -22,6 +22,7 @@ from talkoot.engines.federation.consent.proposal import run_of
 from talkoot.engines.federation.consent.rehearsal import numbers_only, rehearse
 from talkoot.engines.federation.consent.trial import explain_at
 from talkoot.engines.federation.consent.words import explain, to_text
+from talkoot.formats.plans import placement_from_bytes, placement_to_bytes
 from talkoot.guards.mask.mask import Mask
 from talkoot.learners import learner_for
 from talkoot.learners.held_out.folds import Folds, TrainingRows, splits_of
@@ -125,7 +126,7 @@ def test_models_are_scored_once_in_a_run(world: World) -> None:
     desk.require_question(proposal, PLAN, rnd, np.ones(2))  # the rounds of a fold are as many as it takes
 
 
-def test_under_masks_sites_sign_for_the_fold(world: World) -> None:
+def test_under_masks_sites_sign_for_the_view_of_their_rows(world: World) -> None:
     world.set_policy(
         "secure_sum = true", 'kinds = ["compare"]', 'automatic = ["compare"]', 'learners = ["*"]'
     )
@@ -139,8 +140,20 @@ def test_under_masks_sites_sign_for_the_fold(world: World) -> None:
         assert link.identity is not None
         return link.identity.run
 
-    assert len({signed_for(view) for view in (fold(), fold(1), fold(0, SPLITS[1]))}) == 3
-    assert signed_for(fold()) == signed_for(fold())
+    swapped = replace(BOUND.schema, classes=np.array([1, 0]))
+    views = (
+        fold(),
+        fold(1),
+        fold(0, SPLITS[1]),
+        fold(index=(1, 0)),
+        replace(fold(), view=replace(BOUND, schema=swapped)),
+    )
+    assert len({signed_for(view) for view in views}) == len(views)
+    travelled = placement_from_bytes(placement_to_bytes(plan, fold()))[1]
+    again = placement_from_bytes(placement_to_bytes(plan, replace(fold(), view=replace(BOUND, key=""))))[1]
+    assert isinstance(travelled, TrainingRows)
+    assert isinstance(again, TrainingRows)
+    assert signed_for(travelled) == signed_for(again)
     counts = FoldCounts(splits=SPLITS, classes=2, total=True)
     world.desk().require_placement(proposal, tk.Plan(counts, chain=CHAIN), BOUND)
     with pytest.raises(Refused, match="the plan is masked, and the query FoldCounts is not"):

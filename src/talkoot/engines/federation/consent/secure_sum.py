@@ -7,6 +7,7 @@ from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any, final
 
+from talkoot.core.digest import digest
 from talkoot.core.engine import View
 from talkoot.core.plan import Plan
 from talkoot.core.transform import Chain
@@ -15,7 +16,6 @@ from talkoot.engines.federation.consent.proposal import Proposal, roster_of, run
 from talkoot.engines.federation.identity.identity import Identity
 from talkoot.guards.mask.identity import Identity as Signer
 from talkoot.guards.mask.mask import Mask
-from talkoot.learners.held_out.folds import TrainingRows
 
 
 @final
@@ -52,7 +52,8 @@ def with_keys(
 ) -> Plan:
     """A plan whose masks know this site's key and those of the approved roster; others as they are.
 
-    Sites sign for the fold that they leave out, so that nobody can have some of them leave out another.
+    Sites sign for the view of their rows too, so that nobody can have one of them leave out another fold, or
+    read its columns or classes in another order, and take the difference.
 
     Raises:
         Refused: a certificate of the roster does not count any more.
@@ -60,8 +61,8 @@ def with_keys(
     if not any(isinstance(link, Mask) for link in plan.chain):
         return plan
     run = run_of(proposal.to_bytes())
-    if isinstance(view, TrainingRows):
-        run = f"{run}/{view.folds.seed}/{view.fold}"
+    if view is not None:
+        run = f"{run}/{digest(view)}"
     signer = Signer(
         key=identity.keys.signing.private_bytes_raw(),
         roster={name: peer.signing_key for name, peer in roster_of(proposal, identity).items()},
