@@ -16,7 +16,7 @@ from talkoot.core.query import Answers, Query
 from talkoot.core.run import run, run_on
 from talkoot.core.shard import UNKNOWN, Schema
 from talkoot.core.sync import Rounds
-from talkoot.data.registered import RegisteredShard
+from talkoot.data.registered import RegisteredShard, declared_classes
 from talkoot.data.samples.base import Samples, samples_of
 from talkoot.data.schema import Bind, agree_on
 from talkoot.data.shards import Shards
@@ -91,6 +91,7 @@ class Job:
             view = agree_on(
                 nodes,
                 labels=_is_classifier(estimator),
+                classes=declared_classes(self.shards),
                 target=self.shards.target,
                 read_target=supervised,
                 whole=learner.large_integers,

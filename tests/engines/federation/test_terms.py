@@ -27,7 +27,7 @@ from talkoot.guards.mask.mask import Mask
 from talkoot.learners import learner_for
 from talkoot.learners.held_out.folds import Folds, TrainingRows, splits_of
 from talkoot.learners.held_out.scores import FoldCounts, HeldOutScores
-from talkoot.learners.held_out.site_scores import FEW, SiteScores
+from talkoot.learners.held_out.site_scores import SiteScores
 
 CHAIN = (tk.fixed(), tk.mask())
 COMPARED: dict[str, Any] = {
@@ -60,7 +60,8 @@ def test_what_belongs_to_a_comparison(world: World) -> None:
     for view in (fold(), fold(2), fold(1, SPLITS[1]), fold(index=(0, -1))):
         desk.require_placement(proposal, PLAN, view)
     desk.require_placement(proposal, tk.Plan(FoldCounts(splits=SPLITS, classes=2, total=True)), BOUND)
-    desk.require_placement(proposal, tk.Plan(SCORES), BOUND)
+    placed = desk.require_placement(proposal, tk.Plan(replace(SCORES, least=1)), BOUND)
+    assert getattr(placed.learner, "least", 0) == 20  # what the policy says, not what is asked for
 
 
 @pytest.mark.parametrize(
@@ -227,7 +228,7 @@ def test_a_comparison_in_words(world: World) -> None:
         "The score: accuracy.",
         "Before anything else: how many rows of each class are in each fold",
         "At the end: the mean scores of both models on this site's rows (2 numbers)",
-        "stay here where they would be of fewer than 5 rows",
+        "stay here where they would be of fewer than 20 rows",
         "What follows is for one of 6 models. The scores leave once",
         "Its scores are read site by site",
         "a made-up one can say something about single rows",
@@ -270,7 +271,11 @@ def test_scores_of_few_rows_are_blank(world: World) -> None:
     found = few(4)
     assert np.isnan(found["scores"]).all()
     assert np.isnan(found["covariance"]).all()
-    assert (found["effective"][0], found["why"][0]) == (0, FEW)
+    assert found["effective"][0] == 0
+    assert found["why"][0] == "has fewer than 5 rows of a label, so its scores stay there"
+        0,
+        "has fewer than 5 rows of a label, so its scores stay there",
+    )
     shown = few(5)
     assert not np.isnan(shown["scores"]).any()
     assert (shown["effective"][0], shown["why"][0]) == (5, "")

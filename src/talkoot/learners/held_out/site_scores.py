@@ -30,9 +30,6 @@ from talkoot.learners.held_out.folds import (
 )
 from talkoot.learners.held_out.scores import FoldCounts, HeldOutScores, mean_scores, scored_folds
 
-FEWEST = LABELS  # rows that a score must be of, or it stays at the site
-FEW = f"has fewer than {FEWEST} rows of a label, so its scores stay there"
-
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -40,12 +37,13 @@ class SiteScores(Query):
     """Scores the models that all have learned without a fold on the site's rows of it, and the site's own.
 
     The models are asked about: for each split and fold the one of all sites. The site learns a model of its
-    own rows alone, in its own process. Means over folds leave, none of fewer rows than `FEWEST`.
+    own rows alone, in its own process. Means over folds leave, none of fewer rows than `least`.
     """
 
     unfitted: Any  # the estimator
     splits: tuple[Folds, ...]  # into folds, one for each repeat
     scoring: str  # a scorer's name
+    least: int = LABELS  # rows that a score must be of, or of the rarest class; else it stays at the site
 
     def answer(self, shard: Shard) -> Answer:
         """Without models nothing is scored."""
@@ -57,7 +55,7 @@ class SiteScores(Query):
 
         Returns:
             rows: the site's.
-            effective: rows that the scores' precision depends on, 0 for fewer than `FEWEST`.
+            effective: rows that the scores' precision depends on, 0 for fewer than `least`.
             scores: (2,) means over folds, alone and together; NaN for none.
             covariance: (2, 2) of both.
             groups: of the jackknife.
@@ -73,9 +71,10 @@ class SiteScores(Query):
         scores, covariance, groups = mean_scores(tests, trained)
         scored = scored_folds(tests, trained).reshape(len(self.splits), -1, 1)
         effective = effective_rows(np.where(scored, counted, 0).sum(axis=1).max(axis=0), self.scoring)
-        if effective < FEWEST:
-            scores, covariance = np.full(2, np.nan), np.full((2, 2), np.nan)
-            effective, why = 0, FEW if scored.any() else why
+        if effective < self.least:
+            scores, covariance, effective = np.full(2, np.nan), np.full((2, 2), np.nan), 0
+            if scored.any():
+                why = f"has fewer than {self.least} rows of a label, so its scores stay there"
         return {
             "rows": np.array([rows]),
             "effective": np.array([effective]),

@@ -26,7 +26,7 @@ from talkoot.learners.held_out.site_scores import SiteScores
 
 QUERIES: Mapping[Kind, tuple[type[Learner], ...]] = {  # what may be placed besides the plan
     "fit": (Inventory, Totals),
-    "check": (Inventory, Profile),
+    "check": (Profile,),
     "compare": (Inventory, Totals, FoldCounts, SiteScores),
     "verify": (Inventory, Totals),
     "forget": (),
@@ -99,6 +99,8 @@ def require_belongs(plan: Plan, view: View | None, proposal: Proposal, registere
         _require_hidden(plan, approved)
     if isinstance(learner, Inventory | Totals) and learner.target not in (None, proposal.target):
         raise Refused(f"the query asks for the target {learner.target!r:.80}, which was not approved")
+    if isinstance(learner, Inventory | Totals) and learner.classes not in ((), tuple(proposal.classes)):
+        raise Refused("the query names classes that were not approved")
     if isinstance(learner, FoldCounts | SiteScores):
         _require_compared(learner, proposal, approved)
 

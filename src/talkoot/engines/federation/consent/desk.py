@@ -25,6 +25,7 @@ from talkoot.engines.federation.consent.journal import Decision, Journal
 from talkoot.engines.federation.consent.policy import Policy
 from talkoot.engines.federation.consent.proposal import Proposal, Signed, State, run_of
 from talkoot.engines.federation.consent.secure_sum import with_keys
+from talkoot.engines.federation.consent.thresholds import with_thresholds
 from talkoot.engines.federation.identity.identity import Identity
 from talkoot.learners.held_out.site_scores import SiteScores
 
@@ -85,7 +86,8 @@ class Desk:
             return barred
         if (by_person := self._by_person(run)) is not None:
             return Answer(by_person.state, by_person.why)
-        if proposal.kind in policy.load(self.folder).automatic:
+        automatic = proposal.kind in policy.load(self.folder).automatic
+        if automatic and not proposal.fixes:  # two checks that differ in a fix would show single values
             return self._note(run, "approved", "")
         return self._note(run, "pending", "a person has to approve it")
 
@@ -161,19 +163,20 @@ class Desk:
             Refused: they cannot be read, or are too few.
         """
         least = policy.load(self.folder).minimum_rows
-        source = self.data_sets.open(proposal.dataset, proposal.target)
+        source = self.data_sets.open(proposal.dataset, proposal.target, proposal.fixes)
         if rows_of(source) < least:
             raise Refused(f"there are less than {least} rows", node=self.identity.name)
         return source
 
     def require_placement(self, proposal: Proposal, plan: Plan, view: View | None = None) -> Plan:
-        """The plan of a placement, with the keys of its secure sums.
+        """The plan of a placement, with the keys of its secure sums, or the thresholds of what it asks.
 
         Raises:
             Refused: it is no part of what was approved, or looks at other rows.
         """
         require_belongs(plan, view, proposal, self.registered)
-        return with_keys(plan, view, proposal, self.identity, self.journal)
+        limited = with_thresholds(plan, policy.load(self.folder).minimum_rows)
+        return with_keys(limited, view, proposal, self.identity, self.journal)
 
     def require_question(self, proposal: Proposal, plan: Plan, rnd: Round, question: Any) -> None:
         """Let a question in: scores of models, and what is forgotten, for one question in a run.
@@ -214,7 +217,7 @@ class Desk:
             raise Refused("; ".join(reasons))
         if proposal.kind == "forget":
             require_fitted(proposal, content, self.identity.name, self.journal, self.registered)
-        self.data_sets.require(proposal.dataset, proposal.target)
+        self.data_sets.require(proposal.dataset, proposal.target, proposal.fixes)
 
     def _last(self, run: str) -> Decision | None:
         return next(reversed(self.journal.decisions(run)), None)

@@ -10,7 +10,7 @@ from talkoot.engines.federation.consent.proposal import Proposal, from_bytes
 from talkoot.formats.names import Registered
 from talkoot.formats.plans import part_digest
 
-SAME = ("dataset", "target", "researcher")
+SAME = ("dataset", "target", "classes", "fixes", "researcher")
 
 
 def require_fitted(

@@ -9,6 +9,7 @@ from typing import Literal, Protocol, final, get_args
 import msgspec
 
 from talkoot.core.errors import DataError, Refused
+from talkoot.data.fixes import Fix
 from talkoot.engines.federation.identity.identity import Identity, verify
 from talkoot.engines.federation.identity.peer import Peer
 
@@ -36,6 +37,8 @@ class Proposal(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         roster: the sites, with their certificates, PEM.
         researcher: whose certificate signs it.
         until: the last day on which it counts, such as "2027-03-31"; empty to leave that to the sites.
+        classes: of the target, where the researcher declares them.
+        fixes: what sites change in their columns first.
     """
 
     dataset: str
@@ -48,6 +51,8 @@ class Proposal(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     researcher: str
     terms: dict[str, str | int] = {}
     until: str = ""
+    classes: list[bool | int | float | str] = []
+    fixes: list[Fix] = []
 
     def to_bytes(self) -> bytes:
         """As bytes; equal proposals are equal bytes."""
@@ -173,6 +178,7 @@ def _require_readable(proposal: Proposal) -> None:
         _day(proposal.until)
     texts = [proposal.dataset, proposal.target or "", proposal.purpose, proposal.permit]
     texts += [str(term) for pair in proposal.terms.items() for term in pair]
+    texts += [value for value in proposal.classes if isinstance(value, str)]
     for text in (*texts, proposal.researcher, *proposal.roster):
         if len(text) > LONGEST or not text.isprintable():
             raise DataError(

@@ -129,13 +129,16 @@ class _Recorded(Nodes):
         )
 
 
-def rehearse(plan: Plan, schema: Schema, sites: int, *, compared: bool = False) -> list[Sent]:
+def rehearse(
+    plan: Plan, schema: Schema, sites: int, *, declared: bool = False, compared: bool = False
+) -> list[Sent]:
     """What one of several sites would send, round by round, if it had columns such as these.
 
     Args:
         plan: what is proposed.
         schema: the columns and classes.
         sites: how many take part.
+        declared: whether the researcher has declared the classes.
         compared: whether models are compared, here in two folds.
 
     Raises:
@@ -158,6 +161,7 @@ def rehearse(plan: Plan, schema: Schema, sites: int, *, compared: bool = False) 
         view = agree_on(
             nodes,
             labels=labels,
+            classes=tuple(schema.classes.tolist()) if declared and schema.classes is not None else (),
             target=target,
             read_target=target is not None,
             whole=plan.learner.large_integers,

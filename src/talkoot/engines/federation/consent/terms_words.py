@@ -8,12 +8,11 @@ from talkoot.core.round import UPDATE
 from talkoot.engines.federation.consent.proposal import Proposal
 from talkoot.engines.federation.consent.rehearsal import Sent
 from talkoot.engines.federation.consent.terms import DEFAULTS
-from talkoot.learners.held_out.site_scores import FEWEST
 
 SCORES = (
     "the mean scores of both models on this site's rows (2 numbers), how these vary (4 numbers, of so many "
     "groups), of how many rows they are (all, and those with the rarest label), and why one is missing. They "
-    f"stay here where they would be of fewer than {FEWEST} rows, or {FEWEST} with the rarest label"
+    "stay here where they would be of fewer than {least} rows, or {least} with the rarest label"
 )
 SCORED = (
     "Its scores are read site by site, by the coordinator and the researcher. A site cannot see that the "
