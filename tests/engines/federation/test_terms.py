@@ -273,9 +273,6 @@ def test_scores_of_few_rows_are_blank(world: World) -> None:
     assert np.isnan(found["covariance"]).all()
     assert found["effective"][0] == 0
     assert found["why"][0] == "has fewer than 5 rows of a label, so its scores stay there"
-        0,
-        "has fewer than 5 rows of a label, so its scores stay there",
-    )
     shown = few(5)
     assert not np.isnan(shown["scores"]).any()
     assert (shown["effective"][0], shown["why"][0]) == (5, "")
