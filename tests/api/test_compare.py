@@ -19,13 +19,13 @@ from sklearn.preprocessing import StandardScaler
 from talkoot.api.compare.compare import compare
 from talkoot.api.compare.comparison import Interval, Row
 from talkoot.api.compare.fold_sums import FoldSums
-from talkoot.api.compare.folds import Folds
 from talkoot.api.compare.intervals import bounds_of, score_interval
-from talkoot.api.compare.measures import GROUPS
 from talkoot.core.errors import DataError, PlanError
 from talkoot.core.shard import Block
 from talkoot.data.shards import shards
 from talkoot.engines.inline import Inline
+from talkoot.learners.held_out.folds import Folds
+from talkoot.learners.held_out.measures import GROUPS
 from talkoot.watch.findings import comparison_of
 
 RNG = np.random.default_rng(0)

@@ -8,9 +8,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from talkoot.api.compare.folds import Folds, Part, Relabel
 from talkoot.core.shard import Block, Shard
 from talkoot.learners.common.rows import take
+from talkoot.learners.held_out.folds import Folds, Part, Relabel
 
 
 @final

@@ -10,7 +10,7 @@ from sklearn.dummy import DummyRegressor
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.metrics import accuracy_score, average_precision_score, log_loss, r2_score, roc_auc_score
 
-from talkoot.api.compare.measures import (
+from talkoot.learners.held_out.measures import (
     GROUPS,
     R2,
     Accuracy,

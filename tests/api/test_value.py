@@ -15,11 +15,11 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from talkoot.api.compare.folds import Folds
 from talkoot.api.fit import fit
 from talkoot.core.errors import DataError, PlanError
 from talkoot.core.shard import Block
 from talkoot.engines.inline import Inline
+from talkoot.learners.held_out.folds import Folds
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(150, 3))

@@ -13,15 +13,21 @@ import numpy as np
 from talkoot.api.job import Job, run_events
 from talkoot.api.watching import listeners
 from talkoot.core.engine import Emit, Run, View
-from talkoot.core.errors import DataError, NotInvertible
+from talkoot.core.errors import DataError, NotInvertible, Refused
+from talkoot.core.plan import Plan
 from talkoot.core.round import Round
 from talkoot.core.run import is_committed
 from talkoot.core.shard import Schema
+from talkoot.core.transform import Stage
 from talkoot.core.update import Leaf, Update
 from talkoot.data.schema import Bind, facts
 from talkoot.data.shards import Shards
 from talkoot.watch.events import Event
 
+REFIT = (
+    "Without its consent nothing is subtracted. Have the operator leave it out of sites in coordinator.toml, "
+    "and fit again: the others answer a new question."
+)
 CANCELLATION = 1e-5  # Below this ratio cancellation leaves under 11 digits; refit.
 
 
@@ -61,14 +67,17 @@ def forget(run: Run, job: Job, view: Bind | None, node: str, past: Sequence[Even
     began, events = time.perf_counter(), list[Event]()
     rest = job.without(node)
     with listeners(None, False, events) as emit, run_events(rest, emit):
-        left = subtract(run, job, view, node, emit)
+        left = _subtracted(run, job, view, node, past, emit)
         if left is None:
             left, view, note = _refit(run, rest, node, emit)
             model = job.plan.learner.finish(left.model)
         else:
             note = f"the sums of node {node!r} were subtracted; no other node took part"
             model = job.plan.learner.finish(left.model)
-            left = replace(left, schema=_remaining(run.schema, model, removed))
+            left = replace(
+                left,
+                schema=_remaining(run.schema, model, removed or int(run.update.weight - left.update.weight)),
+            )
             _repeat_rounds(left.schema, {name: rows.get(name, 0) for name in rest.shards}, past, emit)
     seconds = time.perf_counter() - began
     return Remainder(
@@ -88,8 +97,8 @@ def _repeat_rounds(schema: Schema, rows: Mapping[str, int], past: Sequence[Event
     """Emit the schema of the remaining rows and the past rounds, whose sums this answer is made of."""
     emit("schema", facts(schema, rows))
     for event in past:
-        if event["event"] == "round":
-            emit("round", {key: value for key, value in event.items() if key not in ("t", "event")})
+        if event["event"] in ("proposed", "round"):
+            emit(event["event"], {key: value for key, value in event.items() if key not in ("t", "event")})
 
 
 def _remaining(schema: Schema, model: Any, removed: int) -> Schema:
@@ -98,12 +107,33 @@ def _remaining(schema: Schema, model: Any, removed: int) -> Schema:
     return replace(schema, rows=schema.rows - removed, classes=classes)
 
 
+def _subtracted(run: Run, job: Job, view: View, node: str, past: Sequence[Event], emit: Emit) -> Run | None:
+    """As `subtract`; a site of another organisation decides whether it sends its own sums.
+
+    Raises:
+        Refused: it does not.
+    """
+    exact = all(link.stage in (Stage.FIXED, Stage.MASK) for link in run.plan.chain)
+    if not job.elsewhere:
+        return None if run.plan.chain.links else subtract(run, job, view, node, emit)
+    if not exact or not run.plan.learner.closed:
+        return None
+    alone = Plan(run.plan.learner, seed=run.plan.seed)
+    fitted = next(str(event["run"]) for event in reversed(past) if event["event"] == "proposed")
+    engine = job.engine.proposed(alone, "forget", {"run": fitted, "site": node})
+    try:
+        openly = replace(run, plan=alone.agreed(run.plan.schema))
+        return subtract(openly, replace(job, engine=engine), view, node, emit)
+    except Refused as error:
+        raise Refused(error.cause, node=error.node, cure=REFIT) from error
+
+
 def subtract(run: Run, job: Job, view: View, node: str, emit: Emit) -> Run | None:
     """The run with one node's sums subtracted from its last round; None where that is not the answer."""
     plan = run.plan  # with the schema by which the shards are read: that of all nodes
     sums = all(kind is Leaf.SUM for kind in run.update.kinds.values())
     arrived = [outcome.arrived for outcome in run.history if outcome.committed]
-    if not (plan.learner.closed and sums and arrived and node in arrived[-1]) or plan.chain.links:
+    if not (plan.learner.closed and sums and arrived and node in arrived[-1]):
         return None
     rnd = Round(index=len(run.history), cohort=(node,))
     with job.engine.open({node: job.shards[node]}, emit) as nodes:
@@ -124,7 +154,7 @@ def _cancels(whole: Update, rest: Update) -> bool:
 
 def _refit(run: Run, job: Job, node: str, emit: Emit) -> tuple[Run, Bind | None, str]:
     with job.open(emit) as opened:
-        start = job.plan.learner.warm(run.model, opened.schema)
+        start = None if job.elsewhere else job.plan.learner.warm(run.model, opened.schema)
         left = opened.run(start=start)
     how = "from the start" if start is None else "from the present solution"
     return left, opened.view, f"the other nodes fitted again without {node!r}, {how}"

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, cast, final
 
-from talkoot.core.engine import Emit, Engine, Kind, Nodes, Run, View, ignore
+from talkoot.core.engine import Emit, Engine, Kind, Nodes, Run, Terms, View, ignore
 from talkoot.core.errors import DataError, PlanError
 from talkoot.core.learner import Learner
 from talkoot.core.plan import Plan
-from talkoot.core.query import Query
+from talkoot.core.query import Answers, Query
 from talkoot.core.run import run, run_on
 from talkoot.core.shard import UNKNOWN, Schema
 from talkoot.core.sync import Rounds
@@ -38,11 +38,19 @@ class Job:
 
     @classmethod
     def place(
-        cls, plan: Plan, shards: Shards, on: Engine | None, *, spread: bool = False, kind: Kind = "fit"
+        cls,
+        plan: Plan,
+        shards: Shards,
+        on: Engine | None,
+        *,
+        spread: bool = False,
+        kind: Kind = "fit",
+        terms: Terms | None = None,
     ) -> Job:
         """A job on the engine that the caller chose, or on the one that suits it.
 
         With `spread`, rows of a single source are split over as many nodes as the engine works on at once.
+        Of a `kind` of job with `terms` sites of other organisations decide before it begins.
 
         Raises:
             PlanError: `on` is no engine.
@@ -53,7 +61,12 @@ class Job:
         if spread and len(shards) == 1 and engine.width > 1:
             shards = shards.deal(engine.width)
         shards = Shards(plan.learner.divided(shards), target=shards.target)
-        return cls(plan=plan, shards=shards, engine=engine.proposed(plan, kind), reason=reason)
+        return cls(plan=plan, shards=shards, engine=engine.proposed(plan, kind, terms), reason=reason)
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether the rows are those of other organisations, so that they cannot be read here."""
+        return are_elsewhere(self.shards)
 
     @property
     def estimator(self) -> Any:
@@ -137,9 +150,20 @@ class OpenJob:
         if self.nodes is not None:
             self.nodes.deliver(lambda: saved(model, getattr(self.job.plan.learner, "build", None)))
 
-    def ask(self, query: Query) -> Any:
-        """What a query makes of the answers of all nodes; the answers by name, for most."""
-        return query.finish(self.run(Plan(query), emit=ignore).model)
+    def ask(self, query: Query, about: Any = None) -> Any:
+        """What a query makes of the answers of all nodes; the answers by name, for most.
+
+        Args:
+            query: the query.
+            about: what is asked about, such as fitted models.
+        """
+        start = None if about is None else Answers(about=about)
+        return query.finish(self.run(Plan(query), emit=ignore, start=start).model)
+
+
+def are_elsewhere(shards: Shards) -> bool:
+    """Whether rows are those of other organisations."""
+    return any(isinstance(source, RegisteredShard) for source in shards.values())
 
 
 def viewed(shards: Shards, view: Bind | None) -> Shards:

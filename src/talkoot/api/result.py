@@ -87,6 +87,9 @@ class Fit:
         without the other nodes. Else the other nodes fit again, from the present solution where the learner
         can start there. The result's `note` says which it was.
 
+        Over a federation the site that leaves has to consent to the first, as its own sums become known, also
+        where they were masked. Where the others fit again, they begin anew.
+
         Args:
             node: the node that leaves.
 
@@ -94,6 +97,7 @@ class Fit:
             DataError: there is no such node, or no other.
             NotInvertible: the model is a module of torch.
             NodeError: a node did not answer.
+            Refused: the site does not consent.
         """
         left = forget(self.run, self.job, self.view, node, self.events)
         changed = {field.name: getattr(left, field.name) for field in fields(left)}
@@ -123,7 +127,8 @@ class Fit:
 
         Raises:
             DataError: there is one node only, or a fold without which nothing can be learned.
-            PlanError: the score does not suit the model or the labels, or the model predicts nothing.
+            PlanError: the score does not suit the model or the labels, or the model predicts nothing; or
+                the rows are those of other organisations.
 
         >>> import numpy as np, talkoot as tk
         >>> from sklearn.linear_model import Ridge

@@ -16,6 +16,7 @@ from talkoot.core.update import Update
 Emit = Callable[[str, Mapping[str, Any]], None]  # (name of the event, its facts)
 View = Callable[[Shard], Shard]  # how a node looks at its shard
 Kind = Literal["fit", "check", "compare", "verify", "forget"]  # what is done with a plan
+Terms = Mapping[str, str | int]  # what else belongs to it, by name: such as into how many folds
 HISTORY = 10_000  # rounds that are remembered
 
 
@@ -155,14 +156,15 @@ class Engine(ABC):
         """How many nodes work at the same time."""
         return 1
 
-    def proposed(self, plan: Plan, kind: Kind) -> Engine:
+    def proposed(self, plan: Plan, kind: Kind, terms: Terms | None = None) -> Engine:
         """The engine for a job, where others decide on it first; itself elsewhere.
 
         Args:
             plan: what is to be done.
             kind: what is done with it.
+            terms: what else they decide on.
         """
-        del plan, kind
+        del plan, kind, terms
         return self
 
     @abstractmethod

@@ -25,9 +25,10 @@ Answer = Mapping[str, Any]  # arrays by name; a node's answers may be of any siz
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Answers:
-    """The answers by node; None before the round."""
+    """The answers by node; None before the round. `about` is what is asked about, such as fitted models."""
 
     nodes: Mapping[str, Answer] | None = None
+    about: Any = None
 
     @property
     def done(self) -> bool:
@@ -62,13 +63,20 @@ class Query(SolvingLearner):
         """No answers yet."""
         return Answers()
 
-    def question(self, model: Answers) -> None:
-        """The plan says all."""
+    def answer_about(self, question: Any, shard: Shard, schema: Schema) -> Answer:
+        """As `answer`, where something is asked about that no plan holds, such as fitted models."""
+        del question, schema
+        return self.answer(shard)
 
-    def work(self, question: None, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
+    def question(self, model: Answers) -> Any:
+        """What is asked about; mostly None, as the plan says all."""
+        return model.about
+
+    def work(self, question: Any, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
         """The node's answer."""
         try:
-            return Update(values=self.answer(shard), weight=1.0), local
+            found = self.answer(shard) if question is None else self.answer_about(question, shard, ctx.schema)
+            return Update(values=found, weight=1.0), local
         except TalkootError as error:
             raise error.at(step=self.step_name) from error
 

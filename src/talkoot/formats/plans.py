@@ -22,19 +22,24 @@ from talkoot.core.sync import EveryStep, Rounds, Sync
 from talkoot.core.transform import Transform
 from talkoot.data.contract.profile import Profile
 from talkoot.data.inventory import Inventory
-from talkoot.data.schema import Bind
 from talkoot.data.totals import Totals
 from talkoot.formats import estimators, names
 from talkoot.formats.describe import describe
 from talkoot.formats.frames import from_bytes, to_bytes
 from talkoot.formats.names import Registered, by_name, registered_types
 from talkoot.formats.values import Decoder, Encoder
+from talkoot.formats.views import TYPES as VIEWS
+from talkoot.formats.views import view_from_data, view_to_data
 from talkoot.guards.fixed import NarrowFixed, WideFixed
 from talkoot.guards.mask.mask import Mask
 from talkoot.guards.quantize import Quantize
 from talkoot.guards.topk import TopK
 from talkoot.guards.weigh import Weigh
 from talkoot.learners import catalogue, learner_for
+from talkoot.learners.held_out.folds import Folds
+from talkoot.learners.held_out.scores import FoldCounts, HeldOutScores
+from talkoot.learners.held_out.site_scores import SiteScores
+from talkoot.learners.held_out.sums import SumsByFold
 
 VERSION = 1
 TYPES = by_name(
@@ -56,10 +61,14 @@ TYPES = by_name(
         Rounds,
         EveryStep,
         Schema,
-        Bind,
+        Folds,
         Inventory,
         Totals,
         Profile,
+        FoldCounts,
+        SumsByFold,
+        HeldOutScores,
+        SiteScores,
     )
 )
 PARTS = ("merge", "outer", "sync")
@@ -167,8 +176,9 @@ def placement_to_bytes(
         PlanError: a part of it cannot travel; it is named.
     """
     encoder = _encoder(registered or {})
-    data = {"plan": plan_to_data(plan, encoder), "view": encoder.encode(view)}
-    return to_bytes(data, encoder.buffers)
+    data = {"plan": plan_to_data(plan, encoder)}
+    seen = Encoder(types=VIEWS, buffers=encoder.buffers)
+    return to_bytes({**data, "view": view_to_data(view, seen)}, encoder.buffers)
 
 
 def placement_from_bytes(
@@ -178,9 +188,7 @@ def placement_from_bytes(
     data, buffers = from_bytes(frame)
     if not isinstance(data, dict):
         raise DataError("this is no plan with a view")
-    view = Decoder(buffers, types=TYPES).decode(data.get("view"))
-    if not isinstance(view, Bind | None):
-        raise DataError(f"the view is a {type(view).__name__}")
+    view = view_from_data(data.get("view"), Decoder(buffers, types=VIEWS))
     return plan_from_data(data.get("plan"), buffers, trusted=trusted, registered=registered), view
 
 

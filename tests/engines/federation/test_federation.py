@@ -110,8 +110,9 @@ def test_the_answer_is_that_of_the_pooled_rows(three: Federated) -> None:
 
 def test_what_sites_do_not_answer_is_refused_by_name(three: Federated) -> None:
     on = tk.Federation(three.researcher)
-    with pytest.raises(PlanError, match=r"how models do on its rows.*score the fitted model at each site"):
-        tk.compare(LogisticRegression(), tk.dataset("toy"), "y", on=on)
+    fitted = tk.fit(LogisticRegression(), tk.dataset("toy"), "y", on=on)
+    with pytest.raises(PlanError, match=r"differ by that site's sum. Let each site see what it gains"):
+        fitted.value()
     with pytest.raises(DataError, match=r"learns from a target, and there is none\. Say which with target="):
         tk.fit(LogisticRegression(), tk.dataset("toy"), on=on)
     with pytest.raises(DataError, match=r"a data set of a federation\. Give it to tk\.fit"):

@@ -8,12 +8,12 @@ from typing import Any, final
 import numpy as np
 from sklearn.base import is_classifier, is_regressor
 
+from talkoot.api.compare.at_sites import compare_at_sites
 from talkoot.api.compare.comparison import VARIANTS, Comparison, Row
-from talkoot.api.compare.fold_fits import Fitted, FoldFits, splits_of
-from talkoot.api.compare.held_out_scores import HeldOutScores, mean_scores
-from talkoot.api.compare.intervals import bounds_of, difference_interval, score_interval
+from talkoot.api.compare.fold_fits import Fitted, FoldFits
+from talkoot.api.compare.rows import NodeScores, row_of
 from talkoot.api.compare.scoring import choose_scorer
-from talkoot.api.job import Job, require_estimator
+from talkoot.api.job import Job, are_elsewhere, require_estimator
 from talkoot.api.sites import shards_on
 from talkoot.api.verify.pooled_data import LIMIT, Pool, size
 from talkoot.api.watching import Counter, model_counter
@@ -21,7 +21,11 @@ from talkoot.core.engine import Engine
 from talkoot.core.errors import DataError, PlanError
 from talkoot.core.plan import Plan
 from talkoot.core.query import Answer
+from talkoot.core.transform import Transform
 from talkoot.learners import learner_for
+from talkoot.learners.held_out.folds import splits_of
+from talkoot.learners.held_out.scores import HeldOutScores, mean_scores
+from talkoot.learners.held_out.site_scores import effective_rows
 
 
 def compare(
@@ -36,6 +40,7 @@ def compare(
     repeats: int = 1,
     scoring: Any = None,
     on: Engine | None = None,
+    chain: Sequence[Transform] | None = None,
     seed: int = 0,
     progress: bool | None = None,
 ) -> Comparison:
@@ -47,6 +52,9 @@ def compare(
     folds. The 95% intervals cover the choice of held-out rows (a jackknife over each node's rows;
     differences are paired); those of a share are Wilson's, so they stay within 0 and 1. They do not cover
     that other training rows would give other models.
+
+    Over a federation (``tk.dataset(...)``) two models are compared: each site learns the one of its own rows
+    by itself, and its scores alone leave.
 
     Args:
         estimator: an unfitted classifier or regressor, a Pipeline included.
@@ -61,6 +69,7 @@ def compare(
             ``make_scorer(f1_score, pos_label="ill")``; area under the ROC curve for two classes, accuracy
             for more, R2 for numbers by default. As in `cross_val_score`.
         on: where the nodes are; chosen for the job and this machine by default.
+        chain: over a federation, transforms of the sums of all, such as ``[tk.fixed(), tk.mask()]``.
         seed: of the splits.
         progress: show in the terminal how many models are trained and the time left; by default if there
             is one and it takes over a second.
@@ -92,7 +101,12 @@ def compare(
     if len(unbound) < 2:
         cure = 'Give {"name": rows, ...}, or by= a column whose values name the nodes.'
         raise DataError("there is one node, so there is nothing to compare", cure=cure)
-    job = Job.place(Plan(learner_for(estimator), seed=seed), unbound, on, kind="compare")
+    plan = Plan(learner_for(estimator), chain=chain or (), seed=seed)
+    if are_elsewhere(unbound):
+        return compare_at_sites(plan, unbound, on, splits, scoring, progress)
+    if chain:
+        raise PlanError("chain= is for sites of a federation, and these rows are here", cure="Leave it out.")
+    job = Job.place(plan, unbound, on, kind="compare")
     with model_counter(job, progress) as count, job.open(count.engine) as opened:
         scorer = choose_scorer(scoring, estimator, opened.schema)
         return Experiment(FoldFits.of(opened, splits), scorer, count).run()
@@ -142,10 +156,8 @@ class Experiment:
             rest = [other for other in nodes if other != node]
             left_out, _ = self._attempt("left out", node, rest, repeat, fold, together)
             models[node] = [alone, together.estimator, left_out, pool]
-        test = HeldOutScores(
-            models=models, folds=fits.splits[repeat], fold=fold, scoring=self.scoring, schema=fits.schema
-        )
-        for node, answer in fits.opened.ask(test).items():
+        test = HeldOutScores(folds=fits.splits[repeat], fold=fold, scoring=self.scoring, schema=fits.schema)
+        for node, answer in fits.opened.ask(test, models).items():
             self.tests[node].append(answer)
         self.count.tested()
 
@@ -172,19 +184,5 @@ class Experiment:
         if not rows:
             return Row(node=node, rows=0, scores={}, gain=None, why="has no rows")
         trained = np.array([(variant, node) not in self.failed for variant in VARIANTS])
-        scores, covariance, groups = mean_scores(self.tests[node], trained)
-        bounds = bounds_of(self.scoring)
-        effective = rows if self.scoring == "accuracy" else int(counts[counts > 0].min())
-        found = {
-            variant: score_interval(
-                float(scores[at]), float(covariance[at, at]), groups=groups, bounds=bounds, rows=effective
-            )
-            for at, variant in enumerate(VARIANTS)
-            if not np.isnan(scores[at])
-        }
-        gain = None
-        if {"alone", "together"} <= found.keys():
-            pair = covariance[np.ix_([1, 0], [1, 0])]
-            gain = difference_interval(found["together"], found["alone"], pair, groups=groups, bounds=bounds)
-        why = self.why[node] or "has no score: no fold of its rows has every label"
-        return Row(node=node, rows=rows, scores=found, gain=gain, why=why)
+        found = NodeScores(*mean_scores(self.tests[node], trained), effective_rows(counts, self.scoring))
+        return row_of(node, rows, found, self.scoring, self.why[node])

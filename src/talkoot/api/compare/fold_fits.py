@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
 
 from talkoot.api.compare.fold_sums import FoldSums
-from talkoot.api.compare.folds import IN_MEMORY, Folds, TrainingRows
-from talkoot.api.compare.held_out_scores import FoldCounts
 from talkoot.api.job import OpenJob
 from talkoot.core.engine import View, ignore
-from talkoot.core.errors import DataError, PlanError, TalkootError
+from talkoot.core.errors import TalkootError
 from talkoot.core.shard import Block, InMemory, Schema, Shard
 from talkoot.engines.inline import Inline
 from talkoot.learners.common.rows import concatenate
+from talkoot.learners.held_out.folds import (
+    IN_MEMORY,
+    Folds,
+    TrainingRows,
+    training_schema,
+    without_missing_classes,
+)
+from talkoot.learners.held_out.scores import FoldCounts
 
 
 @final
@@ -87,13 +93,7 @@ class FoldFits:
             DataError: the rows of the other folds have one label.
             TalkootError: they cannot learn.
         """
-        counts = sum(self.rows[node][repeat] for node in self.rows)
-        try:
-            without_missing_classes(self.schema, counts.sum(axis=0) - counts[fold])
-        except DataError as error:
-            why = error.cause.replace("all its rows", "all rows")
-            cure = "Take fewer folds, or another seed: a label has too few rows for so many folds."
-            raise DataError(f"without fold {fold + 1} of {len(counts)}, {why}", cure=cure) from None
+        training_schema(self.schema, np.sum([self.rows[node][repeat] for node in self.rows], axis=0), fold)
         return self.fit(list(self.rows), repeat, fold)
 
     def attempt(
@@ -146,34 +146,3 @@ class Fitted:
 
     state: Any
     estimator: Any
-
-
-def splits_of(folds: int, repeats: int, seed: int) -> tuple[Folds, ...]:
-    """One split into folds for each repeat.
-
-    Raises:
-        PlanError: fewer than two folds, or no repeat.
-    """
-    if folds < 2 or repeats < 1:
-        raise PlanError(f"folds={folds}, repeats={repeats}", cure="Take folds >= 2 and repeats >= 1.")
-    return tuple(Folds(count=folds, seed=seed + repeat) for repeat in range(repeats))
-
-
-def without_missing_classes(schema: Schema, counts: np.ndarray) -> tuple[Schema, tuple[int, ...] | None]:
-    """The schema of `counts`, (classes,) rows of each class: without the classes that have none.
-
-    Returns:
-        The schema, and for each old class its new index, or None where no class is missing.
-
-    Raises:
-        DataError: no rows, or rows of a single class.
-    """
-    rows, present = int(counts.sum()), counts > 0
-    if not rows:
-        raise DataError("it has no rows")
-    if schema.classes is None or present.all():
-        return replace(schema, rows=rows), None
-    if present.sum() == 1:
-        raise DataError(f"all its rows have the label {schema.classes[present].tolist()[0]!r}")
-    index = tuple(np.where(present, np.cumsum(present) - 1, -1).tolist())
-    return replace(schema, rows=rows, classes=schema.classes[present]), index

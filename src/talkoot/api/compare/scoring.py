@@ -12,8 +12,7 @@ from sklearn.utils import Tags, get_tags
 
 from talkoot.core.errors import PlanError
 from talkoot.core.shard import Schema
-
-RESPONSES = ("predict", "predict_proba", "decision_function", "predict_log_proba")
+from talkoot.learners.held_out.scores import RESPONSES
 
 
 def choose_scorer(scoring: Any, estimator: Any, schema: Schema) -> Any:
@@ -33,7 +32,7 @@ def choose_scorer(scoring: Any, estimator: Any, schema: Schema) -> Any:
             return "r2"
         return "roc_auc" if len(schema.classes) == 2 else "accuracy"
     if isinstance(scoring, str):
-        _require_known(scoring)
+        require_known_scorer(scoring)
     elif not hasattr(scoring, "_score_func"):
         raise PlanError(
             f"scoring={scoring!r} is no scorer of scikit-learn",
@@ -43,7 +42,8 @@ def choose_scorer(scoring: Any, estimator: Any, schema: Schema) -> Any:
     return scoring
 
 
-def _require_known(scoring: str) -> None:
+def require_known_scorer(scoring: str) -> None:
+    """Refuse a name that is no scorer of scikit-learn."""
     known = get_scorer_names()
     if scoring not in known:
         near = get_close_matches(scoring, known, n=1)

@@ -10,11 +10,8 @@ import numpy as np
 from sklearn.base import is_classifier, is_regressor
 
 from talkoot.api.compare.comparison import Interval
-from talkoot.api.compare.fold_fits import FoldFits, splits_of
-from talkoot.api.compare.folds import Folds
-from talkoot.api.compare.held_out_scores import GROUP, jackknife_covariance, mean_over_folds
+from talkoot.api.compare.fold_fits import FoldFits
 from talkoot.api.compare.intervals import bounds_of, difference_interval, score_interval
-from talkoot.api.compare.measures import GROUPS, Measure, Tally, measure_for
 from talkoot.api.compare.worth import Value, Worth
 from talkoot.api.job import Job
 from talkoot.api.watching import Counter, model_counter
@@ -25,6 +22,9 @@ from talkoot.core.shard import Schema, Shard
 from talkoot.data.samples.base import samples_of
 from talkoot.learners.common.rows import take
 from talkoot.learners.compose.transform import head
+from talkoot.learners.held_out.folds import Folds, splits_of
+from talkoot.learners.held_out.measures import GROUPS, Measure, Tally, measure_for
+from talkoot.learners.held_out.scores import GROUP, jackknife_covariance, mean_over_folds
 
 SCORES = ("accuracy", "neg_log_loss", "roc_auc", "average_precision")
 
@@ -32,6 +32,11 @@ SCORES = ("accuracy", "neg_log_loss", "roc_auc", "average_precision")
 def value(job: Job, model: Any, scoring: str | None, folds: int, progress: bool | None) -> Value:
     """What each node's data are worth to the others; see `Fit.value`."""
     name = type(model).__name__
+    if job.elsewhere:
+        raise PlanError(
+            "what a site is worth shows in models with and without it, which differ by that site's sum",
+            cure="Let each site see what it gains: tk.compare(...).",
+        )
     if samples_of(job.shards):
         raise PlanError(
             f"{name} is a module of torch, and has no score of its own",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
-from talkoot.core.engine import Emit, Engine, Kind, Nodes, ignore
+from talkoot.core.engine import Emit, Engine, Kind, Nodes, Terms, ignore
 from talkoot.core.errors import DataError, PlanError, TalkootError
 from talkoot.core.plan import Plan
 from talkoot.core.shard import UNKNOWN, Shard
@@ -51,15 +51,15 @@ class Federation(Engine):
     permit: str = field(default="", kw_only=True, repr=False)
     away: float = field(default=AWAY, kw_only=True, repr=False)
     registered: Mapping[str, Any] = field(default_factory=dict, kw_only=True, repr=False)
-    job: tuple[Plan, Kind] | None = field(default=None, init=False, repr=False)
+    job: tuple[Plan, Kind, Terms] | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         require_extra()
 
-    def proposed(self, plan: Plan, kind: Kind) -> Federation:
+    def proposed(self, plan: Plan, kind: Kind, terms: Terms | None = None) -> Federation:
         """The engine for a job: sites decide on its plan before they do anything."""
         engine = replace(self)
-        object.__setattr__(engine, "job", (plan, kind))
+        object.__setattr__(engine, "job", (plan, kind, terms or {}))
         return engine
 
     def shards(self, data: Dataset, target: Any = None) -> Shards:
@@ -98,6 +98,7 @@ class Federation(Engine):
                 emit=emit,
                 registered=self.registered,
             )
+            emit("proposed", {"run": run})
             session.wait(session.attach(attach), nodes.listen)
             try:
                 nodes.wait_for_approval()
@@ -114,7 +115,7 @@ class Federation(Engine):
 
         if self.job is None:
             raise PlanError("nothing was proposed to the sites", cure="Open a federation through tk.fit().")
-        plan, kind = self.job
+        plan, kind, terms = self.job
         frame = b"" if kind == "check" else plan_to_bytes(plan.agreed(UNKNOWN), registered=self.registered)
         return Proposal(
             dataset=one.dataset,
@@ -123,6 +124,7 @@ class Federation(Engine):
             fixes=list(one.fixes),
             plan=frame,
             kind=kind,
+            terms=dict(terms),
             purpose=self.purpose,
             permit=self.permit,
             roster=dict(roster),

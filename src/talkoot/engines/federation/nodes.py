@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, final
 
 from talkoot.core.engine import Emit, Nodes, View
 from talkoot.core.errors import PlanError, Refused, TalkootError
 from talkoot.core.plan import Plan
-from talkoot.core.query import Query
 from talkoot.core.round import Merged, Round
-from talkoot.data.contract.profile import Profile
-from talkoot.data.inventory import Inventory
-from talkoot.data.schema import Bind
 from talkoot.engines.federation.identity.identity import Identity
 from talkoot.engines.federation.link.messages import Ask, Frame, Head, Standing
 from talkoot.engines.federation.models import signed
@@ -48,16 +44,8 @@ class FederationNodes(Nodes):
         """What to do from now on; sites get it with the first round.
 
         Raises:
-            PlanError: it asks what sites do not answer, or cannot travel.
+            PlanError: it cannot travel.
         """
-        if isinstance(plan.learner, Query) and not isinstance(plan.learner, Inventory | Profile):
-            raise PlanError(
-                "sites of other organisations do not answer what each node is worth to the others, nor how "
-                f"models do on its rows ({plan.learner.name})",
-                cure="Leave out tk.compare and value(); score the fitted model at each site.",
-            )
-        if isinstance(view, Bind):
-            view = replace(view, key="")  # a site takes the frame's digest: the same for the same view
         frame = placement_to_bytes(plan, view, registered=self.registered)
         self.number, self.plan, self.placement = self.number + 1, plan, (Frame.of(frame), frame)
 

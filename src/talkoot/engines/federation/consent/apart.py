@@ -49,6 +49,7 @@ def rehearse_apart(
     folder: Path,
     registered: Mapping[str, Any],
     declared: bool = False,
+    compared: bool = False,
     seconds: float = SECONDS,
 ) -> list[Sent]:
     """As `rehearse`, in a process of its own.
@@ -60,6 +61,7 @@ def rehearse_apart(
         folder: of the site, where `site.toml` says what plans may name besides the catalogue.
         registered: that.
         declared: whether the researcher has declared the classes.
+        compared: whether models are compared.
         seconds: after which the process is ended.
 
     Raises:
@@ -70,7 +72,8 @@ def rehearse_apart(
         if many > most:
             raise Untried(f"there are {many:,} {what}, and a trial takes {most:,} at most")
     frame = placement_to_bytes(plan, Bind(schema=schema, rows=None), registered=registered)
-    found = _decoded(*_run([str(folder), str(sites), str(declared), str(int(seconds))], frame, seconds))
+    words = [str(folder), str(sites), str(declared), str(compared), str(int(seconds))]
+    found = _decoded(*_run(words, frame, seconds))
     if found.cause:
         raise DataError(found.cause, cure=found.cure or None)
     return found.sent
@@ -103,7 +106,7 @@ def _decoded(status: int, out: bytes) -> _Outcome:
     raise Untried(f"its process ended by itself ({status}), as where memory is not enough")
 
 
-def _main(folder: str, sites: str, declared: str, seconds: str) -> None:
+def _main(folder: str, sites: str, declared: str, compared: str, seconds: str) -> None:
     """What the process does: a placement on its input, the outcome on its output."""
     _limit(int(seconds))
     out = os.fdopen(os.dup(1), "wb")
@@ -111,7 +114,8 @@ def _main(folder: str, sites: str, declared: str, seconds: str) -> None:
     try:
         plan, view = placement_from_bytes(sys.stdin.buffer.read(), registered=registered_at(Path(folder)))
         assert isinstance(view, Bind)
-        outcome = _Outcome(sent=rehearse(plan, view.schema, int(sites), declared=declared == str(True)))
+        more = {"declared": declared == str(True), "compared": compared == str(True)}
+        outcome = _Outcome(sent=rehearse(plan, view.schema, int(sites), **more))
     except TalkootError as error:
         outcome = _Outcome(cause=error.cause, cure=error.cure or "")
     with out:

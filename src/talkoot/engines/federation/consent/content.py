@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
+from talkoot.core.engine import View
 from talkoot.core.errors import Refused
 from talkoot.core.learner import Learner
 from talkoot.core.plan import Plan
@@ -15,16 +16,20 @@ from talkoot.data.contract.profile import Profile
 from talkoot.data.inventory import Inventory
 from talkoot.data.totals import Totals
 from talkoot.engines.federation.consent.proposal import Kind, Proposal
+from talkoot.engines.federation.consent.terms import require_terms, scorers, splits
 from talkoot.formats.frames import from_bytes
 from talkoot.formats.names import Registered
-from talkoot.formats.plans import plan_from_bytes, plan_to_bytes
+from talkoot.formats.plans import part_digest, plan_from_bytes, plan_to_bytes
+from talkoot.learners.held_out.folds import TrainingRows
+from talkoot.learners.held_out.scores import FoldCounts
+from talkoot.learners.held_out.site_scores import SiteScores
 
 QUERIES: Mapping[Kind, tuple[type[Learner], ...]] = {  # what may be placed besides the plan
     "fit": (Inventory, Totals),
     "check": (Profile,),
-    "compare": (Inventory, Totals),
+    "compare": (Inventory, Totals, FoldCounts, SiteScores),
     "verify": (Inventory, Totals),
-    "forget": (Inventory, Totals),
+    "forget": (),
 }
 
 
@@ -54,6 +59,7 @@ def content_of(proposal: Proposal, registered: Registered) -> Content:
         Refused: the plan cannot be read: it is damaged, or names what is neither in the catalogue nor
             registered.
     """
+    require_terms(proposal)
     if not proposal.plan:
         if proposal.kind != "check":
             raise Refused(f"a proposal to {proposal.kind} needs a plan")
@@ -75,15 +81,17 @@ def is_masked(plan: Plan) -> bool:
     return any(link.stage is Stage.MASK for link in plan.chain)
 
 
-def require_belongs(plan: Plan, proposal: Proposal, registered: Registered) -> None:
+def require_belongs(plan: Plan, view: View | None, proposal: Proposal, registered: Registered) -> None:
     """Refuse a placement that is not what was approved.
 
     Raises:
-        Refused: it is neither the proposal's plan nor a query that its kind needs.
+        Refused: it is neither the proposal's plan nor a query that its kind needs, or looks at other rows.
     """
     approved, learner = content_of(proposal, registered).plan, plan.learner
     placed = plan_to_bytes(plan.agreed(UNKNOWN), registered=registered)
-    if approved is not None and placed == plan_to_bytes(approved, registered=registered):
+    ours = approved is not None and placed == plan_to_bytes(approved, registered=registered)
+    _require_rows(view, proposal, training=ours and proposal.kind == "compare")
+    if ours:
         return
     if type(learner) not in QUERIES[proposal.kind]:
         raise Refused(f"{learner.name} is not part of what was approved")
@@ -93,11 +101,40 @@ def require_belongs(plan: Plan, proposal: Proposal, registered: Registered) -> N
         raise Refused(f"the query asks for the target {learner.target!r:.80}, which was not approved")
     if isinstance(learner, Inventory | Totals) and learner.classes not in ((), tuple(proposal.classes)):
         raise Refused("the query names classes that were not approved")
+    if isinstance(learner, FoldCounts | SiteScores):
+        _require_compared(learner, proposal, approved)
+
+
+def _require_rows(view: View | None, proposal: Proposal, *, training: bool) -> None:
+    """Refuse a view of other rows than were approved: all, or for a comparison those without a fold."""
+    if training != isinstance(view, TrainingRows):
+        raise Refused("a comparison learns without one fold at a time, and nothing else does")
+    if isinstance(view, TrainingRows) and not (
+        view.folds in splits(proposal) and view.fold in range(view.folds.count)
+    ):
+        raise Refused(f"fold {view.fold} of {view.folds} is not one of those that were approved")
+
+
+def _require_compared(query: FoldCounts | SiteScores, proposal: Proposal, approved: Plan | None) -> None:
+    """Refuse a query that counts or scores other rows or models than were approved."""
+    if query.splits != splits(proposal):
+        raise Refused("the query splits rows in another way than was approved")
+    if isinstance(query, FoldCounts):
+        if not query.total:
+            raise Refused("the query counts the rows of each site, and their total is enough")
+    elif approved is None or part_digest(query.unfitted) != part_digest(
+        getattr(approved.learner, "estimator", None)
+    ):
+        raise Refused("the query learns something else alone than was approved")
+    elif query.scoring not in scorers(proposal):
+        raise Refused(f"the score {query.scoring!r:.80} was not approved")
 
 
 def _require_hidden(plan: Plan, approved: Plan) -> None:
     """Refuse a query that shows more of one site than the masked plan that it is for."""
-    hides = isinstance(plan.learner, Inventory) and plan.learner.hidden
+    hides = isinstance(plan.learner, SiteScores) or (
+        isinstance(plan.learner, Inventory) and plan.learner.hidden
+    )
     masks, known = ([link for link in each.chain if link.stage is Stage.MASK] for each in (plan, approved))
     if not hides and masks != known:
         raise Refused(f"the plan is masked, and the query {plan.learner.name} is not")

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, final
 
+from talkoot.core.engine import View
 from talkoot.core.errors import DataError, Refused, TalkootError
 from talkoot.core.plan import Plan
 from talkoot.core.round import UPDATE, Round
@@ -19,12 +20,14 @@ from talkoot.engines.federation.consent import policy
 from talkoot.engines.federation.consent import proposal as proposals
 from talkoot.engines.federation.consent.content import content_of, require_belongs
 from talkoot.engines.federation.consent.data_sets import DataSets, rows_of
+from talkoot.engines.federation.consent.forgetting import require_fitted
 from talkoot.engines.federation.consent.journal import Decision, Journal
 from talkoot.engines.federation.consent.policy import Policy
 from talkoot.engines.federation.consent.proposal import Proposal, Signed, State, run_of
 from talkoot.engines.federation.consent.secure_sum import with_keys
 from talkoot.engines.federation.consent.thresholds import with_thresholds
 from talkoot.engines.federation.identity.identity import Identity
+from talkoot.learners.held_out.site_scores import SiteScores
 
 POLICY = "the policy"
 FINAL = ("withdrawn", "expired")  # states that no later decision changes
@@ -167,15 +170,30 @@ class Desk:
             )
         return source
 
-    def require_placement(self, proposal: Proposal, plan: Plan) -> Plan:
+    def require_placement(self, proposal: Proposal, plan: Plan, view: View | None = None) -> Plan:
         """The plan of a placement, with the keys of its secure sums, or the thresholds of its query.
 
         Raises:
-            Refused: it is no part of what was approved.
+            Refused: it is no part of what was approved, or looks at other rows.
         """
-        require_belongs(plan, proposal, self.registered)
+        require_belongs(plan, view, proposal, self.registered)
         limited = with_thresholds(plan, policy.load(self.folder).minimum_rows)
-        return with_keys(limited, proposal, self.identity, self.journal)
+        return with_keys(limited, view, proposal, self.identity, self.journal)
+
+    def require_question(self, proposal: Proposal, plan: Plan, rnd: Round, question: Any) -> None:
+        """Let a question in: scores of models, and what is forgotten, for one question in a run.
+
+        Raises:
+            Refused: another one was answered before.
+        """
+        if proposal.kind != "forget" and not isinstance(plan.learner, SiteScores):
+            return
+        run = run_of(proposal.to_bytes())
+        if not self.journal.once(run, plan.learner.name, plan.digest(rnd, question)):
+            raise Refused(
+                f"this was answered once in the run {run[:NAMED]}, for another model",
+                cure="Propose it anew, with another purpose or permit.",
+            )
 
     def require_round(self, proposal: Proposal, rnd: Round, key: bytes) -> None:
         """Let a round in, and count it; once for its key, which names the round and its question.
@@ -189,7 +207,7 @@ class Desk:
             raise Refused(f"{strangers[0]!r:.80} is not among the sites that were approved")
         if self.identity.name not in rnd.cohort:
             raise Refused(f"{self.identity.name} takes no part in round {rnd.index}")
-        if len(set(rnd.cohort)) < rules.minimum_sites:
+        if proposal.kind != "forget" and len(set(rnd.cohort)) < rules.minimum_sites:
             raise Refused(f"{len(set(rnd.cohort))} sites take part, and {rules.minimum_sites} is the least")
         day = f"{datetime.fromtimestamp(self.now(), UTC):%Y-%m-%d}"
         if rnd.phase == UPDATE and not self.journal.count(day, key, rules.rounds_a_day):
@@ -202,6 +220,8 @@ class Desk:
         content = content_of(proposal, self.registered)
         if reasons := list(rules.reasons(proposal, content)):
             raise Refused("; ".join(reasons))
+        if proposal.kind == "forget":
+            require_fitted(proposal, content, self.identity.name, self.journal, self.registered)
         self.data_sets.require(proposal.dataset, proposal.target, proposal.fixes)
 
     def _last(self, run: str) -> Decision | None:

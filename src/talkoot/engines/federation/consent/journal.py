@@ -126,6 +126,10 @@ class Journal:
             ).fetchone()
         return tuple(json.loads(found))
 
+    def once(self, run: str, what: str, digest: str) -> bool:
+        """Whether something is asked in a run for the first time, or as it was before."""
+        return self.release(f"{run}/once", what, (digest,)) == (digest,)
+
     def released(self, run: str) -> dict[str, tuple[str, ...]]:
         """All that was released in a run."""
         with self._open() as database:

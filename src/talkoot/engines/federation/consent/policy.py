@@ -80,7 +80,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         )
         for what, names, permitted in named:
             yield from (f"{what} {name!r:.80} is not permitted" for name in _others(names, permitted))
-        if len(proposal.roster) < self.minimum_sites:
+        if proposal.kind == "forget":
+            pass  # one site takes part, and its own sums are what it consents to
+        elif len(proposal.roster) < self.minimum_sites:
             yield f"{len(proposal.roster)} sites take part, and {self.minimum_sites} is the least"
         elif content.masked and len(proposal.roster) < FEWEST_UNDER_MASKS:
             yield f"a secure sum of {len(proposal.roster)} sites hides nothing: each knows the other's part"

@@ -31,6 +31,7 @@ class Proposal(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         target: the target's column.
         plan: the plan as a frame, without the schema that the nodes will agree on; empty for a check.
         kind: what is done with it.
+        terms: what else belongs to it, by name; see `consent/terms.py`.
         purpose: why.
         permit: who has permitted it, such as the number of an ethics vote.
         roster: the sites, with their certificates, PEM.
@@ -48,6 +49,7 @@ class Proposal(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     permit: str
     roster: dict[str, str]
     researcher: str
+    terms: dict[str, str | int] = {}
     until: str = ""
     classes: list[bool | int | float | str] = []
     fixes: list[Fix] = []
@@ -174,9 +176,10 @@ def _require_readable(proposal: Proposal) -> None:
     """Refuse text that could show as other than it is, or that nobody can read."""
     if proposal.until:
         _day(proposal.until)
-    texts = (proposal.dataset, proposal.target or "", proposal.purpose, proposal.permit)
-    classes = filter(lambda value: isinstance(value, str), proposal.classes)
-    for text in (*texts, proposal.researcher, *proposal.roster, *map(str, classes)):
+    texts = [proposal.dataset, proposal.target or "", proposal.purpose, proposal.permit]
+    texts += [str(term) for pair in proposal.terms.items() for term in pair]
+    texts += [value for value in proposal.classes if isinstance(value, str)]
+    for text in (*texts, proposal.researcher, *proposal.roster):
         if len(text) > LONGEST or not text.isprintable():
             raise DataError(
                 f"a proposal's texts are one line of at most {LONGEST} signs, and this is not: {text!r:.80}"

@@ -23,6 +23,8 @@ from talkoot.formats.answers import answer_to_bytes
 from talkoot.formats.questions import question_to_bytes
 from talkoot.guards.fixed import chain_of_sums
 from talkoot.guards.mask.leaf import Masked
+from talkoot.learners.held_out.folds import Folds
+from talkoot.learners.held_out.site_scores import score_at_sites
 
 ROWS, EACH, MOST = 40, 6, 10_000  # invented rows a site, of each class at least, and at most
 TEXTS = ("a", "b", "c")
@@ -127,7 +129,9 @@ class _Recorded(Nodes):
         )
 
 
-def rehearse(plan: Plan, schema: Schema, sites: int, *, declared: bool = False) -> list[Sent]:
+def rehearse(
+    plan: Plan, schema: Schema, sites: int, *, declared: bool = False, compared: bool = False
+) -> list[Sent]:
     """What one of several sites would send, round by round, if it had columns such as these.
 
     Args:
@@ -135,6 +139,7 @@ def rehearse(plan: Plan, schema: Schema, sites: int, *, declared: bool = False) 
         schema: the columns and classes.
         sites: how many take part.
         declared: whether the researcher has declared the classes.
+        compared: whether models are compared, here in two folds.
 
     Raises:
         TalkootError: the plan cannot be run on such columns.
@@ -164,7 +169,10 @@ def rehearse(plan: Plan, schema: Schema, sites: int, *, declared: bool = False) 
             whole=plan.learner.large_integers,
             chain=chain_of_sums(plan.chain),
         )
-        run_on(nodes, plan, schema=view.schema, view=view)
+        if compared:
+            score_at_sites(nodes, plan, view, (Folds(count=2),), "accuracy" if labels else "r2")
+        else:
+            run_on(nodes, plan, schema=view.schema, view=view)
     return nodes.sent
 
 

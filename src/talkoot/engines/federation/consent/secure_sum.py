@@ -7,6 +7,8 @@ from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any, final
 
+from talkoot.core.digest import digest
+from talkoot.core.engine import View
 from talkoot.core.plan import Plan
 from talkoot.core.transform import Chain
 from talkoot.engines.federation.consent.journal import Journal
@@ -45,8 +47,13 @@ class Released(MutableMapping[str, tuple[str, ...]]):
         return len(self.journal.released(self.run))
 
 
-def with_keys(plan: Plan, proposal: Proposal, identity: Identity, journal: Journal) -> Plan:
+def with_keys(
+    plan: Plan, view: View | None, proposal: Proposal, identity: Identity, journal: Journal
+) -> Plan:
     """A plan whose masks know this site's key and those of the approved roster; others as they are.
+
+    Sites sign for the view of their rows too, so that nobody can have one of them leave out another fold, or
+    read its columns or classes in another order, and take the difference.
 
     Raises:
         Refused: a certificate of the roster does not count any more.
@@ -54,6 +61,8 @@ def with_keys(plan: Plan, proposal: Proposal, identity: Identity, journal: Journ
     if not any(isinstance(link, Mask) for link in plan.chain):
         return plan
     run = run_of(proposal.to_bytes())
+    if view is not None:
+        run = f"{run}/{digest(view)}"
     signer = Signer(
         key=identity.keys.signing.private_bytes_raw(),
         roster={name: peer.signing_key for name, peer in roster_of(proposal, identity).items()},

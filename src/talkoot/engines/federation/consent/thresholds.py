@@ -1,4 +1,4 @@
-"""How many rows must have what a site reports of its columns: as many as its policy demands."""
+"""How many rows must have what a site reports of its columns or scores: as many as its policy demands."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import replace
 from talkoot.core.plan import Plan
 from talkoot.data.contract.profile import Profile
 from talkoot.data.inventory import Inventory
+from talkoot.learners.held_out.site_scores import SiteScores
 
 
 def with_thresholds(plan: Plan, least: int) -> Plan:
@@ -16,7 +17,7 @@ def with_thresholds(plan: Plan, least: int) -> Plan:
     The researcher's own number does not count, lower or higher: from means of 20 and of 21 rows follow
     single ones.
     """
-    if not isinstance(plan.learner, Inventory | Profile):
+    if not isinstance(plan.learner, Inventory | Profile | SiteScores):
         return plan
     made = copy(plan)
     object.__setattr__(made, "learner", replace(plan.learner, least=least))

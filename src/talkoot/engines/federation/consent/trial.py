@@ -66,7 +66,10 @@ def _sent(desk: Desk, plan: Plan, source: Source, proposal: Proposal, notes: lis
     if schema.classes is not None and len(schema.classes) == 1:
         notes.append(ONE_CLASS)
     sites, known = len(proposal.roster), desk.registered
-    return rehearse_apart(plan, schema, sites, folder=desk.folder, registered=known, declared=declared)
+    compared = proposal.kind == "compare"
+    return rehearse_apart(
+        plan, schema, sites, folder=desk.folder, registered=known, declared=declared, compared=compared
+    )
 
 
 def _schema(source: Source, target: str | None, *, labels: bool) -> Schema:

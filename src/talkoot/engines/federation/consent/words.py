@@ -12,14 +12,23 @@ from talkoot.core.sync import Rounds
 from talkoot.engines.federation.consent.content import Content
 from talkoot.engines.federation.consent.proposal import Proposal, run_of
 from talkoot.engines.federation.consent.rehearsal import Leaf, Sent
+from talkoot.engines.federation.consent.terms_words import (
+    FORGOTTEN,
+    SCORED,
+    SCORES,
+    repeated,
+    terms_of,
+    typical,
+)
 from talkoot.learners import families
 
 DOES = {
     "fit": "A model is learned from the rows of all sites. The rows stay where they are.",
     "check": "The sites' columns are compared, to find what does not agree before anything is learned.",
-    "compare": "A model is learned with and without each site, to see what working together brings.",
+    "compare": "Without each fold of the rows in turn a model is learned from all sites, and at this site "
+    "one from its own rows alone, which stays here. This site scores both on its rows of the fold.",
     "verify": "A model is learned, and compared with one that is learned in one place.",
-    "forget": "A site's part is taken out of a model that was learned before.",
+    "forget": "This site's part is taken out of a model that was learned before.",
 }
 REVEALS = {  # one sentence for each family of learners
     "linear": "Sums over all rows that say in which direction each coefficient is to move, or how pairs of "
@@ -37,13 +46,15 @@ QUERIES = {
     "Inventory hidden": "the names and types of the columns, and {classes}",
     "Totals": "the number of rows, the sum of the target, and of each column its mean over the first rows "
     "times the number of rows",
+    "FoldCounts": "how many rows of each class are in each fold",
+    "SiteScores": SCORES,
     "Profile": "the number of rows, and the names and types of the columns; of each column of numbers, and "
     "of a target of numbers, means of {least} or more rows that are next to each other in order of size, "
     "without the {least} smallest and the {least} greatest; the texts, the classes, and the numbers of "
     "columns with few different ones, that {least} rows have, and how many rows have them; how many values "
     "are missing, infinite, or text in a column of numbers, where {least} are",
 }
-AGREEMENT = "Before anything else"
+AGREEMENT, END = "Before anything else", "At the end"
 ENOUGH = "enough"  # rows, where no policy says how many
 FEW = 20  # rows below which a sum of them says much about each
 
@@ -78,12 +89,13 @@ def explain(
         least: how many of its rows must have what it reports, where it is a site that reads.
         notes: what is to be known of the rehearsal, or why there was none.
     """
+    sent = None if sent is None else typical(proposal, sent)
     limit = ENOUGH if least is None else str(least)
     return [
         _title(proposal),
-        Part("What is done", (DOES[proposal.kind], *_learners(content), *_agreed(proposal))),
+        Part("What is done", _done(proposal, content)),
         Part("What would leave this site", (*notes, *_leaving(proposal, sent, limit, noted=bool(notes)))),
-        Part("How often", tuple(_often(content, sent, a_day))),
+        Part("How often", (*repeated(proposal), *_often(content, sent, a_day))),
         Part("What it reveals", tuple(_reveals(proposal, content, sent, rows, limit))),
     ]
 
@@ -95,13 +107,12 @@ def outline(proposal: Proposal, content: Content | None) -> list[Part]:
         proposal: the proposal.
         content: what its plan holds; None where it cannot be read.
     """
-    unread = "The plan names what sites have registered themselves, so that it can be read there only."
-    learners = (unread,) if content is None else tuple(_learners(content))
-    parts = [_title(proposal), Part("What is done", (DOES[proposal.kind], *learners, *_agreed(proposal)))]
+    parts = [_title(proposal), Part("What is done", _done(proposal, content))]
     if content is None:
         return parts
+    often = (*repeated(proposal), *_often(content, None, None))
     reveals = tuple(_reveals(proposal, content, None, None, ENOUGH))
-    return [*parts, Part("How often", tuple(_often(content, None, None))), Part("What it reveals", reveals)]
+    return [*parts, Part("How often", often), Part("What it reveals", reveals)]
 
 
 def to_text(parts: Sequence[Part]) -> str:
@@ -122,6 +133,13 @@ def _head(proposal: Proposal) -> Iterator[str]:
     yield f"Sites: {', '.join(proposal.roster)}"
     if proposal.until:
         yield f"Until: {proposal.until}"
+
+
+def _done(proposal: Proposal, content: Content | None) -> tuple[str, ...]:
+    """What is done; of a plan that cannot be read here, as far as the proposal says it."""
+    unread = "The plan names what sites have registered themselves, so that it can be read there only."
+    learners = (unread,) if content is None else tuple(_learners(content))
+    return (DOES[proposal.kind], *learners, *_agreed(proposal), *terms_of(proposal))
 
 
 def _learners(content: Content) -> Iterator[str]:
@@ -153,7 +171,8 @@ def _leaving(proposal: Proposal, sent: Sequence[Sent] | None, least: str, *, not
         size = max(one.bytes for one in group)
         if first.query:
             known = QUERIES.get(first.query, "").format(least=least, classes=_labels(proposal, least))
-            yield f"{AGREEMENT}: {known or _arrays(first.leaves)} ({_bytes(size)})."
+            when = END if first.query == "SiteScores" else AGREEMENT
+            yield f"{when}: {known or _arrays(first.leaves)} ({_bytes(size)})."
         else:
             yield f"{_rounds(first, last)}: {_arrays(first.leaves)} ({_bytes(size)})."
     if phases := list(dict.fromkeys(one.phase for one in sent if one.phase != UPDATE)):
@@ -220,7 +239,9 @@ def _reveals(
         )
         return
     yield from _readers(proposal, content, sent)
-    if len(proposal.roster) <= 2:
+    if proposal.kind == "compare":
+        yield SCORED
+    if len(proposal.roster) <= 2 and proposal.kind != "forget":
         yield (
             "With two sites nothing is secure: whoever knows the total and one site's part "
             "knows the other's. That holds with masks too."
@@ -239,14 +260,17 @@ def _reveals(
 
 def _readers(proposal: Proposal, content: Content, sent: Sequence[Sent] | None) -> Iterator[str]:
     """Who can read what."""
-    apart = [one for one in sent or () if one.apart and one.query and one.phase == UPDATE]
+    queries = [one for one in sent or () if one.query and one.phase == UPDATE]
+    apart = [one for one in queries if one.apart and one.query != "SiteScores"]
     if apart and not content.masked:
         yield "What is sent before anything else is read site by site, by the coordinator and the researcher."
     elif apart:
         yield "Only columns and classes are read site by site, by the coordinator and the researcher."
     if content.plan is None:
         return
-    if content.masked and len(proposal.roster) > 2:
+    if proposal.kind == "forget":
+        yield FORGOTTEN
+    elif content.masked and len(proposal.roster) > 2:
         yield (
             "The sums are sent under masks: coordinator and researcher can read the total of all sites, "
             "and nothing of one site. Totals of nearly the same question over different sites can be "

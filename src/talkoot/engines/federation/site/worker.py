@@ -19,7 +19,6 @@ from talkoot.core.query import Query
 from talkoot.core.round import Round
 from talkoot.core.run import NodeState, explain, restarted, work
 from talkoot.core.shard import Shard
-from talkoot.data.schema import Bind
 from talkoot.data.tables.source import Source
 from talkoot.engines.federation.audit import AuditLog
 from talkoot.engines.federation.consent.proposal import Proposal
@@ -40,8 +39,8 @@ class Desk(Protocol):
     def open(self, proposal: Proposal) -> Source:
         """The rows of an approved proposal."""
 
-    def require_placement(self, proposal: Proposal, plan: Plan) -> Plan:
-        """Let a plan in; it comes back with the keys of its secure sums, or its thresholds."""
+    def require_placement(self, proposal: Proposal, plan: Plan, view: View | None = None) -> Plan:
+        """Let a plan in, with its view of rows; it comes back with its keys, or its thresholds."""
 
     @property
     def audit(self) -> AuditLog:
@@ -49,6 +48,9 @@ class Desk(Protocol):
 
     def require_round(self, proposal: Proposal, rnd: Round, key: bytes) -> None:
         """Let a round in, and count it."""
+
+    def require_question(self, proposal: Proposal, plan: Plan, rnd: Round, question: Any) -> None:
+        """Let a question in; some are answered once in a run."""
 
 
 @final
@@ -124,9 +126,7 @@ class Worker:
     def _place(self, task: Task, proposal: Proposal, placement: Any) -> None:
         self.placed.pop(task.run, None)
         plan, view = placement_from_bytes(placement, registered=self.registered)
-        plan = self.desk.require_placement(proposal, plan)
-        if isinstance(view, Bind):
-            view = replace(view, key=task.placement.digest.hex())
+        plan = self.desk.require_placement(proposal, plan, view)
         shard = _viewed(self._source(task.run, proposal), view)
         placed = _Placed(_name(task), plan, shard)
         before = self.journal.get(task.run, _PLACE) or b""
@@ -147,6 +147,7 @@ class Worker:
         placed = self.placed[task.run]
         rnd, asked = question_from_bytes(question, placed.plan)
         self.desk.require_round(proposal, rnd, task.key)
+        self.desk.require_question(proposal, placed.plan, rnd, asked)
         if task.counted not in (None, placed.key) and placed.state is not None:
             placed.state = _undone(placed.state)
         before = _before(placed, rnd)

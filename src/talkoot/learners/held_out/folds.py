@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import final
 
 import numpy as np
 
 from talkoot.core.context import stream_rng
 from talkoot.core.engine import View
-from talkoot.core.shard import Block, Mapped, Shard
+from talkoot.core.errors import DataError, PlanError
+from talkoot.core.shard import Block, Mapped, Schema, Shard
 from talkoot.learners.common.rows import take
 
+MOST = 10_000  # folds
 IN_MEMORY = 1 << 23  # entries of a table up to which a node holds it in memory
 
 
@@ -28,6 +30,10 @@ class Folds:
     count: int  # number of folds
     seed: int = 0  # of the random order
     stratify: bool = True  # split each class by itself, where rows have class indices
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.count <= MOST:
+            raise PlanError(f"folds={self.count}", cure=f"Take folds >= 2, and no more than {MOST}.")
 
     def blocks_with_folds(self, shard: Shard) -> Iterator[tuple[Block, np.ndarray]]:
         """The shard's blocks with the fold of each row, (rows,) intp."""
@@ -138,3 +144,53 @@ class TrainingRows:
         """The rows."""
         part = Part(shard=self.view(shard), folds=self.folds, fold=self.fold)
         return part if self.index is None else Mapped(part, Relabel(self.index))
+
+
+def splits_of(folds: int, repeats: int, seed: int) -> tuple[Folds, ...]:
+    """One split into folds for each repeat.
+
+    Raises:
+        PlanError: fewer than two folds, or no repeat.
+    """
+    if repeats < 1:
+        raise PlanError(f"repeats={repeats}", cure="Take repeats >= 1.")
+    return tuple(Folds(count=folds, seed=seed + repeat) for repeat in range(repeats))
+
+
+def training_schema(schema: Schema, counts: np.ndarray, fold: int) -> tuple[Schema, tuple[int, ...] | None]:
+    """As `without_missing_classes`, of the rows of all nodes without one fold.
+
+    Args:
+        schema: of all rows.
+        counts: (folds, classes) rows of all nodes.
+        fold: which is left out.
+
+    Raises:
+        DataError: the rows of the other folds have one label.
+    """
+    try:
+        return without_missing_classes(schema, counts.sum(axis=0) - counts[fold])
+    except DataError as error:
+        why = error.cause.replace("all its rows", "all rows")
+        cure = "Take fewer folds, or another seed: a label has too few rows for so many folds."
+        raise DataError(f"without fold {fold + 1} of {len(counts)}, {why}", cure=cure) from None
+
+
+def without_missing_classes(schema: Schema, counts: np.ndarray) -> tuple[Schema, tuple[int, ...] | None]:
+    """The schema of `counts`, (classes,) rows of each class: without the classes that have none.
+
+    Returns:
+        The schema, and for each old class its new index, or None where no class is missing.
+
+    Raises:
+        DataError: no rows, or rows of a single class.
+    """
+    rows, present = int(counts.sum()), counts > 0
+    if not rows:
+        raise DataError("it has no rows")
+    if schema.classes is None or present.all():
+        return replace(schema, rows=rows), None
+    if present.sum() == 1:
+        raise DataError(f"all its rows have the label {schema.classes[present].tolist()[0]!r}")
+    index = tuple(np.where(present, np.cumsum(present) - 1, -1).tolist())
+    return replace(schema, rows=rows, classes=schema.classes[present]), index

@@ -13,24 +13,30 @@ from sklearn import config_context
 from sklearn.metrics import get_scorer
 from sklearn.utils import Tags, get_tags
 
-from talkoot.api.compare.folds import IN_MEMORY, Folds, Part
-from talkoot.api.compare.measures import GROUPS, measure_for
-from talkoot.api.compare.scoring import RESPONSES
 from talkoot.core.errors import DataError
+from talkoot.core.merge import Gather, Merge, Sum
 from talkoot.core.query import Answer, Query
 from talkoot.core.shard import Block, InMemory, Schema, Shard
 from talkoot.learners.compose.transform import head
+from talkoot.learners.held_out.folds import IN_MEMORY, Folds, Part
+from talkoot.learners.held_out.measures import GROUPS, measure_for
 
+RESPONSES = ("predict", "predict_proba", "decision_function", "predict_log_proba")
 GROUP = Folds(count=GROUPS, seed=-1, stratify=False)  # the group of the jackknife of each row
 
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoldCounts(Query):
-    """How many rows of each class each node has in each fold."""
+    """How many rows of each class each node has in each fold, or all together."""
 
     splits: tuple[Folds, ...]  # into folds, one for each repeat
     classes: int  # number of classes; 1 where there are none
+    total: bool = False  # add up all nodes: the one answer is that of the node ""
+
+    def merge(self) -> Merge:
+        """A sum where only the total is wanted."""
+        return Sum() if self.total else Gather()
 
     def answer(self, shard: Shard) -> Answer:
         """``"rows"``: (repeats, folds, classes) int64."""
@@ -47,15 +53,22 @@ class FoldCounts(Query):
 @final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class HeldOutScores(Query):
-    """Scores each node's models on that node's rows of a fold that none of them was trained on."""
+    """Scores each node's models on that node's rows of a fold that none of them was trained on.
 
-    models: Mapping[str, Sequence[Any]]  # node -> models; None for one that could not be trained
+    The models are asked about: node -> models, None for one that could not be trained.
+    """
+
     folds: Folds  # the split into folds
     fold: int  # which fold is held out
     scoring: Any  # a scikit-learn scorer, or its name
     schema: Schema  # how the rows are read, and their classes
 
     def answer(self, shard: Shard) -> Answer:
+        """Without models nothing is scored."""
+        del shard
+        return {}
+
+    def answer_about(self, question: Mapping[str, Sequence[Any]], shard: Shard, schema: Schema) -> Answer:
         """``"scores"``, ``"groups"``.
 
         Returns:
@@ -63,7 +76,7 @@ class HeldOutScores(Query):
                 jackknife; NaN for no score.
             groups: (GROUPS,) rows of each group.
         """
-        models = self.models[shard.name]
+        models = question[shard.name]
         rows = _Rows.of(Part(shard=shard, folds=self.folds, fold=self.fold, held_out=True), self.schema)
         scores = np.full((1 + GROUPS, len(models)), np.nan)
         if len(rows.group):
@@ -156,10 +169,22 @@ def mean_scores(tests: Sequence[Answer], trained: np.ndarray) -> tuple[np.ndarra
         groups: number of jackknife groups that have rows.
     """
     present = np.sum([test["groups"] for test in tests], axis=0) > 0
-    table = np.where(trained, np.array([test["scores"] for test in tests]), np.nan)
+    table = _table(tests, trained)
     scores = mean_over_folds(table[:, 0])
     left = np.array([mean_over_folds(table[:, 1 + g]) for g in np.flatnonzero(present)])
     return scores, jackknife_covariance(left), len(left)
+
+
+def scored_folds(tests: Sequence[Answer], trained: np.ndarray) -> np.ndarray:
+    """(folds,) whether a fold counts in the scores that `mean_scores` gives."""
+    table = _table(tests, trained)[:, 0]
+    scored = ~np.isnan(table).all(axis=0)
+    return np.asarray(scored.any() & ~np.isnan(table[:, scored]).any(axis=1))
+
+
+def _table(tests: Sequence[Answer], trained: np.ndarray) -> np.ndarray:
+    """(folds, 1 + GROUPS, models) scores; NaN for models that could not be trained in some fold."""
+    return np.where(trained, np.array([test["scores"] for test in tests]), np.nan)
 
 
 def jackknife_covariance(left: np.ndarray) -> np.ndarray:
