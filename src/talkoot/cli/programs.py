@@ -7,6 +7,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,5 +39,6 @@ def _run(serve: Serve, options: argparse.Namespace) -> int:
 
 
 def say(line: str) -> None:
-    """A line on what the program does, with the time."""
-    print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)
+    """A line on what the program does, with the time; it goes on if nobody can read it."""
+    with suppress(OSError):  # the disk behind it is full, for example
+        print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)

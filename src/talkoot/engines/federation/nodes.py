@@ -11,7 +11,7 @@ from talkoot.core.engine import Emit, Nodes, View
 from talkoot.core.errors import PlanError, Refused, TalkootError
 from talkoot.core.plan import Plan
 from talkoot.core.query import Query
-from talkoot.core.round import Merged, Round
+from talkoot.core.round import UPDATE, Merged, Round
 from talkoot.data.contract.profile import Profile
 from talkoot.data.inventory import Inventory
 from talkoot.data.schema import Bind
@@ -35,6 +35,7 @@ class FederationNodes(Nodes):
     number: int = -1  # of the placement
     plan: Plan | None = None
     placement: tuple[Frame, bytes] | None = None
+    counted: dict[str, bytes] = field(default_factory=dict)  # of each site, its last update that counted
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -57,6 +58,7 @@ class FederationNodes(Nodes):
             view = replace(view, key="")  # a site takes the frame's digest: the same for the same view
         frame = placement_to_bytes(plan, view, registered=self.registered)
         self.number, self.plan, self.placement = self.number + 1, plan, (Frame.of(frame), frame)
+        self.counted = {}
 
     def round(self, rnd: Round, question: Any) -> Merged:
         """Have the coordinator hold a round."""
@@ -72,8 +74,13 @@ class FederationNodes(Nodes):
             head=Head.of(rnd),
             each=self.plan.merge.needs == "each",
             finite=not self.plan.learner.needs_all,  # exact solvers may try points where a loss is infinite
+            counted=dict(self.counted),
         )
-        return result_from_bytes(self.session.wait(self.session.ask(ask, placement, frame), self.listen))
+        result = self.session.wait(self.session.ask(ask, placement, frame), self.listen)
+        merged, keys = result_from_bytes(result)
+        if rnd.phase == UPDATE:
+            self.counted |= keys
+        return merged
 
     def wait_for_approval(self) -> None:
         """Wait until every site has approved.

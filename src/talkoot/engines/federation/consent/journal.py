@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast, final
 
-from talkoot.core.errors import DataError
+from talkoot.core.errors import DataError, Refused
 from talkoot.engines.federation.consent.proposal import Signed, SignedProposal, State, run_of
 
 FILE = "consent.sqlite"
+FINAL = ("withdrawn", "expired")  # states that no later decision changes
 WAIT = 30.0  # seconds for another process to finish its transaction
 _TABLES = """
 create table if not exists proposals (
@@ -74,7 +75,10 @@ class Journal:
         return (now, True) if known is None else (float(known[0]), False)
 
     def decide(self, run: str, state: State, who: str, why: str, now: float) -> bool:
-        """Write a decision down, unless it stands there already; whether it is new."""
+        """Write a decision down, unless it stands there already; whether it is new.
+
+        A run that is over for good releases nothing more, so what it released need not be remembered.
+        """
         with self._open() as database:
             last = database.execute(
                 "select state, who, why from decisions where run = ? order by number desc limit 1", (run,)
@@ -84,6 +88,8 @@ class Journal:
                 database.execute(
                     "insert into decisions (run, state, who, why, at) values (?, ?, ?, ?, ?)", row
                 )
+            if state in FINAL:
+                database.execute("delete from released where run = ?", (run,))
         return bool(last != (state, who, why))
 
     def decisions(self, run: str) -> list[Decision]:
@@ -117,14 +123,28 @@ class Journal:
         return known is not None or number < most
 
     def release(self, run: str, key: str, nodes: tuple[str, ...]) -> tuple[str, ...]:
-        """For which nodes secrets were released under a key; for these, if for none before."""
+        """For which nodes secrets were released under a key; for these, if for none before.
+
+        Raises:
+            Refused: the run is over for good.
+        """
         with self._open() as database:
+            last = database.execute(
+                "select state from decisions where run = ? order by number desc limit 1", (run,)
+            ).fetchone()
+            if last is not None and last[0] in FINAL:
+                raise Refused(f"the run is {last[0]} here, and its secrets are not released")
             row = (run, key, json.dumps(nodes))
             database.execute("insert or ignore into released values (?, ?, ?)", row)
             (found,) = database.execute(
                 "select nodes from released where run = ? and key = ?", (run, key)
             ).fetchone()
         return tuple(json.loads(found))
+
+    def releasing(self) -> list[str]:
+        """The runs in which something was released that is remembered."""
+        with self._open() as database:
+            return [run for (run,) in database.execute("select distinct run from released")]
 
     def released(self, run: str) -> dict[str, tuple[str, ...]]:
         """All that was released in a run."""
