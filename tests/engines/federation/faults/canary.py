@@ -26,8 +26,8 @@ def notes(count: int, site: str) -> list[str]:
 class Canary:
     """What must not leave a site.
 
-    A number of 64 bits is found wherever it stands, and so are digits and texts. Masks would hit one of
-    32 bits by chance, so two of these must stand together, or one behind the byte that msgpack sets before it.
+    A number of 64 bits is found wherever it stands, and so are digits and texts. Masks would hit one
+    of 32 bits by chance, so two must stand together, or one behind the byte that msgpack sets before it.
     """
 
     def __init__(self, cells: np.ndarray) -> None:

@@ -18,11 +18,11 @@ from stage import OFF, stage
 HEAD = f"""\
 # Faults
 
-A coordinator and four sites, real processes, each in a network of its own with a disk of its own; one fault in
-one phase of a run of four rounds, at a moment that is drawn by the cell's name: before anybody works in this
-phase, or once the party has its answer and another site has not. Sums are `[fixed(), mask()]`, but for the two
-columns "plain". A round goes on without a site after {DEADLINE:g} s, and needs three of four; connections are
-given up after {LEASE:g} s in place of 20; a clock that is off is off by {OFF:g} s. Written by
+A coordinator and four sites, real processes, each in a network of its own with a disk of its own; one fault
+in one phase of a run of four rounds, at a moment that is drawn by the cell's name: before anybody works in
+this phase, or once the party has its answer and another site has not. Sums are `[fixed(), mask()]`, but for
+the two columns "plain". A round goes on without a site after {DEADLINE:g} s, and needs three of four;
+connections are given up after {LEASE:g} s in place of 20; a clock that is off is off by {OFF:g} s. Written by
 `tests/engines/federation/faults/table.py`; the tests beside it hold the same cells.
 
 Every answer below equals the one that follows from the rounds that counted, to the last bit, and whoever was

@@ -20,7 +20,7 @@ from talkoot.engines.federation.nodes import FederationNodes
 SITES = ("bergen", "lund", "oslo")
 OWN = {name: float(np.sqrt(number)) for number, name in enumerate(SITES, 2)}
 ROUNDS = 1000
-MEMORY = 8 << 20  # bytes by which a process may grow in the second half
+MEMORY, FILE = 8 << 20, 256 << 10  # bytes by which a process and a site's journal may grow in the second half
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,6 @@ def test_a_thousand_masked_rounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             assert last[party].descriptors <= middle[party].descriptors + 2, party
             assert last[party].frames <= middle[party].frames + 1, party
         for site in SITES:
-            assert last[site].journal <= middle[site].journal, "one answer and one state"
+            assert last[site].journal < middle[site].journal + FILE, "one answer and one state"
         grown = last["hub"].journal - middle["hub"].journal
         assert grown < ROUNDS / 2 * 32_000, "the results of a run, until it is over"
