@@ -1,20 +1,25 @@
 """Rounds of a federation on this machine: a coordinator, sites and a researcher over mutual TLS.
 
-    python benchmarks/federation.py [--sites 3] [--rounds 7]
+    python benchmarks/federation.py [--sites 3] [--rounds 7] [--flower PYTHON]
 
-A round sends a model of the given size to every site and an update of that size back; its time is the median.
+A round sends a model of the given size to every site and an update of that size back. With the Python of an
+environment that has Flower (pip install flwr), its deployment engine does the same in the same run, and the
+table goes to benchmarks/results/federation.md.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
+import platform
 import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from subprocess import DEVNULL, PIPE, Popen
 from typing import Any
@@ -22,12 +27,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from federation_peer import flower, rounds_of
 
 import talkoot as tk
 from talkoot.core.learner import Learner
 from talkoot.core.outer import Add
 from talkoot.core.update import Update
 
+RESULTS = Path(__file__).parent / "results" / "federation.md"
 SIZES = (1 << 10, 1 << 20, 40 << 20)  # bytes of the model, and of each update
 
 
@@ -96,50 +103,91 @@ def make(folder: Path, sites: list[str]) -> None:
         path.with_suffix(identity.APPROVED).write_bytes(approval.to_bytes())
 
 
-def measure(folder: Path, size: int, rounds: int) -> dict[str, Any]:
+def measure(folder: Path, size: int, rounds: int) -> list[float]:
+    """Seconds of each round but the first."""
     plan = tk.Plan(Send(size), sync=tk.rounds(rounds))
-    on = tk.Federation(folder / "ada", registered={"Send": Send})
-    began = time.perf_counter()
-    fit = tk.run(plan, tk.dataset("toy"), on=on)
-    seconds = [outcome.seconds for outcome in fit.history[1:]]
-    return {
-        "bytes": size,
-        "round": statistics.median(seconds),
-        "fastest": min(seconds),
-        "run": time.perf_counter() - began,
-    }
+    fit = tk.run(plan, tk.dataset("toy"), on=tk.Federation(folder / "ada", registered={"Send": Send}))
+    return [outcome.seconds for outcome in fit.history[1:]]
+
+
+@contextmanager
+def talkoot(folder: Path, sites: list[str]) -> Iterator[None]:
+    """A coordinator and sites that are connected."""
+    make(folder, sites)
+    (folder / "hub" / "coordinator.toml").write_text('listen = "127.0.0.1:0"\n')
+    hub = program("coordinator", folder / "hub")
+    assert hub.stdout is not None
+    port = hub.stdout.readline().split(";")[0].rpartition(":")[2]
+    (folder / "ada" / "researcher.toml").write_text(f'coordinator = "127.0.0.1:{port}"\n')
+    parties = [hub]
+    try:
+        for name in sites:
+            (folder / name / "site.toml").write_text(SITE.format(port=port))
+            (folder / name / "policy.toml").write_text(POLICY)
+            pq.write_table(pa.table({"x": range(10)}), folder / name / "rows.parquet")
+            parties.append(program("site run", folder / name))
+        for _ in sites:
+            while "is connected" not in hub.stdout.readline():
+                pass
+        measure(folder, 1 << 10, 2)  # warm
+        yield
+    finally:
+        for process in parties:
+            process.terminate()
+
+
+def table(found: dict[str, dict[int, list[float]]], sites: int) -> str:
+    """The medians, in seconds."""
+    versions = ", ".join(f"{package} {version(package)}" for package in ("talkoot", "grpcio", "cryptography"))
+    lines = [
+        "# A round between organisations",
+        "",
+        f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, {platform.machine()}, {versions}.",
+        f"{sites} sites, each a process of its own, over TLS on",
+        "loopback: a model of a size goes to each, an update of that size back. Medians, and the fastest.",
+        "",
+        "| | " + " | ".join(f"{size / (1 << 20):g} MB" for size in SIZES) + " |",
+        "|---|" + "---:|" * len(SIZES),
+    ]
+    for who, took in found.items():
+        cells = [
+            f"{statistics.median(took[s]):.3f} s ({min(took[s]):.3f})" if s in took else "" for s in SIZES
+        ]
+        lines.append(f"| {who} | {' | '.join(cells)} |")
+    return "\n".join([*lines, ""])
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--sites", type=int, default=3)
     options.add_argument("--rounds", type=int, default=7)
-    found = options.parse_args()
-    sites = [f"site{number}" for number in range(found.sites)]
+    options.add_argument("--flower", type=Path, help="the Python of an environment that has flwr")
+    given = options.parse_args()
+    found: dict[str, dict[int, list[float]]] = {"Talkoot": {}}
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        make(folder, sites)
-        (folder / "hub" / "coordinator.toml").write_text('listen = "127.0.0.1:0"\n')
-        hub = program("coordinator", folder / "hub")
-        assert hub.stdout is not None
-        port = hub.stdout.readline().split(";")[0].rpartition(":")[2]
-        (folder / "ada" / "researcher.toml").write_text(f'coordinator = "127.0.0.1:{port}"\n')
-        parties = [hub]
-        try:
-            for name in sites:
-                (folder / name / "site.toml").write_text(SITE.format(port=port))
-                (folder / name / "policy.toml").write_text(POLICY)
-                pq.write_table(pa.table({"x": range(10)}), folder / name / "rows.parquet")
-                parties.append(program("site run", folder / name))
-            for _ in sites:
-                while "is connected" not in hub.stdout.readline():
-                    pass
-            measure(folder, 1 << 10, 2)
+        with talkoot(folder, [f"site{number}" for number in range(given.sites)]):
             for size in SIZES:
-                print(json.dumps({"sites": len(sites), **measure(folder, size, found.rounds)}), flush=True)
-        finally:
-            for process in parties:
-                process.terminate()
+                found["Talkoot"][size] = measure(folder, size, given.rounds)
+                print(
+                    f"Talkoot, {size:,} bytes: {statistics.median(found['Talkoot'][size]):.3f} s", flush=True
+                )
+        if given.flower is not None:
+            found["Flower, deployment engine"] = flower_rounds(given.flower, folder, given.sites)
+    text = table(found, given.sites)
+    if given.flower is not None:
+        RESULTS.write_text(text)
+    print(text)
+
+
+def flower_rounds(python: Path, folder: Path, nodes: int) -> dict[int, list[float]]:
+    """Rounds of Flower at each size; few, as they are long."""
+    found = {}
+    with flower(python, folder, nodes) as env:
+        for size in SIZES[1:]:
+            found[size] = rounds_of(python, env, folder, size=size, rounds=3, nodes=nodes)
+            print(f"Flower, {size:,} bytes: {statistics.median(found[size]):.3f} s", flush=True)
+    return found
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ from talkoot.engines.federation.link.dialling import Dialling
 from talkoot.engines.federation.link.exchange import Exchange
 from talkoot.engines.federation.link.messages import Frame
 from talkoot.engines.federation.link.transfer import Transfers
+from talkoot.engines.federation.models import Models
 from talkoot.engines.federation.site.site import Site
 from talkoot.engines.federation.site.worker import Reply
 from talkoot.formats.answers import answer_to_bytes
@@ -75,7 +76,7 @@ def crowd(folder: Path, port: int, sites: list[str], size: int) -> None:
             identity, worker = Identity.load(folder / name), Simulated(name, reply)
             dialling = Dialling(address=f"127.0.0.1:{port}", identity=identity, options=CHANNEL_OPTIONS)
             exchange = Exchange(Transfers(allocate=lambda size: Nowhere()))
-            made.append(Site(dialling, worker, worker, lambda line: None, exchange).run())
+            made.append(Site(dialling, worker, worker, Models(worker), lambda line: None, exchange).run())
         await asyncio.gather(*made)
 
     asyncio.run(run())

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from talkoot.core.sync import every, every_step, rounds
     from talkoot.core.update import Leaf, Update
     from talkoot.data.contract.contract import Contract
+    from talkoot.data.fixes import fix
     from talkoot.data.registered import dataset
     from talkoot.data.samples.images import images
     from talkoot.data.samples.tokens import tokens
@@ -107,6 +108,7 @@ _HOMES = {
     ),
     "data.samples.tokens": ("tokens",),
     "engines.checkpoint": ("Checkpoint",),
+    "data.fixes": ("fix",),
     "data.registered": ("dataset",),
     "engines.federation.engine": ("Federation",),
     "engines.inline": ("Inline",),
@@ -168,6 +170,7 @@ __all__ = [
     "every",
     "every_step",
     "fit",
+    "fix",
     "fixed",
     "images",
     "join",

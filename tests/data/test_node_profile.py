@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import chi2_contingency
 
+from talkoot.data.contract.column import RANKS, Column
 from talkoot.data.contract.node_profile import (
     ColumnProfile,
     contingency_table,
@@ -14,7 +15,6 @@ from talkoot.data.contract.node_profile import (
     stability_index,
     total_variation,
 )
-from talkoot.data.contract.profile import RANKS, Column
 
 COUNTS = arrays(np.float64, (3, 4), elements=st.integers(1, 500).map(float))
 

@@ -8,8 +8,8 @@ import pytest
 
 from talkoot.data.contract.checks.quantities import BARE, CONVERSIONS, QUANTITIES, Conversion, quantities_of
 from talkoot.data.contract.checks.units import distance, other_units
+from talkoot.data.contract.column import Column
 from talkoot.data.contract.node_profile import ColumnProfile
-from talkoot.data.contract.profile import Column
 
 
 def view(values: np.ndarray) -> ColumnProfile:

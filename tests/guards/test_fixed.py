@@ -90,6 +90,22 @@ def test_one_node_gets_its_own_array_back(value: np.ndarray) -> None:
     np.testing.assert_array_equal(found, value)
 
 
+EDGES = st.sampled_from([0, 1, 2, 2**63, 2**64 - 2, 2**64 - 1]) | st.integers(0, 2**64 - 1)
+WIDE = st.lists(EDGES, min_size=4, max_size=4)
+
+
+@settings(deadline=None)
+@given(WIDE, st.lists(st.tuples(st.sampled_from([1, -1]), WIDE), max_size=12))
+def test_many_terms_carry_as_one_whole_number_does(
+    first: list[int], terms: list[tuple[int, list[int]]]
+) -> None:
+    start, *others = (np.array([number], np.uint64).T for number in (first, *(words for _, words in terms)))
+    signs = [sign for sign, _ in terms]
+    want = whole(start[:, 0]) + sum(s * whole(o[:, 0]) for s, o in zip(signs, others, strict=True))
+    limbs.add_all(start, zip(signs, others, strict=True))
+    assert (whole(start[:, 0]) - want) % (1 << 256) == 0
+
+
 def test_sums_that_floats_get_wrong() -> None:
     values = [1e20, 1.0, -1e20, 2.0**-90]
     assert got(total(sent(np.array([v])) for v in values))[0] == 1.0

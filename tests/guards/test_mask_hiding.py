@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import sys
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from functools import cache
 from itertools import combinations, product
 from pathlib import Path
@@ -50,19 +50,15 @@ class Ideal:
         return np.full(shape, self.number, dtype)
 
 
-def add_modulo(total: np.ndarray, words: np.ndarray) -> None:
-    total[...] = (total + words) % RING
-
-
-def subtract_modulo(total: np.ndarray, words: np.ndarray) -> None:
-    total[...] = (total + RING - words) % RING
+def add_modulo(total: np.ndarray, terms: Iterable[tuple[int, np.ndarray]]) -> None:
+    for sign, words in terms:
+        total[...] = (total + (words if sign > 0 else RING - words)) % RING
 
 
 @pytest.fixture(autouse=True)
 def tiny_ring(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     if "ring" in request.node.name:
-        monkeypatch.setattr(masks, "add_into", add_modulo)
-        monkeypatch.setattr(masks, "subtract_from", subtract_modulo)
+        monkeypatch.setattr(masks, "add_all", add_modulo)
         hidden.cache_clear()
 
 

@@ -135,8 +135,11 @@ def test_nodes_that_disagree_are_named_without_a_cell(tmp_path: Path) -> None:
 def test_a_node_all_of_whose_labels_are_rare_is_refused() -> None:
     labels = LABELS_OF.copy()
     labels[PARTS["rome"]] = [f"rare{row // (LABELS - 1)}" for row in range(23)]
-    with pytest.raises(tk.DataError, match="node 'rome'.*no label has 5 rows.*Leave the node out"):
+    with pytest.raises(SchemaError, match="node 'rome'.*none of the classes that the nodes agreed on"):
         tk.fit(GaussianNB(), parts(labels), chain=CHAIN)
+    every = np.array([f"rare{row // (LABELS - 1)}" for row in range(len(labels))])
+    with pytest.raises(tk.DataError, match=r"no node has a label.*Declare the classes"):
+        tk.fit(GaussianNB(), parts(every), chain=CHAIN)
 
 
 def test_a_label_of_few_rows_is_not_reported_and_refused_by_name() -> None:

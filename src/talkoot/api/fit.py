@@ -180,6 +180,7 @@ def _run(job: Job, log: str | Path | None, progress: bool | None) -> Fit:
     ):
         done = opened.run()
         model = _finish(job.plan, done)
+        opened.deliver(model)
     seconds = time.perf_counter() - began
     texts = [str(event["text"]) for event in events if event["event"] in ("note", "advice")]
     for event in events:

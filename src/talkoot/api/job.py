@@ -16,7 +16,7 @@ from talkoot.core.query import Query
 from talkoot.core.run import run, run_on
 from talkoot.core.shard import UNKNOWN, Schema
 from talkoot.core.sync import Rounds
-from talkoot.data.registered import RegisteredShard
+from talkoot.data.registered import RegisteredShard, declared_classes
 from talkoot.data.samples.base import Samples, samples_of
 from talkoot.data.schema import Bind, agree_on
 from talkoot.data.shards import Shards
@@ -78,6 +78,7 @@ class Job:
             view = agree_on(
                 nodes,
                 labels=_is_classifier(estimator),
+                classes=declared_classes(self.shards),
                 target=self.shards.target,
                 read_target=supervised,
                 whole=learner.large_integers,
@@ -128,6 +129,13 @@ class OpenJob:
             return run(plan, self.job.shards, self.job.engine, schema=schema, emit=emit, model=start)
         view = view or self.view
         return run_on(self.nodes, plan, schema=schema, view=view, among=among, emit=emit, model=start)
+
+    def deliver(self, model: Any) -> None:
+        """Let the nodes have the fitted model, where they are other organisations'."""
+        from talkoot.formats.save import saved
+
+        if self.nodes is not None:
+            self.nodes.deliver(lambda: saved(model, getattr(self.job.plan.learner, "build", None)))
 
     def ask(self, query: Query) -> Any:
         """What a query makes of the answers of all nodes; the answers by name, for most."""

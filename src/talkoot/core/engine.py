@@ -121,6 +121,14 @@ class Nodes(ABC):
         """Take note of where the run stands after each round, for those who come later."""
         del progress
 
+    def deliver(self, model: Callable[[], bytes]) -> None:
+        """Let nodes of other organisations have the fitted model.
+
+        Args:
+            model: makes a file's bytes of it, for `tk.load`; raises `PlanError` where it cannot be saved.
+        """
+        del model
+
     @abstractmethod
     def round(self, rnd: Round, question: Any) -> Merged:
         """Each node of the round's cohort works and encodes; what arrives is added, or stays apart.

@@ -18,7 +18,7 @@ from talkoot.data.tables.source import STEP, Layout, Source
 from talkoot.data.tables.strays import Stray, is_number
 from talkoot.data.targets import is_text, missing, text_target
 
-LABELS = 5  # rows that must have a label before a node that hides its rows says that there is one
+LABELS = 5  # rows that must have a label, at least, before a node that hides its rows says that there is one
 
 
 @final
@@ -30,13 +30,16 @@ class Inventory(Query):
     target: str | None = None  # the target's name, for errors
     read: bool = True  # whether to read the target; False for estimators without one
     hidden: bool = False  # report nothing that follows from single rows: see `_hidden`
+    classes: tuple[Any, ...] = ()  # declared ones: report only whether there are others
+    least: int = 1  # report no mean, label or text of fewer rows
     reads: ClassVar[type[Shard]] = Source
     step_name: ClassVar[str] = STEP
 
     def answer(self, shard: Shard) -> Answer:
         """The columns, the means of the first block of features, and facts about all targets."""
         assert isinstance(shard, Source)
-        seen = _Targets(labels=self.labels, column=self.target, least=LABELS if self.hidden else 1)
+        least = max(self.least, LABELS) if self.hidden else self.least
+        seen = _Targets(labels=self.labels, column=self.target, declared=self.classes, least=least)
         for y, w, rows in shard.targets():
             seen.add(y if self.read else None, w, rows)
         if not seen.rows:
@@ -55,35 +58,36 @@ class Inventory(Query):
             "dtypes": np.array(layout.dtypes, dtype=str),
             "dtype": np.array([layout.dtype.name if {NUMBER, WHOLE} & {*layout.kinds} else ""]),
             "sparse": np.array([layout.sparse]),
-            "center": _center(first, layout),
+            "center": _center(first, layout, least),
             **seen.leaves(),
         }
+        if least > 1:
+            report |= {name: np.full(len(layout.names), "") for name in ("examples", "places")}
         return _hidden(report) if self.hidden else report
 
 
 def _hidden(report: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The columns and their kinds alone: no sums, no number of rows, no text of a cell."""
-    blank = {name: np.full(len(report[name]), "") for name in ("examples", "places")}
+    """The columns and their kinds alone: no sums, no number of rows."""
     sums = {"target_sum": np.zeros_like(report["target_sum"])} if "target_sum" in report else {}
-    return {**report, **blank, **sums, "rows": np.ones(1, dtype=np.int64)}
+    return {**report, **sums, "rows": np.ones(1, dtype=np.int64)}
 
 
-def _center(first: Block | None, layout: Layout) -> np.ndarray:
-    """(features,) means of a block's number columns; NaN for text and where nothing is finite."""
+def _center(first: Block | None, layout: Layout, least: int) -> np.ndarray:
+    """(features,) means of a block's number columns; NaN for text and where too little is finite."""
     center = np.full(len(layout.names), np.nan)
     if layout.sparse or first is None:
         return center
     if isinstance(first.X, Mapping):
-        means = {k: _mean(v) for k, v in first.X.items() if v.dtype.kind in "fiu"}
+        means = {k: _mean(v, least) for k, v in first.X.items() if v.dtype.kind in "fiu"}
     else:
         usable = layout.schema().names or layout.names
-        means = dict(zip(usable, (_mean(column) for column in first.X.T), strict=True))
+        means = dict(zip(usable, (_mean(column, least) for column in first.X.T), strict=True))
     return np.array([means.get(name, np.nan) for name in layout.names], dtype=np.float64)
 
 
-def _mean(column: np.ndarray) -> float:
+def _mean(column: np.ndarray, least: int) -> float:
     finite = column[np.isfinite(column)]
-    return float(finite.mean(dtype=np.float64)) if len(finite) else np.nan
+    return float(finite.mean(dtype=np.float64)) if len(finite) >= least else np.nan
 
 
 @final
@@ -100,6 +104,7 @@ class _Targets:
     outputs: int = 0
     total: Any = 0.0
     classes: list[np.ndarray] = field(default_factory=list)
+    declared: tuple[Any, ...] = ()
     least: int = 1  # rows that must have a label for it to count
     counts: Counter[Any] = field(default_factory=Counter)
 
@@ -153,21 +158,6 @@ class _Targets:
         if self.least > 1:
             self.counts.update(y.ravel().tolist())
 
-    def _common(self, classes: np.ndarray) -> np.ndarray:
-        """The labels that enough rows have.
-
-        Raises:
-            DataError: there is none.
-        """
-        common = classes[[self.counts[label] >= self.least for label in classes.tolist()]]
-        if not len(common):
-            raise DataError(
-                f"no label has {self.least} rows, and one of fewer is not reported where rows are hidden",
-                column=self.column,
-                cure="Leave the node out, or bring in more of its rows.",
-            )
-        return common
-
     def leaves(self) -> dict[str, np.ndarray]:
         """The leaves of the update.
 
@@ -189,7 +179,10 @@ class _Targets:
             return known
         if self.labels:
             (classes,) = self.classes
+            if self.declared:
+                undeclared = bool({*classes.tolist()} - {*self.declared})
+                return known | {"classes": np.array(self.declared), "undeclared": np.array([undeclared])}
             if self.least > 1:
-                classes = self._common(classes)
+                classes = classes[[self.counts[label] >= self.least for label in classes.tolist()]]
             return known | {"classes": classes.astype(str) if is_text(classes) else classes}
         return known | {"target_sum": np.asarray(self.total)}

@@ -21,12 +21,13 @@ from talkoot.core.transform import Transform
 from talkoot.data.inventory import Inventory
 from talkoot.data.shards import Shards
 from talkoot.data.tables.arrays import ArrayShard
-from talkoot.data.tables.columns import FLOAT32, FLOAT64, NUMBER, TEXT, USABLE, WHOLE, distinct
+from talkoot.data.tables.columns import FLOAT32, FLOAT64, NUMBER, TEXT, USABLE, WHOLE
 from talkoot.data.tables.dtypes import is_whole, joint_dtype
 from talkoot.data.tables.files import FileShard
 from talkoot.data.tables.source import STEP, Source
 from talkoot.data.tables.strays import Stray, cure_of
 from talkoot.data.tables.tables import as_table
+from talkoot.data.target_fields import target_fields
 from talkoot.data.totals import with_totals
 
 
@@ -61,6 +62,7 @@ def agree_on(
     nodes: Nodes,
     *,
     labels: bool = False,
+    classes: tuple[Any, ...] = (),
     target: str | None = None,
     read_target: bool = True,
     whole: bool = False,
@@ -74,6 +76,7 @@ def agree_on(
     Args:
         nodes: the nodes with their shards.
         labels: the target holds classes: collect them and give learners their indices.
+        classes: those that were declared: nodes report none, and are refused if they have others.
         target: the name of the target column, if it has one.
         read_target: False for estimators without a target: it is not read.
         whole: whether whole numbers beyond 2**53 stay integers; else they become floats.
@@ -88,14 +91,15 @@ def agree_on(
     """
     began = time.perf_counter()
     hidden = any(link.sum_only for link in chain)
-    plan = Plan(Inventory(labels=labels, target=target, read=read_target, hidden=hidden))
+    declared = classes if labels else ()
+    plan = Plan(Inventory(labels=labels, target=target, read=read_target, hidden=hidden, classes=declared))
     reports: Mapping[str, Answer] = plan.learner.finish(run_on(nodes, plan, schema=UNKNOWN).model)
     try:
         common = _common(reports, target, labels)
     except DataError as error:
         raise error.at(step=STEP) from None
-    if chain:
-        common = with_totals(common, nodes, chain, read_target and common.classes is None)
+    if chain or declared:
+        common = with_totals(common, nodes, chain, read_target and common.classes is None, declared)
     schema = common if whole else common.floats()
     rows = None if hidden else {node: int(s["rows"][0]) for node, s in reports.items()}
     known = {} if rows is None else {node: rows.get(node, 0) for node in nodes.names}
@@ -165,7 +169,7 @@ def _common(reports: Mapping[str, Answer], target: str | None, labels: bool) -> 
         center=np.zeros(len(names)) if sparse else _center(reports, names, kinds, rows),
         target=target,
         strays=_strays(reports, names),
-        **_target(reports, labels, int(rows.sum())),
+        **target_fields(reports, labels, int(rows.sum()), target),
     )
 
 
@@ -267,43 +271,3 @@ def _by_name(reports: Mapping[str, Answer], leaf: str, names: tuple[str, ...]) -
     """One leaf of each node's report, in the order of `names`."""
     known = [dict(zip(s["names"].tolist(), s[leaf].tolist(), strict=True)) for s in reports.values()]
     return [[here[name] for name in names] for here in known]
-
-
-def _target(reports: Mapping[str, Answer], labels: bool, rows: int) -> dict[str, Any]:
-    """The schema's fields about the target."""
-    kinds = {node: str(s["target"][0]) for node, s in reports.items()}
-    without = [node for node, kind in kinds.items() if kind == "none"]
-    if without and (labels or len(without) < len(kinds)):
-        raise SchemaError(
-            "there is no target here" + (", but there is at others" if len(without) < len(kinds) else ""),
-            node=without[0],
-            cure="Name the target column with target=, or give (X, y).",
-        )
-    if without:
-        return {}
-    widths = {node: int(s["outputs"][0]) for node, s in reports.items()}
-    first = next(iter(widths))
-    odd = next((node for node in widths if widths[node] != widths[first]), None)
-    if odd is not None and not labels:
-        raise SchemaError(
-            f"the target has {widths[odd]} outputs here and {widths[first]} at {first!r} (0: one column)",
-            node=odd,
-        )
-    if labels:
-        return {"classes": _classes(reports, kinds)}
-    center = np.sum([s["target_sum"] for s in reports.values()], axis=0) / rows
-    return {"target_center": np.atleast_1d(center), "outputs": widths[first]}
-
-
-def _classes(reports: Mapping[str, Answer], kinds: Mapping[str, str]) -> np.ndarray:
-    text = [node for node, kind in kinds.items() if kind in "OU"]
-    if text and len(text) < len(kinds):
-        other = next(node for node in kinds if node not in text)
-        raise SchemaError(
-            f"the labels are text here (for example {str(reports[text[0]]['classes'][0])!r}), "
-            f"but numbers at {other!r}",
-            node=text[0],
-            cure="Name the classes alike at all nodes.",
-        )
-    union = distinct(np.concatenate([s["classes"] for s in reports.values()]))
-    return union.astype(object) if "O" in kinds.values() else union

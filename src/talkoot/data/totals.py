@@ -10,6 +10,7 @@ import numpy as np
 
 from talkoot.core.context import Ctx
 from talkoot.core.engine import Nodes
+from talkoot.core.errors import DataError
 from talkoot.core.learner import Kind, Learner
 from talkoot.core.outer import Outer, Solve
 from talkoot.core.plan import Plan
@@ -43,11 +44,13 @@ class Totals(Learner):
         names: the columns, in the order that the nodes agreed on.
         target: the name of the target column, if it has one.
         read: whether the target is one of numbers, to be added up.
+        classes: of the target, where they were declared: how many nodes have each is added up.
     """
 
     names: tuple[str, ...]
     target: str | None = None
     read: bool = True
+    classes: tuple[Any, ...] = ()
     kind: ClassVar[Kind] = "exact"
     reads: ClassVar[type[Shard]] = Source
     question_types: ClassVar[tuple[type, ...]] = (Found,)
@@ -63,7 +66,8 @@ class Totals(Learner):
 
     def work(self, question: None, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
         """The node's sums."""
-        report = Inventory(target=self.target, read=self.read).answer(shard)
+        labels = bool(self.classes)
+        report = Inventory(labels=labels, target=self.target, read=self.read or labels).answer(shard)
         if not report:
             return Update(), local
         rows, own = int(report["rows"][0]), report["names"].tolist()
@@ -74,6 +78,7 @@ class Totals(Learner):
             "known": known * rows,
             "center": np.where(known, center, 0.0) * rows,
             **({"target": report["target_sum"]} if "target_sum" in report else {}),
+            **({"classes": np.isin(self.classes, report["classes"]).astype(int)} if labels else {}),
         }
         return Update(values=values, weight=float(rows)), local
 
@@ -91,18 +96,39 @@ class Totals(Learner):
         return model.sums or {}
 
 
-def with_totals(schema: Schema, nodes: Nodes, chain: Iterable[Transform], target: bool) -> Schema:
+def with_totals(
+    schema: Schema,
+    nodes: Nodes,
+    chain: Iterable[Transform],
+    target: bool,
+    classes: tuple[Any, ...] = (),
+) -> Schema:
     """A schema with the rows, the centers and the target's center that sums through a chain give.
 
     Args:
         schema: the columns that the nodes agreed on.
         nodes: the nodes.
-        chain: of exact sums.
+        chain: of exact sums; without any, the schema has these already.
         target: whether the target is one of numbers.
+        classes: the classes that were declared.
+
+    Raises:
+        DataError: no node has a row of a class that was declared.
     """
+    links = tuple(chain)
     named = schema.names or tuple(map(str, range(schema.features)))
-    plan = Plan(Totals(named, schema.target, read=target), chain=chain)
+    learner = Totals(named if links else (), schema.target, read=target and bool(links), classes=classes)
+    plan = Plan(learner, chain=links)
     sums: Any = plan.learner.finish(run_on(nodes, plan, schema=UNKNOWN).model)
+    empty = [value for value, count in zip(classes, sums.get("classes", ()), strict=True) if not count]
+    if empty:
+        raise DataError(
+            f"no node has a row of the class {empty[0]!r}",
+            column=schema.target,
+            cure="Leave it out of classes=.",
+        )
+    if not links:
+        return schema
     rows = int(sums["rows"][0])
     numbers = np.array([kind != "text" for kind in schema.kinds]) & (not schema.sparse)
     center = np.where(numbers, sums["center"] / np.maximum(sums["known"], 1), 0.0)

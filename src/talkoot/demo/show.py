@@ -39,8 +39,8 @@ def show(folder: Path, *, workers: int = 4, picture: str | None = None, quiet: b
     verification = demo.verify()
     with EventLog(log) as emit:
         emit("check", {"findings": [{"level": f.severity, **asdict(f)} for f in contract.findings]})
-        emit("compare", {**comparison.facts(), "said": home})
-        emit("transfer", {"metric": comparison.metric, "scores": scores, "said": elsewhere})
+        emit("compare", {**comparison.facts(), "summary": home})
+        emit("transfer", {"metric": comparison.metric, "scores": scores, "summary": elsewhere})
         emit("verify", verification.facts())
     page = report(log, folder / "report.html")
     if picture:

@@ -27,10 +27,7 @@ def save(model: Any, path: str | Path, build: Callable[[], Any] | None = None) -
     Raises:
         PlanError: a part of it cannot be saved; it is named.
     """
-    if build is None:
-        frame = to_bytes({"version": VERSION, "kind": "estimator"}, [estimators.fitted_to_bytes(model)])
-    else:
-        frame = _module(model, build)
+    frame = saved(model, build)
     path = Path(path).expanduser()
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"{path.name}.part")
@@ -39,6 +36,17 @@ def save(model: Any, path: str | Path, build: Callable[[], Any] | None = None) -
         return unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def saved(model: Any, build: Callable[[], Any] | None = None) -> bytes:
+    """What `save` writes.
+
+    Raises:
+        PlanError: a part of it cannot be saved; it is named.
+    """
+    if build is not None:
+        return _module(model, build)
+    return to_bytes({"version": VERSION, "kind": "estimator"}, [estimators.fitted_to_bytes(model)])
 
 
 def load(path: str | Path, *, trusted: Collection[str] = (), build: Callable[[], Any] | None = None) -> Any:

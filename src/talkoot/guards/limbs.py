@@ -6,7 +6,7 @@ depend on their order. Of 256 bits, 96 stand behind the point: a float becomes t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -124,3 +124,29 @@ def subtract_from(total: np.ndarray, words: np.ndarray) -> None:
             under |= mine < borrow
             mine -= borrow
             borrow = under.astype(total.dtype)
+
+
+def add_all(total: np.ndarray, terms: Iterable[tuple[int, np.ndarray]]) -> None:
+    """Add words to `total`, or subtract those with a sign of -1, in place; carries move once, at the end.
+
+    >>> total = np.array([[0], [5]], np.uint64)
+    >>> add_all(total, [(-1, np.array([[1], [0]], np.uint64)), (1, np.array([[3], [1]], np.uint64))])
+    >>> total.tolist()
+    [[2], [6]]
+    """
+    carries, wide = np.zeros(total.shape, np.int32), len(total) > 1
+    for sign, words in terms:
+        if sign > 0:
+            total += words
+            if wide:
+                carries += total < words
+        else:
+            if wide:
+                carries -= total < words
+            total -= words
+    carry = carries[0].astype(np.int64)
+    for word, own in zip(total[1:], carries[1:], strict=True):
+        before = word.copy()
+        word += carry.view(np.uint64)
+        over, under = (carry > 0) & (word < before), (carry < 0) & (word > before)
+        carry = own.astype(np.int64) + over - under

@@ -16,7 +16,7 @@ NAMED = 6  # nodes up to which each is named
 def comparison_of(facts: Facts) -> Safe:
     """Alone, together and pooled, node by node."""
     metric, nodes = facts["metric"], facts["nodes"]
-    summary = facts.get("said") if len(nodes) <= NAMED else None
+    summary = facts.get("summary") if len(nodes) <= NAMED else None
     shown = {variant for scores in nodes.values() for variant in scores}
     key = "; ".join(f"{variant}: {how}" for variant, how in VARIANTS.items() if variant in shown)
     return section(
@@ -54,7 +54,7 @@ def transfer_of(facts: Facts) -> Safe:
     """The score of each node's model on the other nodes' rows."""
     return section(
         "Who can predict for whom?",
-        tag("p", facts["said"]) if facts.get("said") else None,
+        tag("p", facts["summary"]) if facts.get("summary") else None,
         tag("div", transfer(facts["scores"], facts["metric"]).draw(), class_="draw"),
     )
 

@@ -38,7 +38,7 @@ class Paced(Learner):
         with (Path(self.folder) / f"{ctx.node}.log").open("a") as log:
             log.write(f"{ctx.round}\n")
         hold = Path(self.folder) / f"hold-{ctx.node}-{ctx.round}"
-        assert soon(lambda: not hold.exists(), 120)
+        assert soon(lambda: not hold.exists())
         times = (local or 0) + 1
         return Update(values={"sum": np.full(self.size, float(times))}, weight=1.0), times
 

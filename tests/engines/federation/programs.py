@@ -105,9 +105,8 @@ class Program:
 
     def shows(self, text: str, times: int = 1) -> bool:
         """Whether it prints a text while we wait."""
-        return soon(lambda: self.printed.count(text) >= times or self.process.poll() is not None, 120) and (
-            self.printed.count(text) >= times
-        )
+        soon(lambda: self.printed.count(text) >= times or self.process.poll() is not None)
+        return self.printed.count(text) >= times
 
     def kill(self) -> None:
         self.process.kill()

@@ -12,7 +12,9 @@ from programs import Federated, federated, write_rows
 from sklearn.linear_model import LogisticRegression
 
 import talkoot as tk
+from talkoot.api.job import Job
 from talkoot.core.errors import DataError, PlanError, Refused
+from talkoot.data.contract.profile import Profile
 from talkoot.testing.compare import assert_same
 from talkoot.testing.engines import FailingNode, plans
 from talkoot.testing.toys import Count, Walk
@@ -38,7 +40,29 @@ def test_a_check_finds_what_it_finds_here(three: Federated) -> None:
         write_rows(three.folder / "turku", *ROWS["turku"])
     tables = {name: {**{f"x{i}": c for i, c in enumerate(x.T)}, "y": t} for name, (x, t) in odd.items()}
     expected = tk.check({name: pa.table(table) for name, table in tables.items()}, "y")
-    assert [str(one) for one in found.findings] == [str(one) for one in expected.findings] != []
+    expected_at = {(one.kind, one.place) for one in expected.findings}
+    assert {(one.kind, one.place) for one in found.findings} == {*expected_at, ("duplicates", "")}
+    assert ("units", "turku, x1") in expected_at or ("shift", "turku, x1") in expected_at
+
+
+def test_a_check_does_not_show_how_far_out_a_row_lies(three: Federated) -> None:
+    """What the researcher's process receives holds neither the greatest value nor the text of a cell."""
+    texts = X[1::3, 0].astype(str).astype(object)
+    texts[5] = "canary"
+    far = {"x0": texts, "x1": np.where(np.arange(80) == 7, 987654.25, X[1::3, 1]), "y": y[1::3]}
+    pq.write_table(pa.table(far), three.folder / "oslo" / "rows.parquet")
+    on = tk.Federation(three.researcher, purpose="canary")
+    query = Profile(least=1, salt="salt")
+    job = Job.place(tk.Plan(query), on.shards(tk.dataset("toy"), "y"), on, kind="check")
+    try:
+        found = query.run(job.shards, job.engine)
+    finally:
+        write_rows(three.folder / "oslo", *ROWS["oslo"])
+    shown = repr({name: np.asarray(leaf).tolist() for name, leaf in found["oslo"].items()})
+    assert found["oslo"]["least"].tolist() == [5]  # the site's, not the researcher's
+    assert len(found["oslo"]["hashes"]) == 0
+    for hidden in ("canary", "987654", "rows.parquet", "row 6"):
+        assert hidden not in shown
 
 
 @pytest.mark.parametrize("plan", plans(), ids=lambda plan: str(plan.learner))

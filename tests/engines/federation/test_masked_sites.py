@@ -9,13 +9,16 @@ from sites import World, plan_of
 from sklearn.linear_model import LogisticRegression, Ridge
 
 import talkoot as tk
+from talkoot.cli.parties import site
 from talkoot.core.errors import Refused
+from talkoot.data.contract.profile import Profile
 from talkoot.data.inventory import Inventory
 from talkoot.data.totals import Totals
 from talkoot.engines.federation.audit import AuditLog
 from talkoot.engines.federation.consent.content import content_of
 from talkoot.engines.federation.consent.proposal import run_of
 from talkoot.engines.federation.consent.rehearsal import numbers_only, rehearse
+from talkoot.engines.federation.consent.trial import explain_at
 from talkoot.engines.federation.consent.words import explain, to_text
 from talkoot.guards.fixed import fixed
 from talkoot.guards.mask.mask import Mask, mask
@@ -36,6 +39,34 @@ def test_a_policy_of_secure_sums_permits_masked_plans_alone(world: World) -> Non
     for chain in ((), (fixed(),)):
         found = world.desk().decide(world.signed(plan=plan_of(LogisticRegression(), chain=chain)))
         assert (found.state, "read site by site" in found.reason) == ("refused", True)
+
+
+def test_a_policy_as_it_is_written_first_permits_checks_and_masked_fits(world: World) -> None:
+    """Both kinds that it names can be approved, and nothing that shows sums site by site."""
+    text = site.POLICY.format(data_sets='["claims"]', researchers='["ana"]')
+    (world.oslo.folder / "policy.toml").write_text(text)
+    desk, masked = world.desk(), plan_of(LogisticRegression(), chain=CHAIN)
+    for proposal in ({"kind": "check", "plan": b""}, {"plan": masked}):
+        signed = world.signed(**proposal)
+        assert desk.decide(signed).state == "pending"
+        desk.approve(run_of(signed.proposal), "kari")
+        assert desk.decide(signed).state == "approved"
+    assert "read site by site" in desk.decide(world.signed()).reason
+
+
+def test_a_site_puts_its_own_threshold_on_what_it_reports(world: World) -> None:
+    world.set_policy("minimum_rows = 17")
+    check, fit = world.proposal(kind="check", plan=b""), world.proposal()
+    for least in (1, 16, 18, 10_000):
+        for proposal, learner in ((check, Profile(least=least)), (fit, Inventory(least=least))):
+            placed = world.desk().require_placement(proposal, tk.Plan(learner)).learner
+            assert isinstance(placed, Profile | Inventory)
+            assert placed.least == 17
+    with pytest.raises(Refused, match="Inventory is not part of what was approved"):
+        world.desk().require_placement(check, tk.Plan(Inventory()))
+    text = to_text(explain_at(world.desk(), check))
+    for part in ("means of 17 or more rows", "without the 17 smallest", "fewer than 17 rows of this site"):
+        assert part in text
 
 
 def test_queries_for_a_masked_plan_show_no_more_than_it_does(world: World) -> None:

@@ -31,6 +31,7 @@ from talkoot.engines.federation.journal import Journal
 from talkoot.engines.federation.link.dialling import Dialling, Turned
 from talkoot.engines.federation.link.exchange import Closed, read
 from talkoot.engines.federation.link.messages import AskRoster, Chunk, Frame, Refusal, encode
+from talkoot.engines.federation.models import Models
 from talkoot.engines.federation.settings import dialling
 from talkoot.engines.federation.site.site import Site
 from talkoot.engines.federation.site.worker import Reply, Worker
@@ -165,7 +166,7 @@ def mallory(made: Federated, change: Callable[[Reply], Reply]) -> Iterator[None]
     loop = asyncio.new_event_loop()
 
     async def serve() -> None:
-        await Site(dialling(identity, site_file(folder)), worker, desk, lines.append).run()
+        await Site(dialling(identity, site_file(folder)), worker, desk, Models(desk), lines.append).run()
 
     async def ended() -> None:
         await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()}, return_exceptions=True)

@@ -44,6 +44,13 @@ def test_all_ranks_get_the_answers_of_one_process_and_the_first_one_shows_how(tm
     assert [path.name for path in tmp_path.iterdir()] == ["0.jsonl"]
 
 
+def test_under_masks_all_ranks_get_the_bits_of_the_sum_in_the_open() -> None:
+    found = [coefficients for rank in outcomes(works.masked, world=3) for coefficients in rank]
+    assert len({coefficients.tobytes() for coefficients in found}) == 1
+    expected = works.coefficients(tk.Inline(), [tk.fixed()])
+    np.testing.assert_allclose(found[0], expected, rtol=1e-5)
+
+
 @pytest.mark.parametrize("sync", ["every step", "every 4 steps"])
 @pytest.mark.parametrize(
     ("how", "text"), [("raises", r"(?s)KeyError.*no such word"), ("diverges", "the loss is nan")]

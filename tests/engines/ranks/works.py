@@ -6,7 +6,7 @@ import contextlib
 import io
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,9 @@ from sklearn.preprocessing import StandardScaler
 
 import talkoot as tk
 from patience import NEVER
+from talkoot.core.engine import Engine
 from talkoot.core.sync import Sync
+from talkoot.core.transform import Transform
 from talkoot.engines.ranks.collectives.group import Group
 from talkoot.testing.engines import check_engine
 
@@ -80,6 +82,19 @@ def well(send: Send, folder: Path) -> Any:
     with contextlib.redirect_stdout(shown := io.StringIO()), contextlib.redirect_stderr(shown):
         tk.fit(task(), X, Y, on=on, log=folder / f"{rank()}.jsonl", progress=True)
     return answers(on), weights(normed), shown.getvalue()
+
+
+def coefficients(on: Engine, chain: Sequence[Transform]) -> np.ndarray:
+    """Of an exact learner over three nodes."""
+    rows = {f"node {part}": (X[part::3], Y[part::3]) for part in range(3)}
+    return np.asarray(tk.fit(LogisticRegression(), rows, on=on, chain=chain).model.coef_)
+
+
+def masked(send: Send) -> list[np.ndarray]:
+    """The same in the open and under masks."""
+    del send
+    on = tk.Ranks(timeout=NEVER)
+    return [coefficients(on, chain) for chain in ([tk.fixed()], [tk.fixed(), tk.mask()])]
 
 
 def train(send: Send, culprit: int, how: str, sync: str, timeout: float = NEVER) -> Any:

@@ -126,7 +126,7 @@ class Comparison:
         return {
             "metric": self.metric,
             "nodes": nodes,
-            "said": " ".join(f"{row.verdict}." for row in self.rows),
+            "summary": " ".join(f"{row.verdict}." for row in self.rows),
         }
 
 

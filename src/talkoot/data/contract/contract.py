@@ -143,7 +143,7 @@ def _lines(kind: str, alike: Sequence[Finding]) -> Iterator[str]:
         here = sorted((f for f in alike if f.node == node), key=lambda f: -f.size)
         if len(here) >= (MIN_JOINED if size == "{}" else 1) and size:
             shown = [
-                f"{f.column} {size.format(f.size if ':' in size else percent(f.size))}"
+                f"{f.column} {size.format(f.size if ':' in size else percent(f.size)) if f.size else 'few'}"
                 for f in here[:MAX_COLUMNS]
             ]
             more = f" and {len(here) - MAX_COLUMNS} more" if len(here) > MAX_COLUMNS else ""

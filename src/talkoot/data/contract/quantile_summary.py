@@ -61,10 +61,15 @@ class QuantileSummary:
 
     def quantiles(self, levels: np.ndarray) -> np.ndarray:
         """The quantiles at `levels`, between 0 (the minimum) and 1 (the maximum)."""
+        values, weights = self.stored()
+        reached = np.cumsum(weights)
+        place = np.searchsorted(reached, levels * (reached[-1] - 1), side="right")
+        found = values[np.minimum(place, len(values) - 1)]
+        return np.where(levels <= 0, self.least, np.where(levels >= 1, self.greatest, found))
+
+    def stored(self) -> tuple[np.ndarray, np.ndarray]:
+        """The stored values in order, and for how many values each stands."""
         values = np.concatenate(self.levels)
         weights = np.repeat(2 ** np.arange(len(self.levels)), [len(level) for level in self.levels])
         order = np.argsort(values, kind="stable")
-        reached = np.cumsum(weights[order])
-        place = np.searchsorted(reached, levels * (reached[-1] - 1), side="right")
-        found = values[order][np.minimum(place, len(values) - 1)]
-        return np.where(levels <= 0, self.least, np.where(levels >= 1, self.greatest, found))
+        return values[order], weights[order]

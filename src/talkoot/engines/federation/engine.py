@@ -82,16 +82,21 @@ class Federation(Engine):
         """
         from talkoot.engines.federation.consent.proposal import run_of, sign
 
-        data, target = _one(shards)
+        one = _one(shards)
         identity = self._identity()
         with Session(self._dialling(), away=self.away) as session:
-            known = session.wait(session.sites(), lambda said: emit(*said))
+            known = session.wait(session.sites(), lambda event: emit(*event))
             roster = {site: known.get(site, "") for site in shards}
-            signed = sign(self._proposal(data, target, roster, identity.name), identity)
+            signed = sign(self._proposal(one, roster, identity.name), identity)
             run = run_of(signed.proposal)
             attach = Attach(signed.proposal, signed.signature, signed.certificate, list(shards))
             nodes = FederationNodes(
-                session=session, run=run, sites=tuple(shards), emit=emit, registered=self.registered
+                session=session,
+                identity=identity,
+                run=run,
+                sites=tuple(shards),
+                emit=emit,
+                registered=self.registered,
             )
             session.wait(session.attach(attach), nodes.listen)
             try:
@@ -104,9 +109,7 @@ class Federation(Engine):
                 raise
             _finish(session, run)
 
-    def _proposal(
-        self, data: str, target: str | None, roster: Mapping[str, str], researcher: str
-    ) -> Proposal:
+    def _proposal(self, one: RegisteredShard, roster: Mapping[str, str], researcher: str) -> Proposal:
         from talkoot.engines.federation.consent.proposal import Proposal
 
         if self.job is None:
@@ -114,8 +117,10 @@ class Federation(Engine):
         plan, kind = self.job
         frame = b"" if kind == "check" else plan_to_bytes(plan.agreed(UNKNOWN), registered=self.registered)
         return Proposal(
-            dataset=data,
-            target=target,
+            dataset=one.dataset,
+            target=one.target,
+            classes=list(one.classes),
+            fixes=list(one.fixes),
             plan=frame,
             kind=kind,
             purpose=self.purpose,
@@ -137,19 +142,19 @@ class Federation(Engine):
         return dialling(self._identity(), found)
 
 
-def _one(shards: Mapping[str, Shard]) -> tuple[str, str | None]:
-    """The data set and the target of all shards.
+def _one(shards: Mapping[str, Shard]) -> RegisteredShard:
+    """One of the shards, which are of one data set and differ in their sites alone.
 
     Raises:
         PlanError: they are no rows of sites.
     """
-    found = {(shard.dataset, shard.target) for shard in shards.values() if isinstance(shard, RegisteredShard)}
-    if len(found) != 1 or not all(isinstance(shard, RegisteredShard) for shard in shards.values()):
+    found = [shard for shard in shards.values() if isinstance(shard, RegisteredShard)]
+    if len(found) != len(shards) or len({replace(shard, name="") for shard in found}) != 1:
         raise PlanError(
             "a federation learns from rows that its sites have registered, not from rows given here",
             cure='Write tk.dataset("name") in place of the data.',
         )
-    return found.pop()
+    return found[0]
 
 
 def _finish(session: Session, run: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, final
 
@@ -15,7 +15,9 @@ from talkoot.core.round import UPDATE, Merged, Round
 from talkoot.data.contract.profile import Profile
 from talkoot.data.inventory import Inventory
 from talkoot.data.schema import Bind
+from talkoot.engines.federation.identity.identity import Identity
 from talkoot.engines.federation.link.messages import Ask, Frame, Head, Standing
+from talkoot.engines.federation.models import signed
 from talkoot.engines.federation.results import result_from_bytes
 from talkoot.engines.federation.session import Said, Session
 from talkoot.formats.plans import placement_to_bytes
@@ -28,6 +30,7 @@ class FederationNodes(Nodes):
     """Sites behind a coordinator."""
 
     session: Session
+    identity: Identity
     run: str
     sites: tuple[str, ...]
     emit: Emit
@@ -81,6 +84,15 @@ class FederationNodes(Nodes):
         if rnd.phase == UPDATE:
             self.counted |= keys
         return merged
+
+    def deliver(self, model: Callable[[], bytes]) -> None:
+        """Let the sites have the fitted model; those that are away get it when they come back."""
+        try:
+            data = model()
+        except PlanError as error:
+            self.emit("note", {"text": f"the sites do not get the model: {error}"})
+            return
+        self.session.wait(self.session.deliver(signed(self.run, data, self.identity), data), self.listen)
 
     def wait_for_approval(self) -> None:
         """Wait until every site has approved.

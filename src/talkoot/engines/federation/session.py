@@ -20,6 +20,7 @@ from talkoot.engines.federation.link.messages import (
     Ask,
     AskRoster,
     Attach,
+    Deliver,
     Finish,
     Finished,
     Message,
@@ -28,6 +29,7 @@ from talkoot.engines.federation.link.messages import (
     Result,
     Roster,
     Status,
+    Taken,
 )
 
 T = TypeVar("T")
@@ -49,8 +51,9 @@ class Session:
         self.dialling, self.away = dialling, away
         self.exchange = Exchange()
         self.attached: Attach | None = None
-        self.asked: tuple[Ask, asyncio.Future[memoryview]] | None = None
+        self.pending: tuple[Ask, asyncio.Future[memoryview]] | None = None
         self.roster: asyncio.Future[Roster] | None = None
+        self.delivering: tuple[Deliver, asyncio.Future[None]] | None = None
         self.finishing: tuple[Finish, asyncio.Future[None]] | None = None
         self.status: Status | None = None
         self.events: SimpleQueue[Said] = SimpleQueue()
@@ -102,16 +105,27 @@ class Session:
     async def ask(self, ask: Ask, placement: bytes, question: bytes) -> memoryview:
         """The result of a round."""
         future: asyncio.Future[memoryview] = self.loop.create_future()
-        self.asked = (ask, future)
+        self.pending = (ask, future)
         for frame, data in ((ask.placement, placement), (ask.question, question)):
             self.exchange.transfers.offer(data, frame)
         try:
             await self.exchange.send(ask)
             return await future
         finally:
-            self.asked = None
+            self.pending = None
             for frame in (ask.placement, ask.question):
                 self.exchange.transfers.withdraw(frame.digest)
+
+    async def deliver(self, deliver: Deliver, data: bytes) -> None:
+        """Let the coordinator have a fitted model; it brings it to the sites, also later."""
+        self.delivering = (deliver, self.loop.create_future())
+        self.exchange.transfers.offer(data, deliver.frame)
+        try:
+            await self.exchange.send(deliver)
+            await self.delivering[1]
+        finally:
+            self.delivering = None
+            self.exchange.transfers.withdraw(deliver.frame.digest)
 
     async def finish(self, run: str) -> None:
         """Say that the run is over, and wait a little until the coordinator has forgotten it."""
@@ -177,10 +191,11 @@ class Session:
             await self.exchange.send(AskRoster())
         if self.attached is not None:
             await self.exchange.send(self.attached)
-        if self.asked is not None:
-            await self.exchange.send(self.asked[0])
-        if self.finishing is not None:
-            await self.exchange.send(self.finishing[0])
+        if self.pending is not None:
+            await self.exchange.send(self.pending[0])
+        for wanted in (self.delivering, self.finishing):
+            if wanted is not None:
+                await self.exchange.send(wanted[0])
 
     def _on(self, message: Message) -> None:
         match message:
@@ -190,10 +205,12 @@ class Session:
                 self.status = message
             case Note(event=event, facts=facts):
                 self.events.put((event, facts))
+            case Taken() if self.delivering is not None and not self.delivering[1].done():
+                self.delivering[1].set_result(None)
             case Finished() if self.finishing is not None and not self.finishing[1].done():
                 self.finishing[1].set_result(None)
-            case Result() if self.asked is not None and self.asked[0].key == message.key:
-                self.exchange.start(self._receive(message, self.asked[1]))
+            case Result() if self.pending is not None and self.pending[0].key == message.key:
+                self.exchange.start(self._receive(message, self.pending[1]))
 
     async def _receive(self, result: Result, future: asyncio.Future[memoryview]) -> None:
         try:

@@ -13,6 +13,7 @@ from talkoot.core.errors import PlanError
 KEY = 32  # bytes of a key, private or public, and of a seed
 SIGNATURE = 64
 NONCE, TAG = 12, 16  # bytes that sealing adds
+_ZEROS = memoryview(bytes(1 << 19))  # what a stream of that many bytes is made of, as fresh memory costs more
 
 
 _X25519, _ED25519 = "hazmat.primitives.asymmetric.x25519", "hazmat.primitives.asymmetric.ed25519"
@@ -118,4 +119,5 @@ class Stream:
     def take(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
         """The next words, as little-endian numbers."""
         size = int(np.prod(shape)) * dtype.itemsize
-        return np.frombuffer(self._cipher.update(bytes(size)), dtype.newbyteorder("<")).reshape(shape)
+        zeros = _ZEROS[:size] if size <= len(_ZEROS) else bytes(size)
+        return np.frombuffer(self._cipher.update(zeros), dtype.newbyteorder("<")).reshape(shape)

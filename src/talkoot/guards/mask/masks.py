@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from talkoot.guards.limbs import add_into, subtract_from
+from talkoot.guards.limbs import add_all
 from talkoot.guards.ring import Ring
 
 TILE = 1 << 14  # numbers at a time; part of the protocol, as streams are read tile by tile
@@ -71,6 +71,5 @@ def masked(values: Mapping[str, Ring], terms: Sequence[Term]) -> dict[str, Ring]
     for leaf in found.values():
         for first in range(0, leaf.words.shape[1], TILE):
             tile = leaf.words[:, first : first + TILE]
-            for plus, stream in terms:
-                (add_into if plus > 0 else subtract_from)(tile, stream.take(tile.shape, tile.dtype))
+            add_all(tile, ((plus, stream.take(tile.shape, tile.dtype)) for plus, stream in terms))
     return found

@@ -39,7 +39,7 @@ def _raise(place: Path) -> None:
     """Have a site raise an error that holds rows in each phase for which there is a file `raise-PHASE`."""
     from talkoot.engines.federation.site import worker
 
-    work = worker.work
+    work = vars(worker)["work"]
 
     def raising(plan: Any, question: Any, shard: Any, state: Any, rnd: Any) -> Any:
         if (place / f"raise-{rnd.phase}").exists():
@@ -47,7 +47,7 @@ def _raise(place: Path) -> None:
             raise ValueError(f"{rows[0].tolist()} and {rows[1].tobytes()!r} cannot be read")
         return work(plan, question, shard, state, rnd)
 
-    worker.work = raising
+    vars(worker)["work"] = raising
 
 
 def received(folder: Path) -> list[bytes]:

@@ -112,7 +112,7 @@ def outcome(stage: Stage, cell: Cell) -> Outcome:
     masked, place = MOMENTS[cell.moment]
     name = HUB if cell.party == "coordinator" else chance.choice(SITES)
     other = chance.choice([site for site in SITES if site != name])
-    job = {"purpose": str(cell), "chain": "masked" if masked else "plain", "learner": "tally"}
+    job: dict[str, Any] = {"purpose": str(cell), "chain": "masked" if masked else "plain"}
     job |= {"deadline": DEADLINE, "last": [2 if masked else 1, 3]}
     stage.researcher.call(**job, stop=place)
     assert "at" in stage.researcher.until(place)

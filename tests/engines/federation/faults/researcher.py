@@ -13,7 +13,6 @@ from typing import Any
 
 import disturbed
 
-Place = tuple[int, int, str]  # the number of a placement, the round, the phase
 ROUNDS = 4
 
 
@@ -28,25 +27,21 @@ def call(folder: str, job: dict[str, Any]) -> None:
     import talkoot as tk
     from talkoot.core.errors import TalkootError
 
-    masked, all_needed = job["chain"] != "plain", job["learner"] == "logistic"
-    chain: list[Any] = {"plain": [], "fixed": [tk.fixed()], "masked": [tk.fixed(), tk.mask()]}[job["chain"]]
+    masked = job["chain"] == "masked"
+    chain = [tk.fixed(), tk.mask()] if masked else []
     on = tk.Federation(folder, purpose=job["purpose"], registered={"Tally": Tally}, away=60.0)
     try:
-        if all_needed:
-            from sklearn.linear_model import LogisticRegression
-
-            sync = tk.rounds(quorum=1, deadline=job["deadline"])
-            fit: Any = tk.fit(LogisticRegression(), tk.dataset("toy"), "y", chain=chain, sync=sync, on=on)
-            model = [*fit.model.coef_.ravel(), *fit.model.intercept_]
-        else:
-            sync = tk.rounds(ROUNDS, quorum=3, deadline=job["deadline"])
-            fit = tk.run(tk.Plan(Tally(), chain=chain, sync=sync), tk.dataset("toy"), on=on)
-            model = fit.model
+        sync = tk.rounds(ROUNDS, quorum=3, deadline=job["deadline"])
+        fit = tk.run(tk.Plan(Tally(), chain=chain, sync=sync), tk.dataset("toy"), on=on)
     except TalkootError as error:
-        write(error=type(error).__name__, text=str(error), masked=masked)
+        write(error=type(error).__name__, text=str(error))
         return
     history = [[o.round.index, list(o.arrived), o.committed, dict(o.failed)] for o in fit.history]
-    write(model=[float(number).hex() for number in model], history=history)
+    write(model=[float(number).hex() for number in fit.model], history=history)
+
+
+def all_connected(status: Any) -> bool:
+    return status is not None and all(site.connected for site in status.sites.values())
 
 
 def main(folder: str) -> None:
@@ -64,8 +59,7 @@ def main(folder: str) -> None:
             sys.stdin.readline()
         if [self.number, rnd.index] == now["last"]:
             now["last"] = None
-            status = lambda: self.session.status  # noqa: E731
-            assert soon(lambda: (s := status()) is not None and all(x.connected for x in s.sites.values()))
+            assert soon(lambda: all_connected(self.session.status)), "whoever was gone is back"
         return held(self, rnd, question)
 
     FederationNodes.round = stopping  # type: ignore[method-assign]

@@ -31,8 +31,8 @@ gone is there in the last round.
 | cell | what came of it |
 |---|---|
 | = | the answer of an undisturbed run |
-| -1 | one round counted without the site |
-| +1 | one round did not count, and the next one did |
+| -n | n rounds counted without the site |
+| +n | n rounds did not count, and those behind them did |
 | ! | a named error; the same call, made again, went on to the right answer |
 
 """

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 from programs import Federated, federated
 from tally import Tally, tallied
 
 import talkoot as tk
 from talkoot.core.round import UPDATE
+from talkoot.engines.federation.consent.journal import Journal
 from talkoot.engines.federation.nodes import FederationNodes
 
 SITES = ("bergen", "lund", "oslo")
@@ -34,6 +34,7 @@ class Size:
 
 
 def size(made: Federated, party: str) -> Size:
+    psutil = pytest.importorskip("psutil")
     program = made.coordinator if party == "hub" else made.sites[party]
     process, folder = psutil.Process(program.process.pid), made.folder / party / "journal"
     return Size(
@@ -45,15 +46,14 @@ def size(made: Federated, party: str) -> Size:
 
 
 def released(made: Federated, site: str) -> int:
-    from talkoot.engines.federation.consent.journal import Journal
-
     journal = Journal(made.folder / site)
     return sum(len(journal.released(run)) for run in journal.releasing())
 
 
 def soaked(made: Federated, rounds: int, monkeypatch: pytest.MonkeyPatch) -> list[Mapping[str, Size]]:
     """Sizes of all at the beginning, in the middle and at the end of so many rounds."""
-    held, sizes, looks = FederationNodes.round, [], [rounds // 10, rounds // 2, rounds - 1]
+    held, looks = FederationNodes.round, [rounds // 10, rounds // 2, rounds - 1]
+    sizes: list[Mapping[str, Size]] = []
 
     def looking(self: FederationNodes, rnd: Any, question: Any) -> Any:
         if self.number == 2 and rnd.phase == UPDATE and rnd.index in looks:
@@ -71,13 +71,13 @@ def soaked(made: Federated, rounds: int, monkeypatch: pytest.MonkeyPatch) -> lis
 def test_a_thousand_masked_rounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = {name: (np.full((8, 2), own), np.arange(8.0)) for name, own in OWN.items()}
     with federated(tmp_path, rows) as made:
-        first, middle, last = soaked(made, ROUNDS, monkeypatch)
-        print(first, middle, last, {site: released(made, site) for site in SITES}, sep="\n")
+        _, middle, last = soaked(made, ROUNDS, monkeypatch)
         for party in ("hub", *SITES):
             assert last[party].memory - middle[party].memory < MEMORY, party
             assert last[party].descriptors <= middle[party].descriptors + 2, party
             assert last[party].frames <= middle[party].frames + 1, party
         for site in SITES:
             assert last[site].journal < middle[site].journal + FILE, "one answer and one state"
+            assert released(made, site) == 2 * (ROUNDS + 1), "a signature and a release each, with round 0"
         grown = last["hub"].journal - middle["hub"].journal
         assert grown < ROUNDS / 2 * 32_000, "the results of a run, until it is over"

@@ -17,6 +17,15 @@ MAX_REPEATED = 0.05  # share of repeated rows within a node above which equal ro
 
 def duplicates(nodes: Mapping[str, NodeProfile], keys: tuple[str, ...]) -> Iterator[Finding]:
     """Rows, or keys, that occur at two nodes, and keys that occur twice at one."""
+    if any(profile.least > 1 for profile in nodes.values()):
+        yield Finding(
+            severity="note",
+            kind="duplicates",
+            what="rows that two sites both have were not looked for: sites of other organisations send "
+            "nothing that a single row could be recognised by",
+            cure="Have the sites compare identifiers among themselves, where they may.",
+        )
+        return
     repeated = {node: 1 - len(own.hashes) / max(1, own.repeats.sum()) for node, own in nodes.items()}
     if keys:
         yield from _repeated(nodes, keys)

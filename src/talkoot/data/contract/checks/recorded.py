@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
+from scipy.special import bdtrc
 
 from talkoot.data.contract.checks.units import other_units
 from talkoot.data.contract.contract import Finding, percent
@@ -53,15 +54,17 @@ def _constant(
     value = _only(profile)
     if value is None or all(_only(other) is not None for other in rest):
         return None
-    usual = np.average([other.share(value) for other in rest], weights=[other.known for other in rest])
-    if usual**profile.known >= level:
+    usual = np.average(
+        [other.share_at_most(value) for other in rest], weights=[other.known for other in rest]
+    )
+    if bdtrc(profile.known - profile.least, profile.known, usual) >= level:
         return None
     return Finding(
         severity="warning" if usual < MAX_USUAL else "note",
         kind="constant",
         node=node,
         column=name,
-        what=f"every value is {shown(value)}, which {percent(usual)} of the values elsewhere are",
+        what=f"{profile.every} {shown(value)}, which {_bound(profile, usual)} of the values elsewhere are",
         cure="It may stand for a missing value, or not have been recorded.",
         size=1 - float(usual),
     )
@@ -70,7 +73,9 @@ def _constant(
 def _only(profile: ColumnProfile) -> float | None:
     """The only value of a column; None where it has several."""
     if profile.values is not None:
-        return next(iter(profile.values)) if len(profile.values) == 1 else None
+        return next(iter(profile.values)) if profile.complete and len(profile.values) == 1 else None
+    if profile.least > 1:
+        return None  # nothing is known of the ends
     assert profile.grid is not None
     return float(profile.grid[0]) if profile.grid[0] == profile.grid[-1] else None
 
@@ -81,14 +86,17 @@ def _code(
     """A code for missing values that is frequent at this node only, significantly."""
     if profile.grid is None or len(np.unique(profile.grid)) <= MIN_DISTINCT:
         return None
+    rest = [other for other in rest if other.grid is not None]
+    if not rest:
+        return None
     ends = np.median([np.quantile(other.quantiles, (0.02, 0.98)) for other in rest], axis=0)
     for code in CODES:
         here = profile.share(code)
         if here < MIN_CODE_SHARE or ends[0] <= code <= ends[1]:
             continue
-        fair = [other for other in rest if other.share(code) < 0.5]  # not those that hold little else
+        fair = [other for other in rest if other.share_at_most(code) < 0.5]  # not those that hold little else
         total = sum(other.known for other in fair)
-        usual = sum(other.share(code) * other.known for other in fair) / max(1, total)
+        usual = sum(other.share_at_most(code) * other.known for other in fair) / max(1, total)
         if usual > here / 4:
             continue
         counts = np.array([[here, 1 - here], [usual, 1 - usual]]) * [[profile.known], [total]]
@@ -98,11 +106,16 @@ def _code(
                 kind="code",
                 node=node,
                 column=name,
-                what=f"{percent(here)} of the values are {code:g}, and {percent(usual)} elsewhere",
+                what=f"{percent(here)} of the values are {code:g}, and {_bound(profile, usual)} elsewhere",
                 cure="If the code means missing, declare it missing.",
                 size=here,
             )
     return None
+
+
+def _bound(profile: ColumnProfile, share: float) -> str:
+    """A share elsewhere, which is the greatest possible where thresholds leave it open."""
+    return percent(share) if profile.least == 1 else f"at most {percent(share)}"
 
 
 def shown(value: object) -> str:

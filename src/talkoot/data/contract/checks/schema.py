@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from talkoot.data.contract.contract import Finding, percent
+from talkoot.data.contract.contract import Finding, Severity, percent
 from talkoot.data.contract.node_profile import ColumnProfile, NodeProfile
 from talkoot.data.tables.columns import EMPTY, NUMBER, TEXT, USABLE
 
@@ -60,6 +60,8 @@ def kinds(columns: Columns) -> Iterator[Finding]:
 
 def _text(name: str, node: str, profile: ColumnProfile) -> Finding:
     strays = profile.as_number().strays
+    if profile.least > 1:
+        return _hidden_text(name, node, profile, strays, "error")
     share = sum(strays.values()) / profile.rows
     where = _where(profile)
     shown = ", ".join(repr(text) for text in list(strays)[:3])
@@ -77,6 +79,9 @@ def _text(name: str, node: str, profile: ColumnProfile) -> Finding:
 def _among(name: str, node: str, profile: ColumnProfile) -> Finding | None:
     """A few texts in a column of numbers that is text at every node."""
     strays = profile.as_number().strays
+    if profile.least > 1:
+        level: Severity = "warning" if profile.stray_rows else "note"
+        return None if profile.grid is None else _hidden_text(name, node, profile, strays, level)
     share = sum(strays.values()) / profile.known if profile.known else 1.0
     if not strays or len(strays) > MAX_STRAYS or share >= 0.5:
         return None
@@ -84,6 +89,24 @@ def _among(name: str, node: str, profile: ColumnProfile) -> Finding | None:
     stands = f"{shown} stands in {percent(share)} of the rows{_where(profile)}"
     what, cure = f"{stands}, among numbers, so the column is text", _declare(list(strays))
     return Finding(severity="warning", kind="text", node=node, column=name, what=what, cure=cure, size=share)
+
+
+def _hidden_text(
+    name: str, node: str, profile: ColumnProfile, strays: Mapping[str, int], severity: Severity
+) -> Finding:
+    """Text among numbers where thresholds hide it; texts that enough rows have are shown."""
+    rows = f"{profile.stray_rows} rows" if profile.stray_rows else f"fewer than {profile.least} rows"
+    shown = ", ".join(map(repr, list(strays)[:MAX_STRAYS]))
+    return Finding(
+        severity=severity,
+        kind="text",
+        node=node,
+        column=name,
+        what=f"{rows} hold text{f', such as {shown},' if shown else ''} in a column of numbers",
+        cure="Have the site look for it. What stands for a missing value is named with tk.fix(...), or in "
+        "its site.toml.",
+        size=profile.stray_rows / profile.rows,
+    )
 
 
 def _where(profile: ColumnProfile) -> str:

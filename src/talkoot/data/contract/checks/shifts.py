@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
 import numpy as np
+from scipy.special import bdtr, bdtrc
 
 from talkoot.data.contract.checks.recorded import in_other_units, recorded_otherwise, shown
 from talkoot.data.contract.contract import Finding, percent
@@ -37,7 +38,7 @@ def column(name: str, profiles: Profiles, tests: int) -> Iterator[Finding]:
     """All findings about one feature, from its column at each node; `tests` is the number of all tests."""
     level = ALPHA / tests
     yield from missing(name, profiles, level)
-    known = {node: profile for node, profile in profiles.items() if profile.known}
+    known = {node: profile for node, profile in profiles.items() if profile.described}
     if len(known) < 2:
         return
     findings = list(recorded_otherwise(name, known, level))
@@ -65,18 +66,21 @@ def missing(name: str, profiles: Profiles, level: float) -> Iterator[Finding]:
         if profile.infinite:
             what, cure = f"{profile.infinite} values are infinite", "Learners refuse them: cap or clear them."
             yield Finding(severity="warning", kind="infinite", node=node, column=name, what=what, cure=cure)
-    most, least = max(shares, key=shares.__getitem__), min(shares, key=shares.__getitem__)
-    if shares[least] == 1:
+    most = max(shares, key=shares.__getitem__)
+    if min(shares.values()) == 1:
         what, cure = "no node has a value", "Leave it out with columns=."
         yield Finding(severity="warning", kind="missing", column=name, what=what, cure=cure, size=1.0)
         return
-    counts = np.array([[p.missing, p.rows - p.missing] for p in profiles.values()], dtype=float)
-    gap = shares[most] - shares[least]
+    possible = [max(p.missing, min(p.least - 1, shares[most] * p.rows)) for p in profiles.values()]
+    counts = np.array([[m, p.rows - m] for m, p in zip(possible, profiles.values(), strict=True)])
+    gap = shares[most] - min(counts[:, 0] / counts.sum(axis=1))
     if gap < MISSING_NOTE or p_value(counts) >= level:
         return
     order = sorted(shares, key=lambda node: -shares[node])
     named = order if len(order) <= 5 else [*order[:3], *order[-2:]]
-    listed = ", ".join(f"{percent(shares[node])} at {node}" for node in named)
+    few = [node for node in named if profiles[node].least > 1 and not profiles[node].missing]
+    listed = ", ".join(f"{percent(shares[node])} at {node}" for node in named if node not in few)
+    listed += f", in fewer than {max(profiles[k].least for k in few)} rows at {', '.join(few)}" if few else ""
     yield Finding(
         severity="warning" if gap >= MISSING_WARNING else "note",
         kind="missing",
@@ -106,7 +110,8 @@ def categories(name: str, known: Profiles, level: float) -> Iterator[Finding]:
             what = f"writes {alike[0]!r} where others write {spelt[_plain(alike[0])]!r}"
             cure = "Spell categories alike, or they count as different ones."
             yield Finding(severity="warning", kind="spelling", node=node, column=name, what=what, cure=cure)
-        strange = [v for v in alone if v not in alike and share ** own[v] < level]
+        hidden = sum(there.least - 1 for k, there in known.items() if k != node)
+        strange = [v for v in alone if v not in alike and bdtrc(own[v] - 1, own[v] + hidden, share) < level]
         part = sum(own[value] for value in strange) / known[node].known
         if strange:
             named = ", ".join(map(shown, strange[:5])) + (" ..." if len(strange) > 5 else "")
@@ -115,7 +120,7 @@ def categories(name: str, known: Profiles, level: float) -> Iterator[Finding]:
                 kind="category",
                 node=node,
                 column=name,
-                what=f"{percent(part)} of the rows have values that no other node has: {named}",
+                what=f"{percent(part)} of the rows have values that {_nobody(known[node])}: {named}",
                 cure="Check whether they are coded differently; if not, other nodes know nothing about them.",
                 size=part,
             )
@@ -145,7 +150,7 @@ def shift(name: str, known: Profiles, level: float) -> Iterator[Finding]:
 def labels(name: str, profiles: Profiles, level: float) -> Iterator[Finding]:
     """Classes that a node lacks or has in other shares; numeric targets are checked like features."""
     finding = partial(Finding, kind="labels", column=name)
-    known = {node: profile for node, profile in profiles.items() if profile.known}
+    known = {node: profile for node, profile in profiles.items() if profile.described}
     for node, profile in profiles.items():
         if profile.missing:
             what, cure = f"{profile.missing} rows have no target", "Leave those rows out."
@@ -163,34 +168,47 @@ def labels(name: str, profiles: Profiles, level: float) -> Iterator[Finding]:
         yield finding(severity="error", node=text, what=what, cure=cure)
         return
     every = sorted({value for profile in known.values() for value in profile.values or ()})
+    if not all(profile.complete for profile in known.values()):
+        return
     counts = contingency_table(known.values())
     chosen = dict(_each(known))
     for i, node in enumerate(known):
         here, rest = counts[i], np.delete(counts, i, axis=0).sum(axis=0)
-        yield from _lacking(partial(finding, node=node), every, here, rest, level)
+        yield from _lacking(partial(finding, node=node), every, here, rest, level, known[node].least)
         if i in chosen:
-            yield from _uneven(partial(finding, node=node), every, here, rest, level)
+            yield from _uneven(partial(finding, node=node), every, known[node], here, rest, level)
 
 
 def _lacking(
-    finding: MakeFinding, classes: list[float | str], here: np.ndarray, rest: np.ndarray, level: float
+    finding: MakeFinding,
+    classes: list[float | str],
+    here: np.ndarray,
+    rest: np.ndarray,
+    level: float,
+    least: int,
 ) -> Iterator[Finding]:
     usual = dict(zip(classes, rest / rest.sum(), strict=True))
-    absent = [c for c, count in zip(classes, here, strict=True) if not count]
-    lacking = [c for c in absent if (1 - usual[c]) ** here.sum() < level]
-    if (here > 0).sum() == 1:
+    absent = [c for c, count in zip(classes, here, strict=True) if count < least]
+    lacking = [c for c in absent if bdtr(least - 1, int(here.sum()), usual[c]) < level]
+    nobody = "no row has" if least == 1 else f"fewer than {least} rows have"
+    if len(absent) == len(classes) - 1 and least == 1:
         what = f"every row has the label {shown(classes[int(here.argmax())])}"
         cure = "No model can be trained here alone; together one can."
         yield finding(severity="warning", what=what, cure=cure, size=1.0)
     elif lacking:
         part = sum(usual[c] for c in lacking)
-        what = f"no row has the label {', '.join(map(shown, lacking))}, which {percent(part)} have elsewhere"
+        what = f"{nobody} the label {', '.join(map(shown, lacking))}, which {percent(part)} have elsewhere"
         cure = "Check whether labels mean the same here."
         yield finding(severity="warning", what=what, cure=cure, size=part)
 
 
 def _uneven(
-    finding: MakeFinding, classes: list[float | str], here: np.ndarray, rest: np.ndarray, level: float
+    finding: MakeFinding,
+    classes: list[float | str],
+    profile: ColumnProfile,
+    here: np.ndarray,
+    rest: np.ndarray,
+    level: float,
 ) -> Iterator[Finding]:
     own, usual = here / here.sum(), rest / rest.sum()
     size = total_variation(here, rest)
@@ -199,7 +217,7 @@ def _uneven(
     most = int(np.abs(own - usual).argmax())
     yield finding(
         severity="warning" if size >= LABELS_WARNING else "note",
-        what=f"label {shown(classes[most])} has {percent(own[most])} of the rows here and "
+        what=f"label {shown(classes[most])} has {_part(profile, classes[most])} of the rows here and "
         f"{percent(usual[most])} elsewhere (total variation {size:.2f})",
         cure="Weigh classes, or judge models by the ranking of rows rather than by accuracy.",
         size=size,
@@ -210,6 +228,19 @@ def _each(known: Profiles) -> list[tuple[int, str]]:
     """The nodes to compare with the others, with their positions; of two only the smaller."""
     places = sorted(enumerate(known), key=lambda place: known[place[1]].known)
     return places[:1] if len(places) == 2 else sorted(places)
+
+
+def _part(profile: ColumnProfile, value: float | str) -> str:
+    """The share of the rows with a value, in words."""
+    hidden = profile.least > 1 and not profile.share(value)
+    about = "about " if profile.least > 1 else ""
+    return f"fewer than {profile.least}" if hidden else f"{about}{percent(profile.share(value))}"
+
+
+def _nobody(profile: ColumnProfile) -> str:
+    """Who else has a value, in words."""
+    least = profile.least
+    return "no other node has" if least == 1 else f"at no other node {least} rows have"
 
 
 def _plain(value: object) -> str:

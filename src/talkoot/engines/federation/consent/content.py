@@ -21,7 +21,7 @@ from talkoot.formats.plans import plan_from_bytes, plan_to_bytes
 
 QUERIES: Mapping[Kind, tuple[type[Learner], ...]] = {  # what may be placed besides the plan
     "fit": (Inventory, Totals),
-    "check": (Inventory, Profile),
+    "check": (Profile,),
     "compare": (Inventory, Totals),
     "verify": (Inventory, Totals),
     "forget": (Inventory, Totals),
@@ -91,6 +91,8 @@ def require_belongs(plan: Plan, proposal: Proposal, registered: Registered) -> N
         _require_hidden(plan, approved)
     if isinstance(learner, Inventory | Totals) and learner.target not in (None, proposal.target):
         raise Refused(f"the query asks for the target {learner.target!r:.80}, which was not approved")
+    if isinstance(learner, Inventory | Totals) and learner.classes not in ((), tuple(proposal.classes)):
+        raise Refused("the query names classes that were not approved")
 
 
 def _require_hidden(plan: Plan, approved: Plan) -> None:

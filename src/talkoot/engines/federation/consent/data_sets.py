@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, final
@@ -10,8 +10,11 @@ from typing import Any, final
 import msgspec
 
 from talkoot.core.errors import DataError, PlanError, Refused, TalkootError
+from talkoot.data.fixes import Fix, fixed, fixes_at
+from talkoot.data.paths import format_of
 from talkoot.data.shards import shards
 from talkoot.data.tables.source import Source
+from talkoot.data.tables.strays import is_number
 from talkoot.engines.federation.consent import toml
 
 FILE = "site.toml"
@@ -56,21 +59,21 @@ class DataSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         if self.adbc is not None and self.adbc not in DRIVERS:
             raise DataError(f"adbc = {self.adbc!r} is no driver", cure=f"Take one of {', '.join(DRIVERS)}.")
 
-    def open(self, node: str, target: str | None, folder: Path) -> Source:
-        """The rows, as those of a node.
+    def open(self, node: str, target: str | None, folder: Path, fixes: Sequence[Fix] = ()) -> Source:
+        """The rows, as those of a node, with its fixes.
 
         Raises:
             TalkootError: they cannot be read, or a column is not there.
         """
         columns = None if self.columns is None else [name for name in self.columns if name != target]
-        source = shards(
-            {node: self._rows(folder)},
-            target,
-            columns=columns,
-            encoding=self.encoding,
-            missing=self.missing or None,
-        )[node]
-        source.layout()
+        form: dict[str, Any] = {"encoding": self.encoding, "missing": self.missing or None}
+        rows = self._rows(folder)
+        if mine := fixes_at(node, fixes):
+            own = next((each.column for each in mine if each.rename == target), target)
+            named = None if columns is None else [*dict.fromkeys((*columns, *filter(None, [own])))]
+            rows, columns = fixed(shards({node: rows}, columns=named, **form)[node], mine), None
+        source = shards({node: rows}, target, columns=columns, **form)[node]
+        _require_names(source)
         return source
 
     def _rows(self, folder: Path) -> Any:
@@ -81,6 +84,17 @@ class DataSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         files = (self.files,) if isinstance(self.files, str) else self.files
         paths = [_beside(file, folder) for file in files]
         return paths[0] if len(paths) == 1 else paths
+
+
+def _require_names(source: Source) -> None:
+    """Refuse CSV files without a header: others would read their first row as names of columns."""
+    names, parts = source.layout().names, getattr(source, "parts", ())
+    numbers = [name for name in names if is_number(name)]
+    if any(format_of(part.path) == "csv" for part in parts) and 2 * len(numbers) > len(names):
+        raise DataError(
+            f"most columns are called by numbers, such as {numbers[0]!r}: the file seems to have no header",
+            cure="Write the names of the columns into its first row.",
+        )
 
 
 @final
@@ -112,9 +126,9 @@ class DataSets:
 
     def __init__(self, node: str, folder: Path) -> None:
         self.node, self.folder = node, folder
-        self._checked: set[tuple[str, str | None]] = set()
+        self._checked: set[tuple[str, str | None, tuple[Fix, ...]]] = set()
 
-    def open(self, name: str, target: str | None) -> Source:
+    def open(self, name: str, target: str | None, fixes: Sequence[Fix] = ()) -> Source:
         """The rows of a data set. What is wrong with them is not for others to read: it is the error's cause.
 
         Raises:
@@ -125,21 +139,22 @@ class DataSets:
         if found is None:
             raise Refused(f"no data set {name!r:.80} is registered here", node=self.node)
         try:
-            return found.open(self.node, target, self.folder)
+            return found.open(self.node, target, self.folder, fixes)
         except (TalkootError, OSError) as error:
             raise Refused(
                 f"the data set {name!r} cannot be read with the target {target!r:.80}", node=self.node
             ) from error
 
-    def require(self, name: str, target: str | None) -> None:
+    def require(self, name: str, target: str | None, fixes: Sequence[Fix] = ()) -> None:
         """Refuse a data set that cannot be opened; what was opened once is believed.
 
         Raises:
             TalkootError: as `open`.
         """
-        if (name, target) not in self._checked:
-            self.open(name, target)
-            self._checked.add((name, target))
+        key = (name, target, tuple(fixes))
+        if key not in self._checked:
+            self.open(name, target, fixes)
+            self._checked.add(key)
 
 
 def rows_of(source: Source) -> int:

@@ -23,6 +23,7 @@ from talkoot.engines.federation.consent.journal import FINAL, Decision, Journal
 from talkoot.engines.federation.consent.policy import Policy
 from talkoot.engines.federation.consent.proposal import Proposal, Signed, State, run_of
 from talkoot.engines.federation.consent.secure_sum import with_keys
+from talkoot.engines.federation.consent.thresholds import with_thresholds
 from talkoot.engines.federation.identity.identity import Identity
 
 POLICY = "the policy"
@@ -81,7 +82,8 @@ class Desk:
             return barred
         if (by_person := self._by_person(run)) is not None:
             return Answer(by_person.state, by_person.why)
-        if proposal.kind in policy.load(self.folder).automatic:
+        automatic = proposal.kind in policy.load(self.folder).automatic
+        if automatic and not proposal.fixes:  # two checks that differ in a fix would show single values
             return self._note(run, "approved", "")
         return self._note(run, "pending", "a person has to approve it")
 
@@ -157,19 +159,20 @@ class Desk:
             Refused: they cannot be read, or are too few.
         """
         least = policy.load(self.folder).minimum_rows
-        source = self.data_sets.open(proposal.dataset, proposal.target)
+        source = self.data_sets.open(proposal.dataset, proposal.target, proposal.fixes)
         if rows_of(source) < least:
             raise Refused(f"there are less than {least} rows", node=self.identity.name)
         return source
 
     def require_placement(self, proposal: Proposal, plan: Plan) -> Plan:
-        """The plan of a placement, with the keys of its secure sums.
+        """The plan of a placement, with the keys of its secure sums, or the thresholds of what it asks.
 
         Raises:
             Refused: it is no part of what was approved.
         """
         require_belongs(plan, proposal, self.registered)
-        return with_keys(plan, proposal, self.identity, self.journal)
+        limited = with_thresholds(plan, policy.load(self.folder).minimum_rows)
+        return with_keys(limited, proposal, self.identity, self.journal)
 
     def require_round(self, proposal: Proposal, rnd: Round, key: bytes) -> None:
         """Let a round in, and count it; once for its key, which names the round and its question.
@@ -193,7 +196,7 @@ class Desk:
         content = content_of(proposal, self.registered)
         if reasons := list(rules.reasons(proposal, content)):
             raise Refused("; ".join(reasons))
-        self.data_sets.require(proposal.dataset, proposal.target)
+        self.data_sets.require(proposal.dataset, proposal.target, proposal.fixes)
 
     def _last(self, run: str) -> Decision | None:
         return next(reversed(self.journal.decisions(run)), None)

@@ -27,10 +27,12 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         data_sets: which data sets may be learned from; "*" for all.
         learners: which estimators, and registered learners, by name; "*" for all.
         purposes: for what; "*" for anything.
-        secure_sum: only plans whose sums nobody can read site by site.
+        secure_sum: only plans whose sums nobody can read site by site. It does not concern checks, which send
+            no sums: to permit or forbid them is for `kinds`.
         kinds: what may be done.
-        automatic: of these kinds, those that need no approval by a person.
-        minimum_rows: below so many rows this site takes no part.
+        automatic: of these kinds, those that need no approval by a person, unless columns are to be changed.
+        minimum_rows: below so many rows this site takes no part, and before a model is learned it reports
+            nothing that fewer of its rows have.
         minimum_sites: below so many sites in a round it takes no part.
         rounds_a_day: in how many rounds it takes part, in all runs of a day (UTC).
         days: after how many days a proposal counts no more.
@@ -76,7 +78,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             yield f"{len(proposal.roster)} sites take part, and {self.minimum_sites} is the least"
         elif content.masked and len(proposal.roster) < FEWEST_UNDER_MASKS:
             yield f"a secure sum of {len(proposal.roster)} sites hides nothing: each knows the other's part"
-        if self.secure_sum and not content.masked:
+        if self.secure_sum and content.plan is not None and not content.masked:
             yield "the sums can be read site by site, and only secure sums are permitted"
 
 

@@ -9,6 +9,7 @@ from typing import Literal, Protocol, final, get_args
 import msgspec
 
 from talkoot.core.errors import DataError, Refused
+from talkoot.data.fixes import Fix
 from talkoot.engines.federation.identity.identity import Identity, verify
 from talkoot.engines.federation.identity.peer import Peer
 
@@ -35,6 +36,8 @@ class Proposal(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         roster: the sites, with their certificates, PEM.
         researcher: whose certificate signs it.
         until: the last day on which it counts, such as "2027-03-31"; empty to leave that to the sites.
+        classes: of the target, where the researcher declares them.
+        fixes: what sites change in their columns first.
     """
 
     dataset: str
@@ -46,6 +49,8 @@ class Proposal(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     roster: dict[str, str]
     researcher: str
     until: str = ""
+    classes: list[bool | int | float | str] = []
+    fixes: list[Fix] = []
 
     def to_bytes(self) -> bytes:
         """As bytes; equal proposals are equal bytes."""
@@ -170,7 +175,8 @@ def _require_readable(proposal: Proposal) -> None:
     if proposal.until:
         _day(proposal.until)
     texts = (proposal.dataset, proposal.target or "", proposal.purpose, proposal.permit)
-    for text in (*texts, proposal.researcher, *proposal.roster):
+    classes = filter(lambda value: isinstance(value, str), proposal.classes)
+    for text in (*texts, proposal.researcher, *proposal.roster, *map(str, classes)):
         if len(text) > LONGEST or not text.isprintable():
             raise DataError(
                 f"a proposal's texts are one line of at most {LONGEST} signs, and this is not: {text!r:.80}"

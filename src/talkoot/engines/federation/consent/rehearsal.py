@@ -11,12 +11,11 @@ import numpy as np
 import pyarrow as pa
 
 from talkoot.core.engine import Nodes, View
-from talkoot.core.errors import TalkootError
 from talkoot.core.learner import Learner
 from talkoot.core.plan import Plan
 from talkoot.core.round import UPDATE, Merged, Round
 from talkoot.core.run import NodeState, run_on, work
-from talkoot.core.shard import UNKNOWN, Schema, Shard
+from talkoot.core.shard import Schema, Shard
 from talkoot.core.update import Update, total
 from talkoot.data.schema import agree_on
 from talkoot.data.shards import shards
@@ -128,13 +127,14 @@ class _Recorded(Nodes):
         )
 
 
-def rehearse(plan: Plan, schema: Schema, sites: int) -> list[Sent]:
+def rehearse(plan: Plan, schema: Schema, sites: int, *, declared: bool = False) -> list[Sent]:
     """What one of several sites would send, round by round, if it had columns such as these.
 
     Args:
         plan: what is proposed.
         schema: the columns and classes.
         sites: how many take part.
+        declared: whether the researcher has declared the classes.
 
     Raises:
         TalkootError: the plan cannot be run on such columns.
@@ -156,6 +156,7 @@ def rehearse(plan: Plan, schema: Schema, sites: int) -> list[Sent]:
         view = agree_on(
             nodes,
             labels=labels,
+            classes=tuple(schema.classes.tolist()) if declared and schema.classes is not None else (),
             target=target,
             read_target=target is not None,
             whole=plan.learner.large_integers,
@@ -176,15 +177,6 @@ def numbers_only(columns: int, classes: int = 0, target: str | None = None) -> S
         classes=np.arange(classes) if classes else None,
         target=target or (TARGET if classes else None),
     )
-
-
-def size_of_question(plan: Plan) -> int | None:
-    """Bytes of the first question, where no rows can be invented; None if that is not known either."""
-    try:
-        model = plan.learner.init(UNKNOWN, np.random.default_rng(0))
-        return len(question_to_bytes(Round(index=0), plan.learner.question(model), plan))
-    except (TalkootError, TypeError, AttributeError, IndexError):
-        return None
 
 
 def _leaves(name: str, update: Update) -> list[Leaf]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 from sklearn.base import is_classifier
 
 from talkoot.core.errors import TalkootError
@@ -27,16 +30,17 @@ def explain_at(desk: Desk, proposal: Proposal) -> list[Part]:
         Refused: its plan cannot be read.
     """
     content = content_of(proposal, desk.registered)
-    problems, sent, rows, a_day = [], None, None, None
+    problems, sent, rows, rules = [], None, None, None
     try:
-        a_day = policy.load(desk.folder).rounds_a_day
-        source = desk.data_sets.open(proposal.dataset, proposal.target)
+        rules = policy.load(desk.folder)
+        source = desk.data_sets.open(proposal.dataset, proposal.target, proposal.fixes)
         rows = rows_of(source)
         if content.plan is not None:
             sent = _sent(content.plan, source, proposal)
     except TalkootError as error:
         problems.append(f"{error}{f' ({error.__cause__})' if error.__cause__ else ''}")
-    parts = explain(proposal, content, sent, rows=rows, a_day=a_day)
+    limits = {} if rules is None else {"a_day": rules.rounds_a_day, "least": rules.minimum_rows}
+    parts = explain(proposal, content, sent, rows=rows, **limits)
     return [*parts, Part("What is in the way", tuple(problems))] if problems else parts
 
 
@@ -45,7 +49,9 @@ def _sent(plan: Plan, source: Source, proposal: Proposal) -> list[Sent] | None:
     if estimator is None:
         return None
     schema = _schema(source, proposal.target, labels=is_classifier(estimator))
-    return rehearse(plan, schema, len(proposal.roster))
+    if declared := bool(proposal.classes) and schema.classes is not None:
+        schema = replace(schema, classes=np.array(proposal.classes))
+    return rehearse(plan, schema, len(proposal.roster), declared=declared)
 
 
 def _schema(source: Source, target: str | None, *, labels: bool) -> Schema:

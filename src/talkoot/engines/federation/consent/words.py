@@ -32,16 +32,19 @@ REVEALS = {  # one sentence for each family of learners
     "moved every weight. Such changes can betray single rows, above all of small sites.",
 }
 QUERIES = {
-    "Inventory": "the names and types of the columns, the number of rows, the classes of the target or its "
-    "mean, the mean of each column over the first rows, and of columns with stray texts one such text",
-    "Inventory hidden": "the names and types of the columns, and the classes of the target that enough rows "
-    "have",
+    "Inventory": "the names and types of the columns, the number of rows, {classes} or the target's mean, "
+    "and the mean of each column over the first rows, {least} or more",
+    "Inventory hidden": "the names and types of the columns, and {classes}",
     "Totals": "the number of rows, the sum of the target, and of each column its mean over the first rows "
     "times the number of rows",
-    "Profile": "of each column its quantiles, smallest and greatest values, most frequent texts, missing "
-    "values, and scrambled keys of rows",
+    "Profile": "the number of rows, and the names and types of the columns; of each column of numbers, and "
+    "of a target of numbers, means of {least} or more rows that are next to each other in order of size, "
+    "without the {least} smallest and the {least} greatest; the texts, the classes, and the numbers of "
+    "columns with few different ones, that {least} rows have, and how many rows have them; how many values "
+    "are missing, infinite, or text in a column of numbers, where {least} are",
 }
 AGREEMENT = "Before anything else"
+ENOUGH = "enough"  # rows, where no policy says how many
 FEW = 20  # rows below which a sum of them says much about each
 
 
@@ -61,6 +64,7 @@ def explain(
     *,
     rows: int | None = None,
     a_day: int | None = None,
+    least: int | None = None,
 ) -> list[Part]:
     """The proposal in words.
 
@@ -70,13 +74,15 @@ def explain(
         sent: what a rehearsal showed; None if there could be none.
         rows: the site's rows, where they are known.
         a_day: in how many rounds the site takes part a day, where it is a site that reads.
+        least: how many of its rows must have what it reports, where it is a site that reads.
     """
+    limit = ENOUGH if least is None else str(least)
     return [
         Part(f"Proposal {run_of(proposal.to_bytes())[:8]} of {proposal.researcher}", tuple(_head(proposal))),
-        Part("What is done", (DOES[proposal.kind], *_learners(content))),
-        Part("What would leave this site", tuple(_leaving(sent))),
+        Part("What is done", (DOES[proposal.kind], *_learners(content), *_agreed(proposal))),
+        Part("What would leave this site", tuple(_leaving(proposal, sent, limit))),
         Part("How often", tuple(_often(content, sent, a_day))),
-        Part("What it reveals", tuple(_reveals(proposal, content, sent, rows))),
+        Part("What it reveals", tuple(_reveals(proposal, content, sent, rows, limit))),
     ]
 
 
@@ -100,7 +106,19 @@ def _learners(content: Content) -> Iterator[str]:
         yield f"The method: {', '.join(content.learners)}."
 
 
-def _leaving(sent: Sequence[Sent] | None) -> Iterator[str]:
+def _agreed(proposal: Proposal) -> Iterator[str]:
+    """What was agreed on about the columns."""
+    if proposal.classes:
+        yield f"The target's classes: {', '.join(map(repr, proposal.classes))}; a site with another refuses."
+    if proposal.fixes:
+        yield "Before anything else, sites read these columns otherwise than they stand there:"
+        yield from (f"- {each}." for each in proposal.fixes)
+
+
+def _leaving(proposal: Proposal, sent: Sequence[Sent] | None, least: str) -> Iterator[str]:
+    if proposal.kind == "check":
+        yield from (f"- {part};" for part in QUERIES["Profile"].format(least=least).split("; "))
+        return
     if sent is None:
         yield "Sizes are not known: no rows could be invented that fit the plan."
         return
@@ -109,13 +127,21 @@ def _leaving(sent: Sequence[Sent] | None) -> Iterator[str]:
         first, last = group[0], group[-1]
         size = max(one.bytes for one in group)
         if first.query:
-            what = QUERIES.get(first.query, _arrays(first.leaves))
+            known = QUERIES.get(first.query, "").format(least=least, classes=_labels(proposal, least))
+            what = known or _arrays(first.leaves)
             yield f"{AGREEMENT}: {what} ({_bytes(size)})."
         else:
             yield f"{_rounds(first, last)}: {_arrays(first.leaves)} ({_bytes(size)})."
     if phases := list(dict.fromkeys(one.phase for one in sent if one.phase != UPDATE)):
         size = sum(max(one.bytes for one in sent if one.phase == phase) for phase in phases)
         yield f"Around each masked sum, nothing of the rows: {', '.join(phases)} ({_bytes(size)})."
+
+
+def _labels(proposal: Proposal, least: str) -> str:
+    """What is reported of the classes."""
+    if proposal.classes:
+        return "whether the target has other classes than those that are declared"
+    return f"the classes of the target that {least} rows have"
 
 
 def _often(content: Content, sent: Sequence[Sent] | None, a_day: int | None) -> Iterator[str]:
@@ -158,11 +184,18 @@ def _most_steps(estimator: Any) -> int | None:
 
 
 def _reveals(
-    proposal: Proposal, content: Content, sent: Sequence[Sent] | None, rows: int | None
+    proposal: Proposal, content: Content, sent: Sequence[Sent] | None, rows: int | None, least: str
 ) -> Iterator[str]:
     yield from (REVEALS[name] for name in families(content.learners) if name in REVEALS)
     if any(not families([name]) and name not in QUERIES for name in content.learners):
         yield REVEALS["registered"]
+    if proposal.kind == "check":
+        yield (
+            "It is read site by site, by the coordinator and the researcher. Nothing of it is about fewer "
+            f"than {least} rows of this site, whatever the researcher asks for. Two checks with other fixes, "
+            "or between which rows were added or changed, can be subtracted and say more."
+        )
+        return
     yield from _readers(proposal, content, sent)
     if len(proposal.roster) <= 2:
         yield (
@@ -184,7 +217,7 @@ def _reveals(
 def _readers(proposal: Proposal, content: Content, sent: Sequence[Sent] | None) -> Iterator[str]:
     """Who can read what."""
     apart = [one for one in sent or () if one.apart and one.query and one.phase == UPDATE]
-    if (apart and not content.masked) or proposal.kind == "check":
+    if apart and not content.masked:
         yield "What is sent before anything else is read site by site, by the coordinator and the researcher."
     elif apart:
         yield "Only columns and classes are read site by site, by the coordinator and the researcher."

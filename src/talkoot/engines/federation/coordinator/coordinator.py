@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
@@ -10,6 +11,7 @@ from typing import Any, Protocol, final
 from talkoot.core.errors import DataError, TalkootError
 from talkoot.engines.federation.audit import AuditLog
 from talkoot.engines.federation.consent.proposal import run_of
+from talkoot.engines.federation.coordinator.deliveries import Deliveries
 from talkoot.engines.federation.coordinator.room import Room
 from talkoot.engines.federation.journal import Journal
 from talkoot.engines.federation.link.exchange import Closed, Exchange, Stream, read, refuse
@@ -21,13 +23,16 @@ from talkoot.engines.federation.link.messages import (
     AskRoster,
     Attach,
     Decided,
+    Deliver,
     Finish,
     Finished,
     Hello,
     Message,
+    Note,
     Propose,
     Refusal,
     Roster,
+    Taken,
     encode,
 )
 from talkoot.engines.federation.link.spool import SMALL, Spool
@@ -99,6 +104,7 @@ class Coordinator:
         self.researchers: dict[tuple[str, bytes], Exchange] = {}
         self.rooms: dict[str, Room] = {}
         self.certificates: dict[str, str] = {}
+        self.deliveries = Deliveries(journal)
 
     async def site(self, _: Any, context: Any) -> None:
         """A site has called."""
@@ -182,6 +188,7 @@ class Coordinator:
         """Tell a site that has come what is going on."""
         for room in list(self.rooms.values()):
             await room.remind(site)
+        await self.deliveries.remind(site, self.link(site))
 
     async def _from_site(self, peer: Peer, exchange: Exchange, message: Message) -> None:
         match message:
@@ -189,6 +196,8 @@ class Coordinator:
                 await self.rooms[message.run].decided(peer.name, message)
             case Answered() if message.run in self.rooms:
                 exchange.start(self.rooms[message.run].answered(peer.name, message))
+            case Taken():
+                self.deliveries.taken(peer.name, message.run)
             case Decided() | Answered():
                 pass  # of a run that is over
             case _:
@@ -204,6 +213,8 @@ class Coordinator:
                 await self._attach(peer, exchange, message)
             case Ask():
                 self._room(peer, message.run).ask(message)
+            case Deliver():
+                exchange.start(self._deliver(self._room(peer, message.run).names, exchange, message))
             case Finish():
                 if message.run in self.rooms:
                     room = self._room(peer, message.run)
@@ -213,6 +224,17 @@ class Coordinator:
                 await exchange.send(Finished(message.run))
             case _:
                 raise DataError(f"a researcher does not send a {type(message).__name__}")
+
+    async def _deliver(self, sites: Sequence[str], exchange: Exchange, deliver: Deliver) -> None:
+        """Fetch a fitted model for the sites of its run."""
+        try:
+            self.deliveries.add(deliver, sites, await exchange.fetch(deliver.frame))
+        except (TalkootError, OSError, sqlite3.Error) as error:
+            text = f"the coordinator cannot deliver the model to the sites: {error}"
+            await exchange.send(Note("note", {"text": text}))
+        for site in sites:
+            await self.deliveries.remind(site, self.link(site))
+        await exchange.send(Taken(deliver.run))
 
     def _room(self, peer: Peer, run: str) -> Room:
         room = self.rooms.get(run)

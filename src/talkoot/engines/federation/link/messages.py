@@ -237,6 +237,27 @@ class Finished(Message, frozen=True):
 
 
 @final
+class Deliver(Message, frozen=True):
+    """Researcher to coordinator to site: the fitted model of a run. The researcher signs its name."""
+
+    run: str
+    frame: Frame
+    signature: bytes
+
+    @property
+    def statement(self) -> bytes:
+        """What is signed."""
+        return f"{self.run} {self.frame.digest.hex()}".encode()
+
+
+@final
+class Taken(Message, frozen=True):
+    """The model need not be delivered again."""
+
+    run: str
+
+
+@final
 class Task(Message, frozen=True):
     """Coordinator to site: do a round."""
 
@@ -290,6 +311,8 @@ Any_ = (
     | Note
     | Finish
     | Finished
+    | Deliver
+    | Taken
     | Task
     | Cancel
     | Answered

@@ -11,6 +11,7 @@ from talkoot.engines.federation.consent.desk import Desk
 from talkoot.engines.federation.identity.identity import Identity
 from talkoot.engines.federation.journal import Journal
 from talkoot.engines.federation.link.greeting import software
+from talkoot.engines.federation.models import Models
 from talkoot.engines.federation.settings import dialling
 from talkoot.engines.federation.site.site import Site
 from talkoot.engines.federation.site.worker import Worker
@@ -31,7 +32,7 @@ async def serve(folder: Path, say: Callable[[str], None]) -> None:
     worker = Worker(identity.name, desk, journal, known)
     say(f"{identity.name} calls {found.coordinator}; data sets: {', '.join(found.data) or 'none'}")
     try:
-        refusal = await Site(dialling(identity, found), worker, desk, say).run()
+        refusal = await Site(dialling(identity, found), worker, desk, Models(desk), say).run()
     finally:
         journal.close()
     raise Refused(

@@ -18,13 +18,16 @@ from talkoot.engines.federation.link.messages import (
     Answered,
     Cancel,
     Decided,
+    Deliver,
     Finish,
     Message,
     Propose,
     Refusal,
+    Taken,
     Task,
     Welcome,
 )
+from talkoot.engines.federation.models import Models
 from talkoot.engines.federation.site.worker import Reply, Worker, failure
 
 
@@ -43,6 +46,7 @@ class Site:
         dialling: where the coordinator is.
         worker: what answers rounds.
         desk: who decides.
+        models: what it gets of runs that it took part in.
         say: prints a line for whoever runs the program.
         exchange: the link to the coordinator.
     """
@@ -52,10 +56,12 @@ class Site:
         dialling: Dialling,
         worker: Worker,
         desk: Desk,
+        models: Models,
         say: Callable[[str], None],
         exchange: Exchange | None = None,
     ) -> None:
         self.dialling, self.worker, self.desk, self.say = dialling, worker, desk, say
+        self.models = models
         self.exchange = exchange or Exchange()
         self.proposed: dict[str, Propose] = {}
         self.decisions: dict[str, Answer] = {}
@@ -104,12 +110,27 @@ class Site:
             case Cancel(run=run, key=key):
                 if run in self.current and self.current[run].key == key:
                     self._drop(run)
+            case Deliver():
+                self.exchange.start(self._take(message))
             case Finish(run=run):
                 self._drop(run)
                 self.proposed.pop(run, None)
                 self.decisions.pop(run, None)
                 self.placements.pop(run, None)
                 self.thread.submit(self.worker.forget, run)
+
+    async def _take(self, deliver: Deliver) -> None:
+        """Have a fitted model, if it is of a run that was approved here."""
+        name, loop = f"run {deliver.run[:12]}", asyncio.get_running_loop()
+        try:
+            await loop.run_in_executor(None, self.models.require_wanted, deliver)
+            data = await self.exchange.fetch(deliver.frame)
+            path = await loop.run_in_executor(None, self.models.write, deliver, data)
+        except TalkootError as error:
+            self.say(f"{name}: its model is not taken: {error}")
+        else:
+            self.say(f"{name}: the fitted model is in {path}")
+        await self.exchange.send(Taken(deliver.run))
 
     async def _propose(self, message: Propose) -> None:
         run = proposals.run_of(message.proposal)

@@ -41,7 +41,7 @@ class Desk(Protocol):
         """The rows of an approved proposal."""
 
     def require_placement(self, proposal: Proposal, plan: Plan) -> Plan:
-        """Let a plan in; it comes back with the keys of its secure sums."""
+        """Let a plan in; it comes back with the keys of its secure sums, or its thresholds."""
 
     @property
     def audit(self) -> AuditLog:
@@ -113,7 +113,7 @@ class Worker:
             return replace(self._answer(task, proposal, question), seconds=time.perf_counter() - began)
         except Exception as error:
             self.placed.pop(task.run, None)
-            return self._failed(task, self._outward(error), time.perf_counter() - began)
+            return self._failed(task, self._outward(error, task.run, proposal), time.perf_counter() - began)
 
     def forget(self, run: str) -> None:
         """The run is over."""
@@ -174,7 +174,7 @@ class Worker:
         sent = {"run": task.run, "bytes": frame.size, "digest": frame.digest.hex()}
         self.desk.audit.append("sent", {**sent, **facts})
 
-    def _outward(self, error: Exception) -> TalkootError:
+    def _outward(self, error: Exception, run: str, proposal: Proposal) -> TalkootError:
         """An error as it may leave the site: its kind and place. What it says may hold values of rows."""
         if _is_full(error):
             return DataError("the disk of the site is full", node=self.node, cure="Have the site make room.")
@@ -188,8 +188,17 @@ class Worker:
             f"{kind.__name__} at the site",
             node=self.node,
             step=found.step or None,
+            column=self._own_column(found.column, run, proposal),
             cure=f"What happened is entry {entry} of the log at {self.node}, and stays there.",
         )
+
+    def _own_column(self, name: str | None, run: str, proposal: Proposal) -> str | None:
+        """A column's name, if it is one of the site's: what errors call a column could also be a value."""
+        if name is None or name == proposal.target:
+            return name
+        with suppress(TalkootError, OSError):
+            return name if run in self.sources and name in self.sources[run].layout().names else None
+        return None
 
 
 def failure(error: TalkootError, seconds: float = 0.0) -> Reply:
