@@ -52,7 +52,8 @@ class Researcher:
         self.process = process
         self.lines: SimpleQueue[dict[str, Any]] = SimpleQueue()
         self.seen = 0  # how many have arrived
-        threading.Thread(target=self._read, daemon=True).start()
+        self.reader = threading.Thread(target=self._read)
+        self.reader.start()
 
     def _read(self) -> None:
         assert self.process.stdout
@@ -60,6 +61,15 @@ class Researcher:
             self.lines.put(json.loads(line))
             self.seen += 1
         self.lines.put({"error": "Ended", "text": "the researcher's program has ended"})
+
+    def close(self) -> None:
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.kill()
+        self.process.wait()
+        self.reader.join()
+        self.process.stdin.close()
+        self.process.stdout.close()
 
     def call(self, **job: Any) -> None:
         self.write(json.dumps(job))
@@ -170,5 +180,6 @@ def stage(folder: Path) -> Iterator[Stage]:
         process = hosts.run(
             index["ada"], script, stdin=pipe, stdout=pipe, stderr=log, text=True, env=ENVIRONMENT
         )
-        yield Stage(folder, hosts, made, Researcher(process), index)
-        process.kill()
+        researcher = Researcher(process)
+        stack.callback(researcher.close)
+        yield Stage(folder, hosts, made, researcher, index)
