@@ -17,6 +17,7 @@ from talkoot.engines.federation.consent.desk import NAMED, Desk
 from talkoot.engines.federation.consent.proposal import run_of
 from talkoot.engines.federation.identity.identity import Identity
 
+HERE = Path(__file__).resolve().parent  # where the network is that sites register
 TALKOOT = "import sys; from talkoot.cli import main; sys.exit(main())"
 
 
@@ -66,7 +67,9 @@ class Programs(contextlib.ExitStack):
         """Start a program, and wait until it says something."""
         print(f"$ talkoot {line} &", flush=True)
         log = Path(shlex.split(line)[-1], "printed.txt")
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+        importable = os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
+        settings = {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", "PYTHONPATH": importable}
+        environment = {**os.environ, **settings}
         with log.open("wb") as out:
             program = subprocess.Popen(
                 [sys.executable, "-c", TALKOOT, *shlex.split(line)],

@@ -2,6 +2,7 @@
 
 python train.py                   # tumours from scikit-learn, dealt out to four hospitals
 python train.py --data FOLDER     # heart disease: processed.{cleveland,hungarian,switzerland,va}.csv
+python train.py --images FILE     # X-rays of lungs, as an archive of MedMNIST
 python train.py --out FOLDER      # keep all that the parties write
 
 A coordinator and four sites run as programs of their own on this machine. Every command that this prints is
@@ -16,14 +17,19 @@ import signal
 import sys
 import tempfile
 import threading
+import zipfile
 from pathlib import Path
 
 import hospitals
+import images
+import numpy as np
+from network import Network
 from parties import Programs, free_port, permit, talkoot, wait_for_proposal
 
 import talkoot as tk
 
-DATA = "TALKOOT_HOSPITALS"  # the variable of the environment that names the folder of the rows
+DATA, IMAGES = "TALKOOT_HOSPITALS", "TALKOOT_XRAYS"  # variables of the environment that name rows and images
+LEARNERS = '\n[learners]\nNetwork = "network:Network"\n'  # of each hospital's site.toml
 FILES = "rows.csv", "held_out.csv"  # of a hospital: what it has registered, and what it keeps for the end
 BY_HAND = 2  # hospitals where a person approves; the policy does it at the others
 
@@ -33,8 +39,11 @@ def provision(names, address):
     title("Who takes part: everybody makes his own keys, and the operator certifies them")
     talkoot(f"provision init --listen {address}")
     for name in names:
-        talkoot(f"site request {name} --coordinator {address} --data study={name}/rows.csv --researchers ana")
-        permit(name, secure_sum=False, kinds=["check"], automatic=["check"])
+        data = f"study={name}/rows.csv images={name}/images.parquet"
+        talkoot(f"site request {name} --coordinator {address} --data {data} --researchers ana")
+        with Path(name, "site.toml").open("a") as settings:
+            settings.write(LEARNERS)
+        permit(name, kinds=["check"], automatic=["check"], minimum_rows=5)  # the smallest has 48
     talkoot(f"provision request ana --coordinator {address}")
     requests = " ".join(f"{name}/{name}.request" for name in (*names, "ana"))
     talkoot(f"provision approve {requests} --compared")
@@ -135,14 +144,45 @@ def gains(names, path):
     for name in names:
         tables = [hospitals.from_csv(Path(name, file).read_bytes()) for file in FILES]
         found[name] = hospitals.score(*tables, tk.load(path))
+    compare(found)
+
+
+def compare(found):
+    """A table of what hospitals counted."""
     print(f"{'hospital':14}{'learned from':>14}{'held out':>12}{'alone':>10}{'together':>10}")
     for name, counts in found.items():
         shares = [share(counts[key], counts["held out"]) for key in ("alone", "together")]
         print(f"{name:14}{counts['learned']:14}{counts['held out']:12}" + "".join(f"{s:>10}" for s in shares))
     right, rows = (sum(counts[key] for counts in found.values()) for key in ("together", "held out"))
-    print(f"\nTogether {right} of {rows} rows are right: {share(right, rows)}.")
+    print(f"\nTogether {right} of {rows} are right: {share(right, rows)}.")
     if lacking := [name for name, counts in found.items() if counts["alone"] is None]:
         print(f"{' and '.join(lacking)} can learn nothing alone: all its rows have one answer.")
+
+
+def learn_images(names, pictures, what):
+    """Learn a network that hospitals have registered, from images that stay where they are."""
+    title(f"A network on images: {what}")
+    print('Each hospital has registered it in site.toml as Network = "network:Network"; no code is sent.')
+    for name in names:
+        permit(name, automatic=["fit"])
+    parts = {name: images.divided(*pictures[name]) for name in names}
+    for name, (learned, _) in parts.items():
+        Path(name, "images.parquet").write_bytes(images.to_parquet(*learned))
+    task = Network(classes=int(max(y.max() for _, y in pictures.values())) + 1)
+    fit = tk.fit(
+        task,
+        tk.dataset("images"),
+        images.TARGET,
+        chain=[tk.weigh("rows"), tk.fixed(bits=64, limit=1e4), tk.mask()],
+        sync=tk.rounds(images.ROUNDS, quorum=len(names) - 1),
+        on=tk.Federation("ana", purpose="reading of images", registered={"Network": Network}),
+        progress=False,
+    )
+    print(
+        f"Learned in {len(fit.history)} rounds and {fit.seconds:.0f} s; it goes on where a hospital is lost."
+    )
+    start = task.init(fit.schema, np.random.default_rng(0))
+    compare({name: images.score(start, *both, fit.model) for name, both in parts.items()})
 
 
 def share(right, rows):
@@ -155,9 +195,11 @@ def title(text):
     print(f"\n== {text}", flush=True)
 
 
-def run(recorded, folder, evidence):
+def run(recorded, found, folder, evidence):
     """All of it, in a folder where each party has its own."""
     names = [*recorded]
+    X, y, what = found
+    pictures = images.dealt(names, X, y)
     with contextlib.chdir(folder), Programs() as programs:
         provision(names, f"127.0.0.1:{free_port()}")
         for name, text in recorded.items():
@@ -166,8 +208,11 @@ def run(recorded, folder, evidence):
         check(recorded)
         fit, run = learn(names)
         gains(names, fit.save("ana/model.talkoot"))
-        title(f"What left {names[0]}, for its data-protection officer")
-        talkoot(f"evidence {run} --folder {names[0]} --out {shlex.quote(str(evidence))}", show=True)
+        learn_images(names, pictures, what)
+        title(f"What left {names[0]}, and what went through the coordinator, for data-protection officers")
+        for party in (names[0], "federation/coordinator"):
+            page = shlex.quote(str(evidence / f"evidence-{Path(party).name}.html"))
+            talkoot(f"evidence {run} --folder {party} --out {page}", show=True)
 
 
 def main():
@@ -176,6 +221,9 @@ def main():
     given = os.environ.get(DATA)
     about = f"folder of four CSV files, as above; ${DATA} by default"
     parser.add_argument("--data", type=Path, default=given and Path(given), help=about)
+    given = os.environ.get(IMAGES)
+    about = f"pneumonia.npz of MedMNIST, for example; ${IMAGES} by default, and else digits of scikit-learn"
+    parser.add_argument("--images", type=Path, default=given and Path(given), help=about)
     parser.add_argument("--out", type=Path, help="a new folder, which is kept; a temporary one by default")
     args = parser.parse_args()
     if args.out is not None and args.out.exists():
@@ -184,16 +232,19 @@ def main():
         recorded = hospitals.load(args.data)
     except OSError as error:
         parser.error(f"--data {args.data}: {error}")
+    try:
+        found = images.load(args.images)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        parser.error(f"--images {args.images}: {error}")
     for number in (signal.SIGINT, signal.SIGTERM):  # both end all programs
         signal.signal(number, signal.default_int_handler)
-    page = f"evidence-{next(iter(recorded))}.html"
     try:
         if args.out is None:
             with tempfile.TemporaryDirectory(prefix="hospitals-") as folder:
-                run(recorded, folder, Path(page).absolute())
+                run(recorded, found, folder, Path().absolute())
         else:
             args.out.mkdir(parents=True)
-            run(recorded, args.out, (args.out / page).absolute())
+            run(recorded, found, args.out, args.out.absolute())
     except KeyboardInterrupt:
         sys.exit("stopped; all programs have ended")
 

@@ -17,6 +17,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
 
+import talkoot as tk
 from patience import patient, soon
 from talkoot.api.fit import fit, run
 from talkoot.api.job import Job, run_events
@@ -199,3 +200,15 @@ def test_a_target_that_the_estimator_does_not_learn_from_is_left_alone() -> None
     fitted = fit(StandardScaler(), table, "diagnosis").model
     assert fitted.feature_names_in_.tolist() == ["a"]
     assert fitted.mean_.tolist() == [2.0]
+
+
+def test_a_task_that_reads_samples_is_refused_where_sites_have_rows() -> None:
+    torch = pytest.importorskip("torch")
+
+    def build() -> Any:
+        module = torch.nn.Linear(2, 1)
+        return module, torch.optim.SGD(module.parameters(), lr=0.1)
+
+    task = tk.Torch(build, loss=torch.nn.functional.mse_loss, batch=16, epochs=2)
+    with pytest.raises(PlanError, match="reads samples, and sites of a federation have rows. Have sites"):
+        fit(task, tk.dataset("images"), "label", on=Inline())

@@ -24,6 +24,7 @@ pytest.importorskip("cryptography")
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "hospital"
 HEART = ROOT.parent / "shared" / "data" / "heart4"
+XRAYS = ROOT.parent / "shared" / "data" / "pneumonia_28" / "pneumonia_balanced.npz"
 NAMELESS = "ignore:X does not have valid feature names"
 with_heart = pytest.mark.skipif(not HEART.exists(), reason="the four hospitals' data are not here")
 
@@ -31,7 +32,8 @@ with_heart = pytest.mark.skipif(not HEART.exists(), reason="the four hospitals' 
 def start(folder: Path, *words: object) -> subprocess.Popen[str]:
     """The example as a process; its temporary files, and what it writes by default, are in the folder."""
     (folder / "temporary").mkdir()
-    environment = {name: value for name, value in os.environ.items() if name != "TALKOOT_HOSPITALS"}
+    given = ("TALKOOT_HOSPITALS", "TALKOOT_XRAYS")
+    environment = {name: value for name, value in os.environ.items() if name not in given}
     return subprocess.Popen(
         [sys.executable, str(EXAMPLE / "train.py"), *map(str, words)],
         cwd=folder,
@@ -67,15 +69,18 @@ def test_four_hospitals_from_nothing_to_the_evidence(tmp_path: Path) -> None:
     assert out.count("$ talkoot site approve") == 2
     rows = re.findall(r"^(\w+) +(\d+) +(\d+) +(1\.000|0\.\d{3}) +(1\.000|0\.\d{3})$", out, re.MULTILINE)
     assert [(name, int(learned), int(held_out)) for name, learned, held_out, *_ in rows] == [
-        ("bergen", 31, 17),
-        ("lund", 47, 25),
-        ("oslo", 79, 41),
-        ("turku", 217, 112),
+        *[("bergen", 31, 17), ("lund", 47, 25), ("oslo", 79, 41), ("turku", 217, 112)],
+        *[("bergen", 72, 36), ("lund", 143, 72), ("oslo", 324, 162), ("turku", 658, 330)],  # images
     ]
-    assert "Together 192 of 195 rows are right: 0.985." in out
+    assert "Together 192 of 195 are right: 0.985." in out
+    (right,) = re.findall(r"Together (\d+) of 600 are right", out)
+    alone, together = ([float(row[at]) * int(row[2]) for row in rows[4:]] for at in (3, 4))
+    assert sum(together) == pytest.approx(int(right), abs=1)
+    assert sum(together[:2]) > sum(alone[:2]), "the small hospitals gain"
     page = (tmp_path / "evidence-bergen.html").read_text()
     assert "What left bergen" in page
     assert "ethics vote 2027/12" in page
+    assert "What went through coordinator" in (tmp_path / "evidence-coordinator.html").read_text()
 
 
 def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -106,9 +111,11 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.filterwarnings(NAMELESS)
 def test_heart_disease_is_predicted_as_from_pooled_rows(tmp_path: Path) -> None:
-    out = run(tmp_path, "--data", HEART, "--out", tmp_path / "kept")
+    xrays = ["--images", XRAYS] if XRAYS.exists() else []
+    out = run(tmp_path, "--data", HEART, *xrays, "--out", tmp_path / "kept")
+    assert ("X-rays of lungs" in out) == XRAYS.exists()
     assert "error: hungarian" in out
-    assert "Together 202 of 254 rows are right: 0.795." in out
+    assert "Together 202 of 254 are right: 0.795." in out
     assert "switzerland can learn nothing alone" in out
     learned, held_out, together = heart()
     model = tk.load(tmp_path / "kept" / "ana" / "model.talkoot")

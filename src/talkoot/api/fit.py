@@ -14,7 +14,7 @@ from talkoot.api.result import Fit
 from talkoot.api.sites import shards_on
 from talkoot.api.watching import listeners
 from talkoot.core.engine import Engine, Run
-from talkoot.core.errors import DataError
+from talkoot.core.errors import DataError, PlanError
 from talkoot.core.learner import Learner
 from talkoot.core.outer import Outer
 from talkoot.core.plan import Plan
@@ -152,7 +152,12 @@ def _shards(
     **roles: Any,
 ) -> Shards:
     """The rows of every node, or its samples where the learner reads samples."""
-    if learner.reads is not Samples or isinstance(data, Dataset):
+    if learner.reads is Samples and isinstance(data, Dataset):
+        raise PlanError(
+            f"{learner.name} reads samples, and sites of a federation have rows",
+            cure="Have sites register a learner that reads rows, as examples/hospital/network.py is one.",
+        )
+    if learner.reads is not Samples:
         return shards_on(data, target, on, nodes=nodes, columns=columns, **roles)
     for role, value in roles.items():
         if value is not None:

@@ -20,6 +20,7 @@ def add_provision(commands: Any) -> list[Parser]:
         "Make keys, and a request for their certificate.",
         "talkoot provision request ana --role researcher",
     )
+    request.add_argument("name", nargs="?", metavar="NAME", help="small letters, digits and hyphens")
     request.add_argument("--role", choices=("researcher", "site", "coordinator"), default="researcher")
     _request(request)
     service = _add(
@@ -91,6 +92,8 @@ def add_coordinator(commands: Any) -> Parser:
     command.add_argument(
         "folder", metavar="FOLDER", help="its folder, with its certificate and coordinator.toml"
     )
+    about = "show sites and runs on a page for people on this machine, at http://127.0.0.1:PORT"
+    command.add_argument("--page", type=positive, metavar="PORT", help=about)
     return command
 
 
@@ -99,7 +102,10 @@ def _run_site(group: Any) -> Parser:
     run = _federated("talkoot.cli.programs", "site")
     command = add_command(group, "run", about, "talkoot site run oslo", group="site", run=run)
     command.add_argument(
-        "folder", metavar="FOLDER", help="its folder, with its certificate, site.toml and policy.toml"
+        "folders",
+        nargs="+",
+        metavar="FOLDER",
+        help="its folder, with its certificate, site.toml and policy.toml; several to try it out",
     )
     return command
 
@@ -107,20 +113,7 @@ def _run_site(group: Any) -> Parser:
 def add_site(commands: Any) -> list[Parser]:
     """`talkoot site`."""
     group = _group(commands, "site", "A site: its rows, and what it agrees to.")
-    request = _add(
-        group,
-        "site request",
-        "Make a site's folder: keys, a request for their certificate, settings and a policy.",
-        "talkoot site request oslo --data claims=claims.parquet",
-    )
-    _request(request)
-    request.add_argument(
-        "--data", nargs="+", default=[], metavar="NAME=PATH", help="data sets to register in site.toml"
-    )
-    request.add_argument(
-        "--researchers", nargs="+", default=[], metavar="NAME", help="who may propose, for policy.toml"
-    )
-    made = [request]
+    made = [_request_site(group)]
     for name, about in (
         ("approve", "Approve a proposal, by the first digits of its run."),
         ("refuse", "Refuse a proposal; it may be approved another time."),
@@ -132,6 +125,38 @@ def add_site(commands: Any) -> list[Parser]:
         made.append(_folder(command))
     listed = _add(group, "site list", "What was proposed, and where it stands.", "talkoot site list")
     return [*made, _folder(listed), _run_site(group)]
+
+
+def _request_site(group: Any) -> Parser:
+    request = _add(
+        group,
+        "site request",
+        "Make a site's folder: keys, a request for their certificate, settings and a policy.",
+        "talkoot site request oslo --data claims=claims.parquet",
+    )
+    request.add_argument(
+        "names", nargs="*", metavar="NAME", help="small letters, digits and hyphens; several to try it out"
+    )
+    _request(request)
+    request.add_argument(
+        "--data", nargs="+", default=[], metavar="NAME=PATH", help="data sets to register in site.toml"
+    )
+    request.add_argument(
+        "--researchers", nargs="+", default=[], metavar="NAME", help="who may propose, for policy.toml"
+    )
+    request.add_argument(
+        "--automatic",
+        nargs="+",
+        default=[],
+        choices=("fit", "check"),
+        help="what no person need approve, for policy.toml",
+    )
+    request.add_argument(
+        "--example",
+        action="store_true",
+        help='register rows that come with scikit-learn as "tumours", to try it out',
+    )
+    return request
 
 
 def add_plan(commands: Any) -> list[Parser]:
@@ -157,7 +182,7 @@ def add_evidence(commands: Any) -> Parser:
     )
     command.add_argument("which", metavar="RUN", help="its first digits, see talkoot site list")
     command.add_argument("--out", metavar="FILE", help="the HTML file; evidence-RUN.html by default")
-    return _folder(command)
+    return _folder(command, "of the site, or of the coordinator; this one by default")
 
 
 def _group(commands: Any, name: str, about: str) -> Any:
@@ -186,7 +211,6 @@ def _federated(module: str, name: str) -> Command:
 
 
 def _request(command: Parser) -> None:
-    command.add_argument("name", nargs="?", metavar="NAME", help="small letters, digits and hyphens")
     command.add_argument("--folder", metavar="FOLDER", help="where the keys stay; NAME by default")
     command.add_argument("--renew", action="store_true", help="replace the certificate that is in --folder")
     command.add_argument(
@@ -204,6 +228,6 @@ def _authority(command: Parser) -> Parser:
     return command
 
 
-def _folder(command: Parser) -> Parser:
-    command.add_argument("--folder", default=".", metavar="FOLDER", help="of the site; this one by default")
+def _folder(command: Parser, about: str = "of the site; this one by default") -> Parser:
+    command.add_argument("--folder", default=".", metavar="FOLDER", help=about)
     return command

@@ -134,5 +134,7 @@ def registered_shards(data: Dataset, target: Any, sites: Iterable[str]) -> Shard
     one = RegisteredShard(name="", dataset=data.name, target=target, classes=data.classes, fixes=data.fixes)
     made = {name: replace(one, name=name) for name in names}
     if not made:
-        raise DataError("no site has come to the coordinator so far", cure="Start them: talkoot site FOLDER.")
+        raise DataError(
+            "no site is known to the coordinator so far", cure="Have sites started: talkoot site run FOLDER."
+        )
     return Shards(made, target=target)

@@ -33,6 +33,7 @@ from talkoot.engines.ordered import OrderedSum
 TICK = 0.25  # seconds between looks at workers that do not answer
 DEATHS = 3  # of a worker in one round until its nodes are given up
 _WITHOUT = "lower the quorum to go on without it."
+LONGER = "Give {}(...) a longer silence= if kernels hold the interpreter lock that long"
 
 
 @final
@@ -46,8 +47,9 @@ class Gathering:
 
     slots: Sequence[Slot] = ()  # the places of workers
     each: bool = False  # the plan's merge needs each update by itself
-    engine: str = "Local"  # how users call the engine
     silence: float = math.inf  # seconds without a sign of life after which a worker is given up
+    worker: str = "its worker"  # who gives signs of life, in words
+    longer: str = LONGER.format("Local")  # what to do where it gives none for so long
     rnd: Round = field(default_factory=lambda: Round(index=0))
     busy: dict[Slot, None] = field(default_factory=dict)  # whose workers have not answered yet
     late: list[Answer] = field(default_factory=list)  # arrived in an earlier round than this one counts
@@ -211,10 +213,9 @@ class Gathering:
     def _silent(self, slot: Slot, running: str | None, now: float) -> list[Action]:
         """A worker gives no sign of life: end it, and go on without the node that it is at."""
         nodes = list(slot.pending)
-        cause = f"no sign of life from its worker for {self.silence:g} s"
-        longer = f"Give {self.engine}(...) a longer silence= if kernels hold the interpreter lock that long"
+        cause = f"no sign of life from {self.worker} for {self.silence:g} s"
         lost = dict.fromkeys(
-            nodes if running is None else [running], (NodeSilent, cause, f"{longer}, or {_WITHOUT}")
+            nodes if running is None else [running], (NodeSilent, cause, f"{self.longer}, or {_WITHOUT}")
         )
         return self._stop(slot) + self._without(slot, lost, nodes, now)
 

@@ -132,7 +132,7 @@ class _Here(Nodes):
         self.close()
         self.plan, self.states, self.views = plan, {}, Viewed(self.shards, view)
         slots = [Slot(number, frozenset([node])) for number, node in enumerate(self.shards)]
-        self.gathering = Gathering(slots=slots, each=plan.merge.needs == "each", engine="Inline")
+        self.gathering = Gathering(slots=slots, each=plan.merge.needs == "each")
 
     def round(self, rnd: Round, question: Any) -> Merged:
         meeting = rnd.meeting

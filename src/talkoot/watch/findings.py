@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
+from datetime import datetime
 
 from talkoot.watch import words
 from talkoot.watch.markup import Child, Safe, join, tag
 from talkoot.watch.page import section, table
 from talkoot.watch.scores import VARIANTS, dots, matrix, transfer
+from talkoot.watch.sites import APPROVED, SiteState
 from talkoot.watch.state import Facts
 
 NAMED = 6  # nodes up to which each is named
@@ -48,6 +51,23 @@ def _verdict(nodes: Facts) -> str:
 
 def _names(nodes: list[str]) -> str:
     return words.listed(nodes) if len(nodes) <= NAMED else words.many(len(nodes), "node")
+
+
+def sites_of(sites: Mapping[str, SiteState]) -> Safe:
+    """What each site of a federation decided, how often it was lost, and how long it was waited for."""
+
+    def row(name: str, site: SiteState) -> list[Child]:
+        word = tag("span", site.state, class_=f"word {'good' if site.state == APPROVED else 'warn'}")
+        away = f"{words.many(site.losses, 'time')}, {words.duration(site.away)}" if site.losses else ""
+        gone = "" if site.connected else " and not back"
+        held = words.duration(site.held) if site.held else ""
+        day = f"{datetime.fromtimestamp(site.decided).astimezone():%Y-%m-%d %H:%M:%S}"
+        return [name, word, day, site.reason, f"{away}{gone}" if away else "", held]
+
+    heads = ["site", "has", "since", "why", "was lost", "waited for"]
+    rows = [row(name, site) for name, site in sites.items()]
+    lead = "Each site decides itself whether it takes part. A round waits for all that it needs."
+    return section("The sites", tag("p", lead), tag("div", table(heads, rows), class_="draw"))
 
 
 def transfer_of(facts: Facts) -> Safe:

@@ -12,12 +12,19 @@ def style(name: str) -> Safe:
     return Safe((files(__package__) / f"{name}.css").read_text())
 
 
-def page(title: str, *parts: Child) -> str:
-    """A whole document, without scripts and without external addresses."""
+def page(title: str, *parts: Child, refresh: int | None = None) -> str:
+    """A whole document, without scripts and without external addresses.
+
+    Args:
+        title: of the window.
+        parts: of the page.
+        refresh: seconds until it loads itself anew, if it does.
+    """
     policy = "default-src 'none'; style-src 'unsafe-inline'"
     head = join(
         Safe('<meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'),
         Safe(f'<meta http-equiv="Content-Security-Policy" content="{policy}">'),
+        None if refresh is None else Safe(f'<meta http-equiv="refresh" content="{refresh}">'),
         tag("title", title),
         tag("style", style("drawn"), style("page")),
     )

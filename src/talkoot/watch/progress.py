@@ -15,6 +15,7 @@ from rich.text import Text
 
 from talkoot.watch import words
 from talkoot.watch.rank_changes import rank_changes
+from talkoot.watch.sites import APPROVED, PENDING, in_words, undecided, waiting
 from talkoot.watch.state import NodeState, RunState, apply_event
 from talkoot.watch.steps import RATE
 
@@ -105,6 +106,10 @@ def lines(state: RunState, event: str, facts: Mapping[str, Any]) -> list[str]:
             return [rank_changes(state)[-1].text if state.groups[-1]["cause"] else on]
         case "advice" | "note":
             return [str(facts["text"])]
+        case "sites":
+            news = [f"{name}: {site.news}" for name, site in state.sites.items() if site.news]
+            still = waiting(state.sites, _until_deadline(state, state.now))
+            return [*news, still] if news and still else news
         case "round":
             return [f"round {facts['round']}: {node} failed: {why}" for node, why in facts["failed"].items()]
         case "fold" if facts["fold"] and facts["last"]:
@@ -134,7 +139,7 @@ def view(state: RunState, now: float, height: int = 20) -> RenderableType:
         above = [_bar(f"step {words.count(done)} of {words.count(total)}", done, total)]
     else:
         show_nodes = state.rounds or not state.get("start").get("samples")  # samples are read in rounds only
-        above = _nodes(state, height) if show_nodes else []
+        above = _nodes(state, height, now) if show_nodes else []
     return Group(*above, *messages, _status(state, now))
 
 
@@ -145,10 +150,10 @@ def _bar(label: str, done: float, total: float) -> RenderableType:
     return table
 
 
-def _nodes(state: RunState, height: int) -> list[RenderableType]:
+def _nodes(state: RunState, height: int, now: float) -> list[RenderableType]:
     """A line for each node: its rows, its time, its status; failed nodes are always shown."""
     working = not state.get("end")
-    nodes = sorted(state.nodes.values(), key=lambda n: _node_status(state, n, working)[1] != "red")
+    nodes = sorted(state.nodes.values(), key=lambda n: _node_status(state, n, working, now)[1] != "red")
     shown = {n.name for n in (nodes if len(nodes) <= height else nodes[: max(1, height - 1)])}
     table = Table.grid(padding=(0, 2))
     for justify in ("left", "left", "right", "right", "left"):
@@ -156,14 +161,14 @@ def _nodes(state: RunState, height: int) -> list[RenderableType]:
     most = max((n.rows or 0 for n in nodes), default=0) or 1
     for node in state.nodes.values():
         if node.name in shown:
-            table.add_row(*_cells(state, node, most, working))
+            table.add_row(*_cells(state, node, most, working, now))
     more = len(nodes) - len(shown)
     rest = [Text(f"and {words.many(more, 'node')} more", style="dim")] if more else []
     return [table, *rest]
 
 
-def _cells(state: RunState, node: NodeState, most: int, working: bool) -> list[RenderableType]:
-    status, style = _node_status(state, node, working)
+def _cells(state: RunState, node: NodeState, most: int, working: bool, now: float) -> list[RenderableType]:
+    status, style = _node_status(state, node, working, now)
     rows = node.rows or 0
     read = min(node.read, rows) if working else rows
     width = max(1, round(24 * rows / most))  # proportional to the rows
@@ -182,8 +187,11 @@ def _cells(state: RunState, node: NodeState, most: int, working: bool) -> list[R
     ]
 
 
-def _node_status(state: RunState, node: NodeState, working: bool) -> tuple[str, str]:
+def _node_status(state: RunState, node: NodeState, working: bool, now: float) -> tuple[str, str]:
     last = state.rounds[-1] if state.rounds else {}
+    site = state.sites.get(node.name)
+    if site is not None and (site.state not in (APPROVED, PENDING) or (working and not site.at_work)):
+        return in_words(site, now, working=True)
     if node.name in last.get("failed", {}):
         return f"failed in round {last['round']}", "red"
     if node.replaced:
@@ -192,6 +200,8 @@ def _node_status(state: RunState, node: NodeState, working: bool) -> tuple[str, 
         return ("", "") if state.get("end").get("ok") else ("stopped", "dim")
     if node.name in last.get("late", ()):
         return f"late in round {last['round']}", "yellow"
+    if site is not None:
+        return in_words(site, now, working=bool(state.get("schema")))
     if node.rows and node.read >= node.rows:
         return "done", "dim"
     return ("working", "dim") if node.read or state.get("schema") or state.rounds else ("", "")
@@ -215,6 +225,8 @@ def _status(state: RunState, now: float) -> Text:
         parts = [f"round {words.count(state.rounds[-1]['round'] + 1)}{of}", *_metrics(state), spent]
     elif state.get("start").get("samples"):
         parts = ["starting", spent]
+    elif undecided(state.sites):
+        return Text(f"{waiting(state.sites, None)}, {spent}", style="bold")
     elif state.get("schema"):
         parts = ["round 0", spent]
     else:
@@ -236,6 +248,8 @@ def _metrics(state: RunState, rate: float | None = None) -> list[str]:
 
 def _left(state: RunState, now: float) -> str:
     """The estimated time left; where the number of steps or rounds is not known, that of this round."""
+    if still := waiting(state.sites, _until_deadline(state, now)):
+        return still
     seconds = _seconds_left(state, now)
     if seconds is not None:
         return f"about {words.roughly(seconds)} left" if seconds > 0 else ""
@@ -244,6 +258,10 @@ def _left(state: RunState, now: float) -> str:
     if not total or not read or spent < ESTIMATE_AFTER or state.get("start").get("samples"):
         return ""
     return f"this round ends in about {words.roughly(spent * (total - read) / read)}"
+
+
+def _until_deadline(state: RunState, now: float) -> float | None:
+    return None if state.deadline is None else max(0.0, state.deadline - now)
 
 
 def _seconds_left(state: RunState, now: float) -> float | None:

@@ -11,7 +11,15 @@ from typing import Any, Protocol
 from talkoot.watch import words
 from talkoot.watch.charts import Mark, NodeBand, curve, flow, flow_on_phone
 from talkoot.watch.events import Event, plain, read, unwritable
-from talkoot.watch.findings import advice_of, agreement, comparison_of, notes_of, sameness, transfer_of
+from talkoot.watch.findings import (
+    advice_of,
+    agreement,
+    comparison_of,
+    notes_of,
+    sameness,
+    sites_of,
+    transfer_of,
+)
 from talkoot.watch.markup import Safe, join, tag
 from talkoot.watch.page import page, section
 from talkoot.watch.rank_changes import rank_changes
@@ -82,6 +90,7 @@ def render(state: RunState) -> str:
     parts = [
         _head(state, title),
         _nodes(state) if state.nodes else None,
+        sites_of(state.sites) if state.sites else None,
         _steps(state) if state.steps.reports else None,
         _rounds(state) if state.rounds else None,
         *(draw(state.get(event)) for event, draw in SECTIONS.items() if state.get(event)),

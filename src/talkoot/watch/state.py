@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, final
 
 from talkoot.watch.events import Event
+from talkoot.watch.sites import SiteState, after_round, followed
 from talkoot.watch.steps import Steps
 
 Facts = Mapping[str, Any]
@@ -41,6 +42,8 @@ class RunState:
     # of events that happen once, by their name: "start", "schema", "end", "verify", ...; under "note" the
     # "texts" of all notes
     facts: Mapping[str, Facts] = field(default_factory=dict)
+    sites: Mapping[str, SiteState] = field(default_factory=dict)  # of a federation, by name
+    deadline: float | None = None  # until when the round under way waits for sites, if that is known
     began: float = 0.0  # when the run began, in seconds since 1970
     turn: float = 0.0  # when the present round began
     now: float = 0.0  # when the last event happened
@@ -128,9 +131,10 @@ def apply_event(state: RunState, event: Event) -> RunState:
             return replace(state, facts={**state.facts, name: {"texts": [*texts]}})
         case "step":
             return replace(state, steps=state.steps.add(facts, state.now))
+        case "sites":
+            return _with_sites(state, facts)
         case "round":
-            nodes = {name: replace(node, read=0) for name, node in state.nodes.items()}
-            return replace(state, nodes=nodes, rounds=(*state.rounds, facts), turn=state.now)
+            return _with_round(state, facts)
         case "schema":
             for node, rows in facts.get("nodes", {}).items():  # rows of files are not known at the start
                 state = _changed(state, node, rows=rows)
@@ -150,6 +154,21 @@ def _started(state: RunState, facts: Facts) -> RunState:
     return RunState(
         nodes=nodes, facts={**earlier, "start": facts}, began=state.now, turn=state.now, now=state.now
     )
+
+
+def _with_sites(state: RunState, facts: Facts) -> RunState:
+    """The state after a report on the sites of a federation."""
+    left, known = facts.get("left"), state.sites
+    sites = {name: followed(known.get(name), each, state.now) for name, each in facts["sites"].items()}
+    return replace(state, sites=sites, deadline=None if left is None else state.now + left)
+
+
+def _with_round(state: RunState, facts: Facts) -> RunState:
+    """The state after a round."""
+    nodes = {name: replace(node, read=0) for name, node in state.nodes.items()}
+    sites = {name: after_round(site, state.now) for name, site in state.sites.items()}
+    over = replace(state, nodes=nodes, sites=sites, deadline=None, turn=state.now)
+    return replace(over, rounds=(*state.rounds, facts))
 
 
 def _without_broken(state: RunState) -> RunState:

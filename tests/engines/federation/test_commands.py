@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import shlex
 from pathlib import Path
 
 import pytest
+from parties import make_party
 from sites import World
 
 from talkoot.cli import main
@@ -66,6 +68,8 @@ def test_from_nothing_to_certificates(talk: Talk, tmp_path: Path) -> None:
     out = talk.well("provision approve oslo/oslo.request")  # the old certificate vouches for it
     assert "renews its certificate" in out
     assert Identity.load("oslo").me.fingerprint != parties[1].me.fingerprint
+    known = Path("federation/coordinator/sites/oslo.crt").read_bytes()
+    assert known == parties[1].certificate, "what it calls with until it is started again"
     assert "sites get it from the coordinator" in talk.well("provision revoke oslo --reason stolen")
     assert Identity.load("federation/coordinator").revoked.number == 2
 
@@ -161,3 +165,65 @@ def test_evidence_is_one_page_that_holds_all(talk: Talk, tmp_path: Path) -> None
     assert "the audit log is not whole: line 7" in out
     assert "This record cannot be relied on." in page.read_text()
     assert "4 answers" not in page.read_text()
+
+
+def test_evidence_of_a_coordinator_is_made_of_its_own_log(talk: Talk, tmp_path: Path) -> None:
+    world = World(tmp_path / "world")
+    hub = make_party(world.authority, tmp_path / "hub", "hub", "coordinator")
+    signed = world.signed(purpose="<script>alert(1)</script>")
+    run, log = run_of(signed.proposal), AuditLog(hub.folder, lambda: world.clock)
+    log.append("start", {"versions": {"talkoot": "0.1.0"}})
+    encoded = base64.b64encode(signed.proposal).decode()
+    log.append("proposed", {"run": run, "researcher": "ana", "proposal": encoded})
+    log.append("decided", {"run": run, "site": "oslo", "state": "approved", "why": "the ward agrees"})
+    for index in range(3):
+        world.clock += 2
+        came = {"bergen": 400, "lund": 400, "oslo": 400}
+        facts = {
+            "run": run,
+            "round": index,
+            "phase": "update",
+            "sites": dict.fromkeys(came, "ab"),
+            "in": came,
+        }
+        log.append(
+            "received", {**facts, "out": dict.fromkeys(came, 100), "seconds": {"lund": 1.5}, "failed": {}}
+        )
+    log.append("lost", {"run": run, "site": "bergen", "round": 3, "phase": "update"})
+    gone = {
+        "run": run,
+        "round": 3,
+        "phase": "update",
+        "sites": {"lund": "ab"},
+        "in": {"lund": 400},
+        "out": {},
+    }
+    log.append("received", {**gone, "seconds": {}, "failed": {"bergen": "no sign of life"}})
+    log.append("received", {"run": "another", "round": 0, "phase": "update", "sites": {"lund": "efefef"}})
+    log.append("finished", {"run": run, "researcher": "ana"})
+    page = Path("evidence.html")
+    assert talk.well(f"evidence {run[:8]} --folder {hub.folder} --out {page}") == "evidence.html\n"
+    text = page.read_text()
+    for part in (
+        "What went through hub",
+        "10 answers with 4,000 bytes came from sites, and 900 bytes went to them",
+        "The run is over.",
+        "&lt;script&gt;",
+        "the ward agrees",
+        "LogisticRegression",
+        '<td>oslo</td><td class="n">3</td><td class="n">1,200</td><td class="n">300</td>',
+        "lund, 1.50 s",
+        "was lost while it was waited for",
+        "no answer in round 3: no sign of life",
+        log.verify().hash,
+    ):
+        assert part in text, part
+    assert "<script" not in text
+    assert "efefef" not in text
+    code, _, err = talk(f"evidence 12345678 --folder {hub.folder}")
+    assert (code, f"There are: {run[:8]}." in err) == (2, True)
+    log.path.write_bytes(log.path.read_bytes().replace(b'"lund":400', b'"lund":401', 1))
+    code, out, _ = talk(f"evidence {run[:8]} --folder {hub.folder} --out {page}")
+    assert code == 1
+    assert "the audit log is not whole: line 5" in out
+    assert "10 answers" not in page.read_text()

@@ -92,9 +92,7 @@ def test_what_only_the_sites_can_say_is_refused_here(three: Federated) -> None:
         tk.fit(LogisticRegression(), tk.dataset("toy"), "y")
     with pytest.raises(PlanError, match=r"rows that its sites have registered.*tk.dataset"):
         tk.fit(LogisticRegression(), ROWS, on=on)
-    with pytest.raises(
-        Refused, match="node 'bergen': the plan is refused there: the data set 'other' is not"
-    ):
+    with pytest.raises(Refused, match=r"node '\w+': the plan is refused there: the data set 'other' is not"):
         tk.fit(LogisticRegression(), tk.dataset("other"), "y", on=on)
 
 

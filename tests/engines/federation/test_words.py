@@ -67,7 +67,7 @@ def test_a_logistic_regression_on_thirteen_columns() -> None:
         "Round 1: one table of 14 x 14 = 196 sums (curve), one vector of 14 sums (gradient) and 3 single",
         "in each: one vector of 14 sums (gradient) and 2 single sums (weight, loss) (432 bytes)",
         "after 100 steps at the latest",
-        "The sums are sent openly: the coordinator can read this site's, the researcher the total.",
+        "The sums are sent openly: the coordinator can read each site's, the researcher the total.",
     ):
         assert part in text
     assert "two sites" not in text

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import base64
 from pathlib import Path
 
-from talkoot.api.evidence import evidence as write_evidence
+from talkoot.api.evidence.coordinator import coordinator_evidence
+from talkoot.api.evidence.document import write
+from talkoot.api.evidence.site import site_evidence
 from talkoot.cli.parties.provision import DONE, LEFT
 from talkoot.cli.parties.site import desk_of, where
-from talkoot.core.errors import DataError
+from talkoot.core.errors import DataError, Refused
+from talkoot.engines.federation.audit import AuditLog
+from talkoot.engines.federation.consent.content import content_of
 from talkoot.engines.federation.consent.desk import NAMED
-from talkoot.engines.federation.consent.proposal import from_bytes, run_of
+from talkoot.engines.federation.consent.proposal import Proposal, from_bytes, run_of
 from talkoot.engines.federation.consent.trial import explain_at
-from talkoot.engines.federation.consent.words import to_text
+from talkoot.engines.federation.consent.words import outline, to_text
+from talkoot.engines.federation.identity.identity import Identity
 
 
 def show(options: argparse.Namespace) -> int:
@@ -29,15 +35,53 @@ def show(options: argparse.Namespace) -> int:
 
 def evidence(options: argparse.Namespace) -> int:
     """`talkoot evidence`."""
-    desk = desk_of(options)
-    signed = desk.find(options.which)
-    run = run_of(signed.proposal)
-    path = Path(options.out or f"evidence-{run[:NAMED]}.html")
-    parts = explain_at(desk, from_bytes(signed.proposal))
-    print(write_evidence(desk.identity.name, run, desk.audit, parts, path))
+    party = Identity.load(Path(options.folder))
+    run, text = (_carried if party.role == "coordinator" else _left)(party, options)
+    print(write(text, Path(options.out or f"evidence-{run[:NAMED]}.html")))
     try:
-        desk.audit.verify()
+        AuditLog(party.folder).verify()
     except DataError as error:
         print(error)
         return LEFT
     return DONE
+
+
+def _left(party: Identity, options: argparse.Namespace) -> tuple[str, str]:
+    """The run, and what left a site of it."""
+    desk = desk_of(options)
+    signed = desk.find(options.which)
+    run, parts = run_of(signed.proposal), explain_at(desk, from_bytes(signed.proposal))
+    return run, site_evidence(party.name, run, desk.audit, parts)
+
+
+def _carried(party: Identity, options: argparse.Namespace) -> tuple[str, str]:
+    """The run, and what went through a coordinator of it."""
+    log = AuditLog(party.folder)
+    run, proposal = _proposed(log, options.which)
+    try:
+        content = content_of(proposal, {})
+    except Refused:
+        content = None
+    return run, coordinator_evidence(party.name, run, [*proposal.roster], log, outline(proposal, content))
+
+
+def _proposed(log: AuditLog, which: str) -> tuple[str, Proposal]:
+    """The run whose name begins so, as a coordinator has written it down.
+
+    Raises:
+        DataError: there is none, there are several, or the digits are too few.
+    """
+    if len(which) < NAMED:
+        raise DataError(f"{which!r:.80} is too short", cure=f"Give the first {NAMED} digits, or more.")
+    proposed = [entry for entry in log.entries() if entry.event == "proposed"]
+    found = {
+        str(entry.facts["run"]): entry for entry in proposed if str(entry.facts["run"]).startswith(which)
+    }
+    if len(found) != 1:
+        what = "several proposals begin" if found else "no proposal begins"
+        runs = dict.fromkeys(str(entry.facts["run"])[:NAMED] for entry in proposed)
+        raise DataError(
+            f"{what} with {which!r:.80} in {log.path}", cure=f"There are: {', '.join(runs) or 'none'}."
+        )
+    ((run, entry),) = found.items()
+    return run, from_bytes(base64.b64decode(str(entry.facts["proposal"])))

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import talkoot
 from talkoot.core.errors import DataError, Refused
+from talkoot.engines.federation.coordinator.roster import Roster
 from talkoot.engines.federation.identity import identity, requests
 from talkoot.engines.federation.identity.authority import REVOKED, Authority
 from talkoot.engines.federation.identity.files import write_whole
@@ -33,8 +35,9 @@ def init(options: argparse.Namespace) -> int:
     print(f"coordinator  {coordinator}")
     print("\nNext:")
     print(f"  start the coordinator    talkoot coordinator {coordinator}")
-    print("  at each site             talkoot site request NAME")
-    print("  for each researcher      talkoot provision request NAME --role researcher")
+    port = options.listen.rpartition(":")[2]
+    print(f"  at each site             talkoot site request NAME --coordinator HOST:{port}")
+    print(f"  for each researcher      talkoot provision request NAME --coordinator HOST:{port}")
     print(f"  then here                talkoot provision approve *.request --authority {authority.folder}")
     return DONE
 
@@ -42,34 +45,35 @@ def init(options: argparse.Namespace) -> int:
 def request(options: argparse.Namespace) -> int:
     """`talkoot provision request`."""
     role = require_role(options.role)
-    folder, path = make_request(options, role)
+    folder, path = make_request(options, role, options.name)
     if role in TOML and not options.renew:
         text = (
             'listen = "0.0.0.0:8443"' if role == "coordinator" else f'coordinator = "{options.coordinator}"'
         )
-        _write_new(folder / TOML[role], f"{text}\n")
-    return tell_request(folder, path)
+        write_if_new(folder / TOML[role], f"{text}\n")
+    return tell_requests([(folder, path)])
 
 
-def make_request(options: argparse.Namespace, role: str) -> tuple[Path, Path]:
+def make_request(options: argparse.Namespace, role: str, name: str | None) -> tuple[Path, Path]:
     """The folder of a party, and its request in it."""
-    name = options.folder or options.name
-    if not name:
+    if not (where := options.folder or name):
         raise DataError("the request needs a name", cure="Write talkoot site request oslo, for example.")
-    folder = Path(name)
-    path, _ = identity.request(folder, options.name, require_role(role), renew=options.renew)
+    folder = Path(where)
+    path, _ = identity.request(folder, name, require_role(role), renew=options.renew)
     return folder, path
 
 
-def tell_request(folder: Path, path: Path) -> int:
-    """Print a request, and what to do next."""
-    made = requests.load(path)
-    name, role, _ = made.subject
-    print(f"request      {path} for the {role} {name}")
-    print(f"fingerprint  {made.fingerprint}")
+def tell_requests(made: Sequence[tuple[Path, Path]]) -> int:
+    """Print requests with their folders, and what to do next."""
+    for _, path in made:
+        one = requests.load(path)
+        name, role, _ = one.subject
+        print(f"request      {path} for the {role} {name}")
+        print(f"fingerprint  {one.fingerprint}")
     print("\nNext:")
-    print(f"  send {path} to the operator, and read the fingerprint to him, by telephone for example")
-    print(f"  put the file {name}.approved that comes back into {folder}/")
+    for folder, path in made:
+        print(f"  send {path} to the operator, and read the fingerprint to him, by telephone for example")
+        print(f"  put the file {path.with_suffix(identity.APPROVED).name} that comes back into {folder}/")
     return DONE
 
 
@@ -89,7 +93,8 @@ def approve(options: argparse.Namespace) -> int:
     for path in paths:
         print(f"approved     {_approve(authority, path, options.days)}")
     print("\nNext:")
-    print("  send each .approved file back; it belongs into the folder where the request was made")
+    print("  send each .approved file back; it belongs into the folder where the request was made,")
+    print("  and is there already where that was done on this machine")
     return DONE
 
 
@@ -130,8 +135,13 @@ def service(options: argparse.Namespace) -> int:
 
 
 def _approve(authority: Authority, path: Path, days: int) -> Path:
-    approval = authority.approve(requests.load(path), days=days)
+    request = requests.load(path)
+    approval = authority.approve(request, days=days)
     approved = path.with_suffix(identity.APPROVED)
+    name, role, _ = request.subject
+    coordinator = authority.folder.parent / "coordinator"
+    if role == "site" and not request.renews and coordinator.is_dir():  # a renewed one counts once it calls
+        Roster(coordinator).add(name, approval.certificate.encode())
     write_whole(approved, approval.to_bytes())
     return approved
 
@@ -141,6 +151,12 @@ def _confirmed() -> bool:
     if not sys.stdin.isatty():
         return False
     return input("\nDid the parties read these fingerprints to you? Type yes: ").strip().lower() == "yes"
+
+
+def write_if_new(path: Path, text: str) -> None:
+    """Write a file of settings, unless people have changed it already."""
+    if not path.exists():
+        path.write_text(text, encoding="utf-8")
 
 
 def _write_new(path: Path, text: str) -> None:

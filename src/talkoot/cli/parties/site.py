@@ -6,17 +6,19 @@ import argparse
 import getpass
 import json
 import shlex
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
 from talkoot.api.text_table import text_table
-from talkoot.cli.parties.provision import DONE, make_request, tell_request
+from talkoot.cli.parties.provision import DONE, make_request, tell_requests, write_if_new
 from talkoot.core.errors import DataError
 from talkoot.engines.federation.consent import data_sets, policy
 from talkoot.engines.federation.consent.desk import NAMED, Desk
 from talkoot.engines.federation.consent.proposal import from_bytes, run_of
 from talkoot.engines.federation.identity.identity import Identity
 
+DATA, EXAMPLE = "tumours", "tumours.parquet"  # rows to try it out
 POLICY = """\
 # What may be proposed to this site at all. It only refuses; "*" stands for all.
 # A key that Talkoot does not know refuses everything.
@@ -26,7 +28,7 @@ learners = ["*"]          # estimators, such as "LogisticRegression"
 purposes = ["*"]
 secure_sum = true         # models are learned only from sums that nobody can read site by site
 kinds = ["fit", "check"]  # a check sends no sums: it describes columns, and nothing below minimum_rows
-automatic = []            # kinds that no person need approve
+automatic = {automatic}  # kinds that no person need approve
 minimum_rows = 20
 minimum_sites = 3
 rounds_a_day = 500
@@ -39,21 +41,52 @@ def request(options: argparse.Namespace) -> int:
     pairs = [text.partition("=") for text in options.data]
     if odd := [name for name, sign, _ in pairs if not sign]:
         raise DataError(f"--data {odd[0]} has no name", cure="Write --data claims=claims.parquet.")
-    folder, path = make_request(options, "site")
+    data = {name: place if "://" in place else str(Path(place).absolute()) for name, _, place in pairs}
+    if options.folder and options.names[1:]:
+        raise DataError("--folder is for one site", cure="Leave it out: each site has a folder of its name.")
+    made = [make_request(options, "site", name) for name in options.names or [None]]
     if not options.renew:
-        lines = [f"coordinator = {json.dumps(options.coordinator)}"]
-        for name, _, place in pairs:
-            place = place if "://" in place else str(Path(place).absolute())
-            lines += ["", f"[data.{json.dumps(name)}]", f"files = {json.dumps(place)}"]
-        _write_if_new(folder / data_sets.FILE, "\n".join(lines) + "\n")
-        names, researchers = json.dumps([name for name, _, _ in pairs]), json.dumps(options.researchers)
-        text = POLICY.format(data_sets=names, researchers=researchers)
-        _write_if_new(folder / policy.FILE, text)
-    tell_request(folder, path)
-    print(f"  say in {folder / policy.FILE} who may ask for what")
-    print(f"  say in {folder / data_sets.FILE} where the rows are")
-    print(f"  then start the site      talkoot site run {folder}")
+        if options.example:
+            _write_example([folder for folder, _ in made])
+            data[DATA] = EXAMPLE
+        for folder, _ in made:
+            _write_settings(folder, data, options)
+    tell_requests(made)
+    folders = [str(folder) for folder, _ in made]
+    print(f"  say in {_each(folders, policy.FILE)} who may ask for what")
+    print(f"  say in {_each(folders, data_sets.FILE)} where the rows are")
+    print(f"  then start the site      talkoot site run {shlex.join(folders)}")
     return DONE
+
+
+def _write_settings(folder: Path, data: Mapping[str, str], options: argparse.Namespace) -> None:
+    """Where the coordinator and the rows of a site are, and its policy."""
+    lines = [f"coordinator = {json.dumps(options.coordinator)}"]
+    for name, place in data.items():
+        lines += ["", f"[data.{json.dumps(name)}]", f"files = {json.dumps(place)}"]
+    write_if_new(folder / data_sets.FILE, "\n".join(lines) + "\n")
+    given = {
+        "data_sets": [*data],
+        "researchers": options.researchers,
+        "automatic": options.automatic,
+    }
+    text = POLICY.format(**{name: json.dumps(value) for name, value in given.items()})
+    write_if_new(folder / policy.FILE, text)
+
+
+def _write_example(folders: Sequence[Path]) -> None:
+    """Rows to try it out, dealt out to these sites."""
+    from pyarrow import parquet
+
+    from talkoot.demo.sites import tumours
+
+    for folder, table in tumours([str(folder) for folder in folders]).items():
+        parquet.write_table(table, Path(folder, EXAMPLE))
+
+
+def _each(folders: Sequence[str], file: str) -> str:
+    """A file in each of these folders."""
+    return " and ".join(str(Path(folder, file)) for folder in folders)
 
 
 def approve(options: argparse.Namespace) -> int:
@@ -114,8 +147,3 @@ def desk_of(options: argparse.Namespace) -> Desk:
     identity = Identity.load(folder)
     identity.require_role("site")
     return Desk(identity, data_sets.registered(folder))
-
-
-def _write_if_new(path: Path, text: str) -> None:
-    if not path.exists():
-        path.write_text(text, encoding="utf-8")

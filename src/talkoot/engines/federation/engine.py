@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 from talkoot.core.engine import Emit, Engine, Kind, Nodes, ignore
-from talkoot.core.errors import PlanError, TalkootError
+from talkoot.core.errors import DataError, PlanError, TalkootError
 from talkoot.core.plan import Plan
 from talkoot.core.shard import UNKNOWN, Shard
 from talkoot.data.registered import Dataset, RegisteredShard, registered_shards
@@ -86,7 +86,7 @@ class Federation(Engine):
         identity = self._identity()
         with Session(self._dialling(), away=self.away) as session:
             known = session.wait(session.sites(), lambda event: emit(*event))
-            roster = {site: known.get(site, "") for site in shards}
+            roster = _certified({site: known.get(site, "") for site in shards})
             signed = sign(self._proposal(one, roster, identity.name), identity)
             run = run_of(signed.proposal)
             attach = Attach(signed.proposal, signed.signature, signed.certificate, list(shards))
@@ -155,6 +155,21 @@ def _one(shards: Mapping[str, Shard]) -> RegisteredShard:
             cure='Write tk.dataset("name") in place of the data.',
         )
     return found[0]
+
+
+def _certified(roster: dict[str, str]) -> dict[str, str]:
+    """The roster, if the coordinator has a certificate of each site.
+
+    Raises:
+        DataError: one has never been there.
+    """
+    unknown = [name for name, certificate in roster.items() if not certificate]
+    if unknown:
+        raise DataError(
+            f"the coordinator has no certificate of {', '.join(unknown)}",
+            cure="Have the site started once, so that it calls: talkoot site run FOLDER.",
+        )
+    return roster
 
 
 def _finish(session: Session, run: str) -> None:

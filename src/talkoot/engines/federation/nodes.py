@@ -103,30 +103,19 @@ class FederationNodes(Nodes):
         self.session.wait(self._approved(), self.listen)
 
     async def _approved(self) -> None:
-        reported: dict[str, str] = {}
         while True:
             status = self.session.status
             standing = status.sites if status is not None and status.run == self.run else {}
             for site, found in standing.items():
                 if (refusal := _refusal(site, found)) is not None:
                     raise refusal
-            waiting = {site: _words(found) for site, found in standing.items() if found.state != "approved"}
-            if standing and not waiting:
+            if standing and all(found.state == "approved" for found in standing.values()):
                 return
-            if waiting != reported:
-                reported = waiting
-                text = "; ".join(f"{site}: {words}" for site, words in waiting.items())
-                self.session.events.put(("note", {"text": f"waiting for approval of {text}"}))
             await asyncio.sleep(0.05)
 
     def listen(self, event: Said) -> None:
         """Pass an event on."""
         self.emit(*event)
-
-
-def _words(standing: Standing) -> str:
-    place = "connected" if standing.connected else "not connected"
-    return f"{standing.state}, {place}" + (f" ({standing.reason})" if standing.reason else "")
 
 
 def _refusal(site: str, standing: Standing) -> TalkootError | None:

@@ -12,6 +12,8 @@ from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Any, Self, TypeVar, final
 
+import msgspec
+
 from talkoot.core.errors import DataError, TalkootError
 from talkoot.engines.federation.link.dialling import Dialling, Turned
 from talkoot.engines.federation.link.exchange import Closed, Exchange
@@ -181,7 +183,8 @@ class Session:
         if now - self.lost > self.away:
             self.failed = DataError(
                 f"the coordinator at {self.dialling.address} cannot be reached: {cause}",
-                cure="Start it: talkoot coordinator FOLDER. Then the same call goes on where it was.",
+                cure="Look at its address in researcher.toml, and have its operator start it. Then the same "
+                "call goes on where it was.",
             )
         await asyncio.sleep(wait)
 
@@ -202,6 +205,9 @@ class Session:
             case Roster() if self.roster is not None and not self.roster.done():
                 self.roster.set_result(message)
             case Status():
+                if message != self.status:
+                    facts = {name: msgspec.structs.asdict(found) for name, found in message.sites.items()}
+                    self.events.put(("sites", {"sites": facts, "left": message.left}))
                 self.status = message
             case Note(event=event, facts=facts):
                 self.events.put((event, facts))

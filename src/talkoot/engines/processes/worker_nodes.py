@@ -27,7 +27,7 @@ from talkoot.engines.events import (
     Slot,
     Stop,
 )
-from talkoot.engines.gathering import TICK, Gathering
+from talkoot.engines.gathering import LONGER, TICK, Gathering
 from talkoot.engines.processes.messages import RoundRequest
 from talkoot.engines.processes.placement import PlanPlacement, ShardPlacement, note_changed
 from talkoot.engines.processes.pool import advice_on
@@ -151,7 +151,10 @@ class WorkerNodes(Nodes, Generic[W]):
         """Place a plan on all workers. Those that are still at work for the last one are ended."""
         self.plan, self.states = self._pack_plan(plan, view), {}
         self.gathering = Gathering(
-            slots=self.slots, each=plan.merge.needs == "each", engine=self.engine, silence=self.silence
+            slots=self.slots,
+            each=plan.merge.needs == "each",
+            silence=self.silence,
+            longer=LONGER.format(self.engine),
         )
         note_changed(self.plan.changed, self.emit)
         for slot in self.slots:

@@ -161,11 +161,13 @@ class Desk:
         least = policy.load(self.folder).minimum_rows
         source = self.data_sets.open(proposal.dataset, proposal.target, proposal.fixes)
         if rows_of(source) < least:
-            raise Refused(f"there are less than {least} rows", node=self.identity.name)
+            raise Refused(
+                f"fewer than {least} rows are here, the least that the site permits", node=self.identity.name
+            )
         return source
 
     def require_placement(self, proposal: Proposal, plan: Plan) -> Plan:
-        """The plan of a placement, with the keys of its secure sums, or the thresholds of what it asks.
+        """The plan of a placement, with the keys of its secure sums, or the thresholds of its query.
 
         Raises:
             Refused: it is no part of what was approved.
@@ -190,7 +192,10 @@ class Desk:
             raise Refused(f"{len(set(rnd.cohort))} sites take part, and {rules.minimum_sites} is the least")
         day = f"{datetime.fromtimestamp(self.now(), UTC):%Y-%m-%d}"
         if rnd.phase == UPDATE and not self.journal.count(day, key, rules.rounds_a_day):
-            raise Refused(f"the {rules.rounds_a_day} rounds of {day} are used up", cure="Go on tomorrow.")
+            raise Refused(
+                f"the {rules.rounds_a_day} rounds of {day} are used up",
+                cure="The same call goes on tomorrow.",
+            )
 
     def _require_permitted(self, proposal: Proposal, rules: Policy) -> None:
         content = content_of(proposal, self.registered)

@@ -59,9 +59,15 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             ("days", 1),
         ):
             if getattr(self, name) < least:
-                raise DataError(f"{name} = {getattr(self, name)} is less than {least}, below which none goes")
+                raise DataError(
+                    f"{name} = {getattr(self, name)} is less than {least}, below which no site goes",
+                    cure=f"Write {name} = {least}, or more.",
+                )
         if odd := [kind for kind in self.automatic if kind not in self.kinds]:
-            raise DataError(f"automatic names {odd[0]!r}, which kinds does not permit")
+            raise DataError(
+                f"automatic names {odd[0]!r}, which kinds does not permit",
+                cure="Add it to kinds, or take it out of automatic.",
+            )
 
     def reasons(self, proposal: Proposal, content: Content) -> Iterator[str]:
         """Why a proposal is not permitted; nothing if it is."""

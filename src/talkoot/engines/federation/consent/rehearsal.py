@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, final
 
 import numpy as np
@@ -24,7 +24,7 @@ from talkoot.formats.questions import question_to_bytes
 from talkoot.guards.fixed import chain_of_sums
 from talkoot.guards.mask.leaf import Masked
 
-ROWS = 40  # invented rows a site
+ROWS, EACH, MOST = 40, 6, 10_000  # invented rows a site, of each class at least, and at most
 TEXTS = ("a", "b", "c")
 TARGET = "target"
 
@@ -145,6 +145,8 @@ def rehearse(plan: Plan, schema: Schema, sites: int, *, declared: bool = False) 
     >>> [(s.query, s.numbers) for s in sent if not s.query]
     [('', 39)]
     """
+    if schema.classes is not None:
+        schema = replace(schema, classes=_at_least_two(schema.classes))
     names = [f"site{number}" for number in range(sites)]
     rng = np.random.default_rng(0)
     target = schema.target
@@ -191,16 +193,30 @@ def _leaves(name: str, update: Update) -> list[Leaf]:
 def _invented(schema: Schema, rng: np.random.Generator) -> pa.Table:
     """Rows such as the schema describes."""
     columns: dict[str, Any] = {}
+    known = schema.classes
+    rows = ROWS if known is None else min(MOST, max(ROWS, EACH * len(known)))
     for index, kind in enumerate(schema.kinds):
         name = schema.column(index)
         match kind:
             case "text":
-                columns[name] = rng.choice(TEXTS, ROWS)
+                columns[name] = rng.choice(TEXTS, rows)
             case "whole":
-                columns[name] = rng.integers(0, 1 << 60, ROWS)
+                columns[name] = rng.integers(0, 1 << 60, rows)
             case _:
-                columns[name] = rng.normal(size=ROWS).astype(schema.dtype)
+                columns[name] = rng.normal(size=rows).astype(schema.dtype)
     if schema.target is not None:
-        known = schema.classes
-        columns[schema.target] = rng.uniform(0.1, 0.9, ROWS) if known is None else np.resize(known, ROWS)
+        columns[schema.target] = rng.uniform(0.1, 0.9, rows) if known is None else np.resize(known, rows)
     return pa.table(columns)
+
+
+def _at_least_two(classes: np.ndarray) -> np.ndarray:
+    """The classes, and another one where there is only one.
+
+    >>> _at_least_two(np.array(["ill"])).tolist(), _at_least_two(np.array([1])).tolist()
+    (['ill', 'not ill'], [1, 2])
+    """
+    if len(classes) != 1:
+        return classes
+    (one,) = classes.tolist()
+    other = not one if isinstance(one, bool) else f"not {one}" if isinstance(one, str) else one + 1
+    return np.array([one, other])

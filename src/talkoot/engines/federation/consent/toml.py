@@ -24,7 +24,9 @@ def load(path: Path, kind: type[S]) -> S:
         text = path.read_text(encoding="utf-8-sig")  # editors may put a mark before the text
     except (OSError, UnicodeDecodeError) as error:
         cause = getattr(error, "strerror", None) or "it is not UTF-8"
-        raise DataError(f"{path} cannot be read: {cause}", cure="Write it.") from None
+        raise DataError(
+            f"{path} cannot be read: {cause}", cure=f"Write {path.name}; docs/federation.md has one."
+        ) from None
     try:
         return msgspec.toml.decode(text, type=kind)
     except TalkootError as error:

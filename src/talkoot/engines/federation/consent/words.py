@@ -65,6 +65,7 @@ def explain(
     rows: int | None = None,
     a_day: int | None = None,
     least: int | None = None,
+    notes: Sequence[str] = (),
 ) -> list[Part]:
     """The proposal in words.
 
@@ -75,20 +76,42 @@ def explain(
         rows: the site's rows, where they are known.
         a_day: in how many rounds the site takes part a day, where it is a site that reads.
         least: how many of its rows must have what it reports, where it is a site that reads.
+        notes: what is to be known of the rehearsal, or why there was none.
     """
     limit = ENOUGH if least is None else str(least)
     return [
-        Part(f"Proposal {run_of(proposal.to_bytes())[:8]} of {proposal.researcher}", tuple(_head(proposal))),
+        _title(proposal),
         Part("What is done", (DOES[proposal.kind], *_learners(content), *_agreed(proposal))),
-        Part("What would leave this site", tuple(_leaving(proposal, sent, limit))),
+        Part("What would leave this site", (*notes, *_leaving(proposal, sent, limit, noted=bool(notes)))),
         Part("How often", tuple(_often(content, sent, a_day))),
         Part("What it reveals", tuple(_reveals(proposal, content, sent, rows, limit))),
     ]
 
 
+def outline(proposal: Proposal, content: Content | None) -> list[Part]:
+    """The proposal in words where there are no rows, and perhaps not what sites have registered: no sizes.
+
+    Args:
+        proposal: the proposal.
+        content: what its plan holds; None where it cannot be read.
+    """
+    unread = "The plan names what sites have registered themselves, so that it can be read there only."
+    learners = (unread,) if content is None else tuple(_learners(content))
+    parts = [_title(proposal), Part("What is done", (DOES[proposal.kind], *learners, *_agreed(proposal)))]
+    if content is None:
+        return parts
+    reveals = tuple(_reveals(proposal, content, None, None, ENOUGH))
+    return [*parts, Part("How often", tuple(_often(content, None, None))), Part("What it reveals", reveals)]
+
+
 def to_text(parts: Sequence[Part]) -> str:
     """Parts as text for a terminal."""
     return "\n\n".join("\n".join([part.title, *(f"  {line}" for line in part.lines)]) for part in parts)
+
+
+def _title(proposal: Proposal) -> Part:
+    run = run_of(proposal.to_bytes())[:8]
+    return Part(f"Proposal {run} of {proposal.researcher}", tuple(_head(proposal)))
 
 
 def _head(proposal: Proposal) -> Iterator[str]:
@@ -115,12 +138,14 @@ def _agreed(proposal: Proposal) -> Iterator[str]:
         yield from (f"- {each}." for each in proposal.fixes)
 
 
-def _leaving(proposal: Proposal, sent: Sequence[Sent] | None, least: str) -> Iterator[str]:
+def _leaving(proposal: Proposal, sent: Sequence[Sent] | None, least: str, *, noted: bool) -> Iterator[str]:
+
     if proposal.kind == "check":
         yield from (f"- {part};" for part in QUERIES["Profile"].format(least=least).split("; "))
         return
     if sent is None:
-        yield "Sizes are not known: no rows could be invented that fit the plan."
+        if not noted:
+            yield "Sizes are not known: no rows could be invented that fit the plan."
         return
     yield "The sizes are those of a trial on invented rows with such columns; real ones may need more rounds."
     for group in _alike([one for one in sent if one.phase == UPDATE]):
@@ -128,8 +153,7 @@ def _leaving(proposal: Proposal, sent: Sequence[Sent] | None, least: str) -> Ite
         size = max(one.bytes for one in group)
         if first.query:
             known = QUERIES.get(first.query, "").format(least=least, classes=_labels(proposal, least))
-            what = known or _arrays(first.leaves)
-            yield f"{AGREEMENT}: {what} ({_bytes(size)})."
+            yield f"{AGREEMENT}: {known or _arrays(first.leaves)} ({_bytes(size)})."
         else:
             yield f"{_rounds(first, last)}: {_arrays(first.leaves)} ({_bytes(size)})."
     if phases := list(dict.fromkeys(one.phase for one in sent if one.phase != UPDATE)):
@@ -139,9 +163,8 @@ def _leaving(proposal: Proposal, sent: Sequence[Sent] | None, least: str) -> Ite
 
 def _labels(proposal: Proposal, least: str) -> str:
     """What is reported of the classes."""
-    if proposal.classes:
-        return "whether the target has other classes than those that are declared"
-    return f"the classes of the target that {least} rows have"
+    declared = "whether the target has other classes than those that are declared"
+    return declared if proposal.classes else f"the classes of the target that {least} rows have"
 
 
 def _often(content: Content, sent: Sequence[Sent] | None, a_day: int | None) -> Iterator[str]:
@@ -192,7 +215,7 @@ def _reveals(
     if proposal.kind == "check":
         yield (
             "It is read site by site, by the coordinator and the researcher. Nothing of it is about fewer "
-            f"than {least} rows of this site, whatever the researcher asks for. Two checks with other fixes, "
+            f"than {least} rows of this site, whatever the researcher proposes. Two checks with other fixes, "
             "or between which rows were added or changed, can be subtracted and say more."
         )
         return
@@ -234,7 +257,7 @@ def _readers(proposal: Proposal, content: Content, sent: Sequence[Sent] | None) 
     elif content.plan.merge.needs == "each":
         yield "The answers of sites are not added up: coordinator and researcher can read each."
     else:
-        yield "The sums are sent openly: the coordinator can read this site's, the researcher the total."
+        yield "The sums are sent openly: the coordinator can read each site's, the researcher the total."
 
 
 def _alike(sent: Sequence[Sent]) -> Iterator[list[Sent]]:

@@ -9,11 +9,11 @@ from contextlib import aclosing
 from typing import Any, Protocol, final
 
 from talkoot.core.errors import DataError, TalkootError
-from talkoot.engines.federation.audit import AuditLog
 from talkoot.engines.federation.consent.proposal import run_of
 from talkoot.engines.federation.coordinator.deliveries import Deliveries
+from talkoot.engines.federation.coordinator.records import Records
 from talkoot.engines.federation.coordinator.room import Room
-from talkoot.engines.federation.journal import Journal
+from talkoot.engines.federation.coordinator.runs import Proposed
 from talkoot.engines.federation.link.exchange import Closed, Exchange, Stream, read, refuse
 from talkoot.engines.federation.link.greeting import Difference, greet, software
 from talkoot.engines.federation.link.messages import (
@@ -64,6 +64,13 @@ class Gate(Protocol):
     def peer(self, context: Any) -> Peer:
         """The party at the other end of a call; raises `TalkootError` for one that may not come in."""
 
+    def peer_of(self, certificate: bytes) -> Peer:
+        """The party of a certificate (PEM); raises `TalkootError` for one that does not count."""
+
+    @property
+    def name(self) -> str:
+        """The coordinator's own name."""
+
     @property
     def revoked_bytes(self) -> bytes | None:
         """The newest list of revoked certificates."""
@@ -75,8 +82,7 @@ class Coordinator:
 
     Args:
         gate: who may come in.
-        journal: what a restarted coordinator goes on from.
-        audit: what sites have sent, by SHA-256.
+        records: what it writes down, and goes on from when it is started again.
         say: prints a line for whoever runs the program.
         sites: the names of the sites that take part; all that come, by default.
         differences: what to do about other versions of packages.
@@ -87,8 +93,7 @@ class Coordinator:
     def __init__(
         self,
         gate: Gate,
-        journal: Journal,
-        audit: AuditLog,
+        records: Records,
         say: Callable[[str], None],
         *,
         sites: Sequence[str] | None = None,
@@ -96,22 +101,30 @@ class Coordinator:
         silence: float = 600.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.gate, self.journal, self.audit, self.say = gate, journal, audit, say
+        self.gate, self.records, self.say = gate, records, say
         self.listed, self.differences, self.silence, self.clock = sites, differences, silence, clock
         self.sites: dict[str, Exchange] = {}
         self.spool = Spool(MEMORY)
         self.streams: dict[str, tuple[bytes, Stream]] = {}  # of each site: its session and its stream
         self.researchers: dict[tuple[str, bytes], Exchange] = {}
-        self.rooms: dict[str, Room] = {}
-        self.certificates: dict[str, str] = {}
-        self.deliveries = Deliveries(journal)
+        self.rooms = {run: Room(run, found, self, decided) for run, found, decided in records.runs.known()}
+        self.since: dict[str, float] = {}  # when each site has come, or has gone, in seconds since 1970
+        self.deliveries = Deliveries(records.journal)
+        for run, room in self.rooms.items():
+            self.say(f"run {run[:12]} of {room.proposed.researcher} goes on")
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.gate.name
 
     async def site(self, _: Any, context: Any) -> None:
         """A site has called."""
         if (entered := await self._enter(context, "site")) is None:
             return
         peer, session = entered
-        self.certificates[peer.name] = peer.certificate.decode()
+        self.records.know(peer.name, peer.certificate)
+        self.since[peer.name] = self.clock()
         before, self.streams[peer.name] = self.streams.get(peer.name), (session, context)
         if before is not None and before[0] != session:
             await refuse(before[1], Refusal(f"another program has come with the certificate of {peer.name}"))
@@ -144,9 +157,11 @@ class Coordinator:
             hello = await read(context)
             peer = self.gate.peer(context)
             if peer.role != role:
-                raise DataError(f"{peer.name} is a {peer.role}, and this is the entry of each {role}")
+                raise DataError(f"{peer.name} has the certificate of a {peer.role}, and comes as a {role}")
             if role == "site" and self.listed is not None and peer.name not in self.listed:
-                raise DataError(f"{peer.name} is not on the roster", cure="Have the operator add it.")
+                raise DataError(
+                    f"{peer.name} is not on the roster", cure="Have it added to sites in coordinator.toml."
+                )
         except Closed:
             return None
         except TalkootError as error:
@@ -181,8 +196,10 @@ class Coordinator:
             await refuse(stream, Refusal(error.cause, error.cure or ""))
         finally:
             self.say(f"{peer.role} {peer.name} is gone")
-            for room in self.rooms.values():
-                await room.report()
+            if peer.role == "site" and not exchange.connected:
+                self.since[peer.name] = self.clock()
+                for room in list(self.rooms.values()):
+                    await room.left(peer.name)
 
     async def _remind(self, site: str) -> None:
         """Tell a site that has come what is going on."""
@@ -206,9 +223,7 @@ class Coordinator:
     async def _from_researcher(self, peer: Peer, exchange: Exchange, message: Message) -> None:
         match message:
             case AskRoster():
-                known = self.certificates if self.listed is None else self.listed
-                roster = {name: self.certificates.get(name, "") for name in sorted(known)}
-                await exchange.send(Roster(roster))
+                await exchange.send(Roster(self._roster()))
             case Attach():
                 await self._attach(peer, exchange, message)
             case Ask():
@@ -220,6 +235,7 @@ class Coordinator:
                     room = self._room(peer, message.run)
                     del self.rooms[message.run]
                     await room.finish()
+                    self.records.finish(message.run, peer.name)
                     self.say(f"run {message.run[:12]} is over")
                 await exchange.send(Finished(message.run))
             case _:
@@ -238,7 +254,7 @@ class Coordinator:
 
     def _room(self, peer: Peer, run: str) -> Room:
         room = self.rooms.get(run)
-        if room is None or room.researcher_name != peer.name:
+        if room is None or room.proposed.researcher != peer.name:
             raise DataError(f"the run {run[:12]} is not one of {peer.name}'s")
         return room
 
@@ -247,9 +263,24 @@ class Coordinator:
         room = self.rooms.get(run)
         if room is None:
             propose = Propose(attach.proposal, attach.signature, attach.certificate)
-            room = Room(run, peer.name, propose, attach.sites, self)
-            self.rooms[run] = room
+            proposed = Proposed(peer.name, tuple(attach.sites), propose, self.clock())
+            room = self.rooms[run] = Room(run, proposed, self)
+            self.records.propose(run, proposed)
             self.say(f"run {run[:12]} of {peer.name}: waiting for {', '.join(attach.sites)}")
-        elif room.researcher_name != peer.name:
+        elif room.proposed.researcher != peer.name:
             raise DataError(f"the run {run[:12]} is another researcher's")
         await room.attach(exchange)
+
+    def _roster(self) -> dict[str, str]:
+        """Certificates of the sites that take part; empty where one has never been here."""
+        known = self.records.roster.certificates()
+        if self.listed is not None:
+            return {name: known.get(name, b"").decode() for name in sorted(self.listed)}
+        return {name: known[name].decode() for name in sorted(known) if self._counts(known[name])}
+
+    def _counts(self, certificate: bytes) -> bool:
+        try:
+            self.gate.peer_of(certificate)
+        except TalkootError:
+            return False
+        return True

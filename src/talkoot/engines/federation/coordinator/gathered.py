@@ -16,6 +16,8 @@ from talkoot.engines.events import Action, Answer, Answered, Seen, Slot
 from talkoot.engines.gathering import TICK, Gathering
 from talkoot.formats.answers import answer_from_bytes
 
+LONGER = "See that its program runs and reaches the coordinator, have silence in coordinator.toml raised"
+
 
 @final
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,7 +60,11 @@ class GatheredRound:
     def __post_init__(self) -> None:
         self.slots = {name: Slot(number, frozenset([name])) for number, name in enumerate(self.sites)}
         self.gathering = Gathering(
-            slots=list(self.slots.values()), each=self.each, engine="Federation", silence=self.silence
+            slots=list(self.slots.values()),
+            each=self.each,
+            silence=self.silence,
+            worker="the site",
+            longer=LONGER,
         )
 
     def begin(self, rnd: Round, now: float) -> list[Action]:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 from talkoot.core.errors import DataError
-from talkoot.engines.federation.audit import AuditLog
 from talkoot.engines.federation.consent import toml
 from talkoot.engines.federation.coordinator.coordinator import Coordinator
+from talkoot.engines.federation.coordinator.records import Records
 from talkoot.engines.federation.identity.identity import Identity
-from talkoot.engines.federation.journal import Journal
 from talkoot.engines.federation.link.dialling import OPTIONS, SERVICE
 from talkoot.engines.federation.link.greeting import software
 from talkoot.engines.federation.settings import COORDINATOR, CoordinatorSettings
@@ -26,8 +25,16 @@ FEW_BYTES = (  # of each link that have arrived and are not read yet, as there m
 )
 
 
-async def serve(folder: Path, say: Callable[[str], None]) -> None:
+Show = Callable[[Coordinator], AbstractContextManager[str]]
+
+
+async def serve(folder: Path, say: Callable[[str], None], show: Show | None = None) -> None:
     """Run the coordinator of a folder.
+
+    Args:
+        folder: its folder.
+        say: prints a line.
+        show: shows it to people as long as it runs, and gives the address where.
 
     Raises:
         DataError: the port cannot be had.
@@ -35,12 +42,11 @@ async def serve(folder: Path, say: Callable[[str], None]) -> None:
     _keep_one_heap()
     identity, found = Identity.load(folder), toml.load(folder / COORDINATOR, CoordinatorSettings)
     identity.require_role("coordinator")
-    journal, audit = Journal(folder / "journal"), AuditLog(folder)
-    audit.append("start", {"versions": software()})
+    records = Records.of(folder, say)
+    records.audit.append("start", {"versions": software()})
     coordinator = Coordinator(
         identity,
-        journal,
-        audit,
+        records,
         say,
         sites=found.sites,
         differences=found.differences,
@@ -49,10 +55,13 @@ async def serve(folder: Path, say: Callable[[str], None]) -> None:
     server, port = await start(coordinator, identity, found.listen)
     say(f"{identity.name} listens on {found.listen.rpartition(':')[0]}:{port}; waiting for sites")
     try:
-        await server.wait_for_termination()
+        with show(coordinator) if show is not None else nullcontext("") as address:
+            if address:
+                say(f"{address} shows sites and runs, to people on this machine alone")
+            await server.wait_for_termination()
     finally:
         await server.stop(0)
-        journal.close()
+        records.close()
 
 
 def _keep_one_heap() -> None:
@@ -79,6 +88,8 @@ async def start(coordinator: Coordinator, identity: Identity, listen: str) -> tu
     try:
         port = server.add_secure_port(listen, identity.server_credentials())
     except RuntimeError as error:
-        raise DataError(f"nothing can listen on {listen}: {error}", cure="Take another port.") from None
+        raise DataError(
+            f"nothing can listen on {listen}: {error}", cure="Write another one into coordinator.toml."
+        ) from None
     await server.start()
     return server, port

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Protocol, final
 
 from talkoot.core.errors import TalkootError
 from talkoot.engines.events import Action, Report, Request, Stop
-from talkoot.engines.federation.audit import AuditLog
 from talkoot.engines.federation.coordinator.gathered import Arrival, GatheredRound
-from talkoot.engines.federation.journal import Journal
+from talkoot.engines.federation.coordinator.received import UnderWay, received
+from talkoot.engines.federation.coordinator.records import Records
+from talkoot.engines.federation.coordinator.runs import Decision, Proposed
 from talkoot.engines.federation.link.exchange import Exchange
 from talkoot.engines.federation.link.messages import (
     Answered,
@@ -25,7 +27,6 @@ from talkoot.engines.federation.link.messages import (
     Finish,
     Frame,
     Note,
-    Propose,
     Refusal,
     Result,
     Standing,
@@ -38,15 +39,18 @@ from talkoot.formats.answers import answer_to_bytes
 LOG = logging.getLogger("talkoot.coordinator")
 
 
+WAITED = 1.0  # seconds of a round until the researcher sees who is waited for, and between two such reports
+
+
 class House(Protocol):
     """What a run needs of the coordinator."""
 
     def link(self, site: str) -> Exchange:
         """The link to a site."""
 
-    journal: Journal
-    audit: AuditLog
+    records: Records
     silence: float
+    clock: Callable[[], float]
 
 
 @final
@@ -55,19 +59,21 @@ class Room:
 
     Args:
         run: its name.
-        researcher_name: whose it is.
-        propose: what is proposed.
-        names: its sites.
+        proposed: what is proposed, by whom and to which sites.
         house: the coordinator.
+        decisions: what sites have decided before.
     """
 
     def __init__(
-        self, run: str, researcher_name: str, propose: Propose, names: Sequence[str], house: House
+        self, run: str, proposed: Proposed, house: House, decisions: Mapping[str, Decision] | None = None
     ) -> None:
-        self.run, self.researcher_name, self.propose = run, researcher_name, propose
-        self.names, self.house = tuple(names), house
+        self.run, self.proposed, self.house = run, proposed, house
+        self.names = proposed.sites
         self.researcher: Exchange | None = None
-        self.decisions: dict[str, Decided] = {}
+        self.decisions: dict[str, Decision] = dict(decisions or {})
+        self.under_way: UnderWay | None = None
+        self.away: set[str] = set()  # sites that are gone while they are waited for
+        self.given: dict[str, bytes] = {}  # the placement that each site was given last
         self.tasks: dict[str, Task] = {}  # what each site is at
         self.placement: tuple[int, bytes] | None = None
         self.gathered: GatheredRound | None = None
@@ -76,7 +82,7 @@ class Room:
         self.holding: tuple[bytes, asyncio.Task[None]] | None = None
         self.frames: dict[bytes, memoryview] = {}
         self.answered_keys: dict[str, bytes] = {}  # of each site's last answer
-        self.digests: dict[str, str] = {}  # SHA-256 of each site's last answer
+        self.answers: dict[str, Frame] = {}  # the name and size of each site's last answer
         self.brought: tuple[Exchange, Frame] | None = None  # the last result
         self.fetching: dict[str, Frame] = {}  # answers on their way
 
@@ -87,34 +93,66 @@ class Room:
         """A researcher has come, or come back."""
         self.researcher = researcher
         for name in self.names:
-            await self._site(name).send(self.propose)
+            await self._site(name).send(self.proposed.propose)
         await self.report()
 
     async def remind(self, site: str) -> None:
         """A site has come, or come back."""
         if site not in self.names:
             return
-        await self._site(site).send(self.propose)
+        await self._site(site).send(self.proposed.propose)
         if site in self.tasks:
             await self._site(site).send(self.tasks[site])
+        if site in self.away:
+            self.away.discard(site)
+            self.house.records.note("returned", self.run, {"site": site})
         await self.report()
+
+    async def left(self, site: str) -> None:
+        """A site is gone."""
+        if site not in self.names:
+            return
+        if site in self.waited and site not in self.away:
+            self.away.add(site)
+            self.house.records.note("lost", self.run, {"site": site, **self._where()})
+        await self.report()
+
+    @property
+    def waited(self) -> list[str]:
+        """The sites whose answer to the round under way is not here."""
+        if self.under_way is None or self.gathered is None:
+            return []
+        return self.gathered.waited
 
     async def decided(self, site: str, decision: Decided) -> None:
         """A site has decided."""
-        if site in self.names:
-            self.decisions[site] = decision
-            await self.report()
+        if site not in self.names:
+            return
+        before = self.decisions.get(site)
+        if before is None or (before.state, before.reason) != (decision.state, decision.reason):
+            self.decisions[site] = Decision(decision.state, decision.reason, self.house.clock())
+            self.house.records.decide(self.run, site, self.decisions[site])
+        await self.report()
 
     async def report(self) -> None:
         """Tell the researcher where the sites stand."""
-        if self.researcher is None:
-            return
-        sites = {}
+        if self.researcher is not None:
+            await self.researcher.send(Status(self.run, self.standings(), self.seconds_left))
+
+    def standings(self) -> dict[str, Standing]:
+        """Where each site stands."""
+        waited, sites = set(self.waited), {}
         for name in self.names:
             found = self.decisions.get(name)
             state, reason = (found.state, found.reason) if found else ("pending", "")
-            sites[name] = Standing(self._site(name).connected, state, reason)
-        await self.researcher.send(Status(self.run, sites))
+            sites[name] = Standing(self._site(name).connected, state, reason, name in waited)
+        return sites
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds until the deadline of the round under way, if it has one."""
+        ends = None if self.gathered is None or self.under_way is None else self.gathered.gathering.ends
+        return None if ends is None or ends == math.inf else max(0.0, ends - time.monotonic())
 
     def ask(self, ask: Ask) -> None:
         """Hold a round, unless it is under way."""
@@ -136,7 +174,7 @@ class Room:
         self._take_back()
         for name in self.names:
             await self._site(name).send(Finish(self.run))
-        self.house.journal.forget(self.run)
+        self.house.records.journal.forget(self.run)
 
     async def answered(self, site: str, message: Answered) -> None:
         """A site has an answer: fetch it, if it is waited for."""
@@ -151,13 +189,13 @@ class Room:
         if self.tasks.get(site) is task:
             self._let_go(site)
             self.answered_keys[site] = message.key
-            self.digests[site] = message.frame.digest.hex()
+            self.answers[site] = message.frame
             self.arrivals.append(Arrival(site, frame, message.seconds, message.restarted))
             self.came.set()
 
     async def _bring(self, ask: Ask) -> None:
         """Bring the researcher the result of a round: the one that is written down, or a new one."""
-        found = self.house.journal.get(self.run, ask.key)
+        found = self.house.records.journal.get(self.run, ask.key)
         try:
             result, frame = await self._hold(ask) if found is None else (found, Frame.of(found))
         except Exception as error:
@@ -174,27 +212,19 @@ class Room:
             await self._have(frame)
         self.frames = {f.digest: self.frames[f.digest] for f in (ask.placement, ask.question)}
         gathered = self._gathered(ask)
+        under_way = self.under_way = UnderWay(ask.head, self.house.clock())
         self._do(gathered.begin(ask.head.round(), time.monotonic()), ask)
-        while not gathered.over(time.monotonic()):
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self.came.wait(), gathered.wait(time.monotonic()))
-            self.came.clear()
-            while self.arrivals:
-                self._do(gathered.arrived(self.arrivals.popleft(), time.monotonic()), ask)
-            self._do(gathered.look(*self._signs(), time.monotonic()), ask)
+        try:
+            slow = await self._gather(gathered, ask)
+        finally:
+            self.under_way = None
+        if slow:
+            await self.report()
         void = gathered.gathering.void
         merged, actions = gathered.end()
         self.frames.pop(ask.question.digest, None)
-        self.house.audit.append(
-            "received",
-            {
-                "run": self.run,
-                "round": ask.head.index,
-                "phase": ask.head.phase,
-                "sites": {name: self.digests[name] for name in merged.arrived},
-                "failed": list(merged.failed),
-            },
-        )
+        facts = received(ask.head, merged, self.answers, under_way)
+        self.house.records.audit.append("received", {"run": self.run, **facts})
         self._do(actions, ask)
         result = result_to_bytes(merged, self.answered_keys)
         frame = Frame.of(result)
@@ -204,9 +234,28 @@ class Room:
             self._write_down(ask, result, frame)
         return result, frame
 
+    async def _gather(self, gathered: GatheredRound, ask: Ask) -> bool:
+        """Take answers in until nothing is waited for; whether it took so long that this was reported."""
+        began, reported, slow = time.monotonic(), [*self.names], False
+        while not gathered.over(time.monotonic()):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.came.wait(), gathered.wait(time.monotonic()))
+            self.came.clear()
+            while self.arrivals:
+                self._do(gathered.arrived(self.arrivals.popleft(), time.monotonic()), ask)
+            self._do(gathered.look(*self._signs(), time.monotonic()), ask)
+            if time.monotonic() - began > WAITED and gathered.waited != reported:
+                began, reported, slow = time.monotonic(), gathered.waited, True
+                await self.report()
+        return slow
+
+    def _where(self) -> dict[str, object]:
+        head = None if self.under_way is None else self.under_way.head
+        return {} if head is None else {"round": head.index, "phase": head.phase}
+
     def _write_down(self, ask: Ask, result: bytes, frame: Frame) -> None:
         try:
-            self.house.journal.put(self.run, {ask.key: result}, digests={ask.key: frame.digest})
+            self.house.records.journal.put(self.run, {ask.key: result}, digests={ask.key: frame.digest})
         except (OSError, sqlite3.Error) as error:
             text = f"the coordinator cannot write round {ask.head.index} down ({error})"
             self._do([Report("note", {"text": f"{text}; if it is stopped, sites do it again"})], ask)
@@ -276,6 +325,10 @@ class Room:
         for frame in (task.placement, task.question):
             site.transfers.offer(self.frames[frame.digest], frame)
         self.tasks[name] = task
+        if self.under_way is not None:
+            known = self.given.get(name) == task.placement.digest
+            self.under_way.out[name] = task.question.size + (0 if known else task.placement.size)
+            self.given[name] = task.placement.digest
         asyncio.ensure_future(site.send(task))  # noqa: RUF006
 
     def _let_go(self, name: str) -> None:

@@ -73,7 +73,8 @@ class Authority:
         """
         if not (folder / KEY).exists():
             raise DataError(
-                f"there is no authority in {folder}", cure="Make one: talkoot provision init FOLDER."
+                f"there is no authority in {folder}",
+                cure="Make one: talkoot provision init; or name its folder with --authority.",
             )
         key = serialization.load_pem_private_key(read_private(folder / KEY), None)
         assert isinstance(key, ec.EllipticCurvePrivateKey)

@@ -67,7 +67,8 @@ def check(certificate: x509.Certificate, authority: x509.Certificate, now: datet
     if now >= certificate.not_valid_after_utc:
         raise Refused(
             f"the certificate of {peer.name} expired on {certificate.not_valid_after_utc:%Y-%m-%d}",
-            cure="Renew it: talkoot provision request --renew, or talkoot site request --renew.",
+            cure="It is too late to renew it. Move its .approved file away, make a new request (talkoot site "
+            "request, talkoot provision request), and have the operator approve that.",
         )
     if now < certificate.not_valid_before_utc:
         raise Refused(

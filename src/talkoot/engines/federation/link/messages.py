@@ -138,6 +138,7 @@ class Standing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     connected: bool
     state: State
     reason: str
+    waited: bool = False  # its answer to the round under way is not here
 
 
 @final
@@ -146,6 +147,7 @@ class Status(Message, frozen=True):
 
     run: str
     sites: dict[str, Standing]
+    left: float | None = None  # seconds until the deadline of the round under way
 
 
 @final

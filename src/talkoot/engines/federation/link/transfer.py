@@ -89,7 +89,7 @@ class Transfers:
         if not 0 < frame.size <= self.limit or len(frame.digest) != hashlib.sha256().digest_size:
             raise DataError(
                 f"a frame of {frame.size:,} bytes was announced, and at most {self.limit:,} are taken",
-                cure="Send less, or raise the limit where the frame is refused.",
+                cure="Send less: a smaller model, or fewer columns.",
             )
         if frame.digest not in self.incoming:
             self.incoming[frame.digest] = Incoming(frame, self.allocate(frame.size))

@@ -1,4 +1,4 @@
-"""`talkoot site FOLDER`: a site that stays connected to the coordinator, until it is stopped."""
+"""`talkoot site run FOLDER`: a site that stays connected to the coordinator, until it is stopped."""
 
 from __future__ import annotations
 
