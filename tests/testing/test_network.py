@@ -189,6 +189,38 @@ def test_a_host_that_is_cut_off_hears_nothing_until_it_is_healed(
     assert line(listener) == "b", "TCP sends it again"
 
 
+@hosted
+def test_a_host_that_is_mute_still_receives(
+    hosts: Hosts, wire: tuple[subprocess.Popen[str], subprocess.Popen[str]]
+) -> None:
+    speaker, listener = wire
+    hosts.mute(1)
+    say(speaker, "a")
+    assert line(listener) == "a"
+    assert soon(lambda: sent_again(hosts, 0) > 0), "what host 1 has received is never confirmed"
+    hosts.heal(1)
+    hosts.mute(0)
+    before = sent_again(hosts, 0)
+    say(speaker, "b")
+    assert soon(lambda: sent_again(hosts, 0) > before)
+    assert listener.stdout
+    assert select.select([listener.stdout], [], [], 0) == ([], [], [])
+    hosts.heal(0)
+    assert line(listener) == "b"
+
+
+@hosted
+def test_packets_that_arrive_twice_are_read_once(
+    hosts: Hosts, wire: tuple[subprocess.Popen[str], subprocess.Popen[str]]
+) -> None:
+    speaker, listener = wire
+    hosts.double(0)
+    for letter in "abc":
+        say(speaker, letter)
+        assert line(listener) == letter
+    assert soon(lambda: hosts.bytes(1)[0] > hosts.bytes(0)[1])
+
+
 def sent_again(hosts: Hosts, index: int) -> int:
     """How often TCP of a host has sent something once more."""
     with hosts.run(index, ["cat", "/proc/net/snmp"], stdout=subprocess.PIPE, text=True) as process:

@@ -7,7 +7,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,5 +70,6 @@ def _run(serve: Serve, *folders: str) -> int:
 
 
 def say(line: str, *, about: str = "") -> None:
-    """A line on what the program does, with the time."""
-    print(f"{time.strftime('%H:%M:%S')} {about}{line}", flush=True)
+    """A line on what the program does, with the time; it goes on if nobody can read it."""
+    with suppress(OSError):  # the disk behind it is full, for example
+        print(f"{time.strftime('%H:%M:%S')} {about}{line}", flush=True)

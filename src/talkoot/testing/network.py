@@ -129,8 +129,24 @@ class Hosts:
         """
         self._send("cut", index)
 
+    def mute(self, index: int) -> None:
+        """Drop all packets that a host sends, while it still receives.
+
+        Raises:
+            NodeLost: the relay died, and the hosts with it.
+        """
+        self._send("mute", index)
+
+    def double(self, index: int) -> None:
+        """Deliver each packet that a host sends twice.
+
+        Raises:
+            NodeLost: the relay died, and the hosts with it.
+        """
+        self._send("double", index)
+
     def heal(self, index: int) -> None:
-        """End a `cut`.
+        """End whatever `cut`, `mute` and `double` do to a host.
 
         Raises:
             NodeLost: the relay died, and the hosts with it.

@@ -6,8 +6,8 @@ Run by `talkoot.testing.network` as a separate process, with only the standard l
 
 Each host is an unnamed network namespace that only this process refers to, with one TUN device in it; the
 device's other end is a file here. So when this process ends, however it ends, the networks are gone as well.
-It prints a line when the hosts exist, then answers lines "cut 1" and "heal 1" until SIGTERM, the end of its
-input or the end of its owner.
+It prints a line when the hosts exist, then answers lines "cut 1", "mute 1", "double 1" and "heal 1" until
+SIGTERM, the end of its input or the end of its owner.
 """
 
 from __future__ import annotations
@@ -62,12 +62,12 @@ def open_host(index: int, rate: str) -> tuple[int, int]:
 def relay(tuns: list[int], delay: float, owner: int) -> None:
     """Forward packets, each `delay` seconds after it arrived, until the input ends or the owner dies."""
     to = {socket.inet_aton(address(i)): tun for i, tun in enumerate(tuns)}
-    cut: set[int] = set()
+    faults: dict[str, set[int]] = {"cut": set(), "mute": set(), "double": set()}
     queue: deque[tuple[float, int, int, bytes]] = deque()
     while True:
         wait = max(0.0, queue[0][0] - time.monotonic()) if queue else None
         ready = select.select([*tuns, 0, owner], [], [], wait)[0]
-        if owner in ready or (0 in ready and not execute(os.read(0, 4096), tuns, cut)):
+        if owner in ready or (0 in ready and not execute(os.read(0, 4096), tuns, faults)):
             return
         due = time.monotonic() + delay
         for tun in filter(ready.__contains__, tuns):
@@ -75,11 +75,18 @@ def relay(tuns: list[int], delay: float, owner: int) -> None:
         now = time.monotonic()
         while queue and queue[0][0] <= now:
             _, source, target, packet = queue.popleft()
-            if source not in cut and target not in cut:
+            for _ in range(copies(source, target, faults)):
                 with suppress(OSError):  # a device that is down loses its packets
                     os.write(target, packet)
         if queue:
             time.sleep(GATHER)
+
+
+def copies(source: int, target: int, faults: dict[str, set[int]]) -> int:
+    """How often a packet arrives."""
+    if {source, target} & faults["cut"] or source in faults["mute"]:
+        return 0
+    return 2 if source in faults["double"] else 1
 
 
 def read_packets(tun: int) -> list[bytes]:
@@ -91,11 +98,16 @@ def read_packets(tun: int) -> list[bytes]:
     return packets
 
 
-def execute(lines: bytes, tuns: list[int], cut: set[int]) -> bool:
+def execute(lines: bytes, tuns: list[int], faults: dict[str, set[int]]) -> bool:
     """Execute the owner's commands and acknowledge each; False where the input has ended."""
     for line in lines.decode().splitlines():
         verb, index = line.split()
-        (cut.add if verb == "cut" else cut.discard)(tuns[int(index)])
+        tun = tuns[int(index)]
+        if verb == "heal":
+            for hosts in faults.values():
+                hosts.discard(tun)
+        else:
+            faults[verb].add(tun)
         print("done", flush=True)
     return bool(lines)
 

@@ -6,9 +6,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,11 +22,13 @@ from ports import port
 from talkoot.engines.federation.identity.authority import Authority
 
 HERE = Path(__file__).parent
+PATHS = (HERE, HERE / "faults", HERE.parents[1], *filter(None, sys.path))
 ENVIRONMENT = {
     **os.environ,
     "OMP_NUM_THREADS": "1",
     "PYTHONUNBUFFERED": "1",
-    "PYTHONPATH": os.pathsep.join(map(str, (HERE, HERE.parents[1], *filter(None, sys.path)))),
+    "PYTHONFAULTHANDLER": "1",
+    "PYTHONPATH": os.pathsep.join(map(str, PATHS)),
 }
 
 COMMAND = "import sys; from talkoot.cli import main; sys.exit(main())"
@@ -35,6 +39,7 @@ files = "rows.parquet"
 [learners]
 Paced = "paced:Paced"
 Leaking = "paced:Leaking"
+Tally = "tally:Tally"
 Count = "talkoot.testing.toys:Count"
 Walk = "talkoot.testing.toys:Walk"
 FailingNode = "talkoot.testing.engines:FailingNode"
@@ -59,17 +64,35 @@ def write_rows(folder: Path, X: np.ndarray, y: np.ndarray) -> None:
     pq.write_table(pa.table({**columns, "y": y}), folder / "rows.parquet")
 
 
+Popen = Callable[..., "subprocess.Popen[Any]"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the programs of a federation run.
+
+    Args:
+        address: of the coordinator.
+        command: a script that ends as the command `talkoot`.
+        popen: what starts a party's process, by the party's name.
+    """
+
+    address: str = "127.0.0.1"
+    command: str = COMMAND
+    popen: Callable[[str], Popen] = lambda name: subprocess.Popen
+
+
 class Program:
     """A process, and what it has printed so far."""
 
-    def __init__(self, folder: Path, *command: str) -> None:
-        self.folder, self.command = folder, command
-        self.log = folder / "printed.txt"
+    def __init__(self, folder: Path, *command: str, popen: Popen = subprocess.Popen) -> None:
+        self.folder, self.command, self.popen = folder, command, popen
+        self.log = folder.with_suffix(".printed")  # beside the folder, which may be a disk that is full
         self.start()
 
     def start(self) -> None:
         with self.log.open("ab") as out:
-            self.process = subprocess.Popen(
+            self.process = self.popen(
                 [sys.executable, *self.command],
                 stdout=out,
                 stderr=out,
@@ -103,6 +126,7 @@ class Federated:
         rows: (X, y) of each site.
         proxies: on the way of a site, by its name.
         options: of the coordinator.
+        place: where its programs run.
     """
 
     def __init__(
@@ -112,15 +136,17 @@ class Federated:
         *,
         proxies: Mapping[str, str] | None = None,
         options: str = "",
+        place: Place | None = None,
     ) -> None:
-        self.folder, self.port = folder, port()
+        self.folder, self.port, self.place = folder, port(), place or Place()
+        self.address = f"{self.place.address}:{self.port}"
         self.authority: Authority = make_authority(folder)
         self.researcher = folder / "researcher"
         self.made: list[Program] = []
         make_party(self.authority, folder / "hub", "hub", "coordinator")
-        (folder / "hub" / "coordinator.toml").write_text(f'listen = "127.0.0.1:{self.port}"\n{options}')
+        (folder / "hub" / "coordinator.toml").write_text(f'listen = "{self.address}"\n{options}')
         make_party(self.authority, self.researcher, "ada", "researcher")
-        (self.researcher / "researcher.toml").write_text(f'coordinator = "127.0.0.1:{self.port}"\n')
+        (self.researcher / "researcher.toml").write_text(f'coordinator = "{self.address}"\n')
         self.coordinator = self.program("hub", "coordinator")
         self.sites: dict[str, Program] = {}
         for name, (X, y) in rows.items():
@@ -129,7 +155,7 @@ class Federated:
     def join(self, name: str, X: np.ndarray, y: np.ndarray, proxy: str | None = None) -> Program:
         """Start a site that has these rows."""
         make_party(self.authority, self.folder / name, name)
-        text = f'coordinator = "127.0.0.1:{self.port}"\n' + (f'proxy = "{proxy}"\n' if proxy else "")
+        text = f'coordinator = "{self.address}"\n' + (f'proxy = "{proxy}"\n' if proxy else "")
         (self.folder / name / "site.toml").write_text(text + DATA)
         (self.folder / name / "policy.toml").write_text(POLICY)
         write_rows(self.folder / name, X, y)
@@ -137,7 +163,8 @@ class Federated:
         return self.sites[name]
 
     def program(self, name: str, kind: str) -> Program:
-        program = Program(self.folder / name, "-c", COMMAND, *kind.split(), str(self.folder / name))
+        folder, popen = self.folder / name, self.place.popen(name)
+        program = Program(folder, "-c", self.place.command, *kind.split(), str(folder), popen=popen)
         self.made.append(program)
         return program
 
@@ -153,9 +180,10 @@ def federated(
     rows: Mapping[str, tuple[np.ndarray, np.ndarray]],
     proxies: Mapping[str, str] | None = None,
     options: str = "",
+    place: Place | None = None,
 ) -> Iterator[Federated]:
     """A federation with all sites connected; all of it ends with the context."""
-    made = Federated(folder, rows, proxies=proxies, options=options)
+    made = Federated(folder, rows, proxies=proxies, options=options, place=place)
     try:
         made.ready()
         yield made

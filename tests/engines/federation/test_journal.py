@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -84,4 +85,30 @@ def test_beyond_its_size_the_oldest_go_and_runs_that_nobody_finishes_go_with_age
     journal.close()
     journal = Journal(tmp_path, age=-1.0)
     assert journal.runs() == []
+    journal.close()
+
+
+def test_what_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, size=5 * LARGE)
+    journal.put("run", {b"a": b"1" * LARGE})
+    (tmp_path / "frames").rename(tmp_path / "away")
+    with pytest.raises(OSError, match="No such file"):
+        journal.put("run", {b"a": b"2", b"b": b"3" * LARGE}, only=True)
+    (tmp_path / "away").rename(tmp_path / "frames")
+    assert journal.get("run", b"a") == b"1" * LARGE
+    journal.put("run", {bytes([key]): b"4" * LARGE for key in range(4)})
+    assert journal.get("run", b"a") == b"1" * LARGE, "nothing is counted that is not there"
+    assert len(os.listdir(tmp_path / "frames")) == 5
+    journal.close()
+
+
+def test_a_disk_that_is_full_is_named_and_the_journal_goes_on(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.put("run", {b"a": b"1"})
+    journal._rows.execute("pragma max_page_count = 10")
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        journal.put("run", {b"b": b"2" * (LARGE - 1)}, only=True)
+    assert (journal.get("run", b"a"), journal.get("run", b"b")) == (b"1", None)
+    journal.put("run", {b"b": b"2"}, only=True)
+    assert (journal.get("run", b"a"), journal.get("run", b"b")) == (None, b"2")
     journal.close()

@@ -14,6 +14,7 @@ from talkoot.core.errors import Refused
 from talkoot.data.contract.profile import Profile
 from talkoot.data.inventory import Inventory
 from talkoot.data.totals import Totals
+from talkoot.engines.federation.audit import AuditLog
 from talkoot.engines.federation.consent.content import content_of
 from talkoot.engines.federation.consent.proposal import run_of
 from talkoot.engines.federation.consent.rehearsal import numbers_only, rehearse
@@ -128,3 +129,24 @@ def test_masks_know_the_keys_of_the_roster_and_what_was_released(world: World) -
     assert dict(link.identity.released) == {}
     open_plan = tk.Plan(tk.learner_for(LogisticRegression()))
     assert desk.require_placement(world.proposal(), open_plan) is open_plan
+
+
+@pytest.mark.parametrize("end", ["withdrawn", "expired"])
+def test_what_was_released_is_forgotten_once_the_run_is_over_for_good(world: World, end: str) -> None:
+    masked, desk = plan_of(LogisticRegression(), chain=CHAIN), world.desk()
+    signed = world.signed(plan=masked)
+    run = run_of(signed.proposal)
+    desk.decide(signed)
+    desk.journal.release(run, "question", ("lund", "oslo"))
+    desk.decide(world.signed(plan=masked, purpose="another"))
+    assert desk.journal.release(run, "question", ("bergen", "oslo")) == ("lund", "oslo")
+    if end == "withdrawn":
+        desk.withdraw(run, "olav")
+    else:
+        world.clock += 31 * 86400
+        desk.decide(world.signed(plan=masked, purpose="a third"))
+    assert desk.journal.released(run) == {}
+    with pytest.raises(Refused, match=f"the run is {end} here"):
+        desk.journal.release(run, "question", ("bergen", "oslo"))
+    assert desk.decide(signed).state == end
+    AuditLog(world.oslo.folder).verify()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -113,3 +115,17 @@ def test_beyond_the_budget_frames_are_in_files_until_there_is_room_again() -> No
     assert isinstance(spool.allocate(size), InFile)
     del view
     assert isinstance(spool.allocate(size), InMemory)
+
+
+def test_a_file_that_finds_no_room_is_named_and_the_frame_can_be_fetched_again() -> None:
+    full = InFile()
+    with open("/dev/full", "wb") as device:
+        os.dup2(device.fileno(), full._file)
+    places = iter([full, InFile()])
+    sender, receiver = Transfers(), Transfers(allocate=lambda size: next(places))
+    frame = sender.offer(b"a" * 20)
+    (chunk,) = chunks(sender, receiver.want(frame))
+    with pytest.raises(DataError, match="of the receiver: No space left"):
+        receiver.take(chunk)
+    (chunk,) = chunks(sender, receiver.want(frame))
+    assert receiver.take(chunk) is not None

@@ -36,7 +36,7 @@ class Journal:
         self._rows = sqlite3.connect(folder / "journal.sqlite", isolation_level=None, check_same_thread=False)
         for line in ("pragma journal_mode=wal", "pragma synchronous=normal", _TABLE):
             self._rows.execute(line)
-        (self._total,) = self._rows.execute("select coalesce(sum(size), 0) from items").fetchone()
+        self._total = self._sum()
         self._expire()
         known = {name for (name,) in self._rows.execute("select file from items where file is not null")}
         for path in self._files.iterdir():
@@ -59,18 +59,22 @@ class Journal:
             only: drop all other items of the run.
             digests: SHA-256 of items, where it is known.
         """
-        known = digests or {}
-        rows = [(run, key, *self._stored(data, known.get(key)), time.time()) for key, data in items.items()]
-        self._rows.execute("begin immediate")
+        known, rows = digests or {}, list[tuple[object, ...]]()
         try:
+            for key, data in items.items():
+                rows.append((run, key, *self._stored(data, known.get(key)), time.time()))
+            self._rows.execute("begin immediate")
             old = self._drop("run = ?", run) if only else []
             for row in rows:
                 old += self._drop("run = ? and key = ?", *row[:2])
                 self._rows.execute("insert into items values(?,?,?,?,?,?,?)", row)
-                self._total += row[5]
+            self._total += sum(len(data) for data in items.values())
             self._rows.execute("commit")
-        except BaseException:
-            self._rows.execute("rollback")
+        except BaseException:  # the disk may be full, so nothing of this stays on it
+            if self._rows.in_transaction:
+                self._rows.rollback()
+            self._remove([str(row[3]) for row in rows if row[3] is not None])
+            self._total = self._sum()
             raise
         self._remove(old)
         if self._total > self._size:
@@ -112,8 +116,17 @@ class Journal:
         if len(data) < LARGE:
             return data, None, digest, len(data)
         name = os.urandom(16).hex()
-        (self._files / name).write_bytes(data)
+        try:
+            (self._files / name).write_bytes(data)
+        except OSError:
+            self._remove([name])
+            raise
         return None, name, digest, len(data)
+
+    def _sum(self) -> int:
+        """Bytes of all items."""
+        (found,) = self._rows.execute("select coalesce(sum(size), 0) from items").fetchone()
+        return int(found)
 
     def _drop(self, where: str, *values: object) -> list[str]:
         """Delete rows; returns the files that they leave behind."""

@@ -10,7 +10,7 @@ from typing import Any, final
 from talkoot.core.engine import Emit, Nodes, View
 from talkoot.core.errors import PlanError, Refused, TalkootError
 from talkoot.core.plan import Plan
-from talkoot.core.round import Merged, Round
+from talkoot.core.round import UPDATE, Merged, Round
 from talkoot.engines.federation.identity.identity import Identity
 from talkoot.engines.federation.link.messages import Ask, Frame, Head, Standing
 from talkoot.engines.federation.models import signed
@@ -34,6 +34,7 @@ class FederationNodes(Nodes):
     number: int = -1  # of the placement
     plan: Plan | None = None
     placement: tuple[Frame, bytes] | None = None
+    counted: dict[str, bytes] = field(default_factory=dict)  # of each site, its last update that counted
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -48,6 +49,7 @@ class FederationNodes(Nodes):
         """
         frame = placement_to_bytes(plan, view, registered=self.registered)
         self.number, self.plan, self.placement = self.number + 1, plan, (Frame.of(frame), frame)
+        self.counted = {}
 
     def round(self, rnd: Round, question: Any) -> Merged:
         """Have the coordinator hold a round."""
@@ -63,8 +65,13 @@ class FederationNodes(Nodes):
             head=Head.of(rnd),
             each=self.plan.merge.needs == "each",
             finite=not self.plan.learner.needs_all,  # exact solvers may try points where a loss is infinite
+            counted=dict(self.counted),
         )
-        return result_from_bytes(self.session.wait(self.session.ask(ask, placement, frame), self.listen))
+        result = self.session.wait(self.session.ask(ask, placement, frame), self.listen)
+        merged, keys = result_from_bytes(result)
+        if rnd.phase == UPDATE:
+            self.counted |= keys
+        return merged
 
     def deliver(self, model: Callable[[], bytes]) -> None:
         """Let the sites have the fitted model; those that are away get it when they come back."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from talkoot.core.errors import DataError, TalkootError
@@ -11,12 +12,17 @@ from talkoot.formats.answers import answer_from_bytes, answer_to_bytes
 from talkoot.formats.frames import from_bytes, to_bytes
 
 
-def result_to_bytes(merged: Merged) -> bytes:
-    """What came of a round as one frame."""
+def result_to_bytes(merged: Merged, keys: Mapping[str, bytes]) -> bytes:
+    """What came of a round as one frame.
+
+    Args:
+        merged: what came of it.
+        keys: which round each site has answered that arrived: this one, or an earlier one if it was late.
+    """
     parts: list[Update | TalkootError] = [*merged.failed.values()]
     parts += [merged.update] if merged.each is None else merged.each.values()
     data = {
-        "arrived": list(merged.arrived),
+        "arrived": {site: keys[site] for site in merged.arrived},
         "failed": list(merged.failed),
         "each": None if merged.each is None else list(merged.each),
         "seconds": dict(merged.seconds),
@@ -24,8 +30,8 @@ def result_to_bytes(merged: Merged) -> bytes:
     return to_bytes(data, [answer_to_bytes(part) for part in parts])
 
 
-def result_from_bytes(frame: Any) -> Merged:
-    """What came of a round.
+def result_from_bytes(frame: Any) -> tuple[Merged, Mapping[str, bytes]]:
+    """What came of a round, and which round each site has answered that arrived.
 
     Raises:
         DataError: the frame holds something else.
@@ -33,7 +39,7 @@ def result_from_bytes(frame: Any) -> Merged:
     match from_bytes(frame):
         case (
             {
-                "arrived": list() as arrived,
+                "arrived": dict() as arrived,
                 "failed": list() as failed,
                 "each": list() | None as each,
                 "seconds": dict() as seconds,
@@ -45,10 +51,11 @@ def result_from_bytes(frame: Any) -> Merged:
             raise DataError("this is no result of a round")
     errors = dict(zip(failed, parts[: len(failed)], strict=True))
     updates = [part for part in parts[len(failed) :] if isinstance(part, Update)]
-    return Merged(
+    merged = Merged(
         update=updates[0] if each is None else Update(),
         each=None if each is None else dict(zip(each, updates, strict=True)),
         arrived=tuple(arrived),
         failed={node: error for node, error in errors.items() if isinstance(error, TalkootError)},
         seconds=seconds,
     )
+    return merged, arrived

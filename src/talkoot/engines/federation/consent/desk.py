@@ -21,7 +21,7 @@ from talkoot.engines.federation.consent import proposal as proposals
 from talkoot.engines.federation.consent.content import content_of, require_belongs
 from talkoot.engines.federation.consent.data_sets import DataSets, rows_of
 from talkoot.engines.federation.consent.forgetting import require_fitted
-from talkoot.engines.federation.consent.journal import Decision, Journal
+from talkoot.engines.federation.consent.journal import FINAL, Decision, Journal
 from talkoot.engines.federation.consent.policy import Policy
 from talkoot.engines.federation.consent.proposal import Proposal, Signed, State, run_of
 from talkoot.engines.federation.consent.secure_sum import with_keys
@@ -30,7 +30,6 @@ from talkoot.engines.federation.identity.identity import Identity
 from talkoot.learners.held_out.site_scores import SiteScores
 
 POLICY = "the policy"
-FINAL = ("withdrawn", "expired")  # states that no later decision changes
 NAMED = 8  # digits of a run that a person must type at least
 
 
@@ -249,7 +248,19 @@ class Desk:
             facts = {name: base64.b64encode(part).decode() for name, part in parts.items()}
             by = {"researcher": proposal.researcher, "certificate": signed.certificate.decode()}
             self.audit.append("proposed", {"run": run_of(signed.proposal), **by, **facts})
+            self._expire()
         return seen
+
+    def _expire(self) -> None:
+        """Note that runs are over whose time is, so that what they have released is forgotten."""
+        try:
+            days = policy.load(self.folder).days
+        except DataError:
+            return  # every decision says so
+        for run in self.journal.releasing():
+            ((signed, seen),) = self.journal.proposals(run)
+            if self.now() >= proposals.from_bytes(signed.proposal).expires(seen, days):
+                self._note(run, "expired", "its time is over")
 
 
 def _cure(state: State) -> str:

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast, final
 
-from talkoot.core.errors import DataError
+from talkoot.core.errors import DataError, Refused
 from talkoot.engines.federation.consent.proposal import Signed, SignedProposal, State, run_of
 
 FILE = "consent.sqlite"
+FINAL = ("withdrawn", "expired")  # states that no later decision changes
+_ONCE = "once "  # before the name of what is answered once in a run, beside the keys of secure sums
 WAIT = 30.0  # seconds for another process to finish its transaction
 _TABLES = """
 create table if not exists proposals (
@@ -74,7 +76,10 @@ class Journal:
         return (now, True) if known is None else (float(known[0]), False)
 
     def decide(self, run: str, state: State, who: str, why: str, now: float) -> bool:
-        """Write a decision down, unless it stands there already; whether it is new."""
+        """Write a decision down, unless it stands there already; whether it is new.
+
+        A run that is over for good releases nothing more, so what it released need not be remembered.
+        """
         with self._open() as database:
             last = database.execute(
                 "select state, who, why from decisions where run = ? order by number desc limit 1", (run,)
@@ -84,6 +89,8 @@ class Journal:
                 database.execute(
                     "insert into decisions (run, state, who, why, at) values (?, ?, ?, ?, ?)", row
                 )
+            if state in FINAL:
+                database.execute("delete from released where run = ?", (run,))
         return bool(last != (state, who, why))
 
     def decisions(self, run: str) -> list[Decision]:
@@ -117,8 +124,17 @@ class Journal:
         return known is not None or number < most
 
     def release(self, run: str, key: str, nodes: tuple[str, ...]) -> tuple[str, ...]:
-        """For which nodes secrets were released under a key; for these, if for none before."""
+        """For which nodes secrets were released under a key; for these, if for none before.
+
+        Raises:
+            Refused: the run is over for good.
+        """
         with self._open() as database:
+            last = database.execute(
+                "select state from decisions where run = ? order by number desc limit 1", (run,)
+            ).fetchone()
+            if last is not None and last[0] in FINAL:
+                raise Refused(f"the run is {last[0]} here, and its secrets are not released")
             row = (run, key, json.dumps(nodes))
             database.execute("insert or ignore into released values (?, ?, ?)", row)
             (found,) = database.execute(
@@ -128,10 +144,15 @@ class Journal:
 
     def once(self, run: str, what: str, digest: str) -> bool:
         """Whether something is asked in a run for the first time, or as it was before."""
-        return self.release(f"{run}/once", what, (digest,)) == (digest,)
+        return self.release(run, _ONCE + what, (digest,)) == (digest,)
+
+    def releasing(self) -> list[str]:
+        """The runs in which something was released that is remembered."""
+        with self._open() as database:
+            return [run for (run,) in database.execute("select distinct run from released")]
 
     def released(self, run: str) -> dict[str, tuple[str, ...]]:
         """All that was released in a run."""
         with self._open() as database:
             rows = database.execute("select key, nodes from released where run = ?", (run,)).fetchall()
-        return {key: tuple(json.loads(nodes)) for key, nodes in rows}
+        return {key: tuple(json.loads(nodes)) for key, nodes in rows if not key.startswith(_ONCE)}

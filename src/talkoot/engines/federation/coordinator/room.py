@@ -83,7 +83,6 @@ class Room:
         self.frames: dict[bytes, memoryview] = {}
         self.answered_keys: dict[str, bytes] = {}  # of each site's last answer
         self.answers: dict[str, Frame] = {}  # the name and size of each site's last answer
-        self.counted: dict[str, bytes] = {}  # of each site's last answer that is in a result
         self.brought: tuple[Exchange, Frame] | None = None  # the last result
         self.fetching: dict[str, Frame] = {}  # answers on their way
 
@@ -224,11 +223,10 @@ class Room:
         void = gathered.gathering.void
         merged, actions = gathered.end()
         self.frames.pop(ask.question.digest, None)
-        self.counted |= {name: self.answered_keys[name] for name in merged.arrived}
         facts = received(ask.head, merged, self.answers, under_way)
         self.house.records.audit.append("received", {"run": self.run, **facts})
         self._do(actions, ask)
-        result = result_to_bytes(merged)
+        result = result_to_bytes(merged, self.answered_keys)
         frame = Frame.of(result)
         if void:
             self.arrivals.clear()
@@ -294,7 +292,7 @@ class Room:
         """Forget the rounds so far."""
         for name in self.names:
             self._let_go(name)
-        self.gathered, self.counted = None, {}
+        self.gathered = None
         self.arrivals.clear()
 
     def _signs(self) -> tuple[Mapping[str, int], Mapping[str, float]]:
@@ -311,7 +309,7 @@ class Room:
             match action:
                 case Request(slot=slot):
                     (name,) = slot.nodes
-                    counted = self.counted.get(name)
+                    counted = ask.counted.get(name, b"")
                     self._request(name, Task(self.run, ask.number, ask.placement, ask.question, counted))
                 case Stop(slot=slot):
                     (name,) = slot.nodes

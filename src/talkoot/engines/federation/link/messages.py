@@ -200,6 +200,7 @@ class Ask(Message, frozen=True):
     head: Head
     each: bool  # whether answers stay apart
     finite: bool = False  # whether numbers that are infinite or missing are refused
+    counted: dict[str, bytes] = {}  # of each site, the key of the last update of this placement that counted
 
     @property
     def key(self) -> bytes:
@@ -266,7 +267,7 @@ class Task(Message, frozen=True):
     number: int  # of the placement
     placement: Frame
     question: Frame
-    counted: bytes | None = None  # the key of the site's last answer that counted, if that is known
+    counted: bytes = b""  # the key of the site's last update of this placement that counted
 
     @property
     def key(self) -> bytes:

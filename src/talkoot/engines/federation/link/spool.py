@@ -6,9 +6,13 @@ import mmap
 import os
 import tempfile
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol, final
 
 import numpy as np
+
+from talkoot.core.errors import DataError
 
 SMALL = 1 << 16  # bytes of a frame that is not worth a file
 
@@ -48,19 +52,37 @@ class InFile:
     __slots__ = ("__weakref__", "_file")
 
     def __init__(self) -> None:
-        self._file, name = tempfile.mkstemp(prefix="talkoot-")
+        with _named():
+            self._file, name = tempfile.mkstemp(prefix="talkoot-")
         os.unlink(name)
         weakref.finalize(self, os.close, self._file)
 
     def write(self, offset: int, data: memoryview) -> None:
         """Put bytes in their place."""
-        while data.nbytes:
-            written = os.pwrite(self._file, data, offset)
-            offset, data = offset + written, data[written:]
+        with _named():
+            while data.nbytes:
+                written = os.pwrite(self._file, data, offset)
+                offset, data = offset + written, data[written:]
 
     def view(self) -> memoryview:
         """All of them; read from the file when they are looked at."""
         return memoryview(mmap.mmap(self._file, 0, access=mmap.ACCESS_COPY))
+
+
+@contextmanager
+def _named() -> Iterator[None]:
+    """Name the folder of files that cannot be written.
+
+    Raises:
+        DataError: they cannot.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise DataError(
+            f"a frame does not go into a file in {tempfile.gettempdir()} of the receiver: {error.strerror}",
+            cure="Make room there, or have TMPDIR name a folder that has some.",
+        ) from None
 
 
 @final

@@ -16,7 +16,7 @@ from talkoot.core.engine import View
 from talkoot.core.errors import DataError, NodeFailed, Refused, TalkootError
 from talkoot.core.plan import Plan
 from talkoot.core.query import Query
-from talkoot.core.round import Round
+from talkoot.core.round import UPDATE, Round
 from talkoot.core.run import NodeState, explain, restarted, work
 from talkoot.core.shard import Shard
 from talkoot.data.tables.source import Source
@@ -74,7 +74,7 @@ class _Placed:
     shard: Shard
     state: NodeState | None = None
     last: tuple[int, str] | None = None  # round and phase of the last answer
-    key: bytes = b""  # of the last answer
+    key: bytes = b""  # of the last update
 
 
 @final
@@ -148,19 +148,20 @@ class Worker:
         rnd, asked = question_from_bytes(question, placed.plan)
         self.desk.require_round(proposal, rnd, task.key)
         self.desk.require_question(proposal, placed.plan, rnd, asked)
-        if task.counted not in (None, placed.key) and placed.state is not None:
-            placed.state = _undone(placed.state)
+        if task.counted != placed.key and placed.state is not None:
+            placed.state, placed.key = _undone(placed.state), task.counted
         before = _before(placed, rnd)
         update, after = work(placed.plan, asked, placed.shard, before or NodeState(), rnd)
         data = answer_to_bytes(update)
         frame = Frame.of(data)
-        items = {task.key: data, _PLACE: placed.name + task.key}
+        key = task.key if rnd.phase == UPDATE else placed.key
+        items = {task.key: data, _PLACE: placed.name + key}
         if (state := state_to_bytes(after, placed.plan)) is not None:
             items[_STATE] = state
         query = placed.plan.learner.name if isinstance(placed.plan.learner, Query) else ""
         self._write_down(task, frame, {"round": rnd.index, "phase": rnd.phase, "query": query})
         self.journal.put(task.run, items, only=True, digests={task.key: frame.digest})
-        placed.state, placed.last, placed.key = after, (rnd.index, rnd.phase), task.key
+        placed.state, placed.last, placed.key = after, (rnd.index, rnd.phase), key
         return Reply(frame, data, restarted=restarted(placed.plan, before, after, rnd))
 
     def _failed(self, task: Task, error: TalkootError, seconds: float) -> Reply:
@@ -207,10 +208,14 @@ def failure(error: TalkootError, seconds: float = 0.0) -> Reply:
     return Reply(Frame.of(data), data, seconds)
 
 
-def _is_full(error: Exception) -> bool:
-    """Whether a disk is full."""
-    full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
-    return full or getattr(error, "errno", None) == errno.ENOSPC
+def _is_full(error: BaseException | None) -> bool:
+    """Whether a disk is full, which may be behind the error that says so in other words."""
+    while error is not None:
+        full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+        if full or getattr(error, "errno", None) == errno.ENOSPC:
+            return True
+        error = error.__context__
+    return False
 
 
 def _name(task: Task) -> bytes:
@@ -222,7 +227,7 @@ def _viewed(source: Source, view: View | None) -> Shard:
 
 
 def _undone(state: NodeState) -> NodeState:
-    """The state before a round whose answer came too late to count."""
+    """The state before a round whose update came too late to count."""
     return replace(state, now=state.before)
 
 
