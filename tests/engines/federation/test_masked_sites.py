@@ -43,7 +43,7 @@ def test_a_policy_of_secure_sums_permits_masked_plans_alone(world: World) -> Non
 
 def test_a_policy_as_it_is_written_first_permits_checks_and_masked_fits(world: World) -> None:
     """Both kinds that it names can be approved, and nothing that shows sums site by site."""
-    text = site.POLICY.format(data_sets='["claims"]', researchers='["ana"]')
+    text = site.POLICY.format(data_sets='["claims"]', researchers='["ana"]', automatic="[]")
     (world.oslo.folder / "policy.toml").write_text(text)
     desk, masked = world.desk(), plan_of(LogisticRegression(), chain=CHAIN)
     for proposal in ({"kind": "check", "plan": b""}, {"plan": masked}):
