@@ -186,6 +186,18 @@ def test_what_differs_is_found_and_says_how_little_it_knows() -> None:
     assert "were not looked for" in found["duplicates"]
 
 
+def test_another_unit_is_found_also_where_a_site_has_few_rows() -> None:
+    rng = np.random.default_rng(0)
+    tables = {
+        name: {"mean radius": rng.gamma(16, 0.9, rows) * factor, "cost": rng.normal(size=rows)}
+        for name, rows, factor in (("bergen", 48, 1), ("oslo", 130, 1), ("turku", 329, 10))
+    }
+    found = [str(one) for one in check(tables, 20).findings if one.kind != "duplicates"]
+    assert len(found) == 1
+    assert "mean radius: the unit" in found[0]
+    assert "a factor of 10" in found[0]
+
+
 def test_labels_that_are_text_are_compared_and_rare_ones_not_shown() -> None:
     shares = {"bergen": [0.7, 0.3], "lund": [0.3, 0.7]}
     rng = np.random.default_rng(0)

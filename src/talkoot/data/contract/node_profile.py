@@ -64,6 +64,22 @@ class ColumnProfile:
         assert self.grid is not None
         return self.grid
 
+    @property
+    def extended(self) -> np.ndarray:
+        """`quantiles`, with straight lines on in place of the flat ends that thresholds leave."""
+        grid, last = self.quantiles, len(RANKS) - 1
+        first = round(self.end * last)
+        step = min(round(self.width * last), last - 2 * first)
+        if self.least == 1 or step < 1:
+            return grid
+        ranks, ends = np.arange(len(RANKS)), (first, last - first)
+        slopes = [
+            (grid[ends[0] + step] - grid[ends[0]]) / step,
+            (grid[ends[1]] - grid[ends[1] - step]) / step,
+        ]
+        made = grid + slopes[0] * np.minimum(ranks - ends[0], 0) + slopes[1] * np.maximum(ranks - ends[1], 0)
+        return np.asarray(np.maximum(made, 0.0) if grid[0] >= 0 else made)
+
     def below(self, edges: np.ndarray, usual: np.ndarray | None = None) -> np.ndarray:
         """Share of the known values up to each edge; near `usual` where thresholds leave it open."""
         if self.values is not None and self.complete:

@@ -91,7 +91,7 @@ def relation(name: str, a: ColumnProfile, b: ColumnProfile) -> Relation | None:
     which both columns have a typical size; without these, bare factors and logarithms. The result has the
     best fit and those that fit equally well; where the name mentions no quantity, all that fit.
     """
-    low, high = sorted((a.quantiles, b.quantiles), key=size)
+    low, high = sorted((a.extended, b.extended), key=size)
     pair = Pair(low, high, KS_CRITICAL * float(1 / a.known + 1 / b.known) ** 0.5)
     known = quantities_of(name)
     if pair.before < (min(MIN_BEFORE, NAME_MULTIPLE * pair.critical) if known else MIN_BEFORE):

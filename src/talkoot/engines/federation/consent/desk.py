@@ -168,7 +168,7 @@ class Desk:
         return source
 
     def require_placement(self, proposal: Proposal, plan: Plan) -> Plan:
-        """The plan of a placement, with the keys of its secure sums, or the thresholds of what it asks.
+        """The plan of a placement, with the keys of its secure sums, or the thresholds of its query.
 
         Raises:
             Refused: it is no part of what was approved.

@@ -1,4 +1,4 @@
-"""How many rows must have what a site reports of its columns: the policy says it, whatever is asked."""
+"""How many rows must have what a site reports of its columns: as many as its policy demands."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from talkoot.data.inventory import Inventory
 def with_thresholds(plan: Plan, least: int) -> Plan:
     """A plan whose queries report nothing of fewer than `least` rows; others as they are.
 
-    What the researcher asks for in its place does not count, lower or higher: from means of 20 and of 21 rows
-    follow single ones.
+    The researcher's own number does not count, lower or higher: from means of 20 and of 21 rows follow
+    single ones.
     """
     if not isinstance(plan.learner, Inventory | Profile):
         return plan

@@ -153,8 +153,7 @@ def _leaving(proposal: Proposal, sent: Sequence[Sent] | None, least: str, *, not
         size = max(one.bytes for one in group)
         if first.query:
             known = QUERIES.get(first.query, "").format(least=least, classes=_labels(proposal, least))
-            what = known or _arrays(first.leaves)
-            yield f"{AGREEMENT}: {what} ({_bytes(size)})."
+            yield f"{AGREEMENT}: {known or _arrays(first.leaves)} ({_bytes(size)})."
         else:
             yield f"{_rounds(first, last)}: {_arrays(first.leaves)} ({_bytes(size)})."
     if phases := list(dict.fromkeys(one.phase for one in sent if one.phase != UPDATE)):
@@ -164,9 +163,8 @@ def _leaving(proposal: Proposal, sent: Sequence[Sent] | None, least: str, *, not
 
 def _labels(proposal: Proposal, least: str) -> str:
     """What is reported of the classes."""
-    if proposal.classes:
-        return "whether the target has other classes than those that are declared"
-    return f"the classes of the target that {least} rows have"
+    declared = "whether the target has other classes than those that are declared"
+    return declared if proposal.classes else f"the classes of the target that {least} rows have"
 
 
 def _often(content: Content, sent: Sequence[Sent] | None, a_day: int | None) -> Iterator[str]:
@@ -217,7 +215,7 @@ def _reveals(
     if proposal.kind == "check":
         yield (
             "It is read site by site, by the coordinator and the researcher. Nothing of it is about fewer "
-            f"than {least} rows of this site, whatever the researcher asks for. Two checks with other fixes, "
+            f"than {least} rows of this site, whatever the researcher proposes. Two checks with other fixes, "
             "or between which rows were added or changed, can be subtracted and say more."
         )
         return
