@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any, final
 
 from talkoot.core.round import UPDATE
 from talkoot.core.sync import Rounds
 from talkoot.engines.federation.consent.content import Content
+from talkoot.engines.federation.consent.phrases import alike, arrays_text, bytes_text, many, rounds_text
 from talkoot.engines.federation.consent.proposal import Proposal, run_of
-from talkoot.engines.federation.consent.rehearsal import Leaf, Sent
+from talkoot.engines.federation.consent.rehearsal import Sent
 from talkoot.engines.federation.consent.terms_words import (
     FORGOTTEN,
     SCORED,
@@ -166,18 +166,18 @@ def _leaving(proposal: Proposal, sent: Sequence[Sent] | None, least: str, *, not
             yield "Sizes are not known: no rows could be invented that fit the plan."
         return
     yield "The sizes are those of a trial on invented rows with such columns; real ones may need more rounds."
-    for group in _alike([one for one in sent if one.phase == UPDATE]):
+    for group in alike([one for one in sent if one.phase == UPDATE]):
         first, last = group[0], group[-1]
         size = max(one.bytes for one in group)
         if first.query:
             known = QUERIES.get(first.query, "").format(least=least, classes=_labels(proposal, least))
             when = END if first.query == "SiteScores" else AGREEMENT
-            yield f"{when}: {known or _arrays(first.leaves)} ({_bytes(size)})."
+            yield f"{when}: {known or arrays_text(first.leaves)} ({bytes_text(size)})."
         else:
-            yield f"{_rounds(first, last)}: {_arrays(first.leaves)} ({_bytes(size)})."
+            yield f"{rounds_text(first, last)}: {arrays_text(first.leaves)} ({bytes_text(size)})."
     if phases := list(dict.fromkeys(one.phase for one in sent if one.phase != UPDATE)):
         size = sum(max(one.bytes for one in sent if one.phase == phase) for phase in phases)
-        yield f"Around each masked sum, nothing of the rows: {', '.join(phases)} ({_bytes(size)})."
+        yield f"Around each masked sum, nothing of the rows: {', '.join(phases)} ({bytes_text(size)})."
 
 
 def _labels(proposal: Proposal, least: str) -> str:
@@ -193,24 +193,24 @@ def _often(content: Content, sent: Sequence[Sent] | None, a_day: int | None) -> 
         yield "Once."
         return
     limit = plan.sync.limit if isinstance(plan.sync, Rounds) else None
-    tried = f" On invented rows it took {_many(len(rounds), 'round')}." if rounds else ""
+    tried = f" On invented rows it took {many(len(rounds), 'round')}." if rounds else ""
     steps = _most_steps(getattr(plan.learner, "estimator", None))
     if limit is not None:
-        yield f"At most {_many(limit, 'round')}."
+        yield f"At most {many(limit, 'round')}."
     elif len(rounds) == 1:
         yield "In one round."
     elif steps is not None:
         yield (
-            f"Until the answer changes no more, after {_many(steps, 'step')} at the latest; "
+            f"Until the answer changes no more, after {many(steps, 'step')} at the latest; "
             f"most steps take one round.{tried}"
         )
     else:
         yield f"Until the answer changes no more.{tried}"
     if rounds:
         total = sum(one.bytes for one in sent or ())
-        yield f"In the trial a site sent {_bytes(total)} altogether."
+        yield f"In the trial a site sent {bytes_text(total)} altogether."
     if a_day is not None:
-        yield f"This site's policy ends it after {_many(a_day, 'round')} a day, of all runs together."
+        yield f"This site's policy ends it after {many(a_day, 'round')} a day, of all runs together."
 
 
 def _most_steps(estimator: Any) -> int | None:
@@ -251,11 +251,11 @@ def _reveals(
     numbers = sum(one.numbers for one in sent or () if not one.query)
     if rows is not None and numbers >= rows:
         yield (
-            f"This site has {_many(rows, 'row')}, and {_many(numbers, 'number')} about them would leave in "
+            f"This site has {many(rows, 'row')}, and {many(numbers, 'number')} about them would leave in "
             "the trial. Do not rely on sums alone to hide single rows."
         )
     elif rows is not None and rows < FEW:
-        yield f"This site has {_many(rows, 'row')}: a sum over so few says much about each."
+        yield f"This site has {many(rows, 'row')}: a sum over so few says much about each."
 
 
 def _readers(proposal: Proposal, content: Content, sent: Sequence[Sent] | None) -> Iterator[str]:
@@ -282,69 +282,3 @@ def _readers(proposal: Proposal, content: Content, sent: Sequence[Sent] | None) 
         yield "The answers of sites are not added up: coordinator and researcher can read each."
     else:
         yield "The sums are sent openly: the coordinator can read each site's, the researcher the total."
-
-
-def _alike(sent: Sequence[Sent]) -> Iterator[list[Sent]]:
-    """Rounds one after the other in which the same leaves."""
-    leaders: list[Sent] = []
-    for one in sent:
-        if not leaders or not one.alike(leaders[-1]):
-            leaders.append(one)
-        else:
-            leaders.append(leaders[-1])
-    for _, pairs in groupby(zip(sent, leaders, strict=True), key=lambda pair: id(pair[1])):
-        yield [one for one, _ in pairs]
-
-
-def _rounds(first: Sent, last: Sent) -> str:
-    if first.index == last.index:
-        return f"Round {first.index + 1}"
-    return f"Rounds {first.index + 1} to {last.index + 1}, in each"
-
-
-def _arrays(leaves: Sequence[Leaf]) -> str:
-    """What arrays hold, in words.
-
-    >>> _arrays([Leaf("gradient", (14,), "sum", False), Leaf("loss", (1,), "sum", False)])
-    'one vector of 14 sums (gradient) and 1 single sum (loss)'
-    """
-    wide = [leaf for leaf in leaves if leaf.numbers > 1 or leaf.kind != "sum"]
-    single = [leaf.name for leaf in leaves if leaf.numbers == 1 and leaf not in wide]
-    shown = [_array(leaf) for leaf in sorted(wide, key=lambda leaf: -leaf.numbers)]
-    if single:
-        shown.append(f"{_many(len(single), 'single sum')} ({', '.join(single)})")
-    return " and ".join([*([", ".join(shown[:-1])] if shown[1:] else []), *shown[-1:]]) or "nothing"
-
-
-def _array(leaf: Leaf) -> str:
-    things: Mapping[str, str] = {
-        "sum": "sum",
-        "min": "smallest value",
-        "max": "greatest value",
-        "union": "different value",
-        "sketch": "number of a sketch",
-    }
-    thing = "text" if leaf.text and leaf.kind == "sum" else things[leaf.kind]
-    many = _many(leaf.numbers, thing)
-    wide = [size for size in leaf.shape if size > 1]
-    if len(wide) == 1:
-        many = f"one vector of {many}"
-    elif len(wide) > 1:
-        many = f"one table of {' x '.join(map(str, wide))} = {many}"
-    return f"{many} ({leaf.name})"
-
-
-def _many(number: int, thing: str) -> str:
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
-
-
-def _bytes(size: int) -> str:
-    """A size for people.
-
-    >>> _bytes(432), _bytes(23_400), _bytes(40_000_000)
-    ('432 bytes', '23 kB', '40 MB')
-    """
-    for unit, one in (("MB", 1_000_000), ("kB", 1_000)):
-        if size >= one:
-            return f"{size / one:.0f} {unit}"
-    return _many(size, "byte")
