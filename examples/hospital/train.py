@@ -210,6 +210,7 @@ def run(recorded, found, folder, evidence):
         gains(names, fit.save("ana/model.talkoot"))
         learn_images(names, pictures, what)
         title(f"What left {names[0]}, and what went through the coordinator, for data-protection officers")
+        evidence.mkdir(exist_ok=True)
         for party in (names[0], "federation/coordinator"):
             page = shlex.quote(str(evidence / f"evidence-{Path(party).name}.html"))
             talkoot(f"evidence {run} --folder {party} --out {page}", show=True)
@@ -241,9 +242,7 @@ def main():
     try:
         if args.out is None:
             with tempfile.TemporaryDirectory(prefix="hospitals-") as folder:
-                pages = Path("runs").absolute()
-                pages.mkdir(exist_ok=True)
-                run(recorded, found, folder, pages)
+                run(recorded, found, folder, Path("runs").absolute())
         else:
             args.out.mkdir(parents=True)
             run(recorded, found, args.out, args.out.absolute())
