@@ -146,7 +146,7 @@ def table(found: dict[str, dict[int, list[float]]], sites: int) -> str:
         f"{sites} sites, each a process of its own, over TLS on",
         "loopback: a model of a size goes to each, an update of that size back. Medians, and the fastest.",
         "",
-        "| | " + " | ".join(f"{size / (1 << 20):g} MB" for size in SIZES) + " |",
+        "| | " + " | ".join(f"{size >> 10:,} kB" for size in SIZES) + " |",
         "|---|" + "---:|" * len(SIZES),
     ]
     for who, took in found.items():

@@ -145,9 +145,9 @@ class OpenJob:
 
     def deliver(self, model: Any) -> None:
         """Let the nodes have the fitted model, where they are other organisations'."""
-        from talkoot.formats.save import saved
-
         if self.nodes is not None:
+            from talkoot.formats.save import saved
+
             self.nodes.deliver(lambda: saved(model, getattr(self.job.plan.learner, "build", None)))
 
     def ask(self, query: Query, about: Any = None) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from talkoot.core.engine import View
@@ -27,19 +27,13 @@ from talkoot.formats import estimators, names
 from talkoot.formats.describe import describe
 from talkoot.formats.frames import from_bytes, to_bytes
 from talkoot.formats.names import Registered, by_name, registered_types
-from talkoot.formats.values import Decoder, Encoder
-from talkoot.formats.views import TYPES as VIEWS
-from talkoot.formats.views import view_from_data, view_to_data
+from talkoot.formats.values import Decoder, Encoder, Types
 from talkoot.guards.fixed import NarrowFixed, WideFixed
 from talkoot.guards.mask.mask import Mask
 from talkoot.guards.quantize import Quantize
 from talkoot.guards.topk import TopK
 from talkoot.guards.weigh import Weigh
 from talkoot.learners import catalogue, learner_for
-from talkoot.learners.held_out.folds import Folds
-from talkoot.learners.held_out.scores import FoldCounts, HeldOutScores
-from talkoot.learners.held_out.site_scores import SiteScores
-from talkoot.learners.held_out.sums import SumsByFold
 
 VERSION = 1
 TYPES = by_name(
@@ -61,17 +55,23 @@ TYPES = by_name(
         Rounds,
         EveryStep,
         Schema,
-        Folds,
         Inventory,
         Totals,
         Profile,
-        FoldCounts,
-        SumsByFold,
-        HeldOutScores,
-        SiteScores,
     )
 )
 PARTS = ("merge", "outer", "sync")
+
+
+@cache
+def _travelling() -> Types:
+    """The types that may travel: also queries of comparisons, which load scikit-learn and so come late."""
+    from talkoot.learners.held_out.folds import Folds
+    from talkoot.learners.held_out.scores import FoldCounts, HeldOutScores
+    from talkoot.learners.held_out.site_scores import SiteScores
+    from talkoot.learners.held_out.sums import SumsByFold
+
+    return {**TYPES, **by_name((Folds, FoldCounts, SumsByFold, HeldOutScores, SiteScores))}
 
 
 def plan_to_data(plan: Plan, encoder: Encoder | None = None) -> dict[str, Any]:
@@ -126,7 +126,7 @@ def plan_from_data(
         **estimators.decoders(trusted),
         "registered": lambda data, decoder: names.decode(data, registered),
     }
-    decoder = Decoder(buffers, types={**TYPES, **registered_types(registered)}, others=others)
+    decoder = Decoder(buffers, types={**_travelling(), **registered_types(registered)}, others=others)
     made = {name: decoder.decode(data[name]) for name in ("chain", "schema", *PARTS) if name in data}
     learner, seed = decoder.decode(data.get("learner")), data.get("seed")
     known = isinstance(learner, Learner) or estimators.is_estimator(learner)
@@ -175,6 +175,9 @@ def placement_to_bytes(
     Raises:
         PlanError: a part of it cannot travel; it is named.
     """
+    from talkoot.formats.views import TYPES as VIEWS
+    from talkoot.formats.views import view_to_data
+
     encoder = _encoder(registered or {})
     data = {"plan": plan_to_data(plan, encoder)}
     seen = Encoder(types=VIEWS, buffers=encoder.buffers)
@@ -185,6 +188,9 @@ def placement_from_bytes(
     frame: bytes, *, trusted: Collection[str] = (), registered: Registered | None = None
 ) -> tuple[Plan, View | None]:
     """The plan and the view of a frame; see `plan_from_data`."""
+    from talkoot.formats.views import TYPES as VIEWS
+    from talkoot.formats.views import view_from_data
+
     data, buffers = from_bytes(frame)
     if not isinstance(data, dict):
         raise DataError("this is no plan with a view")
@@ -225,7 +231,7 @@ def _digest(data: Any, encoder: Encoder) -> str:
 
 
 def _encoder(registered: Registered) -> Encoder:
-    types = {**TYPES, **registered_types(registered)}
+    types = {**_travelling(), **registered_types(registered)}
     return Encoder(types=types, other=partial(_named, registered=registered))
 
 

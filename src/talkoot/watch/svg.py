@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import final
@@ -112,9 +113,9 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
     >>> ticks(0.07, 0.79)
     [0.2, 0.4, 0.6]
     """
-    if not high > low:
-        return [low]
     raw = (high - low) / about
+    if not raw > sys.float_info.min:  # too near to each other for a number between them
+        return [low]
     power = 10.0 ** math.floor(math.log10(raw))
     step = min((power * m for m in (1, 2, 5, 10)), key=lambda s: abs(math.log(s / raw)))
     first = math.ceil(low / step - 1e-9)

@@ -125,7 +125,7 @@ def test_private_keys_are_for_their_owner_and_never_travel(oslo: Identity) -> No
 def test_an_expired_certificate_is_refused(authority: Authority, oslo: Identity, tmp_path: Path) -> None:
     later = datetime.now(UTC) + timedelta(days=31)
     certificate = peers.to_certificate(oslo.certificate)
-    with pytest.raises(Refused, match=r"the certificate of oslo expired on .* Renew it"):
+    with pytest.raises(Refused, match=r"the certificate of oslo expired on .* make a new request"):
         peers.check(certificate, authority.certificate, later)
     with pytest.raises(Refused, match="not valid before"):
         peers.check(certificate, authority.certificate, later - timedelta(days=100))

@@ -132,12 +132,13 @@ def test_a_researcher_who_is_gone_calls_again_and_nothing_is_done_twice(
 
 
 def test_a_frame_that_is_cut_off_goes_on_where_it_was_through_a_proxy(tmp_path: Path, folder: Path) -> None:
-    size, proxy = 20 << 20, Proxy(cut=12 << 20, cuts=1)
+    size, proxy = 64 << 20, Proxy(cut=48 << 20, cuts=1)  # far more than is on its way at a time
     with federated(tmp_path, ROWS, {"oslo": proxy.address}) as made:
         plan = tk.Plan(Paced(str(folder), size // 8), sync=tk.rounds(1))
         fit = tk.run(plan, tk.dataset("toy"), on=tk.Federation(made.researcher, registered={"Paced": Paced}))
     assert (fit.model == 3).all()
     assert proxy.connected == 2
-    assert 2 * size < sum(proxy.moved) < 2 * size + size // 2  # the question and the answer, once each
+    assert sum(proxy.moved) > 2 * size  # the question and the answer
+    assert proxy.moved[1] < 2 * size  # what had arrived was not sent again
     assert worked(folder, "oslo") == [0]
     proxy.close()

@@ -93,8 +93,12 @@ def test_a_certificate_of_another_authority_gets_no_connection(two: Federated, t
 
 
 def test_other_roles_and_revoked_ones_are_refused(two: Federated) -> None:
-    assert "ada is a researcher" in first_words(call(two, Identity.load(two.researcher)))
-    assert "bergen is a site" in first_words(call(two, Identity.load(two.folder / "bergen")), "Researcher")
+    assert "the certificate of a researcher, and comes as a site" in first_words(
+        call(two, Identity.load(two.researcher))
+    )
+    assert "the certificate of a site, and comes as a researcher" in first_words(
+        call(two, Identity.load(two.folder / "bergen")), "Researcher"
+    )
     gone = party(two, "gone")
     assert first_words(call(two, gone)) == ""
     two.authority.revoke("gone", "its key was lost")
