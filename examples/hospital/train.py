@@ -86,14 +86,14 @@ def show(contract):
 
 def learn(names):
     """Propose a model, have it approved, and learn it from sums that nobody can read hospital by hospital."""
-    asked, automatic = names[:BY_HAND], names[BY_HAND:]
+    by_hand, automatic = names[:BY_HAND], names[BY_HAND:]
     title("One model is proposed, and each hospital decides")
     for name in names:
         kinds = ["fit"] if name in automatic else []
         permit(name, secure_sum=True, kinds=["fit"], automatic=kinds)
     print(f"Permitted now: fits under secure sum. By policy at {' and '.join(automatic)};")
-    print(f"at {' and '.join(asked)} a person has to approve. What {asked[0]} reads:")
-    with people(asked) as runs:
+    print(f"at {' and '.join(by_hand)} a person has to approve. What {by_hand[0]} reads:")
+    with people(by_hand) as runs:
         fit = tk.fit(
             hospitals.model(),
             tk.dataset("study"),

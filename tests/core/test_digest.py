@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import threading
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -10,11 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.sparse
+import scipy.special
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.preprocessing import FunctionTransformer
 
 from talkoot.core.digest import digest
+from talkoot.core.errors import PlanError
 
 X = np.arange(12.0).reshape(6, 2)
 
@@ -62,6 +66,11 @@ DIFFERENT: list[Any] = [
     ["ab", "c"],
     ["a", "bc"],
     range(3),
+    np.log1p,
+    np.exp,
+    scipy.special.log1p,
+    FunctionTransformer(np.log1p),
+    FunctionTransformer(np.exp),
 ]
 
 
@@ -83,6 +92,11 @@ def test_how_it_lies_in_memory_does_not_matter() -> None:
     one = Point(1)
     one.derived = 7
     assert digest(one) == digest(Point(1))
+
+
+def test_what_has_no_content_is_refused_by_name() -> None:
+    with pytest.raises(PlanError, match="a _thread.lock has no content that can be compared between nodes"):
+        digest({"a": [threading.Lock()]})
 
 
 def test_tensors_count_by_their_numbers() -> None:

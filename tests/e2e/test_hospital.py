@@ -61,8 +61,7 @@ def run(folder: Path, *words: object) -> str:
 def test_four_hospitals_from_nothing_to_the_evidence(tmp_path: Path) -> None:
     out = run(tmp_path)
     before, after = out.split("Checked again:")
-    assert re.search(r"warning: \w+, mean radius: the unit looks different.*factor of 10", before)
-    assert "turku" in before.partition("factor of 10")[0].rpartition("warning:")[2]
+    assert re.search(r"warning: turku, mean radius: the unit looks different from .*factor of 10", before)
     assert after.startswith("\n  nothing found in 374 rows\n")
     words = after.partition("$ talkoot site approve")[0]
     assert "Permit: ethics vote 2027/12" in words

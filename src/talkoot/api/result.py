@@ -88,7 +88,7 @@ class Fit:
         can start there. The result's `note` says which it was.
 
         Over a federation the site that leaves has to consent to the first, as its own sums become known, also
-        where they were masked. Where the others fit again, they begin anew.
+        where they were masked. Where the others fit again, they start from the beginning.
 
         Args:
             node: the node that leaves.

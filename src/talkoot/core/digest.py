@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from talkoot.core.errors import PlanError
+
 Feed = Any  # a hash object of hashlib
 _NUMERIC = "biufc"
 
@@ -18,6 +20,9 @@ def digest(value: Any) -> str:
     """64 hexadecimal digits that name the content of a value: SHA-256.
 
     Objects count by the name of their class and what they are made of, functions by their name.
+
+    Raises:
+        PlanError: a part of it can be told from others by nothing, such as a lock.
 
     >>> digest({"a": np.arange(3), "b": (1, None)}) == digest({"a": np.arange(3), "b": (1, None)})
     True
@@ -47,6 +52,9 @@ def _feed(state: Feed, value: Any) -> None:
             _items(state, "set", sorted(map(digest, value)))
         case np.dtype():
             _mark(state, "dtype", value.str.encode())
+        case np.ufunc():
+            package = "numpy" if getattr(np, value.__name__, None) is value else "other"
+            _mark(state, "ufunc", f"{package}.{value.__name__}".encode())
         case type() | FunctionType():
             _mark(state, "name", _name(value).encode())
         case _:
@@ -86,7 +94,17 @@ def _object(state: Feed, value: Any) -> None:
         plain = value.detach().cpu()
         _feed(state, (str(value.dtype), (plain.double() if plain.is_floating_point() else plain).numpy()))
     else:
-        _items(state, "parts", _parts(value.__reduce_ex__(4)))
+        _items(state, "parts", _parts(_reduced(value)))
+
+
+def _reduced(value: Any) -> Any:
+    try:
+        return value.__reduce_ex__(4)
+    except TypeError:
+        raise PlanError(
+            f"a {_name(type(value))} has no content that can be compared between nodes",
+            cure="Leave it out of the estimator, or leave out mask().",
+        ) from None
 
 
 def _parts(reduced: Any) -> list[Any]:

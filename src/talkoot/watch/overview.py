@@ -1,4 +1,4 @@
-"""A coordinator at a glance, as an HTML page that loads itself anew: sites, runs, who is waited for."""
+"""A coordinator at a glance, as an HTML page that reloads itself: sites, runs, who is waited for."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from talkoot.watch import words
 from talkoot.watch.markup import Child, Safe, join, tag
 from talkoot.watch.page import page, section, table
 
-EVERY = 5  # seconds until the page loads itself anew
+EVERY = 5  # seconds until the page reloads itself
 COLOURS = {"approved": "good", "pending": "muted"}
 Facts = Mapping[str, Any]
 
@@ -39,7 +39,7 @@ def overview_page(name: str, facts: Facts) -> str:
         section("Sites", _sites(sites, now)),
         *(_run(run, now) for run in runs),
         None if runs else section("Runs", tag("p", "Nothing is proposed.")),
-        tag("footer", f"This page only shows, and loads itself anew every {EVERY} seconds."),
+        tag("footer", f"This page only shows, and reloads itself every {EVERY} seconds."),
         refresh=EVERY,
     )
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from importlib.resources import files
+from pathlib import Path
 
+from talkoot.watch.events import unwritable
 from talkoot.watch.markup import Child, Safe, join, tag
 
 
@@ -18,7 +20,7 @@ def page(title: str, *parts: Child, refresh: int | None = None) -> str:
     Args:
         title: of the window.
         parts: of the page.
-        refresh: seconds until it loads itself anew, if it does.
+        refresh: seconds until it reloads itself, if it does.
     """
     policy = "default-src 'none'; style-src 'unsafe-inline'"
     head = join(
@@ -29,6 +31,25 @@ def page(title: str, *parts: Child, refresh: int | None = None) -> str:
         tag("style", style("drawn"), style("page")),
     )
     return f"<!doctype html>\n{tag('html', tag('head', head), tag('body', tag('main', *parts)), lang='en')}\n"
+
+
+def write_page(text: str, path: Path, what: str) -> Path:
+    """Write a page; its folders are made.
+
+    Args:
+        text: the document.
+        path: where.
+        what: it is, such as "the report".
+
+    Raises:
+        DataError: it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise unwritable(what, path, error) from error
+    return path
 
 
 def section(title: str, *parts: Child) -> Safe:

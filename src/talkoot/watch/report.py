@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from talkoot.watch import words
 from talkoot.watch.charts import Mark, NodeBand, curve, flow, flow_on_phone
-from talkoot.watch.events import Event, plain, read, unwritable
+from talkoot.watch.events import Event, plain, read
 from talkoot.watch.findings import (
     advice_of,
     agreement,
@@ -21,7 +21,7 @@ from talkoot.watch.findings import (
     transfer_of,
 )
 from talkoot.watch.markup import Safe, join, tag
-from talkoot.watch.page import page, section
+from talkoot.watch.page import page, section, write_page
 from talkoot.watch.rank_changes import rank_changes
 from talkoot.watch.state import Facts, RunState, replay
 from talkoot.watch.steps import RATE
@@ -75,13 +75,7 @@ def report(
     state = replay(read(log) if isinstance(log, str | Path) else log)
     results = {"compare": comparison, "check": contract, "verify": verification}
     added = {name: plain(result.facts()) for name, result in results.items() if result is not None}
-    path, page = Path(path), render(replace(state, facts={**state.facts, **added}))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise unwritable("the report", path, error) from error
-    return path
+    return write_page(render(replace(state, facts={**state.facts, **added})), Path(path), "the report")
 
 
 def render(state: RunState) -> str:

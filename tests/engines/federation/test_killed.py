@@ -138,7 +138,6 @@ def test_a_frame_that_is_cut_off_goes_on_where_it_was_through_a_proxy(tmp_path: 
         fit = tk.run(plan, tk.dataset("toy"), on=tk.Federation(made.researcher, registered={"Paced": Paced}))
     assert (fit.model == 3).all()
     assert proxy.connected == 2
-    assert sum(proxy.moved) > 2 * size  # the question and the answer
-    assert proxy.moved[1] < 2 * size  # what had arrived was not sent again
+    assert 2 * size < sum(proxy.moved) < 2 * size + size // 2  # the question and the answer, once each
     assert worked(folder, "oslo") == [0]
     proxy.close()

@@ -121,7 +121,7 @@ def test_models_are_scored_once_in_a_run(world: World) -> None:
     models = [[LogisticRegression(C=c) for c in (1.0, 2.0, 3.0)] for _ in SPLITS]
     for _ in range(2):
         world.desk().require_question(proposal, plan, rnd, models)
-    with pytest.raises(Refused, match="was answered once in the run .*, for another model. Propose it anew"):
+    with pytest.raises(Refused, match="was answered once in the run .*, for another model. Propose it again"):
         desk.require_question(proposal, plan, rnd, [models[0][::-1], models[1]])
     desk.require_question(world.proposal(**COMPARED, purpose="another"), plan, rnd, models[::-1])
     desk.require_question(proposal, PLAN, rnd, np.ones(2))  # the rounds of a fold are as many as it takes

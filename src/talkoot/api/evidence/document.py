@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 import talkoot
 from talkoot.core.errors import DataError
 from talkoot.watch import words
-from talkoot.watch.events import unwritable
 from talkoot.watch.markup import Child, Safe, tag
 from talkoot.watch.page import page, section, table
 
@@ -90,20 +88,6 @@ def document(
         section("Is this record whole?", record.proof) if record.whole else None,
         _versions(record) if record.whole else None,
     )
-
-
-def write(text: str, path: Path) -> Path:
-    """Write the page; returns its path.
-
-    Raises:
-        DataError: it cannot be written.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise unwritable("the evidence", path, error) from error
-    return path
 
 
 def decisions(record: Record, by: str) -> Safe:

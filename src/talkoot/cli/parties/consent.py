@@ -7,7 +7,6 @@ import base64
 from pathlib import Path
 
 from talkoot.api.evidence.coordinator import coordinator_evidence
-from talkoot.api.evidence.document import write
 from talkoot.api.evidence.site import site_evidence
 from talkoot.cli.parties.provision import DONE, LEFT
 from talkoot.cli.parties.site import desk_of, where
@@ -19,6 +18,7 @@ from talkoot.engines.federation.consent.proposal import Proposal, from_bytes, ru
 from talkoot.engines.federation.consent.trial import explain_at
 from talkoot.engines.federation.consent.words import outline, to_text
 from talkoot.engines.federation.identity.identity import Identity
+from talkoot.watch.page import write_page
 
 
 def show(options: argparse.Namespace) -> int:
@@ -37,7 +37,7 @@ def evidence(options: argparse.Namespace) -> int:
     """`talkoot evidence`."""
     party = Identity.load(Path(options.folder))
     run, text = (_carried if party.role == "coordinator" else _left)(party, options)
-    print(write(text, Path(options.out or f"evidence-{run[:NAMED]}.html")))
+    print(write_page(text, Path(options.out or f"evidence-{run[:NAMED]}.html"), "the evidence"))
     try:
         AuditLog(party.folder).verify()
     except DataError as error:

@@ -127,7 +127,7 @@ class Stage:
         (self.folder / party / "filling").unlink()
 
     def misset(self, party: str) -> None:
-        """Set its clock three minutes off, and cut it off until that is noticed: then parties greet anew."""
+        """Set its clock three minutes off, and cut it off until that is noticed: then parties greet again."""
         noticed = self.notices(party)
         (self.folder / party / "clock").write_text(str(OFF))
         self.hosts.cut(self.host(party))

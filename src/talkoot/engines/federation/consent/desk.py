@@ -191,7 +191,7 @@ class Desk:
         if not self.journal.once(run, plan.learner.name, plan.digest(rnd, question)):
             raise Refused(
                 f"this was answered once in the run {run[:NAMED]}, for another model",
-                cure="Propose it anew, with another purpose or permit.",
+                cure="Propose it again, with another purpose or permit.",
             )
 
     def require_round(self, proposal: Proposal, rnd: Round, key: bytes) -> None:

@@ -26,6 +26,7 @@ from talkoot.engines.federation.link.messages import (
     Decided,
     Finish,
     Frame,
+    Message,
     Note,
     Refusal,
     Result,
@@ -315,10 +316,9 @@ class Room:
                     (name,) = slot.nodes
                     if (task := self.tasks.get(name)) is not None:
                         self._let_go(name)
-                        asyncio.ensure_future(self._site(name).send(Cancel(self.run, task.key)))  # noqa: RUF006
+                        _post(self._site(name), Cancel(self.run, task.key))
                 case Report() if self.researcher is not None:
-                    note = Note(action.event, dict(action.facts))
-                    asyncio.ensure_future(self.researcher.send(note))  # noqa: RUF006
+                    _post(self.researcher, Note(action.event, dict(action.facts)))
 
     def _request(self, name: str, task: Task) -> None:
         site = self._site(name)
@@ -329,7 +329,7 @@ class Room:
             known = self.given.get(name) == task.placement.digest
             self.under_way.out[name] = task.question.size + (0 if known else task.placement.size)
             self.given[name] = task.placement.digest
-        asyncio.ensure_future(site.send(task))  # noqa: RUF006
+        _post(site, task)
 
     def _let_go(self, name: str) -> None:
         """Nothing is waited for from a site."""
@@ -338,3 +338,8 @@ class Room:
                 self._site(name).transfers.withdraw(frame.digest)
         if name in self.fetching:
             self._site(name).give_up(self.fetching.pop(name))
+
+
+def _post(link: Exchange, message: Message) -> None:
+    """Send without waiting for it; what a stream loses is sent again on the next one."""
+    link.start(link.send(message))

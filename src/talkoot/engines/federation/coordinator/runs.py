@@ -76,7 +76,7 @@ class Runs:
             except msgspec.DecodeError as error:
                 raise DataError(
                     f"the run {run[:12]} in the coordinator's folder {FOLDER}/ cannot be read: {error}",
-                    cure="Move that folder away; researchers and sites then propose and decide anew.",
+                    cure="Move that folder away; researchers and sites then propose and decide again.",
                 ) from None
 
     def _known(self, run: str) -> tuple[Proposed, Mapping[str, Decision]]:

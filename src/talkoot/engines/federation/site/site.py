@@ -68,6 +68,7 @@ class Site:
         self.current: dict[str, Task] = {}  # the last round of each run
         self.answers: dict[bytes, Answered] = {}
         self.placements: dict[str, tuple[bytes, memoryview]] = {}  # the last one of each run
+        self.work: set[asyncio.Task[None]] = set()  # rounds under way
         self.thread = ThreadPoolExecutor(1, "talkoot-site")
 
     async def run(self) -> Refusal:
@@ -169,7 +170,9 @@ class Site:
             return
         self._drop(task.run)
         self.current[task.run] = task
-        asyncio.ensure_future(self._do(task))  # noqa: RUF006 - it ends by itself, and outlives the stream
+        work = asyncio.ensure_future(self._do(task))  # it outlives the stream
+        self.work.add(work)
+        work.add_done_callback(self.work.discard)
 
     async def _do(self, task: Task) -> None:
         try:
