@@ -20,6 +20,7 @@ SOURCE = ROOT / "src" / "talkoot"
 FILES = sorted(SOURCE.rglob("*.py"))
 LAYERS = {  # a package may import itself and those of a lower number
     "core": 0,
+    "kernels": 0,
     "guards": 1,
     "data": 1,
     "learners": 2,
@@ -34,13 +35,25 @@ LAYERS = {  # a package may import itself and those of a lower number
 }
 PICKLES = re.compile(r"^(pickle|cloudpickle|dill|shelve|marshal)\b")
 UNPICKLES = re.compile(r"^(pickle|joblib|torch)\.loads?\(|allow_pickle=True")
-HEAVY = {"ray", "grpc", "cryptography", "torch", "xgboost", "pandas", "polars", "hypothesis"}
+HEAVY = {
+    "ray",
+    "grpc",
+    "cryptography",
+    "torch",
+    "xgboost",
+    "pandas",
+    "polars",
+    "hypothesis",
+    "numba",
+    "river",
+}
 AT_HOME = {  # packages that are made of a heavy library and imported late themselves
     "learners/deep": {"torch"},
     "engines/ranks": {"torch"},
     "engines/ray": {"ray", "torch"},
     "engines/federation": {"cryptography"},
     "cli/parties": {"cryptography"},
+    "kernels": {"numba"},
 }
 
 
