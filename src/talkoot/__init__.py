@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from talkoot import recipes
+    from talkoot import online, recipes
     from talkoot.api.check import check
     from talkoot.api.compare.compare import compare
     from talkoot.api.compare.comparison import Comparison
@@ -126,7 +126,7 @@ _HOMES = {
     "learners.deep.task": ("Torch",),
 }
 _HOME = {name: f"talkoot.{module}" for module, names in _HOMES.items() for name in names}
-_MODULES = ("recipes",)
+_MODULES = ("online", "recipes")
 
 __version__ = "0.1.0"
 __all__ = [
@@ -177,6 +177,7 @@ __all__ = [
     "learner_for",
     "load",
     "mask",
+    "online",
     "quantize",
     "recipes",
     "rounds",
