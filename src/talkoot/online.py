@@ -7,7 +7,27 @@
 
 from __future__ import annotations
 
+from talkoot.learners.online.bayes import NaiveBayes
+from talkoot.learners.online.best import Best
+from talkoot.learners.online.clusters import KMeans
+from talkoot.learners.online.factorisation import FactorisationMachine
+from talkoot.learners.online.lagged import Lagged
 from talkoot.learners.online.linear import Linear, Logistic, Softmax
 from talkoot.learners.online.optimisers import FTRL, SGD, AdaGrad, DecayedAdaGrad
+from talkoot.learners.online.river import River
 
-__all__ = ["FTRL", "SGD", "AdaGrad", "DecayedAdaGrad", "Linear", "Logistic", "Softmax"]
+__all__ = [
+    "FTRL",
+    "SGD",
+    "AdaGrad",
+    "Best",
+    "DecayedAdaGrad",
+    "FactorisationMachine",
+    "KMeans",
+    "Lagged",
+    "Linear",
+    "Logistic",
+    "NaiveBayes",
+    "River",
+    "Softmax",
+]

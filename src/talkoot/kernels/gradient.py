@@ -209,3 +209,76 @@ def linear(
                 _learn_numbers(z, slope, l2, optimiser, k, weights, sums, leads)
                 _learn_others(at, slope, l2, intercept, optimiser, k, weights, sums, leads)
     return out
+
+
+@inlined
+def _interact(z: Any, at: Any, factors: Any, mixed: Any) -> Any:
+    """The sum over pairs of a row's features of the products of their factors; `mixed` are sums by factor."""
+    total = 0.0
+    for f in range(mixed.shape[0]):
+        one, squares = 0.0, 0.0
+        for j in range(z.shape[0]):
+            one += z[j] * factors[j, f]
+            squares += (z[j] * factors[j, f]) ** 2
+        for j in range(at.shape[0]):
+            one += factors[at[j], f] if at[j] >= 0 else 0.0
+            squares += factors[at[j], f] ** 2 if at[j] >= 0 else 0.0
+        mixed[f] = one
+        total += one * one - squares
+    return total / 2.0
+
+
+@inlined
+def _learn_factors(
+    z: Any, at: Any, slope: float, l2: float, optimiser: Any, mixed: Any, factors: Any, sums: Any
+) -> None:
+    """One step of the factors of the features that the row has."""
+    d = z.shape[0]
+    for j in range(d + at.shape[0]):
+        a = j if j < d else at[j - d]
+        x = z[j] if j < d else 1.0
+        if a >= 0 and x != 0.0:
+            for f in range(mixed.shape[0]):
+                v = factors[a, f]
+                g = slope * x * (mixed[f] - v * x) + l2 * v
+                factors[a, f], sums[a, f], _ = _step(optimiser, v, sums[a, f], 0.0, g)
+
+
+@kernel
+def factorisation(
+    numbers: Any,
+    categories: Any,
+    y: Any,
+    weigh: Any,
+    weights: Any,
+    sums: Any,
+    factors: Any,
+    factor_sums: Any,
+    moments: Any,
+    target: Any,
+    loss: int,
+    scaled: bool,
+    l2: float,
+    intercept: float,
+    optimiser: Any,
+) -> Any:
+    """As `linear` for one output, with factors (features, factors) of pairs of features; not for FTRL."""
+    rows, d = numbers.shape
+    last = weights.shape[1] - 1
+    z, there, at = np.empty(d), np.empty(d, np.bool_), np.empty(categories.shape[1], np.int64)
+    margins, slopes, out, leads = np.empty(1), np.empty(1), np.empty((rows, 1)), np.empty((1, 0))
+    mixed = np.empty(factors.shape[1])
+    for i in range(rows):
+        _read(numbers, i, moments, scaled, z, there)
+        _slots(categories, i, d, last - d, at)
+        margins[0] = _margin(weights, 0, z, at) + _interact(z, at, factors, mixed)
+        _respond(loss, margins, target, out, i)
+        if y[i] == y[i] and weigh[i] != 0.0:
+            if scaled:
+                _count(numbers, i, moments, there)
+            _slopes(loss, margins, y[i], target, scaled, out, i, slopes)
+            slope = slopes[0] * weigh[i]
+            _learn_numbers(z, slope, l2, optimiser, 0, weights, sums, leads)
+            _learn_others(at, slope, l2, intercept, optimiser, 0, weights, sums, leads)
+            _learn_factors(z, at, slope, l2, optimiser, mixed, factors, factor_sums)
+    return out

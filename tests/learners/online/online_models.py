@@ -21,6 +21,14 @@ MODELS: list[OnlineModel] = [
     on.Logistic(on.SGD(0.05), intercept=0.01, scale=False, bits=6),
     on.Linear(bits=6),
     on.Softmax(bits=6),
+    on.FactorisationMachine(bits=6, factors=3),
+    on.FactorisationMachine(on.DecayedAdaGrad(), bits=6, factors=2, predicts="number"),
+    on.NaiveBayes(bits=6),
+    on.KMeans(3),
+    on.Best([on.Logistic(bits=6), on.NaiveBayes(bits=6)], fade=0.9),
+    on.Best([on.Linear(bits=6), on.Linear(on.SGD(), bits=6)]),
+    on.Lagged(on.Logistic(bits=6), labels=2),
+    on.Lagged(on.Softmax(bits=6)),
 ]
 
 

@@ -75,31 +75,37 @@ class GradientModel(OnlineModel):
         Raises:
             PlanError: predictions are no longer finite.
         """
-        from talkoot.kernels.gradient import linear
-
-        rate = -1.0 if self.intercept is True else float(self.intercept)
-        predicted: NDArray[Any] = linear(
-            rows.numbers,
-            rows.categories,
-            np.ascontiguousarray(y, np.float64),
-            np.ones(len(rows)) if w is None else np.ascontiguousarray(w, np.float64),
-            state["weights"],
-            state["sums"],
-            state["leads"],
-            state["moments"],
-            state["target"],
-            self.loss,
-            self.scale,
-            self.l2,
-            rate,
-            self.optimiser.numbers(),
-        )
+        labels = np.ascontiguousarray(y, np.float64)
+        weights = np.ones(len(rows)) if w is None else np.ascontiguousarray(w, np.float64)
+        predicted = self._run(state, rows, labels, weights)
         if not np.isfinite(predicted).all():
             raise PlanError(
                 f"the weights of {type(self).__name__} grew without bound",
                 cure=f"Take a smaller rate than {self.optimiser.rate}, or scale=True.",
             )
         return predicted if self.task == "classes" else predicted[:, 0]
+
+    def _run(self, state: State, rows: Features, y: Floats, w: Floats) -> NDArray[Any]:
+        from talkoot.kernels.gradient import linear
+
+        predicted: NDArray[Any] = linear(
+            rows.numbers,
+            rows.categories,
+            y,
+            w,
+            state["weights"],
+            state["sums"],
+            state["leads"],
+            state["moments"],
+            state["target"],
+            *self._settings(),
+        )
+        return predicted
+
+    def _settings(self) -> tuple[int, bool, float, float, Floats]:
+        """Loss, whether numbers are scaled, l2, rate of the intercept (-1: as others) and optimiser."""
+        rate = -1.0 if self.intercept is True else float(self.intercept)
+        return self.loss, self.scale, float(self.l2), rate, self.optimiser.numbers()
 
     def predict(self, state: State, rows: Features) -> NDArray[Any]:
         """Predictions from the state as it is."""

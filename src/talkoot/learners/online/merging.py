@@ -62,33 +62,34 @@ def moments_apply(before: NDArray[Any], change: NDArray[Any]) -> NDArray[Any]:
     return np.stack([n, before[1] + share, np.maximum(before[2] + change[2] - change[1] * share, 0.0)])
 
 
+STEPS = (("weights", "sums"), ("factors", "factor_sums"))  # what moves by steps, and its squared gradients
+
+
 def linear_change(state: State, before: State) -> State:
-    """What a linear model learned since `before`, with which weights it touched."""
-    touched = state["sums"] != before["sums"]
-    touched |= state["weights"] != before["weights"]
-    return {
-        "weights": state["weights"] - before["weights"],
-        "sums": state["sums"] - before["sums"],
-        "touched": touched.astype(np.float64),
-        "moments": moments_change(state["moments"], before["moments"]),
-        "target": moments_change(state["target"], before["target"]),
-    }
+    """What a linear model or factorisation machine learned since `before`, and which weights it touched."""
+    change = {name: moments_change(state[name], before[name]) for name in ("moments", "target")}
+    for name, sums in STEPS:
+        if name in state:
+            touched = (state[sums] != before[sums]) | (state[name] != before[name])
+            change[name] = state[name] - before[name]
+            change[sums] = state[sums] - before[sums]
+            change[f"touched/{name}"] = touched.astype(np.float64)
+    return change
 
 
 def linear_apply(state: State, change: State, optimiser: Optimiser, steps: Steps = by_root) -> State:
     """A new state: weights by `steps`, sums of squared gradients and moments by their sum."""
-    merged = {
-        "weights": state["weights"] + steps(change["weights"], change["touched"]),
-        "sums": np.maximum(state["sums"] + change["sums"], 0.0),
-        "moments": moments_apply(state["moments"], change["moments"]),
-        "target": moments_apply(state["target"], change["target"]),
-        "leads": state["leads"],
-    }
+    merged = dict(state)
+    for name in ("moments", "target"):
+        merged[name] = moments_apply(state[name], change[name])
+    for name, sums in STEPS:
+        if name in state:
+            merged[name] = state[name] + steps(change[name], change[f"touched/{name}"])
+            merged[sums] = np.maximum(state[sums] + change[sums], 0.0)
     if optimiser.has_leads:
         _, rate, beta, l1, l2 = optimiser.numbers()
-        weights = merged["weights"]
         pull = (beta + np.sqrt(merged["sums"])) / rate + l2
-        merged["leads"] = -(weights * pull + np.sign(weights) * l1)
+        merged["leads"] = -(merged["weights"] * pull + np.sign(merged["weights"]) * l1)
     return merged
 
 
