@@ -25,6 +25,7 @@ LAYERS = {  # a package may import itself and those of a lower number
     "learners": 2,
     "recipes": 2,
     "formats": 3,
+    "stream": 4,
     "engines": 4,
     "watch": 4,
     "testing": 5,
@@ -34,7 +35,18 @@ LAYERS = {  # a package may import itself and those of a lower number
 }
 PICKLES = re.compile(r"^(pickle|cloudpickle|dill|shelve|marshal)\b")
 UNPICKLES = re.compile(r"^(pickle|joblib|torch)\.loads?\(|allow_pickle=True")
-HEAVY = {"ray", "grpc", "cryptography", "torch", "xgboost", "pandas", "polars", "hypothesis"}
+HEAVY = {
+    "ray",
+    "grpc",
+    "cryptography",
+    "torch",
+    "xgboost",
+    "pandas",
+    "polars",
+    "hypothesis",
+    "redis",
+    "confluent_kafka",
+}
 AT_HOME = {  # packages that are made of a heavy library and imported late themselves
     "learners/deep": {"torch"},
     "engines/ranks": {"torch"},
