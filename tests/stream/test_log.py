@@ -184,7 +184,7 @@ def test_a_full_disk_is_named_and_leaves_the_log_whole(
             raise OSError(28, "No space left on device")
 
         with monkeypatch.context() as patch:
-            patch.setattr(writing.os, "write", full)
+            patch.setattr(os, "write", full)
             with pytest.raises(DataError, match=r"row 4 was not written: .*No space left"):
                 writer.append(table(4, 4))
             with pytest.raises(DataError, match="row 4 was not written"):

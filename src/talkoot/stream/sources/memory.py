@@ -78,17 +78,18 @@ def batches_of(table: Any) -> list[Any]:
 class _MemoryReader(Reader):
     def __init__(self, partition: str, batches: list[Any], start: str) -> None:
         self._partition, self._batches, self._start = partition, batches, start
-        self._rows = sum(batch.num_rows for batch in batches)
+        self._rows = int(sum(batch.num_rows for batch in batches))
         self.seek(None)
 
     def seek(self, offset: str | None) -> None:
         at = offset if offset is not None else self._start
-        row = {EARLIEST: 0, LATEST: self._rows}.get(at)
+        row: int | None = {EARLIEST: 0, LATEST: self._rows}.get(at)
         row = whole_number(at, self._partition) if row is None else row
         if row > self._rows:
             cause = f"partition {self._partition!r} has {self._rows} rows, and not row {row}"
             raise OffsetGone(cause, resume=str(self._rows))
-        self._row, self._index, self._inside = row, 0, row
+        self._row: int = row
+        self._index, self._inside = 0, row
         while self._index < len(self._batches) and self._inside >= self._batches[self._index].num_rows:
             self._inside -= self._batches[self._index].num_rows
             self._index += 1

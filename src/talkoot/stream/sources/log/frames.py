@@ -1,8 +1,8 @@
 """Record batches as messages of Arrow's IPC format, each with its place in the stream and a checksum.
 
 A segment is an Arrow IPC stream that other programs read as it is. What we add stands in the custom metadata
-of each message, in numbers of fixed width: the first row, rows, bytes of the whole message, the CRC-32 of these,
-and one of the segment's schema and of the message, taken with zeros in the place of the checksum.
+of each message, in numbers of fixed width: the first row, rows, bytes of the whole message, the CRC-32 of
+these, and one of the segment's schema and of the message, taken with zeros in the place of the checksum.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ class SegmentLog(Source):
         folder: where the partitions are.
         start: where readers begin: ``"earliest"`` (default) or ``"latest"``.
         segment_bytes: a new file is begun when one is larger.
-        retention_bytes: the oldest files of a partition are deleted while all are larger; None (default): never.
+        retention_bytes: a partition's oldest files are deleted while all are larger; None (default): never.
         retention_seconds: files are deleted when their last row is older; None (default): never.
 
     >>> import tempfile, pyarrow as pa
