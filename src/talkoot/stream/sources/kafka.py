@@ -161,9 +161,14 @@ class KafkaReader(MessageReader):
         self._consumer = consumer_of(source, self._note)
         self._failed: Any | None = None  # an error that came behind messages
         self._next: int | None = None  # the offset that is read next, once it is known
-        if self._partition not in partitions_of(self._consumer, source.topic):
+        try:
+            if self._partition not in partitions_of(self._consumer, source.topic):
+                raise DataError(
+                    f"topic {source.topic!r} has no partition {partition}", cure="Check the topic."
+                )
+        except DataError:
             self._consumer.close()
-            raise DataError(f"topic {source.topic!r} has no partition {partition}", cure="Check the topic.")
+            raise
         self.seek(None)
 
     def commit(self, offset: str) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
+import pyarrow as pa
+
 from talkoot.core.errors import DataError
 from talkoot.data.tables.tables import as_arrow, is_table
 from talkoot.stream.sources.source import (
@@ -68,6 +70,8 @@ def batches_of(table: Any) -> list[Any]:
     """
     if isinstance(table, list | tuple):
         return [batch for part in table for batch in batches_of(part)]
+    if isinstance(table, pa.RecordBatch):
+        return [table] if table.num_rows else []
     if not is_table(table):
         raise DataError(f"{type(table).__name__} is no table", cure=TABLES)
     arrow, _ = as_arrow(table)

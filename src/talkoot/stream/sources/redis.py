@@ -126,7 +126,11 @@ class RedisReader(MessageReader):
             FIRST,
             0,
         )  # the smallest id that is read next, and entries ever added before
-        self.seek(None)
+        try:
+            self.seek(None)
+        except DataError:
+            client.close()
+            raise
 
     def commit(self, offset: str) -> None:
         """Move the group's position, which is made if there is none."""
