@@ -28,6 +28,7 @@ LAYERS = {  # a package may import itself and those of a lower number
     "recipes": 2,
     "online": 3,
     "formats": 3,
+    "stream": 4,
     "engines": 4,
     "watch": 4,
     "testing": 5,
@@ -49,6 +50,8 @@ HEAVY = {
     "hypothesis",
     "numba",
     "river",
+    "redis",
+    "confluent_kafka",
 }
 AT_HOME = {  # packages that are made of a heavy library and imported late themselves
     "learners/deep": {"torch"},
