@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from talkoot.learners import learner_for
     from talkoot.learners.deep.task import Torch
     from talkoot.stream.drift.detectors import ADWIN, HDDM_A, HDDM_W, PageHinkley
+    from talkoot.stream.labels.labels import Labels
 
 _HOMES = {
     "api.check": ("check",),
@@ -125,6 +126,7 @@ _HOMES = {
     "guards.weigh": ("weigh",),
     "learners": ("learner_for",),
     "learners.deep.task": ("Torch",),
+    "stream.labels.labels": ("Labels",),
     "stream.drift.detectors": (
         "ADWIN",
         "HDDM_A",
@@ -152,6 +154,7 @@ __all__ = [  # noqa: RUF022 (plain order)
     "HDDM_A",
     "HDDM_W",
     "Inline",
+    "Labels",
     "Leaf",
     "Local",
     "Median",

@@ -42,7 +42,7 @@ class Alarms:
         return cls(at, before, after, found[:, 3].copy(), found[:, 4].copy())
 
     def p_value(self, k: int) -> float:
-        """How likely alarm `k` is by chance: a two-sample test of means in [0, 1], times the possible cuts."""
+        """How likely alarm `k` is by chance: a test of two means in [0, 1], times the possible cuts."""
         n0, n1 = float(self.before[k]), float(self.after[k])
         mean = min(1.0, max(0.0, (n0 * self.mean_before[k] + n1 * self.mean_after[k]) / (n0 + n1)))
         spread = max(mean * (1.0 - mean), 1e-12) * (1.0 / n0 + 1.0 / n1)
