@@ -57,6 +57,8 @@ if TYPE_CHECKING:
     from talkoot.learners import learner_for
     from talkoot.learners.deep.task import Torch
     from talkoot.stream.drift.detectors import ADWIN, HDDM_A, HDDM_W, PageHinkley
+    from talkoot.stream.drift.settings import drift
+    from talkoot.stream.evaluation.evaluation import Evaluation
     from talkoot.stream.labels.labels import Labels
 
 _HOMES = {
@@ -127,6 +129,8 @@ _HOMES = {
     "learners": ("learner_for",),
     "learners.deep.task": ("Torch",),
     "stream.labels.labels": ("Labels",),
+    "stream.drift.settings": ("drift",),
+    "stream.evaluation.evaluation": ("Evaluation",),
     "stream.drift.detectors": (
         "ADWIN",
         "HDDM_A",
@@ -148,6 +152,7 @@ __all__ = [  # noqa: RUF022 (plain order)
     "Contract",
     "DataError",
     "Distributed",
+    "Evaluation",
     "Federation",
     "Fit",
     "Gather",
@@ -181,6 +186,7 @@ __all__ = [  # noqa: RUF022 (plain order)
     "check",
     "compare",
     "dataset",
+    "drift",
     "every",
     "every_step",
     "fit",
