@@ -114,7 +114,8 @@ def shifted(seed: int, shift: float) -> tuple[np.ndarray, np.ndarray]:
 
 def estimated(nodes: int, seed: int, shift: float) -> tuple[float, float]:
     """The accuracy estimated without labels after a shift, added up over nodes, and the true one."""
-    estimate, total, truth = Estimate(), {}, []
+    estimate, truth = Estimate(), []
+    total: State = {}
     for node in range(nodes):
         state = estimate.start(2)
         p, y = shifted(seed + 10 * node, 0.0)
@@ -123,7 +124,7 @@ def estimated(nodes: int, seed: int, shift: float) -> tuple[float, float]:
         p, y = shifted(seed + 10 * node + 1, shift)
         estimate.arrive(state, p, np.arange(len(p)), "")
         sums: State = estimate.sums(state)
-        total = {name: total.get(name, 0.0) + array for name, array in sums.items()}
+        total = {name: total.get(name, 0) + array for name, array in sums.items()}
         truth.append(((p > 0.5) == y)[-10_000:].mean())
     return estimate.accuracy(total), float(np.mean(truth))
 

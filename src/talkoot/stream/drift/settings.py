@@ -27,7 +27,7 @@ def drift(
     """How a stream is watched for change, and what to do about it.
 
     The default raised no false alarm in 4 million stable rows (ten seeds of 400,000 at an error of .25). It
-    found .35 within 800 rows where the error jumped, and within 11,000 rows where it rose over 20,000.
+    found .35 within 1,000 rows where the error jumped, and within 11,000 rows where it rose over 20,000.
 
     Args:
         reaction: when the loss has risen: "alert" reports only; "boost" learns faster for a while; "reset"
