@@ -56,6 +56,10 @@ if TYPE_CHECKING:
     from talkoot.guards.weigh import weigh
     from talkoot.learners import learner_for
     from talkoot.learners.deep.task import Torch
+    from talkoot.stream.drift.detectors import ADWIN, HDDM_A, HDDM_W, PageHinkley
+    from talkoot.stream.drift.settings import drift
+    from talkoot.stream.evaluation.evaluation import Evaluation
+    from talkoot.stream.labels.labels import Labels
 
 _HOMES = {
     "api.check": ("check",),
@@ -124,12 +128,22 @@ _HOMES = {
     "guards.weigh": ("weigh",),
     "learners": ("learner_for",),
     "learners.deep.task": ("Torch",),
+    "stream.labels.labels": ("Labels",),
+    "stream.drift.settings": ("drift",),
+    "stream.evaluation.evaluation": ("Evaluation",),
+    "stream.drift.detectors": (
+        "ADWIN",
+        "HDDM_A",
+        "HDDM_W",
+        "PageHinkley",
+    ),
 }
 _HOME = {name: f"talkoot.{module}" for module, names in _HOMES.items() for name in names}
 _MODULES = ("online", "recipes")
 
 __version__ = "0.1.0"
-__all__ = [
+__all__ = [  # noqa: RUF022 (plain order)
+    "ADWIN",
     "Accumulate",
     "Adam",
     "Add",
@@ -138,10 +152,14 @@ __all__ = [
     "Contract",
     "DataError",
     "Distributed",
+    "Evaluation",
     "Federation",
     "Fit",
     "Gather",
+    "HDDM_A",
+    "HDDM_W",
     "Inline",
+    "Labels",
     "Leaf",
     "Local",
     "Median",
@@ -149,6 +167,7 @@ __all__ = [
     "NodeError",
     "NotDistributable",
     "NotInvertible",
+    "PageHinkley",
     "Plan",
     "PlanError",
     "QuorumError",
@@ -167,6 +186,7 @@ __all__ = [
     "check",
     "compare",
     "dataset",
+    "drift",
     "every",
     "every_step",
     "fit",
