@@ -27,7 +27,6 @@ LAYERS = {  # a package may import itself and those of a lower number
     "learners": 2,
     "recipes": 2,
     "online": 3,
-    "stream": 4,
     "formats": 3,
     "stream": 4,
     "engines": 4,
