@@ -25,8 +25,8 @@ from talkoot.data.shards import Shards
 from talkoot.watch.events import Event
 
 REFIT = (
-    "Without its consent nothing is subtracted. Have the operator leave it out of sites in coordinator.toml, "
-    "and fit again: the others answer a new question."
+    "Without its consent nothing is subtracted. Where sums are open, have the operator leave it out of sites "
+    "in coordinator.toml, and fit again; under masks the others refuse that, as it would show the same."
 )
 CANCELLATION = 1e-5  # Below this ratio cancellation leaves under 11 digits; refit.
 

@@ -36,6 +36,9 @@ DATA = """
 [data.toy]
 files = "rows.parquet"
 
+[data.other]
+files = "rows.parquet"
+
 [learners]
 Paced = "paced:Paced"
 Leaking = "paced:Leaking"
@@ -46,7 +49,7 @@ FailingNode = "talkoot.testing.engines:FailingNode"
 """
 POLICY = """
 researchers = ["ada"]
-data_sets = ["toy"]
+data_sets = ["toy", "other"]
 learners = ["*"]
 purposes = ["*"]
 secure_sum = false

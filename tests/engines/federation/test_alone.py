@@ -121,13 +121,25 @@ def assert_same_fit(found: Any, want: Any) -> None:
 
 def test_what_one_round_does_not_decide_is_fitted_again_by_the_others(four: Federated) -> None:
     on = tk.Federation(four.researcher)
-    fit = tk.fit(LogisticRegression(tol=1e-8), tk.dataset("toy"), "y", chain=CHAIN, on=on)
+    fit = tk.fit(LogisticRegression(tol=1e-8), tk.dataset("other"), "y", on=on)
     left = fit.forget("lund")
     rest = {name: rows for name, rows in HERE.items() if name != "lund"}
     want = tk.fit(LogisticRegression(tol=1e-8), rest, on=tk.Inline())
     np.testing.assert_allclose(left.model.coef_, want.model.coef_, rtol=1e-5, atol=1e-6)
     assert left.note == "the other nodes fitted again without 'lund', from the start"
     assert {node for outcome in left.history for node in outcome.arrived} == set(rest)
+
+
+def test_under_masks_the_others_do_not_show_what_one_site_has(four: Federated) -> None:
+    on = tk.Federation(four.researcher)
+    fit = tk.fit(LogisticRegression(C=3.0), tk.dataset("toy"), "y", chain=CHAIN, on=on)
+    with pytest.raises(Refused, match=r"would show what lund alone has\. Propose it for the same sites"):
+        fit.forget("lund")
+    shards = on.shards(tk.dataset("toy"), "y")
+    three = tk.Shards({name: shard for name, shard in shards.items() if name != "lund"}, target="y")
+    with pytest.raises(Refused, match="would show what lund alone has"):
+        tk.run(tk.Plan(tk.learner_for(Ridge()), chain=CHAIN), three, on=on)
+    assert tk.fit(Ridge(), tk.dataset("toy"), "y", chain=CHAIN, on=on).model.coef_.shape == (4,)
 
 
 @pytest.fixture
@@ -143,7 +155,9 @@ def test_without_its_consent_nothing_is_subtracted(four: Federated, unwilling: P
     fit = tk.fit(Ridge(), tk.dataset("toy"), "y", chain=CHAIN, on=on)
     with pytest.raises(Refused, match=r"node 'oslo': the plan is refused.*the kind 'forget'") as refused:
         fit.forget("oslo")
-    assert "leave it out of sites in coordinator.toml, and fit again" in str(refused.value)
+    assert "leave it out of sites in coordinator.toml, and fit again; under masks the others refuse" in str(
+        refused.value
+    )
     desk = Desk(Identity.load(unwilling))
     run = run_to_forget(desk)
     assert [one.state for one in desk.journal.decisions(run)] == ["refused"]

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, final
 
@@ -18,15 +19,23 @@ from talkoot.data.tables.source import Source
 from talkoot.engines.federation.audit import AuditLog
 from talkoot.engines.federation.consent import policy
 from talkoot.engines.federation.consent import proposal as proposals
-from talkoot.engines.federation.consent.content import content_of, require_belongs
+from talkoot.engines.federation.consent.content import (
+    content_of,
+    require_all,
+    require_belongs,
+    sum_of,
+)
 from talkoot.engines.federation.consent.data_sets import DataSets, rows_of
 from talkoot.engines.federation.consent.forgetting import require_fitted
-from talkoot.engines.federation.consent.journal import FINAL, Decision, Journal
+from talkoot.engines.federation.consent.journal import Decision, Journal
 from talkoot.engines.federation.consent.policy import Policy
 from talkoot.engines.federation.consent.proposal import Proposal, Signed, State, run_of
 from talkoot.engines.federation.consent.secure_sum import with_keys
 from talkoot.engines.federation.consent.thresholds import with_thresholds
 from talkoot.engines.federation.identity.identity import Identity
+from talkoot.engines.federation.ledger.database import FINAL
+from talkoot.engines.federation.ledger.ledger import Ledger
+from talkoot.engines.federation.ledger.rows import RowSet
 from talkoot.learners.held_out.site_scores import SiteScores
 
 POLICY = "the policy"
@@ -56,11 +65,13 @@ class Desk:
     now: Callable[[], float] = time.time
     data_sets: DataSets = field(init=False)
     journal: Journal = field(init=False)
+    ledger: Ledger = field(init=False)
     audit: AuditLog = field(init=False)
 
     def __post_init__(self) -> None:
         self.data_sets = DataSets(self.identity.name, self.identity.folder)
         self.journal = Journal(self.identity.folder)
+        self.ledger = Ledger(self.identity.folder)
         self.audit = AuditLog(self.identity.folder, self.now)
 
     @property
@@ -104,9 +115,8 @@ class Desk:
         try:
             self._require_permitted(proposal, rules)
         except (Refused, DataError) as error:
-            outward = (
-                error.cause if isinstance(error, Refused) else "the settings of this site cannot be read"
-            )
+            unread = "the settings of this site cannot be read"
+            outward = _outward(error) if isinstance(error, Refused) else unread
             return self._note(run, "refused", outward, str(error.__cause__ or error))
         return None
 
@@ -177,7 +187,7 @@ class Desk:
         """
         require_belongs(plan, view, proposal, self.registered)
         limited = with_thresholds(plan, policy.load(self.folder).minimum_rows)
-        return with_keys(limited, view, proposal, self.identity, self.journal)
+        return with_keys(limited, view, proposal, self.identity, self.ledger)
 
     def require_question(self, proposal: Proposal, plan: Plan, rnd: Round, question: Any) -> None:
         """Let a question in: scores of models, and what is forgotten, for one question in a run.
@@ -188,7 +198,7 @@ class Desk:
         if proposal.kind != "forget" and not isinstance(plan.learner, SiteScores):
             return
         run = run_of(proposal.to_bytes())
-        if not self.journal.once(run, plan.learner.name, plan.digest(rnd, question)):
+        if not self.ledger.once(run, plan.learner.name, plan.digest(rnd, question)):
             raise Refused(
                 f"this was answered once in the run {run[:NAMED]}, for another model",
                 cure="Propose it again, with another purpose or permit.",
@@ -215,12 +225,45 @@ class Desk:
                 cure="The same call goes on tomorrow.",
             )
 
+    def require_disclosure(self, proposal: Proposal, plan: Plan, rnd: Round, rows: RowSet) -> None:
+        """Let a round in, if its answer cannot be subtracted from one before.
+
+        Raises:
+            Refused: the difference would be about one site, or about too few of this site's rows.
+        """
+        if rnd.phase == plan.chain.phases[0]:
+            require_all(proposal, plan, rnd)
+            self._disclose(self.ledger.require, proposal, plan, rows)
+
+    def disclose(self, proposal: Proposal, plan: Plan, rnd: Round, rows: RowSet) -> None:
+        """Write down what others can read once a round has ended, before this site's last answer leaves.
+
+        Raises:
+            Refused: as `require_disclosure`; another run may have been answered meanwhile.
+        """
+        if rnd.phase == plan.chain.phases[-1]:
+            self._disclose(partial(self.ledger.disclose, now=self.now()), proposal, plan, rows)
+
+    def _disclose(
+        self, act: Callable[..., bool | None], proposal: Proposal, plan: Plan, rows: RowSet
+    ) -> None:
+        """Ask the ledger; what comes of it stands in the audit log."""
+        new = sum_of(proposal, plan)
+        try:
+            if act(new, rows, policy.load(self.folder).minimum_rows):
+                facts = {"sites": list(new.sites), "masked": new.masked, "rows": rows.count}
+                self.audit.append("disclosed", {"run": new.run, "dataset": new.dataset, **facts})
+        except Refused as error:
+            self.audit.append("withheld", {"run": new.run, "why": str(error)})
+            raise
+
     def _require_permitted(self, proposal: Proposal, rules: Policy) -> None:
         content = content_of(proposal, self.registered)
         if reasons := list(rules.reasons(proposal, content)):
             raise Refused("; ".join(reasons))
         if proposal.kind == "forget":
             require_fitted(proposal, content, self.identity.name, self.journal, self.registered)
+        self.ledger.require_sites(sum_of(proposal, content.plan))
         self.data_sets.require(proposal.dataset, proposal.target, proposal.fixes)
 
     def _last(self, run: str) -> Decision | None:
@@ -257,10 +300,15 @@ class Desk:
             days = policy.load(self.folder).days
         except DataError:
             return  # every decision says so
-        for run in self.journal.releasing():
+        for run in self.ledger.releasing():
             ((signed, seen),) = self.journal.proposals(run)
             if self.now() >= proposals.from_bytes(signed.proposal).expires(seen, days):
                 self._note(run, "expired", "its time is over")
+
+
+def _outward(error: Refused) -> str:
+    """Why a proposal is refused, and what helps."""
+    return f"{error.cause}. {error.cure}" if error.cure else error.cause
 
 
 def _cure(state: State) -> str:
