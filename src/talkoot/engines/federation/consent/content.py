@@ -14,6 +14,7 @@ from talkoot.core.round import Round
 from talkoot.core.shard import UNKNOWN
 from talkoot.core.transform import Stage
 from talkoot.data.contract.profile import Profile
+from talkoot.data.contract.shared_rows import SealedRows, SharedRows
 from talkoot.data.inventory import Inventory
 from talkoot.data.totals import Totals
 from talkoot.engines.federation.consent.proposal import Kind, Proposal, run_of
@@ -28,7 +29,7 @@ from talkoot.learners.held_out.site_scores import SiteScores
 
 QUERIES: Mapping[Kind, tuple[type[Learner], ...]] = {  # what may be placed besides the plan
     "fit": (Inventory, Totals),
-    "check": (Profile,),
+    "check": (Profile, SealedRows, SharedRows),
     "compare": (Inventory, Totals, FoldCounts, SiteScores),
     "verify": (Inventory, Totals),
     "forget": (),
@@ -87,7 +88,7 @@ def sum_of(proposal: Proposal, plan: Plan | None) -> Sum:
     """What others can read of answers to a plan of a proposal; reports of single sites are no sums."""
     learner = None if plan is None else plan.learner
     hidden = isinstance(learner, Inventory) and learner.hidden
-    apart = learner is None or hidden or isinstance(learner, Profile | SiteScores)
+    apart = learner is None or hidden or isinstance(learner, Profile | SealedRows | SharedRows | SiteScores)
     return Sum(
         run=run_of(proposal.to_bytes()),
         dataset=proposal.dataset,

@@ -15,6 +15,7 @@ from talkoot.core.engine import View
 from talkoot.core.errors import DataError, Refused, TalkootError
 from talkoot.core.plan import Plan
 from talkoot.core.round import UPDATE, Round
+from talkoot.data.contract.shared_rows import SharedRows
 from talkoot.data.tables.source import Source
 from talkoot.engines.federation.audit import AuditLog
 from talkoot.engines.federation.consent import policy
@@ -31,7 +32,7 @@ from talkoot.engines.federation.consent.journal import Decision, Journal
 from talkoot.engines.federation.consent.policy import Policy
 from talkoot.engines.federation.consent.proposal import Proposal, Signed, State, run_of
 from talkoot.engines.federation.consent.secure_sum import with_keys
-from talkoot.engines.federation.consent.thresholds import with_thresholds
+from talkoot.engines.federation.consent.thresholds import with_seals, with_thresholds
 from talkoot.engines.federation.identity.identity import Identity
 from talkoot.engines.federation.ledger.database import FINAL
 from talkoot.engines.federation.ledger.ledger import Ledger
@@ -187,20 +188,21 @@ class Desk:
         """
         require_belongs(plan, view, proposal, self.registered)
         limited = with_thresholds(plan, policy.load(self.folder).minimum_rows)
+        limited = with_seals(limited, proposal, self.identity)
         return with_keys(limited, view, proposal, self.identity, self.ledger)
 
     def require_question(self, proposal: Proposal, plan: Plan, rnd: Round, question: Any) -> None:
-        """Let a question in: scores of models, and what is forgotten, for one question in a run.
+        """Let a question in: scores, shared rows, and what is forgotten, for one question in a run.
 
         Raises:
             Refused: another one was answered before.
         """
-        if proposal.kind != "forget" and not isinstance(plan.learner, SiteScores):
+        if proposal.kind != "forget" and not isinstance(plan.learner, SharedRows | SiteScores):
             return
         run = run_of(proposal.to_bytes())
         if not self.ledger.once(run, plan.learner.name, plan.digest(rnd, question)):
             raise Refused(
-                f"this was answered once in the run {run[:NAMED]}, for another model",
+                f"this was answered once in the run {run[:NAMED]}, for another question",
                 cure="Propose it again, with another purpose or permit.",
             )
 
