@@ -36,7 +36,10 @@ DATA = """
 [data.toy]
 files = "rows.parquet"
 
-[data.other]
+[data.again]
+files = "rows.parquet"
+
+[data.third]
 files = "rows.parquet"
 
 [learners]
@@ -49,7 +52,7 @@ FailingNode = "talkoot.testing.engines:FailingNode"
 """
 POLICY = """
 researchers = ["ada"]
-data_sets = ["toy", "other"]
+data_sets = ["toy", "again", "third"]
 learners = ["*"]
 purposes = ["*"]
 secure_sum = false

@@ -121,7 +121,7 @@ def assert_same_fit(found: Any, want: Any) -> None:
 
 def test_what_one_round_does_not_decide_is_fitted_again_by_the_others(four: Federated) -> None:
     on = tk.Federation(four.researcher)
-    fit = tk.fit(LogisticRegression(tol=1e-8), tk.dataset("other"), "y", on=on)
+    fit = tk.fit(LogisticRegression(tol=1e-8), tk.dataset("again"), "y", on=on)
     left = fit.forget("lund")
     rest = {name: rows for name, rows in HERE.items() if name != "lund"}
     want = tk.fit(LogisticRegression(tol=1e-8), rest, on=tk.Inline())

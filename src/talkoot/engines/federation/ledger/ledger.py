@@ -187,12 +187,11 @@ def _require_sites(database: sqlite3.Connection, new: Sum) -> None:
 def _require_rows(database: sqlite3.Connection, new: Sum, rows: RowSet, least: int) -> None:
     for run, before in _row_sets(database, new.dataset):
         if rows.is_near(before, least):
-            views = "Take fewer folds. " if run == new.run else ""
             raise Refused(
                 f"fewer than {least} of the rows here are others than in an answer of the run "
                 f"{run[:_SHORT]}, so that the difference of both would be about these few",
-                cure=f"{views}Have the site answer from the rows that it had then, or wait until {least} or "
-                "more are others.",
+                cure=f"Have the site answer from the rows that it had then, or wait until {least} or more "
+                "are others; where folds are left out, take fewer.",
             )
 
 
