@@ -11,12 +11,14 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace as changed
 from sites import World, plan_of
 from sklearn.linear_model import LogisticRegression
 
 import talkoot as tk
+from talkoot.api.evidence.site import site_evidence
 from talkoot.core.engine import View
-from talkoot.core.errors import Refused
+from talkoot.core.errors import DataError, Refused
 from talkoot.core.plan import Plan
 from talkoot.core.round import Round
 from talkoot.data.contract.profile import Profile
@@ -25,6 +27,9 @@ from talkoot.data.schema import Bind
 from talkoot.data.totals import Totals
 from talkoot.engines.federation.audit import AuditLog
 from talkoot.engines.federation.consent.proposal import Proposal, run_of
+from talkoot.engines.federation.consent.trial import explain_at
+from talkoot.engines.federation.consent.words import to_text
+from talkoot.engines.federation.identity import consents
 from talkoot.engines.federation.ledger.ledger import Sum
 from talkoot.engines.federation.ledger.rows import RowSet, row_hashes, row_set_of
 from talkoot.guards.fixed import fixed
@@ -217,3 +222,47 @@ def test_exact_sums_under_masks_are_of_all_that_were_approved(world: World) -> N
 def test_what_follows_from_a_sum_and_open_ones(one: Sum, two: tuple[str, ...], left: set[str]) -> None:
     other = Sum(run="", dataset="", sites=two)
     assert one.less(other) == other.less(one) == left
+
+
+def test_a_consent_counts_for_its_run_its_plan_and_its_site(world: World) -> None:
+    world.set_policy("learners = ['*']")
+    fit = world.signed(plan=MASKED)
+    run, desk = run_of(fit.proposal), world.desk()
+    desk.decide(fit)
+    for party in ("lund", "oslo"):
+        given = consents.consent(run, MASKED, world.parties[party])
+        for forged in (
+            changed(given, site="bergen"),
+            changed(given, plan=given.plan[::-1]),
+            changed(given, signature=given.signature[::-1]),
+            changed(given, signature=b""),
+            consents.consent(run, plan_of(), world.parties[party]),
+        ):
+            with pytest.raises(Refused, match="has not signed that its part of the run"):
+                desk.require_consents([given, forged])
+        with pytest.raises(DataError, match="no proposal begins with"):
+            desk.require_consents([given, changed(given, run="ab" * 32)])
+        assert party not in desk.ledger.consented(run), "none counts where one is wrong"
+        desk.require_consents([given])
+        assert party in desk.ledger.consented(run)
+        desk.require_consents([given])
+    consented = [entry.facts for entry in desk.audit.entries(run) if entry.event == "consented"]
+    assert [each["site"] for each in consented] == ["lund", "oslo"]
+    page = site_evidence("oslo", run, desk.audit, [])
+    assert "its part may become known; signed" in page
+
+
+def test_with_a_consent_the_others_answer_without_that_site(world: World) -> None:
+    world.set_policy("minimum_sites = 2", 'automatic = ["fit"]')
+    before, roster = world.signed(plan=MASKED), without(world, "lund")
+    world.desk().decide(before)
+    answer(world, world.proposal(plan=MASKED), TOTALS, CHAIN)
+    later = {"plan": plan_of(), "roster": roster, "purpose": "without lund"}
+    assert "what lund alone has" in world.desk().decide(world.signed(**later)).reason
+    given = consents.consent(run_of(before.proposal), MASKED, world.parties["lund"])
+    assert world.desk().decide(world.signed(**later, consents=[given])).state == "approved"
+    text = to_text(explain_at(world.desk(), world.proposal(**later, consents=[given])))
+    assert "With the consent of lund: its part of the run" in text
+    forged = changed(given, site="bergen")
+    refused = world.desk().decide(world.signed(**later, permit="another", consents=[forged]))
+    assert "has not signed" in refused.reason

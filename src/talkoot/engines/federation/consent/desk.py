@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -33,6 +33,8 @@ from talkoot.engines.federation.consent.policy import Policy
 from talkoot.engines.federation.consent.proposal import Proposal, Signed, State, run_of
 from talkoot.engines.federation.consent.secure_sum import with_keys
 from talkoot.engines.federation.consent.thresholds import with_seals, with_thresholds
+from talkoot.engines.federation.identity import consents
+from talkoot.engines.federation.identity.consents import Consent
 from talkoot.engines.federation.identity.identity import Identity
 from talkoot.engines.federation.ledger.database import FINAL
 from talkoot.engines.federation.ledger.ledger import Ledger
@@ -166,6 +168,34 @@ class Desk:
             raise DataError(f"{what} with {run!r:.80}", cure="See talkoot site list.")
         return found[0][0]
 
+    def require_consents(self, given: Sequence[Consent]) -> None:
+        """Take note of consents of other sites.
+
+        Raises:
+            TalkootError: one is not that site's, or of a run that is not known here.
+        """
+        for each in given:
+            fit = proposals.from_bytes(self.find(each.run).proposal)
+            consents.require_consent(each, fit.plan, fit.roster, self.identity)
+        for each in given:
+            self._remember(each)
+
+    def consent(self, run: str) -> Consent | None:
+        """The signature of this site, which has approved a run, if its part of a model is forgotten in it."""
+        proposal = proposals.from_bytes(self.find(run).proposal)
+        if proposal.kind != "forget":
+            return None
+        run = str(proposal.terms["run"])
+        fit = proposals.from_bytes(self.find(run).proposal)
+        given = consents.consent(run, fit.plan, self.identity)
+        self._remember(given)
+        return given
+
+    def _remember(self, given: Consent) -> None:
+        if self.ledger.consent(given.run, given.site):
+            facts = {"run": given.run, "site": given.site, "plan": given.plan}
+            self.audit.append("consented", {**facts, "signature": given.signature.hex()})
+
     def open(self, proposal: Proposal) -> Source:
         """The rows of an approved proposal.
 
@@ -263,8 +293,10 @@ class Desk:
         content = content_of(proposal, self.registered)
         if reasons := list(rules.reasons(proposal, content)):
             raise Refused("; ".join(reasons))
+        self.require_consents(proposal.consents)
         if proposal.kind == "forget":
-            require_fitted(proposal, content, self.identity.name, self.journal, self.registered)
+            gone = self.ledger.consented(str(proposal.terms["run"])) - {self.identity.name}
+            require_fitted(proposal, content, self.identity.name, self.journal, self.registered, gone)
         self.ledger.require_sites(sum_of(proposal, content.plan))
         self.data_sets.require(proposal.dataset, proposal.target, proposal.fixes)
 

@@ -151,6 +151,8 @@ def _learners(content: Content) -> Iterator[str]:
 
 def _agreed(proposal: Proposal) -> Iterator[str]:
     """What was agreed on about the columns."""
+    for each in proposal.consents:
+        yield f"With the consent of {each.site}: its part of the run {each.run[:8]} may become known."
     if proposal.classes:
         yield f"The target's classes: {', '.join(map(repr, proposal.classes))}; a site with another refuses."
     if proposal.fixes:

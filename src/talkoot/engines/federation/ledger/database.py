@@ -21,6 +21,7 @@ create table if not exists decisions (
 ) strict;
 create table if not exists rounds (day text, round blob, primary key (day, round)) strict;
 create table if not exists released (run text, key text, nodes text, primary key (run, key)) strict;
+create table if not exists consents (run text, site text, primary key (run, site)) strict;
 create table if not exists row_sets (
     dataset text, digest text, count integer, columns text, sketch blob, primary key (dataset, digest)
 ) strict;

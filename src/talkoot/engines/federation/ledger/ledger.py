@@ -106,6 +106,16 @@ class Ledger:
             database.execute("insert into sums values (?, ?, ?, ?, ?, ?)", row)
         return True
 
+    def consent(self, run: str, site: str) -> bool:
+        """A site has signed that its part of a run may become known; whether that was not known."""
+        with transaction(self.folder) as database:
+            return database.execute("insert or ignore into consents values (?, ?)", (run, site)).rowcount == 1
+
+    def consented(self, run: str) -> frozenset[str]:
+        """The sites whose part of a run may become known."""
+        with transaction(self.folder) as database:
+            return _consented(database, run)
+
     def entries(self) -> list[Entry]:
         """What was disclosed, oldest first."""
         with transaction(self.folder) as database:
@@ -170,17 +180,22 @@ def _is_new(database: sqlite3.Connection, new: Sum, rows: RowSet, least: int) ->
     return True
 
 
+def _consented(database: sqlite3.Connection, run: str) -> frozenset[str]:
+    return frozenset(site for (site,) in database.execute("select site from consents where run = ?", (run,)))
+
+
 def _require_sites(database: sqlite3.Connection, new: Sum) -> None:
     query = "select distinct run, dataset, sites, masked from sums where dataset = ? and run <> ?"
     for row in database.execute(query, (new.dataset, new.run)):
         before = _sum(*row)
         left = new.less(before)
-        if len(left) == 1:
+        if len(left) == 1 and not left & (_consented(database, before.run) | _consented(database, new.run)):
             (site,) = left
             raise Refused(
                 f"with the sums of the run {before.run[:_SHORT]}, those of this one would show what {site} "
                 f"alone has",
-                cure="Propose it for the same sites as before, or for sites of which two or more are others.",
+                cure="Propose it for the same sites as before, or for sites of which two or more are others; "
+                "where a site leaves, fit.forget(site) asks for its consent.",
             )
 
 
