@@ -190,7 +190,8 @@ def test_a_worker_killed_from_outside_while_it_waits_is_replaced() -> None:
     plan = Plan(Faulty(), sync=Rounds(limit=4))
     got = run(plan, sites(4), Local(2), schema=SCHEMA, emit=kill)
     assert_equal(got, go(Faulty(), Local(2)))
-    assert len(heard.of("worker")) == 2
+    # An idle worker of the pool was killed too, and may take a slot for a moment before it is found dead.
+    assert {event["worker"] for event in heard.of("worker")} == {0, 1}
 
 
 def test_a_dead_fork_server_is_replaced_with_all_its_workers() -> None:
