@@ -56,6 +56,8 @@ if TYPE_CHECKING:
     from talkoot.guards.weigh import weigh
     from talkoot.learners import learner_for
     from talkoot.learners.deep.task import Torch
+    from talkoot.stream.features.features import features
+    from talkoot.stream.features.window import window
 
 _HOMES = {
     "api.check": ("check",),
@@ -124,6 +126,8 @@ _HOMES = {
     "guards.weigh": ("weigh",),
     "learners": ("learner_for",),
     "learners.deep.task": ("Torch",),
+    "stream.features.features": ("features",),
+    "stream.features.window": ("window",),
 }
 _HOME = {name: f"talkoot.{module}" for module, names in _HOMES.items() for name in names}
 _MODULES = ("recipes",)
@@ -169,6 +173,7 @@ __all__ = [
     "dataset",
     "every",
     "every_step",
+    "features",
     "fit",
     "fix",
     "fixed",
@@ -186,6 +191,7 @@ __all__ = [
     "topk",
     "verify",
     "weigh",
+    "window",
 ]
 
 
