@@ -17,8 +17,7 @@ from talkoot.kernels.window_arrays import Flags, Ints, Links, Reals, Steps, Stor
 FREE_KEY, FREE_ENTRY, OLDEST_KEY, NEWEST_KEY, LOST_KEYS, LOST_ROWS = range(6)
 COUNT, SUM, MEAN, STD, MIN, MAX, SINCE = range(7)
 SAMPLE = 4096  # distinct values of a key that are counted one by one; of more, a part by their hash
-U0, U1, U32 = np.uint64(0), np.uint64(1), np.uint64(32)
-ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
+U0, U1, U32, ALL = np.uint64(0), np.uint64(1), np.uint64(32), np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
 @kernel
@@ -41,12 +40,14 @@ def _add_float(words: Words, at: int, value: float, sign: int) -> None:
 
 
 @kernel
-def _lost(a: float, b: float) -> float:
-    """What rounding took from a * b, exactly (Dekker 1971)."""
+def _add_product(words: Words, at: int, a: float, b: float, sign: int) -> None:
+    """Add a * b exactly, as the rounded product and what rounding took from it (Dekker 1971)."""
     high_a, high_b = 134217729.0 * a, 134217729.0 * b
     high_a, high_b = high_a - (high_a - a), high_b - (high_b - b)
     low_a, low_b = a - high_a, b - high_b
-    return ((high_a * high_b - a * b) + high_a * low_b + low_a * high_b) + low_a * low_b
+    _add_float(words, at, a * b, sign)
+    lost = ((high_a * high_b - a * b) + high_a * low_b + low_a * high_b) + low_a * low_b
+    _add_float(words, at, lost, sign)
 
 
 @kernel
@@ -55,8 +56,7 @@ def _add_value(words: Words, value: float) -> None:
     if words.shape[0] > 0:
         _add_float(words, 0, value, 1)
     if words.shape[0] > 4:
-        _add_float(words, 4, value * value, 1)
-        _add_float(words, 4, _lost(value, value), 1)
+        _add_product(words, 4, value, value, 1)
 
 
 @kernel
@@ -93,14 +93,18 @@ def _as_floats(words: Words, at: int) -> tuple[float, float]:
 
 @kernel
 def _deviation(words: Words, n: float) -> float:
-    """The standard deviation (by n - 1) of sums and squares, in twice the digits of floats."""
-    total, total_rest = _as_floats(words, 0)
-    square, square_rest = _as_floats(words, 4)
-    a, b = n * square, total * total
-    rest = (_lost(n, square) + n * square_rest) - (_lost(total, total) + 2.0 * total * total_rest)
-    if n < 2.0 or (a - b) + rest <= a * 2.0**-96:  # no digit of the difference is left
-        return math.nan if n < 2.0 else 0.0
-    return math.sqrt(((a - b) + rest) / (n * (n - 1.0)))
+    """The standard deviation (by n - 1), of exact sums of squares about a float near the mean."""
+    if n < 2.0:
+        return math.nan
+    total, lacking = _as_floats(words, 0)
+    mean, rest = total / n, words.copy()
+    _add_product(rest, 0, mean, n, -1)
+    short = _near(rest, 0)
+    for part in (total, lacking, short):
+        _add_product(rest, 4, mean, part, -1)
+    about_it = _near(rest, 4)
+    squares = about_it - short * short / n
+    return math.sqrt(squares / (n - 1.0)) if squares > about_it * 2.0**-40 else 0.0
 
 
 @kernel
@@ -125,17 +129,16 @@ def fill_table(table: Links, names: Words) -> None:
 def _free_name(table: Links, names: Words, row: int) -> None:
     """Take a name out of its table, and close the gap."""
     mask = table.shape[0] - 1
-    gap = at = _place(table, names, names[row])
+    gap = _place(table, names, names[row])
     table[gap], names[row] = 0, U0
-    while True:
-        at = (at + 1) & mask
-        if table[at] == 0:
-            return
+    at = (gap + 1) & mask
+    while table[at] != 0:
         name = names[table[at] - 1]
         home = np.int64((name ^ (name >> U32)) & np.uint64(mask))
         if ((at - home) & mask) >= ((at - gap) & mask):
             table[gap], table[at] = table[at], 0
             gap = at
+        at = (at + 1) & mask
 
 
 @kernel
@@ -318,8 +321,7 @@ def _query(s: Store, row: int, k: int, pane: int, words: Words, bounds: Reals, o
         _add_words(words, s.parts[entry], -1)
         entry, bounds[:] = s.links[entry, 1], math.nan
     _find_bounds(s, entry, pane, bounds)
-    unknown = s.items.shape[0] > 0 and pane < s.top[row]
-    out[COUNT] = math.nan if unknown else count * (s.level[row, 1] + 1.0)
+    out[COUNT] = math.nan if s.items.shape[0] > 0 and pane < s.top[row] else count * (s.level[row, 1] + 1.0)
     if count > 0:
         out[SINCE] = pane - s.panes[last]
 
@@ -340,13 +342,12 @@ def _answer(
         known = s.places[_place(s.places, s.items, steps.item[i])] - 1
         if known < 0 or s.panes[known] <= steps.pane[i] - s.spans[k]:
             out[COUNT] += 1.0 if row < 0 else s.level[row, 1] + 1.0
-    count = out[COUNT]
     if words.shape[0] > 0:
         out[SUM] = _as_floats(words, 0)[0]
-        out[MEAN] = out[SUM] / count
+        out[MEAN] = out[SUM] / out[COUNT]
     if words.shape[0] > 4:
-        out[STD] = _deviation(words, count)
-    if bounds.shape[0] > 0 and count > 0.0:
+        out[STD] = _deviation(words, out[COUNT])
+    if bounds.shape[0] > 0 and out[COUNT] > 0.0:
         out[MIN], out[MAX] = bounds[0], bounds[1]
 
 
@@ -356,10 +357,9 @@ def _room(s: Store, row: int, grow: Flags) -> bool:
     while (row < 0 and s.heads[FREE_KEY] < 0) or s.heads[FREE_ENTRY] < 0:
         if grow[0 if row < 0 and s.heads[FREE_KEY] < 0 else 1]:
             return False
-        silent = s.heads[OLDEST_KEY]
-        if silent != row:
+        if s.heads[OLDEST_KEY] != row:
             s.heads[LOST_KEYS] += 1
-            _forget(s, silent)
+            _forget(s, s.heads[OLDEST_KEY])
         else:
             s.heads[LOST_ROWS] += s.sizes[s.ends[row, 0]]
             _remove(s, row, s.ends[row, 0])

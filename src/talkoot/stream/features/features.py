@@ -94,8 +94,8 @@ class WindowFeatures:
         for window in over:
             if self.delay is not None and window.duration_us <= self.delay:
                 raise PlanError(
-                    f"{window.names[0]} would always be empty: labels arrive {self.arrives} after their rows, "
-                    f"and the window reaches back {window.duration}",
+                    f"{window.names[0]} would always be empty: labels arrive {self.arrives} after "
+                    f"their rows, and the window reaches back {window.duration}",
                     cure="Take a window that is longer than the delay.",
                 )
             if "since" in window.aggregates:
@@ -239,16 +239,17 @@ class WindowFeatures:
         """Move the clock on and count."""
         if not len(clock.times):
             return
-        state["clock"][0] = clock.latest[-1]
+        state["clock"] = clock.latest[-1:].copy()
         keyless = np.any([part.key == 0 for part in rows], axis=0)
         unlabelled = [~np.isnan(p.value) & (p.arrival == NEVER) for p in rows if p.arrival is not None]
-        state["counts"] += (
+        more = (
             len(clock.times),
             clock.late.sum(),
             (~clock.known).sum(),
             keyless.sum(),
             np.any(unlabelled, axis=0).sum() if unlabelled else 0,
         )
+        state["counts"] = state["counts"] + np.array(more, np.int64)
 
     def _with(self, batch: pa.RecordBatch, found: dict[str, pa.Array]) -> pa.RecordBatch:
         for name in self.names:

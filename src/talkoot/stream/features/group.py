@@ -116,7 +116,8 @@ class Group:
         from talkoot.kernels.window_arrays import Store
         from talkoot.kernels.windows import pass_rows
 
-        part = {name: state[prefix + name] for name in Store._fields}
+        part = {name: np.require(state[prefix + name], requirements="W") for name in Store._fields}
+        state.update(placed(part, prefix))
         out = np.full((len(steps.key), len(self.spans), 7), np.nan)
         done = 0
         while True:

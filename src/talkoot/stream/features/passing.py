@@ -121,10 +121,11 @@ def row_steps(group: Group, rows: GroupRows, clock: Clock, *, adds: bool, drop_l
 
 def label_steps(group: Group, labels: Labels, horizon: Ints) -> Steps:
     """Each label joins the windows that its row is in."""
+    from talkoot.kernels.window_arrays import Steps
+
     joins = labels.pane > horizon - max(group.spans)
-    return Steps(
-        labels.key, labels.pane, horizon, labels.value, labels.item, np.zeros(len(joins), bool), joins
-    )
+    asks = np.zeros(len(joins), bool)
+    return Steps(labels.key, labels.pane, horizon, labels.value, labels.item, asks, joins)
 
 
 def with_labels(
