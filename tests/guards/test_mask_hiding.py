@@ -33,6 +33,8 @@ from talkoot.guards.mask.messages import KEYS, SHARES, SURVIVORS, PublicKeys
 from talkoot.guards.mask.node import RoundState
 from talkoot.guards.ring import Ring
 
+pytestmark = pytest.mark.wide
+
 RING = 3  # a number of this many values
 NODES = ("a", "b", "c")
 ORDER = {node: at for at, node in enumerate(NODES)}
