@@ -59,6 +59,8 @@ if TYPE_CHECKING:
     from talkoot.stream.drift.detectors import ADWIN, HDDM_A, HDDM_W, PageHinkley
     from talkoot.stream.drift.settings import drift
     from talkoot.stream.evaluation.evaluation import Evaluation
+    from talkoot.stream.features.features import features
+    from talkoot.stream.features.window import window
     from talkoot.stream.labels.labels import Labels
 
 _HOMES = {
@@ -137,6 +139,8 @@ _HOMES = {
         "HDDM_W",
         "PageHinkley",
     ),
+    "stream.features.features": ("features",),
+    "stream.features.window": ("window",),
 }
 _HOME = {name: f"talkoot.{module}" for module, names in _HOMES.items() for name in names}
 _MODULES = ("online", "recipes")
@@ -189,6 +193,7 @@ __all__ = [  # noqa: RUF022 (plain order)
     "drift",
     "every",
     "every_step",
+    "features",
     "fit",
     "fix",
     "fixed",
@@ -207,6 +212,7 @@ __all__ = [  # noqa: RUF022 (plain order)
     "topk",
     "verify",
     "weigh",
+    "window",
 ]
 
 
