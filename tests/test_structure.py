@@ -25,6 +25,7 @@ LAYERS = {  # a package may import itself and those of a lower number
     "data": 1,
     "learners": 2,
     "recipes": 2,
+    "stream": 4,
     "formats": 3,
     "engines": 4,
     "watch": 4,

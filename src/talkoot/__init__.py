@@ -56,6 +56,8 @@ if TYPE_CHECKING:
     from talkoot.guards.weigh import weigh
     from talkoot.learners import learner_for
     from talkoot.learners.deep.task import Torch
+    from talkoot.stream.drift.detectors import ADWIN, HDDM_A, HDDM_W, PageHinkley
+    from talkoot.stream.labels.labels import Labels
 
 _HOMES = {
     "api.check": ("check",),
@@ -124,12 +126,20 @@ _HOMES = {
     "guards.weigh": ("weigh",),
     "learners": ("learner_for",),
     "learners.deep.task": ("Torch",),
+    "stream.labels.labels": ("Labels",),
+    "stream.drift.detectors": (
+        "ADWIN",
+        "HDDM_A",
+        "HDDM_W",
+        "PageHinkley",
+    ),
 }
 _HOME = {name: f"talkoot.{module}" for module, names in _HOMES.items() for name in names}
 _MODULES = ("recipes",)
 
 __version__ = "0.1.0"
-__all__ = [
+__all__ = [  # noqa: RUF022 (plain order)
+    "ADWIN",
     "Accumulate",
     "Adam",
     "Add",
@@ -141,7 +151,10 @@ __all__ = [
     "Federation",
     "Fit",
     "Gather",
+    "HDDM_A",
+    "HDDM_W",
     "Inline",
+    "Labels",
     "Leaf",
     "Local",
     "Median",
@@ -149,6 +162,7 @@ __all__ = [
     "NodeError",
     "NotDistributable",
     "NotInvertible",
+    "PageHinkley",
     "Plan",
     "PlanError",
     "QuorumError",
