@@ -9,6 +9,7 @@ import numpy as np
 
 from talkoot.kernels.compiled import kernel
 from talkoot.kernels.trees import layout as at
+from talkoot.kernels.trees.draws import subset
 from talkoot.kernels.trees.layout import Array, Rules, Tree
 from talkoot.kernels.trees.leaves import add, clear, weight_of
 from talkoot.kernels.trees.splits import best_test, divide, tally
@@ -96,6 +97,8 @@ def new_leaf(tree: Tree, parent: int) -> int:
 def plant(tree: Tree, rules: Rules) -> None:
     """Begin again with one active leaf."""
     tree.head[: at.SEED] = 0
+    if rules.patch:
+        subset(tree.head, rules.subspace, tree.mask[0])
     new_leaf(tree, at.NONE)
     activate(tree, rules, 0)
 

@@ -50,7 +50,7 @@ class Tree(NamedTuple):
 
 
 class Rules(NamedTuple):
-    """What a tree's growth depends on."""
+    """What a tree's growth depends on; with `patch` all leaves of a tree observe the same columns."""
 
     grace: float
     delta: float
@@ -63,3 +63,4 @@ class Rules(NamedTuple):
     nodes: int
     blocks: int
     subspace: int
+    patch: bool

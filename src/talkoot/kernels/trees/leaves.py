@@ -26,7 +26,9 @@ def clear(tree: Tree, rules: Rules, block: int) -> None:
     tree.numbers[block, :, at.HIGH] = -np.inf
     tree.tables[block] = 0.0
     tree.seen[block] = at.NONE
-    if rules.subspace > 0:
+    if rules.patch:
+        tree.mask[block] = tree.mask[0]
+    elif rules.subspace > 0:
         subset(tree.head, rules.subspace, tree.mask[block])
 
 

@@ -32,6 +32,7 @@ class Growth:
     binary: bool = False
     megabytes: float = 32.0
     subspace: int = 0
+    patch: bool = False
 
     def __post_init__(self) -> None:
         if self.leaf not in VOTES:
@@ -63,6 +64,7 @@ class Growth:
             max(FIRST, int(budget / 4 / shape.node_bytes())),
             max(1, int(budget * 3 / 4 / shape.block_bytes())),
             self.subspace,
+            self.patch,
         )
 
 
