@@ -15,21 +15,19 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+SEA = "generators.SEAGenerator -f {} -i {{seed}}"
+AGRAWAL = "generators.AgrawalGenerator -f {} -i {{seed}}"
+DRIFT = "-s ({}) -d ({}) -p {{half}} -w 1"
 STREAMS = {
-    "SEA with drift": (
-        "ConceptDriftStream",
-        "-s (generators.SEAGenerator -f 1 -i {seed}) -d (generators.SEAGenerator -f 3 -i {seed}) -p {half} -w 1",
-    ),
-    "Agrawal 1 to 2": (
-        "ConceptDriftStream",
-        "-s (generators.AgrawalGenerator -f 1 -i {seed}) -d (generators.AgrawalGenerator -f 2 -i {seed}) "
-        "-p {half} -w 1",
-    ),
+    "SEA with drift": ("ConceptDriftStream", DRIFT.format(SEA.format(1), SEA.format(3))),
+    "Agrawal 1 to 2": ("ConceptDriftStream", DRIFT.format(AGRAWAL.format(1), AGRAWAL.format(2))),
     "Random tree": ("generators.RandomTreeGenerator", "-r {seed} -i {seed}"),
 }
+NAMES = ("stream", "learner", "ours", "peer", "spent", "theirs")
 MEMBERS = 10
 
 
@@ -71,7 +69,7 @@ def peer(folder: Path, learners: list[str], rows: int, seeds: int) -> None:
     (folder / "peer.json").write_text(json.dumps(found))
 
 
-def ours(folder: Path, learners: list[str]) -> list[dict[str, object]]:
+def ours(folder: Path, learners: list[str]) -> list[dict[str, Any]]:
     from talkoot.learners.online.features import Features, Layout
     from talkoot.learners.online.trees.forest import AdaptiveRandomForest, StreamingRandomPatches
     from talkoot.learners.online.trees.hoeffding import HoeffdingTree
@@ -81,7 +79,7 @@ def ours(folder: Path, learners: list[str]) -> list[dict[str, object]]:
         "AdaptiveRandomForest": AdaptiveRandomForest(members=MEMBERS),
         "StreamingRandomPatches": StreamingRandomPatches(members=MEMBERS),
     }
-    lines: list[dict[str, object]] = []
+    lines: list[dict[str, Any]] = []
     for case in json.loads((folder / "peer.json").read_text()):
         with np.load(folder / case["rows"]) as file:
             x, y, nominal = file["x"], file["y"], file["nominal"]
@@ -100,26 +98,24 @@ def ours(folder: Path, learners: list[str]) -> list[dict[str, object]]:
             accuracy, theirs = case["results"][learner]
             right = float((votes.argmax(axis=1) == y).mean())
             line = (case["stream"], learner, right, accuracy, spent, theirs)
-            lines.append(
-                dict(zip(("stream", "learner", "ours", "peer", "spent", "theirs"), line, strict=True))
-            )
+            lines.append(dict(zip(NAMES, line, strict=True)))
             print(*line, flush=True)
     return lines
 
 
-def table(lines: list[dict[str, object]], rows: int, seeds: int) -> str:
+def table(lines: list[dict[str, Any]], rows: int, seeds: int) -> str:
     head = (
-        f"# Online trees beside CapyMOA\n\n{rows:,} rows, {seeds} seeds, forests of {MEMBERS} trees; means over seeds. "
-        "CPU seconds of one process; MOA's include its generator, which makes the rows as it goes.\n\n"
-        "| stream | learner | accuracy | CapyMOA | CPU s | CapyMOA | times faster |\n|---|---|---|---|---|---|---|\n"
+        f"# Online trees beside CapyMOA\n\n{rows:,} rows, {seeds} seeds, forests of {MEMBERS} trees; means over "
+        "seeds. CPU seconds of one process; MOA's include its generator, which makes the rows as it goes.\n\n"
+        "| stream | learner | accuracy | CapyMOA | CPU s | CapyMOA | times faster |\n"
+        "|---|---|---|---|---|---|---|\n"
     )
     text = ""
     for stream, learner in dict.fromkeys((line["stream"], line["learner"]) for line in lines):
         group = [line for line in lines if (line["stream"], line["learner"]) == (stream, learner)]
-        ours, peer, spent, theirs = (
-            float(np.mean([line[name] for line in group])) for name in ("ours", "peer", "spent", "theirs")
-        )
-        text += f"| {stream} | {learner} | {ours:.4f} | {peer:.4f} | {spent:.3f} | {theirs:.2f} | {theirs / spent:.1f} |\n"
+        ours, peer, spent, theirs = (float(np.mean([line[name] for line in group])) for name in NAMES[2:])
+        text += f"| {stream} | {learner} | {ours:.4f} | {peer:.4f} "
+        text += f"| {spent:.3f} | {theirs:.2f} | {theirs / spent:.1f} |\n"
     return head + text
 
 

@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from talkoot import recipes
+    from talkoot import online, recipes
     from talkoot.api.check import check
     from talkoot.api.compare.compare import compare
     from talkoot.api.compare.comparison import Comparison
@@ -135,7 +135,7 @@ _HOMES = {
     ),
 }
 _HOME = {name: f"talkoot.{module}" for module, names in _HOMES.items() for name in names}
-_MODULES = ("recipes",)
+_MODULES = ("online", "recipes")
 
 __version__ = "0.1.0"
 __all__ = [  # noqa: RUF022 (plain order)
@@ -191,6 +191,7 @@ __all__ = [  # noqa: RUF022 (plain order)
     "learner_for",
     "load",
     "mask",
+    "online",
     "quantize",
     "recipes",
     "rounds",

@@ -89,8 +89,8 @@ def react(
 
 @kernel
 def learn_member(
-    one: Tree, two: Tree, rules: Rules, head: Array, warning: Window, drift: Window, deltas: Array, rate: float,
-    x: Array, z: Array, y: Array, w: Array, start: int, votes: Array, total: Array,
+    one: Tree, two: Tree, rules: Rules, head: Array, warning: Window, drift: Window, deltas: Array,
+    rate: float, x: Array, z: Array, y: Array, w: Array, start: int, votes: Array, total: Array,
 ) -> int:  # fmt: skip
     """Vote on rows and learn them from `start` on; where it stopped, for want of room or at the end."""
     need, nodes, blocks = room(one, rules)
