@@ -66,7 +66,7 @@ def peer(folder: Path, learners: list[str], rows: int, seeds: int) -> None:
                 spent = time.process_time() - start
                 results[learner] = (result["cumulative"].accuracy() / 100, spent)
             found.append({"stream": name, "seed": seed, "rows": key, "results": results})
-    (folder / "peer.json").write_text(json.dumps(found))
+            (folder / "peer.json").write_text(json.dumps(found))
 
 
 def ours(folder: Path, learners: list[str]) -> list[dict[str, Any]]:
@@ -105,8 +105,8 @@ def ours(folder: Path, learners: list[str]) -> list[dict[str, Any]]:
 
 def table(lines: list[dict[str, Any]], rows: int, seeds: int) -> str:
     head = (
-        f"# Online trees beside CapyMOA\n\n{rows:,} rows, {seeds} seeds, forests of {MEMBERS} trees; means "
-        "over seeds. CPU seconds of one process; MOA's include its generator, which makes the rows as it goes.\n\n"
+        f"# Online trees beside CapyMOA\n\n{rows:,} rows, {seeds} seeds, forests of {MEMBERS} trees; "
+        "means over seeds. CPU seconds of one process; MOA's include its generator, which makes the rows.\n\n"
         "| stream | learner | accuracy | CapyMOA | CPU s | CapyMOA | times faster |\n"
         "|---|---|---|---|---|---|---|\n"
     )

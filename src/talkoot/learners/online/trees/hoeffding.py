@@ -124,7 +124,7 @@ class HoeffdingTree(OnlineModel):
     >>> state = tree.start(Layout(("a", "b"), classes=2), seed=0)
     >>> before = tree.learn(state, rows, (x[:, 0] > 0.5).astype(float))
     >>> tree.splits(state), tree.predict(state, rows[:1]).round().tolist()
-    (1, [[0.0, 1.0]])
+    (2, [[0.0, 1.0]])
     """
 
     grace: float = 200
