@@ -31,7 +31,6 @@ LAYERS = {  # a package may import itself and those of a lower number
     "stream": 4,
     "engines": 4,
     "watch": 4,
-    "stream": 4,
     "testing": 5,
     "api": 5,
     "demo": 6,

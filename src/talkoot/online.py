@@ -15,14 +15,18 @@ from talkoot.learners.online.lagged import Lagged
 from talkoot.learners.online.linear import Linear, Logistic, Softmax
 from talkoot.learners.online.optimisers import FTRL, SGD, AdaGrad, DecayedAdaGrad
 from talkoot.learners.online.river import River
+from talkoot.learners.online.trees.forest import AdaptiveRandomForest, StreamingRandomPatches
+from talkoot.learners.online.trees.hoeffding import HoeffdingTree
 
 __all__ = [
     "FTRL",
     "SGD",
     "AdaGrad",
+    "AdaptiveRandomForest",
     "Best",
     "DecayedAdaGrad",
     "FactorisationMachine",
+    "HoeffdingTree",
     "KMeans",
     "Lagged",
     "Linear",
@@ -30,4 +34,5 @@ __all__ = [
     "NaiveBayes",
     "River",
     "Softmax",
+    "StreamingRandomPatches",
 ]
