@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from talkoot import recipes
+    from talkoot import online, recipes
     from talkoot.api.check import check
     from talkoot.api.compare.compare import compare
     from talkoot.api.compare.comparison import Comparison
@@ -56,6 +56,12 @@ if TYPE_CHECKING:
     from talkoot.guards.weigh import weigh
     from talkoot.learners import learner_for
     from talkoot.learners.deep.task import Torch
+    from talkoot.stream.drift.detectors import ADWIN, HDDM_A, HDDM_W, PageHinkley
+    from talkoot.stream.drift.settings import drift
+    from talkoot.stream.evaluation.evaluation import Evaluation
+    from talkoot.stream.features.features import features
+    from talkoot.stream.features.window import window
+    from talkoot.stream.labels.labels import Labels
 
 _HOMES = {
     "api.check": ("check",),
@@ -124,12 +130,24 @@ _HOMES = {
     "guards.weigh": ("weigh",),
     "learners": ("learner_for",),
     "learners.deep.task": ("Torch",),
+    "stream.labels.labels": ("Labels",),
+    "stream.drift.settings": ("drift",),
+    "stream.evaluation.evaluation": ("Evaluation",),
+    "stream.drift.detectors": (
+        "ADWIN",
+        "HDDM_A",
+        "HDDM_W",
+        "PageHinkley",
+    ),
+    "stream.features.features": ("features",),
+    "stream.features.window": ("window",),
 }
 _HOME = {name: f"talkoot.{module}" for module, names in _HOMES.items() for name in names}
-_MODULES = ("recipes",)
+_MODULES = ("online", "recipes")
 
 __version__ = "0.1.0"
-__all__ = [
+__all__ = [  # noqa: RUF022 (plain order)
+    "ADWIN",
     "Accumulate",
     "Adam",
     "Add",
@@ -138,10 +156,14 @@ __all__ = [
     "Contract",
     "DataError",
     "Distributed",
+    "Evaluation",
     "Federation",
     "Fit",
     "Gather",
+    "HDDM_A",
+    "HDDM_W",
     "Inline",
+    "Labels",
     "Leaf",
     "Local",
     "Median",
@@ -149,6 +171,7 @@ __all__ = [
     "NodeError",
     "NotDistributable",
     "NotInvertible",
+    "PageHinkley",
     "Plan",
     "PlanError",
     "QuorumError",
@@ -167,8 +190,10 @@ __all__ = [
     "check",
     "compare",
     "dataset",
+    "drift",
     "every",
     "every_step",
+    "features",
     "fit",
     "fix",
     "fixed",
@@ -177,6 +202,7 @@ __all__ = [
     "learner_for",
     "load",
     "mask",
+    "online",
     "quantize",
     "recipes",
     "rounds",
@@ -186,6 +212,7 @@ __all__ = [
     "topk",
     "verify",
     "weigh",
+    "window",
 ]
 
 

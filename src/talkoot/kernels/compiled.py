@@ -1,0 +1,44 @@
+"""The one way in which kernels are compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, ParamSpec, TypeVar
+
+import numba
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def kernel(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile `function` at its first call, for the types of its arguments.
+
+    It runs without the interpreter's lock; floats are added in the order that is written, and a division
+    by zero gives inf or nan. The code is stored on disk where a folder can be written, and renewed when the
+    function's own file changes, so functions that a kernel calls stand in the same file.
+
+    >>> @kernel
+    ... def double(x):
+    ...     return x + x
+    >>> double(2.0)
+    4.0
+    """
+    compiled: Any = numba.njit(nogil=True, fastmath=False, error_model="numpy")(function)
+    with suppress(RuntimeError):  # no folder of numba's can be written
+        compiled.enable_caching()
+    return compiled  # type: ignore[no-any-return]
+
+
+def inlined(function: Callable[P, R]) -> Callable[P, R]:
+    """A part of a kernel of the same file, written into it where it is called: arrays are passed for free.
+
+    >>> @inlined
+    ... def half(x):
+    ...     return x / 2
+    >>> half(3.0)
+    1.5
+    """
+    compiled: Any = numba.njit(nogil=True, fastmath=False, error_model="numpy", inline="always")(function)
+    return compiled  # type: ignore[no-any-return]
