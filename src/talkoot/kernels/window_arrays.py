@@ -28,7 +28,7 @@ class Store(NamedTuple):
     order: Links  # (keys, 2) the keys touched before and after it
     level: Ints  # (keys, 2) entries, and how often the part of distinct values was halved
     first: Links  # (keys, K) the oldest entry of a window
-    count: Ints  # (keys, K)
+    counts: Ints  # (keys, K)
     sums: Words  # (keys, K, W)
     extremes: Reals  # (keys, K, B) least and greatest; nan: to be found again
     panes: Ints  # (entries,)

@@ -114,7 +114,7 @@ def _place(table: Links, names: Words, wanted: np.uint64) -> int:
     at = np.int64((wanted ^ (wanted >> U32)) & np.uint64(mask))
     while table[at] != 0 and names[table[at] - 1] != wanted:
         at = (at + 1) & mask
-    return at
+    return int(at)
 
 
 @kernel
@@ -144,7 +144,7 @@ def _free_name(table: Links, names: Words, row: int) -> None:
 @kernel
 def _leave(s: Store, row: int, k: int, entry: int) -> None:
     """Take an entry out of window `k`."""
-    s.count[row, k] -= s.sizes[entry]
+    s.counts[row, k] -= s.sizes[entry]
     _add_words(s.sums[row, k], s.parts[entry], -1)
     for which in range(s.bounds.shape[1]):
         if s.bounds[entry, which] == s.extremes[row, k, which]:
@@ -216,9 +216,9 @@ def _new_key(s: Store, key: np.uint64, pane: int) -> int:
     s.table[_place(s.table, s.keys, key)] = row + 1
     s.keys[row], s.top[row] = key, pane
     s.ends[row], s.level[row], s.first[row] = -1, 0, -1
-    s.count[row], s.sums[row], s.extremes[row] = 0, U0, math.nan
+    s.counts[row], s.sums[row], s.extremes[row] = 0, U0, math.nan
     _touch(s, row, True)
-    return row
+    return int(row)
 
 
 @kernel
@@ -251,7 +251,7 @@ def _entry(s: Store, row: int, pane: int, item: np.uint64) -> int:
     while before >= 0 and s.panes[before] > pane:
         before = s.links[before, 0]
     if before >= 0 and s.panes[before] == pane and item == U0:
-        return before
+        return int(before)
     after = s.ends[row, 0] if before < 0 else s.links[before, 1]
     entry = s.heads[FREE_ENTRY]
     s.heads[FREE_ENTRY] = s.links[entry, 1]
@@ -264,7 +264,7 @@ def _entry(s: Store, row: int, pane: int, item: np.uint64) -> int:
     for k in range(s.spans.shape[0]):
         if s.first[row, k] == after and pane > s.top[row] - s.spans[k]:
             s.first[row, k] = entry
-    return entry
+    return int(entry)
 
 
 @kernel
@@ -277,8 +277,8 @@ def _add(s: Store, row: int, pane: int, value: float, item: np.uint64) -> None:
     for k in range(s.spans.shape[0]):
         if pane > s.top[row] - s.spans[k]:
             _add_value(s.sums[row, k], value)
-            _widen(s.extremes[row, k], s.count[row, k] == 0, value, value)
-            s.count[row, k] += 1
+            _widen(s.extremes[row, k], s.counts[row, k] == 0, value, value)
+            s.counts[row, k] += 1
 
 
 @kernel
@@ -306,7 +306,7 @@ def _note(s: Store, row: int, pane: int, value: float, item: np.uint64) -> None:
 def _query(s: Store, row: int, k: int, pane: int, words: Words, bounds: Reals, out: Reals) -> None:
     """What window `k` would hold with `pane` as its newest; nothing changes. Distinct of the past: nan."""
     least, entry, last = pane - s.spans[k], s.first[row, k], s.ends[row, 1]
-    count, words[:], bounds[:] = s.count[row, k], s.sums[row, k], s.extremes[row, k]
+    count, words[:], bounds[:] = s.counts[row, k], s.sums[row, k], s.extremes[row, k]
     if pane < s.top[row]:
         count, words[:], bounds[:], entry = 0, U0, math.nan, np.int32(-1)
         while last >= 0 and s.panes[last] > pane:

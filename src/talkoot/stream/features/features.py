@@ -305,6 +305,7 @@ def features(
         PlanError: windows that cannot be computed, or look at labels before these arrive.
 
     >>> import pyarrow as pa
+    >>> import talkoot as tk
     >>> spent = tk.features(tk.window("1h", "count", "sum", by="card", of="amount"), time="at")
     >>> state = spent.start()
     >>> batch = pa.record_batch({"at": [0, 60, 4000], "card": ["a", "a", "a"], "amount": [5.0, 7.0, 1.0]})

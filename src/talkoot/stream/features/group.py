@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from talkoot.kernels.window_arrays import Steps
 
 PLACES = {"count": 0, "distinct": 0, "sum": 1, "mean": 2, "std": 3, "min": 4, "max": 5, "since": 6}
-OF_KEYS = ("keys", "top", "ends", "order", "level", "first", "count", "sums", "extremes")
+OF_KEYS = ("keys", "top", "ends", "order", "level", "first", "counts", "sums", "extremes")
 OF_ENTRIES = ("panes", "links", "sizes", "parts", "bounds")
 FIRST_KEYS, FIRST_ENTRIES = 64, 256
 
@@ -86,7 +86,7 @@ class Group:
             "order": np.zeros((0, 2), np.int32),
             "level": np.zeros((0, 2), np.int64),
             "first": np.zeros((0, k), np.int32),
-            "count": np.zeros((0, k), np.int64),
+            "counts": np.zeros((0, k), np.int64),
             "sums": np.zeros((0, k, self.words), np.uint64),
             "extremes": np.zeros((0, k, self.bounds)),
             "panes": np.zeros(0, np.int64),
@@ -166,7 +166,7 @@ def _longer(array: np.ndarray[Any, Any], rows: int) -> np.ndarray[Any, Any]:
 
 def groups_of(windows: tuple[Window, ...]) -> tuple[Group, ...]:
     """The groups of windows, in the order of their first ones."""
-    found: dict[tuple[Any, ...], list[Window]] = {}
+    found: dict[tuple[tuple[str, ...], str | None, int, bool], list[Window]] = {}
     for window in windows:
         for distinct in sorted({name == "distinct" for name in window.aggregates}):
             found.setdefault((window.by, window.of, window.pane_us, distinct), []).append(window)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 import pyarrow as pa
@@ -33,7 +33,8 @@ class Clock:
     @property
     def known(self) -> Flags:
         """Rows that have a time."""
-        return self.times != NEVER
+        has_time: Flags = self.times != NEVER
+        return has_time
 
     @property
     def late(self) -> Flags:
@@ -141,9 +142,11 @@ def with_labels(
     now = np.maximum(clock.latest, clock.times)
     found = due(waiting(state, prefix), rows.labels(seen), seen, now, released)
     steps = steps._replace(asks=steps.asks & (clock.times >= found.released))
-    both = zip(label_steps(group, found.labels, steps.horizon[found.before]), steps, strict=True)
+    from talkoot.kernels.window_arrays import Steps
+
+    both: Any = zip(label_steps(group, found.labels, steps.horizon[found.before]), steps, strict=True)
     order = np.argsort(np.append(2 * found.before, 2 * np.arange(len(rows.key)) + 1), kind="stable")
-    merged = steps._make(np.concatenate(arrays)[order] for arrays in both)
+    merged = Steps(*(np.concatenate(arrays)[order] for arrays in both))
     if adds and len(rows.key):
         set_waiting(state, prefix, found.later, found.released[-1])
     return merged, np.flatnonzero(order >= len(found.before))

@@ -122,7 +122,7 @@ def microseconds(text: str) -> int:
     >>> microseconds("1h"), microseconds("0.5s")
     (3600000000, 500000)
     """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)(us|ms|s|m|h|d|w)", text) if isinstance(text, str) else None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(us|ms|s|m|h|d|w)", str(text))
     result = 0 if match is None else round(float(match[1]) * UNITS[match[2]])
     if match is None or not result <= LONGEST or (result == 0 and float(match[1]) > 0):
         raise PlanError(f"{text!r} is not a time", cure='Write it as "90s", "10m", "1h", "7d" or "2w".')
