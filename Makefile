@@ -15,15 +15,15 @@ help: ## this list
 demo: .venv/base ## four areas of forest learn together on this machine; ends with a report to open
 	@$(BIN)/talkoot demo
 
-check: lint types .venv/dev ## for whoever edits: lint, types and the tests of what runs without engines, two minutes or so
-	@$(PYTEST) -m "not slow" tests/test_structure.py $(addprefix tests/,core guards data learners watch) \
+check: lint types .venv/dev ## for whoever edits: lint, types and the quick tests of what runs without engines, a minute and a half
+	@$(PYTEST) -m "not slow and not wide" --hypothesis-profile few tests/test_structure.py $(addprefix tests/,core guards data learners watch) \
 		--ignore tests/learners/deep
 
 test: lint types docs .venv/dev ## lint, types, docs and tests, 10 to 15 minutes on 2 cores
 	@$(PYTEST) -m "not slow"
 
-test-all: lint types docs .venv/dev ## the same with the long checks: memory of big files, killed parents
-	@$(PYTEST)
+test-all: lint types docs .venv/dev ## the same with the long checks: memory of big files, killed parents, new examples of the laws
+	@$(PYTEST) --hypothesis-profile new
 
 lint: .venv/dev ## style
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -51,7 +51,7 @@ clean: ## remove what was set up
 	@touch $@
 
 .venv/dev: .venv/base
-	@$(PIP) -e '.[test,lint,docs,torch,ray,federation,sql]'
+	@$(PIP) -e '.[test,lint,docs,torch,ray,federation,sql,redis,kafka]'
 	@touch $@
 
 .venv/bench: .venv/dev

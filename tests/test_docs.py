@@ -20,6 +20,10 @@ def test_a_secure_sum_does_not_change_the_answer() -> None:
     assert program("docs/secure-sum.md").masked[-1].coef_.shape == (1, 4)
 
 
+def test_windows_over_a_stream_are_what_the_page_says() -> None:
+    assert program("docs/streams.md").spent.names[0] == "amount_count_1h_by_card"
+
+
 def test_none_takes_more_than_a_page() -> None:
     _, learner, guard, merge, engine = lengths("docs/extending.md")
     assert max(learner, guard, merge) <= 30

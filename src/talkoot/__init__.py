@@ -57,6 +57,10 @@ if TYPE_CHECKING:
     from talkoot.learners import learner_for
     from talkoot.learners.deep.task import Torch
     from talkoot.stream.drift.detectors import ADWIN, HDDM_A, HDDM_W, PageHinkley
+    from talkoot.stream.drift.settings import drift
+    from talkoot.stream.evaluation.evaluation import Evaluation
+    from talkoot.stream.features.features import features
+    from talkoot.stream.features.window import window
     from talkoot.stream.labels.labels import Labels
 
 _HOMES = {
@@ -127,12 +131,16 @@ _HOMES = {
     "learners": ("learner_for",),
     "learners.deep.task": ("Torch",),
     "stream.labels.labels": ("Labels",),
+    "stream.drift.settings": ("drift",),
+    "stream.evaluation.evaluation": ("Evaluation",),
     "stream.drift.detectors": (
         "ADWIN",
         "HDDM_A",
         "HDDM_W",
         "PageHinkley",
     ),
+    "stream.features.features": ("features",),
+    "stream.features.window": ("window",),
 }
 _HOME = {name: f"talkoot.{module}" for module, names in _HOMES.items() for name in names}
 _MODULES = ("online", "recipes")
@@ -148,6 +156,7 @@ __all__ = [  # noqa: RUF022 (plain order)
     "Contract",
     "DataError",
     "Distributed",
+    "Evaluation",
     "Federation",
     "Fit",
     "Gather",
@@ -181,8 +190,10 @@ __all__ = [  # noqa: RUF022 (plain order)
     "check",
     "compare",
     "dataset",
+    "drift",
     "every",
     "every_step",
+    "features",
     "fit",
     "fix",
     "fixed",
@@ -201,6 +212,7 @@ __all__ = [  # noqa: RUF022 (plain order)
     "topk",
     "verify",
     "weigh",
+    "window",
 ]
 
 

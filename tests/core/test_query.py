@@ -15,6 +15,8 @@ from talkoot.core.query import Answer, Answers, Query
 from talkoot.core.shard import Mapped, Shard
 from talkoot.data.tables.source import Source
 
+pytestmark = pytest.mark.wide
+
 
 @final
 @dataclass(frozen=True)

@@ -19,6 +19,8 @@ from talkoot import Inline, shards
 from talkoot.data.schema import agree
 from talkoot.data.tables.dtypes import pandas_dtype
 
+pytestmark = pytest.mark.wide
+
 Make = Callable[[np.random.Generator, int], Any]
 TABLES = 200
 WORDS = np.array(["va", "é", "a,b", 'say "no"', "two\nlines", " x", "ß?", "zz"], dtype=object)

@@ -21,6 +21,8 @@ from talkoot.data.contract.profile import Profile
 from talkoot.data.inventory import Inventory
 from talkoot.data.shards import shards
 
+pytestmark = pytest.mark.wide
+
 TEXTS = ("a", "b", "c", "?", "7", "12.5", "Ola Nordmann")
 NUMBERS = st.one_of(
     st.sampled_from([0.0, 1.0, 2.0, -9.0, 99.0]),

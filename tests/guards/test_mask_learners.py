@@ -25,6 +25,8 @@ from documented import program
 from talkoot.core.engine import Engine
 from talkoot.testing.compare import assert_same
 
+pytestmark = pytest.mark.wide
+
 RNG = np.random.default_rng(11)
 X = RNG.normal(size=(160, 4)) * [1.0, 20.0, 0.05, 3.0] + [0.0, 100.0, 2.0, -1.0]
 Y = X @ [1.0, -0.2, 3.0, 0.5] + RNG.normal(size=160)

@@ -33,6 +33,8 @@ from talkoot.testing.scripted import Scripted
 from talkoot.testing.strategies import updates
 from talkoot.testing.toys import Walk
 
+pytestmark = pytest.mark.wide
+
 BEFORE = (KEYS, SHARES, "update")
 X = np.random.default_rng(5).normal(size=(70, 3))
 

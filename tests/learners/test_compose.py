@@ -28,6 +28,8 @@ from sklearn.pipeline import Pipeline
 
 import talkoot as tk
 
+pytestmark = pytest.mark.wide
+
 
 @pytest.mark.parametrize("estimator", NUMBERS, ids=lambda e: f"{type(e).__name__}{NUMBERS.index(e)}")
 @pytest.mark.parametrize("count", [1, 3])

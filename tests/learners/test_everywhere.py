@@ -17,6 +17,8 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 import talkoot as tk
 from talkoot.learners import catalogue
 
+pytestmark = pytest.mark.wide
+
 RNG = np.random.default_rng(0)
 X = np.abs(RNG.normal(size=(200, 5)) * [1, 2, 3, 4, 5] + [0, 1, 10, -3, 2])
 Y = X @ [0.1, 0.1, 0.05, 0.02, 0.0] + RNG.uniform(0.1, 1, size=200)

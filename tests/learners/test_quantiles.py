@@ -21,6 +21,8 @@ from talkoot.learners.common import order_statistics
 from talkoot.testing import check_learner
 from talkoot.testing.strategies import deals
 
+pytestmark = pytest.mark.wide
+
 RNG = np.random.default_rng(0)
 X = np.column_stack(
     [RNG.normal(1e6, 1, 80), RNG.integers(0, 9, 80), np.full(80, 4.0), RNG.exponential(100, 80)]

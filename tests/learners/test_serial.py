@@ -47,6 +47,8 @@ from talkoot.learners.compose.parts import weakest
 from talkoot.testing import check_learner
 from talkoot.testing.toys import Walk
 
+pytestmark = pytest.mark.wide
+
 W = RNG.uniform(0.1, 3.0, N)
 
 

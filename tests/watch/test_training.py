@@ -28,6 +28,8 @@ from talkoot.watch.events import read
 from talkoot.watch.rank_changes import rank_changes
 from talkoot.watch.state import replay
 
+pytestmark = pytest.mark.wide
+
 X = np.random.default_rng(0).normal(size=(401, 5)).astype(np.float32)
 Y = X[:, :1] * 2
 

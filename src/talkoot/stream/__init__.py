@@ -1,4 +1,5 @@
-"""Streams: sources of rows that never end, and learning from them while they come.
+"""Data that never stop: where rows come from, and where what is made of them goes.
 
-May import core, formats, learners and kernels; engines know nothing of it.
+`sources/`: rows by partition and offset; `sinks/`: outputs, each of them once.
+May import core, data, formats, learners and kernels; no engine.
 """

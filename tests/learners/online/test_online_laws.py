@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from online_models import MODELS, mixed
 
+from talkoot.core.errors import DataError, PlanError
 from talkoot.learners.online.features import Features, Layout
 from talkoot.learners.online.model import OnlineModel
 from talkoot.learners.online.state import copied, equal
@@ -76,3 +77,25 @@ def test_predictions_are_finite_and_probabilities_add_up(model: OnlineModel) -> 
     if model.task == "classes":
         np.testing.assert_allclose(predicted.sum(axis=1), 1)
     assert len(predicted) == 400
+
+
+@every_model
+def test_what_would_be_learned_wrongly_is_refused(model: OnlineModel) -> None:
+    layout, rows = rows_of(model)
+    state = model.start(layout, 0)
+    wider = replace(rows, numbers=np.zeros((400, 4)))
+    with pytest.raises(PlanError, match="rows of 4 numbers|rows of [56] numbers"):
+        model.learn(state, wider, Y, W)
+    with pytest.raises(DataError, match="a weight of a row is negative"):
+        model.learn(state, rows, Y, -W)
+    if model.task == "clusters":
+        return
+    with pytest.raises(PlanError, match="400 rows have 399 labels"):
+        model.learn(state, rows, Y[:-1], W)
+    with pytest.raises(DataError, match="a label is infinite"):
+        model.learn(state, rows, np.full(400, np.inf), W)
+    if model.task != "number":
+        with pytest.raises(PlanError, match="the label 2 is new, and there are 2 classes"):
+            model.learn(state, rows, np.full(400, 2.0), W)
+        with pytest.raises(DataError, match="labels of classes are codes"):
+            model.learn(state, rows, np.full(400, -1.0), W)

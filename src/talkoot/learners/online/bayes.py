@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkoot.core.errors import PlanError
+from talkoot.learners.online.checking import checked
 from talkoot.learners.online.features import Features, Layout
 from talkoot.learners.online.merging import moments_apply, moments_change
 from talkoot.learners.online.model import Floats, OnlineModel, Task
@@ -63,11 +64,9 @@ class NaiveBayes(OnlineModel):
         """Learn rows in their order, in place; what was predicted for each before it was learned."""
         from talkoot.kernels.bayes import naive_bayes
 
+        c, k, _ = state["counts"].shape
         predicted: NDArray[Any] = naive_bayes(
-            rows.numbers,
-            rows.categories,
-            np.ascontiguousarray(y, np.float64),
-            np.ones(len(rows)) if w is None else np.ascontiguousarray(w, np.float64),
+            *checked(rows, y, w, numbers=state["whole"].shape[2], categories=c, classes=k),
             state["classes"],
             state["moments"],
             state["whole"],

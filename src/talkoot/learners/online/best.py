@@ -68,6 +68,7 @@ class Best(OnlineModel):
         """Learn rows in their order, in place; what the best model so far predicted for each."""
         from talkoot.kernels.choice import best_so_far
 
+        y = np.asarray(y, np.float64)
         predicted = []
         for number, model in enumerate(self.models):
             part = under(state, f"{number}/")

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkoot.core.errors import PlanError
+from talkoot.learners.online.checking import checked
 from talkoot.learners.online.features import Features, Layout
 from talkoot.learners.online.merging import moments_apply, moments_change
 from talkoot.learners.online.model import Floats, OnlineModel, Task
@@ -60,9 +61,11 @@ class KMeans(OnlineModel):
         """Learn rows in their order, in place; the nearest center of each before; labels are not read."""
         from talkoot.kernels.clusters import k_means
 
-        weights = np.ones(len(rows)) if w is None else np.ascontiguousarray(w, np.float64)
+        none = np.full(len(rows), np.nan)
+        width = state["moments"].shape[1]
+        numbers, _, _, weights = checked(rows, none, w, numbers=width, categories=False, classes=0)
         nearest: NDArray[Any] = k_means(
-            rows.numbers,
+            numbers,
             weights,
             state["centers"],
             state["counts"],

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkoot.core.errors import PlanError
-from talkoot.learners.online.features import Features, Layout
+from talkoot.learners.online.checking import Rows
+from talkoot.learners.online.features import Layout
 from talkoot.learners.online.linear import GradientModel
-from talkoot.learners.online.model import Floats, Task
+from talkoot.learners.online.model import Task
 from talkoot.learners.online.state import State
 
 
@@ -63,14 +64,11 @@ class FactorisationMachine(GradientModel):
         state["factor_sums"] = np.zeros(shape)
         return state
 
-    def _run(self, state: State, rows: Features, y: Floats, w: Floats) -> NDArray[Any]:
+    def _run(self, state: State, ready: Rows) -> NDArray[Any]:
         from talkoot.kernels.gradient import factorisation
 
         predicted: NDArray[Any] = factorisation(
-            rows.numbers,
-            rows.categories,
-            y,
-            w,
+            *ready,
             state["weights"],
             state["sums"],
             state["factors"],

@@ -64,6 +64,8 @@ class Lagged(OnlineModel):
 
     def learn(self, state: State, rows: Features, y: Floats, w: Floats | None = None) -> NDArray[Any]:
         """Learn rows in their order, in place; what was predicted for each before it was learned."""
+        if len(y) != len(rows):
+            raise PlanError(f"{len(rows)} rows have {len(y)} labels")
         known = np.concatenate([state["last"], y])  # the oldest first
         back = [known[self.labels - lag : self.labels - lag + len(y)] for lag in range(1, self.labels + 1)]
         part = under(state, "model/")
@@ -88,7 +90,13 @@ class Lagged(OnlineModel):
         if self._as_numbers:
             return replace(rows, numbers=np.column_stack([rows.numbers, *back]))
         hashed = [
-            np.where(np.isnan(label), 0, np.nan_to_num(label) + 1 + 1e6 * lag).astype(np.uint64) * MIX
+            np.where(np.isnan(label), 0, _code(label) + 1 + 1e6 * lag).astype(np.uint64) * MIX
             for lag, label in enumerate(back)
         ]
         return replace(rows, categories=np.column_stack([rows.categories, *hashed]))
+
+
+def _code(label: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Labels as codes; what is none becomes 0, and the model refuses it by name."""
+    codes: NDArray[np.float64] = np.nan_to_num(label, posinf=0.0).clip(0)
+    return codes

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkoot.core.errors import PlanError
+from talkoot.learners.online.checking import Rows, checked
 from talkoot.learners.online.features import Features, Layout
 from talkoot.learners.online.merging import by_mean, by_root, linear_apply, linear_change
 from talkoot.learners.online.model import Floats, OnlineModel, Task
@@ -75,9 +76,11 @@ class GradientModel(OnlineModel):
         Raises:
             PlanError: predictions are no longer finite.
         """
-        labels = np.ascontiguousarray(y, np.float64)
-        weights = np.ones(len(rows)) if w is None else np.ascontiguousarray(w, np.float64)
-        predicted = self._run(state, rows, labels, weights)
+        width = state["weights"].shape[1] - 1
+        d = state["moments"].shape[1]
+        classes = 0 if self.task == "number" else max(len(state["weights"]), 2)
+        ready = checked(rows, y, w, numbers=d, categories=width > d, classes=classes)
+        predicted = self._run(state, ready)
         if not np.isfinite(predicted).all():
             raise PlanError(
                 f"the weights of {type(self).__name__} grew without bound",
@@ -85,14 +88,11 @@ class GradientModel(OnlineModel):
             )
         return predicted if self.task == "classes" else predicted[:, 0]
 
-    def _run(self, state: State, rows: Features, y: Floats, w: Floats) -> NDArray[Any]:
+    def _run(self, state: State, ready: Rows) -> NDArray[Any]:
         from talkoot.kernels.gradient import linear
 
         predicted: NDArray[Any] = linear(
-            rows.numbers,
-            rows.categories,
-            y,
-            w,
+            *ready,
             state["weights"],
             state["sums"],
             state["leads"],
@@ -102,7 +102,7 @@ class GradientModel(OnlineModel):
         )
         return predicted
 
-    def _settings(self) -> tuple[int, bool, float, float, Floats]:
+    def _settings(self) -> tuple[Any, ...]:
         """Loss, whether numbers are scaled, l2, rate of the intercept (-1: as others) and optimiser."""
         rate = -1.0 if self.intercept is True else float(self.intercept)
         return self.loss, self.scale, float(self.l2), rate, self.optimiser.numbers()
