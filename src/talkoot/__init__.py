@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from talkoot.api.compare.worth import Value
     from talkoot.api.distributed import Distributed
     from talkoot.api.fit import fit, run
+    from talkoot.api.follow import follow
+    from talkoot.api.followed import Followed
     from talkoot.api.result import Fit
     from talkoot.api.verify.verification import Verification
     from talkoot.api.verify.verify import verify
@@ -69,6 +71,8 @@ _HOMES = {
     "api.compare.comparison": ("Comparison",),
     "api.distributed": ("Distributed",),
     "api.fit": ("fit", "run"),
+    "api.follow": ("follow",),
+    "api.followed": ("Followed",),
     "api.result": ("Fit",),
     "api.verify.verification": ("Verification",),
     "api.verify.verify": ("verify",),
@@ -159,6 +163,7 @@ __all__ = [  # noqa: RUF022 (plain order)
     "Evaluation",
     "Federation",
     "Fit",
+    "Followed",
     "Gather",
     "HDDM_A",
     "HDDM_W",
@@ -197,6 +202,7 @@ __all__ = [  # noqa: RUF022 (plain order)
     "fit",
     "fix",
     "fixed",
+    "follow",
     "images",
     "join",
     "learner_for",
