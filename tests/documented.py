@@ -14,11 +14,16 @@ ROOT = Path(__file__).parents[1]
 
 @cache
 def program(page: str) -> Any:
-    """The module that the code of a page makes; errors show the page's own lines."""
+    """The module that the code of a page makes; errors show the page's own lines.
+
+    Blocks with prompts are examples of their own, for doctest.
+    """
     text = (ROOT / page).read_text()
     module = ModuleType(Path(page).stem)
     sys.modules[module.__name__] = module  # dataclasses look there
     for block in re.finditer(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        if block[1].startswith(">>>"):
+            continue
         lines = text.count("\n", 0, block.start(1))
         exec(compile("\n" * lines + block[1], str(ROOT / page), "exec"), vars(module))
     return module
