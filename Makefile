@@ -51,7 +51,7 @@ clean: ## remove what was set up
 	@touch $@
 
 .venv/dev: .venv/base
-	@$(PIP) -e '.[test,lint,docs,torch,ray,federation,sql]'
+	@$(PIP) -e '.[test,lint,docs,torch,ray,federation,sql,redis,kafka]'
 	@touch $@
 
 .venv/bench: .venv/dev

@@ -15,7 +15,6 @@ import numpy as np
 import talkoot as tk
 from talkoot.core.context import Ctx
 from talkoot.core.digest import digest
-from talkoot.core.update import total
 from talkoot.guards.mask.mask import Mask
 
 ABOUT = digest("a question")
@@ -30,7 +29,7 @@ def measure(guard: Any, floats: int, sites: int) -> dict[str, float]:
     """Seconds a site for each part; what the coordinator does is divided by the sites."""
     names, link = tuple(f"site{i}" for i in range(sites)), Mask()
     update = tk.Update(values={"w": np.random.default_rng(0).normal(size=floats)}, weight=1.0)
-    seconds = {"fixed": 0.0, "phases": 0.0, "mask": 0.0}
+    seconds = {"fixed": 0.0, "phases": 0.0, "mask": 0.0, "add": 0.0}
     states: dict[str, Any] = {}
     board: dict[str, Any] = {}
 
@@ -47,22 +46,22 @@ def measure(guard: Any, floats: int, sites: int) -> dict[str, float]:
         posts: dict[str, Any] = {}
         phase(name)
         board = {**board, name: posts}
-    sent = []
+    whole = tk.Update()
     for node in names:
         ctx = Ctx(node=node, cohort=names, board=board, about=ABOUT)
-        (whole, _), took = timed(lambda ctx=ctx: guard.encode(update, None, ctx))
+        (own, _), took = timed(lambda ctx=ctx: guard.encode(update, None, ctx))
         seconds["fixed"] += took
-        (masked, states[node]), took = timed(
-            lambda ctx=ctx, node=node, whole=whole: link.encode(whole, states[node], ctx)
+        (own, states[node]), took = timed(
+            lambda ctx=ctx, node=node, own=own: link.encode(own, states[node], ctx)
         )
         seconds["mask"] += took
-        sent.append(masked)
+        whole, took = timed(lambda whole=whole, own=own: whole + own)
+        seconds["add"] += took
     for name in link.after:
         posts = {}
         phase(name)
         board = {**board, name: posts}
     ctx = Ctx(cohort=names, board=board, about=ABOUT)
-    whole, seconds["add"] = timed(lambda: total(sent))
     (whole, _), seconds["unmask"] = timed(lambda: link.decode(whole, None, ctx))
     (whole, _), seconds["floats"] = timed(lambda: guard.decode(whole, None, ctx))
     assert abs(whole.values["w"] - sites * update.values["w"]).max() < 1e-6

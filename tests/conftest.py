@@ -8,16 +8,21 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from brokers import kafka_broker, new_topic, redis_server
 from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
 from patience import patient
+
+__all__ = ["kafka_broker", "new_topic", "redis_server"]
 
 GROUPS = {  # of tests that share what takes long to start
     "tests/engines/ray/": "ray",
     "::test_actors_do_not_change_answers": "ray",
     "tests/e2e/test_demo.py": "demo",
     "tests/engines/ranks/test_exchange.py": "exchange",
+    "tests/stream/test_redis.py": "redis",
+    "tests/stream/test_kafka.py": "kafka",
 }
 # The same examples at every run, so that what is green here is green elsewhere; a few of them for whoever
 # edits (make check), and new ones at every run where there is time (make test-all).

@@ -21,6 +21,7 @@ from patience import patient, soon
 from talkoot.cli import main
 from talkoot.cli.estimators import estimator, rows
 from talkoot.core.errors import DataError, NotDistributable, PlanError
+from talkoot.stream.sources.log.log import SegmentLog
 from talkoot.watch.events import read
 
 COMMANDS = ("demo", "fit", "compare", "check", "verify", "report")
@@ -381,3 +382,29 @@ def test_rows_are_one_source_or_named_nodes(items: list[str], expected: object) 
 def test_two_nodes_of_one_name_are_refused() -> None:
     with pytest.raises(DataError, match="two nodes of --data have the same name"):
         rows(["a=1.csv", "a=2.csv"])
+
+
+def test_follow_goes_on_where_it_was(claims: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with SegmentLog("payments").writer("0") as writer:
+        writer.append(pq.read_table("claims.parquet"))
+    command = ["follow", "payments", "--target", "fraud", "--learner", "Logistic", "--store", "runs/fraud"]
+    command += ["--set", "l2=0.1", "--quiet"]
+    assert main([*command, "--until", "120", "--every", "50"]) == 0
+    assert "Logistic: version 4, 120 rows, log_loss" in capsys.readouterr().out
+    assert main(command) == 0
+    assert "200 rows" in capsys.readouterr().out
+    assert (claims / "runs" / "fraud" / "report.html").exists()
+    for wrong, message in (
+        (["--learner", "logistik"], "Did you mean logistic?"),
+        (["--set", "depth=3"], "depth"),
+        (["--target", "frau"], "is no column of the stream"),
+        (["--nodes", "3"], "3 nodes cannot share 1 partitions"),
+    ):
+        assert main([*command, *wrong, "--store", f"runs/{wrong[0]}"]) == 2
+        assert message in capsys.readouterr().err
+    (claims / "lines").mkdir()
+    (claims / "lines" / "monday.jsonl").write_text('{"x": 1.5, "y": true}\n{"x": -1, "y": false}\n')
+    assert main(["follow", "lines", "--target", "y", "--store", "runs/lines", "--quiet"]) == 0
+    assert "2 rows" in capsys.readouterr().out
+    assert main(["follow", "nowhere", "--target", "fraud"]) == 2
+    assert "there is no folder 'nowhere'" in capsys.readouterr().err

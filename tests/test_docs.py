@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from documented import lengths, program
 from talkoot.cli.parser import parser
@@ -38,3 +41,13 @@ def test_every_command_of_the_page_on_organisations_is_one() -> None:
     assert len(commands) > 12
     for command in commands:
         parser().parse_args(shlex.split(command.removesuffix(" &"))[1:])  # ends the process where it is none
+
+
+def test_the_page_on_streams_follows_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    section = (ROOT / "docs" / "streams.md").read_text().partition("## Following")[2]
+    names: dict[str, Any] = {}
+    exec(section.partition("```python\n")[2].partition("```")[0], names)
+    assert names["found"].rows == 5000
+    for command in re.findall(r"`(talkoot [^`]+)`", section):
+        parser().parse_args(shlex.split(command)[1:])

@@ -10,13 +10,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from talkoot import recipes
+    from talkoot import online, recipes
     from talkoot.api.check import check
     from talkoot.api.compare.compare import compare
     from talkoot.api.compare.comparison import Comparison
     from talkoot.api.compare.worth import Value
     from talkoot.api.distributed import Distributed
     from talkoot.api.fit import fit, run
+    from talkoot.api.follow import follow
+    from talkoot.api.followed import Followed
     from talkoot.api.result import Fit
     from talkoot.api.verify.verification import Verification
     from talkoot.api.verify.verify import verify
@@ -56,8 +58,12 @@ if TYPE_CHECKING:
     from talkoot.guards.weigh import weigh
     from talkoot.learners import learner_for
     from talkoot.learners.deep.task import Torch
+    from talkoot.stream.drift.detectors import ADWIN, HDDM_A, HDDM_W, PageHinkley
+    from talkoot.stream.drift.settings import drift
+    from talkoot.stream.evaluation.evaluation import Evaluation
     from talkoot.stream.features.features import features
     from talkoot.stream.features.window import window
+    from talkoot.stream.labels.labels import Labels
 
 _HOMES = {
     "api.check": ("check",),
@@ -65,6 +71,8 @@ _HOMES = {
     "api.compare.comparison": ("Comparison",),
     "api.distributed": ("Distributed",),
     "api.fit": ("fit", "run"),
+    "api.follow": ("follow",),
+    "api.followed": ("Followed",),
     "api.result": ("Fit",),
     "api.verify.verification": ("Verification",),
     "api.verify.verify": ("verify",),
@@ -126,14 +134,24 @@ _HOMES = {
     "guards.weigh": ("weigh",),
     "learners": ("learner_for",),
     "learners.deep.task": ("Torch",),
+    "stream.labels.labels": ("Labels",),
+    "stream.drift.settings": ("drift",),
+    "stream.evaluation.evaluation": ("Evaluation",),
+    "stream.drift.detectors": (
+        "ADWIN",
+        "HDDM_A",
+        "HDDM_W",
+        "PageHinkley",
+    ),
     "stream.features.features": ("features",),
     "stream.features.window": ("window",),
 }
 _HOME = {name: f"talkoot.{module}" for module, names in _HOMES.items() for name in names}
-_MODULES = ("recipes",)
+_MODULES = ("online", "recipes")
 
 __version__ = "0.1.0"
-__all__ = [
+__all__ = [  # noqa: RUF022 (plain order)
+    "ADWIN",
     "Accumulate",
     "Adam",
     "Add",
@@ -142,10 +160,15 @@ __all__ = [
     "Contract",
     "DataError",
     "Distributed",
+    "Evaluation",
     "Federation",
     "Fit",
+    "Followed",
     "Gather",
+    "HDDM_A",
+    "HDDM_W",
     "Inline",
+    "Labels",
     "Leaf",
     "Local",
     "Median",
@@ -153,6 +176,7 @@ __all__ = [
     "NodeError",
     "NotDistributable",
     "NotInvertible",
+    "PageHinkley",
     "Plan",
     "PlanError",
     "QuorumError",
@@ -171,17 +195,20 @@ __all__ = [
     "check",
     "compare",
     "dataset",
+    "drift",
     "every",
     "every_step",
     "features",
     "fit",
     "fix",
     "fixed",
+    "follow",
     "images",
     "join",
     "learner_for",
     "load",
     "mask",
+    "online",
     "quantize",
     "recipes",
     "rounds",

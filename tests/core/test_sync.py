@@ -64,9 +64,9 @@ def test_nonsense_is_refused_with_a_cure() -> None:
         rounds(sample=0.0)
     with pytest.raises(PlanError, match="quorum=0 must be positive"):
         rounds(quorum=0)
-    with pytest.raises(PlanError, match="either steps= or seconds="):
+    with pytest.raises(PlanError, match="one of steps=, seconds= and rows="):
         every()
-    with pytest.raises(PlanError, match="either steps= or seconds="):
+    with pytest.raises(PlanError, match="one of steps=, seconds= and rows="):
         every(steps=3, seconds=1.0)
 
 

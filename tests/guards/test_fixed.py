@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn.linear_model import Ridge
@@ -48,7 +48,11 @@ def test_laws() -> None:
     check_transform(tk.fixed(bits=64, limit=1000.0))
 
 
+HALVES = [odd * 2.0**place for place in (-97, -33, 31, 95) for odd in (1, 3, 5, -1, -3, -5)]  # of a limb
+
+
 @settings(deadline=None)
+@example(HALVES)
 @given(st.lists(FLOATS, min_size=1, max_size=20))
 def test_a_value_is_the_nearest_multiple_of_two_to_the_minus_96(values: list[float]) -> None:
     words = limbs.from_floats(np.array(values))

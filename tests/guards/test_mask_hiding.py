@@ -48,12 +48,12 @@ class Ideal:
     def __init__(self, number: int) -> None:
         self.number = number
 
-    def take(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
-        return np.full(shape, self.number, dtype)
+    def fill(self, out: np.ndarray) -> None:
+        out[...] = self.number
 
 
-def add_modulo(total: np.ndarray, terms: Iterable[tuple[int, np.ndarray]]) -> None:
-    for sign, words in terms:
+def add_modulo(total: np.ndarray, terms: Iterable[tuple[int, Iterable[np.ndarray]]]) -> None:
+    for sign, (words,) in terms:
         total[...] = (total + (words if sign > 0 else RING - words)) % RING
 
 
@@ -281,7 +281,10 @@ def test_aes_256_in_counter_mode_of_sp_800_38a() -> None:
     key = bytes.fromhex("603deb1015ca71be2b73aef0857d77811f352c073b6108d72d9810a30914dff4")
     stream = crypto.Stream(key, bytes(range(0xF0, 0x100)))
     plain = bytes.fromhex("6bc1bee22e409f96e93d7e117393172aae2d8a571e03ac9c9eb76fac45af8e51")
-    pad = np.concatenate([stream.take((1, 2), np.dtype(np.uint64)).ravel() for _ in range(2)]).tobytes()
+    words = np.empty((2, 2), np.uint64)
+    for row in words:
+        stream.fill(row)
+    pad = words.tobytes()
     cipher = bytes(a ^ b for a, b in zip(plain, pad, strict=True))
     assert cipher.hex() == "601ec313775789a5b7a7f504bbf3d228f443e3ca4d62b59aca84e990cacaf5c5"
 

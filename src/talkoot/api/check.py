@@ -8,11 +8,16 @@ from typing import Any
 
 from talkoot.api.job import Job
 from talkoot.api.sites import shards_on
-from talkoot.core.engine import Engine
+from talkoot.core.engine import Engine, Nodes
+from talkoot.core.errors import PlanError
 from talkoot.core.plan import Plan
+from talkoot.core.query import Answers, Query
+from talkoot.core.run import run_on
+from talkoot.core.shard import UNKNOWN
 from talkoot.data.contract.checks.run import examine
 from talkoot.data.contract.contract import Contract
 from talkoot.data.contract.profile import Profile
+from talkoot.data.contract.shared_rows import SealedRows, SharedRows, shared_rows
 
 
 def check(
@@ -46,6 +51,7 @@ def check(
 
     Raises:
         DataError: rows that cannot be read, or missing columns.
+        PlanError: `keys` for rows of other organisations.
 
     >>> import pandas as pd, talkoot as tk
     >>> here = pd.DataFrame({"height": range(150, 200), "ill": [0, 1] * 25})
@@ -58,6 +64,21 @@ def check(
     unbound = shards_on(data, target, on, by=by, encoding=encoding, missing=missing).with_keys(columns)
     query = Profile(keys=columns, salt=secrets.token_hex(16))
     job = Job.place(Plan(query), unbound, on, kind="check")
-    return examine(
-        query.run(unbound, job.engine), tuple(unbound), target=unbound.target or "target", keys=columns
-    )
+    about = unbound.target or "target"
+    if not job.elsewhere:
+        return examine(query.run(unbound, job.engine), tuple(unbound), target=about, keys=columns)
+    if columns:
+        raise PlanError(
+            "keys= names columns, and sites of other organisations compare whole rows: by columns that "
+            "somebody chooses single persons could be looked up",
+            cure="Leave keys= out.",
+        )
+    with job.engine.open(unbound) as nodes:
+        reports = ask(nodes, query)
+        counted = shared_rows(ask(nodes, SharedRows(), ask(nodes, SealedRows())))
+    return examine(reports, tuple(unbound), target=about, counted=counted)
+
+
+def ask(nodes: Nodes, query: Query, about: Any = None) -> Any:
+    """The answers of all nodes to a query that needs no schema."""
+    return query.finish(run_on(nodes, Plan(query), schema=UNKNOWN, model=Answers(about=about)).model)

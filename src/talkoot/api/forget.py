@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any, final
@@ -12,7 +13,7 @@ import numpy as np
 
 from talkoot.api.job import Job, run_events
 from talkoot.api.watching import listeners
-from talkoot.core.engine import Emit, Run, View
+from talkoot.core.engine import Emit, Engine, Run, View
 from talkoot.core.errors import DataError, NotInvertible, Refused
 from talkoot.core.plan import Plan
 from talkoot.core.round import Round
@@ -25,8 +26,8 @@ from talkoot.data.shards import Shards
 from talkoot.watch.events import Event
 
 REFIT = (
-    "Without its consent nothing is subtracted. Have the operator leave it out of sites in coordinator.toml, "
-    "and fit again: the others answer a new question."
+    "Without its consent nothing is subtracted. Where sums are open, have the operator leave it out of sites "
+    "in coordinator.toml, and fit again; under masks the others refuse that, as it would show the same."
 )
 CANCELLATION = 1e-5  # Below this ratio cancellation leaves under 11 digits; refit.
 
@@ -68,6 +69,10 @@ def forget(run: Run, job: Job, view: Bind | None, node: str, past: Sequence[Even
     rest = job.without(node)
     with listeners(None, False, events) as emit, run_events(rest, emit):
         left = _subtracted(run, job, view, node, past, emit)
+        if left is None and job.elsewhere and any(link.sum_only for link in run.plan.chain):
+            _ask_for_consent(run, job, node, past, emit)
+        if job.elsewhere:
+            rest = replace(rest, engine=_consented(rest.engine, events))
         if left is None:
             left, view, note = _refit(run, rest, node, emit)
             model = job.plan.learner.finish(left.model)
@@ -79,6 +84,8 @@ def forget(run: Run, job: Job, view: Bind | None, node: str, past: Sequence[Even
                 schema=_remaining(run.schema, model, removed or int(run.update.weight - left.update.weight)),
             )
             _repeat_rounds(left.schema, {name: rows.get(name, 0) for name in rest.shards}, past, emit)
+            if job.elsewhere:
+                _deliver(rest, _fitted(past), model, emit)
     seconds = time.perf_counter() - began
     return Remainder(
         model=model, run=left, job=rest, view=view, note=note, seconds=seconds, events=tuple(events)
@@ -119,13 +126,53 @@ def _subtracted(run: Run, job: Job, view: View, node: str, past: Sequence[Event]
     if not exact or not run.plan.learner.closed:
         return None
     alone = Plan(run.plan.learner, seed=run.plan.seed)
-    fitted = next(str(event["run"]) for event in reversed(past) if event["event"] == "proposed")
-    engine = job.engine.proposed(alone, "forget", {"run": fitted, "site": node})
+    openly = replace(run, plan=alone.agreed(run.plan.schema))
+    with _refusals():
+        return subtract(openly, _to_forget(alone, job, node, past), view, node, emit)
+
+
+def _to_forget(alone: Plan, job: Job, node: str, past: Sequence[Event]) -> Job:
+    """The job that a site decides on before its part becomes known."""
+    terms = {"run": _fitted(past), "site": node}
+    return replace(job, engine=job.engine.proposed(alone, "forget", terms))
+
+
+def _fitted(past: Sequence[Event]) -> str:
+    """The run of the model that a node was learned from in."""
+    return next(str(event["run"]) for event in reversed(past) if event["event"] == "proposed")
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Say what can be done where a site does not consent."""
     try:
-        openly = replace(run, plan=alone.agreed(run.plan.schema))
-        return subtract(openly, replace(job, engine=engine), view, node, emit)
+        yield
     except Refused as error:
         raise Refused(error.cause, node=error.node, cure=REFIT) from error
+
+
+def _ask_for_consent(run: Run, job: Job, node: str, past: Sequence[Event], emit: Emit) -> None:
+    """Have a site sign that its part may become known, as it does where others learn again without it."""
+    asked = _to_forget(Plan(run.plan.learner, seed=run.plan.seed), job, node, past)
+    with _refusals(), asked.engine.open({node: job.shards[node]}, emit):
+        pass
+
+
+def _consented(engine: Engine, events: Sequence[Event]) -> Engine:
+    """The engine of the other sites, with the consents that came."""
+    from talkoot.engines.federation.engine import Federation
+
+    assert isinstance(engine, Federation)
+    return engine.consented(event for event in events if event["event"] == "consented")
+
+
+def _deliver(rest: Job, run: str, model: Any, emit: Emit) -> None:
+    """Let the other sites have the model without the node."""
+    from talkoot.engines.federation.engine import Federation
+    from talkoot.formats.save import saved
+
+    assert isinstance(rest.engine, Federation)
+    rest.engine.deliver(run, tuple(rest.shards), saved(model, None), emit)
 
 
 def subtract(run: Run, job: Job, view: View, node: str, emit: Emit) -> Run | None:

@@ -1,4 +1,4 @@
-"""The command line: `talkoot demo | fit | compare | check | verify | report`. Thin over the API."""
+"""The command line: `talkoot demo | fit | follow | compare | check | verify | report`. Thin over the API."""
 
 from __future__ import annotations
 

@@ -33,8 +33,8 @@ def estimator(names: Sequence[str], settings: Sequence[str] = ()) -> Any:
         from sklearn.pipeline import make_pipeline
 
         made = make_pipeline(*steps)
-    for setting in settings:
-        name, value = _setting(setting)
+    for text in settings:
+        name, value = setting(text)
         made.set_params(**{_full_name(made, name): value})
     return made
 
@@ -60,7 +60,8 @@ def _in_sklearn(name: str) -> type | None:
     return dict(all_estimators()).get(name)
 
 
-def _setting(text: str) -> tuple[str, Any]:
+def setting(text: str) -> tuple[str, Any]:
+    """A name and its value, of ``--set name=value``."""
     name, equals, value = text.partition("=")
     if not equals or not name:
         raise PlanError(f"--set {text} has no value", cure="Write --set name=value, such as --set C=0.5.")

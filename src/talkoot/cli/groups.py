@@ -124,7 +124,9 @@ def add_site(commands: Any) -> list[Parser]:
         command.add_argument("--why", default="", metavar="TEXT", help="the researcher can read it")
         made.append(_folder(command))
     listed = _add(group, "site list", "What was proposed, and where it stands.", "talkoot site list")
-    return [*made, _folder(listed), _run_site(group)]
+    about = "What others can read of this site's rows, and what it discloses no more because of that."
+    ledger = _add(group, "site ledger", about, "talkoot site ledger --folder oslo")
+    return [*made, _folder(listed), _folder(ledger), _run_site(group)]
 
 
 def _request_site(group: Any) -> Parser:

@@ -6,6 +6,7 @@ from typing import Any
 
 import talkoot
 from talkoot.cli.arguments import Parser, add_command, lazy_command, positive
+from talkoot.cli.following import add_follow
 from talkoot.cli.groups import add_coordinator, add_evidence, add_plan, add_provision, add_site
 
 
@@ -18,7 +19,7 @@ def parser() -> Parser:
     top.set_defaults(debug=False)
     commands = top.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
     made = [add(commands) for add in (_demo, _fit, _compare, _check, _verify, _report)]
-    made += [*add_provision(commands), add_coordinator(commands), *add_site(commands)]
+    made += [add_follow(commands), *add_provision(commands), add_coordinator(commands), *add_site(commands)]
     made += [*add_plan(commands), add_evidence(commands)]
     for command in made:
         command.set_defaults(

@@ -24,6 +24,7 @@ class LocalWork:
     Args:
         steps: inner steps, where the sync counts in steps.
         seconds: time, where the sync counts in seconds.
+        rows: rows of a stream, where the sync counts in rows.
         gradient: the gradient of one step is wanted, not a difference.
         delay: inner steps that the node goes on with while its update is on its way.
         fragments: the model is exchanged in that many parts, one a round in turn.
@@ -31,6 +32,7 @@ class LocalWork:
 
     steps: int | None = None
     seconds: float | None = None
+    rows: int | None = None
     gradient: bool = False
     delay: int = 0
     fragments: int = 1

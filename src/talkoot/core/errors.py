@@ -10,6 +10,7 @@ TalkootError (ValueError)
 │   ├── NodeFailed       it raised; its own traceback comes first
 │   ├── NodeLost         its process died
 │   ├── NodeSilent       it gave no sign of life before the deadline
+│   ├── LeaseLost        another process works for it since then
 │   └── MaskRefused      it would not go on with a secure sum
 ├── QuorumError          too few nodes arrived for a round to count
 └── Refused              a certificate, a policy or a person does not permit it
@@ -168,6 +169,11 @@ class NodeLost(NodeError):
 @final
 class NodeSilent(NodeError):
     """A node gave no sign of life before the deadline."""
+
+
+@final
+class LeaseLost(NodeError):
+    """Another process has taken over a node's store, so what this one still writes would count twice."""
 
 
 @final

@@ -32,6 +32,7 @@ class Learner(ABC):
         large_integers: it tells whole numbers beyond 2**53 apart; for others they become floats.
         ends: it knows after how many rounds it is done; see `limit`.
         means: its updates make sense only as a mean, so plans must weigh them.
+        follows: in each round it reads the next rows of a stream, not all rows again.
         question_types: the frozen dataclasses that its questions are made of, besides the schema. Where bytes
             alone reach the nodes, they travel by name and fields.
     """
@@ -39,6 +40,7 @@ class Learner(ABC):
     reads: ClassVar[type[Shard]] = Shard
     ends: ClassVar[bool] = False
     means: ClassVar[bool] = False
+    follows: ClassVar[bool] = False
 
     @property
     def question_types(self) -> tuple[type, ...]:

@@ -15,7 +15,7 @@ from talkoot.core.merge import Merge
 from talkoot.core.outer import Outer
 from talkoot.core.round import Round
 from talkoot.core.shard import UNKNOWN, Schema
-from talkoot.core.sync import Sync
+from talkoot.core.sync import Rounds, Sync
 from talkoot.core.transform import Chain, Transform
 
 
@@ -95,6 +95,12 @@ class Plan:
                 f"grace={grace} lets updates count in a later round, and a round of the phases "
                 f"{', '.join(self.chain.phases)} can only read its own",
                 cure="Leave grace= out.",
+            )
+        if isinstance(self.sync, Rounds) and self.sync.rows is not None and not self.learner.follows:
+            raise PlanError(
+                f"{self.learner.name} reads all its rows in each round, and rows={self.sync.rows} counts "
+                "those of a stream",
+                cure="Follow a stream with tk.follow(...), or leave rows= out.",
             )
         if self.learner.needs_all:
             self._check_sums()

@@ -118,6 +118,13 @@ class Shard(ABC):
     def blocks(self) -> Iterator[Block]:
         """The rows in order, in blocks that fit a cache. May be called again for every pass."""
 
+    def reading(self, rows: int) -> None:
+        """Called by learners that read otherwise than by blocks, before they work on so many rows more.
+
+        Engines show it as progress, and may end the node's work there.
+        """
+        del rows
+
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -44,6 +44,7 @@ class Rounds(Sync):
     deadline: float | None = None
     steps: int | None = None
     seconds: float | None = None
+    rows: int | None = None
     delay: int = 0
     fragments: int = 1
     grace: float | None = None
@@ -51,10 +52,12 @@ class Rounds(Sync):
     def __post_init__(self) -> None:
         if not 0 < self.sample <= 1:
             raise PlanError(f"sample={self.sample} asks no nodes", cure="Take a share 0 < sample <= 1.")
-        for name in ("limit", "quorum", "deadline", "steps", "seconds", "fragments", "grace"):
+        for name in ("limit", "quorum", "deadline", "steps", "seconds", "rows", "fragments"):
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise PlanError(f"{name}={value} must be positive")
+        if self.grace is not None and self.grace < 0:
+            raise PlanError(f"grace={self.grace} must not be negative")
         between = None if self.steps is None else self.steps // self.fragments
         if between == 0:
             raise PlanError(
@@ -96,6 +99,7 @@ class Rounds(Sync):
             work=LocalWork(
                 steps=None if self.steps is None else self.steps // self.fragments,
                 seconds=self.seconds,
+                rows=self.rows,
                 delay=self.delay,
                 fragments=self.fragments,
             ),
@@ -170,17 +174,19 @@ def every(
     *,
     steps: int | None = None,
     seconds: float | None = None,
+    rows: int | None = None,
     rounds: int | None = None,
     delay: int = 0,
     fragments: int = 1,
     quorum: int | None = None,
     grace: float | None = None,
 ) -> Rounds:
-    """Meet whenever each node has done `steps` steps, or worked for `seconds`.
+    """Meet whenever each node has done `steps` steps, worked for `seconds`, or read `rows` of a stream.
 
     Args:
         steps: inner steps between two meetings.
         seconds: time between two meetings.
+        rows: rows of a stream that each node reads between two meetings; see `follow`.
         rounds: number of meetings; None to go on until the learner is done.
         delay: inner steps that nodes go on with while their updates are on their way, so that a slow
             network costs no time (delay < steps / fragments).
@@ -189,18 +195,18 @@ def every(
         quorum: nodes that must arrive for a round to count; None for all.
         grace: once the quorum has arrived, wait for the others this share of the time that it took. Who is
             late goes on, gets no other request meanwhile, and counts in the round in which it arrives, with
-            its difference from the older model that it started from. Without it the round waits for all, up
-            to its deadline. Ranks wait for each other all the same. Source: Decoupled DiLoCo,
-            arXiv:2604.21428.
+            its difference from the older model that it started from; with 0 nobody is waited for. Without
+            it the round waits for all, up to its deadline. Ranks wait for each other all the same. Source:
+            Decoupled DiLoCo, arXiv:2604.21428.
 
     Raises:
-        PlanError: neither steps nor seconds, both, or values that make no sense.
+        PlanError: none or several of steps, seconds and rows, or values that make no sense.
 
     >>> every(steps=100, delay=5).delay
     5
     """
-    if (steps is None) == (seconds is None):
-        raise PlanError("every() takes either steps= or seconds=")
+    if [steps, seconds, rows].count(None) != 2:
+        raise PlanError("every() takes one of steps=, seconds= and rows=")
     if steps == 1:
         warnings.warn(
             "every(steps=1) averages the differences of one step, which is not averaging gradients; "
@@ -212,6 +218,7 @@ def every(
         limit=rounds,
         steps=steps,
         seconds=seconds,
+        rows=rows,
         delay=delay,
         fragments=fragments,
         quorum=quorum,

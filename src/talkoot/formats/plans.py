@@ -21,6 +21,7 @@ from talkoot.core.shard import UNKNOWN, Schema
 from talkoot.core.sync import EveryStep, Rounds, Sync
 from talkoot.core.transform import Transform
 from talkoot.data.contract.profile import Profile
+from talkoot.data.contract.shared_rows import SealedRows, SharedRows
 from talkoot.data.inventory import Inventory
 from talkoot.data.totals import Totals
 from talkoot.formats import estimators, names
@@ -58,6 +59,8 @@ TYPES = by_name(
         Inventory,
         Totals,
         Profile,
+        SealedRows,
+        SharedRows,
     )
 )
 PARTS = ("merge", "outer", "sync")

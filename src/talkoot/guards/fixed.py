@@ -72,19 +72,24 @@ class FixedPoint(Transform):
             unsigned = array.dtype.kind == "u"
             words = limbs.from_integers(flat.astype(np.uint64 if unsigned else np.int64))
             return Ring(words=words, shape=array.shape, dtype=dtype, fraction=limbs.FRACTION)
-        floats = flat.astype(np.float64)
-        if not np.isfinite(floats).all():
+        floats = flat.astype(np.float64, copy=False)
+        greatest = _greatest(floats)
+        if not math.isfinite(greatest):
             raise DataError("it holds NaN or infinity", cure="Clean the data, or lower the learning rate.")
         if (packed := self.narrow(floats, ctx)) is not None:
             return Ring(words=packed[0], shape=array.shape, dtype=dtype, fraction=packed[1])
-        _require_range(floats)
+        _require_range(floats, greatest)
         words = limbs.from_floats(floats)
         return Ring(words=words, shape=array.shape, dtype=dtype, fraction=limbs.FRACTION)
 
 
-def _require_range(values: np.ndarray) -> None:
+def _greatest(values: np.ndarray) -> float:
+    """The greatest magnitude, without another array of that size; NaN where a value is."""
+    return float(np.maximum(values.max(initial=0.0), -values.min(initial=0.0)))
+
+
+def _require_range(values: np.ndarray, greatest: float) -> None:
     """Refuse what is too large, and numbers that are all so small that rounding would change them much."""
-    greatest = float(np.abs(values).max(initial=0.0))
     if greatest >= limbs.RANGE:
         cause = f"{greatest:.3g} is beyond {limbs.RANGE:.3g}, the range of fixed()"
         raise DataError(cause, cure="Scale the columns.")
@@ -193,8 +198,7 @@ class NarrowFixed(FixedPoint):
         """Words of one limb; a single number, such as the weight of a mean, stays wide and exact."""
         if values.size <= 1:
             return None
-        greatest = float(np.abs(values).max())
-        if greatest > self.limit:
+        if (greatest := _greatest(values)) > self.limit:
             raise DataError(
                 f"{greatest:.4g} is beyond limit={self.limit:g}",
                 cure="Raise the limit of fixed(...); it holds for values times the weight of the node.",

@@ -7,12 +7,13 @@ depend on their order. Of 256 bits, 96 stand behind the point: a float becomes t
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 
 import numpy as np
 
 LIMBS, FRACTION, RANGE = 4, 96, 2.0**127  # of the wide format; each |value| is below RANGE
 COARSE = 2.0**-80  # below it, multiples of 2**-96 are coarse: under 16 binary digits are left
-TILE = 1 << 14  # numbers at a time, so that they stay in a core's cache
+TILE = 1 << 13  # numbers at a time, so that they stay in a core's cache
 
 
 def _tiles(size: int) -> Iterator[slice]:
@@ -32,24 +33,27 @@ def from_floats(values: np.ndarray) -> np.ndarray:
     True
     """
     words = np.empty((LIMBS, len(values)), np.uint64)
+    rest, whole, half = np.empty(TILE), np.empty(TILE), np.empty(TILE, np.bool)
     for part in _tiles(len(values)):
-        _split(np.rint(values[part] * 2.0**FRACTION), words[:, part])
+        size = len(values[part])
+        np.multiply(values[part], 2.0 ** (FRACTION - 64 * (LIMBS - 1)), out=rest[:size])
+        _split(rest[:size], words[:, part].view(np.int64), whole[:size], half[:size])
     return words
 
 
-def _split(whole: np.ndarray, words: np.ndarray) -> None:
-    """Write whole floats, each a mantissa of 53 bits that lies in two neighbouring limbs."""
-    mantissa, exponent = np.frexp(whole)
-    digits, place = (mantissa * 2.0**53).astype(np.int64), exponent.astype(np.int64) - 53
-    digits >>= np.maximum(-place, 0)  # no bit is lost: the float is whole
-    np.maximum(place, 0, out=place)
-    at, bit = place >> 6, place & 63
-    low, high, sign = digits << bit, digits >> (63 - bit) >> 1, digits >> 63
-    for limb in range(LIMBS):
-        out = words[limb].view(np.int64)
-        np.multiply(sign, at < limb, out=out)
-        np.copyto(out, low, where=at == limb)
-        np.copyto(out, high, where=at == limb - 1)
+def _split(rest: np.ndarray, digits: np.ndarray, whole: np.ndarray, half: np.ndarray) -> None:
+    """Write each limb as a signed digit, the highest first, then move borrows up."""
+    for limb in reversed(range(LIMBS)):
+        np.rint(rest, out=whole)
+        if limb:
+            rest -= whole  # exact: what is left has no more digits than the float
+            np.equal(rest, 0.5, out=half)  # the next digit would be 2**63, which is no int64
+            whole += half
+            rest -= half
+            rest *= 2.0**64
+        digits[limb] = whole
+    for lower, upper in pairwise(digits):
+        upper += lower >> 63
 
 
 def to_floats(words: np.ndarray) -> np.ndarray:
@@ -91,62 +95,73 @@ def to_integers(words: np.ndarray, *, signed: bool) -> tuple[np.ndarray, np.ndar
     return values, (words[2].view(np.int64) >> 31 == sign) & (words[3].view(np.int64) == sign)
 
 
-def add_into(total: np.ndarray, words: np.ndarray) -> None:
-    """Add words to `total`, in place, with carries.
+def add(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """The sum of words, with carries.
 
-    >>> total = np.array([[2**64 - 1], [0]], np.uint64)
-    >>> add_into(total, np.array([[1], [0]], np.uint64))
-    >>> total.tolist()
+    >>> add(np.array([[2**64 - 1], [0]], np.uint64), np.array([[1], [0]], np.uint64)).tolist()
     [[0], [1]]
     """
-    if len(total) == 1:
-        total += words
-        return
-    for part in _tiles(total.shape[1]):
-        carry = np.zeros(total[:, part].shape[1], total.dtype)
-        for mine, other in zip(total[:, part], words[:, part], strict=True):
-            mine += other
-            over = mine < other
-            mine += carry
-            carry = (over | (mine < carry)).astype(total.dtype)
+    if len(one) == 1:
+        return np.asarray(one + other)
+    total = np.empty_like(one)
+    for part in _tiles(one.shape[1]):
+        tile = total[:, part]
+        np.add(one[:, part], other[:, part], out=tile)
+        over = tile < other[:, part]
+        for (_, carry), (word, more) in pairwise(zip(tile, over, strict=True)):
+            word += carry
+            more |= word < carry
+    return total
 
 
-def subtract_from(total: np.ndarray, words: np.ndarray) -> None:
-    """Subtract words from `total`, in place, with borrows."""
-    if len(total) == 1:
-        total -= words
-        return
-    for part in _tiles(total.shape[1]):
-        borrow = np.zeros(total[:, part].shape[1], total.dtype)
-        for mine, other in zip(total[:, part], words[:, part], strict=True):
-            under = mine < other
-            mine -= other
-            under |= mine < borrow
-            mine -= borrow
-            borrow = under.astype(total.dtype)
+def subtract(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """The difference of words, with borrows."""
+    if len(one) == 1:
+        return np.asarray(one - other)
+    rest = np.empty_like(one)
+    for part in _tiles(one.shape[1]):
+        tile = rest[:, part]
+        np.subtract(one[:, part], other[:, part], out=tile)
+        under = one[:, part] < other[:, part]
+        for (_, borrow), (word, more) in pairwise(zip(tile, under, strict=True)):
+            more |= word < borrow
+            word -= borrow
+    return rest
 
 
-def add_all(total: np.ndarray, terms: Iterable[tuple[int, np.ndarray]]) -> None:
-    """Add words to `total`, or subtract those with a sign of -1, in place; carries move once, at the end.
+def add_all(total: np.ndarray, terms: Iterable[tuple[int, Iterable[np.ndarray]]]) -> None:
+    """Add words to `total`, or subtract those with a sign of -1, in place; carries move once a limb.
+
+    Args:
+        total: (limbs, n) words.
+        terms: the sign of each, and its words limb by limb; a limb is used before another one is requested.
 
     >>> total = np.array([[0], [5]], np.uint64)
     >>> add_all(total, [(-1, np.array([[1], [0]], np.uint64)), (1, np.array([[3], [1]], np.uint64))])
     >>> total.tolist()
     [[2], [6]]
     """
-    carries, wide = np.zeros(total.shape, np.int32), len(total) > 1
-    for sign, words in terms:
-        if sign > 0:
-            total += words
-            if wide:
-                carries += total < words
-        else:
-            if wide:
-                carries -= total < words
-            total -= words
-    carry = carries[0].astype(np.int64)
-    for word, own in zip(total[1:], carries[1:], strict=True):
-        before = word.copy()
-        word += carry.view(np.uint64)
-        over, under = (carry > 0) & (word < before), (carry < 0) & (word > before)
-        carry = own.astype(np.int64) + over - under
+    rows = [(sign, iter(words)) for sign, words in terms]
+    carries = np.zeros(total.shape[1], np.min_scalar_type(-len(rows) - 2))
+    over = np.empty(total.shape[1], np.bool)
+    for limb, word in enumerate(total):
+        if limb:
+            _carry(carries, word)
+        is_highest = limb + 1 == len(total)  # what is carried out of it is lost
+        for sign, words in rows:
+            other = next(words)
+            if sign > 0:
+                word += other
+            if not is_highest:
+                np.less(word, other, out=over)
+                (np.add if sign > 0 else np.subtract)(carries, over.view(np.int8), out=carries)
+            if sign < 0:
+                word -= other
+
+
+def _carry(carries: np.ndarray, word: np.ndarray) -> None:
+    """Add carries to the next limb, in place; they become those out of it."""
+    carry = carries.astype(np.int64).view(word.dtype)
+    word += carry
+    carries >>= 8 * carries.itemsize - 1  # a negative one borrows, unless the sum wraps around
+    carries += word < carry

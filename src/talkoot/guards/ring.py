@@ -68,31 +68,28 @@ class Ring:
         return self.with_words(np.zeros_like(self.words))
 
     def __add__(self, other: Any) -> Ring:
-        joint = self._joint(other)
-        limbs.add_into(joint.words, other.words)
-        return joint
+        dtype = self._joint(other)
+        return replace(self, words=limbs.add(self.words, other.words), dtype=dtype)
 
     __radd__ = __add__
 
     def __sub__(self, other: Any) -> Ring:
-        joint = self._joint(other)
-        limbs.subtract_from(joint.words, other.words)
-        return joint
+        dtype = self._joint(other)
+        return replace(self, words=limbs.subtract(self.words, other.words), dtype=dtype)
 
     def __neg__(self) -> Ring:
         return self.zero() - self
 
-    def _joint(self, other: Any) -> Ring:
-        """A copy of this leaf, of the dtype that both have together."""
+    def _joint(self, other: Any) -> str:
+        """The dtype that both have together, if they add."""
         if not isinstance(other, Ring) or self.form != other.form:
             theirs = other.form if isinstance(other, Ring) else type(other).__name__
             raise DataError(
                 f"numbers in fixed point do not add: {self.form} here, {theirs} at another node",
                 cure="Give every node the same plan and columns.",
             )
-        dtype = self.dtype
-        if dtype != other.dtype:
-            if "torch" in dtype + other.dtype:
-                raise DataError(f"a leaf is {dtype} here and {other.dtype} at another node")
-            dtype = np.result_type(np.dtype(dtype), np.dtype(other.dtype)).name
-        return replace(self, words=self.words.copy(), dtype=dtype)
+        if self.dtype == other.dtype:
+            return self.dtype
+        if "torch" in self.dtype + other.dtype:
+            raise DataError(f"a leaf is {self.dtype} here and {other.dtype} at another node")
+        return np.result_type(np.dtype(self.dtype), np.dtype(other.dtype)).name

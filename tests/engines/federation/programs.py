@@ -36,6 +36,12 @@ DATA = """
 [data.toy]
 files = "rows.parquet"
 
+[data.again]
+files = "rows.parquet"
+
+[data.third]
+files = "rows.parquet"
+
 [learners]
 Paced = "paced:Paced"
 Leaking = "paced:Leaking"
@@ -46,7 +52,7 @@ FailingNode = "talkoot.testing.engines:FailingNode"
 """
 POLICY = """
 researchers = ["ada"]
-data_sets = ["toy"]
+data_sets = ["toy", "again", "third"]
 learners = ["*"]
 purposes = ["*"]
 secure_sum = false

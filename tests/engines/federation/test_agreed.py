@@ -44,8 +44,8 @@ def write(three: Federated, name: str, **columns: object) -> None:
     pq.write_table(pa.table(columns), three.folder / name / "rows.parquet")
 
 
-def agreed(classes: tuple[object, ...] = (0, 1)) -> object:
-    return tk.dataset("toy", classes=classes, fixes=FIXES)
+def agreed(classes: tuple[object, ...] = (0, 1), name: str = "toy") -> object:
+    return tk.dataset(name, classes=classes, fixes=FIXES)
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,7 @@ def test_an_undeclared_class_is_refused_by_its_column_and_not_shown(
     write(three, "turku", x0=X[:, 0], x1=X[:, 1], x2=X[:, 2], y=np.where(np.arange(80) == 3, 4711, y))
     try:
         with pytest.raises(SchemaError) as caught:
-            tk.fit(model(), agreed(), "y", chain=chain, on=tk.Federation(three.researcher))
+            tk.fit(model(), agreed(name="again"), "y", chain=chain, on=tk.Federation(three.researcher))
     finally:
         write(three, "turku", x0=X[:, 0], x1=X[:, 1], x2=X[:, 2], y=y)
     assert (caught.value.node, caught.value.column) == ("turku", "y")
@@ -137,9 +137,9 @@ def test_classes_that_few_rows_of_each_site_have_are_learned_where_they_are_decl
             kept[name] = (three.folder / name / "rows.parquet").read_bytes()
             write(three, name, x0=X[:, 0], x1=X[:, 1], x2=X[:, 2], y=y)
         on = tk.Federation(three.researcher)
-        fit = tk.fit(model(), tk.dataset("toy", classes=[0, 1, 2]), "y", chain=CHAIN, on=on)
+        fit = tk.fit(model(), tk.dataset("third", classes=[0, 1, 2]), "y", chain=CHAIN, on=on)
         with pytest.raises(DataError, match="at the site"):
-            tk.fit(model(), tk.dataset("toy"), "y", chain=CHAIN, on=on)
+            tk.fit(model(), tk.dataset("third"), "y", chain=CHAIN, on=on)
     finally:
         for name, data in kept.items():
             (three.folder / name / "rows.parquet").write_bytes(data)

@@ -16,6 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import talkoot as tk
+from patience import soon
 from talkoot.core.errors import PlanError, Refused
 from talkoot.engines.federation.audit import AuditLog
 from talkoot.engines.federation.consent.desk import Desk
@@ -108,9 +109,23 @@ def test_a_site_that_consents_is_forgotten_by_subtraction(
     assert "were subtracted; no other node took part" in left.note
     assert left.schema.rows == want.schema.rows
     assert_same_fit(left.model, want.model)
+    for name in rest:  # also where another one was before
+        path = four.folder / name / "models" / f"{fitted(fit)[:12]}.talkoot"
+        assert soon(lambda: is_model(path, left.model))  # noqa: B023
+        entries = AuditLog(four.folder / name).entries(fitted(fit))
+        assert "lund" in [entry.facts["site"] for entry in entries if entry.event == "consented"]
+    if chain:
+        with pytest.raises(Refused, match="fewer than 3 sites of the run .* would be left"):
+            left.forget("oslo")
+        return
     both = left.forget("oslo")
     del rest["oslo"]
     assert_same_fit(both.model, tk.fit(estimator, rest, on=tk.Inline()).model)
+
+
+def is_model(path: Path, model: Any) -> bool:
+    """Whether this model lies there."""
+    return path.exists() and repr(vars(tk.load(path))) == repr(vars(model))
 
 
 def assert_same_fit(found: Any, want: Any) -> None:
@@ -121,13 +136,40 @@ def assert_same_fit(found: Any, want: Any) -> None:
 
 def test_what_one_round_does_not_decide_is_fitted_again_by_the_others(four: Federated) -> None:
     on = tk.Federation(four.researcher)
-    fit = tk.fit(LogisticRegression(tol=1e-8), tk.dataset("toy"), "y", chain=CHAIN, on=on)
+    fit = tk.fit(LogisticRegression(tol=1e-8), tk.dataset("again"), "y", on=on)
     left = fit.forget("lund")
     rest = {name: rows for name, rows in HERE.items() if name != "lund"}
     want = tk.fit(LogisticRegression(tol=1e-8), rest, on=tk.Inline())
     np.testing.assert_allclose(left.model.coef_, want.model.coef_, rtol=1e-5, atol=1e-6)
     assert left.note == "the other nodes fitted again without 'lund', from the start"
     assert {node for outcome in left.history for node in outcome.arrived} == set(rest)
+
+
+def test_under_masks_the_others_do_not_show_what_one_site_has_unless_it_consents(four: Federated) -> None:
+    on, others = tk.Federation(four.researcher), {name: rows for name, rows in HERE.items() if name != "oslo"}
+    fit = tk.fit(LogisticRegression(C=3.0, tol=1e-8), tk.dataset("third"), "y", chain=CHAIN, on=on)
+    shards = on.shards(tk.dataset("third"), "y")
+    three = tk.Shards({name: shards[name] for name in others}, target="y")
+    with pytest.raises(Refused, match=r"would show what oslo alone has\. Propose it for the same sites"):
+        tk.run(tk.Plan(tk.learner_for(Ridge()), chain=CHAIN), three, on=on)
+    left = fit.forget("oslo")
+    want = tk.fit(LogisticRegression(C=3.0, tol=1e-8), others, on=tk.Inline())
+    np.testing.assert_allclose(left.model.coef_, want.model.coef_, rtol=1e-5, atol=1e-6)
+    assert "fitted again without 'oslo'" in left.note
+    for name in HERE:
+        (entry,) = [
+            entry
+            for entry in AuditLog(four.folder / name).entries()
+            if entry.event == "consented" and entry.facts["run"] == fitted(fit)
+        ]
+        assert entry.facts["site"] == "oslo"
+    with pytest.raises(Refused, match="would show what oslo alone has"):  # it has consented for one run
+        tk.fit(Ridge(), tk.dataset("third"), "y", chain=CHAIN, on=on)
+
+
+def fitted(fit: tk.Fit) -> str:
+    (run,) = [str(event["run"]) for event in fit.events if event["event"] == "proposed"]
+    return run
 
 
 @pytest.fixture
@@ -143,7 +185,9 @@ def test_without_its_consent_nothing_is_subtracted(four: Federated, unwilling: P
     fit = tk.fit(Ridge(), tk.dataset("toy"), "y", chain=CHAIN, on=on)
     with pytest.raises(Refused, match=r"node 'oslo': the plan is refused.*the kind 'forget'") as refused:
         fit.forget("oslo")
-    assert "leave it out of sites in coordinator.toml, and fit again" in str(refused.value)
+    assert "leave it out of sites in coordinator.toml, and fit again; under masks the others refuse" in str(
+        refused.value
+    )
     desk = Desk(Identity.load(unwilling))
     run = run_to_forget(desk)
     assert [one.state for one in desk.journal.decisions(run)] == ["refused"]

@@ -64,6 +64,7 @@ def test_from_nothing_to_certificates(talk: Talk, tmp_path: Path) -> None:
     ]
     assert 'researchers = ["ana"]' in Path("oslo/policy.toml").read_text()
     assert talk.well("site list --folder oslo") == "Nothing was proposed to this site.\n"
+    assert talk.well("site ledger --folder oslo") == "Nothing was disclosed by this site.\n"
     talk.well("site request --renew --folder oslo")
     out = talk.well("provision approve oslo/oslo.request")  # the old certificate vouches for it
     assert "renews its certificate" in out

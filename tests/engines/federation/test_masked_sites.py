@@ -137,16 +137,16 @@ def test_what_was_released_is_forgotten_once_the_run_is_over_for_good(world: Wor
     signed = world.signed(plan=masked)
     run = run_of(signed.proposal)
     desk.decide(signed)
-    desk.journal.release(run, "question", ("lund", "oslo"))
+    desk.ledger.release(run, "question", ("lund", "oslo"))
     desk.decide(world.signed(plan=masked, purpose="another"))
-    assert desk.journal.release(run, "question", ("bergen", "oslo")) == ("lund", "oslo")
+    assert desk.ledger.release(run, "question", ("bergen", "oslo")) == ("lund", "oslo")
     if end == "withdrawn":
         desk.withdraw(run, "olav")
     else:
         world.clock += 31 * 86400
         desk.decide(world.signed(plan=masked, purpose="a third"))
-    assert desk.journal.released(run) == {}
+    assert desk.ledger.released(run) == {}
     with pytest.raises(Refused, match=f"the run is {end} here"):
-        desk.journal.release(run, "question", ("bergen", "oslo"))
+        desk.ledger.release(run, "question", ("bergen", "oslo"))
     assert desk.decide(signed).state == end
     AuditLog(world.oslo.folder).verify()

@@ -29,7 +29,9 @@ def fitted(made: Federated, purpose: str) -> tk.Fit:
     return tk.fit(Ridge(), tk.dataset("toy"), "y", on=tk.Federation(made.researcher, purpose=purpose))
 
 
-def test_a_person_approves_and_every_answer_is_recorded(tmp_path: Path) -> None:
+def test_a_person_approves_and_every_answer_is_recorded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with federated(tmp_path, ROWS) as made:
         oslo = tmp_path / "oslo"
         policy = oslo / "policy.toml"
@@ -65,6 +67,10 @@ def test_a_person_approves_and_every_answer_is_recorded(tmp_path: Path) -> None:
         page = tmp_path / "evidence.html"
         assert main(["evidence", run[:8], "--folder", str(oslo), "--out", str(page)]) == 0
         assert "the answer to Inventory" in page.read_text()
+        assert "sums of each of lund, oslo" in page.read_text()
+        assert main(["site", "ledger", "--folder", str(oslo)]) == 0
+        (line,) = [line for line in capsys.readouterr().out.splitlines() if "sums of each" in line]
+        assert line.split()[1:] == [run[:8], "toy", "50", "sums", "of", "each", "of", "lund,", "oslo"]
 
 
 def test_what_cannot_be_recorded_does_not_leave(tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ def test_models_are_scored_once_in_a_run(world: World) -> None:
     models = [[LogisticRegression(C=c) for c in (1.0, 2.0, 3.0)] for _ in SPLITS]
     for _ in range(2):
         world.desk().require_question(proposal, plan, rnd, models)
-    with pytest.raises(Refused, match="was answered once in the run .*, for another model. Propose it again"):
+    with pytest.raises(Refused, match="answered once in the run .*, for another question. Propose it again"):
         desk.require_question(proposal, plan, rnd, [models[0][::-1], models[1]])
     desk.require_question(world.proposal(**COMPARED, purpose="another"), plan, rnd, models[::-1])
     desk.require_question(proposal, PLAN, rnd, np.ones(2))  # the rounds of a fold are as many as it takes
@@ -186,7 +186,7 @@ def test_a_site_forgets_what_it_has_taken_part_in(world: World) -> None:
     desk.require_placement(proposal, plan, BOUND)
     desk.require_round(proposal, rnd, b"0")
     desk.require_question(proposal, plan, rnd, np.zeros(2))
-    with pytest.raises(Refused, match="for another model"):
+    with pytest.raises(Refused, match="for another question"):
         desk.require_question(proposal, plan, rnd, np.ones(2))
     with pytest.raises(Refused, match="Inventory is not part of what was approved"):
         desk.require_placement(proposal, tk.Plan(Inventory()))

@@ -105,6 +105,9 @@ def decisions(record: Record, by: str) -> Safe:
             state = text(entry, "state")
             word = tag("span", state, class_=f"word {STATES.get(state, 'muted')}")
             rows.append([when(entry.at), word, text(entry, by), text(entry, "why")])
+        elif entry.event == "consented":
+            why = f"its part may become known; signed {text(entry, 'signature')[:16]}..."
+            rows.append([when(entry.at), "consented", text(entry, "site"), why])
     shown = wide(table(["when", "what", "by", "why"], rows)) if rows else tag("p", "Nothing was decided.")
     return section("Who decided", shown)
 

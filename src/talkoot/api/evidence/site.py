@@ -27,7 +27,11 @@ def site_evidence(site: str, run: str, log: AuditLog, parts: Sequence[Part]) -> 
     """
     record = Record.of(log, run)
     sent = record.of_event("sent")
-    sections = [decisions(record, by="who"), section("What left, and when", *_left(sent))]
+    sections = [
+        decisions(record, by="who"),
+        section("What left, and when", *_left(sent)),
+        section("What others can read", *_readable(record)),
+    ]
     return document(f"What left {site}", run, _lead(sent, record.entries), record, parts, sections)
 
 
@@ -56,6 +60,23 @@ def _left(sent: Sequence[Entry]) -> Iterator[Safe]:
         rows.append([moment, what, words.count(len(found)), words.count(size), digest])
     yield tag("p", "Each answer is in the audit log with its SHA-256; the other end's log holds the same.")
     yield wide(table(["when", "what", "answers", "bytes each", "SHA-256"], rows, numbers=(2, 3)))
+
+
+def _readable(record: Record) -> Iterator[Safe]:
+    """What stands in the ledger of this run, and what was withheld because of it or of other runs."""
+    from talkoot.engines.federation.ledger.ledger import Sum
+
+    found: list[list[Child]] = []
+    for entry in record.of_event("disclosed"):
+        sites, masked = tuple(map(str, entry.facts.get("sites", ()))), bool(entry.facts.get("masked"))
+        readable = Sum(run="", dataset="", sites=sites, masked=masked).in_words()
+        found.append([when(entry.at), readable, words.count(int(entry.facts.get("rows", 0)))])
+    if found:
+        yield wide(table(["since", "what others can read", "rows of this site"], found, numbers=(2,)))
+    else:
+        yield tag("p", "Nothing.")
+    for entry in record.of_event("withheld"):
+        yield tag("p", f"Withheld {when(entry.at)}: {text(entry, 'why')}")
 
 
 def _what(entry: Entry) -> str:

@@ -136,6 +136,24 @@ def list(options: argparse.Namespace) -> int:
     return DONE
 
 
+def ledger(options: argparse.Namespace) -> int:
+    """`talkoot site ledger`."""
+    entries = desk_of(options).ledger.entries()
+    if not entries:
+        print("Nothing was disclosed by this site.")
+        return DONE
+    rows = []
+    for each in entries:
+        day, run = f"{datetime.fromtimestamp(each.at):%Y-%m-%d}", each.sum.run[:NAMED]
+        rows.append([day, run, each.sum.dataset, str(each.rows), each.sum.in_words()])
+    print(text_table([["since", "run", "data set", "rows", "what others can read"], *rows], right=[3]))
+    print(
+        "\nNo answer leaves from which one of these could be subtracted to find fewer rows than minimum_rows"
+        "\nin policy.toml, or what one site alone has."
+    )
+    return DONE
+
+
 def where(options: argparse.Namespace) -> str:
     """The option that names the folder, for the next command; nothing where that is this folder."""
     return "" if options.folder == "." else f" --folder {shlex.quote(options.folder)}"

@@ -11,6 +11,7 @@ import numpy as np
 
 from talkoot.core.context import mixed
 
+_GREATEST = np.uint64(np.iinfo(np.uint64).max)
 SAMPLE_SIZE = 1 << 20  # hashes of a node at most; of more the smallest are a sample (bottom-k)
 
 
@@ -63,6 +64,39 @@ def _levels(column: np.ndarray) -> tuple[list[str | None], np.ndarray]:
 
 def _word(text: str) -> np.uint64:
     return np.uint64(int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little"))
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Hashes:
+    """The distinct hashes of a node's rows, or the smallest of them.
+
+    Args:
+        sorted: in order.
+        whole: whether these are all.
+        repeat: whether rows repeat so often that equal ones mean nothing.
+    """
+
+    sorted: np.ndarray
+    whole: bool
+    repeat: bool = False
+
+    def shared(self, other: Hashes) -> float:
+        """The number of distinct rows that two nodes share; an estimate where one has a sample.
+
+        >>> a, b = Hashes(np.arange(5, dtype=np.uint64), True), Hashes(np.arange(3, 9, dtype=np.uint64), True)
+        >>> a.shared(b)
+        2
+        """
+        low = min(self._last, other._last)  # up to here both have all hashes
+        ours, theirs = (each.sorted[each.sorted <= low] for each in (self, other))
+        found = len(np.intersect1d(ours, theirs, assume_unique=True))
+        share = float(low) / float(_GREATEST)
+        return found / share if share < 1 else found
+
+    @property
+    def _last(self) -> np.uint64:
+        return _GREATEST if self.whole else self.sorted[-1]
 
 
 @final

@@ -47,7 +47,7 @@ class Profile(Query):
         seen = {name: Column(read_numbers=hidden) for name in names}
         target, rows, sample = Column(), 0, Sample()
         for block in shard.blocks():
-            columns = _columns(block, names)
+            columns = columns_of(block, names)
             for name, values in columns.items():
                 seen[name].add(values)
             if block.y is not None and block.y.ndim == 1:
@@ -93,7 +93,8 @@ class Profile(Query):
         return hash_rows(identity, len(block), self.salt)
 
 
-def _columns(block: Block, names: tuple[str, ...]) -> Mapping[str, np.ndarray]:
+def columns_of(block: Block, names: tuple[str, ...]) -> Mapping[str, np.ndarray]:
+    """The columns of a block by name."""
     if isinstance(block.X, Mapping):
         return block.X
     X = block.X if isinstance(block.X, np.ndarray) else block.X.toarray()

@@ -33,7 +33,8 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Args:
         number: from 1.
         at: seconds since 1970.
-        event: what happened: "start", "proposed", "decided", "sent", "received", "model".
+        event: what happened: "start", "proposed", "decided", "consented", "disclosed", "withheld",
+            "sent", "received", "model".
         facts: plain values; never a value of a row.
         before: the hash of the line before, in hexadecimal.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,6 +23,7 @@ from talkoot.formats.plans import plan_to_bytes
 
 if TYPE_CHECKING:
     from talkoot.engines.federation.consent.proposal import Proposal
+    from talkoot.engines.federation.identity.consents import Consent
     from talkoot.engines.federation.identity.identity import Identity
 
 
@@ -52,15 +53,42 @@ class Federation(Engine):
     away: float = field(default=AWAY, kw_only=True, repr=False)
     registered: Mapping[str, Any] = field(default_factory=dict, kw_only=True, repr=False)
     job: tuple[Plan, Kind, Terms] | None = field(default=None, init=False, repr=False)
+    consents: tuple[Consent, ...] = field(default=(), init=False, repr=False)
 
     def __post_init__(self) -> None:
         require_extra()
 
     def proposed(self, plan: Plan, kind: Kind, terms: Terms | None = None) -> Federation:
         """The engine for a job: sites decide on its plan before they do anything."""
+        return self._with(job=(plan, kind, terms or {}))
+
+    def consented(self, given: Iterable[Mapping[str, Any]]) -> Federation:
+        """The engine for a job that other sites' parts may be found by, with their consents as in events."""
+        from talkoot.engines.federation.identity.consents import Consent
+
+        found = {
+            str(each["site"]): Consent(
+                **{name: str(each[name]) for name in ("run", "plan", "site")},
+                signature=bytes.fromhex(str(each["signature"])),
+            )
+            for each in given
+        }
+        known = {each.site: each for each in self.consents}
+        return self._with(consents=tuple({**known, **found}.values()))
+
+    def _with(self, **changes: Any) -> Federation:
         engine = replace(self)
-        object.__setattr__(engine, "job", (plan, kind, terms or {}))
+        for name in ("job", "consents"):
+            object.__setattr__(engine, name, changes.get(name, getattr(self, name)))
         return engine
+
+    def deliver(self, run: str, sites: Sequence[str], model: bytes, emit: Emit) -> None:
+        """Let sites have a model of a run from which others were taken out, with the consents of these."""
+        from talkoot.engines.federation.models import signed
+
+        announced = signed(run, model, self._identity(), sites=sites, consents=self.consents)
+        with Session(self._dialling(), away=self.away) as session:
+            session.wait(session.deliver(announced, model), lambda event: emit(*event))
 
     def shards(self, data: Dataset, target: Any = None) -> Shards:
         """The rows that sites have registered, one shard a site.
@@ -122,6 +150,7 @@ class Federation(Engine):
             target=one.target,
             classes=list(one.classes),
             fixes=list(one.fixes),
+            consents=list(self.consents),
             plan=frame,
             kind=kind,
             terms=dict(terms),

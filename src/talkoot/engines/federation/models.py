@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
+import msgspec
+
 from talkoot.core.errors import Refused
 from talkoot.engines.federation.consent.desk import Desk
+from talkoot.engines.federation.identity.consents import Consent
 from talkoot.engines.federation.identity.files import write_whole
 from talkoot.engines.federation.identity.identity import Identity, verify
 from talkoot.engines.federation.link.messages import Deliver, Frame
@@ -16,10 +20,17 @@ ABOUT = "model"  # what the signature is about
 NAMED = 12  # digits of the run in a file's name
 
 
-def signed(run: str, data: bytes, identity: Identity) -> Deliver:
-    """What announces the model of a run."""
-    plain = Deliver(run, Frame.of(data), b"")
-    return Deliver(run, plain.frame, identity.sign(plain.statement, ABOUT))
+def signed(
+    run: str,
+    data: bytes,
+    identity: Identity,
+    *,
+    sites: Sequence[str] = (),
+    consents: Sequence[Consent] = (),
+) -> Deliver:
+    """What announces the model of a run; with the consents of sites that were forgotten, to the others."""
+    plain = Deliver(run, Frame.of(data), b"", tuple(sites), tuple(consents))
+    return msgspec.structs.replace(plain, signature=identity.sign(plain.statement, ABOUT))
 
 
 @final
@@ -46,6 +57,7 @@ class Models:
         researcher = self.desk.identity.peer_of(signed_proposal.certificate)
         if not verify(deliver.statement, ABOUT, deliver.signature, researcher):
             raise Refused(f"it is not signed by {researcher.name}")
+        self.desk.require_consents(deliver.consents)
 
     def write(self, deliver: Deliver, data: memoryview) -> Path:
         """Write a model down; returns its file."""

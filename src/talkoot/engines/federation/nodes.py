@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, final
 
+import msgspec
+
 from talkoot.core.engine import Emit, Nodes, View
 from talkoot.core.errors import PlanError, Refused, TalkootError
 from talkoot.core.plan import Plan
@@ -89,6 +91,11 @@ class FederationNodes(Nodes):
             TalkootError: a site refuses.
         """
         self.session.wait(self._approved(), self.listen)
+        status = self.session.status
+        for found in status.sites.values() if status is not None else ():
+            if found.consent is not None:
+                given = msgspec.structs.asdict(found.consent)
+                self.emit("consented", {**given, "signature": found.consent.signature.hex()})
 
     async def _approved(self) -> None:
         while True:

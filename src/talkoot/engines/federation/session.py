@@ -30,6 +30,7 @@ from talkoot.engines.federation.link.messages import (
     Refusal,
     Result,
     Roster,
+    Standing,
     Status,
     Taken,
 )
@@ -206,7 +207,7 @@ class Session:
                 self.roster.set_result(message)
             case Status():
                 if message != self.status:
-                    facts = {name: msgspec.structs.asdict(found) for name, found in message.sites.items()}
+                    facts = {name: _facts(found) for name, found in message.sites.items()}
                     self.events.put(("sites", {"sites": facts, "left": message.left}))
                 self.status = message
             case Note(event=event, facts=facts):
@@ -227,3 +228,10 @@ class Session:
         else:
             if not future.done():
                 future.set_result(data)
+
+
+def _facts(standing: Standing) -> dict[str, Any]:
+    """Where a site stands, as plain values."""
+    facts = msgspec.structs.asdict(standing)
+    del facts["consent"]
+    return facts

@@ -13,7 +13,7 @@ from talkoot.core.errors import PlanError
 KEY = 32  # bytes of a key, private or public, and of a seed
 SIGNATURE = 64
 NONCE, TAG = 12, 16  # bytes that sealing adds
-_ZEROS = memoryview(bytes(1 << 19))  # what a stream of that many bytes is made of, as fresh memory costs more
+_ZEROS = memoryview(bytes(1 << 17))  # what a stream of that many bytes is made of
 
 
 _X25519, _ED25519 = "hazmat.primitives.asymmetric.x25519", "hazmat.primitives.asymmetric.ed25519"
@@ -106,7 +106,7 @@ def opened(key: bytes, sealed: bytes, header: bytes) -> bytes | None:
 
 @final
 class Stream:
-    """A stream of words that look random to whoever lacks the key: AES-256 in counter mode (SP 800-38A).
+    """A stream of bytes that look random to whoever lacks the key: AES-256 in counter mode (SP 800-38A).
 
     Args:
         key: of this stream alone, so that the counter may start at zero.
@@ -116,8 +116,9 @@ class Stream:
         lib = _module(_CIPHERS)
         self._cipher = lib.Cipher(lib.algorithms.AES(key), lib.modes.CTR(counter)).encryptor()
 
-    def take(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
-        """The next words, as little-endian numbers."""
-        size = int(np.prod(shape)) * dtype.itemsize
-        zeros = _ZEROS[:size] if size <= len(_ZEROS) else bytes(size)
-        return np.frombuffer(self._cipher.update(zeros), dtype.newbyteorder("<")).reshape(shape)
+    def fill(self, out: np.ndarray) -> None:
+        """Write the next bytes into an array."""
+        data = out.data.cast("B")
+        for first in range(0, data.nbytes, len(_ZEROS)):
+            part = data[first : first + len(_ZEROS)]
+            self._cipher.update_into(_ZEROS[: part.nbytes], part)

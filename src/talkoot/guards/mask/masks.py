@@ -8,7 +8,7 @@ a survivor and a lost node are left, and those of the survivors' own.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -21,8 +21,8 @@ TILE = 1 << 14  # numbers at a time; part of the protocol, as streams are read t
 class Words(Protocol):
     """A stream of words."""
 
-    def take(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
-        """The next words."""
+    def fill(self, out: np.ndarray) -> None:
+        """Write the next words into an array."""
 
 
 Term = tuple[Literal[1, -1], Words]  # a stream that is added or subtracted
@@ -67,9 +67,20 @@ def released(node: str, survivors: Iterable[str]) -> Literal["seed", "key"]:
 
 def masked(values: Mapping[str, Ring], terms: Sequence[Term]) -> dict[str, Ring]:
     """The values plus the terms, leaf by leaf in the order of their names."""
-    found = {name: values[name].with_words(values[name].words.copy()) for name in sorted(values)}
-    for leaf in found.values():
+    found = {name: values[name].with_words(np.empty_like(values[name].words)) for name in sorted(values)}
+    for name, leaf in found.items():
+        space = np.empty(TILE, leaf.words.dtype.newbyteorder("<"))
         for first in range(0, leaf.words.shape[1], TILE):
-            tile = leaf.words[:, first : first + TILE]
-            add_all(tile, ((plus, stream.take(tile.shape, tile.dtype)) for plus, stream in terms))
+            part = slice(first, first + TILE)
+            tile = leaf.words[:, part]
+            tile[...] = values[name].words[:, part]
+            add_all(tile, [(plus, _limbs(stream, tile.shape, space)) for plus, stream in terms])
     return found
+
+
+def _limbs(stream: Words, shape: tuple[int, ...], space: np.ndarray) -> Iterator[np.ndarray]:
+    """The next words of a stream limb by limb, each written over the one before, so that caches hold it."""
+    limbs, size = shape
+    for _ in range(limbs):
+        stream.fill(space[:size])
+        yield space[:size]

@@ -47,7 +47,7 @@ class Layout:
                 raise DataError("two columns have this name", column=field.name, cure="Rename one.")
             if _is_number(field.type):
                 numbers.append(field.name)
-            elif _is_text(field.type):
+            elif _is_category(field.type):
                 categories.append(field.name)
             else:
                 raise DataError(
@@ -118,9 +118,14 @@ def _is_number(kind: pa.DataType) -> bool:
     return any(test(kind) for test in tests)
 
 
-def _is_text(kind: pa.DataType) -> bool:
+def _is_category(kind: pa.DataType) -> bool:
     if pa.types.is_dictionary(kind):
-        return _is_text(kind.value_type)
+        value = kind.value_type
+        return _is_text(value) or pa.types.is_integer(value) or pa.types.is_boolean(value)
+    return _is_text(kind)
+
+
+def _is_text(kind: pa.DataType) -> bool:
     tests = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
     return any(test(kind) for test in tests)
 

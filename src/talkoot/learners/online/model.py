@@ -84,8 +84,10 @@ class OnlineModel(ABC):
         """
         raise PlanError(f"changes of {type(self).__name__} do not add up over nodes")
 
-    def apply(self, state: State, change: State, nodes: int) -> State:
+    def apply(self, state: State, change: State, nodes: int, *, careful: bool = False) -> State:
         """A new state: `state` and the sum of the changes of `nodes` nodes.
+
+        `careful` takes the mean of changes where it is not exact to add them: see `merging.guarded`.
 
         Raises:
             PlanError: changes of this model do not add up.

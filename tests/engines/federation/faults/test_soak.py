@@ -14,7 +14,7 @@ from tally import Tally, tallied
 
 import talkoot as tk
 from talkoot.core.round import UPDATE
-from talkoot.engines.federation.consent.journal import Journal
+from talkoot.engines.federation.ledger.ledger import Ledger
 from talkoot.engines.federation.nodes import FederationNodes
 
 SITES = ("bergen", "lund", "oslo")
@@ -46,8 +46,8 @@ def size(made: Federated, party: str) -> Size:
 
 
 def released(made: Federated, site: str) -> int:
-    journal = Journal(made.folder / site)
-    return sum(len(journal.released(run)) for run in journal.releasing())
+    ledger = Ledger(made.folder / site)
+    return sum(len(ledger.released(run)) for run in ledger.releasing())
 
 
 def soaked(made: Federated, rounds: int, monkeypatch: pytest.MonkeyPatch) -> list[Mapping[str, Size]]:

@@ -7,18 +7,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from talkoot.core.errors import DataError
 from talkoot.core.query import Answer
 from talkoot.data.contract.checks import schema, shifts
-from talkoot.data.contract.checks.duplicates import duplicates
+from talkoot.data.contract.checks.duplicates import Shared, duplicates
 from talkoot.data.contract.contract import SEVERITIES, Contract, Finding
 from talkoot.data.contract.node_profile import NodeProfile, node_profile
 from talkoot.data.contract.profile import STEP
 
 
 def examine(
-    reports: Mapping[str, Answer], nodes: Sequence[str], *, target: str, keys: tuple[str, ...] = ()
+    reports: Mapping[str, Answer],
+    nodes: Sequence[str],
+    *,
+    target: str,
+    keys: tuple[str, ...] = (),
+    counted: Shared | None = None,
 ) -> Contract:
     """Compare the reports of the nodes that have rows; `nodes` are all, in their order.
 
-    `keys` are columns that identify a row; they are compared for duplicates only.
+    `keys` are columns that identify a row; they are compared for duplicates only. `counted` is how many rows
+    pairs of sites share, where these belong to other organisations.
 
     Raises:
         DataError: no node has any rows.
@@ -36,7 +42,7 @@ def examine(
     for name, profiles in schema.comparable(columns).items():
         found += shifts.column(name, profiles, tests)
     labels = {node: here.target for node, here in known.items() if here.target is not None}
-    found += [*shifts.labels(target, labels, shifts.ALPHA / tests), *duplicates(known, keys)]
+    found += [*shifts.labels(target, labels, shifts.ALPHA / tests), *duplicates(known, keys, counted)]
     place = {node: i for i, node in enumerate(nodes)}
     found.sort(key=lambda f: (SEVERITIES.index(f.severity), place.get(f.node or "", -1), f.kind, -f.size))
     rows = {node: known[node].rows if node in known else 0 for node in nodes}

@@ -10,13 +10,16 @@ from talkoot.core.engine import View
 from talkoot.core.errors import Refused
 from talkoot.core.learner import Learner
 from talkoot.core.plan import Plan
+from talkoot.core.round import Round
 from talkoot.core.shard import UNKNOWN
 from talkoot.core.transform import Stage
 from talkoot.data.contract.profile import Profile
+from talkoot.data.contract.shared_rows import SealedRows, SharedRows
 from talkoot.data.inventory import Inventory
 from talkoot.data.totals import Totals
-from talkoot.engines.federation.consent.proposal import Kind, Proposal
+from talkoot.engines.federation.consent.proposal import Kind, Proposal, run_of
 from talkoot.engines.federation.consent.terms import require_terms, scorers, splits
+from talkoot.engines.federation.ledger.ledger import Sum
 from talkoot.formats.frames import from_bytes
 from talkoot.formats.names import Registered
 from talkoot.formats.plans import part_digest, plan_from_bytes, plan_to_bytes
@@ -26,7 +29,7 @@ from talkoot.learners.held_out.site_scores import SiteScores
 
 QUERIES: Mapping[Kind, tuple[type[Learner], ...]] = {  # what may be placed besides the plan
     "fit": (Inventory, Totals),
-    "check": (Profile,),
+    "check": (Profile, SealedRows, SharedRows),
     "compare": (Inventory, Totals, FoldCounts, SiteScores),
     "verify": (Inventory, Totals),
     "forget": (),
@@ -79,6 +82,33 @@ def content_of(proposal: Proposal, registered: Registered) -> Content:
 def is_masked(plan: Plan) -> bool:
     """Whether of a plan's sums only the total can be read."""
     return any(link.stage is Stage.MASK for link in plan.chain)
+
+
+def sum_of(proposal: Proposal, plan: Plan | None) -> Sum:
+    """What others can read of answers to a plan of a proposal; reports of single sites are no sums."""
+    learner = None if plan is None else plan.learner
+    hidden = isinstance(learner, Inventory) and learner.hidden
+    apart = learner is None or hidden or isinstance(learner, Profile | SealedRows | SharedRows | SiteScores)
+    return Sum(
+        run=run_of(proposal.to_bytes()),
+        dataset=proposal.dataset,
+        sites=() if apart else tuple(sorted(proposal.roster)),
+        masked=plan is not None and is_masked(plan),
+    )
+
+
+def require_all(proposal: Proposal, plan: Plan, rnd: Round) -> None:
+    """Refuse a secure sum of fewer sites than were approved, where the answer is made of the rows of all.
+
+    Raises:
+        Refused: with the sum of all, it would show what the others have.
+    """
+    if is_masked(plan) and plan.learner.needs_all and set(rnd.cohort) != set(proposal.roster):
+        raise Refused(
+            f"{len(set(rnd.cohort))} sites take part in round {rnd.index}, and {len(proposal.roster)} were "
+            "approved: with the sum of all, theirs would show what the others have",
+            cure="Hold the round with all sites.",
+        )
 
 
 def require_belongs(plan: Plan, view: View | None, proposal: Proposal, registered: Registered) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, final
 
@@ -14,19 +15,30 @@ from talkoot.core.engine import View
 from talkoot.core.errors import DataError, Refused, TalkootError
 from talkoot.core.plan import Plan
 from talkoot.core.round import UPDATE, Round
+from talkoot.data.contract.shared_rows import SharedRows
 from talkoot.data.tables.source import Source
 from talkoot.engines.federation.audit import AuditLog
 from talkoot.engines.federation.consent import policy
 from talkoot.engines.federation.consent import proposal as proposals
-from talkoot.engines.federation.consent.content import content_of, require_belongs
+from talkoot.engines.federation.consent.content import (
+    content_of,
+    require_all,
+    require_belongs,
+    sum_of,
+)
 from talkoot.engines.federation.consent.data_sets import DataSets, rows_of
 from talkoot.engines.federation.consent.forgetting import require_fitted
-from talkoot.engines.federation.consent.journal import FINAL, Decision, Journal
+from talkoot.engines.federation.consent.journal import Decision, Journal
 from talkoot.engines.federation.consent.policy import Policy
 from talkoot.engines.federation.consent.proposal import Proposal, Signed, State, run_of
 from talkoot.engines.federation.consent.secure_sum import with_keys
-from talkoot.engines.federation.consent.thresholds import with_thresholds
+from talkoot.engines.federation.consent.thresholds import with_seals, with_thresholds
+from talkoot.engines.federation.identity import consents
+from talkoot.engines.federation.identity.consents import Consent
 from talkoot.engines.federation.identity.identity import Identity
+from talkoot.engines.federation.ledger.database import FINAL
+from talkoot.engines.federation.ledger.ledger import Ledger
+from talkoot.engines.federation.ledger.rows import RowSet
 from talkoot.learners.held_out.site_scores import SiteScores
 
 POLICY = "the policy"
@@ -56,11 +68,13 @@ class Desk:
     now: Callable[[], float] = time.time
     data_sets: DataSets = field(init=False)
     journal: Journal = field(init=False)
+    ledger: Ledger = field(init=False)
     audit: AuditLog = field(init=False)
 
     def __post_init__(self) -> None:
         self.data_sets = DataSets(self.identity.name, self.identity.folder)
         self.journal = Journal(self.identity.folder)
+        self.ledger = Ledger(self.identity.folder)
         self.audit = AuditLog(self.identity.folder, self.now)
 
     @property
@@ -104,9 +118,8 @@ class Desk:
         try:
             self._require_permitted(proposal, rules)
         except (Refused, DataError) as error:
-            outward = (
-                error.cause if isinstance(error, Refused) else "the settings of this site cannot be read"
-            )
+            unread = "the settings of this site cannot be read"
+            outward = _outward(error) if isinstance(error, Refused) else unread
             return self._note(run, "refused", outward, str(error.__cause__ or error))
         return None
 
@@ -155,6 +168,34 @@ class Desk:
             raise DataError(f"{what} with {run!r:.80}", cure="See talkoot site list.")
         return found[0][0]
 
+    def require_consents(self, given: Sequence[Consent]) -> None:
+        """Take note of consents of other sites.
+
+        Raises:
+            TalkootError: one is not that site's, or of a run that is not known here.
+        """
+        for each in given:
+            fit = proposals.from_bytes(self.find(each.run).proposal)
+            consents.require_consent(each, fit.plan, fit.roster, self.identity)
+        for each in given:
+            self._remember(each)
+
+    def consent(self, run: str) -> Consent | None:
+        """The signature of this site, which has approved a run, if its part of a model is forgotten in it."""
+        proposal = proposals.from_bytes(self.find(run).proposal)
+        if proposal.kind != "forget":
+            return None
+        run = str(proposal.terms["run"])
+        fit = proposals.from_bytes(self.find(run).proposal)
+        given = consents.consent(run, fit.plan, self.identity)
+        self._remember(given)
+        return given
+
+    def _remember(self, given: Consent) -> None:
+        if self.ledger.consent(given.run, given.site):
+            facts = {"run": given.run, "site": given.site, "plan": given.plan}
+            self.audit.append("consented", {**facts, "signature": given.signature.hex()})
+
     def open(self, proposal: Proposal) -> Source:
         """The rows of an approved proposal.
 
@@ -177,20 +218,21 @@ class Desk:
         """
         require_belongs(plan, view, proposal, self.registered)
         limited = with_thresholds(plan, policy.load(self.folder).minimum_rows)
-        return with_keys(limited, view, proposal, self.identity, self.journal)
+        limited = with_seals(limited, proposal, self.identity)
+        return with_keys(limited, view, proposal, self.identity, self.ledger)
 
     def require_question(self, proposal: Proposal, plan: Plan, rnd: Round, question: Any) -> None:
-        """Let a question in: scores of models, and what is forgotten, for one question in a run.
+        """Let a question in: scores, shared rows, and what is forgotten, for one question in a run.
 
         Raises:
             Refused: another one was answered before.
         """
-        if proposal.kind != "forget" and not isinstance(plan.learner, SiteScores):
+        if proposal.kind != "forget" and not isinstance(plan.learner, SharedRows | SiteScores):
             return
         run = run_of(proposal.to_bytes())
-        if not self.journal.once(run, plan.learner.name, plan.digest(rnd, question)):
+        if not self.ledger.once(run, plan.learner.name, plan.digest(rnd, question)):
             raise Refused(
-                f"this was answered once in the run {run[:NAMED]}, for another model",
+                f"this was answered once in the run {run[:NAMED]}, for another question",
                 cure="Propose it again, with another purpose or permit.",
             )
 
@@ -215,12 +257,47 @@ class Desk:
                 cure="The same call goes on tomorrow.",
             )
 
+    def require_disclosure(self, proposal: Proposal, plan: Plan, rnd: Round, rows: RowSet) -> None:
+        """Let a round in, if its answer cannot be subtracted from one before.
+
+        Raises:
+            Refused: the difference would be about one site, or about too few of this site's rows.
+        """
+        if rnd.phase == plan.chain.phases[0]:
+            require_all(proposal, plan, rnd)
+            self._disclose(self.ledger.require, proposal, plan, rows)
+
+    def disclose(self, proposal: Proposal, plan: Plan, rnd: Round, rows: RowSet) -> None:
+        """Write down what others can read once a round has ended, before this site's last answer leaves.
+
+        Raises:
+            Refused: as `require_disclosure`; another run may have been answered meanwhile.
+        """
+        if rnd.phase == plan.chain.phases[-1]:
+            self._disclose(partial(self.ledger.disclose, now=self.now()), proposal, plan, rows)
+
+    def _disclose(
+        self, act: Callable[..., bool | None], proposal: Proposal, plan: Plan, rows: RowSet
+    ) -> None:
+        """Ask the ledger; what comes of it stands in the audit log."""
+        new = sum_of(proposal, plan)
+        try:
+            if act(new, rows, policy.load(self.folder).minimum_rows):
+                facts = {"sites": list(new.sites), "masked": new.masked, "rows": rows.count}
+                self.audit.append("disclosed", {"run": new.run, "dataset": new.dataset, **facts})
+        except Refused as error:
+            self.audit.append("withheld", {"run": new.run, "why": str(error)})
+            raise
+
     def _require_permitted(self, proposal: Proposal, rules: Policy) -> None:
         content = content_of(proposal, self.registered)
         if reasons := list(rules.reasons(proposal, content)):
             raise Refused("; ".join(reasons))
+        self.require_consents(proposal.consents)
         if proposal.kind == "forget":
-            require_fitted(proposal, content, self.identity.name, self.journal, self.registered)
+            gone = self.ledger.consented(str(proposal.terms["run"])) - {self.identity.name}
+            require_fitted(proposal, content, self.identity.name, self.journal, self.registered, gone)
+        self.ledger.require_sites(sum_of(proposal, content.plan))
         self.data_sets.require(proposal.dataset, proposal.target, proposal.fixes)
 
     def _last(self, run: str) -> Decision | None:
@@ -257,10 +334,15 @@ class Desk:
             days = policy.load(self.folder).days
         except DataError:
             return  # every decision says so
-        for run in self.journal.releasing():
+        for run in self.ledger.releasing():
             ((signed, seen),) = self.journal.proposals(run)
             if self.now() >= proposals.from_bytes(signed.proposal).expires(seen, days):
                 self._note(run, "expired", "its time is over")
+
+
+def _outward(error: Refused) -> str:
+    """Why a proposal is refused, and what helps."""
+    return f"{error.cause}. {error.cure}" if error.cure else error.cause
 
 
 def _cure(state: State) -> str:

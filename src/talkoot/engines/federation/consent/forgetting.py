@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from talkoot.core.errors import Refused
 from talkoot.engines.federation.consent.content import Content, content_of
 from talkoot.engines.federation.consent.journal import Journal
@@ -14,9 +16,16 @@ SAME = ("dataset", "target", "classes", "fixes", "researcher")
 
 
 def require_fitted(
-    proposal: Proposal, content: Content, site: str, journal: Journal, registered: Registered
+    proposal: Proposal,
+    content: Content,
+    site: str,
+    journal: Journal,
+    registered: Registered,
+    gone: Collection[str] = (),
 ) -> None:
     """Refuse to forget what was not learned here: the run, its data, and its learner.
+
+    The sites in `gone` are forgotten already.
 
     Raises:
         Refused: it is another site's turn, or the run was not approved here, or was about something else, or
@@ -37,7 +46,7 @@ def require_fitted(
         or part_digest(fit.plan.learner) != part_digest(content.plan.learner)
     ):
         raise Refused(f"the run {run[:12]} was about something else")
-    if fit.masked and len(found[0].roster) <= FEWEST_UNDER_MASKS:
+    if fit.masked and len(found[0].roster) - len(gone) <= FEWEST_UNDER_MASKS:
         raise Refused(
             f"fewer than {FEWEST_UNDER_MASKS} sites of the run {run[:12]} would be left, and a secure sum of "
             "them hides nothing"

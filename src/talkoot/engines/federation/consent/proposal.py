@@ -10,6 +10,7 @@ import msgspec
 
 from talkoot.core.errors import DataError, Refused
 from talkoot.data.fixes import Fix
+from talkoot.engines.federation.identity.consents import Consent
 from talkoot.engines.federation.identity.identity import Identity, verify
 from talkoot.engines.federation.identity.peer import Peer
 
@@ -39,6 +40,7 @@ class Proposal(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         until: the last day on which it counts, such as "2027-03-31"; empty to leave that to the sites.
         classes: of the target, where the researcher declares them.
         fixes: what sites change in their columns first.
+        consents: of sites whose part of an earlier run may become known.
     """
 
     dataset: str
@@ -53,6 +55,7 @@ class Proposal(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     until: str = ""
     classes: list[bool | int | float | str] = []
     fixes: list[Fix] = []
+    consents: list[Consent] = []
 
     def to_bytes(self) -> bytes:
         """As bytes; equal proposals are equal bytes."""

@@ -11,9 +11,9 @@ from talkoot.core.digest import digest
 from talkoot.core.engine import View
 from talkoot.core.plan import Plan
 from talkoot.core.transform import Chain
-from talkoot.engines.federation.consent.journal import Journal
 from talkoot.engines.federation.consent.proposal import Proposal, roster_of, run_of
 from talkoot.engines.federation.identity.identity import Identity
+from talkoot.engines.federation.ledger.ledger import Ledger
 from talkoot.guards.mask.identity import Identity as Signer
 from talkoot.guards.mask.mask import Mask
 
@@ -23,33 +23,31 @@ from talkoot.guards.mask.mask import Mask
 class Released(MutableMapping[str, tuple[str, ...]]):
     """For which survivors secrets of a run were released; on the disk before it is used."""
 
-    journal: Journal
+    ledger: Ledger
     run: str
 
     def setdefault(self, key: str, default: Any = ()) -> tuple[str, ...]:
         """What stands there; the default is written if nothing does."""
-        return self.journal.release(self.run, key, tuple(default))
+        return self.ledger.release(self.run, key, tuple(default))
 
     def __setitem__(self, key: str, value: tuple[str, ...]) -> None:
         if self.setdefault(key, value) != value:
             raise KeyError(f"{key} stands there already")
 
     def __getitem__(self, key: str) -> tuple[str, ...]:
-        return self.journal.released(self.run)[key]
+        return self.ledger.released(self.run)[key]
 
     def __delitem__(self, key: str) -> None:
         raise KeyError(f"{key} is never forgotten")
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.journal.released(self.run))
+        return iter(self.ledger.released(self.run))
 
     def __len__(self) -> int:
-        return len(self.journal.released(self.run))
+        return len(self.ledger.released(self.run))
 
 
-def with_keys(
-    plan: Plan, view: View | None, proposal: Proposal, identity: Identity, journal: Journal
-) -> Plan:
+def with_keys(plan: Plan, view: View | None, proposal: Proposal, identity: Identity, ledger: Ledger) -> Plan:
     """A plan whose masks know this site's key and those of the approved roster; others as they are.
 
     Sites sign for the view of their rows too, so that nobody can have one of them leave out another fold, or
@@ -67,7 +65,7 @@ def with_keys(
         key=identity.keys.signing.private_bytes_raw(),
         roster={name: peer.signing_key for name, peer in roster_of(proposal, identity).items()},
         run=run,
-        released=Released(journal, run),
+        released=Released(ledger, run),
     )
     links = (replace(link, identity=signer) if isinstance(link, Mask) else link for link in plan.chain)
     made = copy(plan)

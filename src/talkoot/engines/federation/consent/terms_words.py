@@ -20,7 +20,8 @@ SCORED = (
 )
 FORGOTTEN = (
     "This site's own sums are sent openly: coordinator and researcher can read them, also where they were "
-    "masked before."
+    "masked before. By approving, this site signs that it consents, and the other sites get that signature; "
+    "it counts, too, where nothing is sent and the others learn again without this site."
 )
 
 

@@ -52,7 +52,9 @@ QUERIES = {
     "of a target of numbers, means of {least} or more rows that are next to each other in order of size, "
     "without the {least} smallest and the {least} greatest; the texts, the classes, and the numbers of "
     "columns with few different ones, that {least} rows have, and how many rows have them; how many values "
-    "are missing, infinite, or text in a column of numbers, where {least} are",
+    "are missing, infinite, or text in a column of numbers, where {least} are; to the other sites, sealed so "
+    "that nobody else can read them, hashes of whole rows; how many rows another site has too, where these "
+    "are {least} or more",
 }
 AGREEMENT, END = "Before anything else", "At the end"
 ENOUGH = "enough"  # rows, where no policy says how many
@@ -149,6 +151,8 @@ def _learners(content: Content) -> Iterator[str]:
 
 def _agreed(proposal: Proposal) -> Iterator[str]:
     """What was agreed on about the columns."""
+    for each in proposal.consents:
+        yield f"With the consent of {each.site}: its part of the run {each.run[:8]} may become known."
     if proposal.classes:
         yield f"The target's classes: {', '.join(map(repr, proposal.classes))}; a site with another refuses."
     if proposal.fixes:
@@ -235,7 +239,8 @@ def _reveals(
         yield (
             "It is read site by site, by the coordinator and the researcher. Nothing of it is about fewer "
             f"than {least} rows of this site, whatever the researcher proposes. Two checks with other fixes, "
-            "or between which rows were added or changed, can be subtracted and say more."
+            "or between which many rows were changed, can be subtracted and say more. Another site that "
+            "guesses all values of a row could find out whether that row is here."
         )
         return
     yield from _readers(proposal, content, sent)

@@ -229,7 +229,8 @@ class Coordinator:
             case Ask():
                 self._room(peer, message.run).ask(message)
             case Deliver():
-                exchange.start(self._deliver(self._room(peer, message.run).names, exchange, message))
+                known = [site for site in message.sites if site in self._roster()]
+                exchange.start(self._deliver(known or self._room(peer, message.run).names, exchange, message))
             case Finish():
                 if message.run in self.rooms:
                     room = self._room(peer, message.run)

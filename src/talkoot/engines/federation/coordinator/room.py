@@ -131,7 +131,9 @@ class Room:
             return
         before = self.decisions.get(site)
         if before is None or (before.state, before.reason) != (decision.state, decision.reason):
-            self.decisions[site] = Decision(decision.state, decision.reason, self.house.clock())
+            self.decisions[site] = Decision(
+                decision.state, decision.reason, self.house.clock(), decision.consent
+            )
             self.house.records.decide(self.run, site, self.decisions[site])
         await self.report()
 
@@ -146,7 +148,8 @@ class Room:
         for name in self.names:
             found = self.decisions.get(name)
             state, reason = (found.state, found.reason) if found else ("pending", "")
-            sites[name] = Standing(self._site(name).connected, state, reason, name in waited)
+            consent = found.consent if found else None
+            sites[name] = Standing(self._site(name).connected, state, reason, name in waited, consent)
         return sites
 
     @property

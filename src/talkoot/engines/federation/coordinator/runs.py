@@ -9,6 +9,7 @@ from typing import final
 import msgspec
 
 from talkoot.core.errors import DataError
+from talkoot.engines.federation.identity.consents import Consent
 from talkoot.engines.federation.journal import Journal
 from talkoot.engines.federation.link.messages import Propose, State
 
@@ -39,6 +40,7 @@ class Decision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     state: State
     reason: str
     at: float
+    consent: Consent | None = None
 
 
 @final

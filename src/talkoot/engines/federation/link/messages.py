@@ -15,6 +15,7 @@ import msgspec
 
 from talkoot.core.errors import DataError
 from talkoot.core.round import Meeting, Round
+from talkoot.engines.federation.identity.consents import Consent
 
 VERSIONS = (1, 1)  # of the protocol: the oldest and the newest that this Talkoot speaks
 LIMIT = 4 << 20  # bytes of a message
@@ -129,6 +130,7 @@ class Decided(Message, frozen=True):
     run: str
     state: State
     reason: str
+    consent: Consent | None = None  # where its part of a model is to be forgotten
 
 
 @final
@@ -139,6 +141,7 @@ class Standing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     state: State
     reason: str
     waited: bool = False  # its answer to the round under way is not here
+    consent: Consent | None = None
 
 
 @final
@@ -240,11 +243,16 @@ class Finished(Message, frozen=True):
 
 @final
 class Deliver(Message, frozen=True):
-    """Researcher to coordinator to site: the fitted model of a run. The researcher signs its name."""
+    """Researcher to coordinator to site: the fitted model of a run. The researcher signs its name.
+
+    Where sites were forgotten, their consents are with it, and the names of the others.
+    """
 
     run: str
     frame: Frame
     signature: bytes
+    sites: tuple[str, ...] = ()
+    consents: tuple[Consent, ...] = ()
 
     @property
     def statement(self) -> bytes:

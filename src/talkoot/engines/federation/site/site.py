@@ -11,6 +11,7 @@ from typing import Protocol, final
 from talkoot.core.errors import DataError, Refused, TalkootError
 from talkoot.engines.federation.consent import proposal as proposals
 from talkoot.engines.federation.consent.desk import Answer
+from talkoot.engines.federation.identity.consents import Consent
 from talkoot.engines.federation.link.dialling import Dialling, Turned
 from talkoot.engines.federation.link.exchange import Closed, Exchange
 from talkoot.engines.federation.link.greeting import BEAT, delays
@@ -36,6 +37,9 @@ class Desk(Protocol):
 
     def decide(self, signed: Propose) -> Answer:
         """By the policy of now, and what persons have decided so far."""
+
+    def consent(self, run: str) -> Consent | None:
+        """The signature of this site, where its part of a model is to be forgotten."""
 
 
 @final
@@ -143,9 +147,12 @@ class Site:
         """Decide on a run; tell the coordinator if the decision is another than before."""
         found = await asyncio.get_running_loop().run_in_executor(None, self.desk.decide, self.proposed[run])
         if self.decisions.get(run) != found:
+            approved, consent = found.state == "approved", None
+            if approved:
+                consent = await asyncio.get_running_loop().run_in_executor(None, self.desk.consent, run)
             self.decisions[run] = found
             self.say(f"run {run[:12]}: {found.state}{f', {found.reason}' if found.reason else ''}")
-            await self.exchange.send(Decided(run, found.state, found.reason))
+            await self.exchange.send(Decided(run, found.state, found.reason, consent))
 
     async def _review(self) -> None:
         """Look again and again whether a decision has changed: a person approves, or a permit expires."""

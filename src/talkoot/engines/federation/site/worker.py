@@ -23,6 +23,7 @@ from talkoot.data.tables.source import Source
 from talkoot.engines.federation.audit import AuditLog
 from talkoot.engines.federation.consent.proposal import Proposal
 from talkoot.engines.federation.journal import Journal
+from talkoot.engines.federation.ledger.rows import Hashed, RowSet, row_hashes, row_set_of
 from talkoot.engines.federation.link.messages import Frame, Task
 from talkoot.engines.federation.site.states import state_from_bytes, state_to_bytes
 from talkoot.formats.answers import answer_to_bytes
@@ -52,6 +53,12 @@ class Desk(Protocol):
     def require_question(self, proposal: Proposal, plan: Plan, rnd: Round, question: Any) -> None:
         """Let a question in; some are answered once in a run."""
 
+    def require_disclosure(self, proposal: Proposal, plan: Plan, rnd: Round, rows: RowSet) -> None:
+        """Let a round in whose answer cannot be subtracted from one before."""
+
+    def disclose(self, proposal: Proposal, plan: Plan, rnd: Round, rows: RowSet) -> None:
+        """Write down what others can read once the round has ended."""
+
 
 @final
 @dataclass(frozen=True, slots=True)
@@ -72,6 +79,7 @@ class _Placed:
     name: bytes  # which placement it is
     plan: Plan
     shard: Shard
+    rows: RowSet
     state: NodeState | None = None
     last: tuple[int, str] | None = None  # round and phase of the last answer
     key: bytes = b""  # of the last update
@@ -95,6 +103,7 @@ class Worker:
     registered: Mapping[str, Any] = field(default_factory=dict)
     placed: dict[str, _Placed] = field(default_factory=dict)
     sources: dict[str, Source] = field(default_factory=dict)  # by run
+    hashed: dict[str, Hashed] = field(default_factory=dict)  # by run, all rows of its source
 
     def known(self, task: Task) -> Reply | None:
         """The answer that was given to this round before, if it was."""
@@ -121,14 +130,18 @@ class Worker:
         """The run is over."""
         self.placed.pop(run, None)
         self.sources.pop(run, None)
+        self.hashed.pop(run, None)
         self.journal.forget(run)
 
     def _place(self, task: Task, proposal: Proposal, placement: Any) -> None:
         self.placed.pop(task.run, None)
         plan, view = placement_from_bytes(placement, registered=self.registered)
         plan = self.desk.require_placement(proposal, plan, view)
-        shard = _viewed(self._source(task.run, proposal), view)
-        placed = _Placed(_name(task), plan, shard)
+        source = self._source(task.run, proposal)
+        if task.run not in self.hashed:
+            self.hashed[task.run] = row_hashes(source, proposal.target)
+        rows = row_set_of(self.hashed[task.run], source, view, proposal.fixes)
+        placed = _Placed(_name(task), plan, _viewed(source, view), rows)
         before = self.journal.get(task.run, _PLACE) or b""
         if before.startswith(placed.name):  # this process was restarted
             placed.key = before.removeprefix(placed.name)
@@ -148,10 +161,12 @@ class Worker:
         rnd, asked = question_from_bytes(question, placed.plan)
         self.desk.require_round(proposal, rnd, task.key)
         self.desk.require_question(proposal, placed.plan, rnd, asked)
+        self.desk.require_disclosure(proposal, placed.plan, rnd, placed.rows)
         if task.counted != placed.key and placed.state is not None:
             placed.state, placed.key = _undone(placed.state), task.counted
         before = _before(placed, rnd)
         update, after = work(placed.plan, asked, placed.shard, before or NodeState(), rnd)
+        self.desk.disclose(proposal, placed.plan, rnd, placed.rows)
         data = answer_to_bytes(update)
         frame = Frame.of(data)
         key = task.key if rnd.phase == UPDATE else placed.key

@@ -1,0 +1,251 @@
+"""tk.follow: a model that learns from a stream, one row after the other, each of them once."""
+
+from __future__ import annotations
+
+import tempfile
+import time as clock
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from talkoot.api.followed import Followed
+from talkoot.api.watching import listeners
+from talkoot.core.engine import Emit, Engine
+from talkoot.core.errors import DataError, PlanError
+from talkoot.core.plan import Plan
+from talkoot.core.run import run_on
+from talkoot.core.shard import UNKNOWN
+from talkoot.core.sync import Rounds, duration
+from talkoot.engines.inline import Inline
+from talkoot.engines.local import Local
+from talkoot.engines.machine import cores
+from talkoot.learners.online.model import OnlineModel
+from talkoot.stream.drift.monitor import Monitor
+from talkoot.stream.drift.settings import drift as watched
+from talkoot.stream.follow.columns import Columns, columns_of
+from talkoot.stream.follow.cursor import Gone
+from talkoot.stream.follow.learner import ROWS, Follower
+from talkoot.stream.follow.model import Following, Until
+from talkoot.stream.follow.recorded import MODEL, RecordedNodes, model_path, require_same
+from talkoot.stream.follow.rules import Rules
+from talkoot.stream.follow.shard import StreamShard, shared_out
+from talkoot.stream.sources.memory import Memory
+from talkoot.stream.sources.source import EARLIEST, Source
+from talkoot.stream.store import Store
+from talkoot.watch.events import Event
+
+Named = Literal["alert", "boost", "reset", "challenger", "roll back"]
+PEEK = 1000  # rows from which the types of columns are found
+PATIENCE = 0.2  # seconds that one partition is waited for meanwhile
+
+
+def follow(
+    model: OnlineModel,
+    source: Any,
+    target: str | None = None,
+    *,
+    time: str | None = None,
+    id: str | None = None,
+    nodes: int = 1,
+    on: Engine | None = None,
+    sync: Rounds | None = None,
+    store: str | Path | None = None,
+    until: str | int | None = "end",
+    drift: Monitor | Named | None = None,
+    grace: float | str | None = None,
+    gone: Gone = "stop",
+    seed: int = 0,
+    log: str | Path | None = None,
+    progress: bool | None = None,
+) -> Followed:
+    """Learn from a stream, row by row: predict each row, then learn it, exactly once.
+
+    What is learned, and how far each partition is read, is stored after every round. Whatever is killed
+    meanwhile, the same call goes on where it was, and ends with the same model to the last bit. Ctrl-C ends
+    it in between, and returns what there is.
+
+    Args:
+        model: what is learned, such as ``tk.online.Logistic()``.
+        source: the stream; tables of pandas, polars or pyarrow are streams that end.
+        target: the column to predict. Rows without it are predicted only.
+        time: the column that tells when a row happened.
+        id: the column that names a row; it is not learned from.
+        nodes: how many nodes share the partitions.
+        on: where they are: ``tk.Inline(threads)``, ``tk.Local(workers)`` or ``tk.Ray(actors)``.
+        sync: when nodes meet: ``tk.every(rows=10_000)`` by default, or ``tk.every(seconds=1)``. With
+            ``quorum=1, grace=0`` nobody waits for anybody.
+        store: the folder of what must not be lost; a temporary one by default.
+        until: "end" where nothing is left to read just now, a number of rows, a time such as "10m", or None
+            to follow as long as the source goes on.
+        drift: how the model is watched for change, such as ``tk.drift("boost")``, or "boost" for short.
+        grace: how much older than the newest row of its partition a row may be, in units of `time`, or text
+            such as "10m". Older ones are set aside; by default none are.
+        gone: what to do where rows were deleted before they were read: "stop", or go on at the "earliest" or
+            the "latest" ones.
+        seed: all random numbers follow from it.
+        log: where to write the event log; into the store by default.
+        progress: show the run in the terminal; by default if there is one and it takes over a second.
+
+    Returns:
+        A `Followed`; its `model` predicts.
+
+    Raises:
+        DataError: the stream or the store cannot be used.
+        PlanError: what was given cannot be combined, or the store is of another run.
+        LeaseLost: another process follows with the same store.
+
+    >>> import numpy as np, pyarrow as pa, talkoot as tk
+    >>> x = np.random.default_rng(0).normal(size=2000)
+    >>> table = pa.table({"x": x, "large": x > 1})
+    >>> found = tk.follow(tk.online.Logistic(), table, target="large", sync=tk.every(rows=500))
+    >>> found.rows, found.model.predict([{"x": -2.0}, {"x": 3.0}]).tolist()
+    (2000, [False, True])
+    """
+    began = clock.perf_counter()
+    stops, sync = _until(until), _sync(sync)
+    if gone not in ("stop", "earliest", "latest"):
+        raise PlanError(f"gone={gone!r} is unknown", cure="Take 'stop', 'earliest' or 'latest'.")
+    source = (source if isinstance(source, Source) else Memory(source)).typed()
+    engine = _engine(on, nodes)
+    with ExitStack() as stack:
+        folder = Path(store or stack.enter_context(tempfile.TemporaryDirectory(prefix="talkoot-")))
+        shards = shared_out(source, nodes, folder)
+        held = Store(model_path(folder))
+        stack.callback(held.close)
+        columns = _columns(held, source, model, {"target": target, "time": time, "id": id}, stops)
+        watch = watched(drift) if isinstance(drift, str) else drift
+        adds = model.merges and nodes > 1
+        rules = Rules(model, columns, adds, grace=duration(grace), gone=gone, watch=watch)
+        learner = Follower(rules, tuple(shards), seed)
+        require_same(held, _about(learner, shards))
+        events: list[Event] = []
+        where = log or (folder / "events.jsonl" if store else None)
+        emit = stack.enter_context(listeners(where, progress, events))
+        plan = Plan(learner, sync=sync, seed=seed)
+        interrupted = False
+        try:
+            with _events(plan, engine, shards, emit), engine.open(shards, emit) as opened:
+                recorded = RecordedNodes(nodes=opened, store=held, until=stops, emit=emit)
+                run_on(recorded, plan, schema=UNKNOWN, emit=emit)
+        except KeyboardInterrupt:
+            interrupted = True
+        stored = held.get(MODEL)
+    return Followed.of(
+        plan,
+        None if stored is None else Following.of(stored),
+        store=Path(store) if store else None,
+        seconds=clock.perf_counter() - began,
+        interrupted=interrupted,
+        events=tuple(events),
+    )
+
+
+def _about(learner: Follower, shards: Mapping[str, StreamShard]) -> dict[str, Any]:
+    """What a store is of; another run must not go on with it."""
+    columns = learner.rules.columns
+    return {
+        "model": repr(learner.rules.model),
+        "drift": repr(learner.rules.watch),
+        "target": columns.target,
+        "time": columns.time,
+        "id": columns.id,
+        "nodes": len(shards),
+        "seed": learner.seed,
+    }
+
+
+def _until(until: str | int | None) -> Until:
+    match until:
+        case None:
+            return Until()
+        case "end":
+            return Until(end=True)
+        case str():
+            return Until(time=clock.monotonic() + cast(float, duration(until)))
+        case int() if until > 0 and not isinstance(until, bool):
+            return Until(rows=until)
+    raise PlanError(
+        f"until={until!r} is neither a number of rows nor a time",
+        cure='Write until="end", until=100_000 for rows, until="10m" for a time, or None.',
+    )
+
+
+def _sync(sync: Rounds | None) -> Rounds:
+    sync = Rounds(rows=ROWS) if sync is None else sync
+    if sync.rows is None and sync.seconds is None:
+        cause = f"{sync} does not tell how much of a stream a round reads"
+        raise PlanError(cause, cure="Write tk.every(rows=10_000).")
+    return sync
+
+
+def _engine(on: Engine | None, nodes: int) -> Engine:
+    if on is None:
+        return Inline(threads=max(1, min(nodes, cores())))
+    from talkoot.engines.ray.engine import Ray
+
+    if not isinstance(on, Inline | Local | Ray):
+        raise PlanError(f"{on!r} cannot follow a stream", cure="Take tk.Inline(), tk.Local(2) or tk.Ray(2).")
+    return on
+
+
+def _columns(
+    store: Store, source: Source, model: OnlineModel, roles: Mapping[str, str | None], until: Until
+) -> Columns:
+    """What the columns of a stream are: as stored, or found in its first rows."""
+    stored = store.get("columns")
+    if stored is not None:
+        return Columns(**stored)
+    columns = columns_of(_first_schema(source, until), model.task, **roles)
+    store.commit({"columns": asdict(columns)})
+    return columns
+
+
+def _first_schema(source: Source, until: Until) -> Any:
+    """The columns of the first rows of any partition; waits for them.
+
+    Raises:
+        DataError: there are none.
+    """
+    with ExitStack() as stack:
+        readers = [stack.enter_context(source.open(partition)) for partition in source.partitions()]
+        for reader in readers:
+            reader.seek(EARLIEST)
+        while True:
+            for reader in readers:
+                chunk = reader.poll(PEEK, PATIENCE)
+                if chunk is not None and chunk.batch.num_rows:
+                    return chunk.batch.schema
+            ended = all(reader.ended() for reader in readers)
+            dry = until.end and not any(reader.lag() for reader in readers)
+            if ended or dry or (until.time is not None and clock.monotonic() >= until.time):
+                raise DataError(
+                    f"{source!r} has no rows, so there is nothing to learn from",
+                    cure="Look at its address, or follow with until=None to wait for rows.",
+                )
+
+
+@contextmanager
+def _events(plan: Plan, engine: Engine, shards: Mapping[str, StreamShard], emit: Emit) -> Iterator[None]:
+    """Emit the start and the end of the run, also where it fails."""
+    began = clock.perf_counter()
+    emit(
+        "start",
+        {
+            "plan": str(plan),
+            "nodes": list(shards),
+            "rows": dict.fromkeys(shards),
+            "rounds": plan.sync.limit if isinstance(plan.sync, Rounds) else None,
+            "engine": repr(engine),
+            "reason": "as asked",
+        },
+    )
+    try:
+        yield
+    except BaseException as error:
+        stopped = isinstance(error, KeyboardInterrupt)
+        text = None if stopped else str(error) or type(error).__name__
+        emit("end", {"seconds": clock.perf_counter() - began, "ok": stopped, "error": text})
+        raise
+    emit("end", {"seconds": clock.perf_counter() - began, "ok": True, "error": None})

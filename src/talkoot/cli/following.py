@@ -1,0 +1,130 @@
+"""`talkoot follow`: its options, and what it does."""
+
+from __future__ import annotations
+
+import argparse
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from talkoot.cli.arguments import Parser, add_command, lazy_command, positive
+
+
+def add_follow(commands: Any) -> Parser:
+    """`talkoot follow`, as the parser sees it."""
+    command = add_command(
+        commands,
+        "follow",
+        "Learn from a stream, row by row, each of them exactly once.",
+        "talkoot follow payments/ --target fraud --learner logistic --store runs/fraud",
+        "Ctrl-C ends it; the same command goes on where it was, also after a kill.",
+        run=lazy_command("talkoot.cli.following", "follow"),
+    )
+    command.add_argument("source", metavar="SOURCE", help="a segment log, or a folder of files")
+    command.add_argument("--learner", default="logistic", metavar="NAME", help="of tk.online (logistic)")
+    command.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of it; may be repeated"
+    )
+    roles = command.add_argument_group("columns")
+    roles.add_argument("--target", metavar="COLUMN", help="what is to be predicted")
+    roles.add_argument("--time", metavar="COLUMN", help="when a row happened")
+    roles.add_argument("--id", metavar="COLUMN", help="names a row, and is not learned from")
+    run = command.add_argument_group("run")
+    run.add_argument("--store", metavar="FOLDER", help="what must not be lost; runs/follow by default")
+    run.add_argument("--until", default="end", metavar="WHEN", help="end (default), rows, a time, or never")
+    run.add_argument("--every", type=positive, metavar="ROWS", help="rows of a node between meetings (10000)")
+    run.add_argument("--grace", metavar="TIME", help="how much older than the newest row one may be")
+    run.add_argument(
+        "--gone",
+        choices=("stop", "earliest", "latest"),
+        default="stop",
+        help="where rows were deleted (stop)",
+    )
+    run.add_argument("--nodes", type=positive, default=1, metavar="N", help="share the partitions (1)")
+    run.add_argument("--workers", type=positive, metavar="N", help="on N worker processes of this machine")
+    run.add_argument("--seed", type=int, default=0, metavar="N", help="all random numbers follow from it")
+    run.add_argument("--quiet", action="store_true", help="print only the result")
+    return command
+
+
+def follow(options: argparse.Namespace) -> int:
+    """`talkoot follow`."""
+    import talkoot as tk
+    from talkoot.watch import words
+    from talkoot.watch.report import report
+
+    store = Path(options.store or "runs/follow")
+    made = _model(options.learner, options.set)
+    found = tk.follow(
+        made,
+        _source(options.source),
+        options.target,
+        time=options.time,
+        id=options.id,
+        nodes=options.nodes,
+        on=tk.Local(options.workers) if options.workers else None,
+        sync=tk.every(rows=options.every) if options.every else None,
+        store=store,
+        until=_until(options.until),
+        grace=_number(options.grace),
+        gone=options.gone,
+        seed=options.seed,
+        progress=False if options.quiet else None,
+    )
+    page = report(store, store / "report.html")
+    scores = "".join(
+        f", {name} {words.number(value)}" for name, value in found.metrics.items() if name != "rows"
+    )
+    print(f"{type(made).__name__}: version {found.version}, {words.many(found.rows, 'row')}{scores}")
+    for reason, count in found.rejected.items():
+        print(f"aside   {words.many(count, 'row')}: {reason}")
+    print(f"store   {store}\nreport  {page}")
+    if found.interrupted:
+        raise KeyboardInterrupt
+    return 0
+
+
+def _model(name: str, settings: list[str]) -> Any:
+    """A model of tk.online by its name, in any case."""
+    from talkoot import online
+    from talkoot.cli.estimators import setting
+    from talkoot.core.errors import PlanError
+    from talkoot.learners.online.model import OnlineModel
+
+    models = {n.lower(): kind for n in online.__all__ if issubclass(kind := getattr(online, n), OnlineModel)}
+    if name.lower() not in models:
+        near = get_close_matches(name.lower(), models, n=1)
+        cure = f"Did you mean {near[0]}?" if near else f"The learners are {', '.join(sorted(models))}."
+        raise PlanError(f"there is no learner {name!r}", cure=cure)
+    kind, given = models[name.lower()], dict(map(setting, settings))
+    try:
+        return kind(**given)
+    except TypeError as error:
+        raise PlanError(
+            f"--set: {error}", cure=f"See help(tk.online.{models[name.lower()].__name__})."
+        ) from error
+
+
+def _source(text: str) -> Any:
+    """The stream in a folder: a segment log, or files of Parquet and lines of JSON."""
+    from talkoot.core.errors import DataError
+    from talkoot.stream.sources.folder import Folder
+    from talkoot.stream.sources.log.log import SegmentLog
+
+    folder = Path(text)
+    if not folder.is_dir():
+        raise DataError(f"there is no folder {text!r}", cure="Name a segment log, or a folder of files.")
+    return SegmentLog(text) if any(folder.glob("*/*.arrows")) else Folder(text)
+
+
+def _until(text: str) -> str | int | None:
+    if text == "never":
+        return None
+    return int(text) if text.isdigit() else text
+
+
+def _number(text: str | None) -> float | str | None:
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return text

@@ -1,0 +1,143 @@
+"""A node that follows: its store, its readers, and the answer of each round, which it gives once."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import final
+
+from talkoot.core.context import LocalWork
+from talkoot.core.errors import DataError
+from talkoot.core.update import Update
+from talkoot.learners.online.state import State, copied, placed, under
+from talkoot.stream.follow.cursor import Cursor, Quota, owned
+from talkoot.stream.follow.passing import STATE, Pass, Unknown
+from talkoot.stream.follow.question import Question, Report, answer
+from talkoot.stream.follow.rejected import Rejected
+from talkoot.stream.follow.rows import Label
+from talkoot.stream.follow.rules import Rules
+from talkoot.stream.follow.shard import StreamShard
+from talkoot.stream.store import Store
+
+SHARED = ""  # the name of a state that all nodes share
+Reading = Callable[[int], None]  # called with rows, before they are worked on, and with 0 while none come
+
+
+@final
+class FollowNode:
+    """A node at work. Nothing that it holds is lost with it: it can be made again from its store.
+
+    An answer is numbered, and stored together with the offsets behind its rows, in one transaction. It is
+    given again until a question states that it was counted; only then are further rows read.
+
+    Args:
+        shard: the node's share of the stream.
+        rules: how it is followed.
+
+    Raises:
+        DataError: the store cannot be used.
+    """
+
+    def __init__(self, shard: StreamShard, rules: Rules) -> None:
+        self._shard, self._rules = shard, rules
+        opened = ExitStack()
+        self.close = weakref.finalize(self, opened.close)
+        self._store = Store(shard.path)
+        opened.callback(self._store.close)
+        self._report = Report(**self._store.get("report", {}))
+        offsets = owned(shard.partitions, self._report.offsets)
+        self._cursor = Cursor(shard.source, offsets, rules.gone, lost=dict(self._report.gone))
+        opened.callback(self._cursor.close)
+        self._parts: State = self._store.get("parts", {})
+        self._rejected = Rejected(shard.rejected, self._store.get("rejected", 0))
+        self.usable = True  # whether what is in memory is what is stored
+
+    def answer(self, question: Question, work: LocalWork, reading: Reading) -> Update:
+        """The answer to a question.
+
+        Args:
+            question: the question.
+            work: how much to read.
+            reading: called before rows are worked on.
+
+        Raises:
+            LeaseLost: another process works for this node since then.
+            OffsetGone: rows are gone that were not read, and the rules are to stop there.
+            DataError: the store is not that of the run, or cannot be written.
+        """
+        counted = question.counted.get(self._shard.name, 0)
+        if self._report.number == counted + 1:
+            stored = self._store.get("answer")
+            return Update(values=stored["values"], weight=stored["weight"])
+        if self._report.number != counted:
+            raise self._foreign(counted)
+        self.usable = False
+        made = self._learn(question, quota_of(question, work, self._shard.name), reading)
+        self.usable = True
+        return made
+
+    def _learn(self, question: Question, quota: Quota, reading: Reading) -> Update:
+        """Learn the next rows, and commit the answer with all that it stands for."""
+        name, rules = self._shard.name, self._rules
+        before = question.states[SHARED if rules.adds else name]
+        passing = Pass(
+            rules=rules,
+            node=name,
+            state=copied({**placed(before, STATE), **self._parts}),
+            labels=question.labels,
+            report=self._report,
+            seed=question.seed,
+        )
+        label = self._read(passing, quota, reading)
+        report = replace(
+            passing.report,
+            number=self._report.number + 1,
+            offsets=dict(self._cursor.offsets),
+            over=label is None and self._cursor.done,
+            label=label,
+            gone=dict(self._cursor.lost),
+        )
+        self._rejected.add({"node": name, **line} for line in passing.rejected)
+        state = under(passing.state, STATE)
+        parts = {key: array for key, array in passing.state.items() if not key.startswith(STATE)}
+        change = rules.model.change(state, before) if rules.adds else state
+        made = answer(report, change, passing.scores(), report.total - self._report.total)
+        self._store.commit(
+            {
+                "report": report.data(),
+                "answer": {"values": dict(made.values), "weight": made.weight},
+                "parts": parts,
+                "rejected": self._rejected.write(),
+            }
+        )
+        self._report, self._parts = report, parts
+        return made
+
+    def _read(self, passing: Pass, quota: Quota, reading: Reading) -> Label | None:
+        """Learn the rows of a round; returns a label that stopped it, which the next row has."""
+        for partition, chunk in self._cursor.read(quota, lambda: reading(0)):
+            reading(chunk.batch.num_rows)
+            try:
+                passing.take(partition, chunk)
+            except Unknown as unknown:
+                for part in self._cursor.again(partition, chunk, unknown.row):
+                    passing.take(partition, part)
+                return unknown.label
+        return None
+
+    def _foreign(self, counted: int) -> DataError:
+        number = self._report.number
+        return DataError(
+            f"{str(self._shard.path)!r} has {number} answers and the model has {counted}, so they are not of "
+            "one run: a file of the store was lost, or put back from a copy",
+            cure="Put back the whole folder, or follow anew with another store=.",
+        )
+
+
+def quota_of(question: Question, work: LocalWork, node: str) -> Quota:
+    """How much a node reads in a round."""
+    rows = [limit for limit in (work.rows, question.left.get(node)) if limit is not None]
+    seconds = [limit for limit in (work.seconds, question.seconds) if limit is not None]
+    return Quota(rows=min(rows, default=None), seconds=min(seconds, default=None), to_end=question.to_end)

@@ -1,0 +1,99 @@
+"""Nodes whose rounds are recorded: the model of each is stored before the next one begins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, final
+
+from talkoot.core.engine import Emit, Nodes, Progress, View
+from talkoot.core.errors import PlanError
+from talkoot.core.plan import Plan
+from talkoot.core.round import Merged, Round
+from talkoot.stream.follow.model import Following, Until
+from talkoot.stream.store import Store, read
+
+MODEL, ABOUT = "model", "about"
+
+
+@final
+@dataclass(slots=True, eq=False, kw_only=True)
+class RecordedNodes(Nodes):
+    """Nodes of an engine, and the store of what they learned together."""
+
+    nodes: Nodes
+    store: Store
+    until: Until
+    emit: Emit
+    noted: set[str] = field(default_factory=set)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The nodes."""
+        return self.nodes.names
+
+    def place(self, plan: Plan, view: View | None = None) -> None:
+        """What to do from now on."""
+        self.nodes.place(plan, view)
+
+    def round(self, rnd: Round, question: Any) -> Merged:
+        """A round of the nodes."""
+        return self.nodes.round(rnd, question)
+
+    def resume(self, progress: Progress) -> Progress:
+        """Go on with the model that was stored last."""
+        stored = self.store.get(MODEL)
+        model: Following = progress.model if stored is None else Following.of(stored)
+        model = model.begun(self.until)
+        return replace(progress, model=model, point=model, outer=model.done)
+
+    def record(self, progress: Progress) -> None:
+        """Store the model, and note what is unusual about the rows, once."""
+        self.store.commit({MODEL: progress.model.data()})
+        for node, text in _unusual(progress.model):
+            if text not in self.noted:
+                self.noted.add(text)
+                self.emit("note", {"text": text, "nodes": [node], "round": progress.rounds - 1})
+
+
+def model_path(folder: Path) -> Path:
+    """The store of the model, in the folder of all."""
+    return folder / "model.sqlite"
+
+
+def stored_model(folder: Path) -> Following | None:
+    """The model that was stored last; None before the first round."""
+    found = read(model_path(folder), MODEL)
+    return Following.of(found[MODEL]) if MODEL in found else None
+
+
+def require_same(store: Store, about: Mapping[str, Any]) -> None:
+    """Refuse a store that follows something else.
+
+    Raises:
+        PlanError: it does; the message names what differs.
+    """
+    stored = store.get(ABOUT)
+    if stored is None:
+        store.commit({ABOUT: dict(about)})
+        return
+    changed = [name for name in about if stored.get(name) != about[name]]
+    if changed:
+        lines = "; ".join(f"{name} was {stored.get(name)!r} and is {about[name]!r}" for name in changed)
+        raise PlanError(
+            f"the store {str(store.path.parent)!r} is of another run: {lines}",
+            cure="Call with what was there before, or take another store=.",
+        )
+
+
+def _unusual(model: Following) -> list[tuple[str, str]]:
+    """(node, note) of what was rejected or read otherwise, without counts, which change."""
+    found = []
+    for node, report in model.reports.items():
+        found += [(node, f"rows cannot be read and are set aside: {why}") for why in report.rejected]
+        found += [(node, why) for why in report.notes]
+        found += [(node, why) for why in (*report.gone.values(), *report.changes)]
+        if report.backwards:
+            found.append((node, "time goes backwards: rows are older than one before them"))
+    return found

@@ -1,0 +1,70 @@
+"""A node's share of a stream: the partitions that it owns, and where it stores how far it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+from talkoot.core.errors import PlanError
+from talkoot.core.shard import Block, Shard
+from talkoot.stream.sources.source import Source
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamShard(Shard):
+    """Partitions of a source, with a cursor that is stored.
+
+    Args:
+        name: the node's name.
+        source: the stream.
+        partitions: those that the node owns.
+        store: the folder of the stores of all nodes.
+    """
+
+    name: str
+    source: Source
+    partitions: tuple[str, ...]
+    store: Path
+
+    @property
+    def path(self) -> Path:
+        """The node's own store."""
+        return self.store / f"{self.name}.sqlite"
+
+    @property
+    def rejected(self) -> Path:
+        """The file of rows that could not be read."""
+        return self.store / f"{self.name}.rejected.jsonl"
+
+    def blocks(self) -> Iterator[Block]:
+        """None: rows of a stream come once.
+
+        Raises:
+            PlanError: always.
+        """
+        raise PlanError(
+            "the rows of a stream come once, so they cannot be read in passes",
+            cure="Follow it with tk.follow(...).",
+        )
+
+
+def shared_out(source: Source, nodes: int, store: Path) -> Mapping[str, StreamShard]:
+    """The shards of nodes, partitions dealt in turn.
+
+    Raises:
+        PlanError: there are fewer partitions than nodes.
+    """
+    partitions = source.partitions()
+    if len(partitions) < nodes:
+        raise PlanError(
+            f"{nodes} nodes cannot share {len(partitions)} partitions of {source!r}: each needs its own",
+            cure=f"Take nodes={max(1, len(partitions))}, or write the stream with more partitions.",
+        )
+    names = [f"node{number}" for number in range(nodes)]
+    return {
+        name: StreamShard(name=name, source=source, partitions=partitions[at::nodes], store=store)
+        for at, name in enumerate(names)
+    }

@@ -1,0 +1,286 @@
+"""tk.follow: one answer however the stream is cut, on every engine; what is refused or set aside."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.linear_model import Ridge
+from tiny import Apart, Tiny, table
+
+import talkoot as tk
+from talkoot.core.engine import Engine
+from talkoot.core.errors import LeaseLost, PlanError
+from talkoot.learners.online.state import equal
+from talkoot.stream.follow.recorded import model_path, stored_model
+from talkoot.stream.sources.memory import Memory
+from talkoot.stream.sources.source import OffsetGone, Reader, Source
+from talkoot.stream.store import Store
+
+DATA = table(120)
+MANY = Memory({"0": table(90, 1), "1": table(70, 2), "2": table(110, 3)})
+
+
+def cut(data: pa.Table, at: list[int]) -> list[pa.RecordBatch]:
+    """The rows of a table in other batches."""
+    edges = [0, *sorted(at), data.num_rows]
+    parts = [data.slice(a, b - a) for a, b in itertools.pairwise(edges)]
+    return [batch for part in parts for batch in part.combine_chunks().to_batches()]
+
+
+@settings(max_examples=15)
+@given(at=st.lists(st.integers(0, 120), max_size=6), rows=st.integers(1, 130), until=st.integers(1, 119))
+def test_any_cut_of_the_stream_gives_the_same_state(at: list[int], rows: int, until: int) -> None:
+    whole = tk.follow(Tiny(), DATA, "y")
+    source, sync = Memory(cut(DATA, at)), tk.every(rows=rows)
+    found = tk.follow(Tiny(), source, "y", sync=sync)
+    assert equal(found.following.states["node0"], whole.following.states["node0"])
+    assert found.metrics == whole.metrics
+    part = tk.follow(Tiny(), source, "y", sync=sync, until=until)
+    assert (part.rows, part.offsets) == (until, {"0": str(until)})
+
+
+@settings(max_examples=5)
+@given(rows=st.integers(1, 60), at=st.lists(st.integers(0, 90), max_size=4))
+def test_nodes_that_meet_by_rows_do_not_depend_on_batches(rows: int, at: list[int]) -> None:
+    sync = tk.every(rows=rows)
+    source = Memory({**MANY.tables, "0": cut(MANY.tables["0"], at)})
+    one, other = (tk.follow(Tiny(), given, "y", nodes=3, sync=sync) for given in (MANY, source))
+    assert equal(one.following.states[""], other.following.states[""])
+    assert one.following.states[""]["seen"].tolist() == [270.0]
+
+
+@pytest.mark.parametrize("on", [tk.Inline(), tk.Inline(3), tk.Local(2)], ids=repr)
+def test_engines_do_not_change_the_model(on: Engine) -> None:
+    sync = tk.every(rows=40)
+    one, other = (tk.follow(Tiny(), MANY, "y", nodes=3, sync=sync, on=place) for place in (None, on))
+    assert equal(one.following.states[""], other.following.states[""])
+    assert one.metrics == other.metrics
+    assert one.version == other.version == 3
+
+
+def test_models_that_do_not_add_up_stand_side_by_side() -> None:
+    found = tk.follow(Apart(), MANY, "y", nodes=3, sync=tk.every(rows=50))
+    counts = [state["counts"].tolist() for state in found.following.states.values()]
+    assert [sum(each) for each in counts] == [90, 70, 110]
+    shares = [(np.array(each) + 1) / (sum(each) + 2) for each in counts]
+    order = np.argsort(found.following.labels)
+    assert found.model.predict_proba([{"a": 0.0, "b": 0.0}])[0] == pytest.approx(
+        np.mean(shares, axis=0)[order]
+    )
+    assert len({int(state["seed"][0]) for state in found.following.states.values()}) == 3
+
+
+def test_classes_appear_on_the_way() -> None:
+    labels = pa.array([*"b" * 30, *"a" * 30, *[None] * 10, *"c" * 30, *"a" * 20])
+    data = DATA.set_column(2, "y", labels)
+    found = tk.follow(Apart(), data, "y", sync=tk.every(rows=50))
+    assert found.model.classes_.tolist() == ["a", "b", "c"]
+    assert found.following.labels == ("b", "a", "c")
+    assert found.following.states["node0"]["counts"].tolist() == [30.0, 50.0, 30.0]
+    assert found.following.reports["node0"].unlabelled == 10
+    assert found.model.predict(data.slice(0, 2)).tolist() == ["a", "a"]
+
+
+def test_the_same_call_goes_on_where_it_was(tmp_path: Path) -> None:
+    for until in (50, 100, "end", "end"):
+        found = tk.follow(Tiny(), DATA, "y", store=tmp_path, until=until, sync=tk.every(rows=30))
+    whole = tk.follow(Tiny(), DATA, "y")
+    assert equal(found.following.states["node0"], whole.following.states["node0"])
+    assert (found.rows, found.metrics) == (120, whole.metrics)
+    assert found.report(tmp_path / "report.html").exists()
+    assert (tmp_path / "events.jsonl").exists()
+    more = tk.follow(Tiny(), pa.concat_tables([DATA, table(30, 7)]), "y", store=tmp_path)
+    assert more.rows == 150
+
+
+def test_a_store_is_of_one_run(tmp_path: Path) -> None:
+    tk.follow(Tiny(), DATA, "y", store=tmp_path, until=20)
+    with pytest.raises(
+        PlanError, match=r"of another run: model was 'Tiny\(rate=0.1\)' and is 'Tiny\(rate=0.5\)'"
+    ):
+        tk.follow(Tiny(0.5), DATA, "y", store=tmp_path)
+    with pytest.raises(PlanError, match="seed was 0 and is 3"):
+        tk.follow(Tiny(), DATA, "y", store=tmp_path, seed=3)
+    model_path(tmp_path).unlink()
+    with pytest.raises(tk.DataError, match="not of one run: a file of the store was lost"):
+        tk.follow(Tiny(), DATA, "y", store=tmp_path)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Meddled(Source):
+    """Somebody else opens the node's store when the rows are opened for the second time."""
+
+    source: Source
+    store: Path
+    opened: list[Any] = field(default_factory=list, compare=False, repr=False)
+
+    def partitions(self) -> tuple[str, ...]:
+        return self.source.partitions()
+
+    def open(self, partition: str) -> Reader:
+        self.opened.append(partition)
+        if len(self.opened) == 2:
+            Store(self.store / "node0.sqlite").close()
+        return self.source.open(partition)
+
+
+def test_of_two_owners_the_first_is_stopped(tmp_path: Path) -> None:
+    with pytest.raises(LeaseLost, match=r"node 'node0', round 0: .* was taken over by another process"):
+        tk.follow(Tiny(), Meddled(Memory(DATA), tmp_path), "y", store=tmp_path)
+    assert stored_model(tmp_path) is None
+    assert tk.follow(Tiny(), DATA, "y", store=tmp_path).rows == 120
+
+
+def test_rows_that_cannot_be_read_are_set_aside_and_counted(tmp_path: Path) -> None:
+    broken = pa.table({"a": ["0.5", "abc", None], "b": [1.0, 1.0, 1.0], "y": [0, 1, 1]})
+    other = pa.table({"a": [1.0], "y": [1]})
+    batches = [batch for part in (DATA, broken, other, DATA) for batch in part.to_batches()]
+    found = tk.follow(Tiny(), batches, "y", store=tmp_path, sync=tk.every(rows=50))
+    assert found.rows == 244
+    assert found.following.reports["node0"].learned == 242
+    assert found.rejected == {"column 'a' holds text that is not a number": 1, "column 'b' is missing": 1}
+    lines = [json.loads(line) for line in (tmp_path / "node0.rejected.jsonl").read_text().splitlines()]
+    assert [(line["partition"], line["row"], line["values"]) for line in lines] == [
+        ("0", 121, {"a": "abc", "b": 1.0, "y": 1}),
+        ("0", 123, {"a": 1.0, "y": 1}),
+    ]
+    assert "2 rows set aside" in repr(found)
+    notes = [event["text"] for event in found.events if event["event"] == "note"]
+    assert notes == [f"rows cannot be read and are set aside: {reason}" for reason in found.rejected]
+
+
+def test_late_rows_and_a_clock_that_goes_backwards(tmp_path: Path) -> None:
+    times = np.arange(120.0)
+    times[60], times[80] = 10.0, 79.5
+    data = DATA.append_column("t", pa.array(times))
+    anyhow = tk.follow(Tiny(), data, "y", time="t")
+    assert (anyhow.following.reports["node0"].backwards, anyhow.rejected) == (1, {})
+    strict = tk.follow(Tiny(), data, "y", time="t", grace=5, store=tmp_path, sync=tk.every(rows=30))
+    assert list(strict.rejected.values()) == [1]
+    assert json.loads((tmp_path / "node0.rejected.jsonl").read_text())["row"] == 60
+    assert any("time goes backwards" in event.get("text", "") for event in strict.events)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Shortened(Source):
+    """A table whose first rows are deleted."""
+
+    data: pa.Table
+    first: int
+
+    def partitions(self) -> tuple[str, ...]:
+        return ("0",)
+
+    def open(self, partition: str) -> Reader:
+        return _Shortened(Memory(self.data).open(partition), self.first)
+
+
+@final
+class _Shortened(Reader):
+    def __init__(self, reader: Reader, first: int) -> None:
+        self.reader, self.first = reader, first
+        self.seek(None)
+
+    def seek(self, offset: str | None) -> None:
+        offset = str(self.first) if offset is None or offset == "earliest" else offset
+        if offset.isdigit() and int(offset) < self.first:
+            raise OffsetGone(f"row {offset} of partition '0' is gone", resume=str(self.first))
+        self.reader.seek(offset)
+
+    def poll(self, rows: int, seconds: float) -> Any:
+        return self.reader.poll(rows, seconds)
+
+    def ended(self) -> bool:
+        return self.reader.ended()
+
+    def lag(self) -> int | None:
+        return self.reader.lag()
+
+
+@pytest.mark.parametrize(("gone", "rows"), [("earliest", 90), ("latest", 50)])
+def test_deleted_rows_have_a_policy(tmp_path: Path, gone: Any, rows: int) -> None:
+    tk.follow(Tiny(), Shortened(DATA, 0), "y", store=tmp_path, until=50)
+    with pytest.raises(OffsetGone, match=r"row 50 of partition '0' is gone. Go on with gone='earliest'"):
+        tk.follow(Tiny(), Shortened(DATA, 80), "y", store=tmp_path)
+    found = tk.follow(Tiny(), Shortened(DATA, 80), "y", store=tmp_path, gone=gone)
+    assert found.rows == rows
+    assert any(f"reading went on at the {gone} rows" in event.get("text", "") for event in found.events)
+
+
+def test_ctrl_c_returns_what_there_is(tmp_path: Path) -> None:
+    found = tk.follow(Interrupting(), DATA, "y", store=tmp_path, sync=tk.every(rows=30))
+    assert found.interrupted
+    assert (found.rows, found.version) == (64, 3)  # the first round ends before the second label
+    assert "interrupted" in repr(found)
+    with pytest.raises(PlanError, match="of another run"):
+        tk.follow(Tiny(), DATA, "y", store=tmp_path)
+
+
+class Interrupting(Tiny):  # type: ignore[misc]
+    """Ctrl-C in the third round."""
+
+    def learn(self, state: Any, rows: Any, y: Any, w: Any = None) -> Any:
+        if state["seen"][0] >= 60:
+            raise KeyboardInterrupt
+        return Tiny.learn(self, state, rows, y, w)
+
+
+def test_nonsense_is_refused() -> None:
+    for until in (0, -1, True, 1.5, "soon"):
+        with pytest.raises(PlanError, match="until=|is not a time"):
+            tk.follow(Tiny(), DATA, "y", until=until)  # type: ignore[arg-type]
+    with pytest.raises(PlanError, match="3 nodes cannot share 1 partitions"):
+        tk.follow(Tiny(), DATA, "y", nodes=3)
+    with pytest.raises(PlanError, match="does not tell how much of a stream"):
+        tk.follow(Tiny(), DATA, "y", sync=tk.rounds(3))
+    with pytest.raises(PlanError, match="cannot follow a stream"):
+        tk.follow(Tiny(), DATA, "y", on=tk.Ranks())
+    with pytest.raises(PlanError, match="gone='skip' is unknown"):
+        tk.follow(Tiny(), DATA, "y", gone="skip")  # type: ignore[arg-type]
+    with pytest.raises(tk.DataError, match="has no rows, so there is nothing to learn from"):
+        tk.follow(Tiny(), DATA.slice(0, 0), "y")
+    with pytest.raises(PlanError, match="reads all its rows in each round, and rows=10"):
+        tk.Plan(tk.learner_for(Ridge()), sync=tk.every(rows=10))
+
+
+def test_snapshots_do_not_change() -> None:
+    model = tk.follow(Tiny(), DATA, "y").model
+    with pytest.raises(ValueError, match="read-only"):
+        model.states[0]["w"][0] = 1.0
+    frames = [DATA, DATA.to_pandas(), DATA.to_pydict(), DATA.to_pylist()]
+    first, *others = [model.predict_proba(frame) for frame in frames]
+    assert first.shape == (120, 2)
+    assert all((first == other).all() for other in others)
+    assert (model.predict(DATA) == model.classes_[first.argmax(axis=1)]).all()
+    with pytest.raises(tk.DataError, match="row 0 cannot be read: column 'b' is missing"):
+        model.predict([{"a": 1.0}])
+    with pytest.raises(tk.DataError, match="a int is no table"):
+        model.predict(3)
+
+
+def test_changes_are_found_and_answered_however_the_rows_are_cut() -> None:
+    before, after = table(4000, 1), table(4000, 2)
+    turned = after.set_column(2, "y", pa.array(1 - after["y"].to_numpy()))
+    data = pa.concat_tables([before, turned])
+    runs = [
+        tk.follow(tk.online.Logistic(), data, "y", drift="boost", sync=tk.every(rows=rows))
+        for rows in (900, 8000)
+    ]
+    assert runs[0].changes == runs[1].changes
+    assert any("the loss rose" in text for text in runs[0].changes)
+    assert any("learns 10 times faster" in text for text in runs[0].changes)
+    assert equal(*(run.following.states["node0"] for run in runs))
+    scores = runs[0].scores["all"]
+    assert set(scores) == {"model", "last label", "majority"}
+    assert runs[0].metrics["accuracy"] == scores["model"]["accuracy"] > scores["majority"]["accuracy"]
