@@ -120,7 +120,8 @@ def test_distinct_values_are_exact_and_unknown_for_rows_of_the_past(found: list[
     st.lists(st.tuples(st.integers(0, 9000), st.sampled_from("ab"), st.integers(-1000, 1000)), min_size=1),
 )
 def test_it_equals_pandas(found: list[tuple[int, str, int]]) -> None:
-    frame = pd.DataFrame(sorted(found, key=lambda row: row[0]), columns=["at", "card", "amount"])
+    ordered = sorted(found)
+    frame = pd.DataFrame(ordered, columns=["at", "card", "amount"])
     frame["amount"] /= 4
     frame["at"] = pd.to_datetime(frame["at"], unit="s", utc=True)
     hour = tk.window("1h", *ALL, by="card", of="amount")
