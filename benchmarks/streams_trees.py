@@ -31,12 +31,13 @@ NAMES = ("stream", "learner", "ours", "peer", "spent", "theirs")
 MEMBERS = 10
 
 
-def peer(folder: Path, learners: list[str], rows: int, seeds: int) -> None:
+def peer(folder: Path, streams: list[str], learners: list[str], rows: int, seeds: int) -> None:
     """Runs in the peer's interpreter: writes rows, and a JSON of accuracies and seconds."""
     import jpype  # type: ignore[import-not-found]
     from capymoa.classifier import (  # type: ignore[import-not-found]
         AdaptiveRandomForestClassifier,
         HoeffdingTree,
+        StreamingGradientBoostedTrees,
         StreamingRandomPatches,
     )
     from capymoa.evaluation import prequential_evaluation  # type: ignore[import-not-found]
@@ -46,9 +47,11 @@ def peer(folder: Path, learners: list[str], rows: int, seeds: int) -> None:
         "HoeffdingTree": lambda schema: HoeffdingTree(schema, confidence=1e-7),
         "AdaptiveRandomForest": lambda schema: AdaptiveRandomForestClassifier(schema, ensemble_size=MEMBERS),
         "StreamingRandomPatches": lambda schema: StreamingRandomPatches(schema, ensemble_size=MEMBERS),
+        "BoostedTrees": StreamingGradientBoostedTrees,
     }
     found = []
-    for name, (kind, text) in STREAMS.items():
+    for name in streams:
+        kind, text = STREAMS[name]
         for seed in range(1, seeds + 1):
             source = jpype.JClass(f"moa.streams.{kind}")()
             stream = MOAStream(moa_stream=source, CLI=text.format(seed=seed, half=rows // 2))
@@ -71,6 +74,7 @@ def peer(folder: Path, learners: list[str], rows: int, seeds: int) -> None:
 
 def ours(folder: Path, learners: list[str]) -> list[dict[str, Any]]:
     from talkoot.learners.online.features import Features, Layout
+    from talkoot.learners.online.trees.boosted import BoostedTrees
     from talkoot.learners.online.trees.forest import AdaptiveRandomForest, StreamingRandomPatches
     from talkoot.learners.online.trees.hoeffding import HoeffdingTree
 
@@ -78,6 +82,7 @@ def ours(folder: Path, learners: list[str]) -> list[dict[str, Any]]:
         "HoeffdingTree": HoeffdingTree(),
         "AdaptiveRandomForest": AdaptiveRandomForest(members=MEMBERS),
         "StreamingRandomPatches": StreamingRandomPatches(members=MEMBERS),
+        "BoostedTrees": BoostedTrees(),
     }
     lines: list[dict[str, Any]] = []
     for case in json.loads((folder / "peer.json").read_text()):
@@ -125,14 +130,15 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--learners", default="HoeffdingTree,AdaptiveRandomForest,StreamingRandomPatches")
+    parser.add_argument("--streams", default=",".join(STREAMS))
     parser.add_argument("--as-peer", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     learners = options.learners.split(",")
     if options.as_peer:
-        peer(options.as_peer, learners, options.rows, options.seeds)
+        peer(options.as_peer, options.streams.split(","), learners, options.rows, options.seeds)
         return
     with tempfile.TemporaryDirectory() as name:
-        words = ["--rows", str(options.rows), "--seeds", str(options.seeds), "--learners", options.learners]
+        words = [f"--{key}={getattr(options, key)}" for key in ("rows", "seeds", "learners", "streams")]
         subprocess.run([options.peer, __file__, "--as-peer", name, *words], check=True)
         lines = ours(Path(name), learners)
     text = table(lines, options.rows, options.seeds)
