@@ -49,7 +49,7 @@ def peer(folder: Path, streams: list[str], learners: list[str], rows: int, seeds
         "StreamingRandomPatches": lambda schema: StreamingRandomPatches(schema, ensemble_size=MEMBERS),
         "BoostedTrees": StreamingGradientBoostedTrees,
     }
-    found = []
+    found: list[dict[str, Any]] = []
     for name in streams:
         kind, text = STREAMS[name]
         for seed in range(1, seeds + 1):
