@@ -109,11 +109,7 @@ def follow(
     stops, sync = _until(until), _sync(sync)
     if gone not in ("stop", "earliest", "latest"):
         raise PlanError(f"gone={gone!r} is unknown", cure="Take 'stop', 'earliest' or 'latest'.")
-    if not isinstance(model, OnlineModel):
-        raise PlanError(
-            f"{type(model).__name__} is no model that learns row by row",
-            cure="Take one of tk.online, such as tk.online.Logistic(); tk.online.River(model) takes River's.",
-        )
+    _require_online(model)
     source = _source(source).typed()
     roles = {"target": target, "time": time, "id": id}
     engine = _engine(on, nodes)
@@ -148,6 +144,14 @@ def follow(
         interrupted=interrupted,
         events=tuple(events),
     )
+
+
+def _require_online(model: object) -> None:
+    if not isinstance(model, OnlineModel):
+        raise PlanError(
+            f"{type(model).__name__} is no model that learns row by row",
+            cure="Take one of tk.online, such as tk.online.Logistic(); tk.online.River(model) takes River's.",
+        )
 
 
 def _source(given: Any) -> Source:
