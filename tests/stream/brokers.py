@@ -42,6 +42,14 @@ class Broker:
 
     def kill(self) -> None:
         self._process.kill()
+        self.wait()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def wait(self) -> None:
+        """Until somebody has killed it."""
         self._process.wait()
 
     def _listens(self) -> bool:

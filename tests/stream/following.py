@@ -8,23 +8,36 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any, final
 
+from talkoot.stream.sources.folder import Folder
+from talkoot.stream.sources.log.log import SegmentLog
+from talkoot.stream.sources.memory import Memory
+from talkoot.stream.sources.redis import Redis
 from talkoot.stream.sources.source import Reader, Source
 
 PARTS = ("talkoot/stream/", "talkoot/core/run.py", "talkoot/api/follow")
 
 
-def kill_at(line: int, once: Path | None = None) -> None:
-    """Kill this process at so many lines of following from now on; with `once`, only the first that comes."""
-    lines = itertools.count(1)
+def kill_at(lines: Mapping[int, int], once: Path | None = None) -> Iterator[int]:
+    """Kill processes at lines of following, as they are counted from now on.
+
+    Args:
+        lines: the process that is killed at a line, by the line.
+        once: a file of processes that share one kill: only the first that comes to it.
+
+    Returns:
+        The counter.
+    """
+    counter = itertools.count(1)
 
     def count(frame: FrameType, event: str, arg: Any) -> Any:
-        if event == "line" and next(lines) == line and _first(once):
-            os.kill(os.getpid(), signal.SIGKILL)
+        if event == "line" and (line := next(counter)) in lines and _first(once):
+            os.kill(lines[line], signal.SIGKILL)
         return count
 
     def begin(frame: FrameType, event: str, arg: Any) -> Any:
@@ -32,6 +45,7 @@ def kill_at(line: int, once: Path | None = None) -> None:
 
     threading.settrace(begin)
     sys.settrace(begin)
+    return counter
 
 
 def _first(once: Path | None) -> bool:
@@ -59,23 +73,34 @@ class Deadly(Source):
 
     def open(self, partition: str) -> Reader:
         if os.getpid() != self.driver and not self.once.exists():
-            kill_at(self.line, self.once)
+            kill_at({self.line: os.getpid()}, self.once)
         return self.source.open(partition)
 
 
+def source_of(settings: dict[str, Any]) -> Source:
+    """The stream: tables in memory, or what was written before."""
+    from tiny import table
+
+    match settings.get("source", "memory"):
+        case "log":
+            return SegmentLog(settings["at"])
+        case "folder":
+            return Folder(settings["at"])
+        case "redis":
+            return Redis(tuple(settings["at"]), settings["url"], columns=settings["columns"], group="once")
+    return Memory({str(part): table(rows, part) for part, rows in enumerate(settings["rows"])})
+
+
 def main(settings: dict[str, Any]) -> None:
-    from tiny import Apart, Tiny, table
+    from tiny import Apart, Tiny
 
     import talkoot as tk
     from talkoot.api.follow import follow
-    from talkoot.stream.sources.memory import Memory
 
-    parts = {str(part): table(rows, part) for part, rows in enumerate(settings["rows"])}
-    source: Source = Memory(parts)
+    source = source_of(settings)
     if "worker" in settings:
         source = Deadly(source, settings["worker"], Path(settings["once"]), os.getpid())
-    if "line" in settings:
-        kill_at(settings["line"])
+    lines = kill_at({line: pid or os.getpid() for line, pid in settings.get("kills", [])})
     follow(
         Apart() if settings.get("apart") else Tiny(),
         source,
@@ -84,7 +109,11 @@ def main(settings: dict[str, Any]) -> None:
         on=tk.Local(settings["workers"]) if "workers" in settings else None,
         sync=tk.every(rows=settings.get("every", 50), **settings.get("sync", {})),
         store=settings["store"],
+        until=settings.get("until", "end"),
     )
+    sys.settrace(None)
+    if "count" in settings:
+        Path(settings["count"]).write_text(str(next(lines)))
 
 
 if __name__ == "__main__":

@@ -102,7 +102,8 @@ class Cursor:
                 yield chunk
                 continue
             lag = reader.lag()
-            if reader.ended() or (to_end and (lag == 0 or (lag is None and patience > 0))):
+            unknown = lag is None and patience > 0 and not reader.tells_lag
+            if reader.ended() or (to_end and (lag == 0 or unknown)):
                 self.over.add(partition)
                 return
             if not lag or patience > 0:

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Self, final
+from typing import Any, ClassVar, Self, final
 
 from talkoot.core.errors import DataError, PlanError
 
@@ -90,6 +90,7 @@ class Reader(ABC):
     same, however it is cut into chunks. A reader belongs to one thread.
     """
 
+    tells_lag: ClassVar[bool] = False  # whether `lag` is None only while a broker does not answer
     trouble: str | None = None  # why nothing comes, in words, where something is wrong that may pass
 
     @abstractmethod
