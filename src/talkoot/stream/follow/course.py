@@ -48,7 +48,7 @@ def news(now: Following, before: Following | None) -> dict[str, dict[str, list[A
         points[node] = [[at, value] for at, value in now.course.get(node, ()) if at > last]
         known = () if before is None else before.reports[node].findings
         findings[node] = [_facts(one) for one in report.findings if one not in known]
-    found = {"points": points, "findings": findings}
+    found: dict[str, dict[str, list[Any]]] = {"points": points, "findings": findings}
     return {kind: {node: some for node, some in each.items() if some} for kind, each in found.items()}
 
 
