@@ -222,6 +222,46 @@ def trained(reports: int) -> list[dict[str, Any]]:
     return [log, start, *({"t": 1e9 + 2 + i, **event} for i, event in enumerate(told)), end]
 
 
+def test_a_stream_shows_the_scores_of_its_nodes_and_where_they_changed() -> None:
+    rose = {"since": 150, "bad": True, "text": "south: the error rose since row 150."}
+    early = {"since": 20, "bad": False, "text": "south: 'a<b' lies elsewhere since row 20."}
+    stream = [
+        {"event": "stream", "measure": "log_loss of the last 1,000 rows", **new}
+        for new in (
+            {"points": {"south": [[100, 0.5]], "north": [[100, 0.4]]}, "findings": {}},
+            {"points": {"south": [[200, 0.75]], "north": [[300, 0.4]]}, "findings": {"south": [rose, early]}},
+            {"points": {"south": [[200, 0.75]]}, "findings": {"south": [rose]}},  # again, after a restart
+        )
+    ]
+    run = events()
+    after = next(at for at, one in enumerate(run) if one["event"] == "start") + 1
+    page = render(replay([*run[:after], *({"t": 1.0, **one} for one in stream), *run[after:]]))
+    outline = Outline(page)
+    assert "The stream" in outline.heads
+    assert "2 changes found" in outline.text
+    assert page.count('class="event trouble"') == 2  # a line and its dot
+    assert page.count("<title>south: the error rose") == 1
+    assert "&#x27;a&lt;b&#x27; lies elsewhere" in page
+    (x,) = re.findall(r'since row 150.</title><line x1="([\d.]+)"', page)
+    (first,) = re.findall(r'since row 20.</title><line x1="([\d.]+)"', page)
+    assert float(first) == 58.0  # at the first point: it began before that
+    assert float(x) == 58.0 + (430 - 70 - 58) / 2
+    assert page.index('aria-label="south from row') < page.index('aria-label="north from row')
+
+
+@given(points=st.integers(1, 2000))
+def test_a_stream_of_any_length_is_a_report(points: int) -> None:
+    told = [
+        {"t": 1.0, "event": "stream", "measure": "rmse", "points": {"a": [[at, 0.5]]}, "findings": {}}
+        for at in range(points)
+    ]
+    state = replay([*events()[:1], *told])
+    places = [*state.stream.points["a"]]
+    assert places == sorted(places)
+    assert (places[0], len(places) <= 400) == (0, True)
+    Outline(render(state))
+
+
 def test_a_training_shows_its_loss_its_speed_its_losses_and_the_advice() -> None:
     page = render(replay(trained(100)))
     found = Outline(page)

@@ -25,6 +25,7 @@ from talkoot.learners.online.model import OnlineModel
 from talkoot.stream.drift.monitor import Monitor
 from talkoot.stream.drift.settings import drift as watched
 from talkoot.stream.follow.columns import Columns, columns_of, require_labels
+from talkoot.stream.follow.course import measure
 from talkoot.stream.follow.cursor import Gone
 from talkoot.stream.follow.learner import ROWS, Follower
 from talkoot.stream.follow.model import Following, Until
@@ -131,7 +132,8 @@ def follow(
         interrupted = False
         try:
             with _events(plan, engine, shards, emit), engine.open(shards, emit) as opened:
-                recorded = RecordedNodes(nodes=opened, store=held, until=stops, emit=emit)
+                what = measure(rules)
+                recorded = RecordedNodes(nodes=opened, store=held, until=stops, emit=emit, measure=what)
                 run_on(recorded, plan, schema=UNKNOWN, emit=emit)
         except KeyboardInterrupt:
             interrupted = True

@@ -10,6 +10,7 @@ from typing import Any, Self, final
 from talkoot.core.context import stream_rng
 from talkoot.core.plan import Plan
 from talkoot.core.shard import UNKNOWN
+from talkoot.stream.drift.finding import Finding
 from talkoot.stream.follow.learner import Follower
 from talkoot.stream.follow.model import Following
 from talkoot.stream.follow.score import Scores, scores
@@ -93,6 +94,11 @@ class Followed:
     def changes(self) -> list[str]:
         """Changes that `drift=` found, and what was done about them, in words; the last ones of each node."""
         return [text for node in self.following.reports.values() for text in node.changes]
+
+    @property
+    def findings(self) -> list[Finding]:
+        """Changes that `drift=` found: where, since which row, how sure; the last ones of each node."""
+        return [Finding(**one) for node in self.following.reports.values() for one in node.findings]
 
     def report(self, path: str | Path) -> Path:
         """Write the run as one HTML file that opens without a network.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from talkoot.watch import words
-from talkoot.watch.charts import Mark, NodeBand, curve, flow, flow_on_phone
+from talkoot.watch.charts import MAX_NODES, Mark, NodeBand, curve, flow, flow_on_phone
 from talkoot.watch.events import Event, plain, read
 from talkoot.watch.findings import (
     advice_of,
@@ -25,6 +25,8 @@ from talkoot.watch.page import page, section, write_page
 from talkoot.watch.rank_changes import rank_changes
 from talkoot.watch.state import Facts, RunState, replay
 from talkoot.watch.steps import RATE
+from talkoot.watch.stream import Stream
+from talkoot.watch.svg import Picture
 
 SECTIONS = {
     "note": notes_of,
@@ -86,6 +88,7 @@ def render(state: RunState) -> str:
         _nodes(state) if state.nodes else None,
         sites_of(state.sites) if state.sites else None,
         _steps(state) if state.steps.reports else None,
+        _stream(state.stream) if state.stream.points else None,
         _rounds(state) if state.rounds else None,
         *(draw(state.get(event)) for event, draw in SECTIONS.items() if state.get(event)),
         _plan(state) if state.get("start") else None,
@@ -213,6 +216,36 @@ def _steps(state: RunState) -> Safe:
     )
 
 
+def _stream(stream: Stream) -> Safe:
+    """The score of each node by its rows, with a mark where each change began; nodes with changes first."""
+    drawn = sorted(stream.points, key=lambda node: -len(stream.findings.get(node, ())))
+    curves = [_course(node, stream).draw() for node in drawn[:MAX_NODES] if len(stream.points[node]) > 1]
+    changes = sum(map(len, stream.findings.values()))
+    lead = f"Each curve is a node's {stream.measure}, which were predicted before they were learned."
+    found = (
+        "No change was found." if not changes else f"{words.many(changes, 'change')} found, see the notes."
+    )
+    more = len(drawn) - MAX_NODES
+    keys = ["Dashed lines: where a change began."] if changes else []
+    keys += [f"{words.many(more, 'node')} with fewer changes not drawn."] if more > 0 else []
+    return section(
+        "The stream",
+        tag("p", f"{lead} {found}"),
+        tag("div", *curves, class_="pair") if curves else None,
+        *(tag("p", key, class_="note") for key in keys),
+    )
+
+
+def _course(node: str, stream: Stream) -> Picture:
+    """The curve of one node; what began before its first point is marked there."""
+    points = dict(sorted(stream.points[node].items()))
+    marks = [
+        Mark(at=max(one["since"], min(points)), text=one["text"], bad=one["bad"])
+        for one in stream.findings.get(node, {}).values()
+    ]
+    return curve(node, points, say="row {:,.0f}".format, scale="linear", marks=marks)
+
+
 def _rounds(state: RunState) -> Safe:
     curves = [curve(name, series).draw() for name, series in state.metrics.items() if len(series) > 1]
     spent = [facts["seconds"] for facts in state.rounds if "seconds" in facts]
@@ -220,7 +253,7 @@ def _rounds(state: RunState) -> Safe:
     lead = words.many(len(state.rounds), "round")
     lead += f", {words.duration(sorted(spent)[len(spent) // 2])} each (median)" if spent else ""
     lead += f"; {words.many(dropped, 'round')} missed the quorum and did not count." if dropped else "."
-    if len(state.rounds) == 1:
+    if len(state.rounds) == 1 and not state.stream.points:
         lead = "One round of sums decides the answer."
     return section("The rounds", tag("p", lead), tag("div", *curves, class_="pair") if curves else None)
 

@@ -10,6 +10,7 @@ from typing import Any, final
 from talkoot.watch.events import Event
 from talkoot.watch.sites import SiteState, after_round, followed
 from talkoot.watch.steps import Steps
+from talkoot.watch.stream import Stream
 
 Facts = Mapping[str, Any]
 ONCE = ("log", "end", "advice", "check", "compare", "transfer", "verify")  # only the last event counts
@@ -35,6 +36,7 @@ class RunState:
     nodes: Mapping[str, NodeState] = field(default_factory=dict)  # by name, in the plan's order
     rounds: tuple[Facts, ...] = ()  # facts of every round so far
     steps: Steps = field(default_factory=Steps)  # the reports of training by steps
+    stream: Stream = field(default_factory=Stream)  # of a stream that is followed
     # facts of every group of ranks that formed: after which "step" (or round), when ("t"), and the "cause" if
     # the connection of the previous group broke
     groups: tuple[Facts, ...] = ()
@@ -131,6 +133,8 @@ def apply_event(state: RunState, event: Event) -> RunState:
             return replace(state, facts={**state.facts, name: {"texts": [*texts]}})
         case "step":
             return replace(state, steps=state.steps.add(facts, state.now))
+        case "stream":
+            return replace(state, stream=state.stream.add(facts))
         case "sites":
             return _with_sites(state, facts)
         case "round":

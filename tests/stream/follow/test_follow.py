@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, final
 
@@ -20,6 +20,8 @@ import talkoot as tk
 from talkoot.core.engine import Engine
 from talkoot.core.errors import LeaseLost, PlanError
 from talkoot.learners.online.state import equal
+from talkoot.stream.follow.course import POINTS, longer
+from talkoot.stream.follow.learner import Follower
 from talkoot.stream.follow.recorded import model_path, stored_model
 from talkoot.stream.sources.memory import Memory
 from talkoot.stream.sources.source import OffsetGone, Reader, Source
@@ -110,6 +112,47 @@ def test_the_same_call_goes_on_where_it_was(tmp_path: Path) -> None:
     assert (tmp_path / "events.jsonl").exists()
     more = tk.follow(Tiny(), pa.concat_tables([DATA, table(30, 7)]), "y", store=tmp_path)
     assert more.rows == 150
+
+
+def test_the_course_of_the_scores_and_what_changed_outlive_the_call(tmp_path: Path) -> None:
+    turned = pa.concat_tables([table(3000, 1), tossed(table(2000, 2))])
+    source, sync = Memory({"0": turned, "1": table(3000, 3)}), tk.every(rows=500)
+    watch = tk.drift(features=False, estimate=False)
+    calls = [
+        tk.follow(Tiny(), source, "y", nodes=2, sync=sync, drift=watch, store=tmp_path, until=until)
+        for until in (3000, "end", "end")
+    ]
+    for before, after in itertools.pairwise(calls):
+        for node, points in before.following.course.items():
+            assert after.following.course[node][: len(points)] == points
+    found = calls[-1]
+    assert found.following.course == calls[1].following.course
+    assert {node: points[-1][0] for node, points in found.following.course.items()} == {
+        "node0": 5000,
+        "node1": 3000,
+    }
+    (rose,) = [one for one in found.findings if one.node == "node0"]
+    assert rose.kind == "loss"
+    assert 2700 <= rose.since <= 3300
+    assert 3000 < rose.at < 5000
+    page = found.report(tmp_path / "report.html").read_text()
+    assert page.count("<polyline") == 2  # the last call read nothing, and has no curves of rounds
+    assert page.count("the loss rose") == 2  # at the mark and in the notes
+
+
+def tossed(data: pa.Table) -> pa.Table:
+    """The same rows with an answer that means nothing."""
+    coins = np.random.default_rng(0).integers(0, 2, data.num_rows)
+    return data.set_column(2, "y", pa.array(coins))
+
+
+def test_points_are_thinned_and_the_first_and_last_stay() -> None:
+    found = tk.follow(Tiny(), DATA, "y")
+    assert [at for at, _ in found.following.course["node0"]][-1:] == [120]
+    assert isinstance(found.plan.learner, Follower)
+    before = replace(found.following, course={"node0": [(at, 0.5) for at in range(-POINTS, 0)]})
+    course = longer(before, found.plan.learner.rules).course["node0"]
+    assert (len(course), course[0][0], course[-1][0]) == (POINTS // 2 + 1, -POINTS, 120)
 
 
 def test_a_store_is_of_one_run(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from talkoot.core.shard import Schema, Shard
 from talkoot.core.sync import Sync, every
 from talkoot.core.update import Update
 from talkoot.learners.online.state import State
+from talkoot.stream.follow.course import longer
 from talkoot.stream.follow.model import Following, advanced
 from talkoot.stream.follow.node import SHARED, FollowNode
 from talkoot.stream.follow.question import Question, Report, answered, by_node
@@ -95,7 +96,7 @@ class Follower(SolvingLearner):
     def step(self, model: Following, update: Update) -> Following:
         """Count answers."""
         answers = {node: answered(values) for node, values in by_node(update).items()}
-        return advanced(model, answers, self.rules.model, adds=self.rules.adds)
+        return longer(advanced(model, answers, self.rules.model, adds=self.rules.adds), self.rules)
 
     def measures(self, model: Following) -> Mapping[str, float]:
         """Rows so far, and how good predictions were before their rows were learned."""

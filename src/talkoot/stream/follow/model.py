@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, final
 
@@ -38,6 +38,7 @@ class Following:
         states: the state that nodes share under "", or of each node's own model under its name.
         reports: of each node, as of its last answer that was counted.
         scores: of each node, the sums that scores are made of.
+        course: of each node its rows and its score then, for a report.
         labels: the labels of classes, by their codes.
         version: how many rounds have changed the model.
         until: when to stop.
@@ -46,6 +47,7 @@ class Following:
     states: Mapping[str, State]
     reports: Mapping[str, Report]
     scores: Mapping[str, State] = field(default_factory=dict)
+    course: Mapping[str, Sequence[tuple[int, float]]] = field(default_factory=dict)
     labels: tuple[Label, ...] = ()
     version: int = 0
     until: Until = field(default_factory=Until)
@@ -94,6 +96,7 @@ class Following:
             "states": {node: dict(state) for node, state in self.states.items()},
             "reports": {node: report.data() for node, report in self.reports.items()},
             "scores": {node: dict(sums) for node, sums in self.scores.items()},
+            "course": {node: [*map(list, points)] for node, points in self.course.items()},
             "labels": list(self.labels),
             "version": self.version,
         }
@@ -105,6 +108,7 @@ class Following:
             states=data["states"],
             reports={node: Report(**report) for node, report in data["reports"].items()},
             scores=data["scores"],
+            course={node: [*map(tuple, points)] for node, points in data["course"].items()},
             labels=tuple(data["labels"]),
             version=data["version"],
         )

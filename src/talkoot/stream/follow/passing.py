@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, final
 
 import numpy as np
@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from talkoot.learners.online.features import Encoder, Features, Layout
 from talkoot.learners.online.state import State, replace_under, under
+from talkoot.stream.drift.finding import Finding
 from talkoot.stream.follow.cursor import size
 from talkoot.stream.follow.question import Report
 from talkoot.stream.follow.rows import Label, Rows, readable
@@ -129,8 +130,8 @@ class Pass:
         return rows.without(late, why), y[~late]
 
     def _learn(self, batch: pa.RecordBatch, y: np.ndarray) -> None:
-        first = self.report.learned + self.report.unlabelled
-        predicted, changes = self._predicted(self.encoder.encode(batch), y, first + np.arange(len(y)))
+        at = self.report.predicted + np.arange(len(y))
+        predicted, findings, done = self._predicted(self.encoder.encode(batch), y, at)
         known = ~np.isnan(y)
         if known.any():
             part = under(self.state, "evaluation/")
@@ -140,21 +141,24 @@ class Pass:
             self.report,
             learned=self.report.learned + int(known.sum()),
             unlabelled=self.report.unlabelled + int((~known).sum()),
-            changes=[*self.report.changes, *changes][-KINDS:],
+            changes=[*self.report.changes, *map(str, findings), *done][-KINDS:],
+            findings=[*self.report.findings, *map(asdict, findings)][-KINDS:],
         )
 
-    def _predicted(self, rows: Features, y: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, list[str]]:
-        """What was predicted for each row before it was learned, and what changed, in words."""
+    def _predicted(
+        self, rows: Features, y: np.ndarray, at: np.ndarray
+    ) -> tuple[np.ndarray, list[Finding], list[str]]:
+        """What was predicted for each row before it was learned, what changed, and what was done about it."""
         model, watch = self.rules.model, self.rules.watch
         if watch is None:
             part = under(self.state, STATE)
             predicted = model.learn(part, rows, y)
             replace_under(self.state, STATE, part)
-            return predicted, []
+            return predicted, [], []
         predicted, findings, done = watch.learn(
             model, self.state, rows, y, at, layout=self.layout, seed=self.seed, name=self.node
         )
-        return predicted, [*map(str, findings), *(f"{self.node}: {text}" for text in done)]
+        return predicted, findings, [f"{self.node}: {text}" for text in done]
 
     def _count(self, partition: str, chunk: Chunk, rows: Rows) -> None:
         """Count rows that were read, read otherwise, or could not be read."""

@@ -58,6 +58,7 @@ class Report:
         over: nothing will come of its partitions.
         label: a label that is not known yet; the next row has it.
         changes: the last changes that were found, and what was done about them, in words.
+        findings: the last changes that were found, as plain data of `Finding`.
         newest: time of the newest row of each partition.
         backwards: rows older than one before them in their partition.
         gone: offsets of which the rows were gone, and where it went on, by partition.
@@ -73,6 +74,7 @@ class Report:
     over: bool = False
     label: Label | None = None
     changes: Sequence[str] = ()
+    findings: Sequence[Mapping[str, Any]] = ()
     newest: Mapping[str, float] = field(default_factory=dict)
     backwards: int = 0
     gone: Mapping[str, str] = field(default_factory=dict)
@@ -81,6 +83,11 @@ class Report:
     def total(self) -> int:
         """Rows read of all partitions."""
         return sum(self.rows.values())
+
+    @property
+    def predicted(self) -> int:
+        """Rows that were predicted, which findings count: those that could be read."""
+        return self.learned + self.unlabelled
 
     def data(self) -> dict[str, Any]:
         """It as plain data."""

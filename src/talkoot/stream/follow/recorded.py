@@ -11,6 +11,7 @@ from talkoot.core.engine import Emit, Nodes, Progress, View
 from talkoot.core.errors import PlanError
 from talkoot.core.plan import Plan
 from talkoot.core.round import Merged, Round
+from talkoot.stream.follow.course import news
 from talkoot.stream.follow.model import Following, Until
 from talkoot.stream.store import Store, read
 
@@ -20,13 +21,23 @@ MODEL, ABOUT = "model", "about"
 @final
 @dataclass(slots=True, eq=False, kw_only=True)
 class RecordedNodes(Nodes):
-    """Nodes of an engine, and the store of what they learned together."""
+    """Nodes of an engine, and the store of what they learned together.
+
+    Args:
+        nodes: the nodes.
+        store: the store.
+        until: when to stop.
+        emit: receives what is to be seen of each model.
+        measure: what the points of a model's course are.
+    """
 
     nodes: Nodes
     store: Store
     until: Until
     emit: Emit
+    measure: str
     noted: set[str] = field(default_factory=set)
+    shown: Following | None = None  # the last model that was shown
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -46,15 +57,24 @@ class RecordedNodes(Nodes):
         stored = self.store.get(MODEL)
         model: Following = progress.model if stored is None else Following.of(stored)
         model = model.begun(self.until)
+        self._show(model)
         return replace(progress, model=model, point=model, outer=model.done)
 
     def record(self, progress: Progress) -> None:
-        """Store the model, and note what is unusual about the rows, once."""
+        """Store the model, and show what is new of it."""
         self.store.commit({MODEL: progress.model.data()})
-        for node, text in _unusual(progress.model):
+        self._show(progress.model, round=progress.rounds - 1)
+
+    def _show(self, model: Following, **when: int) -> None:
+        """Emit scores and changes that are new, and note what is unusual about the rows, once."""
+        new = news(model, self.shown)
+        self.shown = model
+        if any(new.values()):
+            self.emit("stream", {"measure": self.measure, **new})
+        for node, text in _unusual(model):
             if text not in self.noted:
                 self.noted.add(text)
-                self.emit("note", {"text": text, "nodes": [node], "round": progress.rounds - 1})
+                self.emit("note", {"text": text, "nodes": [node], **when})
 
 
 def model_path(folder: Path) -> Path:

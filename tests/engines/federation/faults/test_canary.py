@@ -71,7 +71,9 @@ def plant(folder: Path) -> None:
     settings = (folder / "site.toml").read_text()
     (folder / "site.toml").write_text(settings.replace("[learners]", f"{MORE}\n[learners]"))
     policy = POLICY.replace("secure_sum = false", "secure_sum = true")
-    policy = policy.replace("minimum_sites = 2", "minimum_sites = 3").replace('["toy"]', '["*"]')
+    policy = policy.replace("minimum_sites = 2", "minimum_sites = 3").replace(
+        '["toy", "again", "third"]', '["*"]'
+    )
     (folder / "policy.toml").write_text(policy)
 
 
