@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import secrets
 import tempfile
 import time as clock
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -31,6 +32,7 @@ from talkoot.stream.follow.model import Following, Until
 from talkoot.stream.follow.recorded import MODEL, RecordedNodes, model_path, require_same
 from talkoot.stream.follow.rules import Rules
 from talkoot.stream.follow.shard import StreamShard, shared_out
+from talkoot.stream.sinks.sink import Sink
 from talkoot.stream.sources.memory import Memory
 from talkoot.stream.sources.source import EARLIEST, Source
 from talkoot.stream.store import Store
@@ -53,6 +55,7 @@ def follow(
     sync: Rounds | None = None,
     store: str | Path | None = None,
     until: str | int | None = "end",
+    sink: Sink | None = None,
     drift: Monitor | Named | None = None,
     grace: float | str | None = None,
     gone: Gone = "stop",
@@ -79,6 +82,8 @@ def follow(
         store: the folder of what must not be lost; a temporary one by default.
         until: "end" where nothing is left to read just now, a number of rows, a time such as "10m", or None
             to follow as long as the source goes on.
+        sink: where predictions of rows go that were made before they were learned, and what `drift` finds,
+            each exactly once.
         drift: how the model is watched for change, such as ``tk.drift("boost")``, or "boost" for short.
         grace: how much older than the newest row of its partition a row may be, in units of `time`, or text
             such as "10m". Older ones are set aside; by default none are.
@@ -119,7 +124,8 @@ def follow(
         adds = model.merges and nodes > 1
         rules = Rules(model, columns, adds, grace=duration(grace), gone=gone, watch=watch)
         learner = Follower(rules, tuple(shards), seed)
-        require_same(held, _about(learner, shards))
+        require_same(held, {**_about(learner, shards), "sink": None if sink is None else repr(sink)})
+        shards = shards if sink is None else _writing(held, shards, sink)
         events: list[Event] = []
         where = log or (folder / "events.jsonl" if store else None)
         emit = stack.enter_context(listeners(where, progress, events))
@@ -140,6 +146,14 @@ def follow(
         interrupted=interrupted,
         events=tuple(events),
     )
+
+
+def _writing(store: Store, shards: Mapping[str, StreamShard], sink: Sink) -> Mapping[str, StreamShard]:
+    """Shards whose outputs have names that belong to the store."""
+    if (run := store.get("run")) is None:
+        run = secrets.token_hex(4)
+        store.commit({"run": run})
+    return {name: replace(shard, sink=sink, run=run) for name, shard in shards.items()}
 
 
 def _about(learner: Follower, shards: Mapping[str, StreamShard]) -> dict[str, Any]:
