@@ -25,7 +25,7 @@ from talkoot.engines.machine import cores
 from talkoot.learners.online.model import OnlineModel
 from talkoot.stream.drift.monitor import Monitor
 from talkoot.stream.drift.settings import drift as watched
-from talkoot.stream.follow.columns import Columns, columns_of
+from talkoot.stream.follow.columns import Columns, columns_of, require_labels
 from talkoot.stream.follow.cursor import Gone
 from talkoot.stream.follow.learner import ROWS, Follower
 from talkoot.stream.follow.model import Following, Until
@@ -34,6 +34,7 @@ from talkoot.stream.follow.rules import Rules
 from talkoot.stream.follow.shard import StreamShard, shared_out
 from talkoot.stream.sinks.sink import Sink
 from talkoot.stream.sources.memory import Memory
+from talkoot.stream.sources.path import source_at
 from talkoot.stream.sources.source import EARLIEST, Source
 from talkoot.stream.store import Store
 from talkoot.watch.events import Event
@@ -71,7 +72,8 @@ def follow(
 
     Args:
         model: what is learned, such as ``tk.online.Logistic()``.
-        source: the stream; tables of pandas, polars or pyarrow are streams that end.
+        source: the stream; tables of pandas, polars or pyarrow are streams that end. A path is that of a
+            segment log, or of a folder of Parquet files or JSON lines.
         target: the column to predict. Rows without it are predicted only.
         time: the column that tells when a row happened.
         id: the column that names a row; it is not learned from.
@@ -112,19 +114,26 @@ def follow(
     stops, sync = _until(until), _sync(sync)
     if gone not in ("stop", "earliest", "latest"):
         raise PlanError(f"gone={gone!r} is unknown", cure="Take 'stop', 'earliest' or 'latest'.")
-    source = (source if isinstance(source, Source) else Memory(source)).typed()
+    if not isinstance(model, OnlineModel):
+        raise PlanError(
+            f"{type(model).__name__} is no model that learns row by row",
+            cure="Take one of tk.online, such as tk.online.Logistic(); tk.online.River(model) takes River's.",
+        )
+    source = _source(source).typed()
+    roles = {"target": target, "time": time, "id": id}
     engine = _engine(on, nodes)
     with ExitStack() as stack:
         folder = Path(store or stack.enter_context(tempfile.TemporaryDirectory(prefix="talkoot-")))
         shards = shared_out(source, nodes, folder)
         held = Store(model_path(folder))
         stack.callback(held.close)
-        columns = _columns(held, source, model, {"target": target, "time": time, "id": id}, stops)
+        columns = _columns(held, source, model, roles, stops)
         watch = watched(drift) if isinstance(drift, str) else drift
         adds = model.merges and nodes > 1
         rules = Rules(model, columns, adds, grace=duration(grace), gone=gone, watch=watch)
         learner = Follower(rules, tuple(shards), seed)
-        require_same(held, {**_about(learner, shards), "sink": None if sink is None else repr(sink)})
+        about = _about(learner, shards, roles)
+        require_same(held, {**about, "sink": None if sink is None else repr(sink)})
         shards = shards if sink is None else _writing(held, shards, sink)
         events: list[Event] = []
         where = log or (folder / "events.jsonl" if store else None)
@@ -156,15 +165,21 @@ def _writing(store: Store, shards: Mapping[str, StreamShard], sink: Sink) -> Map
     return {name: replace(shard, sink=sink, run=run) for name, shard in shards.items()}
 
 
-def _about(learner: Follower, shards: Mapping[str, StreamShard]) -> dict[str, Any]:
+def _source(given: Any) -> Source:
+    """The stream: a source as it is, a folder, or tables."""
+    if isinstance(given, Source):
+        return given
+    return source_at(given) if isinstance(given, str | Path) else Memory(given)
+
+
+def _about(
+    learner: Follower, shards: Mapping[str, StreamShard], roles: Mapping[str, str | None]
+) -> dict[str, Any]:
     """What a store is of; another run must not go on with it."""
-    columns = learner.rules.columns
     return {
         "model": repr(learner.rules.model),
         "drift": repr(learner.rules.watch),
-        "target": columns.target,
-        "time": columns.time,
-        "id": columns.id,
+        **roles,
         "nodes": len(shards),
         "seed": learner.seed,
     }
@@ -211,13 +226,16 @@ def _columns(
     stored = store.get("columns")
     if stored is not None:
         return Columns(**stored)
-    columns = columns_of(_first_schema(source, until), model.task, **roles)
+    batch = _first_rows(source, until)
+    columns = columns_of(batch.schema, model.task, **roles)
+    if columns.labels is not None:
+        require_labels(batch.column(columns.target), columns.target, model.task)
     store.commit({"columns": asdict(columns)})
     return columns
 
 
-def _first_schema(source: Source, until: Until) -> Any:
-    """The columns of the first rows of any partition; waits for them.
+def _first_rows(source: Source, until: Until) -> Any:
+    """The first rows of any partition; waits for them.
 
     Raises:
         DataError: there are none.
@@ -230,7 +248,7 @@ def _first_schema(source: Source, until: Until) -> Any:
             for reader in readers:
                 chunk = reader.poll(PEEK, PATIENCE)
                 if chunk is not None and chunk.batch.num_rows:
-                    return chunk.batch.schema
+                    return chunk.batch
             ended = all(reader.ended() for reader in readers)
             dry = until.end and not any(reader.lag() for reader in readers)
             if ended or dry or (until.time is not None and clock.monotonic() >= until.time):

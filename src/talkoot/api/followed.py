@@ -87,9 +87,7 @@ class Followed:
     @property
     def scores(self) -> Scores:
         """Scores by window, of the model and of baselines: window -> "model" or a baseline -> measure."""
-        learner = self.plan.learner
-        assert isinstance(learner, Follower)
-        return scores(self.following, learner.rules)
+        return scores(self.following)
 
     @property
     def changes(self) -> list[str]:

@@ -57,7 +57,7 @@ def follow(options: argparse.Namespace) -> int:
     made = _model(options.learner, options.set)
     found = tk.follow(
         made,
-        _source(options.source),
+        options.source,
         options.target,
         time=options.time,
         id=options.id,
@@ -103,18 +103,6 @@ def _model(name: str, settings: list[str]) -> Any:
         raise PlanError(
             f"--set: {error}", cure=f"See help(tk.online.{models[name.lower()].__name__})."
         ) from error
-
-
-def _source(text: str) -> Any:
-    """The stream in a folder: a segment log, or files of Parquet and lines of JSON."""
-    from talkoot.core.errors import DataError
-    from talkoot.stream.sources.folder import Folder
-    from talkoot.stream.sources.log.log import SegmentLog
-
-    folder = Path(text)
-    if not folder.is_dir():
-        raise DataError(f"there is no folder {text!r}", cure="Name a segment log, or a folder of files.")
-    return SegmentLog(text) if any(folder.glob("*/*.arrows")) else Folder(text)
 
 
 def _until(text: str) -> str | int | None:

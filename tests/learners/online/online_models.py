@@ -29,6 +29,7 @@ MODELS: list[OnlineModel] = [
     on.Best([on.Linear(bits=6), on.Linear(on.SGD(), bits=6)]),
     on.Lagged(on.Logistic(bits=6), labels=2),
     on.Lagged(on.Softmax(bits=6)),
+    on.BoostedTrees(steps=4, rate=0.3, grace=10, megabytes=0.05),
 ]
 
 

@@ -95,6 +95,16 @@ def test_classes_appear_on_the_way() -> None:
     assert found.model.predict(data.slice(0, 2)).tolist() == ["a", "a"]
 
 
+def test_a_fourth_class_counts_from_where_it_came() -> None:
+    labels = pa.array([*"ab" * 20, *"abc" * 10, *"abcd" * 5, *"dcba" * 5, *"abcdabcdab"])
+    found = tk.follow(Apart(), DATA.set_column(2, "y", labels), "y", sync=tk.every(rows=30))
+    assert found.following.labels == ("a", "b", "c", "d")
+    shares = [e["metrics"].get("accuracy", 0.0) for e in found.events if e["event"] == "round"]
+    assert all(0 <= share <= 1 for share in shares)
+    one = tk.follow(Apart(), DATA.set_column(2, "y", labels), "y")
+    assert one.metrics == found.metrics
+
+
 def test_the_same_call_goes_on_where_it_was(tmp_path: Path) -> None:
     for until in (50, 100, "end", "end"):
         found = tk.follow(Tiny(), DATA, "y", store=tmp_path, until=until, sync=tk.every(rows=30))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isqrt
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,12 @@ SUMS = ("rows", "log_loss", "brier", "absolute", "squared", "y", "y_squared")
 def size(classes: int) -> int:
     """How many cells a task has: sums, a confusion matrix, and two histograms for two classes."""
     return len(SUMS) + classes * classes + (2 * STEPS if classes == 2 else 0)
+
+
+def classes_of(sums: NDArray[Any]) -> int:
+    """The number of classes whose cells these are; 0 for numbers. It undoes `size`."""
+    width = sums.shape[-1]
+    return 2 if width == size(2) else isqrt(width - len(SUMS))
 
 
 def as_matrix(predictions: NDArray[Any], classes: int) -> Floats:

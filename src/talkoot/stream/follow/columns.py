@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, final
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import types
 
 from talkoot.core.errors import DataError
@@ -100,6 +102,31 @@ def columns_of(
         id=id,
         ignored=tuple(field.name for field in features if field.name not in known),
     )
+
+
+def require_labels(target: pa.Array, name: str | None, task: Task) -> None:
+    """Refuse a target whose first values are no labels that a model can tell apart.
+
+    Raises:
+        DataError: numbers with fractions, or more than two labels for a model of two classes.
+    """
+    labels = pc.unique(pc.drop_null(target))
+    if types.is_floating(target.type):
+        numbers = labels.to_numpy(zero_copy_only=False)
+        broken = numbers[np.isfinite(numbers) & (numbers != np.floor(numbers))]
+        if len(broken):
+            raise DataError(
+                f"the target holds numbers such as {broken[0]:g}, and the model predicts classes",
+                column=name,
+                cure="Take tk.online.Linear() or another model of numbers, or make classes of them.",
+            )
+    if task == "binary" and len(labels) > 2:
+        raise DataError(
+            f"the target has {len(labels)} labels in the first rows, such as {labels[2].as_py()!r}, and the "
+            "model tells two apart",
+            column=name,
+            cure="Take tk.online.Softmax() or another model of several classes, or another target=.",
+        )
 
 
 def is_number(kind: pa.DataType) -> bool:

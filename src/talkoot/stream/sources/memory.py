@@ -25,7 +25,7 @@ TABLES = "Give a table of pandas, polars or pyarrow, a list of record batches, o
 
 
 @final
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Memory(Source):
     """Tables as a stream.
 
@@ -48,6 +48,9 @@ class Memory(Source):
         checked_start(self.start)
         for name in self.partitions():
             batches_of(self._table(name))
+
+    def __repr__(self) -> str:
+        return f"Memory(partitions={list(self.partitions())})"
 
     def partitions(self) -> tuple[str, ...]:
         """The names of a dict of tables, else ``"0"``."""
