@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, final
 
+from talkoot.stream.sinks.folder import LogSink
 from talkoot.stream.sources.folder import Folder
 from talkoot.stream.sources.log.log import SegmentLog
 from talkoot.stream.sources.memory import Memory
@@ -100,7 +101,9 @@ def main(settings: dict[str, Any]) -> None:
     source = source_of(settings)
     if "worker" in settings:
         source = Deadly(source, settings["worker"], Path(settings["once"]), os.getpid())
-    lines = kill_at({line: pid or os.getpid() for line, pid in settings.get("kills", [])})
+    lines: Iterator[int] = iter(())
+    if "kills" in settings or "count" in settings:
+        lines = kill_at({line: pid or os.getpid() for line, pid in settings.get("kills", [])})
     follow(
         Apart() if settings.get("apart") else Tiny(),
         source,
@@ -110,6 +113,7 @@ def main(settings: dict[str, Any]) -> None:
         sync=tk.every(rows=settings.get("every", 50), **settings.get("sync", {})),
         store=settings["store"],
         until=settings.get("until", "end"),
+        sink=LogSink(SegmentLog(settings["sink"])) if "sink" in settings else None,
     )
     sys.settrace(None)
     if "count" in settings:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import secrets
 import tempfile
 import time as clock
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
 from talkoot.api.followed import Followed
 from talkoot.api.watching import listeners
-from talkoot.core.engine import Emit, Engine
+from talkoot.core.engine import Emit, Engine, Nodes
 from talkoot.core.errors import DataError, PlanError
 from talkoot.core.plan import Plan
 from talkoot.core.run import run_on
@@ -32,6 +33,7 @@ from talkoot.stream.follow.model import Following, Until
 from talkoot.stream.follow.recorded import MODEL, RecordedNodes, model_path, require_same
 from talkoot.stream.follow.rules import Rules
 from talkoot.stream.follow.shard import StreamShard, shared_out
+from talkoot.stream.sinks.sink import Sink
 from talkoot.stream.sources.memory import Memory
 from talkoot.stream.sources.path import source_at
 from talkoot.stream.sources.source import EARLIEST, Source
@@ -55,6 +57,7 @@ def follow(
     sync: Rounds | None = None,
     store: str | Path | None = None,
     until: str | int | None = "end",
+    sink: Sink | None = None,
     drift: Monitor | Named | None = None,
     grace: float | str | None = None,
     gone: Gone = "stop",
@@ -82,6 +85,8 @@ def follow(
         store: the folder of what must not be lost; a temporary one by default.
         until: "end" where nothing is left to read just now, a number of rows, a time such as "10m", or None
             to follow as long as the source goes on.
+        sink: where predictions of rows go that were made before they were learned, and what `drift` finds,
+            each exactly once.
         drift: how the model is watched for change, such as ``tk.drift("boost")``, or "boost" for short.
         grace: how much older than the newest row of its partition a row may be, in units of `time`, or text
             such as "10m". Older ones are set aside; by default none are.
@@ -124,7 +129,8 @@ def follow(
         adds = model.merges and nodes > 1
         rules = Rules(model, columns, adds, grace=duration(grace), gone=gone, watch=watch)
         learner = Follower(rules, tuple(shards), seed)
-        require_same(held, _about(learner, shards, roles))
+        require_same(held, _about(learner, shards, roles, sink))
+        shards = _writing(held, shards, sink)
         events: list[Event] = []
         where = log or (folder / "events.jsonl" if store else None)
         emit = stack.enter_context(listeners(where, progress, events))
@@ -132,9 +138,7 @@ def follow(
         interrupted = False
         try:
             with _events(plan, engine, shards, emit), engine.open(shards, emit) as opened:
-                what = measure(rules)
-                recorded = RecordedNodes(nodes=opened, store=held, until=stops, emit=emit, measure=what)
-                run_on(recorded, plan, schema=UNKNOWN, emit=emit)
+                run_on(_recorded(opened, held, stops, emit, rules), plan, schema=UNKNOWN, emit=emit)
         except KeyboardInterrupt:
             interrupted = True
         stored = held.get(MODEL)
@@ -156,6 +160,20 @@ def _require_online(model: object) -> None:
         )
 
 
+def _recorded(nodes: Nodes, store: Store, until: Until, emit: Emit, rules: Rules) -> Nodes:
+    return RecordedNodes(nodes=nodes, store=store, until=until, emit=emit, measure=measure(rules))
+
+
+def _writing(store: Store, shards: Mapping[str, StreamShard], sink: Sink | None) -> Mapping[str, StreamShard]:
+    """Shards whose outputs have names that belong to the store; as they are where there is no sink."""
+    if sink is None:
+        return shards
+    if (run := store.get("run")) is None:
+        run = secrets.token_hex(4)
+        store.commit({"run": run})
+    return {name: replace(shard, sink=sink, run=run) for name, shard in shards.items()}
+
+
 def _source(given: Any) -> Source:
     """The stream: a source as it is, a folder, or tables."""
     if isinstance(given, Source):
@@ -164,13 +182,17 @@ def _source(given: Any) -> Source:
 
 
 def _about(
-    learner: Follower, shards: Mapping[str, StreamShard], roles: Mapping[str, str | None]
+    learner: Follower,
+    shards: Mapping[str, StreamShard],
+    roles: Mapping[str, str | None],
+    sink: Sink | None,
 ) -> dict[str, Any]:
     """What a store is of; another run must not go on with it."""
     return {
         "model": repr(learner.rules.model),
         "drift": repr(learner.rules.watch),
         **roles,
+        "sink": None if sink is None else repr(sink),
         "nodes": len(shards),
         "seed": learner.seed,
     }

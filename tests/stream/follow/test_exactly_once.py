@@ -18,14 +18,16 @@ import pytest
 from brokers import Broker
 from tiny import table
 
+from laws import rows_of
 from patience import patient
 from talkoot.core.digest import digest
 from talkoot.stream.follow.recorded import MODEL, model_path
 from talkoot.stream.sources.log.log import SegmentLog
 from talkoot.stream.store import read
 
-ONE = {"rows": [600]}
 THREE = {"rows": [300, 400, 200], "nodes": 3}
+SMALL_ONE = {"rows": [200], "every": 20}
+SMALL_THREE = {"rows": [80, 110, 60], "nodes": 3, "every": 20}
 HERE = Path(following.__file__).parent
 
 
@@ -68,14 +70,16 @@ def kill(
     rng, more = np.random.default_rng(times), more or iter(())
     for _ in range(times):
         grows = {"until": None} if next(more, None) else {}
-        at = [[int(rng.integers(1, lines // times)), None]]
+        at = [[int(rng.integers(1, lines // (times + 1))), None]]
         assert run(store, {**settings, **grows, "kills": at}) == -signal.SIGKILL
     for _ in more:
         pass
     assert run(store, settings) == 0
 
 
-@pytest.mark.parametrize("settings", [ONE, THREE, {**THREE, "apart": True}], ids=["one", "three", "apart"])
+@pytest.mark.parametrize(
+    "settings", [SMALL_ONE, SMALL_THREE, {**SMALL_THREE, "apart": True}], ids=["one", "three", "apart"]
+)
 def test_a_killed_run_ends_as_if_undisturbed(tmp_path: Path, settings: dict[str, Any]) -> None:
     lines = counted(tmp_path / "calm", settings)
     kill(tmp_path / "killed", settings, lines, 2)
@@ -107,27 +111,47 @@ def written(kind: str, at: Path, rows: list[int], pieces: int) -> Iterator[Path]
 GROWING = pytest.mark.parametrize("kind", ["log", "folder"])
 
 
+def predictions(outputs: Path) -> dict[str, list[dict[str, Any]]]:
+    """What was written to a sink, by partition."""
+    log, found = SegmentLog(str(outputs)), {}
+    for name in log.partitions():
+        with log.open(name) as reader:
+            found[name.rpartition("-")[2]] = rows_of(reader, 1000)
+    return found
+
+
 def check_growing(folder: Path, kind: str, settings: dict[str, Any], times: int) -> None:
     """A stream that grows between the kills gives what one gives that is whole."""
     pieces = times + 1
     *_, calm = written(kind, folder / "whole", settings["rows"], pieces)
-    lines = counted(folder / "calm", {**settings, "source": kind, "at": str(calm)})
-    growing = {**settings, "source": kind, "at": str(folder / "growing")}
+    outputs = [folder / name for name in ("calm outputs", "outputs")]
+    whole, growing = (
+        {**settings, "source": kind, "at": str(at), "sink": str(output)}
+        for at, output in zip((calm, folder / "growing"), outputs, strict=True)
+    )
+    lines = counted(folder / "calm", whole)
     kill(
         folder / "killed", growing, lines, times, written(kind, folder / "growing", settings["rows"], pieces)
     )
     assert stored(folder / "killed") == stored(folder / "calm")
+    expected, found = map(predictions, outputs)
+    assert found == expected
+    for part, rows in enumerate(settings["rows"]):
+        assert [row["row"] for row in found[str(part)]] == [*range(rows)]
 
 
-@GROWING
-@pytest.mark.parametrize("settings", [ONE, THREE], ids=["one", "three"])
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [("log", SMALL_THREE), ("folder", SMALL_ONE)],
+    ids=["three, log", "one, folder"],
+)
 def test_a_killed_run_over_a_growing_stream_ends_as_if_undisturbed(
     tmp_path: Path, kind: str, settings: dict[str, Any]
 ) -> None:
     check_growing(tmp_path, kind, settings, 2)
 
 
-@pytest.mark.parametrize("settings", [ONE, THREE], ids=["one", "three"])
+@pytest.mark.parametrize("settings", [SMALL_ONE, SMALL_THREE], ids=["one", "three"])
 def test_a_killed_server_and_killed_runs_change_nothing(
     tmp_path: Path, redis_server: Broker, settings: dict[str, Any]
 ) -> None:

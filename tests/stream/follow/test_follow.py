@@ -17,12 +17,17 @@ from sklearn.linear_model import Ridge
 from tiny import Apart, Tiny, table
 
 import talkoot as tk
+from laws import rows_of
 from talkoot.core.engine import Engine
 from talkoot.core.errors import LeaseLost, PlanError
 from talkoot.learners.online.state import equal
 from talkoot.stream.follow.course import POINTS, longer
 from talkoot.stream.follow.learner import Follower
 from talkoot.stream.follow.recorded import model_path, stored_model
+from talkoot.stream.sinks.folder import LogSink, ParquetSink
+from talkoot.stream.sinks.sink import Output, Sink
+from talkoot.stream.sources.folder import Folder
+from talkoot.stream.sources.log.log import SegmentLog
 from talkoot.stream.sources.memory import Memory
 from talkoot.stream.sources.source import OffsetGone, Reader, Source
 from talkoot.stream.store import Store
@@ -337,3 +342,63 @@ def test_changes_are_found_and_answered_however_the_rows_are_cut() -> None:
     scores = runs[0].scores["all"]
     assert set(scores) == {"model", "last label", "majority"}
     assert runs[0].metrics["accuracy"] == scores["model"]["accuracy"] > scores["majority"]["accuracy"]
+
+
+@pytest.mark.parametrize("kind", ["log", "parquet"])
+def test_predictions_and_changes_are_written(tmp_path: Path, kind: str) -> None:
+    ids = pa.array(range(8000))
+    before, after = table(4000, 1), table(4000, 2)
+    turned = after.set_column(2, "y", pa.array(1 - after["y"].to_numpy()))
+    data = pa.concat_tables([before, turned]).append_column("id", ids)
+    data = data.set_column(
+        0, "a", pa.array([None if i == 7 else str(v) for i, v in enumerate(data["a"].to_pylist())])
+    )
+    folder = tmp_path / "out"
+    sink: Any = LogSink(SegmentLog(str(folder))) if kind == "log" else ParquetSink(str(folder))
+    given: Any = {"id": "id", "drift": "boost", "store": tmp_path / "s", "sink": sink}
+    for until in (3000, "end"):
+        tk.follow(tk.online.Logistic(), data, "y", until=until, **given)
+    found = tk.follow(tk.online.Logistic(), data, "y", **given)
+    source: Any = SegmentLog(str(folder)) if kind == "log" else Folder(str(folder), ends=True)
+    rows = {}
+    for name in source.partitions():
+        with source.open(name) as reader:
+            rows[name[8:]] = rows_of(reader, 1000)
+    assert {*rows} == {"-node0-0", "-node0.changes"}
+    one = rows["-node0-0"]
+    assert [row["row"] for row in one] == [*range(8000)] == [int(row["id"]) for row in one]
+    assert all(row["predicted"] in (0, 1) and row["probability"] >= 0.5 for row in one[100:])
+    right = np.mean([row["predicted"] == y for row, y in zip(one, data["y"].to_pylist(), strict=True)])
+    assert right == pytest.approx(found.metrics["accuracy"], abs=2e-3)
+    assert [row["change"] for row in rows["-node0.changes"]] == list(found.following.reports["node0"].changes)
+    with pytest.raises(PlanError, match="of another run: sink was"):
+        tk.follow(tk.online.Logistic(), data, "y", id="id", drift="boost", store=tmp_path / "s")
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Failing(Sink):
+    """A sink that cannot be written while a file is there."""
+
+    sink: Sink
+    full: Path
+
+    def open(self, name: str) -> Output:
+        if self.full.exists():
+            raise tk.DataError("the disk is full")
+        return self.sink.open(name)
+
+
+def test_what_a_full_sink_lacks_is_written_later(tmp_path: Path) -> None:
+    log, full = SegmentLog(str(tmp_path / "out")), tmp_path / "full"
+    sink, sync = Failing(LogSink(log), full), tk.every(rows=30)
+    full.touch()
+    for _ in range(2):
+        with pytest.raises(tk.DataError, match="the disk is full"):
+            tk.follow(Tiny(), DATA, "y", store=tmp_path / "s", sink=sink, sync=sync)
+    full.unlink()
+    found = tk.follow(Tiny(), DATA, "y", store=tmp_path / "s", sink=sink, sync=sync)
+    assert found.metrics == tk.follow(Tiny(), DATA, "y", sync=sync).metrics
+    [name] = log.partitions()
+    with log.open(name) as reader:
+        assert [row["row"] for row in rows_of(reader, 50)] == [*range(120)]

@@ -64,6 +64,12 @@ class Cursor:
         self._readers = {}
         self._open.close()
 
+    def commit(self) -> None:
+        """Report the offsets to the broker's group, for tools that show the lag."""
+        for partition, reader in self._readers.items():
+            if (offset := self.offsets[partition]) is not None:
+                reader.commit(offset)
+
     def read(self, quota: Quota, waiting: Callable[[], None]) -> Iterator[tuple[str, Chunk]]:
         """Chunks of partitions until the quota is met; what was taken is moved past.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, final
 
 import numpy as np
@@ -75,6 +75,8 @@ class Follower(SolvingLearner):
     ) -> tuple[Update, FollowNode]:
         """The next rows of a node, or the answer that was not counted yet."""
         if local is None or not local.usable:
+            if local is not None:
+                local.close()
             local = FollowNode(_plain(shard), self.rules)
         return local.answer(question, ctx.work, shard.reading), local
 
@@ -109,4 +111,4 @@ class Follower(SolvingLearner):
 
 def _plain(shard: Any) -> StreamShard:
     """The shard itself, which an engine may have wrapped."""
-    return StreamShard(name=shard.name, source=shard.source, partitions=shard.partitions, store=shard.store)
+    return StreamShard(**{each.name: getattr(shard, each.name) for each in fields(StreamShard)})

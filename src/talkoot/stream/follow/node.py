@@ -13,6 +13,7 @@ from talkoot.core.errors import DataError
 from talkoot.core.update import Update
 from talkoot.learners.online.state import State, copied, placed, under
 from talkoot.stream.follow.cursor import Cursor, Quota, owned
+from talkoot.stream.follow.outputs import Outputs
 from talkoot.stream.follow.passing import STATE, Pass, Unknown
 from talkoot.stream.follow.question import Question, Report, answer
 from talkoot.stream.follow.rejected import Rejected
@@ -52,6 +53,12 @@ class FollowNode:
         opened.callback(self._cursor.close)
         self._parts: State = self._store.get("parts", {})
         self._rejected = Rejected(shard.rejected, self._store.get("rejected", 0))
+        self._outputs: Outputs | None = None
+        if shard.sink is not None:
+            waiting = self._store.get("outputs", {})
+            self._outputs = Outputs(shard.sink, f"{shard.run}-{shard.name}", waiting)
+            opened.callback(self._outputs.close)
+            self._outputs.write(waiting)
         self.usable = True  # whether what is in memory is what is stored
 
     def answer(self, question: Question, work: LocalWork, reading: Reading) -> Update:
@@ -65,7 +72,7 @@ class FollowNode:
         Raises:
             LeaseLost: another process works for this node since then.
             OffsetGone: rows are gone that were not read, and the rules are to stop there.
-            DataError: the store is not that of the run, or cannot be written.
+            DataError: the store is not that of the run, or it or the sink cannot be written.
         """
         counted = question.counted.get(self._shard.name, 0)
         if self._report.number == counted + 1:
@@ -89,6 +96,7 @@ class FollowNode:
             labels=question.labels,
             report=self._report,
             seed=question.seed,
+            writes=self._outputs is not None,
         )
         label = self._read(passing, quota, reading)
         report = replace(
@@ -104,15 +112,20 @@ class FollowNode:
         parts = {key: array for key, array in passing.state.items() if not key.startswith(STATE)}
         change = rules.model.change(state, before) if rules.adds else state
         made = answer(report, change, passing.scores(), report.total - self._report.total)
+        waiting = {} if self._outputs is None else self._outputs.waiting(passing.outputs)
         self._store.commit(
             {
                 "report": report.data(),
                 "answer": {"values": dict(made.values), "weight": made.weight},
                 "parts": parts,
                 "rejected": self._rejected.write(),
+                **({} if self._outputs is None else {"outputs": waiting}),
             }
         )
         self._report, self._parts = report, parts
+        if self._outputs is not None:
+            self._outputs.write(waiting)
+        self._cursor.commit()
         return made
 
     def _read(self, passing: Pass, quota: Quota, reading: Reading) -> Label | None:

@@ -13,6 +13,7 @@ from talkoot.learners.online.features import Encoder, Features, Layout
 from talkoot.learners.online.state import State, replace_under, under
 from talkoot.stream.drift.finding import Finding
 from talkoot.stream.follow.cursor import size
+from talkoot.stream.follow.outputs import CHANGES, output_of, predictions
 from talkoot.stream.follow.question import Report
 from talkoot.stream.follow.rows import Label, Rows, readable
 from talkoot.stream.follow.rules import Rules
@@ -51,6 +52,7 @@ class Pass:
         labels: the labels that the model knows, by their codes.
         report: what was counted so far.
         seed: of models that begin anew.
+        writes: whether what is predicted and found goes to a sink.
     """
 
     rules: Rules
@@ -59,7 +61,9 @@ class Pass:
     labels: tuple[Label, ...]
     report: Report
     seed: int = 0
+    writes: bool = False
     rejected: list[Mapping[str, Any]] = field(default_factory=list)  # rows that could not be read
+    outputs: dict[str, list[pa.RecordBatch]] = field(default_factory=dict)  # rows for a sink, by output
     layout: Layout = field(init=False)
     encoder: Encoder = field(init=False)
 
@@ -94,7 +98,11 @@ class Pass:
         y = self._targets(rows)
         rows, y = self._in_time(partition, rows, y)
         if len(rows.at):
-            self._learn(rows.batch, y)
+            predicted, changes = self._learn(rows.batch, y)
+            if self.writes:
+                self._write(partition, chunk, rows, predicted)
+            if changes and self.writes:
+                self._add(CHANGES, pa.RecordBatch.from_pydict({"change": pa.array(changes, pa.string())}))
         self._count(partition, chunk, rows)
 
     def _targets(self, rows: Rows) -> np.ndarray:
@@ -129,9 +137,10 @@ class Pass:
         why = f"it is more than grace={self.rules.grace:g} older than the newest row of its partition"
         return rows.without(late, why), y[~late]
 
-    def _learn(self, batch: pa.RecordBatch, y: np.ndarray) -> None:
+    def _learn(self, batch: pa.RecordBatch, y: np.ndarray) -> tuple[np.ndarray, list[str]]:
         at = self.report.predicted + np.arange(len(y))
         predicted, findings, done = self._predicted(self.encoder.encode(batch), y, at)
+        changes = [*map(str, findings), *done]
         known = ~np.isnan(y)
         if known.any():
             part = under(self.state, "evaluation/")
@@ -141,9 +150,23 @@ class Pass:
             self.report,
             learned=self.report.learned + int(known.sum()),
             unlabelled=self.report.unlabelled + int((~known).sum()),
-            changes=[*self.report.changes, *map(str, findings), *done][-KINDS:],
+            changes=[*self.report.changes, *changes][-KINDS:],
             findings=[*self.report.findings, *map(asdict, findings)][-KINDS:],
         )
+        return predicted, changes
+
+    def _write(self, partition: str, chunk: Chunk, rows: Rows, predicted: np.ndarray) -> None:
+        """Add predictions to the output of a partition."""
+        count, before = len(rows.at), self.report.rows.get(partition, 0)
+        columns = {
+            "partition": pa.array([partition] * count, pa.string()),
+            "row": pa.array(before + rows.at, pa.int64()),
+            **predictions(predicted, self.rules.columns, self.labels, rows, chunk.batch),
+        }
+        self._add(output_of(partition), pa.RecordBatch.from_pydict(columns))
+
+    def _add(self, output: str, batch: pa.RecordBatch) -> None:
+        self.outputs.setdefault(output, []).append(batch)
 
     def _predicted(
         self, rows: Features, y: np.ndarray, at: np.ndarray

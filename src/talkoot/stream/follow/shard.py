@@ -9,6 +9,7 @@ from typing import final
 
 from talkoot.core.errors import PlanError
 from talkoot.core.shard import Block, Shard
+from talkoot.stream.sinks.sink import Sink
 from talkoot.stream.sources.source import Source
 
 
@@ -22,12 +23,16 @@ class StreamShard(Shard):
         source: the stream.
         partitions: those that the node owns.
         store: the folder of the stores of all nodes.
+        sink: where predictions and changes are written, if anywhere.
+        run: what the names of outputs begin with; another one for each store.
     """
 
     name: str
     source: Source
     partitions: tuple[str, ...]
     store: Path
+    sink: Sink | None = None
+    run: str = ""
 
     @property
     def path(self) -> Path:

@@ -41,8 +41,6 @@ class MessageReader(Reader):
         values: how to decode.
     """
 
-    tells_lag = True
-
     def __init__(self, values: Values) -> None:
         self._values = values
         self._decoder = RowDecoder(values) if values.by_rows and values.columns is not None else None

@@ -118,6 +118,8 @@ def connected(url: str) -> Any:
 class RedisReader(MessageReader):
     """The entries of one stream."""
 
+    tells_lag = True
+
     def __init__(self, source: Redis, client: Any, partition: str) -> None:
         super().__init__(source.decoding())
         self._source, self._client, self._stream = source, client, partition
