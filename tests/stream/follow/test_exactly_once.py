@@ -78,7 +78,9 @@ def kill(
 
 
 @pytest.mark.parametrize(
-    "settings", [SMALL_ONE, SMALL_THREE, {**SMALL_THREE, "apart": True}], ids=["one", "three", "apart"]
+    "settings",
+    [SMALL_ONE, SMALL_THREE, pytest.param({**SMALL_THREE, "apart": True}, marks=pytest.mark.slow)],
+    ids=["one", "three", "apart"],
 )
 def test_a_killed_run_ends_as_if_undisturbed(tmp_path: Path, settings: dict[str, Any]) -> None:
     lines = counted(tmp_path / "calm", settings)
@@ -142,7 +144,7 @@ def check_growing(folder: Path, kind: str, settings: dict[str, Any], times: int)
 
 @pytest.mark.parametrize(
     ("kind", "settings"),
-    [("log", SMALL_THREE), ("folder", SMALL_ONE)],
+    [("log", SMALL_THREE), pytest.param("folder", SMALL_ONE, marks=pytest.mark.slow)],
     ids=["three, log", "one, folder"],
 )
 def test_a_killed_run_over_a_growing_stream_ends_as_if_undisturbed(
@@ -151,7 +153,9 @@ def test_a_killed_run_over_a_growing_stream_ends_as_if_undisturbed(
     check_growing(tmp_path, kind, settings, 2)
 
 
-@pytest.mark.parametrize("settings", [SMALL_ONE, SMALL_THREE], ids=["one", "three"])
+@pytest.mark.parametrize(
+    "settings", [SMALL_ONE, pytest.param(SMALL_THREE, marks=pytest.mark.slow)], ids=["one", "three"]
+)
 def test_a_killed_server_and_killed_runs_change_nothing(
     tmp_path: Path, redis_server: Broker, settings: dict[str, Any]
 ) -> None:
@@ -195,7 +199,7 @@ def test_twenty_kills_over_a_growing_stream(tmp_path: Path, kind: str, settings:
     check_growing(tmp_path, kind, settings, 20)
 
 
-@pytest.mark.parametrize("line", [300, 1500])
+@pytest.mark.parametrize("line", [300, pytest.param(1500, marks=pytest.mark.slow)])
 def test_a_killed_worker_changes_nothing(tmp_path: Path, line: int) -> None:
     settings = {**THREE, "workers": 3}
     assert run(tmp_path / "calm", settings) == 0
