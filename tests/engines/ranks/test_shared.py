@@ -245,7 +245,9 @@ def test_a_stopped_rank_is_named_at_the_deadline(tmp_path: Path, world: int, vic
 def leave_early(store: Store, rank: int, world: int) -> Any:
     sums = join(store, rank, world)
     sums.all_reduce(torch.ones(1))
+    store.set(f"met {rank}", "")
     if rank == 0:
+        store.wait([f"met {one}" for one in range(world)])  # who is slow may still be adding
         sums.close()
         return "left"
     with pytest.raises(PeerLost, match="rank 0 (has left|is gone|is lost, as rank . found)"):
