@@ -22,6 +22,7 @@ from talkoot.core.sync import Rounds, duration
 from talkoot.engines.inline import Inline
 from talkoot.engines.local import Local
 from talkoot.engines.machine import cores
+from talkoot.learners.online.features import require_exact
 from talkoot.learners.online.model import OnlineModel
 from talkoot.stream.drift.monitor import Monitor
 from talkoot.stream.drift.settings import drift as watched
@@ -137,7 +138,7 @@ def follow(
         plan = Plan(learner, sync=sync, seed=seed)
         interrupted = False
         try:
-            with _events(plan, engine, shards, emit), engine.open(shards, emit) as opened:
+            with _events(plan, engine, shards, columns, emit), engine.open(shards, emit) as opened:
                 run_on(_recorded(opened, held, stops, emit, rules), plan, schema=UNKNOWN, emit=emit)
         except KeyboardInterrupt:
             interrupted = True
@@ -241,6 +242,8 @@ def _columns(
         return Columns(**stored)
     batch = _first_rows(source, until)
     columns = columns_of(batch.schema, model.task, **roles)
+    for name in columns.numbers:
+        require_exact(batch.column(name), name)
     if columns.labels is not None:
         require_labels(batch.column(columns.target), columns.target, model.task)
     store.commit({"columns": asdict(columns)})
@@ -272,7 +275,9 @@ def _first_rows(source: Source, until: Until) -> Any:
 
 
 @contextmanager
-def _events(plan: Plan, engine: Engine, shards: Mapping[str, StreamShard], emit: Emit) -> Iterator[None]:
+def _events(
+    plan: Plan, engine: Engine, shards: Mapping[str, StreamShard], columns: Columns, emit: Emit
+) -> Iterator[None]:
     """Emit the start and the end of the run, also where it fails."""
     began = clock.perf_counter()
     emit(
@@ -286,6 +291,9 @@ def _events(plan: Plan, engine: Engine, shards: Mapping[str, StreamShard], emit:
             "reason": "as asked",
         },
     )
+    if columns.ignored:
+        unread = f"columns that no model reads, by their type: {', '.join(columns.ignored)}"
+        emit("note", {"text": unread, "nodes": [], "round": 0})
     try:
         yield
     except BaseException as error:

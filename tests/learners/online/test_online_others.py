@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import pickle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +13,7 @@ import pytest
 from online_models import known, learn, log_loss
 
 import talkoot as tk
-from talkoot.core.errors import PlanError
+from talkoot.core.errors import DataError, PlanError
 from talkoot.learners.online.features import Encoder, Features, Layout
 from talkoot.learners.online.state import copied, equal
 from talkoot.testing.streams import led, random_tree, sea
@@ -172,3 +175,31 @@ def test_rivers_models_learn_as_they_do_alone(task: str) -> None:
     before = copied(whole)
     model.predict(whole, rows[:3])
     assert equal(whole, before)
+
+
+def test_a_state_of_river_names_nothing_but_river(tmp_path: Path) -> None:
+    from river import linear_model
+
+    layout, rows, _ = known(sea(3, seed=1), 2)
+    model = on.River(linear_model.LogisticRegression())
+    state = model.start(layout, 0)
+    there = tmp_path / "ran"
+
+    class Evil:
+        def __reduce__(self) -> Any:
+            return os.system, (f"touch {there}",)
+
+    passive: Any = linear_model.PAClassifier
+    state["pickle"] = np.frombuffer(pickle.dumps(Evil()), np.uint8)
+    with pytest.raises(DataError, match="names posix.system"):
+        model.predict(state, rows)
+    assert not there.exists()
+    with pytest.raises(PlanError, match=r"PAClassifier cannot be stored: it names builtins.getattr"):
+        on.River(passive()).start(layout, 0)
+
+
+def test_ids_are_no_numbers() -> None:
+    layout = Layout(numbers=("id",))
+    Encoder(layout).encode(pa.record_batch({"id": [2**53, -(2**53), None]}))
+    with pytest.raises(DataError, match="column 'id': it holds whole numbers beyond"):
+        Encoder(layout).encode(pa.record_batch({"id": [1, 2**53 + 1]}))

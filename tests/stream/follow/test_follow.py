@@ -19,7 +19,7 @@ from tiny import Apart, Tiny, table
 import talkoot as tk
 from laws import rows_of
 from talkoot.core.engine import Engine
-from talkoot.core.errors import LeaseLost, PlanError
+from talkoot.core.errors import DataError, LeaseLost, PlanError
 from talkoot.learners.online.state import equal
 from talkoot.stream.follow.course import POINTS, longer
 from talkoot.stream.follow.learner import Follower
@@ -402,3 +402,35 @@ def test_what_a_full_sink_lacks_is_written_later(tmp_path: Path) -> None:
     [name] = log.partitions()
     with log.open(name) as reader:
         assert [row["row"] for row in rows_of(reader, 50)] == [*range(120)]
+
+
+def test_roles_and_kinds_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    rows = pa.table({"x": [0.5, 1.5, 2.5], "k": [1, 2, 3], "y": [True, False, True]})
+    with pytest.raises(DataError, match=r"column 'x': the target holds numbers such as 0.5"):
+        tk.follow(tk.online.Logistic(), rows, "x")
+    with pytest.raises(DataError, match="column 'k': the target has 3 labels in the first rows, such as 3"):
+        tk.follow(tk.online.Logistic(), rows, "k")
+    with pytest.raises(PlanError, match="object is no model that learns row by row"):
+        tk.follow(object(), rows, "y")  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="there is no folder"):
+        tk.follow(tk.online.Logistic(), tmp_path / "none", "y")
+    with pytest.raises(DataError, match=r"column 'k': it holds whole numbers beyond 2\*\*53"):
+        tk.follow(tk.online.Logistic(), rows.set_column(1, "k", pa.array([1, 2, 2**53 + 1])), "y")
+    tk.follow(tk.online.Logistic(), rows, "y", store=tmp_path / "s")
+    with pytest.raises(PlanError, match="target was 'y' and is 'k'"):
+        tk.follow(tk.online.Softmax(), rows, "k", store=tmp_path / "s")
+
+
+def test_columns_that_no_model_reads_are_named() -> None:
+    rows = pa.table({"x": [0.5, 1.5], "z": [[1], [2]], "y": [True, False]})
+    found = tk.follow(tk.online.Logistic(), rows, "y")
+    notes = [event["text"] for event in found.events if event["event"] == "note"]
+    assert "columns that no model reads, by their type: z" in notes
+
+
+def test_an_id_that_comes_later_is_set_aside() -> None:
+    rows = pa.table({"k": [*range(1500), 2**53 + 1], "y": [i % 2 == 0 for i in range(1501)]})
+    found = tk.follow(tk.online.Logistic(), rows, "y")
+    report = found.following.reports["node0"]
+    assert dict(report.rejected) == {"column 'k' holds a whole number beyond 2**53": 1}
+    assert report.learned == 1500

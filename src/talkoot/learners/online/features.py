@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from talkoot.core.errors import DataError
 
+EXACT = 2**53  # whole numbers up to here are floats without a loss
 TYPE_CURE = "Name the columns to learn from, or convert it to a number or a text."
 
 
@@ -125,6 +126,38 @@ def _is_category(kind: pa.DataType) -> bool:
     return _is_text(kind)
 
 
+def inexact(column: pa.Array) -> NDArray[np.bool_]:
+    """The rows of a column that hold whole numbers beyond 2**53, of which floats drop digits.
+
+    >>> inexact(pa.array([7, 2**53 + 1, None])).tolist()
+    [False, True, False]
+    """
+    if not pa.types.is_integer(column.type) or column.type.bit_width < 64 or not len(column):
+        return np.zeros(len(column), np.bool_)
+    ends = pc.min_max(column).as_py()
+    if ends["max"] is None or (ends["min"] >= -EXACT and ends["max"] <= EXACT):
+        return np.zeros(len(column), np.bool_)
+    beyond = pc.or_(pc.greater(column, pa.scalar(EXACT)), pc.less(column, pa.scalar(-EXACT)))
+    found: NDArray[np.bool_] = pc.fill_null(beyond, False).to_numpy(zero_copy_only=False)
+    return found
+
+
+def require_exact(column: pa.Array, name: str) -> None:
+    """Refuse a column of numbers that are ids: two of them could be read as one.
+
+    Raises:
+        DataError: it holds whole numbers beyond 2**53.
+    """
+    beyond = inexact(column)
+    if beyond.any():
+        raise DataError(
+            f"it holds whole numbers beyond 2**53, such as {column[int(beyond.argmax())].as_py()}, of which "
+            "a float drops digits",
+            column=name,
+            cure="Write ids as text, so that each is a category of its own, or leave the column out.",
+        )
+
+
 def _is_text(kind: pa.DataType) -> bool:
     tests = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
     return any(test(kind) for test in tests)
@@ -146,6 +179,7 @@ def _numbers(column: pa.Array, name: str) -> NDArray[Any]:
         return np.full(len(column), np.nan)
     if not _is_number(kind):
         raise DataError(f"a number was expected, and the rows hold {kind}", column=name)
+    require_exact(column, name)
     if pa.types.is_boolean(kind) or pa.types.is_decimal(kind):
         column = pc.cast(column, pa.float64())
     values: NDArray[Any] = column.to_numpy(zero_copy_only=False)

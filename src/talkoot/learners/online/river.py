@@ -1,11 +1,12 @@
 """River's models as they are. Their state is a pickle, the only one of online models.
 
 River's models are Python objects, so their state cannot be arrays; it is bytes under one name, read again at
-each batch. Whoever can write a store of such a model can run code where it is read.
+each batch. What is read may name River's own classes and those in ALLOWED, and nothing else.
 """
 
 from __future__ import annotations
 
+import io
 import pickle
 from dataclasses import dataclass
 from typing import Any, final
@@ -13,10 +14,23 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from talkoot.core.errors import PlanError
+from talkoot.core.errors import DataError, PlanError
 from talkoot.learners.online.features import Features, Layout
 from talkoot.learners.online.model import Floats, OnlineModel, Task
 from talkoot.learners.online.state import State
+
+ALLOWED = frozenset(  # what River's models are made of besides River; none of it runs code by a name
+    [
+        *(("builtins", name) for name in ("dict", "float", "int", "set")),
+        *(("collections", name) for name in ("Counter", "OrderedDict", "defaultdict", "deque")),
+        *(("numpy", name) for name in ("dtype", "ndarray")),
+        *(("numpy._core.multiarray", name) for name in ("_reconstruct", "scalar")),
+        ("copy", "deepcopy"),
+        ("functools", "partial"),
+        ("random", "Random"),
+        ("statistics", "NormalDist"),
+    ]
+)
 
 
 @final
@@ -54,9 +68,21 @@ class River(OnlineModel):
         raise PlanError(f"{type(self.model).__name__} is neither a classifier nor a regressor")
 
     def start(self, layout: Layout, seed: int) -> State:
-        """The model as it was given, and the names of the columns."""
-        names = (layout.numbers, layout.categories)
-        return {"pickle": _packed((self.model.clone(), names)), "classes": np.array([layout.classes])}
+        """The model as it was given, and the names of the columns.
+
+        Raises:
+            PlanError: it holds what cannot be stored.
+        """
+        state = {
+            "pickle": _packed((self.model.clone(), (layout.numbers, layout.categories))),
+            "classes": np.array([layout.classes]),
+        }
+        try:
+            _unpacked(state["pickle"])
+        except DataError as error:
+            cause = f"{type(self.model).__name__} cannot be stored: {error.cause}"
+            raise PlanError(cause, cure="Take a model that is made of River's own classes.") from None
+        return state
 
     def learn(self, state: State, rows: Features, y: Floats, w: Floats | None = None) -> NDArray[Any]:
         """Learn rows in their order; what was predicted for each before it was learned.
@@ -66,7 +92,7 @@ class River(OnlineModel):
         """
         if w is not None and not np.isin(w, (0, 1)).all():
             raise PlanError("models of River learn rows of weight 1")
-        model, names = pickle.loads(state["pickle"].tobytes())
+        model, names = _unpacked(state["pickle"])
         classes = int(state["classes"][0])
         learned = ~np.isnan(y) if w is None else ~np.isnan(y) & (w != 0)
         out = np.empty((len(rows), classes) if classes else len(rows))
@@ -85,6 +111,26 @@ class River(OnlineModel):
     def widen(self, state: State, classes: int) -> None:
         """River's models find classes by themselves."""
         state["classes"] = np.array([max(classes, int(state["classes"][0]))])
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if module.partition(".")[0] == "river":
+            found = super().find_class(module, name)
+            if str(getattr(found, "__module__", "")).partition(".")[0] == "river":  # not what River imports
+                return found
+        elif (module, name) in ALLOWED:
+            return super().find_class(module, name)
+        raise DataError(f"it names {module}.{name}, which is no part of River's models")
+
+
+def _unpacked(packed: NDArray[np.uint8]) -> Any:
+    """What was packed.
+
+    Raises:
+        DataError: it names something that is no part of River's models.
+    """
+    return _Unpickler(io.BytesIO(packed.tobytes())).load()
 
 
 def _packed(value: Any) -> NDArray[np.uint8]:

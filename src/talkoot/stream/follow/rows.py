@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from talkoot.learners.online.features import inexact
 from talkoot.stream.follow.columns import Columns, Labels, is_number, is_text, is_time
 
 Label = bool | int | float | str
@@ -63,7 +64,7 @@ def readable(batch: pa.RecordBatch, columns: Columns, only: tuple[Label, ...] | 
         only: the labels that can be read, where there can be no other.
     """
     reader = _Batch(batch, columns, only)
-    numbers = {name: reader.read(name, _numbers) for name in columns.numbers}
+    numbers = {name: reader.read(name, _features) for name in columns.numbers}
     texts = {name: reader.read(name, _texts) for name in columns.categories}
     y, labels = reader.target()
     times = None if columns.time is None else reader.times(columns.time)
@@ -179,6 +180,14 @@ def _numbers(batch: _Batch, name: str, array: pa.Array) -> pa.Array:
         if infinite:
             batch.notes[f"column {name!r} is infinite, and is read as missing"] = infinite
     return array
+
+
+def _features(batch: _Batch, name: str, array: pa.Array) -> pa.Array:
+    beyond = inexact(array)
+    if beyond.any():
+        batch.reject(np.flatnonzero(beyond), f"column {name!r} holds a whole number beyond 2**53")
+        array = pc.if_else(pa.array(beyond), pa.scalar(None, array.type), array)
+    return _numbers(batch, name, array)
 
 
 def _texts(batch: _Batch, name: str, array: pa.Array) -> pa.Array:
