@@ -153,8 +153,8 @@ def _refusals() -> Iterator[None]:
 
 def _ask_for_consent(run: Run, job: Job, node: str, past: Sequence[Event], emit: Emit) -> None:
     """Have a site sign that its part may become known, as it does where others learn again without it."""
-    asked = _to_forget(Plan(run.plan.learner, seed=run.plan.seed), job, node, past)
-    with _refusals(), asked.engine.open({node: job.shards[node]}, emit):
+    allowed = _to_forget(Plan(run.plan.learner, seed=run.plan.seed), job, node, past)
+    with _refusals(), allowed.engine.open({node: job.shards[node]}, emit):
         pass
 
 

@@ -43,14 +43,14 @@ class Rows:
 
     def without(self, rows: np.ndarray, reason: str) -> Rows:
         """The same without some of the readable rows, (rows,) bool, which are rejected."""
-        kept = ~rows
+        stays = ~rows
         more = dict.fromkeys(map(int, self.at[rows]), reason)
         return replace(
             self,
-            batch=self.batch.filter(pa.array(kept)),
-            at=self.at[kept],
-            y=None if self.y is None else self.y[kept],
-            times=None if self.times is None else self.times[kept],
+            batch=self.batch.filter(pa.array(stays)),
+            at=self.at[stays],
+            y=None if self.y is None else self.y[stays],
+            times=None if self.times is None else self.times[stays],
             rejected=dict(sorted({**self.rejected, **more}.items())),
         )
 
