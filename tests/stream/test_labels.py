@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import talkoot as tk
+from talkoot.core.errors import DataError
 from talkoot.learners.online.state import State, equal
 from talkoot.stream.labels.labelled import Labelled
 
@@ -80,6 +81,26 @@ def test_cuts_do_not_matter(
     assert one == other
     assert labels.counts(whole) == labels.counts(parts)
     assert equal(whole, parts)
+
+
+def test_a_row_that_is_censored_is_still_known_when_it_is_repeated() -> None:
+    labels = tk.Labels("id", time="t", mature=3, negative=None)
+    whole, parts = labels.start(), labels.start()
+    rows = batch([0, 1, 2, 0], [0.0, 3.0, 3.0, 3.0])  # the first matures at the third
+    arrive(labels, whole, rows)
+    for i in range(4):
+        arrive(labels, parts, rows.slice(i, 1), i)
+    assert equal(whole, parts)
+    assert labels.counts(whole)["repeated"] == labels.counts(whole)["censored"] == 1
+    assert labels.join(whole, [0], np.ones(1)).unknown == ("0",)
+
+
+def test_an_infinite_label_is_refused_by_name() -> None:
+    labels = tk.Labels("id")
+    state = labels.start()
+    arrive(labels, state, batch([7]))
+    with pytest.raises(DataError, match="the label of '7' is infinite"):
+        labels.join(state, [7], np.array([np.inf]))
 
 
 def test_a_label_finds_its_row_whatever_type_the_id_has() -> None:

@@ -16,6 +16,7 @@ from talkoot.stream.labels.labelled import OWN, Labelled, lists, texts
 from talkoot.stream.labels.tables import SECOND, joined, micros, read, write
 
 NEVER, ALWAYS = np.iinfo(np.int64).min, np.iinfo(np.int64).max
+CENSORED = np.inf  # in place of the label of a row that matured without one
 COUNTS = (
     *("rows", "labels", "matured", "censored", "overflowed"),
     *("unknown", "corrected", "repeated", "backwards", "late"),
@@ -123,10 +124,18 @@ class Labels:
             state: changed in place.
             ids: of the rows that they belong to.
             y: labels, classes as codes; nan for a row whose label will never be known (censored).
+
+        Raises:
+            DataError: a label is infinite, or ids are missing, or of a type that cannot be read.
         """
         names, labels = texts(ids, self.id), np.asarray(y, np.float64)
         if len(names) != len(labels):
             raise DataError(f"{len(names)} ids came with {len(labels)} labels", column=self.id)
+        if np.isinf(labels).any():
+            raise DataError(
+                f"the label of {names[int(np.isinf(labels).argmax())].as_py()!r} is infinite",
+                cure="Give nan for a row whose label will never be known.",
+            )
         table = read(state, "pending")
         here = _ids(table, self.id)
         found = pc.fill_null(pc.index_in(names, here), -1).to_numpy(zero_copy_only=False).astype(np.int64)
@@ -135,7 +144,7 @@ class Labels:
         gone = np.zeros(len(label), bool)
         for i in np.flatnonzero(found >= 0):  # in their order: an id may come twice
             row = found[i]
-            if gone[row]:
+            if gone[row] or label[row] == CENSORED:
                 found[i] = -1
             elif np.isnan(labels[i]):
                 gone[row] = np.isnan(label[row])
@@ -205,16 +214,13 @@ class Labels:
         order = np.flatnonzero(ripe)
         order = order[np.argsort(matures[order], kind="stable")]
         _add(state, overflowed=int((waits & ~stays & ~ripe).sum()))
+        matured = CENSORED if self.negative is None else self.negative
+        after = _with_labels(table, np.where(ripe, matured, label))
+        write(state, "pending", after.filter(pa.array(stays)))  # so that a repetition is known, however cut
         if self.negative is None:
             _add(state, censored=len(order))
-            write(state, "pending", table.filter(pa.array(stays & ~ripe)))
             return Labelled.of(table.slice(0, 0), np.zeros(0))
         _add(state, matured=len(order))
-        write(
-            state,
-            "pending",
-            _with_labels(table, np.where(ripe, self.negative, label)).filter(pa.array(stays)),
-        )
         return Labelled.of(table.take(pa.array(order)), np.full(len(order), float(self.negative)))
 
 
