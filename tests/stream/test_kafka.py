@@ -127,6 +127,18 @@ def test_an_offset_that_is_not_there_is_gone_by_name(mock: str) -> None:
         assert reader.poll(9, patient()) is not None
 
 
+def test_whoever_seeks_reads_from_there_whatever_was_requested_before(mock: str) -> None:
+    send(mock, "sought", encoded(0, 50))
+    for _ in range(20):  # the answer to a request for the earliest offset came behind a seek, now and then
+        with source(mock, "sought").open("0") as reader:
+            for place, first in (("30", "30"), ("earliest", "0"), ("40", "40"), ("7", "7")):
+                reader.seek("latest")
+                reader.seek(place)
+                chunk = reader.poll(1, patient())
+                assert chunk is not None
+                assert chunk.first == first
+
+
 def test_types_groups_and_resets_are_those_of_kafka(mock: str) -> None:
     send(mock, "typed", [b'{"n": 1, "t": "x"}'])
     typed = Kafka("typed", {"bootstrap.servers": mock}).typed()

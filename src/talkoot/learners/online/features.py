@@ -127,18 +127,18 @@ def _is_category(kind: pa.DataType) -> bool:
 
 
 def inexact(column: pa.Array) -> NDArray[np.bool_]:
-    """The rows of a column that hold whole numbers beyond 2**53, of which floats drop digits.
+    """The rows of a column that hold whole numbers of which a float drops digits.
 
-    >>> inexact(pa.array([7, 2**53 + 1, None])).tolist()
-    [False, True, False]
+    >>> inexact(pa.array([7, 2**53 + 1, None, 2**60])).tolist()
+    [False, True, False, False]
     """
-    if not pa.types.is_integer(column.type) or column.type.bit_width < 64 or not len(column):
-        return np.zeros(len(column), np.bool_)
-    ends = pc.min_max(column).as_py()
-    if ends["max"] is None or (ends["min"] >= -EXACT and ends["max"] <= EXACT):
-        return np.zeros(len(column), np.bool_)
-    beyond = pc.or_(pc.greater(column, pa.scalar(EXACT)), pc.less(column, pa.scalar(-EXACT)))
-    found: NDArray[np.bool_] = pc.fill_null(beyond, False).to_numpy(zero_copy_only=False)
+    found = np.zeros(len(column), np.bool_)
+    if pa.types.is_integer(column.type) and column.type.bit_width == 64 and column.null_count < len(column):
+        values: NDArray[Any] = pc.fill_null(column, 0).to_numpy(zero_copy_only=False)
+        beyond = values > EXACT
+        if values.dtype.kind == "i":
+            beyond |= values < -EXACT
+        found[beyond] = [int(float(value)) != value for value in values[beyond].tolist()]
     return found
 
 

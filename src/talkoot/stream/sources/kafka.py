@@ -159,6 +159,7 @@ class KafkaReader(MessageReader):
         self._source, self._kafka = source, library()
         self._partition = whole_number(partition, partition)
         self._consumer = consumer_of(source, self._note)
+        self._begun = False  # whether the consumer was assigned its place, which it is once
         self._failed: Any | None = None  # an error that came behind messages
         self._next: int | None = None  # the offset that is read next, once it is known
         try:
@@ -191,11 +192,17 @@ class KafkaReader(MessageReader):
         special = {EARLIEST: self._kafka.OFFSET_BEGINNING, LATEST: self._kafka.OFFSET_END}
         at = special[start] if start in special else whole_number(start, str(self._partition))
         self._next, self._failed = (at if at >= 0 else None), None
-        self._consumer.assign([self._place(at)])
+        if self._begun:  # what an assignment before has requested may still come, and move this one's place
+            self._consumer.close()
+            self._consumer, self._begun = consumer_of(self._source, self._note), False
+        self._at = at
 
     def _fetch(self, messages: int, seconds: float) -> Sequence[Message]:
         ends = time.monotonic() + seconds
         found: list[Message] = []
+        if not self._begun:
+            self._consumer.assign([self._place(self._at)])
+            self._begun = True
         while not found:
             if (first := self._consumer.poll(max(0.0, min(1.0, ends - time.monotonic())))) is not None:
                 found += self._sorted((first, *self._consumer.consume(min(messages - 1, MOST), 0)))
