@@ -22,7 +22,7 @@ from patience import patient
 from talkoot.core.errors import DataError, PlanError
 from talkoot.stream.sources.log import writer as writing
 from talkoot.stream.sources.log.log import SegmentLog
-from talkoot.stream.sources.log.segments import first_rows
+from talkoot.stream.sources.log.segments import Segment, first_rows
 from talkoot.stream.sources.source import OffsetGone
 
 few = settings(max_examples=40)
@@ -232,6 +232,23 @@ def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
         SegmentLog(str(tmp_path)).partitions()
     with pytest.raises(DataError, match="is no name of a folder"):
         SegmentLog(str(tmp_path)).open("../0")
+
+
+def test_a_message_that_is_finished_while_we_look_is_not_damaged(tmp_path: Path) -> None:
+    """A reader finds the beginning of a message; before it looks for damage, the rest is there."""
+    log = log_of(tmp_path, 3, 5)
+    (path,) = segments(log)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-20])
+    segment = Segment.open(path.parent, 0)
+    try:
+        assert segment.read().num_rows == 3
+        assert segment.read() is None
+        path.write_bytes(whole)
+        assert segment.torn()
+        assert segment.read().num_rows == 5
+    finally:
+        segment.close()
 
 
 WRITE = """

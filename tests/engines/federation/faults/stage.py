@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import disturbed
@@ -81,7 +81,10 @@ class Researcher:
         print(line, file=self.process.stdin, flush=True)
 
     def next(self) -> dict[str, Any]:
-        return self.lines.get(timeout=patient(120.0))
+        try:
+            return self.lines.get(timeout=patient())
+        except Empty:
+            raise AssertionError("the researcher's program has written nothing") from None
 
     def until(self, place: tuple[int, int, str]) -> dict[str, Any]:
         """What it writes at a place, or at its end."""
@@ -137,6 +140,15 @@ class Stage:
     def set(self, party: str) -> None:
         """Set its clock right."""
         (self.folder / party / "clock").unlink()
+
+    def printed(self) -> str:
+        """The end of what each program has printed."""
+        programs = {
+            **{name: self.made.sites[name].printed for name in SITES},
+            HUB: self.made.coordinator.printed,
+        }
+        programs["researcher"] = (self.folder / "researcher.printed").read_text()
+        return "\n".join(f"{name}:\n{text[-2000:]}" for name, text in programs.items())
 
     def restart(self, party: str) -> None:
         self.program(party).kill()

@@ -37,7 +37,7 @@ def failures(made: Stage, chosen: Iterator[Cell] | list[Cell]) -> list[str]:
         try:
             outcome(made, cell)
         except AssertionError as error:
-            return [f"{cell}: {error}"]
+            return [f"{cell}: {error}\n{made.printed()}"]
     return []
 
 

@@ -123,9 +123,14 @@ class Segment:
         if self.finished or left == 0:
             return False
         place = place_in(os.pread(self._file, left, self.at))
-        if place is not None and place.size <= left:
+        if place is not None and place.size <= left and not self._whole():
             raise damaged(self.path, self.at, "the length of the message is wrong")
         return True
+
+    def _whole(self) -> bool:
+        """Whether the next message can be read: since we last looked, its writer may have finished it."""
+        head = self.head()
+        return head is not None and head[1] == head[0].size
 
     def close(self) -> None:
         """Close the file."""
