@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sites import World, plan_of
@@ -13,17 +14,22 @@ from talkoot.cli.parties import site
 from talkoot.core.errors import Refused
 from talkoot.data.contract.profile import Profile
 from talkoot.data.inventory import Inventory
+from talkoot.data.schema import Bind
 from talkoot.data.totals import Totals
 from talkoot.engines.federation.audit import AuditLog
 from talkoot.engines.federation.consent.content import content_of
-from talkoot.engines.federation.consent.proposal import run_of
+from talkoot.engines.federation.consent.desk import Desk
+from talkoot.engines.federation.consent.proposal import Proposal, run_of
 from talkoot.engines.federation.consent.rehearsal import numbers_only, rehearse
+from talkoot.engines.federation.consent.secure_sum import with_keys
 from talkoot.engines.federation.consent.trial import explain_at
 from talkoot.engines.federation.consent.words import explain, to_text
 from talkoot.guards.fixed import fixed
 from talkoot.guards.mask.mask import Mask, mask
+from talkoot.learners.held_out.folds import Folds, TrainingRows
 
 CHAIN = (fixed(), mask())
+ALL = ("bergen", "lund", "oslo")
 
 
 @pytest.fixture
@@ -131,22 +137,38 @@ def test_masks_know_the_keys_of_the_roster_and_what_was_released(world: World) -
     assert desk.require_placement(world.proposal(), open_plan) is open_plan
 
 
+def _released(desk: Desk, proposal: Proposal, view: Any) -> Any:
+    """What a site has released under the masks of a run, for some of its rows."""
+    placed = tk.Plan(tk.learner_for(LogisticRegression()), chain=CHAIN)
+    made = with_keys(placed, view, proposal, desk.identity, desk.ledger)
+    (link,) = (link for link in made.chain if isinstance(link, Mask))
+    assert link.identity is not None
+    return link.identity.released
+
+
 @pytest.mark.parametrize("end", ["withdrawn", "expired"])
 def test_what_was_released_is_forgotten_once_the_run_is_over_for_good(world: World, end: str) -> None:
     masked, desk = plan_of(LogisticRegression(), chain=CHAIN), world.desk()
-    signed = world.signed(plan=masked)
+    proposal, signed = world.proposal(plan=masked), world.signed(plan=masked)
     run = run_of(signed.proposal)
     desk.decide(signed)
-    desk.ledger.release(run, "question", ("lund", "oslo"))
-    desk.decide(world.signed(plan=masked, purpose="another"))
-    assert desk.ledger.release(run, "question", ("bergen", "oslo")) == ("lund", "oslo")
+    rows = Bind(schema=desk.open(proposal).layout().schema(), rows=None)
+    part = TrainingRows(view=rows, folds=Folds(count=2), fold=0)
+    releases = [_released(desk, proposal, view) for view in (None, rows, part)]
+    for nodes, release in zip((ALL, ALL[:2], ALL[1:]), releases, strict=True):
+        assert release.setdefault("question", nodes) == nodes
+        assert release.setdefault("question", ("bergen", "oslo")) == nodes
+        assert dict(release) == {"question": nodes}
+    assert desk.decide(world.signed(plan=masked, purpose="another")).state == "approved"
+    assert all(len(release) == 1 for release in releases)
     if end == "withdrawn":
         desk.withdraw(run, "olav")
     else:
         world.clock += 31 * 86400
         desk.decide(world.signed(plan=masked, purpose="a third"))
     assert desk.ledger.released(run) == {}
-    with pytest.raises(Refused, match=f"the run is {end} here"):
-        desk.ledger.release(run, "question", ("bergen", "oslo"))
+    for release in releases:
+        with pytest.raises(Refused, match=f"the run is {end} here"):
+            release.setdefault("question", ("bergen", "oslo"))
     assert desk.decide(signed).state == end
     AuditLog(world.oslo.folder).verify()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -41,6 +42,7 @@ from talkoot.engines.federation.ledger.ledger import Ledger
 from talkoot.engines.federation.ledger.rows import RowSet
 from talkoot.learners.held_out.site_scores import SiteScores
 
+LOG = logging.getLogger("talkoot.site")
 POLICY = "the policy"
 NAMED = 8  # digits of a run that a person must type at least
 
@@ -92,6 +94,9 @@ class Desk:
             return self._decided(signed, proposal)
         except DataError:  # a full disk, or a log that was cut
             return Answer("refused", "the records of this site cannot be written")
+        except Exception:
+            LOG.exception("on a proposal")
+            return Answer("refused", "this site cannot decide; its log says why")
 
     def _decided(self, signed: Signed, proposal: Proposal) -> Answer:
         run, seen = run_of(signed.proposal), self._see(signed, proposal)

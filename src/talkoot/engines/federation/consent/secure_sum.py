@@ -25,26 +25,31 @@ class Released(MutableMapping[str, tuple[str, ...]]):
 
     ledger: Ledger
     run: str
+    rows: str  # which of its rows the site looks at
 
     def setdefault(self, key: str, default: Any = ()) -> tuple[str, ...]:
         """What stands there; the default is written if nothing does."""
-        return self.ledger.release(self.run, key, tuple(default))
+        return self.ledger.release(self.run, f"{self.rows}/{key}", tuple(default))
 
     def __setitem__(self, key: str, value: tuple[str, ...]) -> None:
         if self.setdefault(key, value) != value:
             raise KeyError(f"{key} stands there already")
 
     def __getitem__(self, key: str) -> tuple[str, ...]:
-        return self.ledger.released(self.run)[key]
+        return self._all()[key]
 
     def __delitem__(self, key: str) -> None:
         raise KeyError(f"{key} is never forgotten")
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.ledger.released(self.run))
+        return iter(self._all())
 
     def __len__(self) -> int:
-        return len(self.ledger.released(self.run))
+        return len(self._all())
+
+    def _all(self) -> dict[str, tuple[str, ...]]:
+        mine, found = f"{self.rows}/", self.ledger.released(self.run)
+        return {key.removeprefix(mine): nodes for key, nodes in found.items() if key.startswith(mine)}
 
 
 def with_keys(plan: Plan, view: View | None, proposal: Proposal, identity: Identity, ledger: Ledger) -> Plan:
@@ -58,14 +63,12 @@ def with_keys(plan: Plan, view: View | None, proposal: Proposal, identity: Ident
     """
     if not any(isinstance(link, Mask) for link in plan.chain):
         return plan
-    run = run_of(proposal.to_bytes())
-    if view is not None:
-        run = f"{run}/{digest(view)}"
+    run, rows = run_of(proposal.to_bytes()), "all" if view is None else digest(view)
     signer = Signer(
         key=identity.keys.signing.private_bytes_raw(),
         roster={name: peer.signing_key for name, peer in roster_of(proposal, identity).items()},
-        run=run,
-        released=Released(ledger, run),
+        run=run if view is None else f"{run}/{rows}",
+        released=Released(ledger, run, rows),
     )
     links = (replace(link, identity=signer) if isinstance(link, Mask) else link for link in plan.chain)
     made = copy(plan)
