@@ -10,13 +10,13 @@ import math
 
 import numpy as np
 
-from talkoot.kernels.compiled import kernel
+from talkoot.kernels.compiled import inlined, kernel
 
 Ints = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
 Reals = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
 
-@kernel
+@inlined
 def _insert(value: float, ints: Ints, reals: Reals, counts: Ints, sums: Reals, squares: Reals) -> None:
     """Add one value and merge the two oldest buckets of each level that is full."""
     sums[0, counts[0]], squares[0, counts[0]] = value, 0.0
@@ -42,7 +42,7 @@ def _insert(value: float, ints: Ints, reals: Reals, counts: Ints, sums: Reals, s
         level, size = above, size * 2.0
 
 
-@kernel
+@inlined
 def _differs(ints: Ints, reals: Reals, counts: Ints, sums: Reals, delta: float, least: float) -> bool:
     """Whether some cut leaves two halves whose means differ by more than chance."""
     width = float(ints[0])
@@ -63,7 +63,7 @@ def _differs(ints: Ints, reals: Reals, counts: Ints, sums: Reals, delta: float, 
     return False
 
 
-@kernel
+@inlined
 def _drop(ints: Ints, reals: Reals, counts: Ints, sums: Reals, squares: Reals) -> None:
     """Forget the oldest bucket."""
     level = ints[2] - 1
@@ -79,7 +79,7 @@ def _drop(ints: Ints, reals: Reals, counts: Ints, sums: Reals, squares: Reals) -
         ints[2] -= 1
 
 
-@kernel
+@inlined
 def _note_cut(ints: Ints, reals: Reals, counts: Ints, sums: Reals, found: Reals) -> None:
     """Write rows and means on both sides of the cut that explains most."""
     n0, n1, u0, u1, best = 0.0, float(ints[0]), 0.0, reals[0], -1.0

@@ -53,13 +53,19 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def inlined(function: Callable[P, R]) -> Callable[P, R]:
-    """A part of a kernel of the same file, written into it where it is called: arrays are passed for free.
+    """A part of kernels, written into them where it is called: arrays are passed for free.
+
+    Only compiled code can call it.
 
     >>> @inlined
     ... def half(x):
     ...     return x / 2
-    >>> half(3.0)
-    1.5
+    >>> @kernel
+    ... def quarter(x):
+    ...     return half(half(x))
+    >>> quarter(3.0)
+    0.75
     """
-    compiled: Any = numba.njit(nogil=True, fastmath=False, error_model="numpy", inline="always")(function)
-    return compiled  # type: ignore[no-any-return]
+    njit: Any = numba.njit  # its types lack the last two options
+    how = {"forceinline": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    return njit(nogil=True, fastmath=False, error_model="numpy", **how)(function)  # type: ignore[no-any-return]

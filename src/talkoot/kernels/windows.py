@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from talkoot.kernels.compiled import kernel
+from talkoot.kernels.compiled import inlined, kernel
 from talkoot.kernels.window_arrays import Flags, Ints, Links, Reals, Steps, Store, Words
 
 FREE_KEY, FREE_ENTRY, OLDEST_KEY, NEWEST_KEY, LOST_KEYS, LOST_ROWS = range(6)
@@ -20,7 +20,7 @@ SAMPLE = 4096  # distinct values of a key that are counted one by one; of more, 
 U0, U1, U32, ALL = np.uint64(0), np.uint64(1), np.uint64(32), np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
-@kernel
+@inlined
 def _add_float(words: Words, at: int, value: float, sign: int) -> None:
     """Add a number, cut to whole units, or take it away."""
     part, power = math.frexp(abs(value))
@@ -39,7 +39,7 @@ def _add_float(words: Words, at: int, value: float, sign: int) -> None:
         words[at + j] = two
 
 
-@kernel
+@inlined
 def _add_product(words: Words, at: int, a: float, b: float, sign: int) -> None:
     """Add a * b exactly, as the rounded product and what rounding took from it (Dekker 1971)."""
     high_a, high_b = 134217729.0 * a, 134217729.0 * b
@@ -50,7 +50,7 @@ def _add_product(words: Words, at: int, a: float, b: float, sign: int) -> None:
     _add_float(words, at, lost, sign)
 
 
-@kernel
+@inlined
 def _add_value(words: Words, value: float) -> None:
     """Add a value to sums and, where there are such, its exact square to squares."""
     if words.shape[0] > 0:
@@ -59,7 +59,7 @@ def _add_value(words: Words, value: float) -> None:
         _add_product(words, 4, value, value, 1)
 
 
-@kernel
+@inlined
 def _add_words(words: Words, other: Words, sign: int) -> None:
     """Add sums, or take them away."""
     for at in range(0, words.shape[0], 4):
@@ -72,7 +72,7 @@ def _add_words(words: Words, other: Words, sign: int) -> None:
             words[j] = two
 
 
-@kernel
+@inlined
 def _near(words: Words, at: int) -> float:
     """A float near a sum."""
     negative, size, result = words[at + 3] > ALL >> U1, np.zeros(4, np.uint64), 0.0
@@ -82,7 +82,7 @@ def _near(words: Words, at: int) -> float:
     return -result if negative else result
 
 
-@kernel
+@inlined
 def _as_floats(words: Words, at: int) -> tuple[float, float]:
     """The nearest float of a sum, and what it lacks."""
     rest, near = words[at : at + 4].copy(), _near(words, at)
@@ -91,7 +91,7 @@ def _as_floats(words: Words, at: int) -> tuple[float, float]:
     return near + lacking, lacking - ((near + lacking) - near)
 
 
-@kernel
+@inlined
 def _deviation(words: Words, n: float) -> float:
     """The standard deviation (by n - 1), of exact sums of squares about a float near the mean."""
     if n < 2.0:
@@ -107,7 +107,7 @@ def _deviation(words: Words, n: float) -> float:
     return math.sqrt(squares / (n - 1.0)) if squares > about_it * 2.0**-40 else 0.0
 
 
-@kernel
+@inlined
 def _place(table: Links, names: Words, wanted: np.uint64) -> int:
     """Where a hash is in a table, or where there is room for it."""
     mask = table.shape[0] - 1
@@ -125,7 +125,7 @@ def fill_table(table: Links, names: Words) -> None:
             table[_place(table, names, names[row])] = row + 1
 
 
-@kernel
+@inlined
 def _free_name(table: Links, names: Words, row: int) -> None:
     """Take a name out of its table, and close the gap."""
     mask = table.shape[0] - 1
@@ -141,7 +141,7 @@ def _free_name(table: Links, names: Words, row: int) -> None:
         at = (at + 1) & mask
 
 
-@kernel
+@inlined
 def _leave(s: Store, row: int, k: int, entry: int) -> None:
     """Take an entry out of window `k`."""
     s.counts[row, k] -= s.sizes[entry]
@@ -151,7 +151,7 @@ def _leave(s: Store, row: int, k: int, entry: int) -> None:
             s.extremes[row, k, which] = math.nan
 
 
-@kernel
+@inlined
 def _widen(bounds: Reals, empty: bool, least: float, greatest: float) -> None:
     """Let bounds hold other values, too."""
     if bounds.shape[0] > 0:
@@ -159,7 +159,7 @@ def _widen(bounds: Reals, empty: bool, least: float, greatest: float) -> None:
         bounds[1] = greatest if empty or greatest > bounds[1] else bounds[1]
 
 
-@kernel
+@inlined
 def _find_bounds(s: Store, entry: int, last: int, bounds: Reals) -> None:
     """Find bounds that are not known in the entries from `entry` to those of pane `last`."""
     empty = True
@@ -169,7 +169,7 @@ def _find_bounds(s: Store, entry: int, last: int, bounds: Reals) -> None:
             entry, empty = s.links[entry, 1], False
 
 
-@kernel
+@inlined
 def _remove(s: Store, row: int, entry: int) -> None:
     """Take an entry out of its key's windows and list, and free its place."""
     before, after = s.links[entry, 0], s.links[entry, 1]
@@ -185,7 +185,7 @@ def _remove(s: Store, row: int, entry: int) -> None:
     s.links[entry, 1], s.heads[FREE_ENTRY] = s.heads[FREE_ENTRY], entry
 
 
-@kernel
+@inlined
 def _join(links: Links, ends: Links | Ints, before: int, after: int) -> None:
     """Let two places of a list follow each other; -1 is an end of it."""
     if before >= 0:
@@ -198,7 +198,7 @@ def _join(links: Links, ends: Links | Ints, before: int, after: int) -> None:
         ends[1] = before
 
 
-@kernel
+@inlined
 def _forget(s: Store, row: int) -> None:
     """Free a key and its entries."""
     while s.ends[row, 0] >= 0:
@@ -208,7 +208,7 @@ def _forget(s: Store, row: int) -> None:
     s.order[row, 1], s.heads[FREE_KEY] = s.heads[FREE_KEY], row
 
 
-@kernel
+@inlined
 def _new_key(s: Store, key: np.uint64, pane: int) -> int:
     """A place for a key that has no entries yet."""
     row = s.heads[FREE_KEY]
@@ -221,7 +221,7 @@ def _new_key(s: Store, key: np.uint64, pane: int) -> int:
     return int(row)
 
 
-@kernel
+@inlined
 def _touch(s: Store, row: int, is_new: bool) -> None:
     """Make a key the one that was touched last."""
     ends = s.heads[OLDEST_KEY : NEWEST_KEY + 1]
@@ -231,7 +231,7 @@ def _touch(s: Store, row: int, is_new: bool) -> None:
     _join(s.order, ends, row, -1)
 
 
-@kernel
+@inlined
 def _advance(s: Store, row: int, pane: int) -> None:
     """Move the windows of a key on, and find what became unknown of their bounds."""
     s.top[row] = pane
@@ -244,7 +244,7 @@ def _advance(s: Store, row: int, pane: int) -> None:
         _find_bounds(s, entry, pane, s.extremes[row, k])
 
 
-@kernel
+@inlined
 def _entry(s: Store, row: int, pane: int, item: np.uint64) -> int:
     """The entry of a pane, a new one where there is none; of distinct values, always a new one."""
     before = s.ends[row, 1]
@@ -267,7 +267,7 @@ def _entry(s: Store, row: int, pane: int, item: np.uint64) -> int:
     return int(entry)
 
 
-@kernel
+@inlined
 def _add(s: Store, row: int, pane: int, value: float, item: np.uint64) -> None:
     """Add a value to its pane and to the windows that hold it."""
     entry = _entry(s, row, pane, item)
@@ -281,7 +281,7 @@ def _add(s: Store, row: int, pane: int, value: float, item: np.uint64) -> None:
             s.counts[row, k] += 1
 
 
-@kernel
+@inlined
 def _note(s: Store, row: int, pane: int, value: float, item: np.uint64) -> None:
     """Add a value, or when a distinct one was seen last; of too many, go on with half of them."""
     known = s.places[_place(s.places, s.items, item)] - 1
@@ -302,7 +302,7 @@ def _note(s: Store, row: int, pane: int, value: float, item: np.uint64) -> None:
             entry = after
 
 
-@kernel
+@inlined
 def _query(s: Store, row: int, k: int, pane: int, words: Words, bounds: Reals, out: Reals) -> None:
     """What window `k` would hold with `pane` as its newest; nothing changes. Distinct of the past: nan."""
     least, entry, last = pane - s.spans[k], s.first[row, k], s.ends[row, 1]
@@ -326,7 +326,7 @@ def _query(s: Store, row: int, k: int, pane: int, words: Words, bounds: Reals, o
         out[SINCE] = pane - s.panes[last]
 
 
-@kernel
+@inlined
 def _answer(
     s: Store, row: int, k: int, steps: Steps, i: int, own: bool, words: Words, bounds: Reals, out: Reals
 ) -> None:
@@ -351,7 +351,7 @@ def _answer(
         out[MIN], out[MAX] = bounds[0], bounds[1]
 
 
-@kernel
+@inlined
 def _room(s: Store, row: int, grow: Flags) -> bool:
     """Whether there is room for a row of this key; where no more can be had, what is oldest makes room."""
     while (row < 0 and s.heads[FREE_KEY] < 0) or s.heads[FREE_ENTRY] < 0:

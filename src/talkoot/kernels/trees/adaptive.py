@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from talkoot.kernels.compiled import kernel
+from talkoot.kernels.compiled import inlined, kernel
 from talkoot.kernels.trees import layout as at
 from talkoot.kernels.trees.draws import poisson
 from talkoot.kernels.trees.growth import activate, carry, crowded, new_leaf, release, room
@@ -42,7 +42,7 @@ class Watch(NamedTuple):
     squares: Array
 
 
-@kernel
+@inlined
 def window_of(watch: Watch, node: int) -> Window:
     """The window of a node."""
     return Window(
@@ -50,14 +50,14 @@ def window_of(watch: Watch, node: int) -> Window:
     )
 
 
-@kernel
+@inlined
 def begin(watch: Watch, node: int) -> None:
     """A window without errors, and no alternate."""
     empty(window_of(watch, node))
     watch.alternates[node] = at.NONE
 
 
-@kernel
+@inlined
 def bury(tree: Tree, watch: Watch, doomed: Array) -> None:
     """Mark doomed nodes, all below them and their alternates as dead; children stand behind their parent."""
     for node in range(doomed.size):
@@ -74,7 +74,7 @@ def bury(tree: Tree, watch: Watch, doomed: Array) -> None:
             tree.head[at.DEAD] += 1
 
 
-@kernel
+@inlined
 def prune(tree: Tree, watch: Watch, node: int) -> None:
     """Give up the alternate of a branch."""
     doomed = np.zeros(tree.head[at.NODES], np.bool_)
@@ -84,7 +84,7 @@ def prune(tree: Tree, watch: Watch, node: int) -> None:
     watch.events[PRUNED] += 1
 
 
-@kernel
+@inlined
 def switch(tree: Tree, watch: Watch, node: int) -> None:
     """Put the alternate of a branch into its place."""
     links, other = tree.links, watch.alternates[node]
@@ -118,7 +118,7 @@ def switch(tree: Tree, watch: Watch, node: int) -> None:
     watch.events[SWITCHED] += 1
 
 
-@kernel
+@inlined
 def grow_alternate(tree: Tree, rules: Rules, watch: Watch, node: int) -> None:
     """Begin an alternate of a branch, if there is room."""
     if tree.head[at.NODES] < min(tree.links.shape[0], rules.nodes):
@@ -130,7 +130,7 @@ def grow_alternate(tree: Tree, rules: Rules, watch: Watch, node: int) -> None:
         watch.events[BEGUN] += 1
 
 
-@kernel
+@inlined
 def compare(tree: Tree, watch: Watch, node: int) -> None:
     """Switch to the alternate of a branch, or give it up, where one is better than chance allows."""
     other = watch.alternates[node]
@@ -145,7 +145,7 @@ def compare(tree: Tree, watch: Watch, node: int) -> None:
         prune(tree, watch, node)
 
 
-@kernel
+@inlined
 def learn_below(
     tree: Tree, rules: Rules, watch: Watch, top: int,
     x: Array, z: Array, i: int, k: int, w: float, votes: Array,
@@ -160,7 +160,7 @@ def learn_below(
     return wrong
 
 
-@kernel
+@inlined
 def learn_row(
     tree: Tree, rules: Rules, watch: Watch, wrong: float,
     x: Array, z: Array, i: int, k: int, w: float, votes: Array,

@@ -6,11 +6,11 @@ import math
 
 import numpy as np
 
-from talkoot.kernels.compiled import kernel
+from talkoot.kernels.compiled import inlined
 from talkoot.kernels.trees.layout import DRAWS, SEED, Array
 
 
-@kernel
+@inlined
 def uniform(head: Array) -> float:
     """The next number in [0, 1) of the sequence in `head` (splitmix64)."""
     head[DRAWS] += 1
@@ -21,7 +21,7 @@ def uniform(head: Array) -> float:
     return float(z >> np.uint64(11)) * 2.0**-53
 
 
-@kernel
+@inlined
 def poisson(head: Array, rate: float) -> int:
     """The next Poisson number, by inversion."""
     u = uniform(head)
@@ -34,7 +34,7 @@ def poisson(head: Array, rate: float) -> int:
     return k
 
 
-@kernel
+@inlined
 def subset(head: Array, size: int, mask: Array) -> None:
     """Set `size` places of `mask`, each subset as likely as any other."""
     left = min(size, mask.size)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 
-from talkoot.kernels.compiled import kernel
+from talkoot.kernels.compiled import inlined, kernel
 from talkoot.kernels.trees.draws import poisson
 from talkoot.kernels.trees.growth import crowded, plant, room
 from talkoot.kernels.trees.hoeffding import descend, teach
@@ -19,7 +19,7 @@ WARNINGS = 7
 UNPROVEN = 0.01  # the weight of a member that was never right
 
 
-@kernel
+@inlined
 def react(
     one: Tree,
     two: Tree,

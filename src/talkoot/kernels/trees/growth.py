@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from talkoot.kernels.compiled import kernel
+from talkoot.kernels.compiled import inlined, kernel
 from talkoot.kernels.trees import layout as at
 from talkoot.kernels.trees.draws import subset
 from talkoot.kernels.trees.layout import Array, Rules, Tree
@@ -15,13 +15,13 @@ from talkoot.kernels.trees.leaves import add, clear, weight_of
 from talkoot.kernels.trees.splits import best_test, divide, tally
 
 
-@kernel
+@inlined
 def crowded(head: Array, need: int, nodes: int, blocks: int) -> bool:
     """Whether so many nodes and blocks are too few for another row and the split it may cause."""
     return head[at.NODES] + need > nodes or head[at.BLOCKS] - head[at.FREE] + need > blocks
 
 
-@kernel
+@inlined
 def room(tree: Tree, rules: Rules) -> tuple[int, int, int]:
     """Nodes a split may need, and nodes and blocks there are; endless where no more are allowed."""
     nodes, blocks = tree.links.shape[0], tree.numbers.shape[0]
@@ -30,13 +30,13 @@ def room(tree: Tree, rules: Rules) -> tuple[int, int, int]:
     return need, nodes if nodes < rules.nodes else endless, blocks if blocks < rules.blocks else endless
 
 
-@kernel
+@inlined
 def promise(tree: Tree, node: int) -> float:
     """How much a leaf may gain by being refined: the weight outside its largest class."""
     return weight_of(tree.counts, tree.order, node) - tree.counts[node].max()
 
 
-@kernel
+@inlined
 def take_block(tree: Tree, rules: Rules, worth: float) -> int:
     """A block for a leaf worth so much: a free one, or that of the leaf that is worth least."""
     if tree.head[at.FREE] > 0:
@@ -59,7 +59,7 @@ def take_block(tree: Tree, rules: Rules, worth: float) -> int:
     return block
 
 
-@kernel
+@inlined
 def activate(tree: Tree, rules: Rules, node: int) -> None:
     """Give a leaf a block, if one is to be had."""
     block = take_block(tree, rules, promise(tree, node))
@@ -69,7 +69,7 @@ def activate(tree: Tree, rules: Rules, node: int) -> None:
         tree.head[at.INACTIVE] -= 1
 
 
-@kernel
+@inlined
 def release(tree: Tree, node: int) -> None:
     """Stop refining a leaf, and free its block."""
     tree.free[tree.head[at.FREE]] = tree.links[node, at.BLOCK]
@@ -78,7 +78,7 @@ def release(tree: Tree, node: int) -> None:
     tree.head[at.INACTIVE] += 1
 
 
-@kernel
+@inlined
 def new_leaf(tree: Tree, parent: int) -> int:
     """An inactive leaf without rows."""
     node = tree.head[at.NODES]
@@ -103,7 +103,7 @@ def plant(tree: Tree, rules: Rules) -> None:
     activate(tree, rules, 0)
 
 
-@kernel
+@inlined
 def carry(links: Array, values: Array, node: int, change: float) -> None:
     """Add weight to a node and to all above it."""
     while node >= 0:
@@ -111,7 +111,7 @@ def carry(links: Array, values: Array, node: int, change: float) -> None:
         node = links[node, at.PARENT]
 
 
-@kernel
+@inlined
 def fill(tree: Tree, node: int, part: Array, order: Array) -> None:
     """Give a fresh leaf its class weights, the classes in `order`."""
     for i in range(order.size):
@@ -123,7 +123,7 @@ def fill(tree: Tree, node: int, part: Array, order: Array) -> None:
     carry(tree.links, tree.values, node, total)
 
 
-@kernel
+@inlined
 def attempt(tree: Tree, rules: Rules, leaf: int) -> None:
     """Split a leaf if its best test is better than the second by the Hoeffding bound, or both are as good."""
     total = weight_of(tree.counts, tree.order, leaf)
@@ -141,7 +141,7 @@ def attempt(tree: Tree, rules: Rules, leaf: int) -> None:
         split(tree, rules, leaf, feature, kind, place, parts)
 
 
-@kernel
+@inlined
 def split(tree: Tree, rules: Rules, leaf: int, feature: int, kind: int, place: float, parts: Array) -> None:
     """Make a leaf a branch on `feature`, with a leaf for each part."""
     block = tree.links[leaf, at.BLOCK]

@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import math
 
-from talkoot.kernels.compiled import kernel
+from talkoot.kernels.compiled import inlined, kernel
 from talkoot.kernels.trees import layout as at
 from talkoot.kernels.trees.growth import activate, attempt, carry, crowded, new_leaf, release, room
 from talkoot.kernels.trees.layout import Array, Rules, Tree
 from talkoot.kernels.trees.leaves import add, count, observe, vote, weight_of
 
 
-@kernel
+@inlined
 def branch(links: Array, values: Array, node: int, x: Array, z: Array, i: int) -> int:
     """The child a row goes to; NONE where its value is missing or has no branch."""
     feature, child = links[node, at.FEATURE], links[node, at.CHILD]
@@ -31,7 +31,7 @@ def branch(links: Array, values: Array, node: int, x: Array, z: Array, i: int) -
     return child
 
 
-@kernel
+@inlined
 def heaviest(links: Array, values: Array, node: int) -> int:
     """The child that most weight went to, the first of equals."""
     best = child = links[node, at.CHILD]
@@ -42,7 +42,7 @@ def heaviest(links: Array, values: Array, node: int) -> int:
     return best
 
 
-@kernel
+@inlined
 def descend(links: Array, values: Array, node: int, x: Array, z: Array, i: int) -> tuple[int, bool]:
     """The leaf of row `i` below a node, and whether a missing or unseen value was met on the way."""
     lost = False
@@ -55,7 +55,7 @@ def descend(links: Array, values: Array, node: int, x: Array, z: Array, i: int) 
     return node, lost
 
 
-@kernel
+@inlined
 def settle(tree: Tree, rules: Rules, node: int, x: Array, z: Array, i: int) -> int:
     """The leaf below a node in which a row with a missing or unseen value is learned.
 
@@ -81,7 +81,7 @@ def settle(tree: Tree, rules: Rules, node: int, x: Array, z: Array, i: int) -> i
     return node
 
 
-@kernel
+@inlined
 def consider(tree: Tree, rules: Rules, leaf: int, total: float) -> None:
     """Try to split a leaf whose grace is over; an inactive one asks for a block."""
     if tree.links[leaf, at.DEPTH] >= rules.depth:
@@ -94,7 +94,7 @@ def consider(tree: Tree, rules: Rules, leaf: int, total: float) -> None:
     tree.values[leaf, at.ATTEMPT] = total
 
 
-@kernel
+@inlined
 def teach(
     tree: Tree,
     rules: Rules,

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from talkoot.kernels.compiled import kernel
+from talkoot.kernels.compiled import inlined
 from talkoot.kernels.trees import layout as at
 from talkoot.kernels.trees.draws import subset
 from talkoot.kernels.trees.layout import Array, Rules, Tree
@@ -19,7 +19,7 @@ HALF_LOG_TAU = 0.5 * math.log(math.tau)
 IMPOSSIBLE = 1000.0
 
 
-@kernel
+@inlined
 def clear(tree: Tree, rules: Rules, block: int) -> None:
     """Forget what a block observed, and choose the columns it may observe."""
     tree.numbers[block] = 0.0
@@ -33,7 +33,7 @@ def clear(tree: Tree, rules: Rules, block: int) -> None:
         subset(tree.head, rules.subspace, tree.mask[block])
 
 
-@kernel
+@inlined
 def observe(numbers: Array, mask: Array, block: int, x: Array, i: int, k: int, w: float) -> None:
     """Add the numbers of row `i`, of class `k`, to a block; those that are not finite are missing."""
     for j in range(x.shape[1]):
@@ -55,7 +55,7 @@ def observe(numbers: Array, mask: Array, block: int, x: Array, i: int, k: int, w
             numbers[block, k, at.LOG, j] = -HALF_LOG_TAU - 0.5 * math.log(variance)
 
 
-@kernel
+@inlined
 def count(tables: Array, seen: Array, mask: Array, block: int, z: Array, i: int, k: int, w: float) -> None:
     """Add the categories of row `i`, of class `k`, to a block, and the class to those seen there."""
     place = 0
@@ -71,7 +71,7 @@ def count(tables: Array, seen: Array, mask: Array, block: int, z: Array, i: int,
             tables[block, j, k, 0] += w
 
 
-@kernel
+@inlined
 def likelihood(tree: Tree, block: int, x: Array, z: Array, i: int, k: int, extra: float) -> float:
     """The log-likelihood of row `i` under class `k`, each category `extra` heavier than it was seen.
 
@@ -94,7 +94,7 @@ def likelihood(tree: Tree, block: int, x: Array, z: Array, i: int, k: int, extra
     return total
 
 
-@kernel
+@inlined
 def weight_of(counts: Array, order: Array, node: int) -> float:
     """The weight of a leaf, its classes summed in the order in which they arrived."""
     total, i = 0.0, 0
@@ -104,7 +104,7 @@ def weight_of(counts: Array, order: Array, node: int) -> float:
     return total
 
 
-@kernel
+@inlined
 def add(counts: Array, order: Array, node: int, k: int, w: float) -> None:
     """Count class `k` at a node; the first time it joins the end of the node's order."""
     place = 0
@@ -116,7 +116,7 @@ def add(counts: Array, order: Array, node: int, k: int, w: float) -> None:
     counts[node, k] += w
 
 
-@kernel
+@inlined
 def vote(tree: Tree, rules: Rules, leaf: int, x: Array, z: Array, i: int, votes: Array) -> tuple[int, int]:
     """Fill `votes[i]` with the leaf's probabilities; the classes that majority and naive Bayes choose."""
     block = tree.links[leaf, at.BLOCK]
@@ -153,7 +153,7 @@ def vote(tree: Tree, rules: Rules, leaf: int, x: Array, z: Array, i: int, votes:
     return majority, bayes
 
 
-@kernel
+@inlined
 def largest(votes: Array, i: int) -> int:
     """The first class with the most votes."""
     best = 0

@@ -6,14 +6,14 @@ import math
 
 import numpy as np
 
-from talkoot.kernels.compiled import kernel
+from talkoot.kernels.compiled import inlined
 from talkoot.kernels.trees import layout as at
 from talkoot.kernels.trees.layout import Array, Rules, Tree
 
 CUTS = 10
 
 
-@kernel
+@inlined
 def entropy(dist: Array, order: Array, known: int) -> tuple[float, float]:
     """The entropy in bits of a class distribution, and its weight."""
     found, total = 0.0, 0.0
@@ -27,7 +27,7 @@ def entropy(dist: Array, order: Array, known: int) -> tuple[float, float]:
     return (found + total * math.log2(total)) / total, total
 
 
-@kernel
+@inlined
 def gain(before: float, parts: Array, used: int, order: Array, known: int, fraction: float) -> float:
     """Information gain of a division into `parts`; minus infinity where fewer than two parts are large."""
     total, after, large = 0.0, 0.0, 0
@@ -44,7 +44,7 @@ def gain(before: float, parts: Array, used: int, order: Array, known: int, fract
     return before - after / total if large >= 2 else -np.inf
 
 
-@kernel
+@inlined
 def divide(tree: Tree, block: int, j: int, cut: float, parts: Array) -> None:
     """Expected class weights at or below `cut` of numeric column `j`, and above it."""
     parts[:2] = 0.0
@@ -69,7 +69,7 @@ def divide(tree: Tree, block: int, j: int, cut: float, parts: Array) -> None:
             parts[1, k] = n - parts[0, k]
 
 
-@kernel
+@inlined
 def tally(tree: Tree, block: int, j: int, code: int, parts: Array) -> int:
     """Class weights of category `code` and of all others; of each category where `code` is 0."""
     parts[:] = 0.0
@@ -87,7 +87,7 @@ def tally(tree: Tree, block: int, j: int, code: int, parts: Array) -> int:
     return used
 
 
-@kernel
+@inlined
 def cut_of(tree: Tree, rules: Rules, block: int, j: int, before: float, parts: Array) -> tuple[float, float]:
     """The best cut of numeric column `j`: its gain and its place."""
     order = tree.seen[block]
@@ -110,7 +110,7 @@ def cut_of(tree: Tree, rules: Rules, block: int, j: int, before: float, parts: A
     return best, place
 
 
-@kernel
+@inlined
 def category_of(
     tree: Tree, rules: Rules, block: int, j: int, before: float, parts: Array
 ) -> tuple[float, int]:
@@ -132,7 +132,7 @@ def category_of(
     return best, code
 
 
-@kernel
+@inlined
 def best_test(tree: Tree, rules: Rules, leaf: int, parts: Array) -> tuple[float, float, int, int, float]:
     """The two highest gains at a leaf, and the column, kind and place of the best; column NONE: no test."""
     block = tree.links[leaf, at.BLOCK]

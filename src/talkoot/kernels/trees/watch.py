@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from talkoot.kernels.adwin import _differs, _drop, _insert
-from talkoot.kernels.compiled import kernel
+from talkoot.kernels.compiled import inlined
 from talkoot.kernels.trees.layout import Array
 
 CLOCK, LEAST, GRACE = 32, 5.0, 10
@@ -21,7 +21,7 @@ class Window(NamedTuple):
     squares: Array
 
 
-@kernel
+@inlined
 def empty(window: Window) -> None:
     """Forget all values."""
     window.ints[:] = 0
@@ -30,7 +30,7 @@ def empty(window: Window) -> None:
     window.ints[2] = 1
 
 
-@kernel
+@inlined
 def alarmed(window: Window, delta: float, value: float) -> bool:
     """Add an error; whether the mean has risen. Errors before a change are forgotten."""
     before = window.reals[0] / window.ints[0] if window.ints[0] > 0 else 0.0

@@ -169,7 +169,7 @@ def dealt(members: int, width: int, size: int, seed: int) -> NDArray[np.bool_]:
 
 def window_of(state: State, prefix: str) -> Any:
     """The arrays of one detector as a kernel reads them."""
-    from talkoot.kernels.trees.forest import Window
+    from talkoot.kernels.trees.watch import Window
 
     return Window(*(state[prefix + name] for name in Window._fields))
 
