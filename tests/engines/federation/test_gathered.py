@@ -53,7 +53,7 @@ def test_sums_are_taken_in_the_order_of_the_sites_and_one_frame_at_a_time(order:
 
 
 def test_a_frame_is_let_go_as_soon_as_it_is_added_whichever_came_last() -> None:
-    gathered, frames = begun(), []
+    gathered, frames = begun(), list[weakref.ref[np.ndarray]]()
     for site in reversed(SITES):
         frame = np.frombuffer(arrival(site, 1.0).frame, np.uint8).copy()
         gathered.arrived(Arrival(site, frame.data))
