@@ -23,6 +23,7 @@ GROUPS = {  # of tests that share what takes long to start
     "tests/engines/ranks/test_exchange.py": "exchange",
     "tests/stream/test_redis.py": "redis",
     "tests/stream/test_kafka.py": "kafka",
+    "tests/stream/follow/test_brokers.py": "kafka",
 }
 # The same examples at every run, so that what is green here is green elsewhere; a few of them for whoever
 # edits (make check), and new ones at every run where there is time (make test-all).
