@@ -312,8 +312,8 @@ def _events(
             "reason": "as asked",
         },
     )
-    for text in notes:
-        emit("note", {"text": text, "nodes": [], "round": 0})
+    for note in notes:
+        emit("note", {"text": note, "nodes": [], "round": 0})
     try:
         yield
     except BaseException as error:

@@ -35,4 +35,5 @@ def thinned(emit: Emit) -> Emit:
 
 
 def _passed(number: int) -> bool:
-    return number % 10 ** max(0, len(str(number)) - 3) == 0
+    step: int = 10 ** max(0, len(str(number)) - 3)
+    return number % step == 0
