@@ -1,8 +1,8 @@
-"""One contender learns one stream row by row, in a process of its own; prints one JSON line.
+"""Contenders of one library learn one stream row by row, in a process of their own; prints JSON lines.
 
-Called by streams.py: ``python benchmarks/stream_contenders.py NAME FILE``. FILE is an Arrow file whose last
-column is the label; next to it lies the same as Parquet. A contender is a function of the path that returns
-seconds and the predictions (rows,) or (rows, classes) for each row before it was learned.
+Called by streams.py: ``python benchmarks/stream_contenders.py FILE NAME...``. FILE is an Arrow file whose
+last column is the label; next to it lies the same as Parquet. A contender is a function of the path that
+returns seconds and the predictions (rows,) or (rows, classes) for each row before it was learned.
 """
 
 from __future__ import annotations
@@ -191,10 +191,16 @@ def log_loss(p: np.ndarray, y: np.ndarray) -> float:
 
 
 def main() -> None:
-    name, path = sys.argv[1], Path(sys.argv[2])
-    seconds, predicted = CONTENDERS[name][1](path)
+    path = Path(sys.argv[1])
     y = read(path).column("label").to_numpy()
-    print(json.dumps({"rows_per_second": len(y) / seconds, "log_loss": log_loss(predicted, y)}))
+    for name in sys.argv[2:]:
+        try:
+            seconds, predicted = CONTENDERS[name][1](path)
+        except Exception as error:
+            print(f"{name} failed: {error!r}", file=sys.stderr)
+            continue
+        found = {"name": name, "rows_per_second": len(y) / seconds, "log_loss": log_loss(predicted, y)}
+        print(json.dumps(found), flush=True)
 
 
 if __name__ == "__main__":

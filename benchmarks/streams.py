@@ -1,10 +1,11 @@
-"""Online learners beside River, Vowpal Wabbit and scikit-learn's partial_fit, in one run.
+"""Online learners beside River, Vowpal Wabbit and scikit-learn's partial_fit, and a stream of 100 M rows.
 
-    python benchmarks/streams.py [--rows 50000] [--fast 2000000] [--peers PYTHON] [--weather CSV]
+    python benchmarks/streams.py [--parts quality,speed,long] [--peers PYTHON] [--note "what else ran"]
 
-Every contender learns every stream in a process of its own, one after the other; ours alone also learn a
-stream of `--fast` rows for their speed. PYTHON is an interpreter with river and vowpalwabbit. The table goes
-to benchmarks/results/streams.md.
+`quality`: every contender learns every stream, one library after the other, each in a process of its own.
+`speed`: ours alone learn `--fast` rows. `long`: `tk.follow` over `--long` rows that are generated meanwhile,
+with its memory. PYTHON is an interpreter with river and vowpalwabbit. Each part has a section in
+benchmarks/results/streams.md, and leaves those of other parts as they are. All of it takes about 20 minutes.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv as csv
@@ -52,66 +54,101 @@ def write(data: pa.RecordBatch | pa.Table, path: Path) -> None:
     pq.write_table(table, path.with_suffix(".parquet"), row_group_size=100_000)
 
 
-def measure(name: str, path: Path, python: str) -> dict[str, float] | None:
-    """What one contender shows on one stream; None, with its error on the terminal, where it fails."""
-    command = [python, str(HERE / "stream_contenders.py"), name, str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+def run(script: str, *arguments: str, python: str = sys.executable) -> list[dict[str, Any]]:
+    """The JSON lines that a script prints; its errors go to the terminal."""
+    command = [python, str(HERE / script), *arguments]
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
     if done.returncode:
-        print(f"{name} failed: {done.stderr[-400:]}", file=sys.stderr)
-        return None
-    answer: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return answer
+        print(f"{' '.join(command)} failed", file=sys.stderr)
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=50_000)
-    parser.add_argument("--fast", type=int, default=2_000_000)
-    parser.add_argument("--peers", default=sys.executable)
-    parser.add_argument("--weather", type=Path)
-    options = parser.parse_args()
-    groups = list(dict.fromkeys(group for group, _ in CONTENDERS.values()))
-    lines = [f"# Streams\n\n{platform.processor() or platform.machine()}, {os.cpu_count()} cores.\n"]
-    lines += [f"Prequential log-loss over {options.rows:,} rows: the best setting of each.\n"]
+def quality(options: argparse.Namespace, path: Path) -> list[str]:
+    """The log-loss of the best setting of each library on each stream, and the speed of each setting."""
+    groups: dict[str, list[str]] = {}
+    for name, (group, _) in CONTENDERS.items():
+        groups.setdefault(group, []).append(name)
+    lines = [f"Prequential log-loss over {options.rows:,} rows: the best setting of each.\n"]
     lines += ["| stream | " + " | ".join(groups) + " |", "|---" * (len(groups) + 1) + "|"]
     speed: dict[str, list[float]] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "stream.arrow"
-        for stream, data in streams(options.rows, options.weather):
-            write(data, path)
-            best: dict[str, tuple[float, str]] = {}
-            for name, (group, _) in CONTENDERS.items():
-                found = measure(name, path, sys.executable if group == "Talkoot" else options.peers)
-                if found:
-                    best[group] = min(best.get(group, (9e9, "")), (found["log_loss"], name))
-                    speed.setdefault(name, []).append(found["rows_per_second"])
-            cells = [f"{best[g][0]:.4f} ({best[g][1]})" if g in best else "-" for g in groups]
-            lines.append(f"| {stream} | " + " | ".join(cells) + " |")
-            print(lines[-1], flush=True)
-        lines += ["", "Rows a second, the median stream:\n", "| contender | rows/s |", "|---|---|"]
-        lines += [f"| {name} | {sorted(all_)[len(all_) // 2]:,.0f} |" for name, all_ in speed.items()]
-        lines += [
-            "",
-            f"Ours over {options.fast:,} rows:\n",
-            "| contender | ten numbers | Agrawal |",
-            "|---|---|---|",
-        ]
-        lines += fast(options.fast, path)
-    (HERE / "results" / "streams.md").write_text("\n".join(lines) + "\n")
-    print("\n".join(lines))
+    for stream, data in streams(options.rows, options.weather):
+        write(data, path)
+        cells = []
+        for group, names in groups.items():
+            python = sys.executable if group == "Talkoot" else options.peers
+            found = run("stream_contenders.py", str(path), *names, python=python)
+            best = min(((one["log_loss"], one["name"]) for one in found), default=None)
+            cells.append("-" if best is None else f"{best[0]:.4f} ({best[1]})")
+            for one in found:
+                speed.setdefault(one["name"], []).append(one["rows_per_second"])
+        lines.append(f"| {stream} | " + " | ".join(cells) + " |")
+        print(lines[-1], flush=True)
+    lines += ["", "Rows a second, the median stream:\n", "| contender | rows/s |", "|---|---|"]
+    return lines + [f"| {name} | {sorted(all_)[len(all_) // 2]:,.0f} |" for name, all_ in speed.items()]
 
 
-def fast(rows: int, path: Path) -> list[str]:
-    """Speeds of ours on long streams of numbers, and of numbers and texts."""
+def speed(options: argparse.Namespace, path: Path) -> list[str]:
+    """Speeds of ours on long streams of numbers, and of numbers and texts: the best of three."""
     ours = [name for name, (group, _) in CONTENDERS.items() if group == "Talkoot"]
     found: dict[str, list[str]] = {name: [] for name in ours}
     for make in (hyperplane, agrawal):
-        write(make(rows, seed=1), path)
+        write(make(options.fast, seed=1), path)
+        shown = [one for _ in range(3) for one in run("stream_contenders.py", str(path), *ours)]
         for name in ours:
-            shown = [measure(name, path, sys.executable) for _ in range(3)]
-            best = max((one["rows_per_second"] for one in shown if one), default=0.0)
+            best = max((one["rows_per_second"] for one in shown if one["name"] == name), default=0.0)
             found[name].append(f"{best / 1e6:.2f} M")
-    return [f"| {name} | {' | '.join(cells)} |" for name, cells in found.items()]
+    lines = [f"Ours over {options.fast:,} rows, rows a second:\n"]
+    lines += ["| contender | ten numbers | Agrawal |", "|---|---|---|"]
+    return lines + [f"| {name} | {' | '.join(cells)} |" for name, cells in found.items()]
+
+
+def long(options: argparse.Namespace, path: Path) -> list[str]:
+    """`tk.follow` over very many rows, with the memory of its process."""
+    [found] = run("stream_long.py", str(options.long))
+    peaks = ", ".join(f"{peak:.0f}" for peak in found["peaks_mb"])
+    text = f"""`tk.follow` with a logistic regression over {found["rows"]:,} rows of ten numbers, which are
+generated meanwhile; its state is stored every 100,000 rows:
+
+- {found["rows_per_second"] / 1e6:.2f} million rows a second, the generator and the store included
+- memory of the process: {found["first_mb"]:.0f} MB after the first million rows; the most until each
+  tenth of the rows: {peaks} MB
+- the store with its event log at the end: {found["store_mb"]:.1f} MB
+- predictions before learning: log-loss {found["log_loss"]:.4f}, accuracy {found["accuracy"]:.4f}"""
+    return text.split("\n")
+
+
+PARTS = {"quality": quality, "speed": speed, "long": long}
+
+
+def sections(path: Path) -> dict[str, str]:
+    """The sections of the results by their headings."""
+    parts = path.read_text().split("\n## ")[1:] if path.exists() else []
+    return {head: text.strip() for head, _, text in (part.partition("\n") for part in parts)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--parts", default=",".join(PARTS))
+    parser.add_argument("--rows", type=int, default=50_000)
+    parser.add_argument("--fast", type=int, default=2_000_000)
+    parser.add_argument("--long", type=int, default=100_000_000)
+    parser.add_argument("--peers", default=sys.executable)
+    parser.add_argument("--weather", type=Path)
+    parser.add_argument("--note", default="", help="the conditions, such as what else ran")
+    options = parser.parse_args()
+    results = HERE / "results" / "streams.md"
+    machine = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores. {options.note}".strip()
+    for part in options.parts.split(","):
+        with tempfile.TemporaryDirectory() as folder:
+            lines = PARTS[part](options, Path(folder) / "stream.arrow")
+        found = {**sections(results), part.capitalize(): "\n".join([f"{machine}\n", *lines])}
+        print(found[part.capitalize()], flush=True)
+        whole = [f"## {head}\n\n{text}" for head, text in found.items()]
+        results.write_text("\n\n".join(["# Streams", *whole]) + "\n")
 
 
 if __name__ == "__main__":

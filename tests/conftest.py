@@ -23,6 +23,7 @@ GROUPS = {  # of tests that share what takes long to start
     "tests/engines/ranks/test_exchange.py": "exchange",
     "tests/stream/test_redis.py": "redis",
     "tests/stream/test_kafka.py": "kafka",
+    "tests/stream/follow/test_brokers.py": "kafka",
     "tests/faults/test_ranks.py": "trained ranks",
     "tests/test_recipes.py": "recipes",
     "tests/engines/ranks/test_folder.py": "checkpoints",

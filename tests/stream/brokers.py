@@ -42,15 +42,16 @@ class Broker:
 
     def kill(self) -> None:
         self._process.kill()
-        self.wait()
+        self._process.wait()
 
     @property
     def pid(self) -> int:
         return self._process.pid
 
-    def wait(self) -> None:
-        """Until somebody has killed it."""
-        self._process.wait()
+    @property
+    def killed(self) -> bool:
+        """Whether somebody has killed it."""
+        return self._process.poll() is not None
 
     def _listens(self) -> bool:
         with suppress(OSError), socket.create_connection(("127.0.0.1", self._number), 1):

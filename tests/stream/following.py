@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import signal
 import sys
@@ -16,6 +15,7 @@ from typing import Any, final
 
 from talkoot.stream.sinks.folder import LogSink
 from talkoot.stream.sources.folder import Folder
+from talkoot.stream.sources.kafka import Kafka
 from talkoot.stream.sources.log.log import SegmentLog
 from talkoot.stream.sources.memory import Memory
 from talkoot.stream.sources.redis import Redis
@@ -89,6 +89,9 @@ def source_of(settings: dict[str, Any]) -> Source:
             return Folder(settings["at"])
         case "redis":
             return Redis(tuple(settings["at"]), settings["url"], columns=settings["columns"], group="once")
+        case "kafka":
+            config = {"bootstrap.servers": settings["url"], "log_level": 0}
+            return Kafka(settings["at"], config, columns=settings["columns"])
     return Memory({str(part): table(rows, part) for part, rows in enumerate(settings["rows"])})
 
 
@@ -118,7 +121,3 @@ def main(settings: dict[str, Any]) -> None:
     sys.settrace(None)
     if "count" in settings:
         Path(settings["count"]).write_text(str(next(lines)))
-
-
-if __name__ == "__main__":
-    main(json.loads(sys.argv[1]))

@@ -125,7 +125,8 @@ def test_types_are_found_and_latest_begins_behind(redis_server: Broker) -> None:
         assert rows_of(reader, 1) == [{"n": 2.0, "t": None}]
 
 
-def test_a_server_that_is_not_there_is_named(redis_server: Broker) -> None:
+def test_a_server_that_is_not_there_is_named(redis_server: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("talkoot.stream.sources.redis.WAIT", 0.3)
     with pytest.raises(DataError, match=r"cannot be reached.*Check url="):
         Redis("x", "redis://127.0.0.1:1/0", columns=COLUMNS).open("x")
     with redis.Redis.from_url(url(redis_server)) as client:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import tempfile
 import time as clock
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -114,31 +114,31 @@ def follow(
     """
     began = clock.perf_counter()
     stops, sync = _until(until), _sync(sync)
-    if gone not in ("stop", "earliest", "latest"):
-        raise PlanError(f"gone={gone!r} is unknown", cure="Take 'stop', 'earliest' or 'latest'.")
-    _require_online(model)
-    source = _source(source).typed()
+    _require_known(model, gone)
     roles = {"target": target, "time": time, "id": id}
     engine = _engine(on, nodes)
     with ExitStack() as stack:
         folder = Path(store or stack.enter_context(tempfile.TemporaryDirectory(prefix="talkoot-")))
-        shards = shared_out(source, nodes, folder)
         held = Store(model_path(folder))
         stack.callback(held.close)
+        source = _typed(held, _source(source))
+        shards, owned, absent = shared_out(source, nodes, folder, held.get("owners", {}))
         columns = _columns(held, source, model, roles, stops)
+        notes = _notes(columns, absent)
         watch = watched(drift) if isinstance(drift, str) else drift
         adds = model.merges and nodes > 1
         rules = Rules(model, columns, adds, grace=duration(grace), gone=gone, watch=watch)
         learner = Follower(rules, tuple(shards), seed)
         require_same(held, _about(learner, shards, roles, sink))
+        held.commit({"owners": owned})
         shards = _writing(held, shards, sink)
         events: list[Event] = []
         where = log or (folder / "events.jsonl" if store else None)
-        emit = stack.enter_context(listeners(where, progress, events))
+        emit = stack.enter_context(listeners(where, progress, events, endless=True))
         plan = Plan(learner, sync=sync, seed=seed)
         interrupted = False
         try:
-            with _events(plan, engine, shards, columns, emit), engine.open(shards, emit) as opened:
+            with _events(plan, engine, shards, notes, emit), engine.open(shards, emit) as opened:
                 run_on(_recorded(opened, held, stops, emit, rules), plan, schema=UNKNOWN, emit=emit)
         except KeyboardInterrupt:
             interrupted = True
@@ -153,7 +153,9 @@ def follow(
     )
 
 
-def _require_online(model: object) -> None:
+def _require_known(model: object, gone: object) -> None:
+    if gone not in ("stop", "earliest", "latest"):
+        raise PlanError(f"gone={gone!r} is unknown", cure="Take 'stop', 'earliest' or 'latest'.")
     if not isinstance(model, OnlineModel):
         raise PlanError(
             f"{type(model).__name__} is no model that learns row by row",
@@ -180,6 +182,18 @@ def _source(given: Any) -> Source:
     if isinstance(given, Source):
         return given
     return source_at(given) if isinstance(given, str | Path) else Memory(given)
+
+
+def _typed(store: Store, source: Source) -> Source:
+    """The source with the types of its columns, as they were found in the first call with the store."""
+    if getattr(source, "columns", ()) is not None:
+        return source.typed()
+    if (stored := store.get("types")) is not None:
+        return cast(Source, replace(cast(Any, source), columns=dict(stored)))
+    typed = source.typed()
+    if (found := getattr(typed, "columns", None)) is not None:
+        store.commit({"types": [list(pair) for pair in found]})
+    return typed
 
 
 def _about(
@@ -266,7 +280,7 @@ def _first_rows(source: Source, until: Until) -> Any:
                 if chunk is not None and chunk.batch.num_rows:
                     return chunk.batch
             ended = all(reader.ended() for reader in readers)
-            dry = until.end and not any(reader.lag() for reader in readers)
+            dry = until.end and all(reader.dry() for reader in readers)
             if ended or dry or (until.time is not None and clock.monotonic() >= until.time):
                 raise DataError(
                     f"{source!r} has no rows, so there is nothing to learn from",
@@ -274,9 +288,16 @@ def _first_rows(source: Source, until: Until) -> Any:
                 )
 
 
+def _notes(columns: Columns, absent: Sequence[str]) -> list[str]:
+    """What is to be known of the stream before it is read."""
+    unread = f"columns that no model reads, by their type: {', '.join(columns.ignored)}"
+    missing = f"partitions that are not there now, and go on when they are: {', '.join(absent)}"
+    return [*([unread] if columns.ignored else []), *([missing] if absent else [])]
+
+
 @contextmanager
 def _events(
-    plan: Plan, engine: Engine, shards: Mapping[str, StreamShard], columns: Columns, emit: Emit
+    plan: Plan, engine: Engine, shards: Mapping[str, StreamShard], notes: Sequence[str], emit: Emit
 ) -> Iterator[None]:
     """Emit the start and the end of the run, also where it fails."""
     began = clock.perf_counter()
@@ -291,9 +312,8 @@ def _events(
             "reason": "as asked",
         },
     )
-    if columns.ignored:
-        unread = f"columns that no model reads, by their type: {', '.join(columns.ignored)}"
-        emit("note", {"text": unread, "nodes": [], "round": 0})
+    for note in notes:
+        emit("note", {"text": note, "nodes": [], "round": 0})
     try:
         yield
     except BaseException as error:

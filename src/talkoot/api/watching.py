@@ -15,18 +15,22 @@ from talkoot.api.job import Job, run_events
 from talkoot.core.engine import Emit
 from talkoot.watch.events import Event, EventLog, tee
 from talkoot.watch.progress import Progress
+from talkoot.watch.thinned import thinned
 
 SHOW_AFTER = 1.0  # seconds from the start of a run until it is shown
 
 
 @contextmanager
-def listeners(log: str | Path | None, progress: bool | None, events: list[Event]) -> Iterator[Emit]:
+def listeners(
+    log: str | Path | None, progress: bool | None, events: list[Event], *, endless: bool = False
+) -> Iterator[Emit]:
     """The listeners of one run, as one; on exit the log and the terminal view are closed.
 
     Args:
         log: where to write the event log, if anywhere.
         progress: show the run from its start, or never; None to show it on a terminal after a second.
         events: receives every event except "rows".
+        endless: the run may have no end, so that `log` and `events` receive fewer and fewer of its reports.
     """
 
     def record(event: str, facts: Mapping[str, Any]) -> None:
@@ -37,6 +41,8 @@ def listeners(log: str | Path | None, progress: bool | None, events: list[Event]
         opened: list[Emit] = [record]
         if log is not None:
             opened.append(stack.enter_context(EventLog(log)))
+        if endless:
+            opened = [thinned(tee(*opened))]
         if progress or (progress is None and sys.stderr.isatty()):
             view = stack.enter_context(Progress(plain=True))
             opened.append(view if progress else stack.enter_context(DelayedListener(view)))

@@ -250,7 +250,7 @@ def _rounds(state: RunState) -> Safe:
     curves = [curve(name, series).draw() for name, series in state.metrics.items() if len(series) > 1]
     spent = [facts["seconds"] for facts in state.rounds if "seconds" in facts]
     dropped = sum(not facts.get("committed", True) for facts in state.rounds)
-    lead = words.many(len(state.rounds), "round")
+    lead = words.many(state.round_count, "round")
     lead += f", {words.duration(sorted(spent)[len(spent) // 2])} each (median)" if spent else ""
     lead += f"; {words.many(dropped, 'round')} missed the quorum and did not count." if dropped else "."
     if len(state.rounds) == 1 and not state.stream.points:

@@ -13,6 +13,7 @@ from talkoot.watch.steps import Steps
 from talkoot.watch.stream import Stream
 
 Facts = Mapping[str, Any]
+MAX_ROUNDS = 10_000  # in memory
 ONCE = ("log", "end", "advice", "check", "compare", "transfer", "verify")  # only the last event counts
 PER_RUN = ("schema", "end", "advice", "fold")  # events that a new start makes obsolete
 
@@ -34,7 +35,7 @@ class RunState:
     """The state of a run."""
 
     nodes: Mapping[str, NodeState] = field(default_factory=dict)  # by name, in the plan's order
-    rounds: tuple[Facts, ...] = ()  # facts of every round so far
+    rounds: tuple[Facts, ...] = ()  # facts of every round so far; of very many, of every other one
     steps: Steps = field(default_factory=Steps)  # the reports of training by steps
     stream: Stream = field(default_factory=Stream)  # of a stream that is followed
     # facts of every group of ranks that formed: after which "step" (or round), when ("t"), and the "cause" if
@@ -64,7 +65,12 @@ class RunState:
         """The number of rounds, steps or folds so far, and which of them it is."""
         if self.get("fold"):
             return int(self.get("fold")["fold"]), "fold"
-        return (self.steps.done, "step") if self.stepwise else (len(self.rounds), "round")
+        return (self.steps.done, "step") if self.stepwise else (self.round_count, "round")
+
+    @property
+    def round_count(self) -> int:
+        """The number of rounds so far, of which not all need be reported."""
+        return max(len(self.rounds), self.rounds[-1].get("round", -1) + 1) if self.rounds else 0
 
     @property
     def rows(self) -> int | None:
@@ -172,7 +178,8 @@ def _with_round(state: RunState, facts: Facts) -> RunState:
     nodes = {name: replace(node, read=0) for name, node in state.nodes.items()}
     sites = {name: after_round(site, state.now) for name, site in state.sites.items()}
     over = replace(state, nodes=nodes, sites=sites, deadline=None, turn=state.now)
-    return replace(over, rounds=(*state.rounds, facts))
+    before = state.rounds if len(state.rounds) < MAX_ROUNDS else state.rounds[::2]
+    return replace(over, rounds=(*before, facts))
 
 
 def _without_broken(state: RunState) -> RunState:

@@ -106,14 +106,17 @@ def test_a_full_disk_loses_nothing_and_is_named(tmp_path: Path) -> None:
     assert out[1] == "3"
 
 
-def test_lines_behind_what_is_committed_are_overwritten(tmp_path: Path) -> None:
+def test_lines_that_are_written_again_stand_there_once(tmp_path: Path) -> None:
     path = tmp_path / "rejected.jsonl"
-    first = Rejected(path, 0)
+    first = Rejected(path, {})
     first.add([{"row": 1}])
-    size = first.write()
-    first.add([{"row": 2, "values": "lost"}])
-    first.write()  # and killed before this is committed
-    again = Rejected(path, size)
+    first.write(one := first.waiting())
+    first.add([{"row": 2}])
+    two = first.waiting()  # committed, and killed before it is written
+    again = Rejected(path, two)
+    again.write(two)
     again.add([{"row": 3}])
-    again.write()
-    assert path.read_text() == '{"row": 1}\n{"row": 3}\n'
+    again.write(again.waiting())
+    first.write(two)  # whoever had it before wakes up
+    first.write(one)
+    assert path.read_text() == '{"row": 1}\n{"row": 2}\n{"row": 3}\n'

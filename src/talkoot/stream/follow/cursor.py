@@ -9,10 +9,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Literal, final
 
+from talkoot.core.errors import DataError
 from talkoot.stream.sources.source import Chunk, OffsetGone, Reader, Source
 
 Gone = Literal["stop", "earliest", "latest"]  # what to do where rows are gone
 PART = 4096  # rows that are read at once
+SILENT = 300.0  # seconds that rows are waited for which do not come, where the end is to be reached
 WAIT = 0.1  # seconds that one partition is waited for while others may have rows
 
 
@@ -79,42 +81,70 @@ class Cursor:
         """
         ends = math.inf if quota.seconds is None else time.monotonic() + quota.seconds
         left = math.inf if quota.rows is None else quota.rows
+        wait = waiting if quota.seconds is None else None
         live, patience = list(self.offsets), 0.0
         self.over = set()
         while left > 0 and live and time.monotonic() < ends:
             came, share = False, math.ceil(left / len(live)) if left < math.inf else PART
             for partition in live:
-                for chunk in self._share(partition, int(min(share, left)), patience, to_end=quota.to_end):
+                rows = int(min(share, left))
+                for chunk in self._share(partition, rows, patience, to_end=quota.to_end, wait=wait):
                     came, left = True, left - size(chunk)
                     yield partition, chunk
                 waiting()
             live = [partition for partition in live if partition not in self.over]
             patience = 0.0 if came else WAIT / max(1, len(live))
 
-    def again(self, partition: str, chunk: Chunk, rows: int) -> Iterator[Chunk]:
-        """The first rows of a chunk once more; the partition goes on behind them."""
+    def again(self, partition: str, chunk: Chunk, rows: int, waiting: Callable[[], None]) -> Iterator[Chunk]:
+        """The first rows of a chunk once more, and no further; the partition goes on behind them."""
         self._seek(self._reader(partition), partition, chunk.first)
         self.offsets[partition] = chunk.first
-        return self._share(partition, rows, WAIT, to_end=False)
+        while rows > 0:
+            before = rows
+            for part in self._share(partition, rows, WAIT, to_end=False, wait=waiting):
+                rows -= part.batch.num_rows
+                yield part
+            if rows == before:  # the rows are gone since then
+                return
 
-    def _share(self, partition: str, rows: int, patience: float, *, to_end: bool) -> Iterator[Chunk]:
-        """So many rows of a partition, or as many as it has now."""
-        reader = self._reader(partition)
+    def _share(
+        self,
+        partition: str,
+        rows: int,
+        patience: float,
+        *,
+        to_end: bool,
+        wait: Callable[[], None] | None,
+    ) -> Iterator[Chunk]:
+        """So many rows of a partition, or as many as it has now.
+
+        With `wait`, which is called meanwhile, rows are waited for that are there and do not come, or of
+        which is not known whether they are, as where a broker does not answer. So what is read next does not
+        depend on how fast it answers.
+        """
+        reader, silent = self._reader(partition), 0.0
         while rows > 0:
             chunk = self._poll(reader, partition, min(rows, PART), patience)
             if chunk is not None:
+                silent = 0.0
                 rows -= size(chunk)
                 self.offsets[partition] = chunk.offset
                 yield chunk
                 continue
-            lag = reader.lag()
-            unknown = lag is None and patience > 0 and not reader.tells_lag
-            if reader.ended() or (to_end and (lag == 0 or unknown)):
-                self.over.add(partition)
+            if reader.ended() or reader.dry():
+                if reader.ended() or (to_end and (reader.lag() is not None or patience > 0)):
+                    self.over.add(partition)
                 return
-            if not lag or patience > 0:
+            if wait is None and patience > 0:
                 return
-            patience = WAIT  # rows are there and on their way
+            if wait is not None:
+                wait()
+            silent, patience = silent + patience, WAIT
+            if to_end and silent > SILENT:
+                raise DataError(
+                    f"rows of partition {partition!r} do not come: {reader.trouble or 'nothing answers'}",
+                    cure="See that the stream can be read, and call again: it goes on where it was.",
+                )
 
     def _reader(self, partition: str) -> Reader:
         if partition not in self._readers:

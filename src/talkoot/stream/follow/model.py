@@ -115,7 +115,7 @@ class Following:
 
 
 def advanced(now: Following, answers: Mapping[str, Answered], model: OnlineModel, *, adds: bool) -> Following:
-    """The model after the answers of some nodes, in the order of the nodes.
+    """The model after the answers of some nodes, in the order of the nodes, without answers that are older.
 
     Args:
         now: before.
@@ -123,7 +123,11 @@ def advanced(now: Following, answers: Mapping[str, Answered], model: OnlineModel
         model: what is learned.
         adds: whether nodes answer changes of a state that they share.
     """
-    answers = {node: answers[node] for node in now.reports if node in answers}
+    answers = {
+        node: answers[node]
+        for node, report in now.reports.items()
+        if node in answers and answers[node].report.number >= report.number
+    }
     reports = {**now.reports, **{node: one.report for node, one in answers.items()}}
     read = {node: one.report.total - now.reports[node].total for node, one in answers.items()}
     states = dict(now.states)

@@ -31,7 +31,8 @@ class FollowNode:
     """A node at work. Nothing that it holds is lost with it: it can be made again from its store.
 
     An answer is numbered, and stored together with the offsets behind its rows, in one transaction. It is
-    given again until a question states that it was counted; only then are further rows read.
+    given again until a question states that it was counted; only then are further rows read. An answer
+    without rows is not stored, as nothing would be lost with it.
 
     Args:
         shard: the node's share of the stream.
@@ -52,7 +53,9 @@ class FollowNode:
         self._cursor = Cursor(shard.source, offsets, rules.gone, lost=dict(self._report.gone))
         opened.callback(self._cursor.close)
         self._parts: State = self._store.get("parts", {})
-        self._rejected = Rejected(shard.rejected, self._store.get("rejected", 0))
+        rejected = self._store.get("rejected", {})
+        self._rejected = Rejected(shard.rejected, rejected)
+        self._rejected.write(rejected)
         self._outputs: Outputs | None = None
         if shard.sink is not None:
             waiting = self._store.get("outputs", {})
@@ -101,32 +104,41 @@ class FollowNode:
         label = self._read(passing, quota, reading)
         report = replace(
             passing.report,
-            number=self._report.number + 1,
-            offsets=dict(self._cursor.offsets),
+            offsets={**self._report.offsets, **self._cursor.offsets},
             over=label is None and self._cursor.done,
             label=label,
             gone=dict(self._cursor.lost),
         )
-        self._rejected.add({"node": name, **line} for line in passing.rejected)
-        state = under(passing.state, STATE)
-        parts = {key: array for key, array in passing.state.items() if not key.startswith(STATE)}
+        state, rows = under(passing.state, STATE), report.total - self._report.total
         change = rules.model.change(state, before) if rules.adds else state
-        made = answer(report, change, passing.scores(), report.total - self._report.total)
-        waiting = {} if self._outputs is None else self._outputs.waiting(passing.outputs)
+        if rows or label is not None:
+            report = replace(report, number=report.number + 1)
+            self._commit(passing, report, answer(replace(report, over=False), change, passing.scores(), rows))
+        return answer(report, change, passing.scores(), rows)
+
+    def _commit(self, passing: Pass, report: Report, made: Update) -> None:
+        """Commit an answer, and write what goes with it to files and sinks.
+
+        The answer that is given again does not state that nothing will come: there may be more by then.
+        """
+        self._rejected.add({"node": self._shard.name, **line} for line in passing.rejected)
+        parts = {key: array for key, array in passing.state.items() if not key.startswith(STATE)}
+        rejected = self._rejected.waiting()
+        outputs = {} if self._outputs is None else self._outputs.waiting(passing.outputs)
         self._store.commit(
             {
                 "report": report.data(),
                 "answer": {"values": dict(made.values), "weight": made.weight},
                 "parts": parts,
-                "rejected": self._rejected.write(),
-                **({} if self._outputs is None else {"outputs": waiting}),
+                "rejected": rejected,
+                **({} if self._outputs is None else {"outputs": outputs}),
             }
         )
         self._report, self._parts = report, parts
+        self._rejected.write(rejected)
         if self._outputs is not None:
-            self._outputs.write(waiting)
+            self._outputs.write(outputs)
         self._cursor.commit()
-        return made
 
     def _read(self, passing: Pass, quota: Quota, reading: Reading) -> Label | None:
         """Learn the rows of a round; returns a label that stopped it, which the next row has."""
@@ -135,7 +147,7 @@ class FollowNode:
             try:
                 passing.take(partition, chunk)
             except Unknown as unknown:
-                for part in self._cursor.again(partition, chunk, unknown.row):
+                for part in self._cursor.again(partition, chunk, unknown.row, lambda: reading(0)):
                     passing.take(partition, part)
                 return unknown.label
         return None

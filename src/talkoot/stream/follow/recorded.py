@@ -101,9 +101,11 @@ def require_same(store: Store, about: Mapping[str, Any]) -> None:
     changed = [name for name in about if stored.get(name) != about[name]]
     if changed:
         lines = "; ".join(f"{name} was {stored.get(name)!r} and is {about[name]!r}" for name in changed)
+        fewer = f"nodes={stored.get('nodes')} may work in fewer processes, such as on=tk.Local(1). "
+        again = "Call with what was there before, or take another store=."
         raise PlanError(
             f"the store {str(store.path.parent)!r} is of another run: {lines}",
-            cure="Call with what was there before, or take another store=.",
+            cure=f"{fewer}{again}" if "nodes" in changed else again,
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
@@ -56,20 +56,48 @@ class StreamShard(Shard):
         )
 
 
-def shared_out(source: Source, nodes: int, store: Path) -> Mapping[str, StreamShard]:
-    """The shards of nodes, partitions dealt in turn.
+def owners(source: Source, partitions: Sequence[str], nodes: int, known: Mapping[str, int]) -> dict[str, int]:
+    """The number of the node that owns each partition: as before, and new ones where there are the fewest.
+
+    Raises:
+        PlanError: there are fewer partitions than nodes.
+
+    >>> from talkoot.stream.sources.memory import Memory
+    >>> owners(Memory({}), ["a", "b", "c", "d"], 2, {"a": 0, "c": 1, "d": 0})
+    {'a': 0, 'c': 1, 'd': 0, 'b': 1}
+    """
+    found = dict(known)
+    for partition in partitions:
+        if partition not in found:
+            sizes = [sum(owner == node for owner in found.values()) for node in range(nodes)]
+            found[partition] = sizes.index(min(sizes))
+    if len(found) < nodes:
+        raise PlanError(
+            f"{nodes} nodes cannot share {len(found)} partitions of {source!r}: each needs its own",
+            cure=f"Take nodes={max(1, len(found))}, or write the stream with more partitions.",
+        )
+    return found
+
+
+def shared_out(
+    source: Source, nodes: int, store: Path, known: Mapping[str, int]
+) -> tuple[Mapping[str, StreamShard], dict[str, int], list[str]]:
+    """The shards of nodes, the owner of each partition, and the partitions that are not there now.
+
+    Args:
+        source: the stream.
+        nodes: how many.
+        store: the folder of the stores of all nodes.
+        known: the owner of each partition so far.
 
     Raises:
         PlanError: there are fewer partitions than nodes.
     """
     partitions = source.partitions()
-    if len(partitions) < nodes:
-        raise PlanError(
-            f"{nodes} nodes cannot share {len(partitions)} partitions of {source!r}: each needs its own",
-            cure=f"Take nodes={max(1, len(partitions))}, or write the stream with more partitions.",
-        )
-    names = [f"node{number}" for number in range(nodes)]
-    return {
-        name: StreamShard(name=name, source=source, partitions=partitions[at::nodes], store=store)
-        for at, name in enumerate(names)
+    owned = owners(source, partitions, nodes, known)
+    shares = [tuple(each for each in partitions if owned[each] == number) for number in range(nodes)]
+    shards = {
+        f"node{number}": StreamShard(name=f"node{number}", source=source, partitions=share, store=store)
+        for number, share in enumerate(shares)
     }
+    return shards, owned, [name for name in owned if name not in partitions]

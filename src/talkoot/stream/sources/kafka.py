@@ -154,6 +154,8 @@ def partitions_of(client: Any, topic: str) -> list[int]:
 class KafkaReader(MessageReader):
     """The messages of one partition; offsets are the broker's."""
 
+    tells_lag = True
+
     def __init__(self, source: Kafka, partition: str) -> None:
         super().__init__(source.decoding())
         self._source, self._kafka = source, library()
@@ -162,6 +164,7 @@ class KafkaReader(MessageReader):
         self._begun = False  # whether the consumer was assigned its place, which it is once
         self._failed: Any | None = None  # an error that came behind messages
         self._next: int | None = None  # the offset that is read next, once it is known
+        self._end: int | None = None  # where the messages ended, once it was reached
         try:
             if self._partition not in partitions_of(self._consumer, source.topic):
                 raise DataError(
@@ -180,6 +183,8 @@ class KafkaReader(MessageReader):
 
     def lag(self) -> int | None:
         """Messages behind the position, as of the last fetch; None before one."""
+        if self._next is not None and self._next == self._end:
+            return 0  # also where an open transaction stands behind it
         _, high = self._consumer.get_watermark_offsets(self._place(0), cached=True)
         return max(0, high - self._next) if high >= 0 and self._next is not None else None
 
@@ -191,7 +196,7 @@ class KafkaReader(MessageReader):
         start = place or self._source.start
         special = {EARLIEST: self._kafka.OFFSET_BEGINNING, LATEST: self._kafka.OFFSET_END}
         at = special[start] if start in special else whole_number(start, str(self._partition))
-        self._next, self._failed = (at if at >= 0 else None), None
+        self._next, self._end, self._failed = (at if at >= 0 else None), None, None
         if self._begun:  # what an assignment before has requested may still come, and move this one's place
             self._consumer.close()
             self._consumer, self._begun = consumer_of(self._source, self._note), False
@@ -223,7 +228,7 @@ class KafkaReader(MessageReader):
             if error is None:
                 found.append(self._message(message))
             elif error.code() == self._kafka.KafkaError._PARTITION_EOF:
-                self.trouble, self._next = None, message.offset()
+                self.trouble, self._next, self._end = None, message.offset(), message.offset()
             else:
                 self._failed = self._failed or error
         return found

@@ -101,7 +101,11 @@ class MessageReader(Reader):
     def types(self, seconds: float) -> Types | None:
         """The types of the columns, from the first messages; None where none come for so long."""
         self._move(EARLIEST)
-        messages = self._fetch(PROBED, seconds)
+        messages = [*self._fetch(PROBED, seconds)]
+        while messages and len(messages) < PROBED and self.lag() != 0:
+            if not (more := self._fetch(PROBED - len(messages), seconds)):
+                break
+            messages += more
         return types_of(self._values, [message.value for message in messages]) if messages else None
 
 

@@ -7,10 +7,10 @@ second shows whether entries at the offset were trimmed, which Redis does not an
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, final
+from typing import Any, TypeVar, final
 
 from talkoot.core.errors import DataError
 from talkoot.stream.sources.messages import Message, MessageReader
@@ -21,6 +21,7 @@ from talkoot.stream.sources.source import (
     Reader,
     Source,
     checked_start,
+    pauses,
     whole_number,
 )
 from talkoot.stream.sources.values import Types, Values, pairs
@@ -28,6 +29,8 @@ from talkoot.stream.sources.values import Types, Values, pairs
 LAST = 2**64 - 1  # the largest number in an id
 FIRST = "0-0"
 AGAIN = 0.05  # seconds before a lost connection is tried again
+WAIT = 10.0  # seconds until a server that does not answer is an error, where nothing can be done without it
+T = TypeVar("T")
 
 
 @final
@@ -91,7 +94,7 @@ class Redis(Source):
 
 
 def connected(url: str) -> Any:
-    """A client of the server.
+    """A client of the server, which it waits for.
 
     Raises:
         DataError: redis is not installed, or the server does not answer.
@@ -106,12 +109,33 @@ def connected(url: str) -> Any:
 
     client = redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0), socket_connect_timeout=10)
     try:
-        client.ping()
-    except redis.RedisError as error:
+        answered(client.ping)
+    except BaseException:
         client.close()
-        cure = "Check url=, and whether the server runs."
-        raise DataError(f"the Redis server cannot be reached: {error}", cure=cure) from None
+        raise
     return client
+
+
+def answered(request: Callable[[], T]) -> T:
+    """The answer to a request, which is repeated for some seconds where the server does not answer.
+
+    Raises:
+        DataError: there is none.
+    """
+    from redis import BusyLoadingError, ConnectionError, RedisError, TimeoutError
+
+    cause: Exception | None = None
+    try:
+        for _ in pauses(WAIT):
+            try:
+                return request()
+            except (ConnectionError, TimeoutError, BusyLoadingError) as error:
+                cause = error
+    except RedisError as error:
+        cause = error
+    raise DataError(
+        f"the Redis server cannot be reached: {cause}", cure="Check url=, and whether the server runs."
+    ) from cause
 
 
 @final
@@ -151,7 +175,9 @@ class RedisReader(MessageReader):
     def lag(self) -> int | None:
         """Entries that were added and not read; None while the server does not answer."""
         with self._patient():
-            return max(0, self._stated()[1] - self._before)
+            _, added, _, last = self._stated()
+            behind = _numbers(self._next) > _numbers(last)  # also where entries in between were deleted
+            return 0 if behind else max(0, added - self._before)
         return None
 
     def close(self) -> None:
@@ -161,13 +187,13 @@ class RedisReader(MessageReader):
     def _move(self, place: str | None) -> None:
         start = place or self._source.start
         if start in (EARLIEST, LATEST):
-            first, added, length, last = self._stated()
+            first, added, length, last = answered(self._stated)
             self._next, self._before = (
                 (first, added - length) if start == EARLIEST else (_id_after(last), added)
             )
             return
         self._next, self._before = _parsed(start, self._stream)
-        self._check()
+        answered(self._check)
 
     def _fetch(self, messages: int, seconds: float) -> Sequence[Message]:
         ends = time.monotonic() + seconds
@@ -238,6 +264,11 @@ def _parsed(offset: str, stream: str) -> tuple[str, int]:
     for number in name.split("-"):
         whole_number(number, stream)
     return name, whole_number(before, stream)
+
+
+def _numbers(name: str) -> tuple[int, ...]:
+    """An id as numbers, which have its order."""
+    return tuple(map(int, name.split("-")))
 
 
 def _id_after(name: str) -> str:

@@ -90,7 +90,7 @@ class Reader(ABC):
     same, however it is cut into chunks. A reader belongs to one thread.
     """
 
-    tells_lag: ClassVar[bool] = False  # whether `lag` is None only while a broker does not answer
+    tells_lag: ClassVar[bool] = False  # whether `lag` is None only while it is not known yet
     trouble: str | None = None  # why nothing comes, in words, where something is wrong that may pass
 
     @abstractmethod
@@ -130,6 +130,11 @@ class Reader(ABC):
     def lag(self) -> int | None:
         """Rows or messages that are there and were not read; None where it is not known."""
         return None
+
+    def dry(self) -> bool:
+        """Whether nothing is left to read just now, as far as that is known, where a poll brought nothing."""
+        lag = self.lag()
+        return lag == 0 or (lag is None and not self.tells_lag)
 
     def close(self) -> None:  # noqa: B027
         """Let go of files and connections."""
