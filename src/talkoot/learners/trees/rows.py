@@ -149,11 +149,11 @@ def sums(rows: Rows, sought: Sequence[np.ndarray], bins: int) -> Update:
             continue
         own = [rows.leaves[k][leaf] for leaf in wanted.tolist()]
         gradients, hessians = rows.gradients[:, k], rows.hessians[:, min(k, rows.hessians.shape[1] - 1)]
-        found = np.stack(private.histograms(rows.binned, gradients, hessians, own, bins))
-        values[f"gradients:{k}"] = found["sum_gradients"]
-        values[f"count:{k}"] = found["count"].astype(np.int64)
+        found = private.histograms(rows.binned, gradients, hessians, own, bins)
+        values[f"gradients:{k}"] = np.stack([part["sum_gradients"] for part in found])
+        values[f"count:{k}"] = np.stack([part["count"] for part in found]).astype(np.int64)
         if len(hessians) > 1:
-            values[f"hessians:{k}"] = found["sum_hessians"]
+            values[f"hessians:{k}"] = np.stack([part["sum_hessians"] for part in found])
     return Update(values=values, weight=float(len(rows.target)))
 
 

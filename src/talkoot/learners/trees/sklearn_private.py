@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
-from sklearn.base import clone
 from sklearn.ensemble._hist_gradient_boosting.binning import _BinMapper
 from sklearn.ensemble._hist_gradient_boosting.common import (
     ALMOST_INF,
@@ -27,7 +27,7 @@ GREATEST = ALMOST_INF  # of a threshold
 
 def loss_of(estimator: Any, outputs: int) -> Any:
     """The loss that an estimator minimises, for so many trees an iteration."""
-    made = clone(estimator)
+    made = copy(estimator)
     made.n_trees_per_iteration_ = outputs
     return made._get_loss(sample_weight=None)
 
@@ -82,7 +82,7 @@ def constraints(
     estimator: Any, features: int, names: Sequence[str] | None
 ) -> tuple[np.ndarray, tuple[frozenset[int], ...] | None]:
     """(monotonic, groups): directions of the columns, and groups of those that may interact."""
-    made = clone(estimator)
+    made = copy(estimator)
     made.n_features_in_ = features
     if names is not None:
         made.feature_names_in_ = np.array(names, dtype=object)
