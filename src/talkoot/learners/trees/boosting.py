@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, final
 
 import numpy as np
-import pandas as pd
 from sklearn.base import clone, is_classifier
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
@@ -17,7 +16,6 @@ from talkoot.core.learner import Kind, Learner, SolvingLearner
 from talkoot.core.shard import Schema, Shard
 from talkoot.core.update import Update
 from talkoot.learners.common.columnwise import check_block, require_numbers
-from talkoot.learners.common.estimator import refuse
 from talkoot.learners.common.rows import require_dense
 from talkoot.learners.solvers.target_stats import counts, spread, target_mean, two_classes
 from talkoot.learners.sums.counting import KEY_BYTES, Values, passes
@@ -25,6 +23,7 @@ from talkoot.learners.sums.ranges import Ranges
 from talkoot.learners.sums.selection import Search, Selection, Totals
 from talkoot.learners.trees import rows as node
 from talkoot.learners.trees import sklearn_private as private
+from talkoot.learners.trees.accepted import accept, require_plain, require_positive, require_target
 from talkoot.learners.trees.bins import Bins, Distinct, edges, few_values, made_bins
 from talkoot.learners.trees.growing import Grower, Tree, leaf_values, record, sought
 
@@ -43,6 +42,7 @@ class Boosted:
         search: of thresholds; None once the bins are there.
         few: for each column its distinct values, None where there are many.
         bins: of the columns.
+        grower: the rules that trees grow by, once the bins are there.
         baseline: (outputs,) the prediction before the first tree.
         past: the iterations that ended.
         records: their trees.
@@ -57,6 +57,7 @@ class Boosted:
     search: Selection | None = None
     few: tuple[np.ndarray | None, ...] = ()
     bins: Bins | None = None
+    grower: Grower | None = None
     baseline: np.ndarray | None = None
     past: tuple[node.Iteration, ...] = ()
     records: tuple[tuple[np.ndarray, ...], ...] = ()
@@ -89,6 +90,7 @@ class Boosting(SolvingLearner):
 
     def init(self, schema: Schema, rng: np.random.Generator) -> Boosted:
         """Search for the thresholds first."""
+        require_plain(schema, self.estimator)
         require_numbers(schema, self.estimator)
         require_dense(schema, self.estimator)
         if is_classifier(self.estimator):
@@ -152,6 +154,7 @@ class Boosting(SolvingLearner):
                 if not len(block):
                     continue
                 check_block(block, schema, self.estimator)
+                require_target(block, schema, self.estimator)
                 if first:
                     distinct.add(block.X)
                     update += (spread if schema.classes is None else counts)(block, schema)
@@ -201,7 +204,9 @@ class Boosting(SolvingLearner):
         search = search.narrow(update.values, wanted)
         if not search.done:
             return replace(model, search=search)
-        return self._next(replace(model, search=None, bins=made_bins(search, few, most)))
+        bins = made_bins(search, few, most)
+        grower = self._grower(model.schema, bins)
+        return self._next(replace(model, search=None, bins=bins, grower=grower))
 
     def _baseline(self, schema: Schema, update: Update) -> np.ndarray:
         """(outputs,) the best prediction without a tree."""
@@ -211,6 +216,7 @@ class Boosting(SolvingLearner):
         else:
             assert schema.target_center is not None
             mean = schema.target_center[0] + update.values["moments"][0] / weight[0]
+            require_positive(float(mean), schema, self.estimator)
             y, w, outputs = np.array([mean]), None, 1
         loss = private.loss_of(self.estimator, outputs)
         return np.asarray(loss.fit_intercept_only(y_true=y, sample_weight=w), dtype=np.float64).reshape(-1)
@@ -224,12 +230,12 @@ class Boosting(SolvingLearner):
     def _grown(self, model: Boosted, update: Update) -> Boosted:
         """Larger trees; where all are whole, the next iteration."""
         assert model.bins is not None
-        grower = self._grower(model.schema, model.bins)
+        assert model.grower is not None
         trees, known = list(model.trees), [len(tree.splits) for tree in model.trees]
         for k, tree in enumerate(trees):
             if tree.chosen is None:
                 found = node.merged(update, k)
-                trees[k] = grower.grown(tree, dict(zip(sought(tree), found, strict=True)))
+                trees[k] = model.grower.grown(tree, dict(zip(sought(tree), found, strict=True)))
         model = replace(
             model, trees=tuple(trees), known=tuple(known), step=model.step + 1, behind=False, ended=None
         )
@@ -258,6 +264,8 @@ class Boosting(SolvingLearner):
         y = np.array([1.0, 2.0]) if schema.classes is None else schema.classes
         X: Any = np.zeros((len(y), schema.features))
         if schema.names is not None:
+            import pandas as pd
+
             X = pd.DataFrame(X, columns=list(schema.names))
         made = clone(self.estimator).set_params(max_iter=1, early_stopping=False)
         try:
@@ -293,17 +301,7 @@ def _splits(tree: Tree, known: int) -> np.ndarray:
 
 
 def _boosting(estimator: Any) -> Learner:
-    """The learner of an estimator.
-
-    Raises:
-        NotDistributable: a parameter that it does not know.
-    """
-    if estimator.warm_start:
-        refuse(estimator, "warm_start", "every fit begins anew", "Leave warm_start=False.")
-    if estimator.max_features < 1:
-        refuse(estimator, "max_features", "its draws follow the order of single leaves", "Leave it at 1.0.")
-    if estimator.loss in ("absolute_error", "quantile"):
-        refuse(estimator, "loss", "its leaves are quantiles of rows", "Take loss='squared_error'.")
+    accept(estimator)
     return Boosting(estimator)
 
 

@@ -71,6 +71,7 @@ class Rows:
     gradients: np.ndarray
     hessians: np.ndarray
     leaves: tuple[dict[int, np.ndarray], ...]  # for each output, the rows of each leaf
+    constant: bool = False  # whether all Hessians are 1, and `hessians` holds but one
 
     def __reduce__(self) -> Any:
         return type(None), ()  # never sent: a node that is behind begins anew
@@ -112,6 +113,7 @@ def with_gradients(rows: Rows, loss: Any) -> Rows:
         gradients=gradients.reshape(len(gradients), -1, order="F"),
         hessians=hessians.reshape(len(hessians), -1, order="F"),
         leaves=tuple({0: every} for _ in range(outputs)),
+        constant=bool(loss.constant_hessian),
     )
 
 
@@ -149,10 +151,10 @@ def sums(rows: Rows, sought: Sequence[np.ndarray], bins: int) -> Update:
             continue
         own = [rows.leaves[k][leaf] for leaf in wanted.tolist()]
         gradients, hessians = rows.gradients[:, k], rows.hessians[:, min(k, rows.hessians.shape[1] - 1)]
-        found = private.histograms(rows.binned, gradients, hessians, own, bins)
+        found = private.histograms(rows.binned, gradients, hessians, own, bins, constant=rows.constant)
         values[f"gradients:{k}"] = np.stack([part["sum_gradients"] for part in found])
         values[f"count:{k}"] = np.stack([part["count"] for part in found]).astype(np.int64)
-        if len(hessians) > 1:
+        if not rows.constant:
             values[f"hessians:{k}"] = np.stack([part["sum_hessians"] for part in found])
     return Update(values=values, weight=float(len(rows.target)))
 

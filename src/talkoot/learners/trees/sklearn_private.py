@@ -49,10 +49,16 @@ def empty_gradients(loss: Any, rows: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def histograms(
-    binned: np.ndarray, gradients: np.ndarray, hessians: np.ndarray, parts: Sequence[np.ndarray], bins: int
+    binned: np.ndarray,
+    gradients: np.ndarray,
+    hessians: np.ndarray,
+    parts: Sequence[np.ndarray],
+    bins: int,
+    *,
+    constant: bool,
 ) -> list[np.ndarray]:
     """(features, bins) sums of the gradients of each part's rows."""
-    builder = HistogramBuilder(binned, bins, gradients, hessians, len(hessians) == 1, 1)
+    builder = HistogramBuilder(binned, bins, gradients, hessians, constant, 1)
     return [np.asarray(builder.compute_histograms_brute(rows)) for rows in parts]
 
 
