@@ -105,11 +105,46 @@ def test_a_worker_that_loses_its_state_begins_anew(how: str, on: Any, tmp_path: 
     assert_same_trees(learner.finish(done.model), clone(estimator).fit(X, KINDS), X)
 
 
+W = np.random.default_rng(1).uniform(0, 3, len(Y)) * (np.random.default_rng(2).random(len(Y)) > 0.2)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_sample_weights_are_scikit_learns(loss: str) -> None:
+    estimator, y = LOSSES[loss]
+    estimator = clone(estimator).set_params(max_bins=20)
+    want = clone(estimator).fit(X, y, sample_weight=W)
+    for nodes in (1, 3):
+        got = together(estimator, dealt(nodes, X, y, W))
+        assert_same_trees(got, want, X)
+        assert got._fitted_with_sw
+
+
+def test_nodes_with_and_without_weights() -> None:
+    estimator, some = Regressor(max_iter=3), np.concatenate([W[:100], np.ones(200)])
+    data = {"weighted": (X[:100], Y[:100], W[:100]), "plain": (X[100:], Y[100:])}
+    assert_same_trees(together(estimator, data), clone(estimator).fit(X, Y, sample_weight=some), X)
+
+
+@pytest.mark.parametrize("listed", ["balanced", {0: 2.0, 1: 0.0}], ids=str)
+def test_class_weights_are_scikit_learns(listed: Any) -> None:
+    numbers = np.digitize(Y, [-1, 1])
+    estimator = Classifier(max_iter=3, class_weight=listed, max_bins=30)
+    assert_same_trees(together(estimator, dealt(3, X, numbers)), clone(estimator).fit(X, numbers), X)
+    want = clone(estimator).fit(X, numbers, sample_weight=W)
+    assert_same_trees(together(estimator, dealt(3, X, numbers, W)), want, X)
+
+
+def test_class_weights_go_by_label() -> None:
+    """scikit-learn looks labels up by their number; here they mean what the parameter says."""
+    got = together(Classifier(max_iter=3, class_weight={"high": 2.0, "low": 0.5}), dealt(3, X, KINDS))
+    weights = np.select([KINDS == "high", KINDS == "low"], [2.0, 0.5], 1.0)
+    assert_same_trees(got, Classifier(max_iter=3).fit(X, KINDS, sample_weight=weights), X)
+
+
 REFUSED: list[tuple[Any, str]] = [
     (Regressor(warm_start=True), "warm_start=True.* cannot be distributed: every fit begins anew"),
     (Regressor(max_features=0.5), "max_features=0.5"),
     (Regressor(loss="absolute_error"), "its leaves are quantiles of rows. Take loss='squared_error'"),
-    (Classifier(class_weight="balanced"), "class_weight='balanced'"),
     (Regressor(categorical_features=[0]), r"categorical_features=\[0\].*OneHotEncoder"),
     (Regressor(early_stopping=True), "Take early_stopping=False and choose max_iter="),
 ]
@@ -129,8 +164,12 @@ def test_rows_that_would_be_learned_otherwise_are_refused() -> None:
             tk.fit(Regressor(), columns, Y, on=tk.Inline())
     want = Regressor(max_iter=2, categorical_features=None)
     assert_same_trees(together(want, {"n": (whole, Y)}), clone(want).fit(whole, Y), whole)
-    with pytest.raises(tk.DataError, match="no sample weights here yet"):
-        tk.fit(Regressor(), {"n": (X, Y, np.ones(len(Y)))}, on=tk.Inline())
+    with pytest.raises(tk.DataError, match="the weights of all rows add up to 0"):
+        tk.fit(Regressor(), {"n": (X, Y, np.zeros(len(Y)))}, on=tk.Inline())
+    with pytest.raises(tk.DataError, match="weights are negative"):
+        tk.fit(Regressor(), {"n": (X, Y, -np.ones(len(Y)))}, on=tk.Inline())
+    with pytest.raises(tk.DataError, match="class_weight does not fit"):
+        tk.fit(Classifier(class_weight={"none": 1.0}), X, LABELS, on=tk.Inline())
     many = np.zeros((10_001, 1))
     with pytest.raises(tk.DataError, match="above 10000 rows.*early_stopping=False"):
         tk.fit(Regressor(), many, many[:, 0], on=tk.Inline())

@@ -26,8 +26,6 @@ def accept(estimator: Any) -> None:
         refuse(estimator, "max_features", "its draws follow the order of single leaves", "Leave it at 1.0.")
     if estimator.loss in ("absolute_error", "quantile"):
         refuse(estimator, "loss", "its leaves are quantiles of rows", "Take loss='squared_error'.")
-    if getattr(estimator, "class_weight", None) is not None:
-        refuse(estimator, "class_weight", "rows do not have weights here yet", "Leave it out.")
     if not isinstance(estimator.categorical_features, str | None):
         refuse(estimator, "categorical_features", "categories are not there yet", ENCODE)
     if estimator.early_stopping is True:
@@ -58,14 +56,11 @@ def require_plain(schema: Schema, estimator: Any) -> None:
 
 
 def require_target(block: Block, schema: Schema, estimator: Any) -> None:
-    """Refuse weights, and targets for which the loss is not defined.
+    """Refuse targets for which the loss is not defined.
 
     Raises:
         DataError: some row has one.
     """
-    if block.w is not None:
-        cure = "Leave weight= out."
-        raise DataError(f"{type(estimator).__name__} takes no sample weights here yet", cure=cure)
     least = {"gamma": np.nextafter(0, 1), "poisson": 0.0}.get(estimator.loss)
     if least is not None and block.y is not None and (block.y < least).any():
         needs = "above 0" if least else "of at least 0"

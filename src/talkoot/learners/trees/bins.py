@@ -8,11 +8,12 @@ from typing import Any, final
 import numpy as np
 
 from talkoot.core.update import Leaf
-from talkoot.learners.sums.quantile import Places, places
+from talkoot.learners.sums.quantile import Places, places, weighted_places
 from talkoot.learners.sums.selection import Selection, Totals
 from talkoot.learners.sums.tally import columns_of
 from talkoot.learners.trees.sklearn_private import GREATEST
 
+METHOD = "averaged_inverted_cdf"
 DISTINCT = "distinct:"  # leaves with the values of a column that has few
 
 
@@ -67,10 +68,14 @@ def few_values(update: Any, most: int) -> tuple[np.ndarray | None, ...]:
 def edges(totals: Totals, column: int, most: int) -> Places:
     """Where the thresholds of a column with many values lie."""
     percentiles = np.linspace(0, 100, num=most + 1)[1:-1]
-    return places(int(totals.counts[column]), percentiles / 100, "averaged_inverted_cdf")
+    if totals.scale is not None:
+        return weighted_places(int(totals.mass[column]), totals.scale, percentiles / 100, METHOD)
+    return places(int(totals.counts[column]), percentiles / 100, METHOD)
 
 
-def made_bins(selection: Selection, few: tuple[np.ndarray | None, ...], most: int) -> Bins:
+def made_bins(
+    selection: Selection, few: tuple[np.ndarray | None, ...], missing: np.ndarray, most: int
+) -> Bins:
     """The bins, once all values that they need are found."""
     totals = selection.known_totals
     thresholds = []
@@ -81,4 +86,4 @@ def made_bins(selection: Selection, few: tuple[np.ndarray | None, ...], most: in
             places_ = edges(totals, j, most)
             found = places_.between(selection.at(j, places_.left), selection.at(j, places_.right))
         thresholds.append(np.minimum(np.unique(found), GREATEST))
-    return Bins(tuple(thresholds), totals.counts < totals.rows, most + 1)
+    return Bins(tuple(thresholds), missing, most + 1)

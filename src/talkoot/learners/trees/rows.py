@@ -11,6 +11,7 @@ import numpy as np
 from talkoot.core.update import Update
 from talkoot.learners.trees import sklearn_private as private
 from talkoot.learners.trees.bins import Bins
+from talkoot.learners.trees.weights import Weights
 
 LEFT, PARENT, FEATURE, BIN, MISSING_LEFT = range(5)  # columns of splits
 
@@ -32,9 +33,10 @@ class Iteration:
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Start:
-    """What a node needs to begin: the bins, and the prediction before the first tree."""
+    """What a node needs to begin: bins, weights, and the prediction before the first tree."""
 
     bins: Bins
+    weights: Weights
     baseline: np.ndarray  # (outputs,)
     past: tuple[Iteration, ...] = ()  # whole iterations, for a node that lost its state
 
@@ -72,17 +74,18 @@ class Rows:
     hessians: np.ndarray
     leaves: tuple[dict[int, np.ndarray], ...]  # for each output, the rows of each leaf
     constant: bool = False  # whether all Hessians are 1, and `hessians` holds but one
+    weights: np.ndarray | None = None  # (rows,) of the rows; None where each weighs 1
 
     def __reduce__(self) -> Any:
         return type(None), ()  # never sent: a node that is behind begins anew
 
 
-def begun(start: Start, X: np.ndarray, y: np.ndarray, loss: Any) -> Rows:
+def begun(start: Start, X: np.ndarray, y: np.ndarray, w: np.ndarray | None, loss: Any) -> Rows:
     """The rows before any tree, or behind those that are past."""
     binned = private.bin_mapper(start.bins.thresholds, start.bins.count).transform(X)
     raw = np.zeros((len(y), len(start.baseline)), order="F") + start.baseline
     none = np.zeros((0, 0))
-    rows = Rows(-1, binned, y, np.asfortranarray(raw), none, none, ())
+    rows = Rows(-1, binned, y, np.asfortranarray(raw), none, none, (), weights=w)
     rows = with_gradients(rows, loss)
     for iteration in start.past:
         rows = ended(divided(rows, iteration.splits, start.bins.count), iteration, loss)
@@ -101,7 +104,7 @@ def advanced(rows: Rows, question: Grow, loss: Any, bins: int) -> Rows:
 def with_gradients(rows: Rows, loss: Any) -> Rows:
     """The gradients of an iteration that begins, with all rows in the root of each tree."""
     gradients, hessians = private.empty_gradients(loss, len(rows.target))
-    facts = {"y_true": rows.target, "raw_prediction": rows.raw, "sample_weight": None, "n_threads": 1}
+    facts = {"y_true": rows.target, "raw_prediction": rows.raw, "sample_weight": rows.weights, "n_threads": 1}
     if loss.constant_hessian:
         loss.gradient(**facts, gradient_out=gradients)
     else:

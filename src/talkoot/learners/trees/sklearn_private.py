@@ -25,11 +25,11 @@ NODE = PREDICTOR_RECORD_DTYPE
 GREATEST = ALMOST_INF  # of a threshold
 
 
-def loss_of(estimator: Any, outputs: int) -> Any:
-    """The loss that an estimator minimises, for so many trees an iteration."""
+def loss_of(estimator: Any, outputs: int, *, weighted: bool) -> Any:
+    """The loss that an estimator minimises, for so many trees an iteration; `weighted` as rows are."""
     made = copy(estimator)
     made.n_trees_per_iteration_ = outputs
-    return made._get_loss(sample_weight=None)
+    return made._get_loss(sample_weight=np.ones(1) if weighted else None)
 
 
 def bin_mapper(thresholds: Sequence[np.ndarray], bins: int) -> Any:
@@ -97,3 +97,9 @@ def constraints(
         np.asarray(_check_monotonic_cst(made, made.monotonic_cst)),
         None if groups is None else tuple(frozenset(map(int, group)) for group in groups),
     )
+
+
+def with_sample_weights(estimator: Any) -> Any:
+    """An estimator that knows that it was fitted with sample weights."""
+    estimator._fitted_with_sw = True
+    return estimator
