@@ -32,8 +32,8 @@ EXAMPLES = {  # where the estimator by itself will not do
     FeatureUnion: FeatureUnion([("a", MinMaxScaler()), ("b", StandardScaler())]),
     QuantileTransformer: QuantileTransformer(n_quantiles=50),
     KBinsDiscretizer: KBinsDiscretizer(n_bins=2),
-    HistGradientBoostingClassifier: HistGradientBoostingClassifier(max_iter=4),
-    HistGradientBoostingRegressor: HistGradientBoostingRegressor(max_iter=4),
+    HistGradientBoostingClassifier: HistGradientBoostingClassifier(max_iter=2),
+    HistGradientBoostingRegressor: HistGradientBoostingRegressor(max_iter=2),
 }
 
 
