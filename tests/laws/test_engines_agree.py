@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 from sklearn.base import is_classifier
 from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import FeatureUnion, Pipeline
@@ -31,6 +32,8 @@ EXAMPLES = {  # where the estimator by itself will not do
     FeatureUnion: FeatureUnion([("a", MinMaxScaler()), ("b", StandardScaler())]),
     QuantileTransformer: QuantileTransformer(n_quantiles=50),
     KBinsDiscretizer: KBinsDiscretizer(n_bins=2),
+    HistGradientBoostingClassifier: HistGradientBoostingClassifier(max_iter=2),
+    HistGradientBoostingRegressor: HistGradientBoostingRegressor(max_iter=2),
 }
 
 

@@ -27,6 +27,8 @@ SET: dict[str, Any] = {
     "TruncatedSVD": {"n_components": 2, "random_state": 0},
     "RBFSampler": {"n_components": 3, "random_state": 0},
     "QuantileTransformer": {"n_quantiles": 20},
+    "HistGradientBoostingClassifier": {"max_iter": 5},
+    "HistGradientBoostingRegressor": {"max_iter": 5},
 }
 ELSEWHERE = {
     "Pipeline",
@@ -42,8 +44,9 @@ KINDS = sorted(
 
 
 def made(kind: type) -> Any:
-    estimator = kind().set_params(**SET.get(kind.__name__, {}))
-    solves = {"tol", "max_iter"} <= estimator.get_params().keys()
+    given = SET.get(kind.__name__, {})
+    estimator = kind().set_params(**given)
+    solves = {"tol", "max_iter"} <= estimator.get_params().keys() - given.keys()
     return estimator.set_params(tol=1e-10, max_iter=10_000) if solves else estimator
 
 

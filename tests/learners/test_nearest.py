@@ -78,7 +78,7 @@ def test_every_class_of_scikit_learn_is_fitted_or_gets_an_answer() -> None:
     ("estimator", "words"),
     [
         (SVC(), r"SVC cannot be distributed. It keeps rows.*LinearSVC\(\)"),
-        (RandomForestClassifier(), r"Trees are not there yet"),
+        (RandomForestClassifier(), r"Of trees only HistGradientBoostingClassifier\(\) is there yet"),
         (LogisticRegressionCV(), r"Take LogisticRegression\(\) and choose its C with GridSearchCV"),
         (MultiTaskLasso(), r"Take ElasticNet\(\) and choose its alpha with GridSearchCV"),
         (

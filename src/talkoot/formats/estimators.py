@@ -24,6 +24,7 @@ TRUSTED = (  # what skops does not know to be harmless
     "numpy.dtype",
     "sklearn._loss.loss.HalfTweedieLossIdentity",
     "sklearn.compose._column_transformer.make_column_selector",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
 )
 TYPES = {kind.__name__: kind for kind in (int, float, str, bool, object)}
 PLAIN = "Put it into a module of its own and import it from there."

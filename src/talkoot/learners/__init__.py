@@ -24,6 +24,7 @@ MODULES = (
     "decompose.pca",
     "bayes.naive_bayes",
     "compose.compositions",
+    "trees.boosting",
 )
 
 

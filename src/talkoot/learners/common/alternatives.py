@@ -9,7 +9,7 @@ from typing import Any
 from sklearn.base import BaseEstimator, ClassifierMixin, ClusterMixin, RegressorMixin, TransformerMixin
 
 KERNEL = "It keeps rows, which must not leave their nodes. Take {} behind RBFSampler()."
-TREES = "Trees are not there yet. Take {} behind KBinsDiscretizer(), which makes steps as trees do."
+TREES = "Of trees only {} is there yet. Take it: it learns what they learn."
 NETWORKS = "Networks are not there yet. Take {} behind PolynomialFeatures() or RBFSampler()."
 SEARCH = "Take {} and choose its {} with GridSearchCV(tk.Distributed(...), ...)."
 
@@ -19,14 +19,12 @@ ADVICE = {  # what to take: instead of what
         LabelPropagation LabelSpreading""",
     KERNEL.format("Ridge() or HuberRegressor()"): """
         SVR NuSVR KNeighborsRegressor RadiusNeighborsRegressor GaussianProcessRegressor KernelRidge""",
-    TREES.format("LogisticRegression()"): """
+    TREES.format("HistGradientBoostingClassifier()"): """
         DecisionTreeClassifier ExtraTreeClassifier RandomForestClassifier ExtraTreesClassifier
-        GradientBoostingClassifier HistGradientBoostingClassifier AdaBoostClassifier XGBClassifier
-        LGBMClassifier""",
-    TREES.format("Ridge()"): """
+        GradientBoostingClassifier AdaBoostClassifier XGBClassifier LGBMClassifier""",
+    TREES.format("HistGradientBoostingRegressor()"): """
         DecisionTreeRegressor ExtraTreeRegressor RandomForestRegressor ExtraTreesRegressor
-        GradientBoostingRegressor HistGradientBoostingRegressor AdaBoostRegressor XGBRegressor
-        LGBMRegressor""",
+        GradientBoostingRegressor AdaBoostRegressor XGBRegressor LGBMRegressor""",
     NETWORKS.format("LogisticRegression()"): "MLPClassifier",
     NETWORKS.format("Ridge()"): "MLPRegressor",
     "Take LogisticRegression(), or LinearSVC().": """

@@ -1,0 +1,85 @@
+"""What boosting takes: parameters, columns and rows that it would learn another answer from are refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from talkoot.core.errors import DataError
+from talkoot.core.shard import Block, Schema
+from talkoot.learners.common.estimator import refuse
+
+STOPS_BY_ITSELF = 10_000  # rows above which early_stopping="auto" stops early
+ENCODE = "Put OneHotEncoder() in front of it in a ColumnTransformer, or make it numbers whose order counts."
+
+
+def accept(estimator: Any) -> None:
+    """Refuse parameters.
+
+    Raises:
+        NotDistributable: of the first that cannot be distributed.
+    """
+    if estimator.warm_start:
+        refuse(estimator, "warm_start", "every fit begins anew", "Leave warm_start=False.")
+    if estimator.max_features < 1:
+        refuse(estimator, "max_features", "its draws follow the order of single leaves", "Leave it at 1.0.")
+    if estimator.loss in ("absolute_error", "quantile"):
+        refuse(estimator, "loss", "its leaves are quantiles of rows", "Take loss='squared_error'.")
+    if not isinstance(estimator.categorical_features, str | None):
+        refuse(estimator, "categorical_features", "categories are not there yet", ENCODE)
+    if estimator.early_stopping is True:
+        reason = "no rows are set aside for validation yet"
+        refuse(estimator, "early_stopping", reason, "Take early_stopping=False and choose max_iter=.")
+
+
+def require_plain(schema: Schema, estimator: Any) -> None:
+    """Refuse columns that scikit-learn takes for categories, and so many rows that it stops early.
+
+    Raises:
+        DataError: for the first reason found.
+    """
+    name = type(estimator).__name__
+    categories = [j for j, dtype in enumerate(schema.dtypes) if dtype.startswith("category")]
+    if categories and estimator.categorical_features is not None:
+        raise DataError(
+            f"{name} would take it as categories, as its dtype is, and these are not there yet",
+            column=schema.column(categories[0]),
+            cure=ENCODE,
+        )
+    if estimator.early_stopping == "auto" and schema.rows > STOPS_BY_ITSELF:
+        raise DataError(
+            f'{name}(early_stopping="auto") sets rows aside and stops early above {STOPS_BY_ITSELF} rows, '
+            f"which is not there yet, and there are {schema.rows}",
+            cure="Take early_stopping=False and choose max_iter=.",
+        )
+
+
+def require_target(block: Block, schema: Schema, estimator: Any) -> None:
+    """Refuse targets for which the loss is not defined.
+
+    Raises:
+        DataError: some row has one.
+    """
+    least = {"gamma": np.nextafter(0, 1), "poisson": 0.0}.get(estimator.loss)
+    if least is not None and block.y is not None and (block.y < least).any():
+        needs = "above 0" if least else "of at least 0"
+        raise DataError(
+            f"loss={estimator.loss!r} needs a target {needs}, and at least {int((block.y < least).sum())} "
+            "values are not",
+            column=schema.target,
+            cure="Correct them, or take loss='squared_error'.",
+        )
+
+
+def require_positive(mean: float, schema: Schema, estimator: Any) -> None:
+    """Refuse counts that are all 0.
+
+    Raises:
+        DataError: there is nothing to predict.
+    """
+    if estimator.loss == "poisson" and mean <= 0:
+        cause = (
+            "loss='poisson' needs a target that is somewhere above 0, and it is 0 in all rows of all nodes"
+        )
+        raise DataError(cause, column=schema.target, cure="Look at the target.")

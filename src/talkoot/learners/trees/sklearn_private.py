@@ -1,0 +1,105 @@
+"""The private names of scikit-learn's histogram boosting; a test says which a new version moved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import copy
+from typing import Any
+
+import numpy as np
+from sklearn.ensemble._hist_gradient_boosting.binning import _BinMapper
+from sklearn.ensemble._hist_gradient_boosting.common import (
+    ALMOST_INF,
+    G_H_DTYPE,
+    HISTOGRAM_DTYPE,
+    PREDICTOR_RECORD_DTYPE,
+    X_BITSET_INNER_DTYPE,
+)
+from sklearn.ensemble._hist_gradient_boosting.histogram import HistogramBuilder
+from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
+from sklearn.ensemble._hist_gradient_boosting.splitting import Splitter
+from sklearn.utils.validation import _check_monotonic_cst
+
+HISTOGRAM = HISTOGRAM_DTYPE  # sum_gradients, sum_hessians, count
+NODE = PREDICTOR_RECORD_DTYPE
+GREATEST = ALMOST_INF  # of a threshold
+
+
+def loss_of(estimator: Any, outputs: int, *, weighted: bool) -> Any:
+    """The loss that an estimator minimises, for so many trees an iteration; `weighted` as rows are."""
+    made = copy(estimator)
+    made.n_trees_per_iteration_ = outputs
+    return made._get_loss(sample_weight=np.ones(1) if weighted else None)
+
+
+def bin_mapper(thresholds: Sequence[np.ndarray], bins: int) -> Any:
+    """A fitted mapper of values to bins, of which the last holds missing values."""
+    mapper = _BinMapper(n_bins=bins, n_threads=1)
+    mapper.bin_thresholds_ = list(thresholds)
+    mapper.n_bins_non_missing_ = np.array([len(values) + 1 for values in thresholds], dtype=np.uint32)
+    mapper.is_categorical_ = np.zeros(len(thresholds), dtype=np.uint8)
+    mapper.missing_values_bin_idx_ = bins - 1
+    return mapper
+
+
+def empty_gradients(loss: Any, rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """Arrays for gradients and Hessians; one Hessian where all are 1."""
+    gradients, hessians = loss.init_gradient_and_hessian(n_samples=rows, dtype=G_H_DTYPE, order="F")
+    return gradients, hessians
+
+
+def histograms(
+    binned: np.ndarray,
+    gradients: np.ndarray,
+    hessians: np.ndarray,
+    parts: Sequence[np.ndarray],
+    bins: int,
+    *,
+    constant: bool,
+) -> list[np.ndarray]:
+    """(features, bins) sums of the gradients of each part's rows."""
+    builder = HistogramBuilder(binned, bins, gradients, hessians, constant, 1)
+    return [np.asarray(builder.compute_histograms_brute(rows)) for rows in parts]
+
+
+def splitter(estimator: Any, thresholds: Sequence[np.ndarray], missing: np.ndarray, **facts: Any) -> Any:
+    """What finds the best split of a histogram."""
+    features = len(thresholds)
+    return Splitter(
+        X_binned=np.zeros((1, features), dtype=np.uint8, order="F"),
+        n_bins_non_missing=np.array([len(values) + 1 for values in thresholds], dtype=np.uint32),
+        missing_values_bin_idx=estimator.max_bins,
+        has_missing_values=missing.astype(np.uint8),
+        is_categorical=np.zeros(features, dtype=np.uint8),
+        l2_regularization=estimator.l2_regularization,
+        min_samples_leaf=estimator.min_samples_leaf,
+        n_threads=1,
+        **facts,
+    )
+
+
+def predictor(nodes: np.ndarray) -> Any:
+    """A tree that predicts."""
+    none = np.zeros((0, 8), dtype=X_BITSET_INNER_DTYPE)
+    return TreePredictor(nodes, none, none)
+
+
+def constraints(
+    estimator: Any, features: int, names: Sequence[str] | None
+) -> tuple[np.ndarray, tuple[frozenset[int], ...] | None]:
+    """(monotonic, groups): directions of the columns, and groups of those that may interact."""
+    made = copy(estimator)
+    made.n_features_in_ = features
+    if names is not None:
+        made.feature_names_in_ = np.array(names, dtype=object)
+    groups = made._check_interaction_cst(features)
+    return (
+        np.asarray(_check_monotonic_cst(made, made.monotonic_cst)),
+        None if groups is None else tuple(frozenset(map(int, group)) for group in groups),
+    )
+
+
+def with_sample_weights(estimator: Any) -> Any:
+    """An estimator that knows that it was fitted with sample weights."""
+    estimator._fitted_with_sw = True
+    return estimator

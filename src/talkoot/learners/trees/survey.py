@@ -1,0 +1,67 @@
+"""The first round of boosting: sums of the target and weights, missing values, columns of few values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+
+from talkoot.core.shard import Block, Schema, Shard
+from talkoot.core.update import Update
+from talkoot.learners.common.columnwise import check_block
+from talkoot.learners.solvers.target_stats import counts, spread
+from talkoot.learners.trees.accepted import require_target
+from talkoot.learners.trees.bins import Distinct
+from talkoot.learners.trees.weights import listed_weights
+
+CLASSES = "class rows"  # a leaf: rows of each class, without weights
+MISSING = "missing"  # missing values of each column
+WEIGHTED = "weighted"  # nodes that have sample weights
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """The question of the first round."""
+
+
+def checked(shard: Shard, schema: Schema, estimator: Any) -> Iterator[Block]:
+    """The blocks that have rows.
+
+    Raises:
+        DataError: a row that cannot be used.
+    """
+    for block in shard.blocks():
+        if len(block):
+            check_block(block, schema, estimator)
+            require_target(block, schema, estimator)
+            yield block
+
+
+def surveyed(shard: Shard, schema: Schema, estimator: Any) -> Update:
+    """What a node's rows are like."""
+    distinct, update, weighted = Distinct(estimator.max_bins), Update(), 0
+    listed = listed_weights(estimator, schema)
+    for block in checked(shard, schema, estimator):
+        distinct.add(block.X[_weighing(block, listed)])
+        update += (spread if schema.classes is None else counts)(block, schema)
+        values = {MISSING: np.isnan(block.X).sum(axis=0)}
+        if schema.classes is not None:
+            assert block.y is not None
+            values[CLASSES] = np.bincount(block.y, minlength=len(schema.classes))
+        update += Update(values=values)
+        weighted = int(block.w is not None)
+    if not update.values:
+        return update
+    leaves, kinds = distinct.leaves()
+    return update + Update(values={**leaves, WEIGHTED: np.array([weighted])}, kinds=kinds)
+
+
+def _weighing(block: Block, listed: np.ndarray | None) -> np.ndarray | slice:
+    """The rows whose weight is not 0."""
+    if block.w is None and listed is None:
+        return slice(None)
+    w = np.ones(len(block)) if block.w is None else block.w
+    return np.asarray((w if listed is None else w * listed[block.y]) != 0)

@@ -1,0 +1,102 @@
+"""Tables, and boosting over nodes beside scikit-learn's on the pooled rows."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, final
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import clone, is_classifier
+
+import talkoot as tk
+from talkoot.core.context import Ctx
+from talkoot.core.learner import Kind, SolvingLearner
+from talkoot.core.shard import Schema, Shard
+from talkoot.core.update import Update
+from talkoot.learners.trees.boosting import Boosting
+
+SHAPE = ["feature_idx", "bin_threshold", "missing_go_to_left", "is_leaf", "left", "right", "count", "depth"]
+
+
+def table(rows: int = 300, *, missing: float = 0.05, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Columns with many and with few values, and a target that depends on several of them."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(rows, 5))
+    X[:, 1] = np.round(X[:, 1], 1)
+    X[:, 2] = rng.integers(0, 4, rows)
+    y = 2 * X[:, 0] + np.sin(3 * X[:, 1]) + 0.3 * X[:, 2] * X[:, 3] + rng.normal(size=rows) * 0.3
+    X[rng.random(X.shape) < missing] = np.nan
+    return X, y
+
+
+def dealt(nodes: int, *given: npt.ArrayLike) -> dict[str, Any]:
+    """Rows dealt over nodes in turn, and one node more without any."""
+    columns = [np.asarray(each) for each in given]
+    deal = [np.arange(len(columns[0]))[node::nodes] for node in range(nodes)] + [np.arange(0)]
+    return {f"n{i}": tuple(each[part] for each in columns) for i, part in enumerate(deal)}
+
+
+def together(estimator: Any, data: Any, on: Any = None) -> Any:
+    """The model of nodes."""
+    return tk.fit(clone(estimator), data, on=on or tk.Inline()).model
+
+
+def assert_same_trees(got: Any, want: Any, X: Any, close: float = 1e-9) -> None:
+    """The same trees with the same thresholds, and the same predictions within `close` of the greatest."""
+    assert type(got) is type(want)
+    assert got.n_iter_ == want.n_iter_
+    for ours, theirs in zip(got._predictors, want._predictors, strict=True):
+        for one, other in zip(ours, theirs, strict=True):
+            np.testing.assert_array_equal(one.nodes[SHAPE], other.nodes[SHAPE])
+            np.testing.assert_array_equal(one.nodes["num_threshold"], other.nodes["num_threshold"])
+    method = "decision_function" if is_classifier(got) else "predict"
+    found, wanted = (np.asarray(getattr(model, method)(X)) for model in (got, want))
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=close * max(1.0, float(np.abs(wanted).max())))
+    if is_classifier(got):
+        np.testing.assert_array_equal(got.classes_, want.classes_)
+        np.testing.assert_allclose(got.predict_proba(X), want.predict_proba(X), rtol=0, atol=close)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Interrupted(SolvingLearner):
+    """Boosting in which a node's worker is killed in a round, or loses the node's state, once.
+
+    Args:
+        boosting: what is learned.
+        how: "kill" or "forget".
+        round: in which.
+        marker: a file that is made when it happens.
+    """
+
+    boosting: Boosting
+    how: str
+    round: int
+    marker: str
+
+    kind: ClassVar[Kind] = "exact"
+    ends: ClassVar[bool] = True
+
+    def init(self, schema: Schema, rng: np.random.Generator) -> Any:
+        return self.boosting.init(schema, rng)
+
+    def question(self, model: Any) -> Any:
+        return self.boosting.question(model)
+
+    def work(self, question: Any, local: Any, shard: Shard, ctx: Ctx) -> tuple[Update, Any]:
+        if ctx.node == "n1" and ctx.round == self.round and not Path(self.marker).exists():
+            Path(self.marker).touch()
+            if self.how == "kill":
+                os.kill(os.getpid(), signal.SIGKILL)
+            local = None
+        return self.boosting.work(question, local, shard, ctx)
+
+    def step(self, model: Any, update: Update) -> Any:
+        return self.boosting.step(model, update)
+
+    def finish(self, model: Any) -> Any:
+        return self.boosting.finish(model)

@@ -1,0 +1,59 @@
+"""Boosting of any table: the predictions of the pooled rows, or a refusal that says why."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+from boosted import together
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.base import clone
+from sklearn.ensemble import HistGradientBoostingRegressor
+
+import talkoot as tk
+
+COLUMNS: dict[str, Any] = {
+    "many": lambda rng, rows: rng.normal(size=rows),
+    "few": lambda rng, rows: rng.integers(0, 3, rows).astype(float),
+    "constant": lambda rng, rows: np.full(rows, 7.0),
+    "missing": lambda rng, rows: np.full(rows, np.nan),
+    "some missing": lambda rng, rows: np.where(rng.random(rows) < 0.4, np.nan, rng.normal(size=rows)),
+    "huge": lambda rng, rows: rng.normal(size=rows) * 1e307,
+    "tiny": lambda rng, rows: rng.normal(size=rows) * 1e-310,
+}
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    columns=st.lists(st.sampled_from(sorted(COLUMNS)), min_size=1, max_size=4),
+    rows=st.integers(1, 60),
+    nodes=st.integers(1, 4),
+    bins=st.sampled_from([2, 5, 255]),
+    weighted=st.booleans(),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_any_table(columns: list[str], rows: int, nodes: int, bins: int, weighted: bool, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    X = np.column_stack([COLUMNS[kind](rng, rows) for kind in columns])
+    y, w = rng.normal(size=rows), rng.uniform(0.1, 2, rows) * (rng.random(rows) > 0.2)
+    owner = rng.integers(0, nodes, rows)
+    table = (X, y, w) if weighted else (X, y)
+    data = {f"n{node}": tuple(each[owner == node] for each in table) for node in range(nodes)}
+    estimator = HistGradientBoostingRegressor(max_iter=2, min_samples_leaf=2, max_bins=bins)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            want = clone(estimator).fit(X, y, *table[2:]).predict(X)
+        except (ValueError, ZeroDivisionError):
+            want = None
+        if weighted and not w.any():
+            with pytest.raises(tk.DataError, match="weights of all rows add up to 0"):
+                together(estimator, data)
+            return
+        found = together(estimator, data).predict(X)
+    if want is not None:  # scikit-learn does not take columns without any value
+        np.testing.assert_allclose(found, want, rtol=0, atol=1e-9)
+    assert np.isfinite(found).all()
