@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# Tests start many processes that import Talkoot, also where the environment forbids to store it compiled.
+export PYTHONDONTWRITEBYTECODE =
 # Half of the time of the tests is waiting, so more of them than cores run at once; each has one core for its sums.
 BESIDE ?= 4
 PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n $(BESIDE) --dist loadgroup
@@ -19,10 +21,12 @@ check: lint types .venv/dev ## for whoever edits: lint, types and the quick test
 	@$(PYTEST) -m "not slow and not wide" --hypothesis-profile few tests/test_structure.py $(addprefix tests/,core guards data learners watch) \
 		--ignore tests/learners/deep
 
-test: lint types docs .venv/dev ## lint, types, docs and tests, 10 to 15 minutes on 2 cores
+test: .venv/dev ## lint, types, docs and tests, 10 to 15 minutes on 2 cores
+	@$(MAKE) --no-print-directory -j2 lint types docs
 	@$(PYTEST) -m "not slow"
 
-test-all: lint types docs .venv/dev ## the same with the long checks: memory of big files, killed parents, new examples of the laws
+test-all: .venv/dev ## the same with the long checks: memory of big files, killed parents, new examples of the laws
+	@$(MAKE) --no-print-directory -j2 lint types docs
 	@$(PYTEST) --hypothesis-profile new
 
 lint: .venv/dev ## style

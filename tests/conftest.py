@@ -23,6 +23,22 @@ GROUPS = {  # of tests that share what takes long to start
     "tests/engines/ranks/test_exchange.py": "exchange",
     "tests/stream/test_redis.py": "redis",
     "tests/stream/test_kafka.py": "kafka",
+    "tests/faults/test_ranks.py": "trained ranks",
+    "tests/test_recipes.py": "recipes",
+    "tests/engines/ranks/test_folder.py": "checkpoints",
+    "tests/engines/ranks/test_steps.py": "steps",
+    **{
+        f"tests/engines/federation/{name}.py": name  # each has programs of its own
+        for name in (
+            "test_agreed",
+            "test_alone",
+            "test_federation",
+            "test_secure",
+            "test_shared_rows",
+            "test_strangers",
+            "faults/test_canary",
+        )
+    },
 }
 # The same examples at every run, so that what is green here is green elsewhere; a few of them for whoever
 # edits (make check), and new ones at every run where there is time (make test-all).
@@ -56,6 +72,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             raise pytest.UsageError(
                 f"GROUPS in tests/conftest.py has to give this test to Ray's: {item.nodeid}"
             )
+        if group(item.nodeid) == item.nodeid and "module" in scopes(item):
+            raise pytest.UsageError(
+                f"GROUPS in tests/conftest.py has to name what shares a fixture: {item.nodeid}"
+            )
+
+
+def scopes(item: pytest.Item) -> set[str]:
+    """Of the fixtures that a test uses."""
+    found = getattr(item, "_fixtureinfo", None)
+    return {each.scope for all_ in found.name2fixturedefs.values() for each in all_} if found else set()
 
 
 def group(nodeid: str) -> str:

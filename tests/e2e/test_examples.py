@@ -60,6 +60,7 @@ def test_one_word_moves_them_to_workers_that_meet_now_and_then() -> None:
     assert "Local(workers=2)" in said
 
 
+@pytest.mark.slow
 def test_a_folder_of_images_is_learned_too(tmp_path: Path) -> None:
     image = pytest.importorskip("PIL.Image")
     for part, number in (("train", 40), ("test", 5)):

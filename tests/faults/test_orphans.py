@@ -233,6 +233,7 @@ def test_ctrl_c_while_the_first_workers_start() -> None:
     assert wait_until_gone(started) == []
 
 
+@pytest.mark.slow
 def test_nothing_grows_over_many_fits_good_and_bad() -> None:
     def fits(count: int) -> None:
         plans = [Faulty(), Faulty("raise", nodes=("site1",)), Faulty("exit", nodes=("site2",))]

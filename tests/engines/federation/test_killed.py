@@ -89,6 +89,7 @@ def test_a_site_that_is_killed_in_a_round_goes_on_with_its_state(three: Federate
     assert worked(folder, "turku") == list(range(ROUNDS))
 
 
+@pytest.mark.slow
 def test_a_site_that_stands_still_is_given_up_at_the_deadline_and_comes_back(
     three: Federated, folder: Path
 ) -> None:
@@ -112,7 +113,7 @@ def test_a_site_that_stands_still_is_given_up_at_the_deadline_and_comes_back(
     assert running.result().model.tolist() == [expected]
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("how", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGKILL])
 def test_a_researcher_who_is_gone_calls_again_and_nothing_is_done_twice(
     three: Federated, folder: Path, how: signal.Signals
 ) -> None:

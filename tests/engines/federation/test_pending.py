@@ -98,6 +98,7 @@ def test_a_pending_run_outlives_a_kill_of_the_coordinator(three: Federated, tmp_
     assert [entry.facts["run"] for entry in log.entries() if entry.event == "proposed"] == [run], "once"
 
 
+@pytest.mark.slow
 def test_a_refusal_while_the_researcher_is_away_is_known_after_a_kill(
     three: Federated, tmp_path: Path
 ) -> None:

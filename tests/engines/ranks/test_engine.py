@@ -189,7 +189,10 @@ np.savez(mine, **works.weights(module))
 """
 
 
-@pytest.mark.parametrize("sync", ["every step", "sharded", "every 4 steps"])
+@pytest.mark.parametrize(
+    "sync",
+    ["every step", *(pytest.param(name, marks=pytest.mark.slow) for name in ("sharded", "every 4 steps"))],
+)
 def test_torchrun_starts_ranks_and_they_end_with_no_thread_of_a_group(tmp_path: Path, sync: str) -> None:
     script = tmp_path / "script.py"
     script.write_text(SCRIPT.format(path=sys.path, folder=str(tmp_path), sync=sync))

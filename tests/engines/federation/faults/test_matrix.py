@@ -16,11 +16,8 @@ from stage import Stage, obstacle, stage
 pytestmark = pytest.mark.skipif(obstacle() is not None, reason=f"no hosts of its own: {obstacle()}")
 FEW = [
     Cell("kill -9", "coordinator", "unmask"),
-    Cell("kill -9", "site", "shares"),
-    Cell("SIGSTOP", "site", "unmask"),
+    Cell("SIGSTOP", "site", "shares"),
     Cell("partition", "site", "update"),
-    Cell("duplicated packets", "coordinator", "keys"),
-    Cell("disk full", "site", "survivors"),
     Cell("disk full", "coordinator", "plain"),
 ]
 
