@@ -29,11 +29,7 @@ def add_follow(commands: Any) -> Parser:
     roles.add_argument("--target", metavar="COLUMN", help="what is to be predicted")
     roles.add_argument("--time", metavar="COLUMN", help="when a row happened")
     roles.add_argument("--id", metavar="COLUMN", help="names a row, and is not learned from")
-    late = command.add_argument_group("labels that come later than rows")
-    late.add_argument("--labels", metavar="SOURCE", help="their stream: a segment log, or a folder of files")
-    late.add_argument("--arrives", metavar="COLUMN", help="of that stream: when a label became known")
-    late.add_argument("--mature", metavar="TIME", help="no label comes after so long, such as 30d")
-    late.add_argument("--negative", metavar="LABEL", help="the label of such rows (0); none: leave them out")
+    _add_late(command)
     run = command.add_argument_group("run")
     run.add_argument("--store", metavar="FOLDER", help="what must not be lost; runs/follow by default")
     run.add_argument("--until", default="end", metavar="WHEN", help="end (default), rows, a time, or never")
@@ -55,6 +51,14 @@ def add_follow(commands: Any) -> Parser:
     run.add_argument("--seed", type=int, default=0, metavar="N", help="all random numbers follow from it")
     run.add_argument("--quiet", action="store_true", help="print only the result")
     return command
+
+
+def _add_late(command: Parser) -> None:
+    late = command.add_argument_group("labels that come later than rows")
+    late.add_argument("--labels", metavar="SOURCE", help="their stream: a segment log, or a folder of files")
+    late.add_argument("--arrives", metavar="COLUMN", help="of that stream: when a label became known")
+    late.add_argument("--mature", metavar="TIME", help="no label comes after so long, such as 30d")
+    late.add_argument("--negative", metavar="LABEL", help="the label of such rows (0); none: leave them out")
 
 
 def follow(options: argparse.Namespace) -> int:

@@ -96,16 +96,7 @@ class FollowNode:
         """Learn the next rows, and commit the answer with all that it stands for."""
         name, rules = self._shard.name, self._rules
         before = question.states[SHARED if rules.adds else name]
-        learning = Learning(
-            rules=rules,
-            node=name,
-            state=copied({**placed(before, STATE), **self._parts}),
-            labels=question.labels,
-            report=self._report,
-            seed=question.seed,
-            bold=question.bold,
-            others=(before, question.other) if question.other else (),
-        )
+        learning = self._learning(question, before)
         passing = Pass(learning, writes=self._outputs is not None)
         label = self._read(passing, quota, reading)
         report = replace(
@@ -141,6 +132,19 @@ class FollowNode:
             if cursor is not None:
                 cursor.commit()
         return made
+
+    def _learning(self, question: Question, before: State) -> Learning:
+        """The model as the question has it, and this node's parts."""
+        return Learning(
+            rules=self._rules,
+            node=self._shard.name,
+            state=copied({**placed(before, STATE), **self._parts}),
+            labels=question.labels,
+            report=self._report,
+            seed=question.seed,
+            bold=question.bold,
+            others=(before, question.other) if question.other else (),
+        )
 
     def _read(self, passing: Pass, quota: Quota, reading: Reading) -> Label | None:
         """Learn the rows of a round; returns a label that stopped it, which the next row has."""
