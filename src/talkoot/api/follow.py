@@ -272,8 +272,8 @@ def _events(
             "reason": "as asked",
         },
     )
-    for text in _unread(plan, columns):
-        emit("note", {"text": text, "nodes": [], "round": 0})
+    for note in _unread(plan, columns):
+        emit("note", {"text": note, "nodes": [], "round": 0})
     try:
         yield
     except BaseException as error:

@@ -147,8 +147,7 @@ def test_late_labels_reach_windows_over_the_target_when_they_arrive() -> None:
     of_amounts, of_labels = np.split(seen(found), [2], axis=1)
     expected = replayed(DATA)
     assert (of_amounts == expected[:, :2]).all()
-    starts = np.arange(400) // 50 * 50  # labels are learned behind each round
-    counted = [_mean_of_arrived(at, start, DATA) for at, start in zip(range(400), starts, strict=True)]
+    counted = [_mean_of_arrived(at, at // 50 * 50, DATA) for at in range(400)]  # learned behind each round
     assert np.array_equal(of_labels[:, 0], np.array(counted), equal_nan=True)
     with pytest.raises(PlanError, match="differ"):
         tk.follow(Recorder(), rows, "fraud", labels=late, features=SPENT)
