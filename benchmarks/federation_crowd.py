@@ -64,6 +64,9 @@ class Simulated:
     def decide(self, signed: Any) -> Answer:
         return Answer("approved")
 
+    def consent(self, run: str) -> None:
+        return None
+
 
 def crowd(folder: Path, port: int, sites: list[str], size: int) -> None:
     """All sites, in this process."""

@@ -36,6 +36,7 @@ def peer(folder: Path, streams: list[str], learners: list[str], rows: int, seeds
     import jpype  # type: ignore[import-not-found]
     from capymoa.classifier import (  # type: ignore[import-not-found]
         AdaptiveRandomForestClassifier,
+        HoeffdingAdaptiveTree,
         HoeffdingTree,
         StreamingGradientBoostedTrees,
         StreamingRandomPatches,
@@ -45,6 +46,7 @@ def peer(folder: Path, streams: list[str], learners: list[str], rows: int, seeds
 
     make = {
         "HoeffdingTree": lambda schema: HoeffdingTree(schema, confidence=1e-7),
+        "HoeffdingAdaptiveTree": lambda schema: HoeffdingAdaptiveTree(schema, confidence=1e-7),
         "AdaptiveRandomForest": lambda schema: AdaptiveRandomForestClassifier(schema, ensemble_size=MEMBERS),
         "StreamingRandomPatches": lambda schema: StreamingRandomPatches(schema, ensemble_size=MEMBERS),
         "BoostedTrees": StreamingGradientBoostedTrees,
@@ -74,12 +76,14 @@ def peer(folder: Path, streams: list[str], learners: list[str], rows: int, seeds
 
 def ours(folder: Path, learners: list[str]) -> list[dict[str, Any]]:
     from talkoot.learners.online.features import Features, Layout
+    from talkoot.learners.online.trees.adaptive import HoeffdingAdaptiveTree
     from talkoot.learners.online.trees.boosted import BoostedTrees
     from talkoot.learners.online.trees.forest import AdaptiveRandomForest, StreamingRandomPatches
     from talkoot.learners.online.trees.hoeffding import HoeffdingTree
 
     make = {
         "HoeffdingTree": HoeffdingTree(),
+        "HoeffdingAdaptiveTree": HoeffdingAdaptiveTree(),
         "AdaptiveRandomForest": AdaptiveRandomForest(members=MEMBERS),
         "StreamingRandomPatches": StreamingRandomPatches(members=MEMBERS),
         "BoostedTrees": BoostedTrees(),
@@ -129,7 +133,8 @@ def main() -> None:
     parser.add_argument("--peer", default=sys.executable, help="an interpreter that has capymoa")
     parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--learners", default="HoeffdingTree,AdaptiveRandomForest,StreamingRandomPatches")
+    singles, forests = "HoeffdingTree,HoeffdingAdaptiveTree", "AdaptiveRandomForest,StreamingRandomPatches"
+    parser.add_argument("--learners", default=f"{singles},{forests}")
     parser.add_argument("--streams", default=",".join(STREAMS))
     parser.add_argument("--as-peer", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()

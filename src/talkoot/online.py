@@ -15,6 +15,7 @@ from talkoot.learners.online.lagged import Lagged
 from talkoot.learners.online.linear import Linear, Logistic, Softmax
 from talkoot.learners.online.optimisers import FTRL, SGD, AdaGrad, DecayedAdaGrad
 from talkoot.learners.online.river import River
+from talkoot.learners.online.trees.adaptive import HoeffdingAdaptiveTree
 from talkoot.learners.online.trees.boosted import BoostedTrees
 from talkoot.learners.online.trees.forest import AdaptiveRandomForest, StreamingRandomPatches
 from talkoot.learners.online.trees.hoeffding import HoeffdingTree
@@ -28,6 +29,7 @@ __all__ = [
     "BoostedTrees",
     "DecayedAdaGrad",
     "FactorisationMachine",
+    "HoeffdingAdaptiveTree",
     "HoeffdingTree",
     "KMeans",
     "Lagged",

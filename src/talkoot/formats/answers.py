@@ -12,7 +12,7 @@ from talkoot.core import errors
 from talkoot.core.errors import DataError, NodeFailed, PlanError, TalkootError
 from talkoot.core.update import Leaf, Update
 from talkoot.formats import tensors
-from talkoot.formats.frames import from_bytes, to_bytes
+from talkoot.formats.frames import from_bytes, to_pieces
 from talkoot.formats.names import by_name
 from talkoot.formats.values import Decoder, Encoder
 from talkoot.guards.mask.leaf import Masked
@@ -40,15 +40,24 @@ def answer_to_bytes(answer: Update | TalkootError) -> bytes:
     >>> answer_from_bytes(answer_to_bytes(DataError("no rows", node="oslo")))
     DataError("node 'oslo': no rows")
     """
+    return b"".join(answer_to_pieces(answer))
+
+
+def answer_to_pieces(answer: Update | TalkootError) -> list[memoryview]:
+    """What `answer_to_bytes` makes in pieces, which are views of the update's arrays.
+
+    Raises:
+        PlanError: a leaf cannot travel; it is named.
+    """
     encoder = Encoder(types=TYPES, other=tensors.encode)
     if isinstance(answer, TalkootError):
         kind = type(answer) if type(answer) in ERRORS.values() else NodeFailed
         place = {name: getattr(answer, name) for name in PLACE}
-        return to_bytes({"version": VERSION, "error": kind.__name__, "cause": answer.cause, **place})
+        return to_pieces({"version": VERSION, "error": kind.__name__, "cause": answer.cause, **place})
     values = {name: _encoded(name, value, encoder) for name, value in answer.values.items()}
     kinds = {name: kind.value for name, kind in answer.kinds.items()}
     data = {"version": VERSION, "values": values, "weight": float(answer.weight), "kinds": kinds}
-    return to_bytes(data, encoder.buffers)
+    return to_pieces(data, [[buffer] for buffer in encoder.buffers])
 
 
 def answer_from_bytes(

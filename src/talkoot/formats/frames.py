@@ -31,14 +31,25 @@ def to_bytes(data: Any, buffers: Sequence[Any] = ()) -> bytes:
     >>> data, bytes(buffers[0])
     ({'n': 1}, b'abc')
     """
-    views = [memoryview(buffer).cast("B") for buffer in buffers]
-    header = msgspec.msgpack.encode([data, [view.nbytes for view in views]])
-    pieces: list[bytes | memoryview] = [MAGIC, _LENGTH.pack(len(header)), header]
+    return b"".join(to_pieces(data, [[buffer] for buffer in buffers]))
+
+
+def to_pieces(data: Any, buffers: Sequence[Sequence[Any]] = ()) -> list[memoryview]:
+    """A frame whose buffers are not copied: joined, its pieces are what `to_bytes` makes.
+
+    Args:
+        data: as in `to_bytes`.
+        buffers: the pieces of each buffer, bytes-like; the pieces of a frame are a buffer of another.
+    """
+    views = [[memoryview(piece).cast("B") for piece in buffer] for buffer in buffers]
+    sizes = [sum(view.nbytes for view in buffer) for buffer in views]
+    header = msgspec.msgpack.encode([data, sizes])
+    pieces = [memoryview(piece) for piece in (MAGIC, _LENGTH.pack(len(header)), header)]
     end = sum(map(len, pieces))
-    for view in views:
-        pieces += [bytes(-end % ALIGN), view]
-        end += -end % ALIGN + view.nbytes
-    return b"".join(pieces)
+    for buffer, size in zip(views, sizes, strict=True):
+        pieces += [memoryview(bytes(-end % ALIGN)), *buffer]
+        end += -end % ALIGN + size
+    return pieces
 
 
 def from_bytes(frame: Any) -> tuple[Any, list[memoryview]]:

@@ -64,6 +64,22 @@ def _differs(ints: Ints, reals: Reals, counts: Ints, sums: Reals, delta: float, 
 
 
 @kernel
+def _drop(ints: Ints, reals: Reals, counts: Ints, sums: Reals, squares: Reals) -> None:
+    """Forget the oldest bucket."""
+    level = ints[2] - 1
+    size, total, spread = 2.0**level, sums[level, 0], squares[level, 0]
+    ints[0] -= np.int64(size)
+    reals[0] -= total
+    gap = total / size - reals[0] / ints[0]
+    reals[1] -= spread + size * ints[0] * gap * gap / (size + ints[0])
+    for k in range(1, counts[level]):
+        sums[level, k - 1], squares[level, k - 1] = sums[level, k], squares[level, k]
+    counts[level] -= 1
+    while ints[2] > 1 and counts[ints[2] - 1] == 0:
+        ints[2] -= 1
+
+
+@kernel
 def _note_cut(ints: Ints, reals: Reals, counts: Ints, sums: Reals, found: Reals) -> None:
     """Write rows and means on both sides of the cut that explains most."""
     n0, n1, u0, u1, best = 0.0, float(ints[0]), 0.0, reals[0], -1.0

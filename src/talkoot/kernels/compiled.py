@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import numba
+from numba.core.caching import FunctionCache
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+@functools.cache
+def _digest() -> str:
+    """A digest of the source of all kernels."""
+    found = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        found.update(path.read_bytes())
+    return found.hexdigest()
+
+
+class _Cache(FunctionCache):
+    """Numba's own, which looks at a function's file alone, renewed where any kernel has changed."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)  # type: ignore[no-untyped-call]
+        self._cache_file._source_stamp = (self._cache_file._source_stamp, _digest())
 
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
@@ -17,7 +38,7 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
 
     It runs without the interpreter's lock; floats are added in the order that is written, and a division
     by zero gives inf or nan. The code is stored on disk where a folder can be written, and renewed when the
-    function's own file changes, so functions that a kernel calls stand in the same file.
+    function's own file or any file of this folder changes.
 
     >>> @kernel
     ... def double(x):
@@ -27,7 +48,7 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
     """
     compiled: Any = numba.njit(nogil=True, fastmath=False, error_model="numpy")(function)
     with suppress(RuntimeError):  # no folder of numba's can be written
-        compiled.enable_caching()
+        compiled._cache = _Cache(function)
     return compiled  # type: ignore[no-any-return]
 
 

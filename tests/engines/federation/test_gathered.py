@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import weakref
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from talkoot.core.errors import DataError, NodeSilent
 from talkoot.core.round import Meeting, Round
 from talkoot.core.update import Update
-from talkoot.engines.events import Request, Stop
+from talkoot.engines.events import Action, Request, Stop
 from talkoot.engines.federation.coordinator.gathered import Arrival, GatheredRound
 from talkoot.formats.answers import answer_to_bytes
 
@@ -31,39 +32,63 @@ def arrival(site: str, *values: float) -> Arrival:
     return Arrival(site, memoryview(bytearray(data)))
 
 
+def arrived(gathered: GatheredRound, arrival: Arrival, now: float) -> list[Action]:
+    """Take an answer in, and add all whose turn it is."""
+    gathered.arrived(arrival)
+    actions: list[Action] = []
+    while (found := gathered.add(now)) is not None:
+        actions += found
+    return actions
+
+
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
 def test_sums_are_taken_in_the_order_of_the_sites_and_one_frame_at_a_time(order: tuple[int, ...]) -> None:
     parts, gathered = (0.1, 1e16, -1e16), begun()
     for at in order:
-        gathered.arrived(arrival(SITES[at], parts[at]), 1.0)
+        arrived(gathered, arrival(SITES[at], parts[at]), 1.0)
     assert gathered.over(1.0)
     merged, _ = gathered.end()
     assert merged.update.values["x"].tolist() == [(0.1 + 1e16) + -1e16]
     assert not gathered.early
 
 
+def test_a_frame_is_let_go_as_soon_as_it_is_added_whichever_came_last() -> None:
+    gathered, frames = begun(), []
+    for site in reversed(SITES):
+        frame = np.frombuffer(arrival(site, 1.0).frame, np.uint8).copy()
+        gathered.arrived(Arrival(site, frame.data))
+        frames.insert(0, weakref.ref(frame))
+        del frame
+    for left in ([True, True, True], [True, False, True], [True, False, False]):
+        assert gathered.add(1.0) is not None
+        assert [frame() is not None for frame in frames] == left  # the first is the memory of the sum
+    assert gathered.add(1.0) is None
+    merged, _ = gathered.end()
+    assert merged.update.values["x"].tolist() == [3.0]
+
+
 def test_a_late_answer_counts_in_the_next_round_that_counts_with_the_numbers_that_it_had() -> None:
     gathered = begun(quorum=2, grace=0.5)
-    gathered.arrived(arrival("a", 1.0), 1.0)
-    gathered.arrived(arrival("b", 2.0), 2.0)
+    arrived(gathered, arrival("a", 1.0), 1.0)
+    arrived(gathered, arrival("b", 2.0), 2.0)
     assert gathered.over(4.0)
     merged, _ = gathered.end()
     assert merged.update.values["x"].tolist() == [3.0]
     meeting = Meeting(quorum=3, grace=0.5)
     gathered.begin(Round(index=1, cohort=SITES, meeting=meeting), 5.0)
-    gathered.arrived(arrival("c", 10.0), 6.0)  # of the round before
-    gathered.arrived(arrival("a", 1.0), 6.0)
+    arrived(gathered, arrival("c", 10.0), 6.0)  # of the round before
+    arrived(gathered, arrival("a", 1.0), 6.0)
     merged, _ = gathered.end()
     assert (merged.arrived, merged.update.values["x"].tolist()) == (("a", "c"), [11.0])
     gathered.begin(Round(index=2, cohort=SITES, dropped=(1,), meeting=meeting), 7.0)
-    gathered.arrived(arrival("a", 1.0), 8.0)
+    arrived(gathered, arrival("a", 1.0), 8.0)
     merged, _ = gathered.end()
     assert (merged.arrived, merged.update.values["x"].tolist()) == (("a", "c"), [11.0])
 
 
 def test_what_came_early_is_not_waited_for() -> None:
     gathered = begun(deadline=5.0)
-    gathered.arrived(arrival("c", 1.0), 1.0)
+    arrived(gathered, arrival("c", 1.0), 1.0)
     assert gathered.waited == ["a", "b"]
     gathered.look({}, {}, 6.0)
     merged, _ = gathered.end()
@@ -72,8 +97,8 @@ def test_what_came_early_is_not_waited_for() -> None:
 
 def test_a_deadline_starts_anew_while_bytes_move() -> None:
     gathered = begun(deadline=5.0, quorum=2)
-    gathered.arrived(arrival("a", 1.0), 1.0)
-    gathered.arrived(arrival("b", 1.0), 1.0)
+    arrived(gathered, arrival("a", 1.0), 1.0)
+    arrived(gathered, arrival("b", 1.0), 1.0)
     for now in (4.0, 8.0, 12.0):
         assert gathered.look({}, {"c": now - 1.0}, now) == []
     actions = gathered.look({}, {"c": 11.0}, 16.0)
@@ -95,8 +120,8 @@ def test_a_site_without_a_sign_of_life_is_given_up_and_one_that_gives_some_is_no
 
 def test_an_update_of_another_shape_names_both_sites() -> None:
     gathered = begun()
-    gathered.arrived(arrival("a", 1.0), 1.0)
-    gathered.arrived(arrival("b", 1.0, 2.0), 1.0)
+    arrived(gathered, arrival("a", 1.0), 1.0)
+    arrived(gathered, arrival("b", 1.0, 2.0), 1.0)
     merged, _ = gathered.end()
     assert isinstance(merged.failed["b"], DataError)
     assert "shape (2,), and (1,) at a" in str(merged.failed["b"])
@@ -104,10 +129,10 @@ def test_an_update_of_another_shape_names_both_sites() -> None:
 
 def test_garbage_and_answers_that_nobody_waits_for() -> None:
     gathered = begun(quorum=1)
-    gathered.arrived(Arrival("a", memoryview(b"garbage")), 1.0)
-    gathered.arrived(arrival("a", 5.0), 1.0)
-    gathered.arrived(arrival("b", 1.0), 1.0)
-    gathered.arrived(arrival("b", 9.0), 1.0)
-    gathered.arrived(arrival("stranger", 9.0), 1.0)
+    arrived(gathered, Arrival("a", memoryview(b"garbage")), 1.0)
+    arrived(gathered, arrival("a", 5.0), 1.0)
+    arrived(gathered, arrival("b", 1.0), 1.0)
+    arrived(gathered, arrival("b", 9.0), 1.0)
+    arrived(gathered, arrival("stranger", 9.0), 1.0)
     merged, _ = gathered.end()
     assert (merged.update.values["x"].tolist(), merged.arrived, list(merged.failed)) == ([1.0], ("b",), ["a"])

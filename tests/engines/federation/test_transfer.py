@@ -2,40 +2,46 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from talkoot.core.errors import DataError
-from talkoot.engines.federation.link.messages import Chunk, Fetch, Frame, Missing
+from talkoot.engines.federation.link.messages import Chunk, Frame, Missing
 from talkoot.engines.federation.link.spool import SMALL, InFile, InMemory, Spool
 from talkoot.engines.federation.link.transfer import Incoming, Transfers
 
 PIECE = 10
 
 
-def chunks(sender: Transfers, fetch: Fetch) -> list[Chunk]:
-    found = list(sender.pieces(fetch))
-    assert all(isinstance(piece, Chunk) for piece in found)
-    return [piece for piece in found if isinstance(piece, Chunk)]
+def chunks(sender: Transfers, incoming: Incoming, most: int = 1 << 20) -> Iterator[Chunk]:
+    """The pieces of the rest of a frame; each is requested before it is sent."""
+    while incoming.left:
+        fetch = incoming.request(most)
+        piece = sender.piece(fetch.digest, fetch.offset, fetch.size)
+        assert isinstance(piece, Chunk)
+        yield piece
 
 
 @given(data=st.binary(min_size=1, max_size=100), cuts=st.lists(st.integers(0, 5), max_size=5))
 def test_a_frame_arrives_once_whatever_is_cut(data: bytes, cuts: list[int]) -> None:
-    sender, receiver = Transfers(piece=PIECE), Transfers()
-    frame = sender.offer(data)
-    request, moved, found = receiver.want(frame), 0, None
+    sender, receiver = Transfers(), Transfers()
+    incoming, moved, found = receiver.want(sender.offer(data)), 0, None
     for cut in [*cuts, 1000]:
-        for chunk in chunks(sender, request)[:cut]:
+        lost = incoming.request(PIECE)  # it was on its way when the link was cut
+        assert incoming.restart() == lost.size
+        for chunk in itertools.islice(chunks(sender, incoming, PIECE), cut):
             moved += chunk.data.nbytes
             found = receiver.take(chunk)
+        incoming.restart()
         if found is not None:
             break
-        (request,) = receiver.resume()
     assert isinstance(found, Incoming)
-    assert (bytes(found.data.view()), moved, receiver.resume()) == (data, len(data), [])
+    assert (bytes(found.data.view()), moved, receiver.incoming) == (data, len(data), {})
 
 
 def test_a_frame_that_is_too_large_is_refused_before_memory_is_taken() -> None:
@@ -60,7 +66,7 @@ def test_a_frame_that_is_too_large_is_refused_before_memory_is_taken() -> None:
     "chunk",
     [
         Chunk(b"", 1, memoryview(b"b" * 9)),  # a gap
-        Chunk(b"", 0, memoryview(b"c" * 21)),  # more than was announced
+        Chunk(b"", 0, memoryview(b"c" * 21)),  # more than was requested
         Chunk(b"", 0, memoryview(b"")),  # nothing
         Chunk(b"", 0, memoryview(b"d" * 20)),  # other bytes
     ],
@@ -68,7 +74,7 @@ def test_a_frame_that_is_too_large_is_refused_before_memory_is_taken() -> None:
 def test_damage_is_refused_and_the_frame_can_be_fetched_again(chunk: Chunk) -> None:
     sender, receiver = Transfers(), Transfers()
     frame = sender.offer(b"a" * 20)
-    receiver.want(frame)
+    receiver.want(frame).request(20)
     with pytest.raises(DataError):
         receiver.take(Chunk(frame.digest, chunk.offset, chunk.data))
     found = None
@@ -87,18 +93,18 @@ def test_what_is_not_offered_is_missing_and_equal_frames_are_offered_until_both_
     frame = sender.offer(b"the same")
     assert sender.offer(b"the same") == frame
     sender.withdraw(frame.digest)
-    assert chunks(sender, Fetch(frame.digest, 0))
-    assert list(sender.pieces(Fetch(frame.digest, 8))) == [Missing(frame.digest)]
+    assert sender.piece(frame.digest, 4, 100) == Chunk(frame.digest, 4, memoryview(b"same"))
+    assert sender.piece(frame.digest, 8, 1) == Missing(frame.digest)
     sender.withdraw(frame.digest)
-    assert list(sender.pieces(Fetch(frame.digest, 0))) == [Missing(frame.digest)]
+    assert sender.piece(frame.digest, 0, 1) == Missing(frame.digest)
     assert not sender.offers
 
 
 @given(data=st.binary(min_size=1, max_size=100))
 def test_a_frame_in_a_file_is_the_same(data: bytes) -> None:
-    sender, receiver = Transfers(), Transfers(piece=PIECE, allocate=lambda size: InFile())
+    sender, receiver = Transfers(), Transfers(allocate=lambda size: InFile())
     found = None
-    for chunk in chunks(sender, receiver.want(sender.offer(data))):
+    for chunk in chunks(sender, receiver.want(sender.offer(data)), PIECE):
         found = receiver.take(chunk)
     assert found is not None
     assert bytes(found.data.view()) == data

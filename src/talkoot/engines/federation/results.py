@@ -8,8 +8,8 @@ from typing import Any
 from talkoot.core.errors import DataError, TalkootError
 from talkoot.core.round import Merged
 from talkoot.core.update import Update
-from talkoot.formats.answers import answer_from_bytes, answer_to_bytes
-from talkoot.formats.frames import from_bytes, to_bytes
+from talkoot.formats.answers import answer_from_bytes, answer_to_pieces
+from talkoot.formats.frames import from_bytes, to_pieces
 
 
 def result_to_bytes(merged: Merged, keys: Mapping[str, bytes]) -> bytes:
@@ -27,7 +27,7 @@ def result_to_bytes(merged: Merged, keys: Mapping[str, bytes]) -> bytes:
         "each": None if merged.each is None else list(merged.each),
         "seconds": dict(merged.seconds),
     }
-    return to_bytes(data, [answer_to_bytes(part) for part in parts])
+    return b"".join(to_pieces(data, [answer_to_pieces(part) for part in parts]))
 
 
 def result_from_bytes(frame: Any) -> tuple[Merged, Mapping[str, bytes]]:

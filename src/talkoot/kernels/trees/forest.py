@@ -4,59 +4,19 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
-from talkoot.kernels.adwin import _differs, _insert
 from talkoot.kernels.compiled import kernel
 from talkoot.kernels.trees.draws import poisson
 from talkoot.kernels.trees.growth import crowded, plant, room
 from talkoot.kernels.trees.hoeffding import descend, teach
 from talkoot.kernels.trees.layout import Array, Rules, Tree
-from talkoot.kernels.trees.leaves import vote
+from talkoot.kernels.trees.leaves import largest, vote
+from talkoot.kernels.trees.watch import Window, alarmed, empty
 
 # head of a member; SEED and DRAWS stand where a tree has them
 CURRENT, BACKGROUND, DRIFTS, SEEN, RIGHT = range(5)
 WARNINGS = 7
-CLOCK, LEAST, GRACE = 32, 5.0, 10
-
-
-class Window(NamedTuple):
-    """The arrays of an ADWIN detector."""
-
-    ints: Array
-    reals: Array
-    counts: Array
-    sums: Array
-    squares: Array
-
-
-@kernel
-def empty(window: Window) -> None:
-    """Forget all values."""
-    window.ints[:] = 0
-    window.reals[:] = 0.0
-    window.counts[:] = 0
-    window.ints[2] = 1
-
-
-@kernel
-def alarmed(window: Window, delta: float, value: float) -> bool:
-    """Add a value; whether the mean has changed."""
-    _insert(value, window.ints, window.reals, window.counts, window.sums, window.squares)
-    window.ints[1] += 1
-    if window.ints[1] % CLOCK != 0 or window.ints[0] <= GRACE:
-        return False
-    return _differs(window.ints, window.reals, window.counts, window.sums, delta, LEAST)
-
-
-@kernel
-def largest(votes: Array, i: int) -> int:
-    """The first class with the most votes."""
-    best = 0
-    for k in range(1, votes.shape[1]):
-        if votes[i, k] > votes[i, best]:
-            best = k
-    return best
+UNPROVEN = 0.01  # the weight of a member that was never right
 
 
 @kernel
@@ -99,9 +59,9 @@ def learn_member(
         if crowded(one.head, need, nodes, blocks) or crowded(two.head, need, nodes_two, blocks_two):
             return i
         tree = one if head[CURRENT] == 0 else two
-        found = descend(tree.links, tree.values, x, z, i)
+        found = descend(tree.links, tree.values, 0, x, z, i)
         chosen = vote(tree, rules, found[0], x, z, i, votes)
-        trust = head[RIGHT] / head[SEEN] if head[RIGHT] > 0 else 1.0
+        trust = head[RIGHT] / head[SEEN] if head[RIGHT] > 0 else UNPROVEN
         for c in range(votes.shape[1]):
             total[i, c] += trust * votes[i, c]
         if math.isnan(y[i]) or w[i] == 0.0:
@@ -112,13 +72,13 @@ def learn_member(
         times = poisson(head, rate)
         if times == 0:
             continue
-        teach(tree, rules, found, chosen, x, z, i, k, w[i] * times)
+        teach(tree, rules, 0, found, chosen, x, z, i, k, w[i] * times)
         if head[BACKGROUND] == 1:
             other = two if head[CURRENT] == 0 else one
-            found = descend(other.links, other.values, x, z, i)
+            found = descend(other.links, other.values, 0, x, z, i)
             chosen = vote(other, rules, found[0], x, z, i, votes)
-            teach(other, rules, found, chosen, x, z, i, k, w[i] * times)
-        leaf, _ = descend(tree.links, tree.values, x, z, i)
+            teach(other, rules, 0, found, chosen, x, z, i, k, w[i] * times)
+        leaf, _ = descend(tree.links, tree.values, 0, x, z, i)
         vote(tree, rules, leaf, x, z, i, votes)
         wrong = 0.0 if largest(votes, i) == k else 1.0
         react(one, two, rules, head, warning, drift, deltas, wrong)
@@ -131,9 +91,9 @@ def vote_member(
 ) -> None:
     """Add a member's votes to `total`, weighted by how often it was right."""
     tree = one if head[CURRENT] == 0 else two
-    trust = head[RIGHT] / head[SEEN] if head[RIGHT] > 0 else 1.0
+    trust = head[RIGHT] / head[SEEN] if head[RIGHT] > 0 else UNPROVEN
     for i in range(x.shape[0]):
-        leaf, _ = descend(tree.links, tree.values, x, z, i)
+        leaf, _ = descend(tree.links, tree.values, 0, x, z, i)
         vote(tree, rules, leaf, x, z, i, votes)
         for c in range(votes.shape[1]):
             total[i, c] += trust * votes[i, c]

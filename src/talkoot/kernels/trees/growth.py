@@ -128,11 +128,7 @@ def attempt(tree: Tree, rules: Rules, leaf: int) -> None:
     """Split a leaf if its best test is better than the second by the Hoeffding bound, or both are as good."""
     total = weight_of(tree.counts, tree.order, leaf)
     known = np.sum(tree.order[leaf] != at.NONE)
-    most = tree.counts[leaf].max()
     if np.sum(tree.counts[leaf] > 0.0) < 2:
-        return
-    if most / total > rules.share:
-        clear(tree, rules, tree.links[leaf, at.BLOCK])
         return
     parts = np.zeros((max(2, tree.tables.shape[3]), tree.counts.shape[1]))
     best, second, feature, kind, place = best_test(tree, rules, leaf, parts)

@@ -43,9 +43,9 @@ def heaviest(links: Array, values: Array, node: int) -> int:
 
 
 @kernel
-def descend(links: Array, values: Array, x: Array, z: Array, i: int) -> tuple[int, bool]:
-    """The leaf of row `i`, and whether a missing or unseen value was met on the way."""
-    node, lost = 0, False
+def descend(links: Array, values: Array, node: int, x: Array, z: Array, i: int) -> tuple[int, bool]:
+    """The leaf of row `i` below a node, and whether a missing or unseen value was met on the way."""
+    lost = False
     while links[node, at.FEATURE] != at.NONE:
         child = branch(links, values, node, x, z, i)
         if child == at.NONE:
@@ -56,9 +56,11 @@ def descend(links: Array, values: Array, x: Array, z: Array, i: int) -> tuple[in
 
 
 @kernel
-def settle(tree: Tree, rules: Rules, x: Array, z: Array, i: int) -> int:
-    """The leaf in which a row with a missing or unseen value is learned; an unseen category gets a branch."""
-    node = 0
+def settle(tree: Tree, rules: Rules, node: int, x: Array, z: Array, i: int) -> int:
+    """The leaf below a node in which a row with a missing or unseen value is learned.
+
+    An unseen category gets a branch.
+    """
     while tree.links[node, at.FEATURE] != at.NONE:
         child = branch(tree.links, tree.values, node, x, z, i)
         code = (
@@ -96,6 +98,7 @@ def consider(tree: Tree, rules: Rules, leaf: int, total: float) -> None:
 def teach(
     tree: Tree,
     rules: Rules,
+    top: int,
     found: tuple[int, bool],
     chosen: tuple[int, int],
     x: Array,
@@ -104,11 +107,11 @@ def teach(
     k: int,
     w: float,
 ) -> None:
-    """Learn row `i`, whose leaf was `found` and chose the classes `chosen` by majority and naive Bayes."""
+    """Learn row `i` below `top`, whose leaf was `found` and chose the classes `chosen` as `vote` returns."""
     leaf, lost = found
     majority, bayes = chosen
     if lost:
-        settled = settle(tree, rules, x, z, i)
+        settled = settle(tree, rules, top, x, z, i)
         if settled != leaf:
             leaf, majority, bayes = settled, at.NONE, at.NONE
     block = tree.links[leaf, at.BLOCK]
@@ -136,10 +139,10 @@ def learn_rows(
     for i in range(start, y.size):
         if crowded(tree.head, need, nodes, blocks):
             return i
-        found = descend(tree.links, tree.values, numbers, codes, i)
+        found = descend(tree.links, tree.values, 0, numbers, codes, i)
         chosen = vote(tree, rules, found[0], numbers, codes, i, votes)
         if not math.isnan(y[i]) and w[i] != 0.0:
-            teach(tree, rules, found, chosen, numbers, codes, i, int(y[i]), w[i])
+            teach(tree, rules, 0, found, chosen, numbers, codes, i, int(y[i]), w[i])
     return y.size
 
 
@@ -147,5 +150,5 @@ def learn_rows(
 def vote_rows(tree: Tree, rules: Rules, numbers: Array, codes: Array, votes: Array) -> None:
     """The votes of a tree for each row."""
     for i in range(numbers.shape[0]):
-        leaf, _ = descend(tree.links, tree.values, numbers, codes, i)
+        leaf, _ = descend(tree.links, tree.values, 0, numbers, codes, i)
         vote(tree, rules, leaf, numbers, codes, i, votes)

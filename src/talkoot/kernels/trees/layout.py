@@ -12,7 +12,7 @@ Ints = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float64]
 
 # head: counts of a tree
-NODES, BLOCKS, FREE, INACTIVE, SPLITS, SEED, DRAWS = range(7)
+NODES, BLOCKS, FREE, INACTIVE, SPLITS, SEED, DRAWS, DEAD = range(8)
 HEAD = 8
 # links: integers of a node
 FEATURE, KIND, CHILD, SIBLING, PARENT, DEPTH, BLOCK, CODE = range(8)
@@ -58,7 +58,7 @@ class Rules(NamedTuple):
     leaf: int
     depth: int
     fraction: float
-    share: float
+    smoothing: float
     binary: bool
     nodes: int
     blocks: int

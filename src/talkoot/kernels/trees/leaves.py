@@ -16,6 +16,7 @@ from talkoot.kernels.trees.draws import subset
 from talkoot.kernels.trees.layout import Array, Rules, Tree
 
 HALF_LOG_TAU = 0.5 * math.log(math.tau)
+IMPOSSIBLE = 1000.0
 
 
 @kernel
@@ -71,17 +72,25 @@ def count(tables: Array, seen: Array, mask: Array, block: int, z: Array, i: int,
 
 
 @kernel
-def likelihood(numbers: Array, tables: Array, block: int, x: Array, z: Array, i: int, k: int) -> float:
-    """The log-likelihood of row `i` under class `k`; what a class never saw counts nothing."""
+def likelihood(tree: Tree, block: int, x: Array, z: Array, i: int, k: int, extra: float) -> float:
+    """The log-likelihood of row `i` under class `k`, each category `extra` heavier than it was seen.
+
+    Without that, what the class never had counts nothing; with it, a number other than the only one that it
+    had is next to impossible.
+    """
+    numbers, tables, mask = tree.numbers, tree.tables, tree.mask
     total = 0.0
     for j in range(x.shape[1]):
-        if math.isfinite(x[i, j]):
-            far = x[i, j] - numbers[block, k, at.MEAN, j]
-            total += far * far * numbers[block, k, at.SCALE, j] + numbers[block, k, at.LOG, j]
+        if mask[block, j] and math.isfinite(x[i, j]):
+            far, scale = x[i, j] - numbers[block, k, at.MEAN, j], numbers[block, k, at.SCALE, j]
+            total += far * far * scale + numbers[block, k, at.LOG, j]
+            if extra > 0.0 and scale == 0.0 and far != 0.0:
+                total -= IMPOSSIBLE
     for j in range(z.shape[1]):
         code = z[i, j]
-        if code > 0 and tables[block, j, k, code] > 0.0:
-            total += math.log(tables[block, j, k, code] / tables[block, j, k, 0])
+        if mask[block, x.shape[1] + j] and code > 0 and tables[block, j, k, code] + extra > 0.0:
+            weight = tables[block, j, k, 0] + extra * (tables.shape[3] - 1)
+            total += math.log((tables[block, j, k, code] + extra) / weight)
     return total
 
 
@@ -126,7 +135,7 @@ def vote(tree: Tree, rules: Rules, leaf: int, x: Array, z: Array, i: int, votes:
             most, majority = tree.counts[leaf, k], k
         if block >= 0 and rules.leaf != at.BY_MAJORITY and tree.counts[leaf, k] > 0.0:
             chance = math.log(tree.counts[leaf, k] / total) + likelihood(
-                tree.numbers, tree.tables, block, x, z, i, k
+                tree, block, x, z, i, k, rules.smoothing
             )
             votes[i, k] = chance
             if chance > best:
@@ -142,3 +151,13 @@ def vote(tree: Tree, rules: Rules, leaf: int, x: Array, z: Array, i: int, votes:
     for k in range(votes.shape[1]):
         votes[i, k] /= share
     return majority, bayes
+
+
+@kernel
+def largest(votes: Array, i: int) -> int:
+    """The first class with the most votes."""
+    best = 0
+    for k in range(1, votes.shape[1]):
+        if votes[i, k] > votes[i, best]:
+            best = k
+    return best

@@ -15,9 +15,9 @@ from talkoot.engines.federation.coordinator.records import Records
 from talkoot.engines.federation.coordinator.room import Room
 from talkoot.engines.federation.coordinator.runs import Proposed
 from talkoot.engines.federation.link.exchange import Closed, Exchange, Stream, read, refuse
+from talkoot.engines.federation.link.flow import Flow
 from talkoot.engines.federation.link.greeting import Difference, greet, software
 from talkoot.engines.federation.link.messages import (
-    CHUNK,
     Answered,
     Ask,
     AskRoster,
@@ -35,10 +35,9 @@ from talkoot.engines.federation.link.messages import (
     Taken,
     encode,
 )
-from talkoot.engines.federation.link.spool import SMALL, Spool
+from talkoot.engines.federation.link.spool import Spool
 from talkoot.engines.federation.link.transfer import Transfers
 
-ON_LINKS = 16 << 20  # bytes of frames in messages of all links together
 MEMORY = 48 << 20  # bytes of answers that wait in memory for their turn in a sum; others wait in files
 
 
@@ -104,7 +103,7 @@ class Coordinator:
         self.gate, self.records, self.say = gate, records, say
         self.listed, self.differences, self.silence, self.clock = sites, differences, silence, clock
         self.sites: dict[str, Exchange] = {}
-        self.spool = Spool(MEMORY)
+        self.spool, self.flow = Spool(MEMORY), Flow()
         self.streams: dict[str, tuple[bytes, Stream]] = {}  # of each site: its session and its stream
         self.researchers: dict[tuple[str, bytes], Exchange] = {}
         self.rooms = {run: Room(run, found, self, decided) for run, found, decided in records.runs.known()}
@@ -134,11 +133,12 @@ class Coordinator:
     def link(self, site: str) -> Exchange:
         """The link to a site, whether it is connected or not."""
         if site not in self.sites:
-            self.sites[site] = Exchange(Transfers(allocate=self.spool.allocate))
-            piece = max(SMALL, min(CHUNK, ON_LINKS // len(self.sites)))
-            for exchange in self.sites.values():
-                exchange.transfers.piece = piece
+            self.sites[site] = self._exchange()
         return self.sites[site]
+
+    def _exchange(self) -> Exchange:
+        """A link that shares memory with all others."""
+        return Exchange(Transfers(allocate=self.spool.allocate), self.flow)
 
     async def researcher(self, _: Any, context: Any) -> None:
         """A researcher has called."""
@@ -146,7 +146,7 @@ class Coordinator:
             return
         peer, session = entered
         key = (peer.name, session)
-        exchange = self.researchers.setdefault(key, Exchange(Transfers(allocate=self.spool.allocate)))
+        exchange = self.researchers.setdefault(key, self._exchange())
         await self._serve(exchange, peer, context, self._from_researcher, None)
         if not exchange.connected and all(room.researcher is not exchange for room in self.rooms.values()):
             self.researchers.pop(key, None)

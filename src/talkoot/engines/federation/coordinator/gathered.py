@@ -77,16 +77,17 @@ class GatheredRound:
         self.held = {name: frame for name, frame in self.held.items() if name in late}
         return actions
 
-    def arrived(self, arrival: Arrival, now: float) -> list[Action]:
-        """Take in what a site has sent."""
-        if arrival.site not in self.waited:
-            return []
-        self.early[arrival.site] = arrival
-        actions: list[Action] = []
-        while (turn := self._turn()) is not None:
-            answer = self._answer(self.early.pop(turn))
-            actions += self.gathering.on(Answered(self.slots[turn], answer), now)
-        return actions
+    def arrived(self, arrival: Arrival) -> None:
+        """Take in what a site has sent; `add` adds it."""
+        if arrival.site in self.waited:
+            self.early[arrival.site] = arrival
+
+    def add(self, now: float) -> list[Action] | None:
+        """Add the answer whose turn it is; None if that one is not here."""
+        if (turn := self._turn()) is None:
+            return None
+        answer = self._answer(self.early.pop(turn))
+        return self.gathering.on(Answered(self.slots[turn], answer), now)
 
     @property
     def waited(self) -> list[str]:
@@ -124,7 +125,7 @@ class GatheredRound:
             updates = (_update(self.held[name]) for name in merged.arrived)
             merged = replace(merged, update=reduce(accumulated, updates, Update()))
         elif not self.gathering.apart:
-            merged = replace(merged, update=self.total)
+            merged, self.total = replace(merged, update=self.total), Update()
         return merged, actions
 
     @property

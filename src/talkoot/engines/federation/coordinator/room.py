@@ -246,7 +246,10 @@ class Room:
                 await asyncio.wait_for(self.came.wait(), gathered.wait(time.monotonic()))
             self.came.clear()
             while self.arrivals:
-                self._do(gathered.arrived(self.arrivals.popleft(), time.monotonic()), ask)
+                gathered.arrived(self.arrivals.popleft())
+            while (actions := gathered.add(time.monotonic())) is not None:
+                self._do(actions, ask)
+                await asyncio.sleep(0)  # links go on between two sums
             self._do(gathered.look(*self._signs(), time.monotonic()), ask)
             if time.monotonic() - began > WAITED and gathered.waited != reported:
                 began, reported, slow = time.monotonic(), gathered.waited, True

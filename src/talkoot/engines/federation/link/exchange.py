@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any, Protocol, final
 
 from talkoot.core.errors import DataError, TalkootError
+from talkoot.engines.federation.link.flow import Flow
 from talkoot.engines.federation.link.greeting import BEAT, LEASE
 from talkoot.engines.federation.link.messages import (
     Beat,
@@ -22,11 +23,12 @@ from talkoot.engines.federation.link.messages import (
     decode,
     encode,
 )
-from talkoot.engines.federation.link.transfer import Transfers
+from talkoot.engines.federation.link.transfer import Incoming, Transfers
 
 LOG = logging.getLogger("talkoot.link")
 
 
+AHEAD = 2  # pieces of a frame that are requested at a time
 LINGER = 5.0  # seconds that a refused caller has to hang up
 
 
@@ -51,20 +53,26 @@ class Exchange:
 
     Args:
         transfers: the frames.
+        flow: room for bytes on their way, which links may share.
         beat: seconds between signs of life.
         lease: seconds without one after which the stream is given up.
     """
 
     def __init__(
-        self, transfers: Transfers | None = None, *, beat: float = BEAT, lease: float = LEASE
+        self,
+        transfers: Transfers | None = None,
+        flow: Flow | None = None,
+        *,
+        beat: float = BEAT,
+        lease: float = LEASE,
     ) -> None:
-        self.transfers = transfers or Transfers()
+        self.transfers, self.flow = transfers or Transfers(), flow or Flow()
         self.beats = 0  # signs of life
         self.chunks = 0  # pieces of frames that have arrived
         self.moved = 0.0  # when bytes of frames moved last
         self._beat, self._lease = beat, lease
         self._stream: Stream | None = None
-        self._lock = asyncio.Lock()
+        self._lock, self._serving = asyncio.Lock(), asyncio.Lock()
         self._waiting: dict[bytes, asyncio.Future[memoryview]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -92,9 +100,9 @@ class Exchange:
         """
         future = self._waiting.get(frame.digest)
         if future is None:
-            request = self.transfers.want(frame)
+            incoming = self.transfers.want(frame)
             future = self._waiting[frame.digest] = asyncio.get_running_loop().create_future()
-            self.start(self.send(request))
+            self._request(incoming)
         else:
             self.retry(frame)
         return await asyncio.shield(future)
@@ -103,11 +111,12 @@ class Exchange:
         """Ask again for a frame that the other side did not have."""
         incoming = self.transfers.incoming.get(frame.digest)
         if incoming is not None and incoming.stalled:
-            self.start(self.send(self.transfers.want(frame)))
+            self._request(self.transfers.want(frame))
 
     def give_up(self, frame: Frame) -> None:
         """Wait for a frame no longer."""
-        self.transfers.incoming.pop(frame.digest, None)
+        if (incoming := self.transfers.incoming.pop(frame.digest, None)) is not None:
+            self.flow.give(incoming.restart())
         if (future := self._waiting.pop(frame.digest, None)) is not None:
             future.cancel()
 
@@ -137,8 +146,8 @@ class Exchange:
         self._stream = stream
         self._stop()
         try:
-            for request in self.transfers.resume():
-                await self._send(stream, request)
+            for incoming in list(self.transfers.incoming.values()):
+                self._request(self.transfers.want(incoming.frame))
             self.start(self._send_beats(stream))
             if first is not None:
                 self.start(first())
@@ -159,6 +168,8 @@ class Exchange:
     def _stop(self) -> None:
         for task in list(self._tasks):
             task.cancel()
+        for incoming in self.transfers.incoming.values():
+            self.flow.give(incoming.restart())
 
     async def _send_beats(self, stream: Stream) -> None:
         while True:
@@ -179,23 +190,59 @@ class Exchange:
             case Missing(digest=digest):
                 if (incoming := self.transfers.incoming.get(digest)) is not None:
                     incoming.stalled = True  # it is offered again once the other side is back where it was
+                    self.flow.give(incoming.restart())
                 return True
         return False
 
+    def _request(self, incoming: Incoming, pieces: int = 1) -> None:
+        """Ask for pieces of a frame; without a stream the next one does."""
+        if self._stream is not None:
+            for _ in range(pieces):
+                self.start(self._fetch(self._stream, incoming))
+
+    async def _fetch(self, stream: Stream, incoming: Incoming) -> None:
+        """Ask for the next piece of a frame, once there is room for it."""
+        if not incoming.left:
+            return
+        room = await self.flow.take(incoming.left)
+        wanted = stream is self._stream and self.transfers.incoming.get(incoming.frame.digest) is incoming
+        fetch = incoming.request(room if wanted and not incoming.stalled else 0)
+        self.flow.give(room - fetch.size)
+        if fetch.size:
+            await self._send(stream, fetch)
+
     async def _serve(self, stream: Stream, fetch: Fetch) -> None:
-        for piece in self.transfers.pieces(fetch):
-            await self._send(stream, piece)
-            self.moved = time.monotonic()
+        async with self._serving:  # what is requested first is sent first
+            offset, end = fetch.offset, fetch.offset + fetch.size
+            while offset < end:
+                room = await self.flow.take(end - offset)
+                try:
+                    piece = self.transfers.piece(fetch.digest, offset, room)
+                    await self._send(stream, piece)
+                finally:
+                    self.flow.give(room)
+                if isinstance(piece, Missing):
+                    return
+                offset, self.moved = offset + room, time.monotonic()
 
     def _take(self, chunk: Chunk) -> None:
         self.chunks, self.moved = self.chunks + 1, time.monotonic()
+        incoming = self.transfers.incoming.get(chunk.digest)
+        if incoming is None:
+            return  # given up meanwhile
+        underway = incoming.underway
         try:
-            found = self.transfers.take(chunk)
+            complete = self.transfers.take(chunk)
         except DataError as error:
+            self.flow.give(underway)
             self._resolve(chunk.digest, error)
-        else:
-            if found is not None:
-                self._resolve(found.frame.digest, found.data.view())
+            return
+        self.flow.give(chunk.data.nbytes)
+        if complete is not None:
+            self._resolve(chunk.digest, complete.data.view())
+        elif arrived := incoming.arrived():
+            self._request(incoming, arrived if incoming.started else AHEAD)
+            incoming.started = True
 
     def _resolve(self, digest: bytes, outcome: memoryview | TalkootError) -> None:
         future = self._waiting.pop(digest, None)

@@ -81,11 +81,11 @@ class Beat(Message, frozen=True):
 
 @final
 class Fetch(Message, frozen=True):
-    """Send a frame from this byte on, in pieces of a size."""
+    """Send so many bytes of a frame, from this one on."""
 
     digest: bytes
     offset: int
-    piece: int = CHUNK
+    size: int
 
 
 @final

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, final
 
 from talkoot.core.errors import DataError
-from talkoot.engines.federation.link.messages import CHUNK, Chunk, Fetch, Frame, Missing
+from talkoot.engines.federation.link.messages import Chunk, Fetch, Frame, Missing
 from talkoot.engines.federation.link.spool import Buffer, InMemory
 
 MOST = 2 << 30  # bytes of a frame
@@ -23,20 +23,54 @@ class Incoming:
     frame: Frame
     data: Buffer
     offset: int = 0
+    ends: deque[int] = field(default_factory=deque)  # of the pieces that were requested and are not here
+    started: bool = False  # a piece has arrived since requests began
     stalled: bool = False  # the other side did not have it
     hash: Any = field(default_factory=hashlib.sha256)
+
+    @property
+    def underway(self) -> int:
+        """Bytes that were requested and are not here."""
+        return self.ends[-1] - self.offset if self.ends else 0
+
+    @property
+    def left(self) -> int:
+        """Bytes that were not requested."""
+        return self.frame.size - self.offset - self.underway
+
+    def request(self, most: int) -> Fetch:
+        """The request for the next piece, of at most so many bytes."""
+        begin, size = self.offset + self.underway, min(most, self.left)
+        if size:
+            self.ends.append(begin + size)
+        return Fetch(self.frame.digest, begin, size)
+
+    def restart(self) -> int:
+        """Forget the requests; returns the bytes that they were for."""
+        size = self.underway
+        self.ends.clear()
+        self.started = False
+        return size
+
+    def arrived(self) -> int:
+        """How many of the pieces that were requested have arrived since this was called last."""
+        before = len(self.ends)
+        while self.ends and self.ends[0] <= self.offset:
+            self.ends.popleft()
+        return before - len(self.ends)
 
     def add(self, chunk: Chunk) -> bool:
         """Take in the next chunk; whether the frame is complete.
 
         Raises:
-            DataError: it is not the next one, or the frame is not what its name says.
+            DataError: it is not the next one, is more than was requested, or the frame is not what its name
+                says.
         """
         end = chunk.offset + chunk.data.nbytes
-        if chunk.offset != self.offset or end > self.frame.size or not chunk.data.nbytes:
+        if chunk.offset != self.offset or end > self.offset + self.underway or not chunk.data.nbytes:
             raise DataError(
-                f"bytes {chunk.offset} to {end} of a frame arrived, and byte {self.offset} of "
-                f"{self.frame.size} was next"
+                f"bytes {chunk.offset} to {end} of a frame of {self.frame.size} arrived, and bytes "
+                f"{self.offset} to {self.offset + self.underway} were requested"
             )
         self.data.write(self.offset, chunk.data)
         self.hash.update(chunk.data)
@@ -56,12 +90,10 @@ class Transfers:
     Args:
         limit: bytes that a frame may have; a larger one is refused before memory is taken for it.
         allocate: a place for a frame.
-        piece: bytes that go in one message; less where there are many links.
     """
 
     limit: int = MOST
     allocate: Callable[[int], Buffer] = InMemory
-    piece: int = CHUNK
     offered: dict[bytes, memoryview] = field(default_factory=dict)
     offers: Counter[bytes] = field(default_factory=Counter)  # how often, as two runs may have equal frames
     incoming: dict[bytes, Incoming] = field(default_factory=dict)
@@ -80,8 +112,8 @@ class Transfers:
             del self.offers[digest]
             self.offered.pop(digest, None)
 
-    def want(self, frame: Frame) -> Fetch:
-        """Wait for a frame; returns the request for it.
+    def want(self, frame: Frame) -> Incoming:
+        """Wait for a frame; returns what there is of it.
 
         Raises:
             DataError: it is too large.
@@ -95,7 +127,7 @@ class Transfers:
             self.incoming[frame.digest] = Incoming(frame, self.allocate(frame.size))
         incoming = self.incoming[frame.digest]
         incoming.stalled = False
-        return Fetch(frame.digest, incoming.offset, self.piece)
+        return incoming
 
     def take(self, chunk: Chunk) -> Incoming | None:
         """Take in a chunk; returns the frame when it is complete.
@@ -113,17 +145,9 @@ class Transfers:
             raise
         return self.incoming.pop(chunk.digest) if complete else None
 
-    def resume(self) -> list[Fetch]:
-        """On a new connection: requests for the rest of all that is waited for."""
-        found = self.incoming.items()
-        return [Fetch(digest, incoming.offset, self.piece) for digest, incoming in found]
-
-    def pieces(self, fetch: Fetch) -> Iterator[Chunk | Missing]:
-        """What answers a request."""
-        data = self.offered.get(fetch.digest)
-        if data is None or not 0 <= fetch.offset < data.nbytes:
-            yield Missing(fetch.digest)
-            return
-        piece = max(1, min(self.piece, fetch.piece))
-        for start in range(fetch.offset, data.nbytes, piece):
-            yield Chunk(fetch.digest, start, data[start : start + piece])
+    def piece(self, digest: bytes, offset: int, size: int) -> Chunk | Missing:
+        """Bytes of a frame that is offered, at most so many."""
+        data = self.offered.get(digest)
+        if data is None or not 0 <= offset < data.nbytes:
+            return Missing(digest)
+        return Chunk(digest, offset, data[offset : offset + size])

@@ -67,11 +67,11 @@ def reshape(state: State, prefix: str, shape: Shape) -> None:
         state[prefix + name] = array
 
 
-def grow(state: State, prefix: str, nodes: int, blocks: int) -> None:
-    """Double the room for nodes and blocks until the next split fits, up to so many."""
+def grow(state: State, prefix: str, nodes: int, blocks: int, splits: int = 1) -> None:
+    """Double the room for nodes and blocks until so many splits fit, up to the limits."""
     shape = shape_of(state, prefix)
     head = state[prefix + "head"]
-    need = max(2, shape.codes) + 1
+    need = splits * (max(2, shape.codes) + 1)
     n, b = shape.nodes, shape.blocks
     while head[0] + need > n < nodes:
         n = min(2 * n, nodes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any, final
@@ -149,6 +150,23 @@ def blank_window() -> State:
     }
 
 
+def dealt(members: int, width: int, size: int, seed: int) -> NDArray[np.bool_]:
+    """Columns of each member, (members, width): other ones for each, as far as there are combinations.
+
+    >>> dealt(6, width=3, size=2, seed=0).sum(axis=0)  # each of the three pairs twice
+    array([4, 4, 4])
+    """
+    chance = np.random.default_rng(seed)
+    found: set[tuple[int, ...]] = set()
+    masks = np.zeros((min(members, math.comb(width, size)), width), np.bool_)
+    for mask in masks:
+        while not mask.any():
+            chosen = tuple(sorted(chance.permutation(width)[:size].tolist()))
+            mask[list(chosen)] = chosen not in found
+            found.add(chosen)
+    return masks[np.arange(members) % len(masks)]
+
+
 def window_of(state: State, prefix: str) -> Any:
     """The arrays of one detector as a kernel reads them."""
     from talkoot.kernels.trees.forest import Window
@@ -221,6 +239,15 @@ class StreamingRandomPatches(Forest):
     >>> patches.predict(state, rows[:1]).argmax()
     np.int64(1)
     """
+
+    def start(self, layout: Layout, seed: int) -> State:
+        """Members of one leaf each, the columns dealt."""
+        state = Forest.start(self, layout, seed)
+        width = len(layout.numbers) + len(layout.categories)
+        masks = dealt(self.members, width, self._growth(width).subspace, seed)
+        for m in range(self.members):
+            state[f"{m}/0/mask"][:] = masks[m]
+        return state
 
     def _growth(self, columns: int) -> Growth:
         least = min(2, columns)

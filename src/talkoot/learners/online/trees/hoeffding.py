@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, final
 
@@ -33,6 +34,7 @@ class Growth:
     megabytes: float = 32.0
     subspace: int = 0
     patch: bool = False
+    smoothing: float = 1.0
 
     def __post_init__(self) -> None:
         if self.leaf not in VOTES:
@@ -47,8 +49,11 @@ class Growth:
         if not self.megabytes > 0:
             raise PlanError(f"megabytes={self.megabytes} is not above 0")
 
-    def rules(self, shape: Shape) -> Any:
-        """The rules as a kernel reads them: a quarter of the bytes for nodes, the rest for active leaves."""
+    def rules(self, shape: Shape, more: int = 0) -> Any:
+        """The rules as a kernel reads them: a quarter of the bytes for nodes, the rest for active leaves.
+
+        Nodes hold `more` bytes than those of the tree's own arrays.
+        """
         from talkoot.kernels.trees.layout import Rules
 
         budget = self.megabytes * 2**20
@@ -59,9 +64,9 @@ class Growth:
             VOTES.index(self.leaf),
             NO_LIMIT if self.depth is None else self.depth,
             0.01,
-            0.99,
+            float(self.smoothing),
             self.binary,
-            max(FIRST, int(budget / 4 / shape.node_bytes())),
+            max(FIRST, int(budget / 4 / (shape.node_bytes() + more))),
             max(1, int(budget * 3 / 4 / shape.block_bytes())),
             self.subspace,
             self.patch,
@@ -95,9 +100,95 @@ def shares(votes: NDArray[np.float64]) -> NDArray[np.float64]:
     return even
 
 
+@dataclass(frozen=True, slots=True)
+class SingleTree(OnlineModel):
+    """What single trees share: their settings, and how they lie in a state."""
+
+    grace: float = 200
+    delta: float = 1e-7
+    tau: float = 0.05
+    leaf: LeafVote = "adaptive"
+    depth: int | None = None
+    binary: bool = False
+    megabytes: float = 32.0
+    smoothing: float = 1.0
+
+    def __post_init__(self) -> None:
+        self.growth()
+
+    @property
+    def task(self) -> Task:
+        """A probability for each class."""
+        return "classes"
+
+    def growth(self) -> Growth:
+        """The settings of the tree's growth, checked."""
+        return Growth(
+            self.grace,
+            self.delta,
+            self.tau,
+            self.leaf,
+            self.depth,
+            self.binary,
+            self.megabytes,
+            smoothing=self.smoothing,
+        )
+
+    def start(self, layout: Layout, seed: int) -> State:
+        """One leaf."""
+        classes_of(layout, type(self).__name__)
+        state = blank_codes(len(layout.categories))
+        plant_tree(state, "tree/", self.growth(), layout, seed)
+        return state
+
+    def learn(self, state: State, rows: Features, y: Floats, w: Floats | None = None) -> NDArray[Any]:
+        """Learn rows in their order; the probabilities before each was learned."""
+        w = np.ones(len(rows)) if w is None else w
+        votes = np.zeros((len(rows), state["tree/counts"].shape[1]))
+        for start, end, codes in coded(state, rows):
+            shape = shape_of(state, "tree/")
+            if shape.codes < room(state):
+                reshape(state, "tree/", shape._replace(codes=room(state)))
+            part = slice(start, end)
+            done = 0
+            while done < end - start:
+                done = self._learn_from(state, done, rows.numbers[part], codes, y[part], w[part], votes[part])
+        return shares(votes)
+
+    def _rules(self, state: State) -> Any:
+        return self.growth().rules(shape_of(state, "tree/"))
+
+    @abstractmethod
+    def _learn_from(
+        self, state: State, start: int, x: Floats, z: NDArray[Any], y: Floats, w: Floats, votes: Floats
+    ) -> int:
+        """Learn rows from `start` on, and make room where it is due; where it stopped."""
+
+    def predict(self, state: State, rows: Features) -> NDArray[Any]:
+        """The probabilities at the rows' leaves."""
+        from talkoot.kernels.trees.hoeffding import vote_rows
+
+        votes = np.zeros((len(rows), state["tree/counts"].shape[1]))
+        vote_rows(tree_of(state, "tree/"), self._rules(state), rows.numbers, looked_up(state, rows), votes)
+        return shares(votes)
+
+    def widen(self, state: State, classes: int) -> None:
+        """Make room for so many classes."""
+        shape = shape_of(state, "tree/")
+        reshape(state, "tree/", shape._replace(classes=max(classes, shape.classes)))
+
+    def splits(self, state: State) -> int:
+        """How many leaves were split."""
+        return int(state["tree/head"][4])
+
+    def inactive(self, state: State) -> int:
+        """How many leaves are no longer refined: at the depth's limit, or beyond the budget."""
+        return int(state["tree/head"][3])
+
+
 @final
 @dataclass(frozen=True, slots=True)
-class HoeffdingTree(OnlineModel):
+class HoeffdingTree(SingleTree):
     """A decision tree that splits a leaf once enough rows have shown which test is best (VFDT).
 
     Splits are those of River's `HoeffdingTreeClassifier`: information gain over ten cuts of a Gaussian for
@@ -113,6 +204,7 @@ class HoeffdingTree(OnlineModel):
         binary: only tests with two branches.
         megabytes: what the tree may hold; beyond it the leaves with the fewest errors to lose are no longer
             refined, which `inactive` counts.
+        smoothing: weight that naive Bayes gives each category of a class beforehand.
 
     Source: Domingos and Hulten, Mining high-speed data streams, KDD 2000.
 
@@ -127,72 +219,13 @@ class HoeffdingTree(OnlineModel):
     (2, [[0.0, 1.0]])
     """
 
-    grace: float = 200
-    delta: float = 1e-7
-    tau: float = 0.05
-    leaf: LeafVote = "adaptive"
-    depth: int | None = None
-    binary: bool = False
-    megabytes: float = 32.0
-
-    def __post_init__(self) -> None:
-        self.growth()
-
-    @property
-    def task(self) -> Task:
-        """A probability for each class."""
-        return "classes"
-
-    def growth(self) -> Growth:
-        """The settings of the tree's growth, checked."""
-        return Growth(self.grace, self.delta, self.tau, self.leaf, self.depth, self.binary, self.megabytes)
-
-    def start(self, layout: Layout, seed: int) -> State:
-        """One leaf."""
-        classes_of(layout, "HoeffdingTree")
-        state = blank_codes(len(layout.categories))
-        plant_tree(state, "tree/", self.growth(), layout, seed)
-        return state
-
-    def learn(self, state: State, rows: Features, y: Floats, w: Floats | None = None) -> NDArray[Any]:
-        """Learn rows in their order; the probabilities before each was learned."""
+    def _learn_from(
+        self, state: State, start: int, x: Floats, z: NDArray[Any], y: Floats, w: Floats, votes: Floats
+    ) -> int:
         from talkoot.kernels.trees.hoeffding import learn_rows
 
-        w = np.ones(len(rows)) if w is None else w
-        votes = np.zeros((len(rows), state["tree/counts"].shape[1]))
-        growth = self.growth()
-        for start, end, codes in coded(state, rows):
-            shape = shape_of(state, "tree/")
-            if shape.codes < room(state):
-                reshape(state, "tree/", shape._replace(codes=room(state)))
-            rules = growth.rules(shape_of(state, "tree/"))
-            part = slice(start, end)
-            done = 0
-            while done < end - start:
-                tree = tree_of(state, "tree/")
-                done = learn_rows(tree, rules, rows.numbers[part], codes, y[part], w[part], done, votes[part])
-                if done < end - start:
-                    grow(state, "tree/", rules.nodes, rules.blocks)
-        return shares(votes)
-
-    def predict(self, state: State, rows: Features) -> NDArray[Any]:
-        """The probabilities at the rows' leaves."""
-        from talkoot.kernels.trees.hoeffding import vote_rows
-
-        votes = np.zeros((len(rows), state["tree/counts"].shape[1]))
-        rules = self.growth().rules(shape_of(state, "tree/"))
-        vote_rows(tree_of(state, "tree/"), rules, rows.numbers, looked_up(state, rows), votes)
-        return shares(votes)
-
-    def widen(self, state: State, classes: int) -> None:
-        """Make room for so many classes."""
-        shape = shape_of(state, "tree/")
-        reshape(state, "tree/", shape._replace(classes=max(classes, shape.classes)))
-
-    def splits(self, state: State) -> int:
-        """How many leaves were split."""
-        return int(state["tree/head"][4])
-
-    def inactive(self, state: State) -> int:
-        """How many leaves are no longer refined: at the depth's limit, or beyond the budget."""
-        return int(state["tree/head"][3])
+        rules = self._rules(state)
+        done: int = learn_rows(tree_of(state, "tree/"), rules, x, z, y, w, start, votes)
+        if done < len(y):
+            grow(state, "tree/", rules.nodes, rules.blocks)
+        return done
