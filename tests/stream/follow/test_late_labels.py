@@ -261,3 +261,11 @@ def test_labels_out_of_order_are_noted_and_other_clocks_refused() -> None:
     dates = LABELS.set_column(1, "at", pa.array([0] * 500, pa.timestamp("s")))
     with pytest.raises(DataError, match="not known which came first"):
         tk.follow(Tiny(), ROWS, "y", labels=rule(dates))
+
+
+def test_a_label_in_time_comes_before_its_row_matures_however_few_rows_there_are() -> None:
+    rows = pa.table({"id": [*range(9)], "t": np.arange(9) * 1000.0, "x": np.arange(9.0)})
+    labels = pa.table({"id": [0, 2, 4], "at": [50.0, 2050.0, 4050.0], "y": [1, 1, 1]})
+    found = tk.follow(Tiny(), rows, "y", labels=rule(labels, mature=60))
+    assert (found.labels["corrected"], found.labels["matured"], found.labels["waiting"]) == (0, 4, 2)
+    assert found.following.reports["node0"].learned == 7

@@ -101,6 +101,8 @@ class Labels:
         predictions: NDArray[Any],
         positions: NDArray[Any],
         last: float = float("nan"),
+        *,
+        matures: bool = True,
     ) -> Labelled:
         """Rows have come and were predicted; returns rows that mature by them.
 
@@ -112,6 +114,7 @@ class Labels:
             predictions: for each row.
             positions: where the rows stand in the stream.
             last: the last label that is known, for the baseline that repeats it.
+            matures: whether rows mature now; else with `mature_now`, behind the labels that came before.
 
         Raises:
             DataError: ids are missing, or ids or times are of a type that cannot be read.
@@ -129,8 +132,21 @@ class Labels:
         fresh = self._fresh(old, ids, at)
         _add(state, rows=rows, repeated=rows - int(fresh.sum()))
         again = tuple(ids.filter(pa.array(~fresh)).to_pylist())
-        found = self._release(state, joined(old, table.filter(pa.array(fresh))), clock, at)
+        table = joined(old, table.filter(pa.array(fresh)))
+        found = self._release(state, table, clock, at, matures=matures)
         return replace(found, repeated=again)
+
+    def mature_now(self, state: State) -> Labelled:
+        """Rows that have matured by the clock, and that no label has come for."""
+        table = read(state, "pending")
+        if table is None:
+            return Labelled.of(_nothing(), np.zeros(0))
+        label, deadline = (table.column(name).to_numpy() for name in ("__label", "__deadline"))
+        ripe = np.isnan(label) & (deadline <= state["clock"][0])
+        order = np.flatnonzero(ripe)
+        order = order[np.argsort(deadline[order], kind="stable")]
+        write(state, "pending", _with_labels(table, np.where(ripe, self._negative, label)))
+        return self._matured(state, table, order)
 
     def join(self, state: State, ids: Any, y: NDArray[Any]) -> Labelled:
         """Labels have come; returns rows that they belong to, corrections too.
@@ -215,28 +231,42 @@ class Labels:
         return fresh
 
     def _release(
-        self, state: State, table: pa.Table, clock: NDArray[np.int64], at: NDArray[np.int64]
+        self,
+        state: State,
+        table: pa.Table,
+        clock: NDArray[np.int64],
+        at: NDArray[np.int64],
+        *,
+        matures: bool,
     ) -> Labelled:
         """Label the rows that matured, and let those leave that were here long enough."""
         if not len(at):
             return Labelled.of(table.slice(0, 0), np.zeros(0))
         came, label = (table.column(name).to_numpy() for name in ("__at", "__label"))
         waits = np.isnan(label)
-        matures = np.maximum(np.searchsorted(clock, table.column("__deadline").to_numpy()), came - at[0])
+        ends = np.maximum(np.searchsorted(clock, table.column("__deadline").to_numpy()), came - at[0])
         leaves = came + self.pending - at[0]  # at which row of the batch
-        ripe = waits & (matures < len(at)) & (matures <= leaves)
+        ripe = waits & (ends < len(at)) & (ends <= leaves) & matures
         stays = leaves >= len(at)
         order = np.flatnonzero(ripe)
-        order = order[np.argsort(matures[order], kind="stable")]
+        order = order[np.argsort(ends[order], kind="stable")]
         _add(state, overflowed=int((waits & ~stays & ~ripe).sum()))
-        matured = CENSORED if self.negative is None else self.negative
-        after = _with_labels(table, np.where(ripe, matured, label))
+        after = _with_labels(table, np.where(ripe, self._negative, label))
         write(state, "pending", after.filter(pa.array(stays)))  # so that a repetition is known, however cut
+        return self._matured(state, table, order)
+
+    @property
+    def _negative(self) -> float:
+        """The label of rows that matured, or what stands for none."""
+        return CENSORED if self.negative is None else float(self.negative)
+
+    def _matured(self, state: State, table: pa.Table, order: NDArray[np.intp]) -> Labelled:
+        """Rows that have matured, in that order; none where they are censored."""
         if self.negative is None:
             _add(state, censored=len(order))
             return Labelled.of(table.slice(0, 0), np.zeros(0))
         _add(state, matured=len(order))
-        return Labelled.of(table.take(pa.array(order)), np.full(len(order), float(self.negative)))
+        return Labelled.of(table.take(pa.array(order)), np.full(len(order), self._negative))
 
 
 def _add(state: State, **counts: int) -> None:

@@ -57,9 +57,10 @@ class LateRead:
             wanted = int(min(BLOCK, left))
             seconds = None if quota.seconds is None else max(0.0, ends - time.monotonic())
             came = self._rows(replace(quota, rows=wanted, seconds=seconds))
-            self.passing.waiting.learn()
-            self.passing.changed()
             label = self._labels(self._limits())
+            if label is None:
+                self.passing.waiting.learn()
+            self.passing.changed()
             left -= came
             if label is not None or left <= 0 or (came < wanted and not self.rows.done):
                 return label

@@ -30,7 +30,7 @@ AGAIN = "a row with this id came before: it is predicted and not learned"
 @final
 @dataclass(slots=True, eq=False)
 class Waiting:
-    """Rows that wait; what becomes known of them is learned by `learn` and `join`, in that order.
+    """Rows that wait; what becomes known of them is learned by `join`, and then by `learn`.
 
     Args:
         learning: the model.
@@ -42,7 +42,6 @@ class Waiting:
     labels: Labels
     windows: Windows | None = None
     _repeated: list[str] = field(default_factory=list)
-    _matured: list[Labelled] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if not under(self.learning.state, PREFIX):
@@ -62,19 +61,22 @@ class Waiting:
         at = self.learning.report.predicted + np.arange(len(rows))
         predicted = self.learning.predict(rows, at)
         state = under(self.learning.state, PREFIX)
-        found = self.labels.arrive(state, _table(ids, times, rows, more), predicted, at, self.learning.last())
+        table, last = _table(ids, times, rows, more), self.learning.last()
+        found = self.labels.arrive(state, table, predicted, at, last, matures=False)
         replace_under(self.learning.state, PREFIX, state)
-        self._matured.append(found)
         self._repeated += found.repeated
         self._count()
         return predicted
 
     def learn(self) -> None:
         """Learn rows that have matured without a label."""
-        matured, self._matured = self._matured, []
-        for known in matured:
-            wait = 0.0 if self.labels.mature is None else duration(self.labels.mature)
+        state = under(self.learning.state, PREFIX)
+        known = self.labels.mature_now(state)
+        replace_under(self.learning.state, PREFIX, state)
+        if len(known) and self.labels.mature is not None:
+            wait = duration(self.labels.mature)
             self._learn(known, known.rows.column(TIME).to_numpy() + wait)
+        self._count()
 
     def again(self) -> list[str]:
         """The ids of rows that came again, since this was last called."""
