@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -408,3 +409,24 @@ def test_follow_goes_on_where_it_was(claims: Path, capsys: pytest.CaptureFixture
     assert "2 rows" in capsys.readouterr().out
     assert main(["follow", "nowhere", "--target", "fraud"]) == 2
     assert "there is no folder 'nowhere'" in capsys.readouterr().err
+
+
+def test_follow_with_labels_that_come_later(claims: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    streams: dict[str, list[dict[str, object]]] = {
+        "payments": [{"payment": i, "when": float(i), "amount": i % 7 * 1.5} for i in range(60)],
+        "reports": [{"payment": i, "at": i + 5.5, "fraud": i % 7 > 4} for i in range(0, 60, 2)],
+    }
+    for name, lines in streams.items():
+        (claims / name).mkdir()
+        (claims / name / "all.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    command = ["follow", "payments", "--target", "fraud", "--id", "payment", "--time", "when", "--quiet"]
+    late = ["--labels", "reports", "--arrives", "at", "--mature", "10", "--negative", "False"]
+    assert main([*command, *late, "--drift", "boost", "--store", "runs/late"]) == 0
+    printed = capsys.readouterr().out
+    assert "60 rows" in printed
+    assert "labels  60 rows, 30 labels" in printed
+    assert "matured" in printed
+    assert main([*command, "--arrives", "at"]) == 2
+    assert "--arrives is for labels that come later. Name their stream: --labels." in capsys.readouterr().err
+    assert main(["follow", "payments", "--target", "fraud", "--labels", "reports"]) == 2
+    assert "Name it with --id." in capsys.readouterr().err

@@ -80,8 +80,11 @@ class Deadly(Source):
 
 def source_of(settings: dict[str, Any]) -> Source:
     """The stream: tables in memory, or what was written before."""
+    from late import parts
     from tiny import table
 
+    if settings.get("late"):
+        return Memory(parts(settings["rows"])[0])
     match settings.get("source", "memory"):
         case "log":
             return SegmentLog(settings["at"])
@@ -96,12 +99,15 @@ def source_of(settings: dict[str, Any]) -> Source:
 
 
 def main(settings: dict[str, Any]) -> None:
+    from late import parts, rule
     from tiny import Apart, Tiny
 
     import talkoot as tk
     from talkoot.api.follow import follow
 
-    source = source_of(settings)
+    source, late = source_of(settings), None
+    if settings.get("late"):
+        late = rule(Memory(parts(settings["rows"])[1]), mature=40)
     if "worker" in settings:
         source = Deadly(source, settings["worker"], Path(settings["once"]), os.getpid())
     lines: Iterator[int] = iter(())
@@ -111,6 +117,7 @@ def main(settings: dict[str, Any]) -> None:
         Apart() if settings.get("apart") else Tiny(),
         source,
         "y",
+        labels=late,
         nodes=settings.get("nodes", 1),
         on=tk.Local(settings["workers"]) if "workers" in settings else None,
         sync=tk.every(rows=settings.get("every", 50), **settings.get("sync", {})),

@@ -59,7 +59,7 @@ STEPS = st.lists(
 def test_cuts_do_not_matter(
     steps: list[Any], mature: float | None, negative: float | None, time: str | None
 ) -> None:
-    labels = tk.Labels("id", time=time, mature=mature, negative=negative, pending=5)
+    labels = tk.Labels(id="id", time=time, mature=mature, negative=negative, pending=5)
     whole, parts = labels.start(), labels.start()
     one: list[Any] = []
     other: list[Any] = []
@@ -84,7 +84,7 @@ def test_cuts_do_not_matter(
 
 
 def test_a_row_that_is_censored_is_still_known_when_it_is_repeated() -> None:
-    labels = tk.Labels("id", time="t", mature=3, negative=None)
+    labels = tk.Labels(id="id", time="t", mature=3, negative=None)
     whole, parts = labels.start(), labels.start()
     rows = batch([0, 1, 2, 0], [0.0, 3.0, 3.0, 3.0])  # the first matures at the third
     arrive(labels, whole, rows)
@@ -96,7 +96,7 @@ def test_a_row_that_is_censored_is_still_known_when_it_is_repeated() -> None:
 
 
 def test_an_infinite_label_is_refused_by_name() -> None:
-    labels = tk.Labels("id")
+    labels = tk.Labels(id="id")
     state = labels.start()
     arrive(labels, state, batch([7]))
     with pytest.raises(DataError, match="the label of '7' is infinite"):
@@ -104,7 +104,7 @@ def test_an_infinite_label_is_refused_by_name() -> None:
 
 
 def test_a_label_finds_its_row_whatever_type_the_id_has() -> None:
-    labels = tk.Labels("id")
+    labels = tk.Labels(id="id")
     state = labels.start()
     arrive(labels, state, batch([7, 8]))
     found = labels.join(state, ["8"], np.array([1.0]))
@@ -114,7 +114,7 @@ def test_a_label_finds_its_row_whatever_type_the_id_has() -> None:
 
 
 def test_a_label_for_an_unknown_id_is_counted_and_named() -> None:
-    labels = tk.Labels("id")
+    labels = tk.Labels(id="id")
     state = labels.start()
     assert labels.join(state, ["x"], np.ones(1)).unknown == ("x",)
     arrive(labels, state, batch(["a"]))
@@ -124,7 +124,7 @@ def test_a_label_for_an_unknown_id_is_counted_and_named() -> None:
 
 
 def test_no_label_in_thirty_days_is_negative_and_may_be_corrected_later() -> None:
-    labels = tk.Labels("id", time="t", mature=30 * DAY, pending=100)
+    labels = tk.Labels(id="id", time="t", mature=30 * DAY, pending=100)
     state = labels.start()
     start = datetime(2026, 1, 1, tzinfo=UTC)
     assert not len(arrive(labels, state, batch(["a", "b"], [start, start])))
@@ -139,7 +139,7 @@ def test_no_label_in_thirty_days_is_negative_and_may_be_corrected_later() -> Non
 
 
 def test_a_clock_that_goes_backwards_and_a_row_a_year_late() -> None:
-    labels = tk.Labels("id", time="t", mature=30 * DAY, pending=100)
+    labels = tk.Labels(id="id", time="t", mature=30 * DAY, pending=100)
     state = labels.start()
     now = 400 * DAY
     arrive(labels, state, batch(["a", "b"], [now, now + 60]))
@@ -150,7 +150,7 @@ def test_a_clock_that_goes_backwards_and_a_row_a_year_late() -> None:
 
 
 def test_one_row_from_the_future_matures_nothing() -> None:
-    labels = tk.Labels("id", time="t", mature=30 * DAY, pending=100)
+    labels = tk.Labels(id="id", time="t", mature=30 * DAY, pending=100)
     state = labels.start()
     rows = batch(["a", "b", "c", "d"], [0.0, 10.0, 9999 * DAY, 20.0])
     assert not len(arrive(labels, state, rows))
@@ -158,7 +158,7 @@ def test_one_row_from_the_future_matures_nothing() -> None:
 
 
 def test_what_waits_is_bounded_and_what_leaves_is_counted() -> None:
-    labels = tk.Labels("id", pending=10)
+    labels = tk.Labels(id="id", pending=10)
     state = labels.start()
     for start in range(0, 1000, 7):
         arrive(labels, state, batch(list(range(start, start + 7))), start)
@@ -168,7 +168,7 @@ def test_what_waits_is_bounded_and_what_leaves_is_counted() -> None:
 
 
 def test_rows_that_come_twice_count_once_and_censored_rows_are_left_out() -> None:
-    labels = tk.Labels("id", mature=50, negative=None)
+    labels = tk.Labels(id="id", mature=50, negative=None)
     state = labels.start()
     arrive(labels, state, batch(["a", "b", "a"]))
     arrive(labels, state, batch(["b"]), 3)
@@ -180,7 +180,7 @@ def test_rows_that_come_twice_count_once_and_censored_rows_are_left_out() -> Non
 
 
 def test_a_new_class_widens_what_was_predicted() -> None:
-    labels = tk.Labels("id")
+    labels = tk.Labels(id="id")
     state = labels.start()
     labels.arrive(state, batch(["a"]), np.array([[0.4, 0.6]]), np.arange(1))
     labels.arrive(state, batch(["b"]), np.array([[0.4, 0.5, 0.1]]), np.arange(1))
@@ -191,7 +191,7 @@ def test_a_new_class_widens_what_was_predicted() -> None:
 
 
 def test_a_column_that_changes_its_type_is_refused_by_name() -> None:
-    labels = tk.Labels("id")
+    labels = tk.Labels(id="id")
     state = labels.start()
     arrive(labels, state, batch(["a"]))
     with pytest.raises(tk.DataError, match="amount"):
@@ -199,7 +199,7 @@ def test_a_column_that_changes_its_type_is_refused_by_name() -> None:
 
 
 def test_what_cannot_be_read_is_refused_by_name() -> None:
-    labels = tk.Labels("id", time="t")
+    labels = tk.Labels(id="id", time="t")
     for rows, words in (
         (batch([None, "a"], [1.0, 2.0]), "ids are missing"),
         (batch([1.5, 2.5], [1.0, 2.0]), "ids of type double"),
@@ -210,4 +210,4 @@ def test_what_cannot_be_read_is_refused_by_name() -> None:
             arrive(labels, state, rows)
         assert equal(state, labels.start())
     with pytest.raises(tk.PlanError, match="above 0"):
-        tk.Labels("id", mature=0)
+        tk.Labels(id="id", mature=0)

@@ -63,3 +63,8 @@ def test_what_is_no_table_or_no_offset_is_named() -> None:
 def test_an_offset_that_is_gone_travels_with_where_to_go_on() -> None:
     error = pickle.loads(pickle.dumps(OffsetGone("gone", resume="7").at(node="va")))
     assert (error.resume, error.node, str(error)) == ("7", "va", "node 'va': gone")
+
+
+def test_text_among_numbers_has_a_cure_that_a_stream_has() -> None:
+    with pytest.raises(DataError, match=r"column 'x': it holds text .* among numbers. .*pandas.to_numeric"):
+        Memory(pd.DataFrame({"x": [1, "?", 3]}))

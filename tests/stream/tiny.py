@@ -41,7 +41,9 @@ class Tiny(OnlineModel):
     def change(self, state: State, before: State) -> State:
         return {name: state[name] - before[name] for name in state}
 
-    def apply(self, state: State, change: State, nodes: int, *, careful: bool = False) -> State:
+    def apply(
+        self, state: State, change: State, nodes: int, *, careful: bool = False, among: int | None = None
+    ) -> State:
         return {"w": state["w"] + change["w"] / nodes**0.5, "seen": state["seen"] + change["seen"]}
 
 

@@ -7,14 +7,14 @@ import tempfile
 import time as clock
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
 from talkoot.api.followed import Followed
 from talkoot.api.watching import listeners
 from talkoot.core.engine import Emit, Engine, Nodes
-from talkoot.core.errors import DataError, PlanError
+from talkoot.core.errors import PlanError
 from talkoot.core.plan import Plan
 from talkoot.core.run import run_on
 from talkoot.core.shard import UNKNOWN
@@ -22,28 +22,28 @@ from talkoot.core.sync import Rounds, duration
 from talkoot.engines.inline import Inline
 from talkoot.engines.local import Local
 from talkoot.engines.machine import cores
-from talkoot.learners.online.features import require_exact
 from talkoot.learners.online.model import OnlineModel
 from talkoot.stream.drift.monitor import Monitor
 from talkoot.stream.drift.settings import drift as watched
-from talkoot.stream.follow.columns import Columns, columns_of, require_labels
-from talkoot.stream.follow.course import measure
+from talkoot.stream.features.features import WindowFeatures
 from talkoot.stream.follow.cursor import Gone
 from talkoot.stream.follow.learner import ROWS, Follower
 from talkoot.stream.follow.model import Following, Until
+from talkoot.stream.follow.opening import Opening
 from talkoot.stream.follow.recorded import MODEL, RecordedNodes, model_path, require_same
 from talkoot.stream.follow.rules import Rules
-from talkoot.stream.follow.shard import StreamShard, shared_out
+from talkoot.stream.follow.scores.course import measure
+from talkoot.stream.follow.shard import StreamShard, shared_out, with_labels
+from talkoot.stream.follow.windows import stored_windows
+from talkoot.stream.labels.labels import Labels
 from talkoot.stream.sinks.sink import Sink
 from talkoot.stream.sources.memory import Memory
 from talkoot.stream.sources.path import source_at
-from talkoot.stream.sources.source import EARLIEST, Source
+from talkoot.stream.sources.source import Source
 from talkoot.stream.store import Store
 from talkoot.watch.events import Event
 
 Named = Literal["alert", "boost", "reset", "challenger", "roll back"]
-PEEK = 1000  # rows from which the types of columns are found
-PATIENCE = 0.2  # seconds that one partition is waited for meanwhile
 
 
 def follow(
@@ -53,6 +53,8 @@ def follow(
     *,
     time: str | None = None,
     id: str | None = None,
+    labels: Labels | None = None,
+    features: WindowFeatures | None = None,
     nodes: int = 1,
     on: Engine | None = None,
     sync: Rounds | None = None,
@@ -79,6 +81,10 @@ def follow(
         target: the column to predict. Rows without it are predicted only.
         time: the column that tells when a row happened.
         id: the column that names a row; it is not learned from.
+        labels: where labels come later than rows: the stream that they come from, and how they find their
+            rows, ``tk.Labels(stream, id="payment", time="when", arrives="reported", mature="30d")``.
+        features: windows over the rows before, ``tk.features(tk.window("1h", "sum", by="card", of="amount"),
+            time="when")``, whose columns are learned from too. All rows of a key are in one partition.
         nodes: how many nodes share the partitions.
         on: where they are: ``tk.Inline(threads)``, ``tk.Local(workers)`` or ``tk.Ray(actors)``.
         sync: when nodes meet: ``tk.every(rows=10_000)`` by default, or ``tk.every(seconds=1)``. With
@@ -121,15 +127,14 @@ def follow(
         folder = Path(store or stack.enter_context(tempfile.TemporaryDirectory(prefix="talkoot-")))
         held = Store(model_path(folder))
         stack.callback(held.close)
-        source = _typed(held, _source(source))
-        shards, owned, absent = shared_out(source, nodes, folder, held.get("owners", {}))
-        columns = _columns(held, source, model, roles, stops)
-        notes = _notes(columns, absent)
-        watch = watched(drift) if isinstance(drift, str) else drift
-        adds = model.merges and nodes > 1
-        rules = Rules(model, columns, adds, grace=duration(grace), gone=gone, watch=watch)
+        opening = Opening.of(
+            _typed(held, _source(source)), model, roles, stops, _with_source(held, labels), features
+        )
+        shards, owned, absent = _shards(opening, nodes, folder, held)
+        rules = opening.rules(held, model.merges and nodes > 1, duration(grace), gone, _watch(drift))
         learner = Follower(rules, tuple(shards), seed)
-        require_same(held, _about(learner, shards, roles, sink))
+        notes = _notes(rules, absent)
+        require_same(held, _about(learner, shards, opening.about(), sink))
         held.commit({"owners": owned})
         shards = _writing(held, shards, sink)
         events: list[Event] = []
@@ -143,9 +148,11 @@ def follow(
         except KeyboardInterrupt:
             interrupted = True
         stored = held.get(MODEL)
+        seen = stored_windows(features, tuple(shards.values()))
     return Followed.of(
         plan,
         None if stored is None else Following.of(stored),
+        seen,
         store=Path(store) if store else None,
         seconds=clock.perf_counter() - began,
         interrupted=interrupted,
@@ -153,7 +160,11 @@ def follow(
     )
 
 
-def _require_known(model: object, gone: object) -> None:
+def _watch(drift: Monitor | Named | None) -> Monitor | None:
+    return watched(drift) if isinstance(drift, str) else drift
+
+
+def _require_known(model: object, gone: Gone) -> None:
     if gone not in ("stop", "earliest", "latest"):
         raise PlanError(f"gone={gone!r} is unknown", cure="Take 'stop', 'earliest' or 'latest'.")
     if not isinstance(model, OnlineModel):
@@ -177,6 +188,23 @@ def _writing(store: Store, shards: Mapping[str, StreamShard], sink: Sink | None)
     return {name: replace(shard, sink=sink, run=run) for name, shard in shards.items()}
 
 
+def _with_source(held: Store, labels: Labels | None) -> Labels | None:
+    """The same with the source that it names."""
+    if labels is None or labels.source is None:
+        return labels
+    return replace(labels, source=_typed(held, _source(labels.source), "types of labels"))
+
+
+def _shards(
+    opening: Opening, nodes: int, folder: Path, held: Store
+) -> tuple[Mapping[str, StreamShard], dict[str, int], list[str]]:
+    """The nodes' shares of the stream, and of its labels; owners of partitions, and absent ones."""
+    shards, owned, absent = shared_out(opening.source, nodes, folder, held.get("owners", {}))
+    if opening.labels is not None:
+        shards = with_labels(shards, opening.labels.source)
+    return shards, owned, absent
+
+
 def _source(given: Any) -> Source:
     """The stream: a source as it is, a folder, or tables."""
     if isinstance(given, Source):
@@ -184,15 +212,15 @@ def _source(given: Any) -> Source:
     return source_at(given) if isinstance(given, str | Path) else Memory(given)
 
 
-def _typed(store: Store, source: Source) -> Source:
+def _typed(store: Store, source: Source, key: str = "types") -> Source:
     """The source with the types of its columns, as they were found in the first call with the store."""
     if getattr(source, "columns", ()) is not None:
         return source.typed()
-    if (stored := store.get("types")) is not None:
+    if (stored := store.get(key)) is not None:
         return cast(Source, replace(cast(Any, source), columns=dict(stored)))
     typed = source.typed()
     if (found := getattr(typed, "columns", None)) is not None:
-        store.commit({"types": [list(pair) for pair in found]})
+        store.commit({key: [list(pair) for pair in found]})
     return typed
 
 
@@ -220,7 +248,7 @@ def _until(until: str | int | None) -> Until:
         case "end":
             return Until(end=True)
         case str():
-            return Until(time=clock.monotonic() + cast(float, duration(until)))
+            return Until(time=clock.monotonic() + duration(until))
         case int() if until > 0 and not isinstance(until, bool):
             return Until(rows=until)
     raise PlanError(
@@ -247,52 +275,16 @@ def _engine(on: Engine | None, nodes: int) -> Engine:
     return on
 
 
-def _columns(
-    store: Store, source: Source, model: OnlineModel, roles: Mapping[str, str | None], until: Until
-) -> Columns:
-    """What the columns of a stream are: as stored, or found in its first rows."""
-    stored = store.get("columns")
-    if stored is not None:
-        return Columns(**stored)
-    batch = _first_rows(source, until)
-    columns = columns_of(batch.schema, model.task, **roles)
-    for name in columns.numbers:
-        require_exact(batch.column(name), name)
-    if columns.labels is not None:
-        require_labels(batch.column(columns.target), columns.target, model.task)
-    store.commit({"columns": asdict(columns)})
-    return columns
-
-
-def _first_rows(source: Source, until: Until) -> Any:
-    """The first rows of any partition; waits for them.
-
-    Raises:
-        DataError: there are none.
-    """
-    with ExitStack() as stack:
-        readers = [stack.enter_context(source.open(partition)) for partition in source.partitions()]
-        for reader in readers:
-            reader.seek(EARLIEST)
-        while True:
-            for reader in readers:
-                chunk = reader.poll(PEEK, PATIENCE)
-                if chunk is not None and chunk.batch.num_rows:
-                    return chunk.batch
-            ended = all(reader.ended() for reader in readers)
-            dry = until.end and all(reader.dry() for reader in readers)
-            if ended or dry or (until.time is not None and clock.monotonic() >= until.time):
-                raise DataError(
-                    f"{source!r} has no rows, so there is nothing to learn from",
-                    cure="Look at its address, or follow with until=None to wait for rows.",
-                )
-
-
-def _notes(columns: Columns, absent: Sequence[str]) -> list[str]:
+def _notes(rules: Rules, absent: Sequence[str]) -> list[str]:
     """What is to be known of the stream before it is read."""
-    unread = f"columns that no model reads, by their type: {', '.join(columns.ignored)}"
-    missing = f"partitions that are not there now, and go on when they are: {', '.join(absent)}"
-    return [*([unread] if columns.ignored else []), *([missing] if absent else [])]
+    columns, target = rules.columns, None if rules.late is None else rules.late.columns.target
+    others = [name for name in columns.ignored if name != target]
+    notes = [f"columns that no model reads, by their type: {', '.join(others)}"] if others else []
+    if target in columns.ignored:
+        notes.append(f"column {target!r} of the rows is not read: labels come in a stream of their own")
+    if absent:
+        notes.append(f"partitions that are not there now, and go on when they are: {', '.join(absent)}")
+    return notes
 
 
 @contextmanager

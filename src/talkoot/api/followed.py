@@ -10,10 +10,12 @@ from typing import Any, Self, final
 from talkoot.core.context import stream_rng
 from talkoot.core.plan import Plan
 from talkoot.core.shard import UNKNOWN
+from talkoot.learners.online.state import State
 from talkoot.stream.drift.finding import Finding
+from talkoot.stream.features.features import WindowFeatures
 from talkoot.stream.follow.learner import Follower
 from talkoot.stream.follow.model import Following
-from talkoot.stream.follow.score import Scores, scores
+from talkoot.stream.follow.scores.score import Scores, scores
 from talkoot.stream.follow.snapshot import Snapshot
 from talkoot.watch import words
 from talkoot.watch.events import Event, versions
@@ -52,12 +54,18 @@ class Followed:
     events: tuple[Event, ...]
 
     @classmethod
-    def of(cls, plan: Plan, following: Following | None, **rest: Any) -> Self:
+    def of(
+        cls,
+        plan: Plan,
+        following: Following | None,
+        windows: tuple[WindowFeatures, State] | None,
+        **rest: Any,
+    ) -> Self:
         """The result of a run that stored `following`; None where no round was held."""
         learner = plan.learner
         assert isinstance(learner, Follower)
         now = following or learner.init(UNKNOWN, stream_rng(plan.seed, "init"))
-        model = Snapshot.of(now, learner.rules.model, learner.rules.columns)
+        model = Snapshot.of(now, learner.rules.model, learner.rules.columns, windows)
         return cls(model=model, following=now, metrics=learner.measures(now), plan=plan, **rest)
 
     @property
@@ -83,6 +91,15 @@ class Followed:
         for node in self.following.reports.values():
             for reason, number in node.rejected.items():
                 counts[reason] = counts.get(reason, 0) + number
+        return counts
+
+    @property
+    def labels(self) -> dict[str, int]:
+        """What became of rows and labels, where labels come later; see `Labels.counts`."""
+        counts: dict[str, int] = {}
+        for node in self.following.reports.values():
+            for what, number in node.labels.items():
+                counts[what] = counts.get(what, 0) + number
         return counts
 
     @property
@@ -112,9 +129,11 @@ class Followed:
         shown = "".join(f", {k} {words.number(v)}" for k, v in self.metrics.items() if k != "rows")
         lost = sum(self.rejected.values())
         aside = f", {words.many(lost, 'row')} set aside" if lost else ""
+        waiting = self.labels.get("waiting", 0)
+        later = f", {words.many(waiting, 'row')} wait for their labels" if waiting else ""
         stopped = ", interrupted" if self.interrupted else ""
         name = type(self.model.model).__name__
         return (
-            f"<Followed: {name}, version {self.version}, {words.many(self.rows, 'row')}{aside}{shown}, "
-            f"{self.seconds:.2f} s{stopped}>"
+            f"<Followed: {name}, version {self.version}, {words.many(self.rows, 'row')}{aside}{later}"
+            f"{shown}, {self.seconds:.2f} s{stopped}>"
         )

@@ -29,6 +29,7 @@ def add_follow(commands: Any) -> Parser:
     roles.add_argument("--target", metavar="COLUMN", help="what is to be predicted")
     roles.add_argument("--time", metavar="COLUMN", help="when a row happened")
     roles.add_argument("--id", metavar="COLUMN", help="names a row, and is not learned from")
+    _add_late(command)
     run = command.add_argument_group("run")
     run.add_argument("--store", metavar="FOLDER", help="what must not be lost; runs/follow by default")
     run.add_argument("--until", default="end", metavar="WHEN", help="end (default), rows, a time, or never")
@@ -40,11 +41,24 @@ def add_follow(commands: Any) -> Parser:
         default="stop",
         help="where rows were deleted (stop)",
     )
+    run.add_argument(
+        "--drift",
+        choices=("alert", "boost", "reset", "challenger", "roll back"),
+        help="watch the model for change, and what to do when its loss has risen",
+    )
     run.add_argument("--nodes", type=positive, default=1, metavar="N", help="share the partitions (1)")
     run.add_argument("--workers", type=positive, metavar="N", help="on N worker processes of this machine")
     run.add_argument("--seed", type=int, default=0, metavar="N", help="all random numbers follow from it")
     run.add_argument("--quiet", action="store_true", help="print only the result")
     return command
+
+
+def _add_late(command: Parser) -> None:
+    late = command.add_argument_group("labels that come later than rows")
+    late.add_argument("--labels", metavar="SOURCE", help="their stream: a segment log, or a folder of files")
+    late.add_argument("--arrives", metavar="COLUMN", help="of that stream: when a label became known")
+    late.add_argument("--mature", metavar="TIME", help="no label comes after so long, such as 30d")
+    late.add_argument("--negative", metavar="LABEL", help="the label of such rows (0); none: leave them out")
 
 
 def follow(options: argparse.Namespace) -> int:
@@ -61,6 +75,8 @@ def follow(options: argparse.Namespace) -> int:
         options.target,
         time=options.time,
         id=options.id,
+        labels=_labels(options),
+        drift=options.drift,
         nodes=options.nodes,
         on=tk.Local(options.workers) if options.workers else None,
         sync=tk.every(rows=options.every) if options.every else None,
@@ -78,10 +94,39 @@ def follow(options: argparse.Namespace) -> int:
     print(f"{type(made).__name__}: version {found.version}, {words.many(found.rows, 'row')}{scores}")
     for reason, count in found.rejected.items():
         print(f"aside   {words.many(count, 'row')}: {reason}")
+    if found.labels:
+        print("labels  " + ", ".join(f"{count:,} {what}" for what, count in found.labels.items() if count))
+    for change in found.changes:
+        print(f"change  {change}")
     print(f"store   {store}\nreport  {page}")
     if found.interrupted:
         raise KeyboardInterrupt
     return 0
+
+
+def _labels(options: argparse.Namespace) -> Any:
+    """How labels find their rows, where they come later."""
+    import talkoot as tk
+    from talkoot.cli.estimators import setting
+    from talkoot.core.errors import PlanError
+
+    names = ("arrives", "mature", "negative")
+    given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    if options.labels is None:
+        if given:
+            raise PlanError(
+                f"--{min(given)} is for labels that come later", cure="Name their stream: --labels."
+            )
+        return None
+    if not options.id:
+        raise PlanError("--labels lacks the column that rows and labels share", cure="Name it with --id.")
+    if "mature" in given:
+        given["mature"] = _number(given["mature"])
+    if "negative" in given:
+        given["negative"] = (
+            None if given["negative"] == "none" else setting(f"negative={given['negative']}")[1]
+        )
+    return tk.Labels(options.labels, id=options.id, time=options.time, **given)
 
 
 def _model(name: str, settings: list[str]) -> Any:

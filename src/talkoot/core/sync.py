@@ -6,7 +6,7 @@ import re
 import warnings
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import ClassVar, final, overload
 
 from talkoot.core.context import LocalWork
 from talkoot.core.errors import PlanError
@@ -240,8 +240,16 @@ def every_step(*, sharded: bool = False, deadline: float | str | None = None) ->
     return EveryStep(sharded=sharded, deadline=duration(deadline))
 
 
+@overload
+def duration(text: float | str) -> float: ...
+
+
+@overload
+def duration(text: float | str | None) -> float | None: ...
+
+
 def duration(text: float | str | None) -> float | None:
-    """Seconds, also of text such as "10m".
+    """Seconds, also of text such as "10m" or "30d".
 
     Raises:
         PlanError: other text.
@@ -251,7 +259,9 @@ def duration(text: float | str | None) -> float | None:
     """
     if not isinstance(text, str):
         return text
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh])\s*", text)
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhd])\s*", text)
     if match is None:
-        raise PlanError(f"{text!r} is not a time", cure='Write seconds, or text such as "30s", "10m", "2h".')
-    return float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]]
+        raise PlanError(
+            f"{text!r} is not a time", cure='Write seconds, or text such as "30s", "10m", "2h", "7d".'
+        )
+    return float(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86_400}[match[2]]

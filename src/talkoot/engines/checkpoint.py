@@ -48,7 +48,7 @@ class Checkpoint:
 
     def __post_init__(self) -> None:
         every = duration(self.every)
-        if every is None or not 0 <= every < math.inf or self.keep < 1:
+        if not 0 <= every < math.inf or self.keep < 1:
             raise PlanError(
                 f"every={self.every!r} and keep={self.keep!r} make no sense",
                 cure='Write every="10m", and keep one or more.',

@@ -133,7 +133,7 @@ def check_counted(store: Path, rows: list[int]) -> None:
 
 
 def test_without_barriers_every_row_counts_once(tmp_path: Path) -> None:
-    settings = {**THREE, "workers": 3, "sync": {"quorum": 1, "grace": 0.0}}
+    settings: dict[str, Any] = {**THREE, "workers": 3, "sync": {"quorum": 1, "grace": 0.0}}
     kill = {"worker": 900, "once": str(tmp_path / "once"), "kills": [[2500, None]]}
     code = run(tmp_path / "store", {**settings, **kill})
     if code:
@@ -144,7 +144,8 @@ def test_without_barriers_every_row_counts_once(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_without_barriers_twenty_kills_count_every_row_once(tmp_path: Path) -> None:
-    settings = {"rows": [600, 800, 400], "nodes": 3, "workers": 3, "sync": {"quorum": 1, "grace": 0.0}}
+    sync = {"quorum": 1, "grace": 0.0}
+    settings: dict[str, Any] = {"rows": [600, 800, 400], "nodes": 3, "workers": 3, "sync": sync}
     lines, rng = counted(tmp_path / "calm", settings), np.random.default_rng(0)
     for number in range(20):
         worker = {"worker": int(rng.integers(100, 900)), "once": str(tmp_path / f"once{number}")}

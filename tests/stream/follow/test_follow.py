@@ -21,9 +21,9 @@ from laws import rows_of
 from talkoot.core.engine import Engine
 from talkoot.core.errors import DataError, LeaseLost, PlanError
 from talkoot.learners.online.state import equal
-from talkoot.stream.follow.course import POINTS, longer
 from talkoot.stream.follow.learner import Follower
 from talkoot.stream.follow.recorded import model_path, stored_model
+from talkoot.stream.follow.scores.course import POINTS, longer
 from talkoot.stream.sinks.folder import LogSink, ParquetSink
 from talkoot.stream.sinks.sink import Output, Sink
 from talkoot.stream.sources.folder import Folder

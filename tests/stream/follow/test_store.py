@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from talkoot.core.errors import DataError, LeaseLost
-from talkoot.stream.follow.rejected import Rejected
+from talkoot.stream.follow.outputs.rejected import Rejected
 from talkoot.stream.store import PAGE, Store, read
 
 

@@ -93,7 +93,9 @@ class NaiveBayes(OnlineModel):
         counted = {name: state[name] - before[name] for name in COUNTS}
         return counted | {name: moments_change(state[name], before[name]) for name in MOMENTS}
 
-    def apply(self, state: State, change: State, nodes: int, *, careful: bool = False) -> State:
+    def apply(
+        self, state: State, change: State, nodes: int, *, careful: bool = False, among: int | None = None
+    ) -> State:
         """A new state with the rows of all nodes, as one node would have counted them."""
         merged = {name: state[name] + change[name] for name in COUNTS}
         merged |= {name: moments_apply(state[name], change[name]) for name in MOMENTS}

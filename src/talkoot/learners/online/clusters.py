@@ -87,7 +87,9 @@ class KMeans(OnlineModel):
             "moments": moments_change(state["moments"], before["moments"]),
         }
 
-    def apply(self, state: State, change: State, nodes: int, *, careful: bool = False) -> State:
+    def apply(
+        self, state: State, change: State, nodes: int, *, careful: bool = False, among: int | None = None
+    ) -> State:
         """A new state whose centers are the means of the rows of all nodes."""
         counts = state["counts"] + change["counts"]
         moved = change["moved"] / np.maximum(counts, 1e-300)[:, None]

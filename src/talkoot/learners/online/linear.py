@@ -115,9 +115,14 @@ class GradientModel(OnlineModel):
         """What a node learned since `before`, as arrays that add up over nodes."""
         return linear_change(state, before)
 
-    def apply(self, state: State, change: State, nodes: int, *, careful: bool = False) -> State:
+    def apply(
+        self, state: State, change: State, nodes: int, *, careful: bool = False, among: int | None = None
+    ) -> State:
         """A new state: changes of weights over the root of the number of nodes that touched them."""
-        return linear_apply(state, change, self.optimiser, by_mean if careful else by_root)
+        share, step = (among or nodes) / nodes, by_mean if careful else by_root
+        return linear_apply(
+            state, change, self.optimiser, lambda total, touched: step(total, touched * share)
+        )
 
 
 @final

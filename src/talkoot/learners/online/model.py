@@ -84,10 +84,14 @@ class OnlineModel(ABC):
         """
         raise PlanError(f"changes of {type(self).__name__} do not add up over nodes")
 
-    def apply(self, state: State, change: State, nodes: int, *, careful: bool = False) -> State:
+    def apply(
+        self, state: State, change: State, nodes: int, *, careful: bool = False, among: int | None = None
+    ) -> State:
         """A new state: `state` and the sum of the changes of `nodes` nodes.
 
-        `careful` takes the mean of changes where it is not exact to add them: see `merging.guarded`.
+        `careful` takes the mean of changes where it is not exact to add them: see `merging.guarded`. Where
+        other nodes bring their changes later, `among` is how many share the model: a weight is taken to
+        be touched by as many of them as of these.
 
         Raises:
             PlanError: changes of this model do not add up.

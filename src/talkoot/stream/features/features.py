@@ -176,8 +176,14 @@ class WindowFeatures:
         """
         if self.target is None or self.target not in batch.schema.names:
             raise DataError("there are no labels", column=self.target, cure="Name the target in tk.features.")
-        _, read_rows = self._read(state, batch, moves=False)
-        for number, rows in enumerate(read_rows):
+        self._check(state, batch)
+        times = times_of(batch, self.time)
+        read_rows = {
+            number: self._read_group(group, batch, times)
+            for number, group in enumerate(self.groups)
+            if group.of == self.target
+        }
+        for number, rows in read_rows.items():
             if rows.arrival is not None:
                 prefix = f"{number}/"
                 labels = waiting(state, prefix).and_then(rows.labels(rows.labelled))

@@ -32,6 +32,7 @@ class Columns:
         clock: whether that is a number or a date; dates may be text such as 2026-03-01T12:00:00Z.
         id: what names a row.
         ignored: columns of other types, or without any value, which no model reads.
+        windows: columns that are computed of the rows before, behind the other numbers.
     """
 
     numbers: tuple[str, ...]
@@ -42,6 +43,7 @@ class Columns:
     clock: Clock = "number"
     id: str | None = None
     ignored: tuple[str, ...] = ()
+    windows: tuple[str, ...] = ()
 
     @property
     def known(self) -> frozenset[str]:
@@ -51,7 +53,7 @@ class Columns:
 
     def layout(self, classes: int) -> Layout:
         """What a model must know of them."""
-        return Layout(numbers=self.numbers, categories=self.categories, classes=classes)
+        return Layout(numbers=(*self.numbers, *self.windows), categories=self.categories, classes=classes)
 
 
 def columns_of(
@@ -98,7 +100,7 @@ def columns_of(
         target=target,
         labels=None if target is None else _labels(schema.field(target), task),
         time=time,
-        clock="number" if time is None else _clock(schema.field(time)),
+        clock="number" if time is None else clock_of(schema.field(time)),
         id=id,
         ignored=tuple(field.name for field in features if field.name not in known),
     )
@@ -139,7 +141,7 @@ def is_number(kind: pa.DataType) -> bool:
 def is_text(kind: pa.DataType) -> bool:
     """Whether a column of a type is read as categories."""
     kind = kind.value_type if types.is_dictionary(kind) else kind
-    return bool(types.is_string(kind) or types.is_large_string(kind))
+    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
 
 
 def is_time(kind: pa.DataType) -> bool:
@@ -163,7 +165,12 @@ def _labels(field: pa.Field, task: Task) -> Labels | None:
     )
 
 
-def _clock(field: pa.Field) -> Clock:
+def clock_of(field: pa.Field) -> Clock:
+    """Whether a column holds times as dates or as numbers.
+
+    Raises:
+        DataError: it holds neither.
+    """
     if is_time(field.type) or is_text(field.type):
         return "time"
     if is_number(field.type):

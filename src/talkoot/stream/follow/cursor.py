@@ -95,6 +95,12 @@ class Cursor:
             live = [partition for partition in live if partition not in self.over]
             patience = 0.0 if came else WAIT / max(1, len(live))
 
+    def next(
+        self, partition: str, rows: int, patience: float, *, to_end: bool, wait: Callable[[], None] | None
+    ) -> Chunk | None:
+        """The next rows of one partition, at most so many; None where there are none now."""
+        return next(self._share(partition, rows, patience, to_end=to_end, wait=wait), None)
+
     def again(self, partition: str, chunk: Chunk, rows: int, waiting: Callable[[], None]) -> Iterator[Chunk]:
         """The first rows of a chunk once more, and no further; the partition goes on behind them."""
         self._seek(self._reader(partition), partition, chunk.first)

@@ -15,13 +15,14 @@ from talkoot.core.shard import Schema, Shard
 from talkoot.core.sync import Sync, every
 from talkoot.core.update import Update
 from talkoot.learners.online.state import State
-from talkoot.stream.follow.course import longer
 from talkoot.stream.follow.model import Following, advanced
 from talkoot.stream.follow.node import SHARED, FollowNode
 from talkoot.stream.follow.question import Question, Report, answered, by_node
 from talkoot.stream.follow.rules import Rules
-from talkoot.stream.follow.score import measured
+from talkoot.stream.follow.scores.course import longer
+from talkoot.stream.follow.scores.score import measured
 from talkoot.stream.follow.shard import StreamShard
+from talkoot.stream.follow.windows import require_apart
 
 ROWS = 10_000  # between two meetings
 
@@ -59,6 +60,7 @@ class Follower(SolvingLearner):
         return Following(
             states={name: self._start(name) for name in names},
             reports={node: Report() for node in self.nodes},
+            labels=() if self.rules.late is None else self.rules.late.first,
         )
 
     def _start(self, name: str) -> State:
@@ -98,7 +100,9 @@ class Follower(SolvingLearner):
     def step(self, model: Following, update: Update) -> Following:
         """Count answers."""
         answers = {node: answered(values) for node, values in by_node(update).items()}
-        return longer(advanced(model, answers, self.rules.model, adds=self.rules.adds), self.rules)
+        after = advanced(model, answers, self.rules.model, adds=self.rules.adds)
+        require_apart(report.keys for report in after.reports.values())
+        return longer(after, self.rules)
 
     def measures(self, model: Following) -> Mapping[str, float]:
         """Rows so far, and how good predictions were before their rows were learned."""

@@ -9,6 +9,7 @@ from typing import Any, final
 
 from talkoot.learners.online.model import OnlineModel
 from talkoot.learners.online.state import State, copied
+from talkoot.stream.follow.guard import Merge
 from talkoot.stream.follow.question import Answered, Question, Report
 from talkoot.stream.follow.rows import Label
 
@@ -37,6 +38,7 @@ class Following:
     Args:
         states: the state that nodes share under "", or of each node's own model under its name.
         reports: of each node, as of its last answer that was counted.
+        merge: how the changes of nodes were merged last.
         scores: of each node, the sums that scores are made of.
         course: of each node its rows and its score then, for a report.
         labels: the labels of classes, by their codes.
@@ -46,6 +48,7 @@ class Following:
 
     states: Mapping[str, State]
     reports: Mapping[str, Report]
+    merge: Merge = field(default_factory=Merge)
     scores: Mapping[str, State] = field(default_factory=dict)
     course: Mapping[str, Sequence[tuple[int, float]]] = field(default_factory=dict)
     labels: tuple[Label, ...] = ()
@@ -72,6 +75,8 @@ class Following:
         until = self.until
         return Question(
             states=self.states,
+            other=self.merge.other,
+            bold=self.merge.bold,
             labels=self.labels,
             counted={node: report.number for node, report in self.reports.items()},
             left={} if until.rows is None else self._left(until.rows - self.rows),
@@ -94,6 +99,7 @@ class Following:
         """It as plain data and arrays, for a store."""
         return {
             "states": {node: dict(state) for node, state in self.states.items()},
+            "merge": {"bold": self.merge.bold, "other": dict(self.merge.other)},
             "reports": {node: report.data() for node, report in self.reports.items()},
             "scores": {node: dict(sums) for node, sums in self.scores.items()},
             "course": {node: [*map(list, points)] for node, points in self.course.items()},
@@ -107,6 +113,7 @@ class Following:
         return cls(
             states=data["states"],
             reports={node: Report(**report) for node, report in data["reports"].items()},
+            merge=Merge(**data["merge"]),
             scores=data["scores"],
             course={node: [*map(tuple, points)] for node, points in data["course"].items()},
             labels=tuple(data["labels"]),
@@ -129,12 +136,16 @@ def advanced(now: Following, answers: Mapping[str, Answered], model: OnlineModel
         if node in answers and answers[node].report.number >= report.number
     }
     reports = {**now.reports, **{node: one.report for node, one in answers.items()}}
-    read = {node: one.report.total - now.reports[node].total for node, one in answers.items()}
-    states = dict(now.states)
-    active = {node: one.model for node, one in answers.items() if read[node]}
+    states, merge = dict(now.states), now.merge
+    active = {
+        node: one.model for node, one in answers.items() if _moved(now.reports[node]) != _moved(one.report)
+    }
     scores = {**now.scores, **{node: one.scores for node, one in answers.items()}}
     if adds and active:
-        states[""] = model.apply(states[""], _sum(active), len(active))
+        losses = [one.losses for one in answers.values()]
+        absent = sum(not one.over for node, one in reports.items() if node not in answers)
+        count = (len(active), len(active) + absent)
+        states[""], merge = merge.next(model, states[""], _sum(active), count, losses)
     elif not adds:
         states |= active
     labels = list(now.labels)
@@ -142,11 +153,23 @@ def advanced(now: Following, answers: Mapping[str, Answered], model: OnlineModel
         if label is not None and label not in labels:
             labels.append(label)
     if len(labels) > max(2, len(now.labels)):
-        states = {node: copied(state) for node, state in states.items()}
+        states, merge = {node: copied(state) for node, state in states.items()}, Merge(merge.bold)
         for state in states.values():
             model.widen(state, len(labels))
-    changed = now.version + (1 if active else 0)
-    return replace(now, states=states, reports=reports, scores=scores, labels=tuple(labels), version=changed)
+    return replace(
+        now,
+        states=states,
+        reports=reports,
+        merge=merge,
+        scores=scores,
+        labels=tuple(labels),
+        version=now.version + (1 if active else 0),
+    )
+
+
+def _moved(report: Report) -> tuple[int, ...]:
+    """What differs where a node may have learned."""
+    return report.total, report.learned, report.labels.get("corrected", 0)
 
 
 def _sum(changes: Mapping[str, State]) -> State:

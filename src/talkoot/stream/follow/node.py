@@ -13,10 +13,12 @@ from talkoot.core.errors import DataError
 from talkoot.core.update import Update
 from talkoot.learners.online.state import State, copied, placed, under
 from talkoot.stream.follow.cursor import Cursor, Quota, owned
-from talkoot.stream.follow.outputs import Outputs
-from talkoot.stream.follow.passing import STATE, Pass, Unknown
-from talkoot.stream.follow.question import Question, Report, answer
-from talkoot.stream.follow.rejected import Rejected
+from talkoot.stream.follow.late.reading import LateRead
+from talkoot.stream.follow.learning import STATE, Learning
+from talkoot.stream.follow.outputs.outputs import Outputs
+from talkoot.stream.follow.outputs.rejected import Rejected
+from talkoot.stream.follow.passing import Pass, Unknown
+from talkoot.stream.follow.question import Answered, Question, Report, answer
 from talkoot.stream.follow.rows import Label
 from talkoot.stream.follow.rules import Rules
 from talkoot.stream.follow.shard import StreamShard
@@ -52,6 +54,11 @@ class FollowNode:
         offsets = owned(shard.partitions, self._report.offsets)
         self._cursor = Cursor(shard.source, offsets, rules.gone, lost=dict(self._report.gone))
         opened.callback(self._cursor.close)
+        self._labels: Cursor | None = None
+        if shard.labels is not None:
+            offsets = owned(shard.label_partitions, self._report.label_offsets)
+            self._labels = Cursor(shard.labels, offsets, rules.gone)
+            opened.callback(self._labels.close)
         self._parts: State = self._store.get("parts", {})
         rejected = self._store.get("rejected", {})
         self._rejected = Rejected(shard.rejected, rejected)
@@ -92,29 +99,26 @@ class FollowNode:
         """Learn the next rows, and commit the answer with all that it stands for."""
         name, rules = self._shard.name, self._rules
         before = question.states[SHARED if rules.adds else name]
-        passing = Pass(
-            rules=rules,
-            node=name,
-            state=copied({**placed(before, STATE), **self._parts}),
-            labels=question.labels,
-            report=self._report,
-            seed=question.seed,
-            writes=self._outputs is not None,
-        )
+        learning = self._learning(question, before)
+        passing = Pass(learning, writes=self._outputs is not None)
         label = self._read(passing, quota, reading)
         report = replace(
             passing.report,
             offsets={**self._report.offsets, **self._cursor.offsets},
-            over=label is None and self._cursor.done,
+            over=label is None and self._cursor.done and (self._labels is None or self._labels.done),
             label=label,
-            gone=dict(self._cursor.lost),
+            label_offsets={} if self._labels is None else dict(self._labels.offsets),
+            gone=self._gone(),
+            keys={} if passing.windows is None else passing.windows.keys(self._shard.partitions),
         )
-        state, rows = under(passing.state, STATE), report.total - self._report.total
+        state, rows = under(learning.state, STATE), report.total - self._report.total
         change = rules.model.change(state, before) if rules.adds else state
-        if rows or label is not None:
+        whole = Answered(report, change, learning.scores(), learning.held_out.answer())
+        if rows or label is not None or self._labels is not None:
             report = replace(report, number=report.number + 1)
-            self._commit(passing, report, answer(replace(report, over=False), change, passing.scores(), rows))
-        return answer(report, change, passing.scores(), rows)
+            again = replace(whole, report=replace(report, over=False))
+            self._commit(passing, report, answer(again, rows))
+        return answer(replace(whole, report=report), rows)
 
     def _commit(self, passing: Pass, report: Report, made: Update) -> None:
         """Commit an answer, and write what goes with it to files and sinks.
@@ -122,7 +126,8 @@ class FollowNode:
         The answer that is given again does not state that nothing will come: there may be more by then.
         """
         self._rejected.add({"node": self._shard.name, **line} for line in passing.rejected)
-        parts = {key: array for key, array in passing.state.items() if not key.startswith(STATE)}
+        state = passing.learning.state
+        parts = {key: array for key, array in state.items() if not key.startswith(STATE)}
         rejected = self._rejected.waiting()
         outputs = {} if self._outputs is None else self._outputs.waiting(passing.outputs)
         self._store.commit(
@@ -138,10 +143,27 @@ class FollowNode:
         self._rejected.write(rejected)
         if self._outputs is not None:
             self._outputs.write(outputs)
-        self._cursor.commit()
+        for cursor in (self._cursor, self._labels):
+            if cursor is not None:
+                cursor.commit()
+
+    def _learning(self, question: Question, before: State) -> Learning:
+        """The model as the question has it, and this node's parts."""
+        return Learning(
+            rules=self._rules,
+            node=self._shard.name,
+            state=copied({**placed(before, STATE), **self._parts}),
+            labels=question.labels,
+            report=self._report,
+            seed=question.seed,
+            bold=question.bold,
+            others=(before, question.other) if question.other else (),
+        )
 
     def _read(self, passing: Pass, quota: Quota, reading: Reading) -> Label | None:
         """Learn the rows of a round; returns a label that stopped it, which the next row has."""
+        if self._labels is not None:
+            return LateRead(passing, self._cursor, self._labels, reading).read(quota)
         for partition, chunk in self._cursor.read(quota, lambda: reading(0)):
             reading(chunk.batch.num_rows)
             try:
@@ -151,6 +173,11 @@ class FollowNode:
                     passing.take(partition, part)
                 return unknown.label
         return None
+
+    def _gone(self) -> dict[str, str]:
+        """Rows and labels that were gone, in words, by partition."""
+        labels = {} if self._labels is None else self._labels.lost
+        return dict(self._cursor.lost) | {f"labels of {name}": text for name, text in labels.items()}
 
     def _foreign(self, counted: int) -> DataError:
         number = self._report.number

@@ -11,11 +11,15 @@ from talkoot.core.engine import Emit, Nodes, Progress, View
 from talkoot.core.errors import PlanError
 from talkoot.core.plan import Plan
 from talkoot.core.round import Merged, Round
-from talkoot.stream.follow.course import news
 from talkoot.stream.follow.model import Following, Until
+from talkoot.stream.follow.scores.course import news
 from talkoot.stream.store import Store, read
 
 MODEL, ABOUT = "model", "about"
+LATE = {
+    "corrected": "labels were corrected: their rows are learned once more, with the new label",
+    "overflowed": "rows left before their labels came: more are waiting than Labels(pending=) permits",
+}
 
 
 @final
@@ -118,4 +122,5 @@ def _unusual(model: Following) -> list[tuple[str, str]]:
         found += [(node, why) for why in (*report.gone.values(), *report.changes)]
         if report.backwards:
             found.append((node, "time goes backwards: rows are older than one before them"))
+        found += [(node, text) for what, text in LATE.items() if report.labels.get(what)]
     return found

@@ -54,6 +54,13 @@ class Rows:
             rejected=dict(sorted({**self.rejected, **more}.items())),
         )
 
+    def with_columns(self, columns: Mapping[str, pa.Array]) -> Rows:
+        """The same with more features."""
+        batch = self.batch
+        for name, column in columns.items():
+            batch = batch.append_column(name, column)
+        return replace(self, batch=batch)
+
 
 def readable(batch: pa.RecordBatch, columns: Columns, only: tuple[Label, ...] | None = None) -> Rows:
     """The readable rows of a batch.
@@ -111,6 +118,7 @@ class _Batch:
         return self._labels(self.read(name, lambda _batch, _name, array: array), self.columns.labels)
 
     def _labels(self, array: pa.Array, kind: Labels) -> tuple[np.ndarray, tuple[Label, ...]]:
+        array = array.cast(pa.string()) if pa.types.is_string_view(array.type) else array
         encoded = array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
         indices = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.intp)
         labels: list[Label] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
 
@@ -25,6 +25,8 @@ class StreamShard(Shard):
         store: the folder of the stores of all nodes.
         sink: where predictions and changes are written, if anywhere.
         run: what the names of outputs begin with; another one for each store.
+        labels: the stream of labels, where they come later.
+        label_partitions: its partitions that the node owns.
     """
 
     name: str
@@ -33,6 +35,8 @@ class StreamShard(Shard):
     store: Path
     sink: Sink | None = None
     run: str = ""
+    labels: Source | None = None
+    label_partitions: tuple[str, ...] = ()
 
     @property
     def path(self) -> Path:
@@ -101,3 +105,26 @@ def shared_out(
         for number, share in enumerate(shares)
     }
     return shards, owned, [name for name in owned if name not in partitions]
+
+
+def with_labels(shards: Mapping[str, StreamShard], labels: Source) -> Mapping[str, StreamShard]:
+    """The shards with the partitions that have the labels of their rows.
+
+    Raises:
+        PlanError: there are several nodes, and the partitions of labels are not named as those of rows.
+    """
+    partitions = labels.partitions()
+    if len(shards) == 1:
+        return {
+            name: replace(one, labels=labels, label_partitions=partitions) for name, one in shards.items()
+        }
+    rows = sorted(name for one in shards.values() for name in one.partitions)
+    if sorted(partitions) != rows:
+        raise PlanError(
+            f"labels have the partitions {', '.join(sorted(partitions))}, and rows {', '.join(rows)}: a node "
+            "needs the labels of its own rows",
+            cure="Write the labels of a partition's rows to a partition of the same name, or take nodes=1.",
+        )
+    return {
+        name: replace(one, labels=labels, label_partitions=one.partitions) for name, one in shards.items()
+    }

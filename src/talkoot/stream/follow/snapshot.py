@@ -14,9 +14,11 @@ from talkoot.data.tables.tables import as_arrow, is_table
 from talkoot.learners.online.features import Encoder
 from talkoot.learners.online.model import OnlineModel
 from talkoot.learners.online.state import State, copied
+from talkoot.stream.features.features import WindowFeatures
 from talkoot.stream.follow.columns import Columns
 from talkoot.stream.follow.model import Following
 from talkoot.stream.follow.rows import Label, readable
+from talkoot.stream.follow.windows import columns_for
 
 
 @final
@@ -30,6 +32,7 @@ class Snapshot:
         labels: the labels of classes, by their codes.
         held: the states of the nodes' models, whose predictions are averaged.
         version: how many rounds have changed the model.
+        windows: what is computed of the rows before, and its state, where the stream has one partition.
     """
 
     model: OnlineModel
@@ -37,13 +40,24 @@ class Snapshot:
     labels: tuple[Label, ...]
     held: tuple[State, ...]
     version: int
+    windows: tuple[WindowFeatures, State] | None = None
 
     @classmethod
-    def of(cls, following: Following, model: OnlineModel, columns: Columns) -> Snapshot:
+    def of(
+        cls,
+        following: Following,
+        model: OnlineModel,
+        columns: Columns,
+        windows: tuple[WindowFeatures, State] | None = None,
+    ) -> Snapshot:
         """What a model that follows is now."""
-        held = tuple(copied(state) for state in following.states.values())
         return cls(
-            model=model, columns=columns, labels=following.labels, held=held, version=following.version
+            model=model,
+            columns=columns,
+            labels=following.labels,
+            held=tuple(copied(state) for state in following.states.values()),
+            version=following.version,
+            windows=windows,
         )
 
     @property
@@ -91,15 +105,32 @@ class Snapshot:
         return [self.model.predict(state, features) for state in self.held]
 
     def _read(self, rows: Any) -> pa.RecordBatch:
-        table = _table(rows)
-        plain = Columns(numbers=self.columns.numbers, categories=self.columns.categories)
+        table = self._with_windows(_table(rows))
+        numbers = (*self.columns.numbers, *self.columns.windows)
+        plain = Columns(numbers=numbers, categories=self.columns.categories)
         found = readable(table, plain)
         for row, reason in found.rejected.items():
             raise DataError(f"row {row} cannot be read: {reason}")
         return found.batch
 
+    def _with_windows(self, table: pa.RecordBatch) -> pa.RecordBatch:
+        """The rows with what each would see if it came next, unless they have these columns."""
+        missing = [name for name in self.columns.windows if name not in table.schema.names]
+        if not missing:
+            return table
+        if self.windows is None:
+            raise DataError(
+                f"the rows lack {missing[0]!r}, and the stream has several partitions, with windows each",
+                cure="Compute the columns with tk.features(...).peek(state, rows), and give them too.",
+            )
+        features, state = self.windows
+        found = features.peek(state, columns_for(features, table))
+        for name in self.columns.windows:
+            table = table.append_column(name, found.column(name))
+        return table
+
     def __repr__(self) -> str:
-        width = len(self.columns.numbers) + len(self.columns.categories)
+        width = len(self.columns.numbers) + len(self.columns.windows) + len(self.columns.categories)
         return f"<Snapshot of {type(self.model).__name__}: version {self.version}, {width} columns>"
 
 

@@ -35,6 +35,7 @@ class Labelled:
         last: the last label that was known when they came.
         positions: where they stand in the stream.
         unknown: ids of labels for which there is no row.
+        repeated: ids of rows that came again.
     """
 
     rows: pa.Table
@@ -44,6 +45,7 @@ class Labelled:
     last: NDArray[np.float64]
     positions: NDArray[np.int64]
     unknown: tuple[str, ...] = ()
+    repeated: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.y)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any, final
 
 import numpy as np
@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from talkoot.core.errors import DataError, PlanError
+from talkoot.core.sync import duration
 from talkoot.learners.online.state import State
 from talkoot.stream.labels.labelled import OWN, Labelled, lists, texts
 from talkoot.stream.labels.tables import SECOND, joined, micros, read, write
@@ -36,10 +37,13 @@ class Labels:
     with a wrong time does not move it. A row that comes late waits as long as any other.
 
     Args:
+        source: for `tk.follow`, the stream of labels: a source, a table, or the path of a log or folder.
         id: the column that rows and labels share.
         time: the column of times: timestamps, or seconds as numbers. Without it the clock counts rows.
-        mature: seconds (rows, without `time`) after which no label will come; None: as long as there is room.
-        negative: the label, or code of the class, of a row that matured; None: it is censored.
+        arrives: for `tk.follow`, the column of the stream of labels that tells when each became known.
+        mature: seconds (rows, without `time`), or text such as "30d", after which no label will come; None:
+            as long as there is room.
+        negative: the label of a row that matured (outside of `tk.follow` its code); None: it is censored.
         pending: how many further rows may come before a row leaves.
 
     >>> import talkoot as tk
@@ -57,18 +61,27 @@ class Labels:
     ([1.0], [0.0])
     """
 
+    source: Any = field(default=None, repr=False, compare=False)
+    _: KW_ONLY
     id: str
     time: str | None = None
-    mature: float | None = None
-    negative: float | None = 0.0
+    arrives: str | None = None
+    mature: float | str | None = None
+    negative: bool | int | float | str | None = 0
     pending: int = 100_000
 
     def __post_init__(self) -> None:
-        if self.pending < 1 or (self.mature is not None and not self.mature > 0):
+        if self.pending < 1 or (self.mature is not None and not duration(self.mature) > 0):
             raise PlanError("Labels(pending=) and Labels(mature=) must be above 0")
 
     def start(self) -> State:
-        """Nothing waits."""
+        """Nothing waits.
+
+        Raises:
+            PlanError: the label of rows that mature is no code.
+        """
+        if isinstance(self.negative, str):
+            raise PlanError(f"negative={self.negative!r} is no code of a class", cure="Write it as a number.")
         return {
             "pending": np.zeros(0, np.uint8),  # Arrow IPC
             "clock": np.array([NEVER, NEVER]),  # and the time of the last row
@@ -88,6 +101,8 @@ class Labels:
         predictions: NDArray[Any],
         positions: NDArray[Any],
         last: float = float("nan"),
+        *,
+        matures: bool = True,
     ) -> Labelled:
         """Rows have come and were predicted; returns rows that mature by them.
 
@@ -99,6 +114,7 @@ class Labels:
             predictions: for each row.
             positions: where the rows stand in the stream.
             last: the last label that is known, for the baseline that repeats it.
+            matures: whether rows mature now; else with `mature_now`, behind the labels that came before.
 
         Raises:
             DataError: ids are missing, or ids or times are of a type that cannot be read.
@@ -115,7 +131,22 @@ class Labels:
             table = table.append_column(name, pa.array(column))
         fresh = self._fresh(old, ids, at)
         _add(state, rows=rows, repeated=rows - int(fresh.sum()))
-        return self._release(state, joined(old, table.filter(pa.array(fresh))), clock, at)
+        again = tuple(ids.filter(pa.array(~fresh)).to_pylist())
+        table = joined(old, table.filter(pa.array(fresh)))
+        found = self._release(state, table, clock, at, matures=matures)
+        return replace(found, repeated=again)
+
+    def mature_now(self, state: State) -> Labelled:
+        """Rows that have matured by the clock, and that no label has come for."""
+        table = read(state, "pending")
+        if table is None:
+            return Labelled.of(_nothing(), np.zeros(0))
+        label, deadline = (table.column(name).to_numpy() for name in ("__label", "__deadline"))
+        ripe = np.isnan(label) & (deadline <= state["clock"][0])
+        order = np.flatnonzero(ripe)
+        order = order[np.argsort(deadline[order], kind="stable")]
+        write(state, "pending", _with_labels(table, np.where(ripe, self._negative, label)))
+        return self._matured(state, table, order)
 
     def join(self, state: State, ids: Any, y: NDArray[Any]) -> Labelled:
         """Labels have come; returns rows that they belong to, corrections too.
@@ -164,7 +195,7 @@ class Labels:
         """The clock at which rows mature that came at these times; never, where no time is known."""
         if self.mature is None:
             return np.full(len(arrived), ALWAYS)
-        wait = int(self.mature * (1 if self.time is None else SECOND))
+        wait = int(duration(self.mature) * (1 if self.time is None else SECOND))
         return np.where((arrived == NEVER) | (arrived > ALWAYS - wait), ALWAYS, arrived + wait)
 
     def _advance(self, state: State, times: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -177,7 +208,7 @@ class Labels:
         behind = known & (times < whole[:-1])
         late = 0
         if self.mature is not None and self.time is not None:
-            late = int((behind & (times < whole[:-1] - int(self.mature * SECOND))).sum())
+            late = int((behind & (times < whole[:-1] - int(duration(self.mature) * SECOND))).sum())
         _add(state, backwards=int(behind.sum()), late=late)
         state["clock"][:] = whole[-1], times[known][-1] if known.any() else last
         return whole[1:]
@@ -200,28 +231,42 @@ class Labels:
         return fresh
 
     def _release(
-        self, state: State, table: pa.Table, clock: NDArray[np.int64], at: NDArray[np.int64]
+        self,
+        state: State,
+        table: pa.Table,
+        clock: NDArray[np.int64],
+        at: NDArray[np.int64],
+        *,
+        matures: bool,
     ) -> Labelled:
         """Label the rows that matured, and let those leave that were here long enough."""
         if not len(at):
             return Labelled.of(table.slice(0, 0), np.zeros(0))
         came, label = (table.column(name).to_numpy() for name in ("__at", "__label"))
         waits = np.isnan(label)
-        matures = np.maximum(np.searchsorted(clock, table.column("__deadline").to_numpy()), came - at[0])
+        ends = np.maximum(np.searchsorted(clock, table.column("__deadline").to_numpy()), came - at[0])
         leaves = came + self.pending - at[0]  # at which row of the batch
-        ripe = waits & (matures < len(at)) & (matures <= leaves)
+        ripe = waits & (ends < len(at)) & (ends <= leaves) & matures
         stays = leaves >= len(at)
         order = np.flatnonzero(ripe)
-        order = order[np.argsort(matures[order], kind="stable")]
+        order = order[np.argsort(ends[order], kind="stable")]
         _add(state, overflowed=int((waits & ~stays & ~ripe).sum()))
-        matured = CENSORED if self.negative is None else self.negative
-        after = _with_labels(table, np.where(ripe, matured, label))
+        after = _with_labels(table, np.where(ripe, self._negative, label))
         write(state, "pending", after.filter(pa.array(stays)))  # so that a repetition is known, however cut
+        return self._matured(state, table, order)
+
+    @property
+    def _negative(self) -> float:
+        """The label of rows that matured, or what stands for none."""
+        return CENSORED if self.negative is None else float(self.negative)
+
+    def _matured(self, state: State, table: pa.Table, order: NDArray[np.intp]) -> Labelled:
+        """Rows that have matured, in that order; none where they are censored."""
         if self.negative is None:
             _add(state, censored=len(order))
             return Labelled.of(table.slice(0, 0), np.zeros(0))
         _add(state, matured=len(order))
-        return Labelled.of(table.take(pa.array(order)), np.full(len(order), float(self.negative)))
+        return Labelled.of(table.take(pa.array(order)), np.full(len(order), self._negative))
 
 
 def _add(state: State, **counts: int) -> None:

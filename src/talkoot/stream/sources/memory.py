@@ -22,6 +22,7 @@ from talkoot.stream.sources.source import (
 )
 
 TABLES = "Give a table of pandas, polars or pyarrow, a list of record batches, or a dict of these."
+NUMBERS = "Make the column alike everywhere, such as with pandas.to_numeric(column, errors='coerce')."
 
 
 @final
@@ -77,7 +78,12 @@ def batches_of(table: Any) -> list[Any]:
         return [table] if table.num_rows else []
     if not is_table(table):
         raise DataError(f"{type(table).__name__} is no table", cure=TABLES)
-    arrow, _ = as_arrow(table)
+    try:
+        arrow, _ = as_arrow(table)
+    except DataError as error:
+        if "among numbers" not in error.cause:
+            raise
+        raise DataError(error.cause, column=error.column, cure=NUMBERS) from None
     return [batch for batch in arrow.to_batches() if batch.num_rows]
 
 

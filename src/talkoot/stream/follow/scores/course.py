@@ -10,7 +10,7 @@ from typing import Any
 from talkoot.stream.drift.finding import Finding
 from talkoot.stream.follow.model import Following
 from talkoot.stream.follow.rules import Rules
-from talkoot.stream.follow.score import main, scores
+from talkoot.stream.follow.scores.score import main, scores
 
 ROWS = 1000  # of a node that a point is the score of
 POINTS = 400  # of a node; where there are more, every other one is left out
