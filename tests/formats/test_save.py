@@ -12,11 +12,14 @@ import pytest
 import torch
 from sklearn.base import BaseEstimator
 from sklearn.compose import make_column_selector, make_column_transformer
+from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import LogisticRegression, Ridge, TweedieRegressor
 from sklearn.pipeline import make_pipeline, make_union
 from sklearn.preprocessing import FunctionTransformer, KBinsDiscretizer, OneHotEncoder, StandardScaler
 
 import talkoot as tk
+from talkoot.core.errors import DataError
+from talkoot.formats.estimators import fitted_from_bytes, fitted_to_bytes
 from talkoot.formats.frames import from_bytes, to_bytes
 from talkoot.learners import catalogue
 
@@ -157,3 +160,21 @@ def test_bins_keep_their_edges(tmp_path: Path) -> None:
     fit = tk.fit(estimator, X, on=tk.Inline())
     model = tk.load(fit.save(tmp_path / "model.talkoot"))
     np.testing.assert_array_equal(model.transform(X).toarray(), fit.model.transform(X).toarray())
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("left", 0), ("right", 1000), ("feature_idx", 3), ("feature_idx", -1), ("is_categorical", 1)],
+)
+@pytest.mark.parametrize("inside", [False, True])
+def test_trees_that_lead_nowhere_are_not_read(field: str, value: int, inside: bool) -> None:
+    """scikit-learn's compiled prediction would read beyond its arrays, or never end."""
+    X = np.random.default_rng(0).normal(size=(80, 3))
+    model = HistGradientBoostingRegressor(max_iter=2).fit(X, X[:, 0])
+    whole = make_pipeline(StandardScaler(), model).fit(X, X[:, 0]) if inside else model
+    model = whole[-1] if inside else whole
+    found = fitted_from_bytes(fitted_to_bytes(whole))
+    np.testing.assert_array_equal(found.predict(X), whole.predict(X))
+    model._predictors[1][0].nodes[field][0] = value
+    with pytest.raises(DataError, match="trees that lead nowhere"):
+        fitted_from_bytes(fitted_to_bytes(whole))

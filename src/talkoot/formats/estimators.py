@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import zipfile
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from importlib import import_module
 from typing import Any
 
@@ -183,17 +183,35 @@ def fitted_from_bytes(data: bytes, trusted: Collection[str] = ()) -> Any:
     """
     import skops.io
 
+    from talkoot.learners.trees.sklearn_private import is_sound
+
     try:
         if names := _untrusted(data, trusted):
             raise DataError(
                 f"it holds {', '.join(names)}, which would be imported and run",
                 cure=f"If you trust them, write trusted={names}.",
             )
-        return skops.io.loads(data, trusted=[*TRUSTED, *trusted])
+        found = skops.io.loads(data, trusted=[*TRUSTED, *trusted])
+        if not all(map(is_sound, _boosted(found))):
+            raise DataError("it holds trees that lead nowhere", cure="Fit again: the file was changed.")
+        return found
     except TalkootError:
         raise
     except (ValueError, KeyError, AttributeError, ImportError, TypeError, zipfile.BadZipFile) as error:
         raise DataError(f"the fitted estimator cannot be read: {error!r:.200}") from None
+
+
+def _boosted(value: Any) -> Iterator[Any]:
+    """The boosted trees in a fitted estimator, and in those that it is made of."""
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from _boosted(item)
+    elif is_estimator(value):
+        if hasattr(value, "_predictors"):
+            yield value
+        yield from _boosted([*vars(value).values()])
+    elif isinstance(value, dict):
+        yield from _boosted([*value.values()])
 
 
 def _untrusted(data: bytes, trusted: Collection[str]) -> list[str]:

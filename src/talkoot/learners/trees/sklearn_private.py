@@ -103,3 +103,28 @@ def with_sample_weights(estimator: Any) -> Any:
     """An estimator that knows that it was fitted with sample weights."""
     estimator._fitted_with_sw = True
     return estimator
+
+
+def is_sound(boosted: Any) -> bool:
+    """Whether trees that were read from a file lead from the root to a leaf, and read columns that there are.
+
+    scikit-learn's compiled prediction looks at neither.
+    """
+    trees = [tree for trees in boosted._predictors for tree in trees]
+    if np.any(boosted._bin_mapper.is_categorical_):  # no learner makes categories
+        return False
+    return all(type(tree) is TreePredictor and _leads_to_leaves(tree, boosted) for tree in trees)
+
+
+def _leads_to_leaves(tree: Any, boosted: Any) -> bool:
+    nodes = tree.nodes
+    if not isinstance(nodes, np.ndarray) or nodes.dtype != NODE or nodes.ndim != 1 or not len(nodes):
+        return False
+    at = np.flatnonzero(nodes["is_leaf"] == 0)
+    inner = nodes[at]
+    branches = np.stack([inner["left"], inner["right"]]).astype(np.int64)
+    return bool(
+        ((branches > at) & (branches < len(nodes))).all()
+        and ((inner["feature_idx"] >= 0) & (inner["feature_idx"] < boosted.n_features_in_)).all()
+        and not inner["is_categorical"].any()
+    )
