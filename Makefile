@@ -21,7 +21,7 @@ check: lint types .venv/dev ## for whoever edits: lint, types and the quick test
 	@$(PYTEST) -m "not slow and not wide" --hypothesis-profile few tests/test_structure.py $(addprefix tests/,core guards data learners watch) \
 		--ignore tests/learners/deep
 
-test: .venv/dev ## lint, types, docs and tests, 10 to 15 minutes on 2 cores
+test: .venv/dev ## lint, types, docs and tests, half an hour on 2 cores
 	@$(MAKE) --no-print-directory -j2 lint types docs
 	@$(PYTEST) -m "not slow"
 

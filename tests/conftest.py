@@ -24,6 +24,18 @@ GROUPS = {  # of tests that share what takes long to start
     "tests/stream/test_redis.py": "redis",
     "tests/stream/test_kafka.py": "kafka",
     "tests/stream/follow/test_brokers.py": "kafka",
+    **dict.fromkeys(  # what compiles kernels, which takes minutes where it was not done yet
+        (
+            "tests/kernels/",
+            "tests/learners/online/",
+            "tests/stream/features/",
+            "tests/stream/test_",
+            "src/talkoot/kernels/",
+            "src/talkoot/learners/online/",
+            "src/talkoot/stream/",
+        ),
+        "kernels",
+    ),
     "tests/faults/test_ranks.py": "trained ranks",
     "tests/test_recipes.py": "recipes",
     "tests/engines/ranks/test_folder.py": "checkpoints",

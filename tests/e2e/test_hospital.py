@@ -83,6 +83,7 @@ def test_four_hospitals_from_nothing_to_the_evidence(tmp_path: Path) -> None:
     assert "What went through coordinator" in (tmp_path / "runs" / "evidence-coordinator.html").read_text()
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
     process = start(tmp_path)
     programs: list[Any] = []

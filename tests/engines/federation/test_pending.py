@@ -61,6 +61,7 @@ def seen(log: Path) -> list[dict[str, Any]]:
     return [event["sites"] for event in events if event["event"] == "sites"]
 
 
+@pytest.mark.slow
 def test_a_pending_run_outlives_a_kill_of_the_coordinator(three: Federated, tmp_path: Path) -> None:
     run = propose(three)
     three.sites["lund"].kill()

@@ -118,7 +118,14 @@ def test_a_plan_that_does_not_fit_the_columns_says_so_as_here(world: World) -> N
         rehearse_apart(PLAN, numbers_only(3), 3, folder=world.oslo.folder, registered={})
 
 
-@pytest.mark.parametrize("fraud", [np.ones(60, int), np.array(["ill"] * 60), np.ones(60, bool)], ids=str)
+@pytest.mark.parametrize(
+    "fraud",
+    [
+        np.array(["ill"] * 60),
+        *(pytest.param(np.ones(60, kind), marks=pytest.mark.slow) for kind in (int, bool)),
+    ],
+    ids=["text", "whole", "bool"],
+)
 def test_a_site_of_one_class_reads_what_would_leave(world: World, fraud: np.ndarray) -> None:
     give(world, fraud)
     text = words(world)

@@ -22,7 +22,11 @@ from talkoot.stream.store import read
 
 @pytest.mark.parametrize(
     "settings",
-    [SMALL_ONE, SMALL_THREE, pytest.param({**SMALL_THREE, "apart": True}, marks=pytest.mark.slow)],
+    [
+        pytest.param(SMALL_ONE, marks=pytest.mark.slow),
+        SMALL_THREE,
+        pytest.param({**SMALL_THREE, "apart": True}, marks=pytest.mark.slow),
+    ],
     ids=["one", "three", "apart"],
 )
 def test_a_killed_run_ends_as_if_undisturbed(tmp_path: Path, settings: dict[str, Any]) -> None:
