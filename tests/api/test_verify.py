@@ -11,6 +11,7 @@ from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_diabetes
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import (
     HuberRegressor,
     Lasso,
@@ -190,3 +191,12 @@ def test_means_of_centred_rows_are_rounding_noise_and_no_difference() -> None:
     X, y = load_diabetes(return_X_y=True)
     told = verify(make_pipeline(StandardScaler(), PCA(3), Ridge()), X, y, nodes=(2,))
     assert told.ok, str(told)
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_the_number_of_boosted_trees_is_no_setting_of_a_solver(inside: bool) -> None:
+    X = np.random.default_rng(0).normal(size=(120, 3))
+    boosted = HistGradientBoostingRegressor(max_iter=3)
+    found = verify(make_pipeline(StandardScaler(), boosted) if inside else boosted, X, X[:, 0], nodes=(2,))
+    assert found.ok
+    assert not any("max_iter" in note for note in found.notes)

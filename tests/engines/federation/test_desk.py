@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from parties import make_authority, make_party, renew
 from sites import World, plan_of
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -90,6 +91,11 @@ def test_the_policy_can_take_back_what_a_person_has_approved(world: World) -> No
             'learners = ["LogisticRegression", "Pipeline"]',
             {"plan": plan_of(make_pipeline(StandardScaler(), LogisticRegression()))},
             "the learner 'StandardScaler' is not permitted",
+        ),
+        (
+            'learners = ["*"]',
+            {"plan": plan_of(make_pipeline(StandardScaler(), HistGradientBoostingClassifier()))},
+            "trees divide columns at values of single rows",
         ),
     ],
 )

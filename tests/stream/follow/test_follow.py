@@ -10,6 +10,7 @@ from typing import Any, final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -190,6 +191,28 @@ class Meddled(Source):
         if len(self.opened) == 2:
             Store(self.store / "node0.sqlite").close()
         return self.source.open(partition)
+
+
+def test_a_store_goes_on_with_its_own_stream_alone(tmp_path: Path) -> None:
+    def follow(stream: Any, name: str = "store") -> int:
+        return tk.follow(Tiny(), stream, "y", store=tmp_path / name).rows
+
+    mine, other = table(300, 0), table(400, 1)
+    assert follow(mine.slice(0, 200)) == 200
+    with pytest.raises(PlanError, match="partition '0'.*begins with another row"):
+        follow(other)
+    assert follow(mine.cast(mine.schema.set(0, mine.schema.field(0).with_nullable(False)))) == 300
+    for folder, rows in (("mine", mine), ("other", other)):
+        (tmp_path / folder).mkdir()
+        pq.write_table(rows.slice(0, 150), tmp_path / folder / "0.parquet")
+    assert follow(tmp_path / "mine", "folder") == 150
+    with pytest.raises(PlanError, match="begins with another row"):
+        follow(tmp_path / "other", "folder")
+    (tmp_path / "mine").rename(tmp_path / "moved")
+    pq.write_table(mine.slice(150), tmp_path / "moved" / "1.parquet")
+    assert follow(tmp_path / "moved", "folder") == 300
+    (tmp_path / "moved" / "0.parquet").unlink()
+    assert follow(tmp_path / "moved", "folder") == 300
 
 
 def test_of_two_owners_the_first_is_stopped(tmp_path: Path) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from sklearn.base import clone
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.linear_model import GammaRegressor, LogisticRegression, PoissonRegressor, TweedieRegressor
 from sklearn.preprocessing import KBinsDiscretizer, QuantileTransformer
 
 TOL, MAX_ITER = 1e-10, 10_000  # settings for solvers
+BOOSTED = (HistGradientBoostingClassifier, HistGradientBoostingRegressor)  # max_iter is the number of trees
 NEWTON = (LogisticRegression, PoissonRegressor, GammaRegressor, TweedieRegressor)
 STALLS = {"lbfgs": 1e-4, "newton-cg": 1e-5}  # how far from the optimum scikit-learn's solvers may stop
 ITERATIVE = ("sparse_cg", "lsqr", "sag", "saga")  # solvers that Ridge may choose by itself
@@ -31,6 +33,8 @@ def tightened(estimator: Any, fitted: Any) -> tuple[Any, str]:
         if last != "tol" or f"{stem}max_iter" not in params:
             continue
         owner, most = parts[stem.removesuffix("__")] if stem else fitted, params[f"{stem}max_iter"]
+        if isinstance(owner, BOOSTED):
+            continue
         if most is not None:
             changes |= {name: min(tol, TOL), f"{stem}max_iter": max(most, MAX_ITER)}
         elif getattr(owner, "solver_", None) in ITERATIVE:

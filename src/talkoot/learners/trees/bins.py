@@ -29,11 +29,6 @@ class Bins:
     missing: np.ndarray  # (features,) whether some value is missing
     count: int  # of bins, with the one for missing values
 
-    @property
-    def used(self) -> np.ndarray:
-        """(features,) bins of values that are there."""
-        return np.array([len(values) + 1 for values in self.thresholds], dtype=np.int64)
-
 
 @final
 @dataclass(slots=True)

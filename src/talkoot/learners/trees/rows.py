@@ -23,11 +23,11 @@ class Iteration:
 
     Args:
         splits: for each output (splits, 5) whole numbers, see `LEFT` and so on.
-        values: for each output (leaves,) what is added for rows in a leaf; None while the trees grow.
+        values: for each output (leaves,) what is added for rows in a leaf.
     """
 
     splits: tuple[np.ndarray, ...]
-    values: tuple[np.ndarray, ...] | None = None
+    values: tuple[np.ndarray, ...]
 
 
 @final
@@ -122,7 +122,6 @@ def with_gradients(rows: Rows, loss: Any) -> Rows:
 
 def ended(rows: Rows, iteration: Iteration, loss: Any) -> Rows:
     """The rows after an iteration."""
-    assert iteration.values is not None
     raw = rows.raw.copy(order="F")
     for k, (leaves, values) in enumerate(zip(rows.leaves, iteration.values, strict=True)):
         for leaf, own in leaves.items():

@@ -16,6 +16,7 @@ from talkoot.learners.online.features import require_exact
 from talkoot.learners.online.model import OnlineModel
 from talkoot.stream.drift.monitor import Monitor
 from talkoot.stream.features.features import WindowFeatures
+from talkoot.stream.follow.beginning import PEEK, beginning, require_same_beginning
 from talkoot.stream.follow.columns import Columns, clock_of, columns_of, require_labels
 from talkoot.stream.follow.cursor import Gone
 from talkoot.stream.follow.late.waiting import ID, TIME
@@ -24,10 +25,9 @@ from talkoot.stream.follow.rows import Label, label_of
 from talkoot.stream.follow.rules import Late, Rules
 from talkoot.stream.follow.windows import require_features
 from talkoot.stream.labels.labels import Labels
-from talkoot.stream.sources.source import EARLIEST, Source
+from talkoot.stream.sources.source import EARLIEST, Chunk, Source
 from talkoot.stream.store import Store
 
-PEEK = 1000  # rows from which the types of columns are found
 PATIENCE = 0.2  # seconds that one partition is waited for meanwhile
 Roles = Mapping[str, str | None]  # the columns that are the target, the time and the id
 
@@ -99,8 +99,12 @@ class Opening:
         """
         stored = store.get("columns")
         if stored is not None:
-            return Columns(**stored)
-        batch = _first_rows(self.source, self.until)
+            columns = Columns(**stored)
+            if (before := store.get("beginning")) is not None:
+                require_same_beginning(self.source, columns, before)
+            return columns
+        partition, chunk = _first_rows(self.source, self.until)
+        batch = chunk.batch
         columns, target = self._found(batch)
         for name in columns.numbers:
             require_exact(batch.column(name), name)
@@ -110,7 +114,8 @@ class Opening:
             partitions = len(self.source.partitions())
             require_features(self.features, batch, self.roles, partitions, self.labels)
             columns = replace(columns, windows=self.features.names)
-        store.commit({"columns": asdict(columns)})
+        begins = beginning(partition, chunk, columns)
+        store.commit({"columns": asdict(columns), "beginning": begins})
         return columns
 
     def _found(self, batch: pa.RecordBatch) -> tuple[Columns, pa.Array | None]:
@@ -226,23 +231,23 @@ def _now(source: Source) -> Any:
     return None
 
 
-def _first_rows(source: Source, until: Until) -> Any:
-    """The first rows of any partition; waits for them.
+def _first_rows(source: Source, until: Until) -> tuple[str, Chunk]:
+    """A partition that has rows, and the first of them; waits for them.
 
     Raises:
         DataError: there are none.
     """
     with ExitStack() as stack:
-        readers = [stack.enter_context(source.open(partition)) for partition in source.partitions()]
-        for reader in readers:
+        readers = {name: stack.enter_context(source.open(name)) for name in source.partitions()}
+        for reader in readers.values():
             reader.seek(EARLIEST)
         while True:
-            for reader in readers:
+            for partition, reader in readers.items():
                 chunk = reader.poll(PEEK, PATIENCE)
                 if chunk is not None and chunk.batch.num_rows:
-                    return chunk.batch
-            ended = all(reader.ended() for reader in readers)
-            dry = until.end and all(reader.dry() for reader in readers)
+                    return partition, chunk
+            ended = all(reader.ended() for reader in readers.values())
+            dry = until.end and all(reader.dry() for reader in readers.values())
             if ended or dry or (until.time is not None and time.monotonic() >= until.time):
                 raise DataError(
                     f"{source!r} has no rows, so there is nothing to learn from",

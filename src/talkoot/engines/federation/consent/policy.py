@@ -12,6 +12,7 @@ from talkoot.core.errors import DataError
 from talkoot.engines.federation.consent import toml
 from talkoot.engines.federation.consent.content import Content
 from talkoot.engines.federation.consent.proposal import Kind, Proposal
+from talkoot.learners import families
 
 FILE = "policy.toml"
 ANY = "*"
@@ -80,6 +81,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         )
         for what, names, permitted in named:
             yield from (f"{what} {name!r:.80} is not permitted" for name in _others(names, permitted))
+        if "trees" in families(content.learners):
+            yield "trees divide columns at values of single rows, which no site shows to others"
         if proposal.kind == "forget":
             pass  # one site takes part, and its own sums are what it consents to
         elif len(proposal.roster) < self.minimum_sites:
