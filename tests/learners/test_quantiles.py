@@ -17,7 +17,7 @@ import talkoot as tk
 from talkoot.core.context import Ctx
 from talkoot.core.errors import DataError, NotDistributable
 from talkoot.data.tables.arrays import ArrayShard
-from talkoot.learners.common import order_statistics
+from talkoot.learners.sums import counting
 from talkoot.testing import check_learner
 from talkoot.testing.strategies import deals
 
@@ -127,7 +127,7 @@ def test_many_rows_have_the_bins_of_scikit_learn() -> None:
 def test_nodes_that_cannot_keep_their_values_read_them_again(monkeypatch: pytest.MonkeyPatch) -> None:
     want = together(QuantileTransformer(n_quantiles=50), even(MANY, 3)).quantiles_
     for limit in (0, 10_000, 400_000):
-        monkeypatch.setattr(order_statistics, "KEY_BYTES", limit)
+        monkeypatch.setattr(counting, "KEY_BYTES", limit)
         got = together(QuantileTransformer(n_quantiles=50), even(MANY, 3)).quantiles_
         assert_allclose(got, want, rtol=0, atol=0)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar
@@ -16,7 +15,7 @@ from talkoot.core.update import Update
 from talkoot.learners.common.columnwise import Columnwise
 from talkoot.learners.common.rows import stacked_blocks
 from talkoot.learners.common.state import State
-from talkoot.learners.sums.counting import KEY_BYTES, Values, passes
+from talkoot.learners.sums.counting import Values, counted
 from talkoot.learners.sums.quantile import Places
 from talkoot.learners.sums.ranges import Ranges
 from talkoot.learners.sums.selection import Search, Selection, Totals
@@ -45,16 +44,8 @@ class OrderStatistics(Columnwise):
         """Counts of values within the ranges; the node caches the values once they are few enough."""
         ranges, schema = search.ranges, ctx.schema
         parts = (self.read(block, schema, search.scale) for block in stacked_blocks(shard.blocks()))
-        limit = KEY_BYTES // max(1, len(ctx.cohort))
         zeros = schema.sparse and self.counts_zeros
-        read: Iterator[Values] = (
-            iter([local]) if local is not None else passes(parts, ranges, schema.features, limit, zeros=zeros)
-        )
-        update, chunks = Update(), 0
-        for values in read:
-            update += Update(values=values.count(ranges), weight=float(values.rows))
-            chunks += 1
-        return update, values if chunks == 1 else None
+        return counted(parts, ranges, local, features=schema.features, nodes=len(ctx.cohort), zeros=zeros)
 
     def answer(self, model: State, update: Update) -> State:
         """Narrower ranges, or the result."""

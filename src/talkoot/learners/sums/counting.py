@@ -12,6 +12,7 @@ from typing import Any, final
 
 import numpy as np
 
+from talkoot.core.update import Update
 from talkoot.learners.sums.ranges import Ranges, keys
 from talkoot.learners.sums.tally import columns_of
 
@@ -96,6 +97,28 @@ def passes(
             chunk = _Chunk(features)
     if chunk.rows:
         yield chunk.values()
+
+
+def counted(
+    parts: Iterable[Part], ranges: Ranges, cached: Values | None, *, features: int, nodes: int, zeros: bool
+) -> tuple[Update, Values | None]:
+    """A node's counts of values within `ranges`, and the values to cache, once they are few enough.
+
+    Args:
+        parts: the rows; not read where values are cached.
+        ranges: what is counted.
+        cached: the values of the round before; None where there were too many.
+        features: number of columns.
+        nodes: how many nodes share the memory for cached values.
+        zeros: whether what sparse rows do not store counts as 0.
+    """
+    limit = KEY_BYTES // max(1, nodes)
+    read = iter([cached]) if cached is not None else passes(parts, ranges, features, limit, zeros=zeros)
+    update, chunks = Update(), 0
+    for values in read:
+        update += Update(values=values.count(ranges), weight=float(values.rows))
+        chunks += 1
+    return update, values if chunks == 1 else None
 
 
 class _Chunk:

@@ -18,7 +18,7 @@ from talkoot.core.update import Update
 from talkoot.learners.common.columnwise import require_numbers
 from talkoot.learners.common.rows import require_dense
 from talkoot.learners.solvers.target_stats import target_mean, two_classes
-from talkoot.learners.sums.counting import KEY_BYTES, Values, passes
+from talkoot.learners.sums.counting import Values, counted
 from talkoot.learners.sums.ranges import Ranges
 from talkoot.learners.sums.selection import Search, Selection, Totals
 from talkoot.learners.trees import rows as node
@@ -173,22 +173,14 @@ class Boosting(SolvingLearner):
 
     def _counted(self, count: Count, local: Any, shard: Shard, ctx: Ctx) -> tuple[Update, Any]:
         """Counts of values within the ranges."""
-        ranges, schema = count.search.ranges, ctx.schema
-        limit = KEY_BYTES // max(1, len(ctx.cohort))
+        schema, scale = ctx.schema, count.search.scale
         parts = (
-            (block.X, _whole(count.weights.of(block), count.search.scale))
+            (block.X, _whole(count.weights.of(block), scale))
             for block in checked(shard, schema, self.estimator)
         )
-        read = (
-            iter([local])
-            if isinstance(local, Values)
-            else passes(parts, ranges, schema.features, limit, zeros=False)
-        )
-        update, chunks = Update(), 0
-        for values in read:
-            update += Update(values=values.count(ranges), weight=float(values.rows))
-            chunks += 1
-        return update, values if chunks == 1 else None
+        cached = local if isinstance(local, Values) else None
+        nodes, ranges = len(ctx.cohort), count.search.ranges
+        return counted(parts, ranges, cached, features=schema.features, nodes=nodes, zeros=False)
 
     def step(self, model: Boosted, update: Update) -> Boosted:
         """Narrower ranges, or larger trees.

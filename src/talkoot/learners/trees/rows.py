@@ -77,7 +77,7 @@ class Rows:
     weights: np.ndarray | None = None  # (rows,) of the rows; None where each weighs 1
 
     def __reduce__(self) -> Any:
-        return type(None), ()  # never sent: a node that is behind begins anew
+        return type(None), ()  # never sent: a node that is behind gets all that is past
 
 
 def begun(start: Start, X: np.ndarray, y: np.ndarray, w: np.ndarray | None, loss: Any) -> Rows:
