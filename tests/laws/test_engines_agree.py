@@ -33,7 +33,7 @@ EXAMPLES = {  # where the estimator by itself will not do
     QuantileTransformer: QuantileTransformer(n_quantiles=50),
     KBinsDiscretizer: KBinsDiscretizer(n_bins=2),
     HistGradientBoostingClassifier: HistGradientBoostingClassifier(max_iter=2),
-    HistGradientBoostingRegressor: HistGradientBoostingRegressor(max_iter=2),
+    HistGradientBoostingRegressor: HistGradientBoostingRegressor(max_iter=2, early_stopping=True),
 }
 
 

@@ -146,7 +146,6 @@ REFUSED: list[tuple[Any, str]] = [
     (Regressor(max_features=0.5), "max_features=0.5"),
     (Regressor(loss="absolute_error"), "its leaves are quantiles of rows. Take loss='squared_error'"),
     (Regressor(categorical_features=[0]), r"categorical_features=\[0\].*OneHotEncoder"),
-    (Regressor(early_stopping=True), "Take early_stopping=False and choose max_iter="),
 ]
 
 
@@ -170,9 +169,6 @@ def test_rows_that_would_be_learned_otherwise_are_refused() -> None:
         tk.fit(Regressor(), {"n": (X, Y, -np.ones(len(Y)))}, on=tk.Inline())
     with pytest.raises(tk.DataError, match="class_weight does not fit"):
         tk.fit(Classifier(class_weight={"none": 1.0}), X, LABELS, on=tk.Inline())
-    many = np.zeros((10_001, 1))
-    with pytest.raises(tk.DataError, match="above 10000 rows.*early_stopping=False"):
-        tk.fit(Regressor(), many, many[:, 0], on=tk.Inline())
     with pytest.raises(tk.DataError, match="loss='poisson' needs a target of at least 0"):
         tk.fit(Regressor(loss="poisson"), X, Y, on=tk.Inline())
     with pytest.raises(tk.DataError, match="loss='gamma' needs a target above 0"):

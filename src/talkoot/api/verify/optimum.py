@@ -18,7 +18,7 @@ HESSIAN_SIZE = 300  # coefficients up to which computing a Hessian is fast
 
 
 def tightened(estimator: Any, fitted: Any) -> tuple[Any, str]:
-    """The estimator with tight tolerances and quantiles of all rows, and the changed settings as text.
+    """The estimator with tight tolerances, no early stopping and quantiles of all rows, and what changed.
 
     A Newton method replaces L-BFGS where there is one: scikit-learn's L-BFGS stops about 1e-6 from
     the optimum whatever its tolerance. Up to `HESSIAN_SIZE` coefficients it is the one with a full Hessian.
@@ -34,6 +34,8 @@ def tightened(estimator: Any, fitted: Any) -> tuple[Any, str]:
             continue
         owner, most = parts[stem.removesuffix("__")] if stem else fitted, params[f"{stem}max_iter"]
         if isinstance(owner, BOOSTED):
+            if owner.do_early_stopping_:  # scikit-learn holds other rows out
+                changes[f"{stem}early_stopping"] = False
             continue
         if most is not None:
             changes |= {name: min(tol, TOL), f"{stem}max_iter": max(most, MAX_ITER)}

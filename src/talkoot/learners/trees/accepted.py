@@ -10,7 +10,6 @@ from talkoot.core.errors import DataError
 from talkoot.core.shard import Block, Schema
 from talkoot.learners.common.estimator import refuse
 
-STOPS_BY_ITSELF = 10_000  # rows above which early_stopping="auto" stops early
 ENCODE = "Put OneHotEncoder() in front of it in a ColumnTransformer, or make it numbers whose order counts."
 
 
@@ -28,16 +27,13 @@ def accept(estimator: Any) -> None:
         refuse(estimator, "loss", "its leaves are quantiles of rows", "Take loss='squared_error'.")
     if not isinstance(estimator.categorical_features, str | None):
         refuse(estimator, "categorical_features", "categories are not there yet", ENCODE)
-    if estimator.early_stopping is True:
-        reason = "no rows are set aside for validation yet"
-        refuse(estimator, "early_stopping", reason, "Take early_stopping=False and choose max_iter=.")
 
 
 def require_plain(schema: Schema, estimator: Any) -> None:
-    """Refuse columns that scikit-learn takes for categories, and so many rows that it stops early.
+    """Refuse columns that scikit-learn takes for categories.
 
     Raises:
-        DataError: for the first reason found.
+        DataError: there are some.
     """
     name = type(estimator).__name__
     categories = [j for j, dtype in enumerate(schema.dtypes) if dtype.startswith("category")]
@@ -46,12 +42,6 @@ def require_plain(schema: Schema, estimator: Any) -> None:
             f"{name} would take it as categories, as its dtype is, and these are not there yet",
             column=schema.column(categories[0]),
             cure=ENCODE,
-        )
-    if estimator.early_stopping == "auto" and schema.rows > STOPS_BY_ITSELF:
-        raise DataError(
-            f'{name}(early_stopping="auto") sets rows aside and stops early above {STOPS_BY_ITSELF} rows, '
-            f"which is not there yet, and there are {schema.rows}",
-            cure="Take early_stopping=False and choose max_iter=.",
         )
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, final
 
 import numpy as np
-from sklearn.base import clone, is_classifier
+from sklearn.base import is_classifier
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
 from talkoot.core.context import Ctx
@@ -26,7 +26,22 @@ from talkoot.learners.trees import sklearn_private as private
 from talkoot.learners.trees.accepted import accept, require_plain, require_positive
 from talkoot.learners.trees.bins import Bins, edges, few_values, made_bins
 from talkoot.learners.trees.growing import Grower, Tree, leaf_values, record, sought
-from talkoot.learners.trees.survey import CLASSES, MISSING, WEIGHTED, Survey, checked, surveyed
+from talkoot.learners.trees.model import Boosted, outputs_of, splits_of
+from talkoot.learners.trees.result import dummy, finished
+from talkoot.learners.trees.sets import Sets, begun
+from talkoot.learners.trees.stopping import Stopping, measure_of, require_sums, stops
+from talkoot.learners.trees.survey import (
+    CLASSES,
+    MISSING,
+    ROWS,
+    WEIGHTED,
+    RowCounts,
+    Survey,
+    checked,
+    counted_rows,
+    surveyed,
+)
+from talkoot.learners.trees.validation import Validation, drawn, training_rows
 from talkoot.learners.trees.weights import Weights, agreed_weights, listed_weights, scale_of
 
 BEHIND = "behind"  # a leaf: how many nodes have not done the step before
@@ -35,55 +50,13 @@ NOTHING = np.zeros(0, np.int64)
 
 
 @final
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class Boosted:
-    """A fit between two rounds.
-
-    Args:
-        schema: what the nodes agreed on.
-        search: of thresholds; None before, and once the bins are there.
-        few: for each column its distinct values, None where there are many; empty before the first round.
-        missing: (features,) whether some value is missing.
-        weights: of the rows.
-        sampled: whether some node has sample weights.
-        bins: of the columns.
-        grower: the rules that trees grow by, once the bins are there.
-        baseline: (outputs,) the prediction before the first tree.
-        past: the iterations that ended.
-        records: their trees.
-        trees: that grow now.
-        known: for each of them, how many splits the nodes know.
-        step: number of the step that comes next.
-        ended: the iteration that ended with the step before, without the splits that nodes know.
-        behind: whether some node needs all that is past.
-    """
-
-    schema: Schema
-    search: Selection | None = None
-    few: tuple[np.ndarray | None, ...] = ()
-    missing: np.ndarray | None = None
-    weights: Weights = field(default_factory=Weights)
-    sampled: bool = False
-    bins: Bins | None = None
-    grower: Grower | None = None
-    baseline: np.ndarray | None = None
-    past: tuple[node.Iteration, ...] = ()
-    records: tuple[tuple[np.ndarray, ...], ...] = ()
-    trees: tuple[Tree, ...] = ()
-    known: tuple[int, ...] = ()
-    step: int = 0
-    ended: node.Iteration | None = None
-    behind: bool = False
-    done: bool = False
-
-
-@final
 @dataclass(frozen=True, slots=True, eq=False)
 class Count:
-    """What nodes count in a round of the search for thresholds, and what their rows weigh."""
+    """What nodes count in a round of the search for thresholds, of which rows, and what these weigh."""
 
     search: Search
     weights: Weights
+    validation: Validation | None = None
 
 
 @final
@@ -103,7 +76,8 @@ class Boosting(SolvingLearner):
     @property
     def question_types(self) -> tuple[type, ...]:
         """Of the search for thresholds, and of growth."""
-        return (Survey, Count, Search, Ranges, Weights, Bins, node.Start, node.Grow, node.Iteration)
+        search = (RowCounts, Survey, Count, Search, Ranges, Weights, Validation)
+        return (*search, Bins, node.Start, node.Grow, node.Iteration)
 
     def init(self, schema: Schema, rng: np.random.Generator) -> Boosted:
         """Search for the thresholds first."""
@@ -115,61 +89,55 @@ class Boosting(SolvingLearner):
             listed_weights(self.estimator, schema)
         else:
             target_mean(schema, self.estimator)
-        self._dummy(schema)
-        return Boosted(schema=schema)
+        dummy(self.estimator, schema)
+        seed = private.seed_of(self.estimator, rng)
+        if not stops(self.estimator, schema):
+            return Boosted(schema=schema, seed=seed)
+        require_sums(self.estimator, classifier=schema.classes is not None)
+        return Boosted(schema=schema, seed=seed, stopping=Stopping())
 
     def question(self, model: Boosted) -> Any:
         """What to look at, what to count, or how the trees grow."""
+        if self._counts_rows(model):
+            return RowCounts()
         if not model.few:
-            return Survey()
+            return Survey(model.validation)
         if model.search is not None:
-            return Count(model.search.search, model.weights)
-        start = None
-        if model.behind or not model.step:
-            assert model.bins is not None
-            assert model.baseline is not None
-            start = node.Start(model.bins, model.weights, model.baseline, model.past if model.behind else ())
-        splits = tuple(
-            _splits(tree, 0 if start else known) for tree, known in zip(model.trees, model.known, strict=True)
-        )
-        wanted = tuple(
-            np.array([] if tree.chosen is not None else sought(tree), dtype=np.int64) for tree in model.trees
-        )
-        return node.Grow(model.step, None if start else model.ended, splits, wanted, start)
+            return Count(model.search.search, model.weights, model.validation)
+        return model.growth(whole=len(model.records) == self.estimator.max_iter)
+
+    def _counts_rows(self, model: Boosted) -> bool:
+        """Whether the rows that are held out are still to be drawn."""
+        draws = model.stopping is not None and self.estimator.validation_fraction is not None
+        return draws and model.validation is None
 
     def work(self, question: Any, local: Any, shard: Shard, ctx: Ctx) -> tuple[Update, Any]:
         """Counts of values, or histograms."""
+        if isinstance(question, RowCounts):
+            return counted_rows(shard, ctx, self.estimator), None
         if isinstance(question, Survey):
-            return surveyed(shard, ctx.schema, self.estimator), None
+            rows = training_rows(shard, question.validation, ctx)
+            return surveyed(rows, ctx.schema, self.estimator), None
         if isinstance(question, Count):
-            return self._counted(question, local, shard, ctx)
+            return self._counted(question, local, training_rows(shard, question.validation, ctx), ctx)
         if question.start is None and local == NO_ROWS:
             return Update(), local
         if question.start is not None:
-            X, y, w = self._rows(shard, ctx.schema, question.start.weights)
-            if not len(y):
+            loss = self._loss(question, weighted=question.start.weights.some)
+            local = begun(question.start, shard, ctx, loss)
+            if local is None:
                 return Update(), NO_ROWS
-            loss = private.loss_of(self.estimator, len(question.sought), weighted=w is not None)
-            local = node.begun(question.start, X, y, w, loss)
-        elif not isinstance(local, node.Rows) or local.step not in (question.step - 1, question.step):
+        elif not isinstance(local, Sets) or local.step not in (question.step - 1, question.step):
             return Update(values={BEHIND: np.ones(1)}), local
-        loss = private.loss_of(self.estimator, len(question.sought), weighted=local.weights is not None)
-        rows = node.advanced(local, question, loss, self.estimator.max_bins + 1)
-        return node.sums(rows, question.sought, self.estimator.max_bins + 1), rows
+        loss = self._loss(question, weighted=local.weighted)
+        sets = local.advanced(question, loss, self.estimator.max_bins + 1)
+        update = sets.sums(question.sought, self.estimator.max_bins + 1)
+        if question.scored:
+            update += sets.scored(measure_of(self.estimator, ctx.schema), loss, ctx.schema)
+        return update, sets
 
-    def _rows(
-        self, shard: Shard, schema: Schema, weights: Weights
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """All rows of a node as float64, their targets and weights."""
-        Xs, ys, ws = [np.zeros((0, schema.features))], [np.zeros(0)], [np.zeros(0)]
-        for block in shard.blocks():
-            assert block.y is not None
-            Xs.append(block.X)
-            ys.append(block.y.reshape(-1).astype(np.float64))
-            if (w := weights.of(block)) is not None:
-                ws.append(w)
-        X = np.concatenate(Xs).astype(np.float64, copy=False)
-        return X, np.concatenate(ys), np.concatenate(ws) if weights.some else None
+    def _loss(self, question: node.Grow, *, weighted: bool) -> Any:
+        return private.loss_of(self.estimator, len(question.sought), weighted=weighted)
 
     def _counted(self, count: Count, local: Any, shard: Shard, ctx: Ctx) -> tuple[Update, Any]:
         """Counts of values within the ranges."""
@@ -190,6 +158,10 @@ class Boosting(SolvingLearner):
         """
         if not update.values:
             raise DataError(f"no node has rows, so {type(self.estimator).__name__} has nothing to learn from")
+        if self._counts_rows(model):
+            rows, sampled = update.values[ROWS], bool(update.values[WEIGHTED][0])
+            validation = drawn(rows, model.schema, self.estimator, model.seed)
+            return replace(model, validation=validation, sampled=sampled)
         if not model.few:
             return self._surveyed(model, update)
         if model.search is not None:
@@ -201,8 +173,9 @@ class Boosting(SolvingLearner):
     def _surveyed(self, model: Boosted, update: Update) -> Boosted:
         """What rows weigh, the prediction before the first tree, and the search for thresholds."""
         schema, values = model.schema, update.values
-        sampled = bool(values[WEIGHTED][0])
-        weights = agreed_weights(self.estimator, schema, sampled, values.get(CLASSES))
+        sampled = model.sampled or bool(values[WEIGHTED][0])
+        rows = values.get(CLASSES) if model.validation is None else model.validation.rows.sum(axis=0)
+        weights = agreed_weights(self.estimator, schema, sampled, rows)
         total = values["weight"] if weights.classes is None else values["weight"] * weights.classes
         scale = scale_of(float(total.sum())) if weights.some else None
         return replace(
@@ -235,7 +208,7 @@ class Boosting(SolvingLearner):
     def _baseline(self, schema: Schema, update: Update, total: np.ndarray) -> np.ndarray:
         """(outputs,) the best prediction without a tree, where classes or all rows weigh so much in total."""
         if schema.classes is not None:
-            y, w, outputs = np.arange(len(total), dtype=np.float64), total, _outputs(schema)
+            y, w, outputs = np.arange(len(total), dtype=np.float64), total, outputs_of(schema)
         else:
             assert schema.target_center is not None
             mean = schema.target_center[0] + update.values["moments"][0] / total[0]
@@ -246,14 +219,19 @@ class Boosting(SolvingLearner):
 
     def _next(self, model: Boosted) -> Boosted:
         """An iteration that begins, or the end."""
-        outputs = _outputs(model.schema)
-        done = len(model.records) == self.estimator.max_iter
+        outputs = outputs_of(model.schema)
+        done = len(model.records) == self.estimator.max_iter and model.stopping is None
         return replace(model, trees=(Tree(),) * outputs, known=(0,) * outputs, done=done)
 
     def _grown(self, model: Boosted, update: Update) -> Boosted:
         """Larger trees; where all are whole, the next iteration."""
         bins = model.bins
         assert bins is not None
+        if model.stopping is not None and model.scored:
+            stopping = model.stopping.scored(update.values, measure_of(self.estimator, model.schema))
+            model = replace(model, stopping=stopping)
+            if stopping.stop(self.estimator) or len(model.records) == self.estimator.max_iter:
+                return replace(model, done=True)
         assert model.grower is not None
         trees, known = list(model.trees), [len(tree.splits) for tree in model.trees]
         for k, tree in enumerate(trees):
@@ -267,68 +245,26 @@ class Boosting(SolvingLearner):
             return model
         rate = self.estimator.learning_rate
         values = tuple(leaf_values(tree, rate) for tree in trees)
-        past = node.Iteration(tuple(_splits(tree, 0) for tree in trees), values)
-        late = node.Iteration(tuple(_splits(tree, n) for tree, n in zip(trees, known, strict=True)), values)
+        past = node.Iteration(tuple(splits_of(tree, 0) for tree in trees), values)
+        late = node.Iteration(tuple(splits_of(tree, n) for tree, n in zip(trees, known, strict=True)), values)
         records = tuple(record(tree, bins, rate) for tree in trees)
         return self._next(
             replace(model, past=(*model.past, past), ended=late, records=(*model.records, records))
         )
 
     def _grower(self, schema: Schema, bins: Bins, weights: Weights) -> Grower:
-        loss = private.loss_of(self.estimator, _outputs(schema), weighted=weights.some)
+        loss = private.loss_of(self.estimator, outputs_of(schema), weighted=weights.some)
         monotonic, groups = private.constraints(self.estimator, schema.features, schema.names)
         return Grower(self.estimator, bins, loss.constant_hessian, monotonic, groups)
 
-    def _dummy(self, schema: Schema) -> Any:
-        """The estimator, fitted by scikit-learn to a row of each class: all of its attributes but the trees.
-
-        Raises:
-            DataError: scikit-learn refuses a parameter.
-        """
-        y = np.array([1.0, 2.0]) if schema.classes is None else schema.classes
-        X: Any = np.zeros((len(y), schema.features))
-        if schema.names is not None:
-            import pandas as pd
-
-            X = pd.DataFrame(X, columns=list(schema.names))
-        made = clone(self.estimator).set_params(max_iter=1, early_stopping=False)
-        if hasattr(made, "class_weight"):
-            made.set_params(class_weight=None)
-        try:
-            made.fit(X, y)
-        except (TypeError, ValueError) as error:
-            raise DataError(f"{type(self.estimator).__name__} refuses the columns: {error}") from error
-        return made.set_params(**self.estimator.get_params(deep=False))
-
     def finish(self, model: Boosted) -> Any:
         """The estimator with the trees."""
-        assert model.bins is not None
-        assert model.baseline is not None
-        made = self._dummy(model.schema)
-        made._predictors = [[private.predictor(nodes) for nodes in trees] for trees in model.records]
-        made._baseline_prediction = model.baseline.reshape(1, -1)
-        made._bin_mapper = private.bin_mapper(model.bins.thresholds, model.bins.count)
-        return private.with_sample_weights(made) if model.sampled else made
+        return finished(self.estimator, model)
 
 
 def _whole(weights: np.ndarray | None, scale: float | None) -> np.ndarray | None:
     """Weights in whole units."""
     return None if weights is None or scale is None else np.rint(weights * scale).astype(np.int64)
-
-
-def _outputs(schema: Schema) -> int:
-    """Trees of an iteration."""
-    return 1 if schema.classes is None or len(schema.classes) == 2 else len(schema.classes)
-
-
-def _splits(tree: Tree, known: int) -> np.ndarray:
-    """The splits behind the first `known`, as nodes read them."""
-    rows = []
-    for at in tree.splits[known:]:
-        part = tree.parts[at]
-        assert part.split is not None
-        rows.append([part.left, at, part.split.feature, part.split.bin, int(part.split.missing_left)])
-    return np.array(rows, dtype=np.int64).reshape(-1, 5)
 
 
 def _boosting(estimator: Any) -> Learner:

@@ -11,6 +11,7 @@ import numpy as np
 from talkoot.core.update import Update
 from talkoot.learners.trees import sklearn_private as private
 from talkoot.learners.trees.bins import Bins
+from talkoot.learners.trees.validation import Validation
 from talkoot.learners.trees.weights import Weights
 
 LEFT, PARENT, FEATURE, BIN, MISSING_LEFT = range(5)  # columns of splits
@@ -33,12 +34,13 @@ class Iteration:
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Start:
-    """What a node needs to begin: bins, weights, and the prediction before the first tree."""
+    """What a node needs to begin: bins, weights, the prediction before the first tree, rows held out."""
 
     bins: Bins
     weights: Weights
     baseline: np.ndarray  # (outputs,)
     past: tuple[Iteration, ...] = ()  # whole iterations, for a node that lost its state
+    validation: Validation | None = None
 
 
 @final
@@ -52,6 +54,7 @@ class Grow:
         splits: of the trees that grow, since the step before; since the beginning where there is a `start`.
         sought: for each output the leaves whose histograms are wanted.
         start: for the first step, and where some node is behind.
+        scored: whether the scores before the trees that grow are wanted.
     """
 
     step: int
@@ -59,6 +62,7 @@ class Grow:
     splits: tuple[np.ndarray, ...]
     sought: tuple[np.ndarray, ...]
     start: Start | None = None
+    scored: bool = False
 
 
 @final

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import copy
+from copy import copy, deepcopy
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,9 @@ from sklearn.ensemble._hist_gradient_boosting.common import (
 from sklearn.ensemble._hist_gradient_boosting.histogram import HistogramBuilder
 from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
 from sklearn.ensemble._hist_gradient_boosting.splitting import Splitter
+from sklearn.model_selection._split import _validate_shuffle_split
+from sklearn.utils import check_random_state
+from sklearn.utils.extmath import _approximate_mode
 from sklearn.utils.validation import _check_monotonic_cst
 
 HISTOGRAM = HISTOGRAM_DTYPE  # sum_gradients, sum_hessians, count
@@ -97,6 +100,35 @@ def constraints(
         np.asarray(_check_monotonic_cst(made, made.monotonic_cst)),
         None if groups is None else tuple(frozenset(map(int, group)) for group in groups),
     )
+
+
+def seed_of(estimator: Any, rng: np.random.Generator) -> int:
+    """The seed of validation rows: scikit-learn's of a `random_state`, or by chance."""
+    if estimator.random_state is None:
+        return int(rng.integers(np.iinfo(np.uint32).max))
+    state = check_random_state(deepcopy(estimator.random_state))
+    return int(state.randint(np.iinfo(np.uint32).max, dtype="u8"))
+
+
+def split_sizes(rows: int, fraction: float) -> tuple[int, int]:
+    """(training, validation): how many rows are learned from, and how many are held out.
+
+    Raises:
+        ValueError: one of them is empty.
+    """
+    training, validation = _validate_shuffle_split(rows, fraction, None)
+    return int(training), int(validation)
+
+
+def apportioned(counts: np.ndarray, drawn: int, seed: int) -> np.ndarray:
+    """(classes,) how many rows of each class are drawn of so many, in proportion; ties by chance."""
+    found = _approximate_mode(counts, drawn, np.random.RandomState(seed))
+    return np.asarray(found, dtype=np.int64)
+
+
+def should_stop(estimator: Any, scores: list[float]) -> bool:
+    """Whether the last scores are no better than the one before them."""
+    return bool(estimator._should_stop(scores))
 
 
 def with_sample_weights(estimator: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The first round of boosting: sums of the target and weights, missing values, columns of few values."""
+"""The first rounds of boosting: rows of each class; sums of the target and weights, columns of few values."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from typing import Any, final
 
 import numpy as np
 
+from talkoot.core.context import Ctx
 from talkoot.core.shard import Block, Schema, Shard
 from talkoot.core.update import Update
 from talkoot.learners.common.columnwise import check_block
 from talkoot.learners.solvers.target_stats import counts, spread
 from talkoot.learners.trees.accepted import require_target
 from talkoot.learners.trees.bins import Distinct
+from talkoot.learners.trees.validation import Validation, classes_of
 from talkoot.learners.trees.weights import listed_weights
 
+ROWS = "rows"  # a leaf: rows of each class at each node
 CLASSES = "class rows"  # a leaf: rows of each class, without weights
 MISSING = "missing"  # missing values of each column
 WEIGHTED = "weighted"  # nodes that have sample weights
@@ -23,8 +26,16 @@ WEIGHTED = "weighted"  # nodes that have sample weights
 
 @final
 @dataclass(frozen=True, slots=True)
+class RowCounts:
+    """The question how many rows of each class each node has, before some are held out."""
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
 class Survey:
-    """The question of the first round."""
+    """The question what the rows are like that are not held out."""
+
+    validation: Validation | None = None
 
 
 def checked(shard: Shard, schema: Schema, estimator: Any) -> Iterator[Block]:
@@ -38,6 +49,16 @@ def checked(shard: Shard, schema: Schema, estimator: Any) -> Iterator[Block]:
             check_block(block, schema, estimator)
             require_target(block, schema, estimator)
             yield block
+
+
+def counted_rows(shard: Shard, ctx: Ctx, estimator: Any) -> Update:
+    """How many rows of each class a node has, and whether they have weights."""
+    classes = 1 if ctx.schema.classes is None else len(ctx.schema.classes)
+    rows, weighted = np.zeros((len(ctx.cohort), classes), dtype=np.int64), 0
+    for block in checked(shard, ctx.schema, estimator):
+        rows[ctx.cohort.index(ctx.node)] += np.bincount(classes_of(block, classes), minlength=classes)
+        weighted = int(block.w is not None)
+    return Update(values={ROWS: rows, WEIGHTED: np.array([weighted])}) if rows.any() else Update()
 
 
 def surveyed(shard: Shard, schema: Schema, estimator: Any) -> Update:

@@ -1,0 +1,106 @@
+"""The state of boosting between two rounds, and what of it nodes are asked about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import final
+
+import numpy as np
+
+from talkoot.core.shard import Schema
+from talkoot.learners.sums.selection import Selection
+from talkoot.learners.trees import rows as node
+from talkoot.learners.trees.bins import Bins
+from talkoot.learners.trees.growing import Grower, Tree, sought
+from talkoot.learners.trees.stopping import Stopping
+from talkoot.learners.trees.validation import Validation
+from talkoot.learners.trees.weights import Weights
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Boosted:
+    """A fit between two rounds.
+
+    Args:
+        schema: what the nodes agreed on.
+        seed: of the draw of validation rows.
+        stopping: the scores so far; None where the fit does not stop early.
+        validation: the rows that are held out; None where none are, and before they are counted.
+        search: of thresholds; None before, and once the bins are there.
+        few: for each column its distinct values, None where there are many; empty before the first round.
+        missing: (features,) whether some value is missing.
+        weights: of the rows.
+        sampled: whether some node has sample weights.
+        bins: of the columns.
+        grower: the rules that trees grow by, once the bins are there.
+        baseline: (outputs,) the prediction before the first tree.
+        past: the iterations that ended.
+        records: their trees.
+        trees: that grow now.
+        known: for each of them, how many splits the nodes know.
+        step: number of the step that comes next.
+        ended: the iteration that ended with the step before, without the splits that nodes know.
+        behind: whether some node needs all that is past.
+    """
+
+    schema: Schema
+    seed: int = 0
+    stopping: Stopping | None = None
+    validation: Validation | None = None
+    search: Selection | None = None
+    few: tuple[np.ndarray | None, ...] = ()
+    missing: np.ndarray | None = None
+    weights: Weights = field(default_factory=Weights)
+    sampled: bool = False
+    bins: Bins | None = None
+    grower: Grower | None = None
+    baseline: np.ndarray | None = None
+    past: tuple[node.Iteration, ...] = ()
+    records: tuple[tuple[np.ndarray, ...], ...] = ()
+    trees: tuple[Tree, ...] = ()
+    known: tuple[int, ...] = ()
+    step: int = 0
+    ended: node.Iteration | None = None
+    behind: bool = False
+    done: bool = False
+
+    @property
+    def scored(self) -> bool:
+        """Whether the step that comes next brings scores: those before the trees that grow."""
+        return self.stopping is not None and not self.trees[0].parts
+
+    def start(self) -> node.Start | None:
+        """What nodes need to begin, where they do."""
+        if self.step and not self.behind:
+            return None
+        assert self.bins is not None
+        assert self.baseline is not None
+        past = self.past if self.behind else ()
+        return node.Start(self.bins, self.weights, self.baseline, past, self.validation)
+
+    def growth(self, *, whole: bool) -> node.Grow:
+        """How the trees grow; no histograms are wanted where all trees of the fit are `whole`."""
+        start = self.start()
+        pairs = zip(self.trees, self.known, strict=True)
+        splits = tuple(splits_of(tree, 0 if start else known) for tree, known in pairs)
+        wanted = tuple(
+            np.array([] if whole or tree.chosen is not None else sought(tree), dtype=np.int64)
+            for tree in self.trees
+        )
+        return node.Grow(self.step, None if start else self.ended, splits, wanted, start, self.scored)
+
+
+def outputs_of(schema: Schema) -> int:
+    """Trees of an iteration."""
+    return 1 if schema.classes is None or len(schema.classes) == 2 else len(schema.classes)
+
+
+def splits_of(tree: Tree, known: int) -> np.ndarray:
+    """The splits behind the first `known`, as nodes read them."""
+    rows = []
+    for at in tree.splits[known:]:
+        part = tree.parts[at]
+        assert part.split is not None
+        rows.append([part.left, at, part.split.feature, part.split.bin, int(part.split.missing_left)])
+    return np.array(rows, dtype=np.int64).reshape(-1, 5)

@@ -1,0 +1,77 @@
+"""A node's state of boosting: the rows that trees are learned from, and those that are held out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+
+from talkoot.core.context import Ctx
+from talkoot.core.shard import Schema, Shard
+from talkoot.core.update import Update, total
+from talkoot.learners.held_out.measures import Additive
+from talkoot.learners.trees import rows as node
+from talkoot.learners.trees.stopping import TRAINING, VALIDATION, scored
+from talkoot.learners.trees.validation import training_rows, validation_rows
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Sets:
+    """The rows of a node between two steps, by `TRAINING` and `VALIDATION`, where there are some."""
+
+    rows: Mapping[str, node.Rows]
+
+    def __reduce__(self) -> Any:
+        return type(None), ()  # never sent: a node that is behind gets all that is past
+
+    @property
+    def step(self) -> int:
+        """The step that they are at."""
+        return next(iter(self.rows.values())).step
+
+    @property
+    def weighted(self) -> bool:
+        """Whether rows have weights."""
+        return next(iter(self.rows.values())).weights is not None
+
+    def advanced(self, question: node.Grow, loss: Any, bins: int) -> Sets:
+        """The rows after what a question asks to do first."""
+        return Sets({name: node.advanced(rows, question, loss, bins) for name, rows in self.rows.items()})
+
+    def sums(self, sought: Sequence[np.ndarray], bins: int) -> Update:
+        """The histograms of some leaves, of the training rows."""
+        rows = self.rows.get(TRAINING)
+        return Update() if rows is None else node.sums(rows, sought, bins)
+
+    def scored(self, measure: Additive, loss: Any, schema: Schema) -> Update:
+        """The sums that their scores are made of."""
+        return total(scored(rows, name, measure, loss, schema) for name, rows in self.rows.items())
+
+
+def begun(start: node.Start, shard: Shard, ctx: Ctx, loss: Any) -> Sets | None:
+    """The rows before any tree, or behind those that are past; None where there are none."""
+    shards = {TRAINING: training_rows(shard, start.validation, ctx)}
+    if start.validation is not None:
+        shards[VALIDATION] = validation_rows(shard, start.validation, ctx)
+    found = {name: _begun(start, rows, loss) for name, rows in shards.items()}
+    rows = {name: each for name, each in found.items() if each is not None}
+    return Sets(rows) if rows else None
+
+
+def _begun(start: node.Start, shard: Shard, loss: Any) -> node.Rows | None:
+    """The rows of a shard, if there are any."""
+    Xs, ys, ws = list[np.ndarray](), list[np.ndarray](), list[np.ndarray]()
+    for block in shard.blocks():
+        assert block.y is not None
+        Xs.append(block.X)
+        ys.append(block.y.reshape(-1).astype(np.float64))
+        if (w := start.weights.of(block)) is not None:
+            ws.append(w)
+    if sum(map(len, ys)) == 0:
+        return None
+    X = np.concatenate(Xs).astype(np.float64, copy=False)
+    w = np.concatenate(ws) if start.weights.some else None
+    return node.begun(start, X, np.concatenate(ys), w, loss)
