@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -178,3 +179,71 @@ def test_trees_that_lead_nowhere_are_not_read(field: str, value: int, inside: bo
     model._predictors[1][0].nodes[field][0] = value
     with pytest.raises(DataError, match="trees that lead nowhere"):
         fitted_from_bytes(fitted_to_bytes(whole))
+
+
+def boosted_categories() -> Any:
+    """Trees that divide categories."""
+    site = np.random.default_rng(0).choice(list("abcd"), 200)
+    frame = pd.DataFrame({"dose": np.arange(200.0), "site": pd.Categorical(site)})
+    return HistGradientBoostingRegressor(max_iter=2).fit(frame, (site == "b") + frame["dose"] / 100)
+
+
+def first_set(model: Any) -> Any:
+    """The first node that divides categories."""
+    nodes = model._predictors[0][0].nodes
+    return nodes[np.flatnonzero(nodes["is_categorical"])[0] :][:1]
+
+
+def short_sets(model: Any) -> None:
+    model._predictors[0][0].raw_left_cat_bitsets = np.zeros((0, 8), np.uint32)
+
+
+def narrow_sets(model: Any) -> None:
+    model._predictors[0][0].raw_left_cat_bitsets = np.zeros((9, 1), np.uint32)
+
+
+def other_codes(model: Any) -> None:
+    model._bin_mapper.bin_thresholds_[0] = np.array([0.0, 1.0, 2.0, 1e6])
+
+
+def more_codes(model: Any) -> None:
+    model._bin_mapper.bin_thresholds_[0] = np.arange(300.0)
+
+
+def fewer_columns(model: Any) -> None:
+    model._bin_mapper.is_categorical_ = np.zeros(1, np.uint8)
+
+
+UNSOUND: dict[str, Callable[[Any], Any]] = {
+    "a set that is not there": lambda model: first_set(model)["bitset_idx"].fill(1000),
+    "numbers as categories": lambda model: first_set(model)["feature_idx"].fill(1),
+    "no sets": short_sets,
+    "narrow sets": narrow_sets,
+    "other codes": other_codes,
+    "more codes": more_codes,
+    "fewer columns": fewer_columns,
+}
+
+
+@pytest.mark.parametrize("change", UNSOUND)
+def test_trees_of_categories_that_are_not_there_are_not_read(change: str) -> None:
+    model = boosted_categories()
+    UNSOUND[change](model)
+    with pytest.raises(DataError, match="trees that lead nowhere"):
+        fitted_from_bytes(fitted_to_bytes(model))
+
+
+def test_what_codes_categories_is_made_anew() -> None:
+    """A stranger's could give the compiled prediction fewer columns than it reads."""
+    model = boosted_categories()
+    site = np.array(list("abcdx"))
+    frame = pd.DataFrame({"dose": np.arange(5.0), "site": pd.Categorical(site)})
+    want = model.predict(frame)
+    coder = model._preprocessor
+    coder.transformers_[1] = ("numerical", "drop", coder.transformers_[1][2])
+    np.testing.assert_array_equal(fitted_from_bytes(fitted_to_bytes(model)).predict(frame), want)
+    for field, value in (("_preprocessor", None), ("is_categorical_", np.ones(2, bool))):
+        changed = boosted_categories()
+        setattr(changed, field, value)
+        with pytest.raises(DataError, match="cannot be read"):
+            fitted_from_bytes(fitted_to_bytes(changed))

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from composing import MIXED, NUMBERS, SICK, TABLE, X, Y
+from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
@@ -49,6 +51,18 @@ def test_nor_do_they_those_of_compositions(estimator: Any) -> None:
             composed(estimator, ON)
     else:
         assert_same(composed(estimator, ON), composed(estimator, tk.Inline()), rtol=0)
+
+
+def test_nor_those_of_trees_with_categories() -> None:
+    site = np.random.default_rng(0).choice(["Aachen", "Köln", "Ulm"], 300)
+    arm = pd.Categorical([1, 2] * 150)
+    frame = pd.DataFrame({"dose": np.arange(300.0), "site": pd.Categorical(site), "arm": arm})
+    y = np.char.str_len(site) + frame["dose"] * frame["arm"].astype(float)
+    estimator = HistGradientBoostingRegressor(max_iter=3, early_stopping=True)
+    fits = [tk.fit(estimator, frame, y.to_numpy(), nodes=3, on=engine) for engine in (ON, tk.Inline())]
+    found, want = (each.model for each in fits)
+    assert any(tree.nodes["is_categorical"].any() for trees in want._predictors for tree in trees)
+    np.testing.assert_array_equal(found.predict(frame), want.predict(frame))
 
 
 CHAINS: tuple[list[Transform], ...] = (

@@ -32,7 +32,7 @@ EXAMPLES = {  # where the estimator by itself will not do
     FeatureUnion: FeatureUnion([("a", MinMaxScaler()), ("b", StandardScaler())]),
     QuantileTransformer: QuantileTransformer(n_quantiles=50),
     KBinsDiscretizer: KBinsDiscretizer(n_bins=2),
-    HistGradientBoostingClassifier: HistGradientBoostingClassifier(max_iter=2),
+    HistGradientBoostingClassifier: HistGradientBoostingClassifier(max_iter=2, categorical_features=[0, 2]),
     HistGradientBoostingRegressor: HistGradientBoostingRegressor(max_iter=2, early_stopping=True),
 }
 

@@ -21,8 +21,10 @@ from talkoot.learners import catalogue
 TRUSTED = (  # what skops does not know to be harmless
     "numpy.atleast_2d",
     "builtins.object",
+    "functools.partial",
     "numpy.dtype",
     "sklearn._loss.loss.HalfTweedieLossIdentity",
+    "sklearn.utils.validation.check_array",
     "sklearn.compose._column_transformer.make_column_selector",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
 )
@@ -183,7 +185,7 @@ def fitted_from_bytes(data: bytes, trusted: Collection[str] = ()) -> Any:
     """
     import skops.io
 
-    from talkoot.learners.trees.sklearn_private import is_sound
+    from talkoot.learners.trees.sound import is_sound, renew_preprocessor
 
     try:
         if names := _untrusted(data, trusted):
@@ -192,8 +194,11 @@ def fitted_from_bytes(data: bytes, trusted: Collection[str] = ()) -> Any:
                 cure=f"If you trust them, write trusted={names}.",
             )
         found = skops.io.loads(data, trusted=[*TRUSTED, *trusted])
-        if not all(map(is_sound, _boosted(found))):
+        trees = [*_boosted(found)]
+        if not all(map(is_sound, trees)):
             raise DataError("it holds trees that lead nowhere", cure="Fit again: the file was changed.")
+        for each in trees:
+            renew_preprocessor(each)
         return found
     except TalkootError:
         raise

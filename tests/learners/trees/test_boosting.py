@@ -145,7 +145,6 @@ REFUSED: list[tuple[Any, str]] = [
     (Regressor(warm_start=True), "warm_start=True.* cannot be distributed: every fit starts from the first"),
     (Regressor(max_features=0.5), "max_features=0.5"),
     (Regressor(loss="absolute_error"), "its leaves are quantiles of rows. Take loss='squared_error'"),
-    (Regressor(categorical_features=[0]), r"categorical_features=\[0\].*OneHotEncoder"),
 ]
 
 
@@ -156,13 +155,6 @@ def test_what_is_not_there_yet_is_refused(estimator: Any, words: str) -> None:
 
 
 def test_rows_that_would_be_learned_otherwise_are_refused() -> None:
-    frame = pd.DataFrame({"dose": X[:, 0], "site": pd.Categorical(X[:, 2].astype(str))})
-    whole = frame.assign(site=pd.Categorical(np.nan_to_num(X[:, 2]).astype(int)))
-    for columns in (frame, whole):
-        with pytest.raises(tk.DataError, match="'site'.*would take it as categories.*OneHotEncoder"):
-            tk.fit(Regressor(), columns, Y, on=tk.Inline())
-    want = Regressor(max_iter=2, categorical_features=None)
-    assert_same_trees(together(want, {"n": (whole, Y)}), clone(want).fit(whole, Y), whole)
     with pytest.raises(tk.DataError, match="the weights of all rows add up to 0"):
         tk.fit(Regressor(), {"n": (X, Y, np.zeros(len(Y)))}, on=tk.Inline())
     with pytest.raises(tk.DataError, match="weights are negative"):

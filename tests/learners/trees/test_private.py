@@ -26,7 +26,8 @@ def test_a_fitted_estimator_holds_what_is_replaced() -> None:
     lacks = vars(fitted._bin_mapper).keys() - vars(own).keys()
     assert not lacks, f"{lacks}: {CAUSE}"
     tree = fitted._predictors[0][0]
-    assert vars(private.predictor(tree.nodes)).keys() == vars(tree).keys(), CAUSE
+    sets = tree.binned_left_cat_bitsets, tree.raw_left_cat_bitsets
+    assert vars(private.predictor(tree.nodes, *sets)).keys() == vars(tree).keys(), CAUSE
     assert tree.nodes.dtype == private.NODE, CAUSE
 
 

@@ -6,6 +6,7 @@ import warnings
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from boosted import together
 from hypothesis import given, settings
@@ -57,3 +58,41 @@ def test_any_table(columns: list[str], rows: int, nodes: int, bins: int, weighte
     if want is not None:  # scikit-learn does not take columns without any value
         np.testing.assert_allclose(found, want, rtol=0, atol=1e-9)
     assert np.isfinite(found).all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    kinds=st.lists(st.sampled_from(["text", "whole", "yes or no", "number"]), min_size=1, max_size=4),
+    rows=st.integers(20, 120),
+    nodes=st.integers(1, 4),
+    most=st.integers(2, 12),
+    missing=st.sampled_from([0.0, 0.3]),
+    stops=st.booleans(),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_any_table_of_categories(
+    kinds: list[str], rows: int, nodes: int, most: int, missing: float, stops: bool, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame({f"c{j}": category(kind, rows, most, missing, rng) for j, kind in enumerate(kinds)})
+    y, owner = rng.normal(size=rows), np.sort(rng.integers(0, nodes, rows))
+    data = {f"n{node}": (frame[owner == node], y[owner == node]) for node in range(nodes)}
+    estimator = HistGradientBoostingRegressor(max_iter=3, min_samples_leaf=2, early_stopping=stops)
+    found = together(estimator, data)
+    want = together(estimator, {"n": (frame, y)}) if stops else clone(estimator).fit(frame, y)
+    np.testing.assert_allclose(found.predict(frame), want.predict(frame), rtol=0, atol=1e-9)
+    new = frame.assign(c0=pd.Categorical([f"new {i}" for i in range(rows)])) if kinds[0] == "text" else frame
+    np.testing.assert_allclose(found.predict(new), want.predict(new), rtol=0, atol=1e-9)
+
+
+def category(kind: str, rows: int, most: int, missing: float, rng: np.random.Generator) -> Any:
+    """A column of categories, of two at least, or of numbers."""
+    if kind == "number":
+        return np.where(rng.random(rows) < missing, np.nan, rng.normal(size=rows))
+    place = rng.integers(0, most, rows)
+    place[:2] = 0, 1
+    values: Any = place % 2 == 1 if kind == "yes or no" else 10 * place - 30
+    values = pd.Series(np.array([f"{value} mg" for value in place]) if kind == "text" else values)
+    gone = rng.random(rows) < missing
+    gone[:2] = False
+    return values.mask(gone).astype(values.dtype if kind == "text" else object).astype("category")

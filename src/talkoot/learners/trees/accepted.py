@@ -10,8 +10,6 @@ from talkoot.core.errors import DataError
 from talkoot.core.shard import Block, Schema
 from talkoot.learners.common.estimator import refuse
 
-ENCODE = "Put OneHotEncoder() in front of it in a ColumnTransformer, or make it numbers whose order counts."
-
 
 def accept(estimator: Any) -> None:
     """Refuse parameters.
@@ -25,23 +23,19 @@ def accept(estimator: Any) -> None:
         refuse(estimator, "max_features", "its draws follow the order of single leaves", "Leave it at 1.0.")
     if estimator.loss in ("absolute_error", "quantile"):
         refuse(estimator, "loss", "its leaves are quantiles of rows", "Take loss='squared_error'.")
-    if not isinstance(estimator.categorical_features, str | None):
-        refuse(estimator, "categorical_features", "categories are not there yet", ENCODE)
 
 
-def require_plain(schema: Schema, estimator: Any) -> None:
-    """Refuse columns that scikit-learn takes for categories.
+def require_order(columns: tuple[int, ...], schema: Schema, estimator: Any) -> None:
+    """Refuse groups of columns where scikit-learn would read them in another order.
 
     Raises:
-        DataError: there are some.
+        DataError: columns of categories are behind others, and groups are listed.
     """
-    name = type(estimator).__name__
-    categories = [j for j, dtype in enumerate(schema.dtypes) if dtype.startswith("category")]
-    if categories and estimator.categorical_features is not None:
+    if columns != tuple(range(len(columns))) and not isinstance(estimator.interaction_cst, str | None):
         raise DataError(
-            f"{name} would take it as categories, as its dtype is, and these are not there yet",
-            column=schema.column(categories[0]),
-            cure=ENCODE,
+            "interaction_cst= lists columns by place, and scikit-learn counts columns of categories first",
+            column=schema.column(columns[-1]),
+            cure="Put the columns of categories before all others.",
         )
 
 

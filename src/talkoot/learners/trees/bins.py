@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, final
 
@@ -28,6 +29,7 @@ class Bins:
     thresholds: tuple[np.ndarray, ...]
     missing: np.ndarray  # (features,) whether some value is missing
     count: int  # of bins, with the one for missing values
+    categories: int = 0  # how many columns, the first ones, hold categories: each is a bin, and a threshold
 
 
 @final
@@ -69,16 +71,20 @@ def edges(totals: Totals, column: int, most: int) -> Places:
 
 
 def made_bins(
-    selection: Selection, few: tuple[np.ndarray | None, ...], missing: np.ndarray, most: int
+    selection: Selection,
+    few: tuple[np.ndarray | None, ...],
+    missing: np.ndarray,
+    most: int,
+    categories: Sequence[int] = (),
 ) -> Bins:
-    """The bins, once all values that they need are found."""
+    """The bins, once all values that they need are found; of the first columns so many categories each."""
     totals = selection.known_totals
-    thresholds = []
-    for j, values in enumerate(few):
+    thresholds = [np.arange(count, dtype=np.float64) for count in categories]
+    for j, values in enumerate(few[len(categories) :], start=len(categories)):
         if values is not None:
             found = (values[:-1] + values[1:]) / 2
         else:
             places_ = edges(totals, j, most)
             found = places_.between(selection.at(j, places_.left), selection.at(j, places_.right))
         thresholds.append(np.minimum(np.unique(found), GREATEST))
-    return Bins(tuple(thresholds), missing, most + 1)
+    return Bins(tuple(thresholds), missing, most + 1, len(categories))

@@ -23,11 +23,22 @@ from talkoot.learners.sums.ranges import Ranges
 from talkoot.learners.sums.selection import Search, Selection, Totals
 from talkoot.learners.trees import rows as node
 from talkoot.learners.trees import sklearn_private as private
-from talkoot.learners.trees.accepted import accept, require_plain, require_positive
+from talkoot.learners.trees.accepted import accept, require_order
+from talkoot.learners.trees.baseline import baseline_of, grower_of
 from talkoot.learners.trees.bins import Bins, edges, few_values, made_bins
-from talkoot.learners.trees.growing import Grower, Tree, leaf_values, record, sought
+from talkoot.learners.trees.categories import (
+    Categories,
+    Coded,
+    Coding,
+    agreed_coding,
+    chosen_schema,
+    coded,
+    found_categories,
+)
+from talkoot.learners.trees.growing import Tree, leaf_values, sought
 from talkoot.learners.trees.model import Boosted, outputs_of, splits_of
-from talkoot.learners.trees.result import dummy, finished
+from talkoot.learners.trees.record import record
+from talkoot.learners.trees.result import category_columns, dummy, example_of, finished
 from talkoot.learners.trees.sets import Sets, begun
 from talkoot.learners.trees.stopping import Stopping, measure_of, require_sums, stops
 from talkoot.learners.trees.survey import (
@@ -72,32 +83,44 @@ class Boosting(SolvingLearner):
 
     kind: ClassVar[Kind] = "exact"
     ends: ClassVar[bool] = True
+    large_integers: ClassVar[bool] = True
 
     @property
     def question_types(self) -> tuple[type, ...]:
         """Of the search for thresholds, and of growth."""
-        search = (RowCounts, Survey, Count, Search, Ranges, Weights, Validation)
+        search = (Categories, Coding, Coded, RowCounts, Survey, Count, Search, Ranges, Weights, Validation)
         return (*search, Bins, node.Start, node.Grow, node.Iteration)
 
     def init(self, schema: Schema, rng: np.random.Generator) -> Boosted:
         """Search for the thresholds first."""
-        require_plain(schema, self.estimator)
-        require_numbers(schema, self.estimator)
         require_dense(schema, self.estimator)
+        columns = category_columns(self.estimator, schema)
+        require_order(columns, schema, self.estimator)
+        others = [j for j in range(schema.features) if j not in columns]
+        require_numbers(chosen_schema(schema, others), self.estimator)
         if is_classifier(self.estimator):
             two_classes(schema, self.estimator)
             listed_weights(self.estimator, schema)
         else:
             target_mean(schema, self.estimator)
-        dummy(self.estimator, schema)
-        seed = private.seed_of(self.estimator, rng)
+        dummy(self.estimator, schema, example_of(columns, schema))
+        coding = Coding() if schema.mixed and not columns else None
+        model = Boosted(schema=schema, columns=columns, coding=coding)
         if not stops(self.estimator, schema):
-            return Boosted(schema=schema, seed=seed)
+            return model
         require_sums(self.estimator, classifier=schema.classes is not None)
-        return Boosted(schema=schema, seed=seed, stopping=Stopping())
+        return replace(model, seed=private.seed_of(self.estimator, rng), stopping=Stopping())
 
     def question(self, model: Boosted) -> Any:
-        """What to look at, what to count, or how the trees grow."""
+        """Which categories there are, what to look at, what to count, or how the trees grow."""
+        if model.columns and model.coding is None:
+            return Categories(model.columns)
+        question = self._question(model)
+        if model.coding is None or (isinstance(question, node.Grow) and question.start is None):
+            return question
+        return Coded(model.coding, question)
+
+    def _question(self, model: Boosted) -> Any:
         if self._counts_rows(model):
             return RowCounts()
         if not model.few:
@@ -112,7 +135,12 @@ class Boosting(SolvingLearner):
         return draws and model.validation is None
 
     def work(self, question: Any, local: Any, shard: Shard, ctx: Ctx) -> tuple[Update, Any]:
-        """Counts of values, or histograms."""
+        """Values, counts of them, or histograms."""
+        if isinstance(question, Categories):
+            return found_categories(question, shard, ctx, self.estimator), None
+        if isinstance(question, Coded):
+            shard, ctx = coded(shard, ctx, question.coding)
+            question = question.question
         if isinstance(question, RowCounts):
             return counted_rows(shard, ctx, self.estimator), None
         if isinstance(question, Survey):
@@ -158,6 +186,8 @@ class Boosting(SolvingLearner):
         """
         if not update.values:
             raise DataError(f"no node has rows, so {type(self.estimator).__name__} has nothing to learn from")
+        if model.columns and model.coding is None:
+            return replace(model, coding=agreed_coding(model.columns, update, model.schema, self.estimator))
         if self._counts_rows(model):
             rows, sampled = update.values[ROWS], bool(update.values[WEIGHTED][0])
             validation = drawn(rows, model.schema, self.estimator, model.seed)
@@ -185,7 +215,7 @@ class Boosting(SolvingLearner):
             missing=values[MISSING] > 0,
             weights=weights,
             sampled=sampled,
-            baseline=self._baseline(schema, update, total),
+            baseline=baseline_of(self.estimator, schema, update, total),
         )
 
     def _searched(self, model: Boosted, search: Selection, update: Update) -> Boosted:
@@ -201,21 +231,10 @@ class Boosting(SolvingLearner):
         if not search.done:
             return replace(model, search=search)
         assert model.missing is not None
-        bins = made_bins(search, few, model.missing, most)
-        grower = self._grower(model.schema, bins, model.weights)
+        counts = () if model.coding is None else tuple(map(len, model.coding.values))
+        bins = made_bins(search, few, model.missing, most, counts)
+        grower = grower_of(self.estimator, model, bins)
         return self._next(replace(model, search=None, bins=bins, grower=grower))
-
-    def _baseline(self, schema: Schema, update: Update, total: np.ndarray) -> np.ndarray:
-        """(outputs,) the best prediction without a tree, where classes or all rows weigh so much in total."""
-        if schema.classes is not None:
-            y, w, outputs = np.arange(len(total), dtype=np.float64), total, outputs_of(schema)
-        else:
-            assert schema.target_center is not None
-            mean = schema.target_center[0] + update.values["moments"][0] / total[0]
-            require_positive(float(mean), schema, self.estimator)
-            y, w, outputs = np.array([mean]), None, 1
-        loss = private.loss_of(self.estimator, outputs, weighted=False)
-        return np.asarray(loss.fit_intercept_only(y_true=y, sample_weight=w), dtype=np.float64).reshape(-1)
 
     def _next(self, model: Boosted) -> Boosted:
         """An iteration that begins, or the end."""
@@ -251,11 +270,6 @@ class Boosting(SolvingLearner):
         return self._next(
             replace(model, past=(*model.past, past), ended=late, records=(*model.records, records))
         )
-
-    def _grower(self, schema: Schema, bins: Bins, weights: Weights) -> Grower:
-        loss = private.loss_of(self.estimator, outputs_of(schema), weighted=weights.some)
-        monotonic, groups = private.constraints(self.estimator, schema.features, schema.names)
-        return Grower(self.estimator, bins, loss.constant_hessian, monotonic, groups)
 
     def finish(self, model: Boosted) -> Any:
         """The estimator with the trees."""

@@ -14,7 +14,7 @@ from typing import Any, final
 import numpy as np
 
 from talkoot.learners.trees.bins import Bins
-from talkoot.learners.trees.sklearn_private import NODE, splitter
+from talkoot.learners.trees.sklearn_private import splitter
 
 LEAST_HESSIAN = 1e-3  # of a leaf that may be divided
 
@@ -22,12 +22,13 @@ LEAST_HESSIAN = 1e-3  # of a leaf that may be divided
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Split:
-    """How the rows of a leaf are divided: bins up to `bin` go to the left."""
+    """How the rows of a leaf are divided: bins up to `bin`, or those of the set `bins`, go to the left."""
 
     gain: float
     feature: int
     bin: int
     missing_left: bool
+    bins: np.ndarray | None = None  # (8,) uint32, a bit for each bin of categories
 
 
 @final
@@ -110,6 +111,7 @@ class Grower:
             self.estimator,
             self.bins.thresholds,
             self.bins.missing,
+            self.bins.categories,
             monotonic_cst=self.monotonic.astype(np.int8),
             hessians_are_constant=self.constant,
             min_hessian_to_split=LEAST_HESSIAN,
@@ -180,9 +182,9 @@ class Grower:
         missing = bool(info.missing_go_to_left)
         if not self.bins.missing[info.feature_idx]:
             missing = info.n_samples_left > info.n_samples_right
-        parts[at] = replace(
-            parent, left=len(parts), split=Split(info.gain, info.feature_idx, info.bin_idx, missing)
-        )
+        bins = info.left_cat_bitset if info.is_categorical else None
+        split = Split(info.gain, info.feature_idx, info.bin_idx, missing, bins)
+        parts[at] = replace(parent, left=len(parts), split=split)
         for side, (low, high) in zip(("left", "right"), self._bounds(parent), strict=True):
             rows = getattr(info, f"n_samples_{side}")
             leaf = depth == self.estimator.max_depth or rows < 2 * self.estimator.min_samples_leaf
@@ -260,30 +262,3 @@ def leaf_values(tree: Tree, rate: float) -> np.ndarray:
         if part.left >= 0:
             values[part.left : part.left + 2] = values[at]
     return values
-
-
-def record(tree: Tree, bins: Bins, rate: float) -> np.ndarray:
-    """The finished tree as the record array that predicts: each node, its left branch, its right one."""
-    assert tree.chosen is not None
-    nodes = np.zeros(2 * len(tree.chosen) + 1, dtype=NODE)
-    _fill(nodes, 0, 0, tree, bins, rate)
-    return nodes
-
-
-def _fill(nodes: np.ndarray, place: int, at: int, tree: Tree, bins: Bins, rate: float) -> int:
-    """Write a part and all below it; the next free place."""
-    part, node = tree.parts[at], nodes[place]
-    node["count"], node["depth"], node["value"] = part.rows, part.depth, part.value
-    node["gain"] = part.found.gain if part.found is not None else -1
-    if tree.chosen is None or at not in tree.chosen:
-        node["is_leaf"], node["value"] = True, part.value * rate
-        return place + 1
-    split = part.split
-    assert split is not None
-    thresholds = bins.thresholds[split.feature]
-    node["feature_idx"], node["bin_threshold"] = split.feature, split.bin
-    node["missing_go_to_left"] = split.missing_left
-    node["num_threshold"] = np.inf if split.bin == len(thresholds) else thresholds[split.bin]
-    node["left"] = place + 1
-    node["right"] = _fill(nodes, place + 1, part.left, tree, bins, rate)
-    return _fill(nodes, int(node["right"]), part.left + 1, tree, bins, rate)

@@ -11,7 +11,9 @@ from talkoot.core.shard import Schema
 from talkoot.learners.sums.selection import Selection
 from talkoot.learners.trees import rows as node
 from talkoot.learners.trees.bins import Bins
+from talkoot.learners.trees.categories import Coding
 from talkoot.learners.trees.growing import Grower, Tree, sought
+from talkoot.learners.trees.record import Record
 from talkoot.learners.trees.stopping import Stopping
 from talkoot.learners.trees.validation import Validation
 from talkoot.learners.trees.weights import Weights
@@ -24,6 +26,8 @@ class Boosted:
 
     Args:
         schema: what the nodes agreed on.
+        columns: those of categories.
+        coding: how nodes read their rows; None before categories are agreed on, or where there is no need.
         seed: of the draw of validation rows.
         stopping: the scores so far; None where the fit does not stop early.
         validation: the rows that are held out; None where none are, and before they are counted.
@@ -45,6 +49,8 @@ class Boosted:
     """
 
     schema: Schema
+    columns: tuple[int, ...] = ()
+    coding: Coding | None = None
     seed: int = 0
     stopping: Stopping | None = None
     validation: Validation | None = None
@@ -57,7 +63,7 @@ class Boosted:
     grower: Grower | None = None
     baseline: np.ndarray | None = None
     past: tuple[node.Iteration, ...] = ()
-    records: tuple[tuple[np.ndarray, ...], ...] = ()
+    records: tuple[tuple[Record, ...], ...] = ()
     trees: tuple[Tree, ...] = ()
     known: tuple[int, ...] = ()
     step: int = 0
@@ -102,5 +108,7 @@ def splits_of(tree: Tree, known: int) -> np.ndarray:
     for at in tree.splits[known:]:
         part = tree.parts[at]
         assert part.split is not None
-        rows.append([part.left, at, part.split.feature, part.split.bin, int(part.split.missing_left)])
-    return np.array(rows, dtype=np.int64).reshape(-1, 5)
+        split = part.split
+        numbers = part.left, at, split.feature, split.bin, int(split.missing_left)
+        rows.append([*numbers, *node.words_of(split.bins)])
+    return np.array(rows, dtype=np.int64).reshape(-1, node.SPLIT)

@@ -14,7 +14,7 @@ from talkoot.learners.trees.bins import Bins
 from talkoot.learners.trees.validation import Validation
 from talkoot.learners.trees.weights import Weights
 
-LEFT, PARENT, FEATURE, BIN, MISSING_LEFT = range(5)  # columns of splits
+SPLIT = 9  # numbers of a split: left child, parent, feature, bin, whether missing values go left, set of bins
 
 
 @final
@@ -23,7 +23,7 @@ class Iteration:
     """What one tree for each output does.
 
     Args:
-        splits: for each output (splits, 5) whole numbers, see `LEFT` and so on.
+        splits: for each output (splits, SPLIT) whole numbers.
         values: for each output (leaves,) what is added for rows in a leaf.
     """
 
@@ -86,7 +86,7 @@ class Rows:
 
 def begun(start: Start, X: np.ndarray, y: np.ndarray, w: np.ndarray | None, loss: Any) -> Rows:
     """The rows before any tree, or behind those that are past."""
-    binned = private.bin_mapper(start.bins.thresholds, start.bins.count).transform(X)
+    binned = private.bin_mapper(start.bins.thresholds, start.bins.count, start.bins.categories).transform(X)
     raw = np.zeros((len(y), len(start.baseline)), order="F") + start.baseline
     none = np.zeros((0, 0))
     rows = Rows(-1, binned, y, np.asfortranarray(raw), none, none, (), weights=w)
@@ -138,15 +138,29 @@ def divided(rows: Rows, splits: Sequence[np.ndarray], bins: int) -> Rows:
     leaves = []
     for held, found in zip(rows.leaves, splits, strict=True):
         now = dict(held)
-        for left, parent, feature, last, missing_left in found.tolist():
+        for left, parent, feature, last, missing_left, *words in found.tolist():
             own = now.pop(parent)
             values = rows.binned[:, feature][own]
-            goes = values <= last
-            if missing_left:
-                goes |= values == bins - 1
+            goes = bits_of(words)[values] if any(words) else values <= last
+            goes[values == bins - 1] = missing_left
             now[left], now[left + 1] = own[goes], own[~goes]
         leaves.append(now)
     return replace(rows, leaves=tuple(leaves))
+
+
+def words_of(bins: np.ndarray | None) -> list[int]:
+    """A set of bins as four whole numbers of 64 bits; all 0 for None."""
+    return [0] * 4 if bins is None else bins.astype("<u4").view("<i8").tolist()
+
+
+def bits_of(words: Sequence[int]) -> np.ndarray:
+    """(256,) whether a bin is in a set.
+
+    >>> np.flatnonzero(bits_of(words_of(np.array([5, 0, 0, 0, 0, 0, 0, 1 << 31], dtype=np.uint32)))).tolist()
+    [0, 2, 255]
+    """
+    bits = np.unpackbits(np.array(words, dtype="<i8").view(np.uint8), bitorder="little")
+    return np.asarray(bits, dtype=bool)
 
 
 def sums(rows: Rows, sought: Sequence[np.ndarray], bins: int) -> Update:

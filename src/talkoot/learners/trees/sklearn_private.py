@@ -20,11 +20,13 @@ from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
 from sklearn.ensemble._hist_gradient_boosting.splitting import Splitter
 from sklearn.model_selection._split import _validate_shuffle_split
 from sklearn.utils import check_random_state
+from sklearn.utils._missing import is_scalar_nan
 from sklearn.utils.extmath import _approximate_mode
-from sklearn.utils.validation import _check_monotonic_cst
+from sklearn.utils.validation import _check_categorical_features, _check_monotonic_cst
 
 HISTOGRAM = HISTOGRAM_DTYPE  # sum_gradients, sum_hessians, count
 NODE = PREDICTOR_RECORD_DTYPE
+WORD = X_BITSET_INNER_DTYPE  # of a set of bins, one bit for each
 GREATEST = ALMOST_INF  # of a threshold
 
 
@@ -35,14 +37,46 @@ def loss_of(estimator: Any, outputs: int, *, weighted: bool) -> Any:
     return made._get_loss(sample_weight=np.ones(1) if weighted else None)
 
 
-def bin_mapper(thresholds: Sequence[np.ndarray], bins: int) -> Any:
-    """A fitted mapper of values to bins, of which the last holds missing values."""
+def bin_mapper(thresholds: Sequence[np.ndarray], bins: int, categories: int = 0) -> Any:
+    """A fitted mapper of values to bins, of which the last holds missing values.
+
+    Args:
+        thresholds: of each column; of categories their codes.
+        bins: how many there are.
+        categories: how many columns, the first ones, hold categories.
+    """
     mapper = _BinMapper(n_bins=bins, n_threads=1)
     mapper.bin_thresholds_ = list(thresholds)
-    mapper.n_bins_non_missing_ = np.array([len(values) + 1 for values in thresholds], dtype=np.uint32)
-    mapper.is_categorical_ = np.zeros(len(thresholds), dtype=np.uint8)
+    mapper.n_bins_non_missing_ = filled_bins(thresholds, categories)
+    mapper.is_categorical_ = are_categories(thresholds, categories)
     mapper.missing_values_bin_idx_ = bins - 1
     return mapper
+
+
+def filled_bins(thresholds: Sequence[np.ndarray], categories: int) -> np.ndarray:
+    """(features,) how many bins hold values that are not missing."""
+    return np.array([len(each) + (j >= categories) for j, each in enumerate(thresholds)], dtype=np.uint32)
+
+
+def are_categories(thresholds: Sequence[np.ndarray], categories: int) -> np.ndarray:
+    """(features,) whether a column holds categories."""
+    return (np.arange(len(thresholds)) < categories).astype(np.uint8)
+
+
+def categorical(estimator: Any, table: Any) -> tuple[int, ...]:
+    """The columns of a table that hold categories, as scikit-learn reads `categorical_features`.
+
+    Raises:
+        ValueError: it does not fit the table.
+    """
+    found = _check_categorical_features(table, estimator.categorical_features)
+    return () if found is None else tuple(np.flatnonzero(found).tolist())
+
+
+def categories_of(fitted: Any) -> list[np.ndarray]:
+    """For each column of categories its values that are not missing."""
+    found = fitted._preprocessor.named_transformers_["encoder"].categories_
+    return [each[:-1] if len(each) and is_scalar_nan(each[-1]) else each for each in found]
 
 
 def empty_gradients(loss: Any, rows: int) -> tuple[np.ndarray, np.ndarray]:
@@ -65,15 +99,16 @@ def histograms(
     return [np.asarray(builder.compute_histograms_brute(rows)) for rows in parts]
 
 
-def splitter(estimator: Any, thresholds: Sequence[np.ndarray], missing: np.ndarray, **facts: Any) -> Any:
+def splitter(
+    estimator: Any, thresholds: Sequence[np.ndarray], missing: np.ndarray, categories: int, **facts: Any
+) -> Any:
     """What finds the best split of a histogram."""
-    features = len(thresholds)
     return Splitter(
-        X_binned=np.zeros((1, features), dtype=np.uint8, order="F"),
-        n_bins_non_missing=np.array([len(values) + 1 for values in thresholds], dtype=np.uint32),
+        X_binned=np.zeros((1, len(thresholds)), dtype=np.uint8, order="F"),
+        n_bins_non_missing=filled_bins(thresholds, categories),
         missing_values_bin_idx=estimator.max_bins,
         has_missing_values=missing.astype(np.uint8),
-        is_categorical=np.zeros(features, dtype=np.uint8),
+        is_categorical=are_categories(thresholds, categories),
         l2_regularization=estimator.l2_regularization,
         min_samples_leaf=estimator.min_samples_leaf,
         n_threads=1,
@@ -81,10 +116,9 @@ def splitter(estimator: Any, thresholds: Sequence[np.ndarray], missing: np.ndarr
     )
 
 
-def predictor(nodes: np.ndarray) -> Any:
-    """A tree that predicts."""
-    none = np.zeros((0, 8), dtype=X_BITSET_INNER_DTYPE)
-    return TreePredictor(nodes, none, none)
+def predictor(nodes: np.ndarray, binned: np.ndarray, raw: np.ndarray) -> Any:
+    """A tree that predicts, with the bins and the codes of categories that go to the left, (splits, 8)."""
+    return TreePredictor(nodes, binned, raw)
 
 
 def constraints(
@@ -135,28 +169,3 @@ def with_sample_weights(estimator: Any) -> Any:
     """An estimator that knows that it was fitted with sample weights."""
     estimator._fitted_with_sw = True
     return estimator
-
-
-def is_sound(boosted: Any) -> bool:
-    """Whether trees that were read from a file lead from the root to a leaf, and read columns that there are.
-
-    scikit-learn's compiled prediction looks at neither.
-    """
-    trees = [tree for trees in boosted._predictors for tree in trees]
-    if np.any(boosted._bin_mapper.is_categorical_):  # no learner makes categories
-        return False
-    return all(type(tree) is TreePredictor and _leads_to_leaves(tree, boosted) for tree in trees)
-
-
-def _leads_to_leaves(tree: Any, boosted: Any) -> bool:
-    nodes = tree.nodes
-    if not isinstance(nodes, np.ndarray) or nodes.dtype != NODE or nodes.ndim != 1 or not len(nodes):
-        return False
-    at = np.flatnonzero(nodes["is_leaf"] == 0)
-    inner = nodes[at]
-    branches = np.stack([inner["left"], inner["right"]]).astype(np.int64)
-    return bool(
-        ((branches > at) & (branches < len(nodes))).all()
-        and ((inner["feature_idx"] >= 0) & (inner["feature_idx"] < boosted.n_features_in_)).all()
-        and not inner["is_categorical"].any()
-    )

@@ -1,0 +1,75 @@
+"""A finished tree as the arrays that scikit-learn predicts by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import final
+
+import numpy as np
+
+from talkoot.learners.trees.bins import Bins
+from talkoot.learners.trees.growing import Tree
+from talkoot.learners.trees.sklearn_private import NODE, WORD
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Record:
+    """A finished tree.
+
+    Args:
+        nodes: each node, its left branch, its right one.
+        binned: (splits, 8) the bins of categories that go to the left.
+        raw: (splits, 8) the categories that do.
+    """
+
+    nodes: np.ndarray
+    binned: np.ndarray
+    raw: np.ndarray
+
+
+@final
+@dataclass(slots=True)
+class _Writer:
+    tree: Tree
+    bins: Bins
+    rate: float
+    nodes: np.ndarray
+    sets: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
+
+    def write(self, place: int, at: int) -> int:
+        """Write a part and all below it; the next free place."""
+        part, node = self.tree.parts[at], self.nodes[place]
+        node["count"], node["depth"], node["value"] = part.rows, part.depth, part.value
+        node["gain"] = part.found.gain if part.found is not None else -1
+        if self.tree.chosen is None or at not in self.tree.chosen:
+            node["is_leaf"], node["value"] = True, part.value * self.rate
+            return place + 1
+        split = part.split
+        assert split is not None
+        thresholds = self.bins.thresholds[split.feature]
+        node["feature_idx"], node["bin_threshold"] = split.feature, split.bin
+        node["missing_go_to_left"] = split.missing_left
+        if split.bins is not None:
+            node["is_categorical"], node["bitset_idx"] = True, len(self.sets)
+            self.sets.append((split.bins, _first_bits(split.bins, len(thresholds))))
+        else:
+            node["num_threshold"] = np.inf if split.bin == len(thresholds) else thresholds[split.bin]
+        node["left"] = place + 1
+        node["right"] = self.write(place + 1, part.left)
+        return self.write(int(node["right"]), part.left + 1)
+
+
+def record(tree: Tree, bins: Bins, rate: float) -> Record:
+    """The record of a finished tree."""
+    assert tree.chosen is not None
+    writer = _Writer(tree, bins, rate, np.zeros(2 * len(tree.chosen) + 1, dtype=NODE))
+    writer.write(0, 0)
+    binned, raw = (np.array([each[i] for each in writer.sets], dtype=WORD).reshape(-1, 8) for i in range(2))
+    return Record(writer.nodes, binned, raw)
+
+
+def _first_bits(words: np.ndarray, count: int) -> np.ndarray:
+    """The words with the first bits only."""
+    first = np.packbits(np.arange(256) < count, bitorder="little").view("<u4")
+    return np.asarray(words & first, dtype=WORD)
