@@ -199,3 +199,15 @@ def test_what_has_no_answer_is_refused() -> None:
     infinite = FRAME.assign(noise=np.where(np.arange(ROWS) == 3, np.inf, 0.0))
     with pytest.raises(tk.DataError, match="'noise'.*infinite"):
         tk.fit(Regressor(), infinite, Y, on=tk.Inline())
+
+
+def test_comparisons_read_categories_as_one_machine_does() -> None:
+    """Folds are scored at the nodes by blocks, and the pooled model learns from a frame."""
+    big = FRAME[["dose"]].assign(site=FRAME["site"], id=2**60 + CODE)
+    for frame in (FRAME, big):
+        found = tk.compare(Regressor(max_iter=4), frames(2, frame, Y), folds=3, on=tk.Inline())
+        for row in filter(lambda row: row.rows, found.rows):
+            assert row.scores["together"].value == pytest.approx(row.scores["pooled"].value, rel=1e-9)
+    fit = tk.fit(Regressor(max_iter=2), frames(2, FRAME, Y), on=tk.Inline())
+    assert "n1" in str(fit.value(folds=2))
+    assert tk.verify(Regressor(max_iter=2), tk.shards(FRAME, Y), nodes=(3,), on=tk.Inline()).ok

@@ -11,6 +11,7 @@ from sklearn.base import clone
 from sklearn.utils.validation import has_fit_parameter
 
 from talkoot.core.shard import Schema, Shard
+from talkoot.data.tables.dtypes import value_dtype
 from talkoot.learners.common.rows import concatenate
 from talkoot.learners.compose.shapes import framed
 
@@ -31,7 +32,7 @@ class Pool:
         """Read all rows into this process."""
         rows = concatenate([block for shard in shards.values() for block in shard.blocks() if len(block)])
         y = rows.y if rows.y is None or schema.classes is None else schema.classes[rows.y]
-        return cls(X=framed(rows.X, schema.names), y=y, w=rows.w)
+        return cls(X=with_categories(framed(rows.X, schema.names), schema), y=y, w=rows.w)
 
     def data(self) -> Any:
         """X, (X, y) or (X, y, w), as `shards` takes them."""
@@ -58,6 +59,18 @@ class Pool:
         """The estimator fitted by scikit-learn alone."""
         weights = {} if self.w is None else weighted(estimator, self.w)
         return clone(estimator).fit(self.X, self.y, **weights)
+
+
+def with_categories(X: Any, schema: Schema) -> Any:
+    """A frame whose columns have the dtype category where the nodes' have it; an array as it is."""
+    if schema.names is None or not hasattr(X, "iloc"):
+        return X
+    typed = {n: d for n, d in zip(schema.names, schema.dtypes, strict=False) if d.startswith("category")}
+    for name, dtype in typed.items():
+        values = value_dtype(dtype)
+        known = X[name] if values is None or X[name].isna().any() else X[name].astype(values)
+        X = X.assign(**{name: known.astype("category")})
+    return X
 
 
 def weighted(estimator: Any, w: np.ndarray) -> dict[str, Any]:

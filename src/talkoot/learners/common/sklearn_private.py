@@ -15,6 +15,11 @@ def validate_parameters(estimator: Any) -> None:
         estimator._validate_params()
 
 
+def reads_columns(fitted: Any) -> bool:
+    """Whether a fitted estimator codes columns of categories by itself, as boosted trees do."""
+    return hasattr(fitted, "_preprocessor")
+
+
 def minka_dimension(variance: Any, rows: int) -> int:
     """Minka's number of components, as for PCA(n_components="mle")."""
     from sklearn.decomposition._pca import _infer_dimension

@@ -23,7 +23,7 @@ from sklearn.utils import get_tags
 
 from talkoot.core.errors import DataError
 from talkoot.core.shard import Rows, Schema
-from talkoot.learners.common.sklearn_private import output_container
+from talkoot.learners.common.sklearn_private import output_container, reads_columns
 from talkoot.learners.compose.columns import positions, select_columns
 from talkoot.learners.compose.shapes import as_float, described, framed, is_sparse, matrix, pick, typical
 
@@ -150,6 +150,22 @@ class Concat(RowTransform):
         return any(parts) if self.sparse is None else self.sparse
 
 
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Framed(RowTransform):
+    """Rows as one machine has them, for an estimator that reads columns by itself."""
+
+    names: tuple[str, ...] | None  # columns of the data frame; None for an array
+
+    def __call__(self, X: Rows) -> Any:
+        """A frame or an array."""
+        return framed(X, self.names)
+
+    def after(self, schema: Schema) -> Schema:
+        """The same."""
+        return schema
+
+
 TRANSFORMS = (SingleTransform, Chain, Concat)
 
 
@@ -235,13 +251,16 @@ def without_names(fitted: Any) -> Any:
 
 
 def head(model: Any) -> tuple[RowTransform, Any]:
-    """A fitted model as a transform of rows and the last estimator, which takes arrays.
+    """A fitted model as a transform of rows and the last estimator, which takes what that gives.
 
     >>> from sklearn.linear_model import Ridge
     >>> transform, last = head(Ridge().fit([[0.0], [1.0]], [0.0, 2.0]))
     >>> last.predict(transform(np.array([[0.5]]))).tolist()
     [1.0]
     """
+    if reads_columns(model):
+        names = getattr(model, "feature_names_in_", None)
+        return Framed(None if names is None else tuple(names)), model
     if not isinstance(model, Pipeline):
         return Chain(), without_names(model)
     before, last = row_transform(model[:-1]), model.steps[-1][1]
