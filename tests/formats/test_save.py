@@ -233,6 +233,14 @@ def test_trees_of_categories_that_are_not_there_are_not_read(change: str) -> Non
         fitted_from_bytes(fitted_to_bytes(model))
 
 
+def test_trees_in_arrays_are_looked_at() -> None:
+    model = boosted_categories()
+    short_sets(model)
+    holder = FunctionTransformer(kw_args={"x": np.array([model], dtype=object)})
+    with pytest.raises(DataError, match="trees that lead nowhere"):
+        fitted_from_bytes(fitted_to_bytes(holder))
+
+
 def test_what_codes_categories_is_made_anew() -> None:
     """A stranger's could give the compiled prediction fewer columns than it reads."""
     model = boosted_categories()

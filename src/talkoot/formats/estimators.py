@@ -211,6 +211,8 @@ def _boosted(value: Any) -> Iterator[Any]:
     if isinstance(value, list | tuple):
         for item in value:
             yield from _boosted(item)
+    elif isinstance(value, np.ndarray) and value.dtype == object:
+        yield from _boosted(value.ravel().tolist())
     elif is_estimator(value):
         if hasattr(value, "_predictors"):
             yield value
