@@ -92,7 +92,7 @@ class Learner(ABC):
         return None
 
     def for_chain(self, chain: Chain) -> Learner:
-        """The learner of a plan with this chain: itself, unless it learns otherwise where only sums are read."""
+        """The learner of a plan with this chain: itself, unless it learns otherwise behind some."""
         del chain
         return self
 

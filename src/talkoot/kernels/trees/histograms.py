@@ -16,7 +16,8 @@ def sums_in_bins(columns: Any, rows: Any, gradients: Any, hessians: Any, sums: A
     Args:
         columns: (features, rows) uint8, the bins of all rows.
         rows: (some,) which of them.
-        gradients, hessians: (rows,) int64 of all rows; `hessians` is empty where all are 1.
+        gradients: (rows,) int64 of all rows.
+        hessians: (rows,) int64 of all rows; empty where all are 1.
         sums: (features, bins, 3) int64, or (features, bins, 2) without Hessians; the number comes last.
     """
     own = np.empty(len(rows), np.int64)

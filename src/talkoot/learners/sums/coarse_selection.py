@@ -1,7 +1,7 @@
 """Places between values of a column, from counts alone: near wanted ranks, and never a value as such.
 
-As in `selection`, nodes count values in bins of keys, and bins that hold a wanted rank are divided again; but a
-bin that holds few values, or values that are all equal, is not: its upper end is the place.
+As in `selection`, nodes count values in bins of keys, and bins that hold a wanted rank are divided again; but
+a bin that holds few values, or equal ones, is not: its upper end is the place.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ from typing import final
 
 import numpy as np
 
-from talkoot.core.errors import DataError
 from talkoot.learners.sums.ranges import Bins, Ranges, numbers, steps
-from talkoot.learners.sums.selection import Search, Totals, Wanted, bin_starts, part_counts
+from talkoot.learners.sums.selection import Search, Totals, Wanted, bin_starts, part_counts, rows_changed
 
 
 @final
@@ -100,10 +99,7 @@ class CoarseSelection:
             new = np.flatnonzero(~known[j])
             here = spans[j] + np.searchsorted(reached[spans[j] : spans[j + 1]], ranks[new], side="right")
             if (here >= spans[j + 1]).any():
-                raise DataError(
-                    "the rows changed while they were read: a value was counted in one round and not in another",
-                    cure="Fit again when nothing writes to the data any more.",
-                )
+                raise rows_changed()
             found[j], known[j] = found[j].copy(), known[j].copy()
             found[j][new], known[j][new] = bins.last[here], ends[here]
             chosen.append(here[~ends[here]])

@@ -111,10 +111,7 @@ class Selection:
         if self.inside is None:
             return self._first(bins, counted, wanted)._split(bins, counted)
         if (np.add.reduceat(counted["count"], bin_starts(bins)) != self.inside).any():
-            raise DataError(
-                "the rows changed while they were read: a value was counted in one round and not in another",
-                cure="Fit again when nothing writes to the data any more.",
-            )
+            raise rows_changed()
         return self._split(bins, counted)
 
     def _first(self, bins: Bins, counted: Mapping[str, np.ndarray], wanted: Wanted) -> Selection:
@@ -163,6 +160,14 @@ class Selection:
             if not known.all():
                 hits[j] = np.searchsorted(reached[spans[j] : spans[j + 1]], ranks[~known], side="right")
         return hits
+
+
+def rows_changed() -> DataError:
+    """The error of counts that do not fit those of the round before."""
+    return DataError(
+        "the rows changed while they were read: a value was counted in one round and not in another",
+        cure="Fit again when nothing writes to the data any more.",
+    )
 
 
 def bin_starts(bins: Bins) -> np.ndarray:

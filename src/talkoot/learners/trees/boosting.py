@@ -28,9 +28,26 @@ from talkoot.learners.sums.selection import Search, Selection, Totals
 from talkoot.learners.trees import rows as node
 from talkoot.learners.trees import sklearn_private as private
 from talkoot.learners.trees.accepted import accept, require_plain, require_positive
-from talkoot.learners.trees.bins import Bins, agreed_bins, agreed_few, agreed_ranks, edges, few_values, made_bins
+from talkoot.learners.trees.bins import (
+    Bins,
+    agreed_bins,
+    agreed_few,
+    agreed_ranks,
+    edges,
+    few_values,
+    made_bins,
+)
 from talkoot.learners.trees.growing import Grower, Tree, leaf_values, record, sought
-from talkoot.learners.trees.survey import CLASSES, MISSING, TARGET, WEIGHT, WEIGHTED, Survey, checked, surveyed
+from talkoot.learners.trees.survey import (
+    CLASSES,
+    MISSING,
+    TARGET,
+    WEIGHT,
+    WEIGHTED,
+    Survey,
+    checked,
+    surveyed,
+)
 from talkoot.learners.trees.weights import Weights, agreed_weights, listed_weights, scale_of
 
 BEHIND = "behind"  # a leaf: how many nodes have not done the step before
@@ -166,7 +183,7 @@ class Boosting(SolvingLearner):
             if not len(y):
                 return Update(), NO_ROWS
             loss = private.loss_of(self.estimator, len(question.sought), weighted=w is not None)
-            local = node.begun(question.start, X, y, w, loss, question.bits)
+            local = node.begun(question.start, X, y, w, loss, question.bits, len(ctx.cohort))
         elif not isinstance(local, node.Rows) or local.step not in (question.step - 1, question.step):
             return Update(values={BEHIND: np.ones(1)}), local
         loss = private.loss_of(self.estimator, len(question.sought), weighted=local.weights is not None)
@@ -198,9 +215,7 @@ class Boosting(SolvingLearner):
         )
         cached = local if isinstance(local, Values) else None
         nodes, ranges = len(ctx.cohort), count.search.ranges
-        update, values = counted(
-            parts, ranges, cached, features=schema.features, nodes=nodes, zeros=False
-        )
+        update, values = counted(parts, ranges, cached, features=schema.features, nodes=nodes, zeros=False)
         if self.agreed:  # which would tell the value of a row that is alone in a bin
             update = replace(update, values={k: v for k, v in update.values.items() if k != TOTAL})
         return update, values

@@ -83,6 +83,7 @@ class Rows:
     gradients: np.ndarray  # (outputs, rows) int64
     hessians: np.ndarray  # (outputs, rows) int64; (outputs, 0) where all are 1
     leaves: tuple[dict[int, np.ndarray], ...]  # for each output, the rows of each leaf
+    nodes: int  # whose sums are added
     weights: np.ndarray | None = None  # (rows,) of the rows; None where each weighs 1
 
     def __reduce__(self) -> Any:
@@ -90,13 +91,13 @@ class Rows:
 
 
 def begun(
-    start: Start, X: np.ndarray, y: np.ndarray, w: np.ndarray | None, loss: Any, bits: Bits | None
+    start: Start, X: np.ndarray, y: np.ndarray, w: np.ndarray | None, loss: Any, bits: Bits | None, nodes: int
 ) -> Rows:
     """The rows before any tree, or behind those that are past."""
     binned = private.bin_mapper(start.bins.thresholds, start.bins.count).transform(X)
     raw = np.zeros((len(y), len(start.baseline)), order="F") + start.baseline
     none = np.zeros((0, 0), np.int64)
-    rows = Rows(-1, binned, y, np.asfortranarray(raw), bits, none, none, (), weights=w)
+    rows = Rows(-1, binned, y, np.asfortranarray(raw), bits, none, none, (), nodes, weights=w)
     rows = rows if bits is None else with_gradients(rows, loss, bits)
     for iteration in start.past:
         rows = ended(divided(rows, iteration.splits, start.bins.count), iteration, loss)
@@ -148,18 +149,22 @@ def with_gradients(rows: Rows, loss: Any, bits: Bits) -> Rows:
     return replace(
         rows,
         bits=bits,
-        gradients=_whole(gradients, bits[0]),
-        hessians=none if hessians is None else _whole(hessians, bits[1]),
+        gradients=_whole(gradients, bits[0], rows.nodes),
+        hessians=none if hessians is None else _whole(hessians, bits[1], rows.nodes),
         leaves=tuple({0: every} for _ in gradients),
     )
 
 
-def _whole(values: np.ndarray, bits: int) -> np.ndarray:
-    """Floats as whole multiples of 2^-bits."""
+def _whole(values: np.ndarray, bits: int, nodes: int) -> np.ndarray:
+    """Floats as whole multiples of 2^-bits.
+
+    Raises:
+        DataError: their sum over so many nodes could be too large.
+    """
     found = np.ldexp(values.astype(np.float64), bits)
-    if not np.abs(found).sum() < 2.0**WIDTH:
+    if not np.abs(found).sum() < 2.0**WIDTH / nodes:
         raise DataError(
-            f"the gradients have grown more than {2**SPARE}-fold since the first tree, or are not finite",
+            "the gradients have grown many times since the first tree, or are not finite",
             cure="Lower learning_rate=, or look for extreme values in the target.",
         )
     return np.rint(found, out=found).astype(np.int64)
@@ -210,7 +215,10 @@ def merged(update: Update, k: int, bits: Bits) -> np.ndarray:
     """(leaves, features, bins) histograms of an output over all nodes."""
     sums = update.values[f"histograms:{k}"]
     found = np.zeros(sums.shape[:-1], dtype=private.HISTOGRAM)
-    found["sum_gradients"], found["count"] = np.ldexp(sums[..., 0].astype(np.float64), -bits[0]), sums[..., -1]
+    found["sum_gradients"], found["count"] = (
+        np.ldexp(sums[..., 0].astype(np.float64), -bits[0]),
+        sums[..., -1],
+    )
     if sums.shape[-1] == 3:
         found["sum_hessians"] = np.ldexp(sums[..., 1].astype(np.float64), -bits[1])
     return found
