@@ -9,6 +9,7 @@ import numpy as np
 from talkoot.core.errors import DataError
 from talkoot.core.shard import Block, Schema
 from talkoot.learners.common.estimator import refuse
+from talkoot.learners.trees.stopping import MANY
 
 
 def accept(estimator: Any) -> None:
@@ -36,6 +37,27 @@ def require_order(columns: tuple[int, ...], schema: Schema, estimator: Any) -> N
             "interaction_cst= lists columns by place, and scikit-learn counts columns of categories first",
             column=schema.column(columns[-1]),
             cure="Put the columns of categories before all others.",
+        )
+
+
+def require_sums_of_all(columns: tuple[int, ...], schema: Schema, estimator: Any, *, stops: bool) -> None:
+    """Refuse what needs more of nodes than sums, where no more may be read.
+
+    Raises:
+        DataError: there are columns of categories, or rows would be held out.
+    """
+    name = type(estimator).__name__
+    if columns:
+        raise DataError(
+            f"{name} would gather its categories from each node, and behind tk.fixed() only sums leave nodes",
+            column=schema.column(columns[0]),
+            cure="Put OneHotEncoder(categories=[...]) in front of it, or take categorical_features=None.",
+        )
+    if stops and estimator.validation_fraction is not None:
+        raise DataError(
+            "early stopping holds rows out, for which it counts the rows of each node, and behind tk.fixed() "
+            f"only sums leave nodes; without a word it begins above {MANY} rows, and there are {schema.rows}",
+            cure="Take early_stopping=False and choose max_iter=, or validation_fraction=None.",
         )
 
 

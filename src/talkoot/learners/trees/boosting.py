@@ -14,18 +14,18 @@ from talkoot.core.context import Ctx
 from talkoot.core.errors import DataError
 from talkoot.core.learner import Kind, Learner, SolvingLearner
 from talkoot.core.shard import Schema, Shard
+from talkoot.core.transform import Chain
 from talkoot.core.update import Update
+from talkoot.guards.fixed import FixedPoint
 from talkoot.learners.common.columnwise import require_numbers
 from talkoot.learners.common.rows import require_dense
 from talkoot.learners.solvers.target_stats import target_mean, two_classes
-from talkoot.learners.sums.counting import Values, counted
 from talkoot.learners.sums.ranges import Ranges
-from talkoot.learners.sums.selection import Search, Selection, Totals
+from talkoot.learners.sums.selection import Search
 from talkoot.learners.trees import rows as node
 from talkoot.learners.trees import sklearn_private as private
-from talkoot.learners.trees.accepted import accept, require_order
-from talkoot.learners.trees.baseline import baseline_of, grower_of
-from talkoot.learners.trees.bins import Bins, edges, few_values, made_bins
+from talkoot.learners.trees.accepted import accept, require_order, require_sums_of_all
+from talkoot.learners.trees.bins import Bins
 from talkoot.learners.trees.categories import (
     Categories,
     Coded,
@@ -39,35 +39,22 @@ from talkoot.learners.trees.growing import Tree, leaf_values, sought
 from talkoot.learners.trees.model import Boosted, outputs_of, splits_of
 from talkoot.learners.trees.record import record
 from talkoot.learners.trees.result import category_columns, dummy, example_of, finished
+from talkoot.learners.trees.search import Count, begun_search, counted_values, narrowed
 from talkoot.learners.trees.sets import Sets, begun
 from talkoot.learners.trees.stopping import Stopping, measure_of, require_sums, stops
 from talkoot.learners.trees.survey import (
-    CLASSES,
-    MISSING,
     ROWS,
     WEIGHTED,
     RowCounts,
     Survey,
-    checked,
     counted_rows,
     surveyed,
 )
 from talkoot.learners.trees.validation import Validation, drawn, training_rows
-from talkoot.learners.trees.weights import Weights, agreed_weights, listed_weights, scale_of
+from talkoot.learners.trees.weights import Weights, listed_weights
 
 BEHIND = "behind"  # a leaf: how many nodes have not done the step before
 NO_ROWS = "no rows"  # the state of a node without any
-NOTHING = np.zeros(0, np.int64)
-
-
-@final
-@dataclass(frozen=True, slots=True, eq=False)
-class Count:
-    """What nodes count in a round of the search for thresholds, of which rows, and what these weigh."""
-
-    search: Search
-    weights: Weights
-    validation: Validation | None = None
 
 
 @final
@@ -76,26 +63,42 @@ class Boosting(SolvingLearner):
     """HistGradientBoostingClassifier and HistGradientBoostingRegressor.
 
     The bins are scikit-learn's, of all rows (it takes 200 000 of more by chance). Each round sums histograms
-    of the leaves that the trees need next, for a level of each tree at once.
+    of the leaves that the trees need next, for a level of each tree at once. Gradients are whole multiples of
+    a power of two, so trees are the same whichever node has which rows, behind `fixed` and `mask` too.
+
+    Args:
+        estimator: whose trees they are.
+        agreed: the edges of bins come from counts alone, as only sums of all nodes may be read.
     """
 
     estimator: Any
+    agreed: bool = False
 
     kind: ClassVar[Kind] = "exact"
     ends: ClassVar[bool] = True
-    large_integers: ClassVar[bool] = True
 
     @property
     def question_types(self) -> tuple[type, ...]:
         """Of the search for thresholds, and of growth."""
-        search = (Categories, Coding, Coded, RowCounts, Survey, Count, Search, Ranges, Weights, Validation)
-        return (*search, Bins, node.Start, node.Grow, node.Iteration)
+        common = (Survey, Count, Search, Ranges, Weights, Bins, node.Start, node.Grow, node.Iteration)
+        return common if self.agreed else (*common, Categories, Coding, Coded, RowCounts, Validation)
+
+    @property
+    def large_integers(self) -> bool:
+        """Where they may be categories."""
+        return not self.agreed
+
+    def for_chain(self, chain: Chain) -> Boosting:
+        """With agreed edges where sums are whole numbers, as under masks."""
+        return replace(self, agreed=any(isinstance(link, FixedPoint) for link in chain))
 
     def init(self, schema: Schema, rng: np.random.Generator) -> Boosted:
         """Search for the thresholds first."""
         require_dense(schema, self.estimator)
         columns = category_columns(self.estimator, schema)
         require_order(columns, schema, self.estimator)
+        if self.agreed:
+            require_sums_of_all(columns, schema, self.estimator, stops=stops(self.estimator, schema))
         others = [j for j in range(schema.features) if j not in columns]
         require_numbers(chosen_schema(schema, others), self.estimator)
         if is_classifier(self.estimator):
@@ -145,20 +148,23 @@ class Boosting(SolvingLearner):
             return counted_rows(shard, ctx, self.estimator), None
         if isinstance(question, Survey):
             rows = training_rows(shard, question.validation, ctx)
-            return surveyed(rows, ctx.schema, self.estimator), None
+            return surveyed(rows, ctx.schema, self.estimator, distinct=not self.agreed), None
         if isinstance(question, Count):
-            return self._counted(question, local, training_rows(shard, question.validation, ctx), ctx)
+            rows = training_rows(shard, question.validation, ctx)
+            return counted_values(question, local, rows, ctx, self.estimator, totals=not self.agreed)
         if question.start is None and local == NO_ROWS:
             return Update(), local
         if question.start is not None:
             loss = self._loss(question, weighted=question.start.weights.some)
-            local = begun(question.start, shard, ctx, loss)
+            local = begun(question, shard, ctx, loss)
             if local is None:
                 return Update(), NO_ROWS
         elif not isinstance(local, Sets) or local.step not in (question.step - 1, question.step):
             return Update(values={BEHIND: np.ones(1)}), local
         loss = self._loss(question, weighted=local.weighted)
         sets = local.advanced(question, loss, self.estimator.max_bins + 1)
+        if question.bits is None:
+            return sets.magnitudes(loss), sets
         update = sets.sums(question.sought, self.estimator.max_bins + 1)
         if question.scored:
             update += sets.scored(measure_of(self.estimator, ctx.schema), loss, ctx.schema)
@@ -166,17 +172,6 @@ class Boosting(SolvingLearner):
 
     def _loss(self, question: node.Grow, *, weighted: bool) -> Any:
         return private.loss_of(self.estimator, len(question.sought), weighted=weighted)
-
-    def _counted(self, count: Count, local: Any, shard: Shard, ctx: Ctx) -> tuple[Update, Any]:
-        """Counts of values within the ranges."""
-        schema, scale = ctx.schema, count.search.scale
-        parts = (
-            (block.X, _whole(count.weights.of(block), scale))
-            for block in checked(shard, schema, self.estimator)
-        )
-        cached = local if isinstance(local, Values) else None
-        nodes, ranges = len(ctx.cohort), count.search.ranges
-        return counted(parts, ranges, cached, features=schema.features, nodes=nodes, zeros=False)
 
     def step(self, model: Boosted, update: Update) -> Boosted:
         """Narrower ranges, or larger trees.
@@ -193,48 +188,15 @@ class Boosting(SolvingLearner):
             validation = drawn(rows, model.schema, self.estimator, model.seed)
             return replace(model, validation=validation, sampled=sampled)
         if not model.few:
-            return self._surveyed(model, update)
+            return begun_search(self.estimator, model, update, agreed=self.agreed)
         if model.search is not None:
-            return self._searched(model, model.search, update)
+            found = narrowed(self.estimator, model, model.search, update)
+            return found if found.search is not None else self._next(found)
         if BEHIND in update.values:
             return replace(model, behind=True)
+        if model.bits is None:
+            return replace(model, bits=node.enough_bits(update), step=model.step + 1)
         return self._grown(model, update)
-
-    def _surveyed(self, model: Boosted, update: Update) -> Boosted:
-        """What rows weigh, the prediction before the first tree, and the search for thresholds."""
-        schema, values = model.schema, update.values
-        sampled = model.sampled or bool(values[WEIGHTED][0])
-        rows = values.get(CLASSES) if model.validation is None else model.validation.rows.sum(axis=0)
-        weights = agreed_weights(self.estimator, schema, sampled, rows)
-        total = values["weight"] if weights.classes is None else values["weight"] * weights.classes
-        scale = scale_of(float(total.sum())) if weights.some else None
-        return replace(
-            model,
-            search=replace(Selection.start(schema.features, schema.rows), scale=scale),
-            few=few_values(update, self.estimator.max_bins),
-            missing=values[MISSING] > 0,
-            weights=weights,
-            sampled=sampled,
-            baseline=baseline_of(self.estimator, schema, update, total),
-        )
-
-    def _searched(self, model: Boosted, search: Selection, update: Update) -> Boosted:
-        few, most = model.few, self.estimator.max_bins
-
-        def wanted(totals: Totals) -> list[np.ndarray]:
-            return [
-                NOTHING if few[j] is not None or not totals.counts[j] else edges(totals, j, most).ranks
-                for j in range(len(few))
-            ]
-
-        search = search.narrow(update.values, wanted)
-        if not search.done:
-            return replace(model, search=search)
-        assert model.missing is not None
-        counts = () if model.coding is None else tuple(map(len, model.coding.values))
-        bins = made_bins(search, few, model.missing, most, counts)
-        grower = grower_of(self.estimator, model, bins)
-        return self._next(replace(model, search=None, bins=bins, grower=grower))
 
     def _next(self, model: Boosted) -> Boosted:
         """An iteration that begins, or the end."""
@@ -244,8 +206,9 @@ class Boosting(SolvingLearner):
 
     def _grown(self, model: Boosted, update: Update) -> Boosted:
         """Larger trees; where all are whole, the next iteration."""
-        bins = model.bins
+        bins, bits = model.bins, model.bits
         assert bins is not None
+        assert bits is not None
         if model.stopping is not None and model.scored:
             stopping = model.stopping.scored(update.values, measure_of(self.estimator, model.schema))
             model = replace(model, stopping=stopping)
@@ -255,7 +218,7 @@ class Boosting(SolvingLearner):
         trees, known = list(model.trees), [len(tree.splits) for tree in model.trees]
         for k, tree in enumerate(trees):
             if tree.chosen is None:
-                found = node.merged(update, k)
+                found = node.merged(update, k, bits)
                 trees[k] = model.grower.grown(tree, dict(zip(sought(tree), found, strict=True)))
         model = replace(
             model, trees=tuple(trees), known=tuple(known), step=model.step + 1, behind=False, ended=None
@@ -274,11 +237,6 @@ class Boosting(SolvingLearner):
     def finish(self, model: Boosted) -> Any:
         """The estimator with the trees."""
         return finished(self.estimator, model)
-
-
-def _whole(weights: np.ndarray | None, scale: float | None) -> np.ndarray | None:
-    """Weights in whole units."""
-    return None if weights is None or scale is None else np.rint(weights * scale).astype(np.int64)
 
 
 def _boosting(estimator: Any) -> Learner:

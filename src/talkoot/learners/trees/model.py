@@ -8,6 +8,7 @@ from typing import final
 import numpy as np
 
 from talkoot.core.shard import Schema
+from talkoot.learners.sums.coarse_selection import CoarseSelection
 from talkoot.learners.sums.selection import Selection
 from talkoot.learners.trees import rows as node
 from talkoot.learners.trees.bins import Bins
@@ -39,6 +40,7 @@ class Boosted:
         bins: of the columns.
         grower: the rules that trees grow by, once the bins are there.
         baseline: (outputs,) the prediction before the first tree.
+        bits: of whole gradients, once it is known how large they are.
         past: the iterations that ended.
         records: their trees.
         trees: that grow now.
@@ -54,7 +56,7 @@ class Boosted:
     seed: int = 0
     stopping: Stopping | None = None
     validation: Validation | None = None
-    search: Selection | None = None
+    search: Selection | CoarseSelection | None = None
     few: tuple[np.ndarray | None, ...] = ()
     missing: np.ndarray | None = None
     weights: Weights = field(default_factory=Weights)
@@ -62,6 +64,7 @@ class Boosted:
     bins: Bins | None = None
     grower: Grower | None = None
     baseline: np.ndarray | None = None
+    bits: node.Bits | None = None
     past: tuple[node.Iteration, ...] = ()
     records: tuple[tuple[Record, ...], ...] = ()
     trees: tuple[Tree, ...] = ()
@@ -74,7 +77,7 @@ class Boosted:
     @property
     def scored(self) -> bool:
         """Whether the step that comes next brings scores: those before the trees that grow."""
-        return self.stopping is not None and not self.trees[0].parts
+        return self.stopping is not None and self.bits is not None and not self.trees[0].parts
 
     def start(self) -> node.Start | None:
         """What nodes need to begin, where they do."""
@@ -94,7 +97,9 @@ class Boosted:
             np.array([] if whole or tree.chosen is not None else sought(tree), dtype=np.int64)
             for tree in self.trees
         )
-        return node.Grow(self.step, None if start else self.ended, splits, wanted, start, self.scored)
+        return node.Grow(
+            self.step, self.bits, None if start else self.ended, splits, wanted, start, self.scored
+        )
 
 
 def outputs_of(schema: Schema) -> int:

@@ -41,6 +41,11 @@ class Sets:
         """The rows after what a question asks to do first."""
         return Sets({name: node.advanced(rows, question, loss, bins) for name, rows in self.rows.items()})
 
+    def magnitudes(self, loss: Any) -> Update:
+        """How large the gradients of the training rows are before the first tree."""
+        rows = self.rows.get(TRAINING)
+        return Update() if rows is None else node.magnitudes(rows, loss)
+
     def sums(self, sought: Sequence[np.ndarray], bins: int) -> Update:
         """The histograms of some leaves, of the training rows."""
         rows = self.rows.get(TRAINING)
@@ -51,27 +56,32 @@ class Sets:
         return total(scored(rows, name, measure, loss, schema) for name, rows in self.rows.items())
 
 
-def begun(start: node.Start, shard: Shard, ctx: Ctx, loss: Any) -> Sets | None:
+def begun(question: node.Grow, shard: Shard, ctx: Ctx, loss: Any) -> Sets | None:
     """The rows before any tree, or behind those that are past; None where there are none."""
+    start = question.start
+    assert start is not None
     shards = {TRAINING: training_rows(shard, start.validation, ctx)}
     if start.validation is not None:
         shards[VALIDATION] = validation_rows(shard, start.validation, ctx)
-    found = {name: _begun(start, rows, loss) for name, rows in shards.items()}
-    rows = {name: each for name, each in found.items() if each is not None}
+    rows = dict[str, node.Rows]()
+    for name, part in shards.items():
+        X, y, w = _read(start, part, ctx.schema)
+        if len(y):
+            learned, nodes = name == TRAINING, len(ctx.cohort)
+            rows[name] = node.begun(start, X, y, w, loss, question.bits, nodes, learned=learned)
     return Sets(rows) if rows else None
 
 
-def _begun(start: node.Start, shard: Shard, loss: Any) -> node.Rows | None:
-    """The rows of a shard, if there are any."""
-    Xs, ys, ws = list[np.ndarray](), list[np.ndarray](), list[np.ndarray]()
+def _read(
+    start: node.Start, shard: Shard, schema: Schema
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """All rows of a shard as float64, their targets and weights."""
+    Xs, ys, ws = [np.zeros((0, schema.features))], [np.zeros(0)], [np.zeros(0)]
     for block in shard.blocks():
         assert block.y is not None
         Xs.append(block.X)
         ys.append(block.y.reshape(-1).astype(np.float64))
         if (w := start.weights.of(block)) is not None:
             ws.append(w)
-    if sum(map(len, ys)) == 0:
-        return None
     X = np.concatenate(Xs).astype(np.float64, copy=False)
-    w = np.concatenate(ws) if start.weights.some else None
-    return node.begun(start, X, np.concatenate(ys), w, loss)
+    return X, np.concatenate(ys), np.concatenate(ws) if start.weights.some else None

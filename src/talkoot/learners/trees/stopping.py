@@ -13,6 +13,7 @@ from talkoot.core.shard import Schema
 from talkoot.core.update import Update
 from talkoot.learners.common.estimator import refuse
 from talkoot.learners.held_out.measures import R2, Accuracy, Additive, LogLoss
+from talkoot.learners.sums.exact import exact_sum, exact_total
 from talkoot.learners.trees import sklearn_private as private
 from talkoot.learners.trees.rows import Rows
 
@@ -101,7 +102,7 @@ def scored(rows: Rows, name: str, measure: Additive, loss: Any, schema: Schema) 
     classes = np.arange(0 if schema.classes is None else len(schema.classes))
     weights = np.ones(len(rows.target)) if rows.weights is None else rows.weights
     leaves = measure.leaves(Predicted(loss, classes), rows.raw, rows.target, weights)
-    return Update(values={name: np.array([leaf.sum() for leaf in leaves])})
+    return Update(values={name: np.stack([exact_sum(leaf) for leaf in leaves])})
 
 
 @final
@@ -112,12 +113,14 @@ class Stopping:
     training: tuple[float, ...] = ()
     validation: tuple[float, ...] = ()
 
-    def scored(self, sums: Mapping[str, np.ndarray], measure: Additive) -> Stopping:
+    def scored(self, values: Mapping[str, np.ndarray], measure: Additive) -> Stopping:
         """With the scores of one iteration more.
 
         Raises:
             DataError: validation rows weigh nothing.
         """
+        names = [name for name in (TRAINING, VALIDATION) if name in values]
+        sums = {name: np.array([exact_total(places) for places in values[name]]) for name in names}
         if VALIDATION not in sums:
             return replace(self, training=(*self.training, float(measure.score(sums[TRAINING]))))
         if not sums[VALIDATION][0] > 0:

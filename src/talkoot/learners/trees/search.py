@@ -1,0 +1,140 @@
+"""What is settled before the first tree: thresholds of bins, the prediction without a tree, the rules."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, final
+
+import numpy as np
+
+from talkoot.core.context import Ctx
+from talkoot.core.shard import Schema, Shard
+from talkoot.core.update import Update
+from talkoot.learners.sums.coarse_selection import CoarseSelection
+from talkoot.learners.sums.counting import TOTAL, Values, counted
+from talkoot.learners.sums.exact import exact_fraction, exact_total
+from talkoot.learners.sums.selection import Search, Selection, Totals
+from talkoot.learners.trees import sklearn_private as private
+from talkoot.learners.trees.accepted import require_positive
+from talkoot.learners.trees.bins import (
+    Bins,
+    agreed_bins,
+    agreed_few,
+    agreed_ranks,
+    edges,
+    few_values,
+    made_bins,
+)
+from talkoot.learners.trees.categories import Coding
+from talkoot.learners.trees.growing import Grower
+from talkoot.learners.trees.model import Boosted, outputs_of
+from talkoot.learners.trees.survey import CLASSES, MISSING, TARGET, WEIGHT, WEIGHTED, checked
+from talkoot.learners.trees.validation import Validation
+from talkoot.learners.trees.weights import Weights, agreed_weights, scale_of
+
+NOTHING = np.zeros(0, np.int64)
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Count:
+    """What nodes count in a round of the search for thresholds, of which rows, and what these weigh."""
+
+    search: Search
+    weights: Weights
+    validation: Validation | None = None
+
+
+def counted_values(
+    count: Count, local: Any, shard: Shard, ctx: Ctx, estimator: Any, *, totals: bool
+) -> tuple[Update, Any]:
+    """Counts of values within the ranges; with their `totals`, which tell a value that is alone in a bin."""
+    schema, scale = ctx.schema, count.search.scale
+    parts = ((block.X, _whole(count.weights.of(block), scale)) for block in checked(shard, schema, estimator))
+    cached = local if isinstance(local, Values) else None
+    nodes, ranges = len(ctx.cohort), count.search.ranges
+    update, values = counted(parts, ranges, cached, features=schema.features, nodes=nodes, zeros=False)
+    if not totals:
+        update = replace(update, values={k: v for k, v in update.values.items() if k != TOTAL})
+    return update, values
+
+
+def _whole(weights: np.ndarray | None, scale: float | None) -> np.ndarray | None:
+    """Weights in whole units."""
+    return None if weights is None or scale is None else np.rint(weights * scale).astype(np.int64)
+
+
+def begun_search(estimator: Any, model: Boosted, update: Update, *, agreed: bool) -> Boosted:
+    """What rows weigh, the prediction before the first tree, and the search for thresholds."""
+    schema, values = model.schema, update.values
+    sampled = model.sampled or bool(values[WEIGHTED][0])
+    rows = values.get(CLASSES) if model.validation is None else model.validation.rows.sum(axis=0)
+    weights = agreed_weights(estimator, schema, sampled, rows)
+    total = np.array([exact_total(sums) for sums in values[WEIGHT]])
+    total = total if weights.classes is None else total * weights.classes
+    scale = scale_of(float(total.sum())) if weights.some else None
+    return replace(
+        model,
+        search=_search(estimator, schema, scale, agreed=agreed),
+        few=(None,) * schema.features if agreed else few_values(update, estimator.max_bins),
+        missing=values[MISSING] > 0,
+        weights=weights,
+        sampled=sampled,
+        baseline=baseline_of(estimator, schema, update, total),
+    )
+
+
+def _search(
+    estimator: Any, schema: Schema, scale: float | None, *, agreed: bool
+) -> Selection | CoarseSelection:
+    """The search for thresholds that begins."""
+    if agreed:
+        few = agreed_few(schema.rows, estimator.max_bins)
+        return CoarseSelection.start(schema.features, schema.rows, few, scale)
+    return replace(Selection.start(schema.features, schema.rows), scale=scale)
+
+
+def narrowed(estimator: Any, model: Boosted, search: Selection | CoarseSelection, update: Update) -> Boosted:
+    """Narrower ranges; the bins and the rules of growth, and no search, where all thresholds are found."""
+    few, most = model.few, estimator.max_bins
+
+    def wanted(totals: Totals) -> list[np.ndarray]:
+        if isinstance(search, CoarseSelection):
+            return [agreed_ranks(totals, j, most) for j in range(len(few))]
+        return [
+            NOTHING if few[j] is not None or not totals.counts[j] else edges(totals, j, most).ranks
+            for j in range(len(few))
+        ]
+
+    found = search.narrow(update.values, wanted)
+    if not found.done:
+        return replace(model, search=found)
+    assert model.missing is not None
+    if isinstance(found, CoarseSelection):
+        bins = agreed_bins(found, model.missing, most)
+    else:
+        counts = () if model.coding is None else tuple(map(len, model.coding.values))
+        bins = made_bins(found, few, model.missing, most, counts)
+    return replace(model, search=None, bins=bins, grower=grower_of(estimator, model, bins))
+
+
+def baseline_of(estimator: Any, schema: Schema, update: Update, total: np.ndarray) -> np.ndarray:
+    """(outputs,) the best prediction without a tree, where classes or all rows weigh so much in total."""
+    if schema.classes is not None:
+        y, w, outputs = np.arange(len(total), dtype=np.float64), total, outputs_of(schema)
+    else:
+        weight = exact_fraction(update.values[WEIGHT][0])
+        mean = float(exact_fraction(update.values[TARGET]) / weight)
+        require_positive(mean, schema, estimator)
+        y, w, outputs = np.array([mean]), None, 1
+    loss = private.loss_of(estimator, outputs, weighted=False)
+    return np.asarray(loss.fit_intercept_only(y_true=y, sample_weight=w), dtype=np.float64).reshape(-1)
+
+
+def grower_of(estimator: Any, model: Boosted, bins: Bins) -> Grower:
+    """The rules that trees grow by."""
+    schema = model.schema
+    loss = private.loss_of(estimator, outputs_of(schema), weighted=model.weights.some)
+    monotonic, groups = private.constraints(estimator, schema.features, schema.names)
+    order = (model.coding or Coding()).order(schema.features)
+    return Grower(estimator, bins, loss.constant_hessian, monotonic[order], groups)
