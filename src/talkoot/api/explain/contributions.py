@@ -1,0 +1,89 @@
+"""tk.explain.contributions: what each column adds to each prediction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+from sklearn.base import is_classifier
+
+from talkoot.learners.explain.models import explained
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Contributions:
+    """What each column adds to the predictions of some rows; see `contributions`.
+
+    Args:
+        values: (rows, columns); of several classes or targets (rows, columns, outputs).
+        base: the prediction where no column is known, a mean over the training rows; of several (outputs,).
+        unit: of both: "log-odds", "probability", "prediction" or "log of the prediction".
+        columns: their names.
+        classes: of a classifier; None for numbers. Where `values` have two axes and there are two
+            classes, they speak for the second.
+        X: the rows that are explained.
+    """
+
+    values: np.ndarray
+    base: Any
+    unit: str
+    columns: tuple[str, ...]
+    classes: np.ndarray | None
+    X: Any
+
+    @property
+    def predictions(self) -> np.ndarray:
+        """(rows,) or (rows, outputs): the base and all contributions, which is what the model predicts."""
+        return np.asarray(self.base + self.values.sum(axis=1))
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __repr__(self) -> str:
+        outputs = f" x {self.values.shape[2]} outputs" if self.values.ndim > 2 else ""
+        return f"<Contributions: {len(self)} rows x {len(self.columns)} columns{outputs}, {self.unit}>"
+
+
+def contributions(model: Any, X: Any) -> Contributions:
+    """What each column adds to each prediction: exact Shapley values of a model of trees.
+
+    A prediction is the base plus the contributions of all columns. A column's contribution is how much the
+    expected prediction changes when its value becomes known, averaged over all orders in which values may
+    become known; what is not known yet is averaged over the training rows as they went down the trees
+    (Lundberg et al. 2020, Nature Machine Intelligence 2). They explain the model, not the world: columns
+    that go together share what either of them tells.
+
+    Args:
+        model: a fitted HistGradientBoosting model, random forest, extra trees or decision tree.
+        X: rows as the model predicts them, (rows, columns).
+
+    Returns:
+        Contributions in the unit of the model's sum: of HistGradientBoostingClassifier its
+        `decision_function` (log-odds), of forests `predict_proba`, of regressors `predict` (its logarithm
+        with a Poisson or gamma loss).
+
+    Raises:
+        PlanError: such a model cannot be explained, or is not fitted.
+        DataError: the model cannot read the rows, such as columns with other names.
+
+    >>> import numpy as np, talkoot as tk
+    >>> from sklearn.tree import DecisionTreeRegressor
+    >>> X = np.array([[0.0, 5.0], [0.0, 6.0], [1.0, 5.0], [1.0, 6.0]])
+    >>> model = DecisionTreeRegressor().fit(X, [0.0, 0.0, 4.0, 4.0])
+    >>> found = tk.explain.contributions(model, X[2:3])
+    >>> found.base, found.values.tolist(), found.predictions.tolist()
+    (2.0, [[2.0, 0.0]], [4.0])
+    """
+    found = explained(model, X)
+    named = getattr(model, "feature_names_in_", None)
+    columns = [f"x{j}" for j in range(found.values.shape[1])] if named is None else named
+    return Contributions(
+        values=found.values,
+        base=found.base,
+        unit=found.unit,
+        columns=tuple(map(str, columns)),
+        classes=model.classes_ if is_classifier(model) else None,
+        X=X.copy() if hasattr(X, "copy") else np.array(X),
+    )
