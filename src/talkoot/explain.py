@@ -10,5 +10,6 @@
 from __future__ import annotations
 
 from talkoot.api.explain.contributions import Contributions, contributions
+from talkoot.api.explain.reasons import Reason, Reasons
 
-__all__ = ["Contributions", "contributions"]
+__all__ = ["Contributions", "Reason", "Reasons", "contributions"]

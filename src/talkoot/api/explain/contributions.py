@@ -8,6 +8,7 @@ from typing import Any, final
 import numpy as np
 from sklearn.base import is_classifier
 
+from talkoot.api.explain.reasons import Reason, Reasons, cell, counted, strongest, towards_outcome
 from talkoot.learners.explain.models import explained
 
 
@@ -37,6 +38,42 @@ class Contributions:
     def predictions(self) -> np.ndarray:
         """(rows,) or (rows, outputs): the base and all contributions, which is what the model predicts."""
         return np.asarray(self.base + self.values.sum(axis=1))
+
+    def reasons(self, row: int, *, towards: Any, k: int = 4) -> Reasons:
+        """The columns that moved a row's prediction most towards an outcome, such as a refusal.
+
+        Lenders owe them to whom they refuse, such as by Regulation B in the US (12 CFR 1002.9). Columns that
+        spoke against the outcome are no reasons; where few spoke for it, there are fewer than `k`.
+
+        Args:
+            row: its number, from 0.
+            towards: the outcome: a class, or of numbers "higher" or "lower".
+            k: how many reasons at most.
+
+        Raises:
+            DataError: there is no such row, or `k` is below 1.
+            PlanError: there is no such outcome.
+
+        >>> import numpy as np, talkoot as tk
+        >>> from sklearn.tree import DecisionTreeClassifier
+        >>> X = np.array([[0.0, 5.0], [0.0, 6.0], [1.0, 5.0], [1.0, 6.0]])
+        >>> model = DecisionTreeClassifier().fit(X, ["paid", "paid", "default", "default"])
+        >>> print(tk.explain.contributions(model, X).reasons(2, towards="default"))
+        row 2, what speaks for 'default', in probability
+        column  value  contribution
+        x0      1              +0.5
+        """
+        row, k = counted("row", row, 0, len(self)), counted("k", k, 1)
+        values = towards_outcome(self.values, self.classes, towards)[row]
+        reasons = tuple(
+            Reason(
+                column=self.columns[j],
+                value=cell(self.X, row, j),
+                contribution=float(values[j]),
+            )
+            for j in strongest(values, k)
+        )
+        return Reasons(row=row, towards=towards, unit=self.unit, reasons=reasons)
 
     def __len__(self) -> int:
         return len(self.values)
@@ -85,5 +122,12 @@ def contributions(model: Any, X: Any) -> Contributions:
         unit=found.unit,
         columns=tuple(map(str, columns)),
         classes=model.classes_ if is_classifier(model) else None,
-        X=X.copy() if hasattr(X, "copy") else np.array(X),
+        X=_own_rows(X, named),
     )
+
+
+def _own_rows(X: Any, named: Any) -> Any:
+    """The rows as they are now, their columns in the model's order where it knows names."""
+    if hasattr(X, "columns") and named is not None:
+        X = X[list(named)]
+    return X.copy() if hasattr(X, "copy") else X.clone() if hasattr(X, "clone") else np.array(X)
