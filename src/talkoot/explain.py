@@ -10,6 +10,17 @@
 from __future__ import annotations
 
 from talkoot.api.explain.contributions import Contributions, contributions
+from talkoot.api.explain.dependence import Dependence, dependence
+from talkoot.api.explain.importance import Importance, importance
 from talkoot.api.explain.reasons import Reason, Reasons
 
-__all__ = ["Contributions", "Reason", "Reasons", "contributions"]
+__all__ = [
+    "Contributions",
+    "Dependence",
+    "Importance",
+    "Reason",
+    "Reasons",
+    "contributions",
+    "dependence",
+    "importance",
+]

@@ -17,13 +17,12 @@ from sklearn.ensemble import (
     RandomForestClassifier,
     RandomForestRegressor,
 )
-from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
-from sklearn.utils.validation import check_is_fitted
 
 from talkoot.core.errors import DataError, PlanError
 from talkoot.learners.explain import sklearn_trees as read
+from talkoot.learners.explain.predicting import require_fitted
 from talkoot.learners.explain.trees import shapley_values
 
 T = TypeVar("T")
@@ -56,11 +55,7 @@ def explained(model: Any, X: Any) -> Explained:
         DataError: the model cannot read the rows.
     """
     _require_known(model)
-    try:
-        check_is_fitted(model)
-    except NotFittedError:
-        cure = "Fit it first, such as with tk.fit(...)."
-        raise PlanError(f"{type(model).__name__} is not fitted", cure=cure) from None
+    require_fitted(model)
     if is_classifier(model) and getattr(model, "n_outputs_", 1) > 1:
         name, targets = type(model).__name__, model.n_outputs_
         raise PlanError(f"{name} predicts {targets} targets at once", cure="Fit one model a target.")
