@@ -132,6 +132,11 @@ def test_categories_are_columns_at_their_own_place() -> None:
     for rows in (frame, odd):
         found = tk.explain.contributions(model, rows)
         np.testing.assert_allclose(found.predictions, model.predict(rows), atol=1e-12)
+    turned = frame[["colour", "age", "size"]]
+    assert (model.predict(turned) == model.predict(frame)).all()
+    moved = tk.explain.contributions(model, turned)
+    assert (moved.values == tk.explain.contributions(model, frame).values).all()
+    assert moved.columns == tuple(moved.X) == ("size", "colour", "age")
     red = tk.explain.contributions(model, frame).values[kinds == "red"]
     assert (red[:, 1] > 1).all()
     assert np.abs(red[:, 2]).max() < 0.5
@@ -179,6 +184,7 @@ def test_sparse_rows_are_refused() -> None:
         (LogisticRegression(), "LogisticRegression has no contributions.*: DecisionTreeClassifier, "),
         (make_pipeline(StandardScaler(), DecisionTreeRegressor()), "Explain its last step"),
         (DecisionTreeRegressor, "DecisionTreeRegressor is a class"),
+        (tk.Distributed(HistGradientBoostingRegressor(max_iter=1)).fit(X, Y), r"Pass its fitted estimator"),
         (None, "NoneType has no contributions"),
         (DecisionTreeClassifier().fit(X, np.stack([Y > 0, Y > 1], axis=1)), "2 targets at once"),
     ],

@@ -130,8 +130,12 @@ def test_rows_that_the_model_does_not_know_are_refused(data: Any, target: Any, w
 @pytest.mark.parametrize(
     ("model", "asked", "why"),
     [
-        (NAMED, {"scoring": "accuracy"}, r"scoring='accuracy' is no score .* Take 'r2'"),
-        (NAMED, {"scoring": "neg_mean_squared_error"}, "Take 'r2'"),
+        (
+            LinearRegression().fit(X, Y),
+            {"scoring": "accuracy"},
+            r"scoring='accuracy' is no score .* Take 'r2'",
+        ),
+        (LinearRegression().fit(X, Y), {"scoring": "neg_mean_squared_error"}, "Take 'r2'"),
         (LogisticRegression().fit(X, Y > 0), {"scoring": "roc_auc"}, "Take 'accuracy' or 'neg_log_loss'"),
         (LinearSVC().fit(X, Y > 0), {"scoring": "neg_log_loss"}, "Take 'accuracy'"),
         (LinearRegression(), {}, "LinearRegression is not fitted"),
@@ -143,6 +147,16 @@ def test_what_cannot_be_scored_is_refused(model: Any, asked: dict[str, Any], why
     y = Y > 0 if hasattr(model, "classes_") else Y
     with pytest.raises(tk.PlanError, match=why):
         tk.explain.importance(model, X, y, **asked)
+
+
+def test_columns_without_names_are_those_at_their_place_with_a_warning() -> None:
+    named, bare = pytest.warns(UserWarning, match="only the columns of"), LinearRegression().fit(X, Y)
+    with named:
+        one = tk.explain.importance(NAMED, X, Y)
+    with named:
+        two = tk.explain.importance(bare, FRAME, "y")
+    assert one.importances == pytest.approx(two.importances, abs=1e-12)
+    assert (one.columns, two.columns) == (("x0", "x1", "x2", "x3"), tuple("abcd"))
 
 
 def test_labels_that_the_model_never_learned_are_refused() -> None:

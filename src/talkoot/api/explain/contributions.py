@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
-from sklearn.base import is_classifier
 
 from talkoot.api.explain.reasons import Reason, Reasons, cell, counted, strongest, towards_outcome
 from talkoot.learners.explain.models import explained
@@ -20,7 +19,7 @@ class Contributions:
     Args:
         values: (rows, columns); of several classes or targets (rows, columns, outputs).
         base: the prediction where no column is known, a mean over the training rows; of several (outputs,).
-        unit: of both: "log-odds", "probability", "prediction" or "log of the prediction".
+        unit: of both: "log-odds", "probability", "prediction", "log of the prediction" or "raw score".
         columns: their names.
         classes: of a classifier; None for numbers. Where `values` have two axes and there are two
             classes, they speak for the second.
@@ -64,6 +63,7 @@ class Contributions:
         x0      1              +0.5
         """
         row, k = counted("row", row, 0, len(self)), counted("k", k, 1)
+        towards = towards.item() if isinstance(towards, np.generic) else towards
         values = towards_outcome(self.values, self.classes, towards)[row]
         reasons = tuple(
             Reason(
@@ -93,13 +93,13 @@ def contributions(model: Any, X: Any) -> Contributions:
     that go together share what either of them tells.
 
     Args:
-        model: a fitted HistGradientBoosting model, random forest, extra trees or decision tree.
+        model: a fitted HistGradientBoosting model, forest or decision tree, or a model of XGBoost.
         X: rows as the model predicts them, (rows, columns).
 
     Returns:
         Contributions in the unit of the model's sum: of HistGradientBoostingClassifier its
         `decision_function` (log-odds), of forests `predict_proba`, of regressors `predict` (its logarithm
-        with a Poisson or gamma loss).
+        with a Poisson or gamma loss), of XGBoost its margin, in XGBoost's single precision.
 
     Raises:
         PlanError: such a model cannot be explained, or is not fitted.
@@ -114,20 +114,18 @@ def contributions(model: Any, X: Any) -> Contributions:
     (2.0, [[2.0, 0.0]], [4.0])
     """
     found = explained(model, X)
-    named = getattr(model, "feature_names_in_", None)
-    columns = [f"x{j}" for j in range(found.values.shape[1])] if named is None else named
     return Contributions(
         values=found.values,
         base=found.base,
         unit=found.unit,
-        columns=tuple(map(str, columns)),
-        classes=model.classes_ if is_classifier(model) else None,
-        X=_own_rows(X, named),
+        columns=found.names or tuple(f"x{j}" for j in range(found.values.shape[1])),
+        classes=found.classes,
+        X=_own_rows(X, found.names),
     )
 
 
-def _own_rows(X: Any, named: Any) -> Any:
+def _own_rows(X: Any, names: tuple[str, ...] | None) -> Any:
     """The rows as they are now, their columns in the model's order where it knows names."""
-    if hasattr(X, "columns") and named is not None:
-        X = X[list(named)]
+    if hasattr(X, "columns") and names is not None and list(X.columns) != list(names):
+        X = X[list(names)]
     return X.copy() if hasattr(X, "copy") else X.clone() if hasattr(X, "clone") else np.array(X)

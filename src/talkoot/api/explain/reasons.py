@@ -97,10 +97,9 @@ def towards_outcome(values: np.ndarray, classes: np.ndarray | None, towards: Any
             raise PlanError(f"towards={towards!r} is no direction of a number", cure=cure)
         return values if towards == HIGHER else -values
     labels = classes.tolist()
-    label = towards.item() if isinstance(towards, np.generic) else towards
-    if label not in labels:
-        raise PlanError(f"towards={label!r} is no class", cure=f"The classes are {labels}.")
-    place = labels.index(label)
+    if towards not in labels:
+        raise PlanError(f"towards={towards!r} is no class", cure=f"The classes are {labels}.")
+    place = labels.index(towards)
     if values.ndim > 2:
         return np.asarray(values[:, :, place])
     return values if place else -values

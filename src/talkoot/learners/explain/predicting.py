@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -52,6 +53,9 @@ def require_columns(model: Any, schema: Schema) -> None:
 
     Raises:
         DataError: their number, names or order differ, or they are sparse.
+
+    Warns:
+        UserWarning: only one of them has names, so that the order cannot be checked.
     """
     name, known = type(model).__name__, getattr(model, "feature_names_in_", None)
     if schema.sparse:
@@ -66,6 +70,9 @@ def require_columns(model: Any, schema: Schema) -> None:
     if features != schema.features:
         cure = "Give the columns that it was fitted to, and name the target with target=."
         raise DataError(f"the rows have {schema.features} columns, and {name} reads {features}", cure=cure)
+    if (known is None) != (schema.names is None):
+        who = "the rows" if known is None else name
+        warnings.warn(f"only the columns of {who} have names, so columns count by their place", stacklevel=3)
 
 
 def _first_swap(names: Iterable[str], known: Iterable[str]) -> str:
