@@ -9,8 +9,9 @@ All factors are positive, so deep trees lose no digits.
 
 from __future__ import annotations
 
+import functools
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,11 @@ from talkoot.kernels.compiled import inlined, kernel
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
+States = npt.NDArray[np.int64]
+
+ROWS = 16  # that go through a tree together
+# a row at a node: it passed all splits above by the same column, it left at the last of them, or before
+HOT, COLD, COLD_BEFORE = 1, 0, -1
 
 
 class Nodes(NamedTuple):
@@ -27,7 +33,8 @@ class Nodes(NamedTuple):
 
     `feature` is that of a node's own split, -1 at a leaf. `earlier` is the nearest node above whose parent
     splits by the same column as the node's parent, 0 where there is none; `zero` is the share of training
-    rows that pass all such splits above the node; `distinct` counts columns that split above.
+    rows that pass all such splits above the node; `distinct` counts columns that split above, and `reached`
+    is the share of rows that reach the node where no column is known.
     """
 
     feature: Ints
@@ -37,17 +44,18 @@ class Nodes(NamedTuple):
     zero: Floats
     share: Floats
     distinct: Ints
+    reached: Floats
 
 
 class Factors(NamedTuple):
     """For each node and each point of the integral, what a row multiplies and adds as it passes; (n, points).
 
-    A row is warm at a node where it passes all splits above that read the same column as its parent does.
+    A row is hot at a node where it passes all splits above that read the column of its parent's, else cold.
     """
 
-    warm: Floats
+    hot: Floats
     cold: Floats
-    warm_gain: Floats
+    hot_gain: Floats
     cold_gain: Floats
 
 
@@ -81,26 +89,26 @@ def linked(feature: Ints, cover: Floats) -> Nodes:
     """The links between nodes in preorder."""
     n = feature.size
     depth, parent, earlier = np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.int64)
-    zero, share, distinct = np.ones(n), np.ones(n), np.zeros(n, np.int64)
-    open_ = np.empty(n + 1, np.int64)  # nodes whose right child is still to come
+    zero, share, reached, distinct = np.ones(n), np.ones(n), np.ones(n), np.zeros(n, np.int64)
+    open_at = np.empty(n + 1, np.int64)  # nodes whose right child is still to come
     waiting = 0
     for i in range(1, n):
         if feature[i - 1] >= 0:
             up = i - 1
-            open_[waiting] = up
+            open_at[waiting] = up
             waiting += 1
         else:
             waiting -= 1
-            up = open_[waiting]
+            up = open_at[waiting]
         parent[i], depth[i] = up, depth[up] + 1
         at = up
         while at > 0 and feature[parent[at]] != feature[up]:
             at = parent[at]
         earlier[i] = at
         share[i] = cover[i] / cover[up] if cover[up] > 0.0 else 0.5
-        zero[i] = zero[at] * share[i]
+        zero[i], reached[i] = zero[at] * share[i], reached[up] * share[i]
         distinct[i] = distinct[up] + int(at == 0)
-    return Nodes(feature, depth, parent, earlier, zero, share, distinct)
+    return Nodes(feature, depth, parent, earlier, zero, share, distinct, reached)
 
 
 @inlined
@@ -117,28 +125,30 @@ def goes_left(splits: Splits, node: int, x: float) -> bool:
 
 
 @inlined
-def leave(
-    nodes: Nodes,
-    factors: Factors,
-    at: int,
-    depth: int,
-    state: Ints,
-    sums: Floats,
-    out: Floats,
-    i: int,
-    k: int,
-) -> None:
-    """Add what the split above a node gives to its column, and hand the node's sums to its parent."""
-    feature = nodes.feature[nodes.parent[at]]
-    for c in range(sums.shape[1]):
-        if state[depth] >= 0:
-            gained = 0.0
-            for p in range(sums.shape[2]):
-                gain = factors.warm_gain[at, p] if state[depth] == 1 else factors.cold_gain[at, p]
-                gained += gain * sums[depth, c, p]
-            out[i, feature, k + c] += gained
-        for p in range(sums.shape[2]):
-            sums[depth - 1, c, p] += sums[depth, c, p]
+def enter(nodes: Nodes, factors: Factors, at: int, state: States, left: Flags, product: Floats) -> None:
+    """Where rows stand at a node, and what their leaves below are multiplied by."""
+    depth, before = nodes.depth[at], nodes.depth[nodes.earlier[at]]
+    is_left = nodes.parent[at] == at - 1
+    for r in range(ROWS):
+        here = HOT if left[depth - 1, r] == is_left else COLD
+        state[depth, r] = here if state[before, r] == HOT else COLD_BEFORE
+    for p in range(product.shape[1]):
+        for r in range(ROWS):
+            factor = factors.hot[at, p] if state[depth, r] == HOT else factors.cold[at, p]
+            factor = nodes.share[at] if state[depth, r] == COLD_BEFORE else factor
+            product[depth, p, r] = product[depth - 1, p, r] * factor
+
+
+@inlined
+def leave(factors: Factors, at: int, depth: int, state: States, sums: Floats, c: int, gained: Floats) -> None:
+    """What the split above a node gives to its column for output `c`; its parent gets the node's sums."""
+    gained[:] = 0.0
+    for p in range(sums.shape[2]):
+        for r in range(ROWS):
+            gain = factors.hot_gain[at, p] if state[depth, r] == HOT else factors.cold_gain[at, p]
+            gain = 0.0 if state[depth, r] == COLD_BEFORE else gain
+            gained[r] += gain * sums[depth, c, p, r]
+            sums[depth - 1, c, p, r] += sums[depth, c, p, r]
 
 
 @kernel
@@ -156,61 +166,52 @@ def add_shapley(
         out: (rows, features, all outputs), changed in place.
         k: the tree's first output among all.
     """
-    n, points, outputs = nodes.feature.size, factors.warm.shape[1], value.shape[1]
-    deepest = nodes.depth.max()
-    product, sums = np.ones((deepest + 1, points)), np.zeros((deepest + 1, outputs, points))
-    # by depth: 1 a row is warm there, 0 it left at the last split, -1 at an earlier one of the same column
-    state, path = np.ones(deepest + 1, np.int64), np.zeros(deepest + 1, np.int64)
-    left = np.zeros(deepest + 1, np.bool_)
-    for i in range(X.shape[0]):
+    n, points, outputs, deep = nodes.depth.size, factors.hot.shape[1], value.shape[1], nodes.depth.max() + 1
+    product, sums = np.ones((deep, points, ROWS)), np.zeros((deep, outputs, points, ROWS))
+    state, left = np.full((deep, ROWS), HOT, np.int64), np.zeros((deep, ROWS), np.bool_)
+    path, gained = np.zeros(deep, np.int64), np.zeros(ROWS)
+    for first in range(0, X.shape[0], ROWS):
+        rows = min(ROWS, X.shape[0] - first)
         for at in range(n):
             d = nodes.depth[at]
             path[d] = at
             if at > 0:
-                if state[nodes.depth[nodes.earlier[at]]] != 1:
-                    state[d] = -1
-                    for p in range(points):
-                        product[d, p] = product[d - 1, p] * nodes.share[at]
-                elif left[d - 1] == (nodes.parent[at] == at - 1):
-                    state[d] = 1
-                    for p in range(points):
-                        product[d, p] = product[d - 1, p] * factors.warm[at, p]
-                else:
-                    state[d] = 0
-                    for p in range(points):
-                        product[d, p] = product[d - 1, p] * factors.cold[at, p]
-            if nodes.feature[at] >= 0:
-                left[d] = goes_left(splits, at, X[i, nodes.feature[at]])
+                enter(nodes, factors, at, state, left, product)
+            feature = nodes.feature[at]
+            if feature >= 0:
+                for r in range(rows):
+                    left[d, r] = goes_left(splits, at, X[first + r, feature])
                 sums[d] = 0.0
                 continue
             for c in range(outputs):
                 for p in range(points):
-                    sums[d, c, p] = value[at, c] * product[d, p]
+                    for r in range(ROWS):
+                        sums[d, c, p, r] = value[at, c] * product[d, p, r]
             last = nodes.depth[at + 1] if at + 1 < n else 1
             for e in range(d, last - 1, -1):
-                leave(nodes, factors, path[e], e, state, sums, out, i, k)
+                column = nodes.feature[nodes.parent[path[e]]]
+                for c in range(outputs):
+                    leave(factors, path[e], e, state, sums, c, gained)
+                    for r in range(rows):
+                        out[first + r, column, k + c] += gained[r]
+
+
+@functools.cache
+def gauss_legendre(points: int) -> tuple[Floats, Floats]:
+    """Points and weights of an integral over [0, 1]."""
+    t, weight = np.polynomial.legendre.leggauss(points)
+    return (t + 1) / 2, weight / 2
 
 
 def factors_of(nodes: Nodes) -> Factors:
     """The factors of a tree's nodes, at as many points as make the integral exact."""
-    points = max(1, -(-int(nodes.distinct.max()) // 2))
-    t, weight = np.polynomial.legendre.leggauss(points)
-    t, weight = (t + 1) / 2, weight / 2
+    t, weight = gauss_legendre(max(1, -(-int(nodes.distinct.max()) // 2)))
     zero = nodes.zero[:, np.newaxis]
     passed = zero + (1 - zero) * t
     before, above = zero[nodes.earlier], passed[nodes.earlier]
     return Factors(
-        warm=passed / above,
+        hot=passed / above,
         cold=zero * (1 - t) / above,
-        warm_gain=weight * (before - zero) / (passed * above),
+        hot_gain=weight * (before - zero) / (passed * above),
         cold_gain=-weight / ((1 - t) * above),
     )
-
-
-def expected(nodes: Nodes, value: Floats) -> Any:
-    """(outputs,) the prediction where no column is known."""
-    reached = np.ones(len(value))
-    for at in range(1, len(value)):
-        reached[at] = reached[nodes.parent[at]] * nodes.share[at]
-    leaves = nodes.feature < 0
-    return reached[leaves] @ value[leaves]

@@ -67,7 +67,7 @@ def shapley_values(trees: Iterable[Tree], X: np.ndarray, outputs: int) -> tuple[
             tables=_array(tree.tables, np.bool_),
         )
         shapley.add_shapley(nodes, shapley.factors_of(nodes), splits, value, X, values, tree.output)
-        base[tree.output : tree.output + value.shape[1]] += shapley.expected(nodes, value)
+        base[tree.output : tree.output + value.shape[1]] += (nodes.reached * (feature < 0)) @ value
     return values, base
 
 
