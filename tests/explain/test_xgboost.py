@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.inspection import partial_dependence
 
 import talkoot as tk
 
@@ -69,3 +70,15 @@ def test_columns_are_those_of_the_fit() -> None:
             tk.explain.contributions(model, rows)
     with pytest.raises(tk.PlanError, match="XGBRegressor is not fitted"):
         tk.explain.contributions(xgboost.XGBRegressor(), X)
+
+
+def test_nodes_score_and_predict_by_models_that_were_fitted_to_frames() -> None:
+    frame = pd.DataFrame(X, columns=list("abcd"))
+    model = xgboost.XGBClassifier(**FEW).fit(frame, Y > 0)
+    data = {"one": frame[:90].assign(y=Y[:90] > 0), "two": frame[90:].assign(y=Y[90:] > 0)}
+    found = tk.explain.importance(model, data, "y")
+    assert found.score == model.score(frame, Y > 0)
+    assert found.importances_mean[:2].min() > 0.02 > found.importances_mean[2:].max()
+    curve = tk.explain.dependence(model, data, "b", [-1.0, 1.0], target="y")
+    want = partial_dependence(model, frame, ["b"], custom_values={"b": [-1.0, 1.0]}, method="brute")
+    np.testing.assert_allclose(curve.average, want["average"][0], atol=1e-6)
