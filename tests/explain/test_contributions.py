@@ -21,6 +21,7 @@ from sklearn.ensemble import (
     RandomForestRegressor,
 )
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
@@ -186,6 +187,7 @@ def test_sparse_rows_are_refused() -> None:
         (make_pipeline(StandardScaler(), DecisionTreeRegressor()), "Explain its last step"),
         (DecisionTreeRegressor, "DecisionTreeRegressor is a class"),
         (tk.Distributed(HistGradientBoostingRegressor(max_iter=1)).fit(X, Y), r"Pass its fitted estimator"),
+        (GridSearchCV(DecisionTreeRegressor(), {"max_depth": [2]}).fit(X, Y), r"best_estimator_"),
         (None, "NoneType has no contributions"),
         (DecisionTreeClassifier().fit(X, np.stack([Y > 0, Y > 1], axis=1)), "2 targets at once"),
     ],

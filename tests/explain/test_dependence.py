@@ -141,6 +141,10 @@ def test_other_columns_and_other_organisations_are_refused() -> None:
         tk.explain.dependence(model, frame.assign(y=Y), "a", GRID)
     with pytest.raises(tk.DataError, match="they have 'b' where it has 'a'"):
         tk.explain.dependence(model, frame[["b", "a"]], "a", GRID)
+    with pytest.raises(
+        tk.DataError, match="LinearRegression cannot predict these rows: Input X contains NaN"
+    ):
+        tk.explain.dependence(model, frame, "a", [0.0, np.nan])
     with pytest.raises(tk.PlanError, match="no query that the sites of a federation answer"):
         tk.explain.dependence(model, tk.dataset("patients"), "a", GRID)
     with pytest.raises(tk.PlanError, match="DependenceSums is no part that Talkoot knows"):

@@ -100,6 +100,17 @@ def test_columns_of_frames_may_hold_text() -> None:
     assert list(found.to_dict()) == ["size", "colour", "noise"]
 
 
+@pytest.mark.parametrize("codes", [["nurse", "clerk", "cook"], [1, 2, 3]])
+def test_categories_of_boosted_trees_may_be_text_or_numbers(codes: list[Any]) -> None:
+    frame = pd.DataFrame({"size": X[:, 0], "job": np.array(codes)[np.digitize(Y, [-1, 1])]})
+    y = (X[:, 0] > 0) ^ (frame["job"] == codes[2])
+    model = HistGradientBoostingClassifier(max_iter=9, categorical_features=["job"]).fit(frame, y)
+    found = tk.explain.importance(model, frame.assign(y=y), "y")
+    want = permutation_importance(model, frame, y, random_state=node_seed(0, "node0"))
+    assert (found.importances == want["importances"]).all()
+    assert found.importances_mean.min() > 0.1
+
+
 def test_rows_and_model_stay_as_they_were() -> None:
     rows, model = X.copy(), LogisticRegression().fit(X, KINDS)
     tk.explain.importance(model, rows, KINDS, repeats=1)
@@ -120,6 +131,11 @@ NAMED = LinearRegression().fit(FRAME[list("abcd")], Y)
         (X[:, :2], Y, "the rows have 2 columns, and LinearRegression reads 4"),
         (csr_array(X), Y, "sparse"),
         (X[:0], Y[:0], "no"),
+        (
+            FRAME.assign(b=np.nan),
+            "y",
+            "node 'node0'.*LinearRegression cannot predict these rows: Input X contains NaN",
+        ),
     ],
 )
 def test_rows_that_the_model_does_not_know_are_refused(data: Any, target: Any, why: str) -> None:
@@ -141,6 +157,8 @@ def test_rows_that_the_model_does_not_know_are_refused(data: Any, target: Any, w
         (LinearRegression(), {}, "LinearRegression is not fitted"),
         (StandardScaler().fit(X), {}, "StandardScaler is no fitted classifier or regressor"),
         (LinearRegression, {}, "LinearRegression is no fitted"),
+        (None, {}, "NoneType is no fitted"),
+        (tk.fit(LinearRegression(), X, Y), {}, r"Pass its model: fit\.model"),
     ],
 )
 def test_what_cannot_be_scored_is_refused(model: Any, asked: dict[str, Any], why: str) -> None:

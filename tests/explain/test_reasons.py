@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -64,7 +65,7 @@ def test_numbers_have_a_direction() -> None:
     assert {each.column for each in down.reasons} == {f"x{j}" for j in np.flatnonzero(found.values[0] < 0)}
 
 
-@pytest.mark.parametrize("kind", [pd.DataFrame, pl.DataFrame])
+@pytest.mark.parametrize("kind", [pd.DataFrame, pl.DataFrame, pa.table])
 def test_values_are_the_rows_own(kind: Any) -> None:
     columns = {"age": X[:, 0], "debt": X[:, 1], "income": np.where(np.arange(200) % 2, np.nan, X[:, 2])}
     model = HistGradientBoostingClassifier(max_iter=10).fit(pd.DataFrame(columns), LABELS)

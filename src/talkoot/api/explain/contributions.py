@@ -126,6 +126,9 @@ def contributions(model: Any, X: Any) -> Contributions:
 
 def _own_rows(X: Any, names: tuple[str, ...] | None) -> Any:
     """The rows as they are now, their columns in the model's order where it knows names."""
+    if hasattr(X, "column_names"):  # a table of Arrow
+        X = X if names is None else X.select(list(names))
+        return np.array([column.to_pylist() for column in X.columns], dtype=object).T
     if hasattr(X, "columns") and names is not None and list(X.columns) != list(names):
         X = X[list(names)]
     return X.copy() if hasattr(X, "copy") else X.clone() if hasattr(X, "clone") else np.array(X)

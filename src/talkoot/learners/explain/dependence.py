@@ -11,7 +11,7 @@ from talkoot.core.errors import DataError
 from talkoot.core.merge import Merge, Sum
 from talkoot.core.query import Answer, Answers, Query
 from talkoot.core.shard import Schema, Shard
-from talkoot.learners.explain.predicting import reader, replaced, response
+from talkoot.learners.explain.predicting import predicting, reader, replaced, response
 
 
 @final
@@ -32,9 +32,11 @@ class DependenceSums(Query):
             if len(block):
                 w = np.ones(len(block)) if block.w is None else np.asarray(block.w, dtype=np.float64)
                 weight += float(w.sum())
-                sums = sums + np.array(
-                    [w @ response(last, transform_rows(replaced(block.X, point))) for point in self.points]
-                )
+                with predicting(self.model):
+                    at_points = [
+                        w @ response(last, transform_rows(replaced(block.X, point))) for point in self.points
+                    ]
+                sums = sums + np.array(at_points)
         return {"sums": sums, "weight": np.array([weight])} if weight > 0 else {}
 
     def merge(self) -> Merge:

@@ -95,10 +95,11 @@ def _require_known(model: Any) -> None:
         )
     elif isinstance(model, type):
         name, cure = f"{model.__name__} is a class, and", "Pass a fitted model."
-    elif hasattr(model, "estimator_"):
-        cure = f"Pass its fitted estimator: {name.lower()}.estimator_."
     elif hasattr(model, "model"):
         cure = "Pass its model: fit.model."
+    for inner in ("estimator_", "best_estimator_"):
+        if not isinstance(model, type) and hasattr(model, inner):
+            cure = f"Pass its fitted estimator: {name.lower()}.{inner}."
     raise PlanError(f"{name} has no contributions", cure=cure)
 
 

@@ -14,7 +14,7 @@ from talkoot.core.merge import Merge, Sum
 from talkoot.core.query import Answer, Answers, Query
 from talkoot.core.shard import Block, Schema, Shard
 from talkoot.learners.common.rows import concatenate
-from talkoot.learners.explain.predicting import reader, replaced
+from talkoot.learners.explain.predicting import predicting, reader, replaced
 from talkoot.learners.held_out.measures import Additive
 
 
@@ -52,7 +52,8 @@ class PermutedScores(Query):
         transform_rows, last = reader(self.estimator, self.schema)
         y = np.asarray(block.y if self.schema.classes is None else self.schema.classes[block.y])
         w = np.ones(len(block)) if block.w is None else np.asarray(block.w, dtype=np.float64)
-        return np.array([leaf.sum() for leaf in self.measure.leaves(last, transform_rows(X), y, w)])
+        with predicting(self.estimator):
+            return np.array([leaf.sum() for leaf in self.measure.leaves(last, transform_rows(X), y, w)])
 
     def merge(self) -> Merge:
         """Sums add."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from talkoot.core.errors import DataError, PlanError
+from talkoot.core.errors import DataError, PlanError, TalkootError
 from talkoot.core.shard import Rows, Schema
 from talkoot.learners.compose.shapes import framed
 from talkoot.learners.compose.transform import head
@@ -24,7 +25,8 @@ def require_predictor(model: Any) -> None:
     Raises:
         PlanError: it predicts nothing, or is not fitted.
     """
-    if isinstance(model, type) or not (is_classifier(model) or is_regressor(model)):
+    known = not isinstance(model, type) and hasattr(model, "__sklearn_tags__")
+    if not known or not (is_classifier(model) or is_regressor(model)):
         name = model.__name__ if isinstance(model, type) else type(model).__name__
         cure = (
             "Pass its model: fit.model."
@@ -83,9 +85,27 @@ def _first_swap(names: Iterable[str], known: Iterable[str]) -> str:
 
 def reader(model: Any, schema: Schema) -> tuple[Any, Any]:
     """A function of a block's rows, and the estimator that takes what it gives."""
-    if schema.mixed and not isinstance(model, Pipeline):
+    categories = getattr(model, "is_categorical_", None) is not None  # an encoder inside reads frames
+    if (schema.mixed or categories) and not isinstance(model, Pipeline):
         return lambda X: framed(X, schema.names), model
     return head(model)
+
+
+@contextmanager
+def predicting(model: Any) -> Iterator[None]:
+    """Say which model refused rows.
+
+    Raises:
+        DataError: a ValueError was raised in the block.
+    """
+    try:
+        yield
+    except TalkootError:
+        raise
+    except ValueError as error:
+        why = " ".join(str(error).split())
+        cure = "Give rows that it can predict, or fit it with such rows."
+        raise DataError(f"{type(model).__name__} cannot predict these rows: {why}", cure=cure) from error
 
 
 def replaced(X: Rows, columns: Mapping[int, Any]) -> Rows:
