@@ -152,7 +152,7 @@ def test_models_of_nodes_are_explained_as_any_other() -> None:
     assert found.classes is not None
     assert found.classes.tolist() == ["high", "low", "mid"]
     np.testing.assert_allclose(found.predictions, model.decision_function(X[:20]), atol=1e-12)
-    assert repr(found) == "<Contributions: 20 rows x 5 columns x 3 outputs, log-odds>"
+    assert repr(found) == "<Contributions: 20 rows x 5 columns x 3 outputs, raw score>"
 
 
 @pytest.mark.parametrize(

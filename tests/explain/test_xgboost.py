@@ -26,7 +26,7 @@ MODELS: dict[str, tuple[Any, Any, str]] = {
     ),
     "others": (xgboost.XGBRegressor(objective="reg:squaredlogerror", **FEW), np.exp(Y / 9), "raw score"),
     "two classes": (xgboost.XGBClassifier(**FEW), (Y > 0).astype(int), "log-odds"),
-    "three classes": (xgboost.XGBClassifier(**FEW), np.digitize(Y, [-1, 1]), "log-odds"),
+    "three classes": (xgboost.XGBClassifier(**FEW), np.digitize(Y, [-1, 1]), "raw score"),
     "a line": (xgboost.XGBRegressor(booster="gblinear", n_estimators=8), Y, "prediction"),
 }
 

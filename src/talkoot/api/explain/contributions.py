@@ -98,8 +98,8 @@ def contributions(model: Any, X: Any) -> Contributions:
 
     Returns:
         Contributions in the unit of the model's sum: of HistGradientBoostingClassifier its
-        `decision_function` (log-odds), of forests `predict_proba`, of regressors `predict` (its logarithm
-        with a Poisson or gamma loss), of XGBoost its margin, in XGBoost's single precision.
+        `decision_function` (of two classes log-odds), of forests `predict_proba`, of regressors `predict`
+        (its logarithm with a Poisson or gamma loss), of XGBoost its margin, in XGBoost's single precision.
 
     Raises:
         PlanError: such a model cannot be explained, or is not fitted.

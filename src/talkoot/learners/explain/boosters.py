@@ -10,8 +10,6 @@ import numpy as np
 UNITS: Mapping[str, str] = {  # of the sum that contributions make, by objective
     "binary:logistic": "log-odds",
     "binary:logitraw": "log-odds",
-    "multi:softmax": "log-odds",
-    "multi:softprob": "log-odds",
     "reg:logistic": "log-odds",
     "count:poisson": "log of the prediction",
     "reg:gamma": "log of the prediction",

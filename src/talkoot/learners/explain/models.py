@@ -109,7 +109,8 @@ def _boosted(model: Any, X: Any, classes: np.ndarray | None) -> Explained:
     values = np.empty_like(found)
     values[:, columns] = found
     unit = "log of the prediction" if model.loss in ("poisson", "gamma") else "prediction"
-    unit = unit if classes is None else "log-odds"
+    if classes is not None:
+        unit = "log-odds" if len(classes) == 2 else "raw score"
     return _flat(values, base + model._baseline_prediction.reshape(-1), unit, _names(model), classes)
 
 
