@@ -26,6 +26,7 @@ MODULES = (
     "compose.compositions",
     "trees.boosting",
     "trees.forests",
+    "trees.isolation",
 )
 
 

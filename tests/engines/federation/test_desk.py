@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from parties import make_authority, make_party, renew
 from sites import World, plan_of
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, IsolationForest, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -97,6 +97,8 @@ def test_the_policy_can_take_back_what_a_person_has_approved(world: World) -> No
             {"plan": plan_of(make_pipeline(StandardScaler(), HistGradientBoostingClassifier()))},
             "trees divide columns at values of single rows",
         ),
+        ('learners = ["*"]', {"plan": plan_of(RandomForestClassifier())}, "trees divide columns at values"),
+        ('learners = ["*"]', {"plan": plan_of(IsolationForest())}, "trees divide columns at values"),
     ],
 )
 def test_what_the_policy_forbids_is_refused_by_name(

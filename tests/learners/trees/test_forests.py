@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pytest
-from boosted import table
+import scipy.sparse as sp
+from boosted import Interrupted, table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone, is_classifier
@@ -24,6 +25,8 @@ from sklearn.ensemble import (
 from sklearn.utils.validation import check_is_fitted
 
 import talkoot as tk
+from talkoot.data.shards import Shards
+from talkoot.learners.trees.forests import Forest
 
 X, Y = table(150)
 KINDS = np.array(["high", "low", "mid"])[np.digitize(Y, [-1, 1])]
@@ -173,3 +176,83 @@ def test_any_small_nodes_make_a_whole_forest(rows: list[int], trees: int, seed: 
     np.testing.assert_allclose(model.predict_proba(x).sum(axis=1), 1)
     if sum(n > 0 for n in rows) == 1:
         assert_same(model, clone(estimator).fit(x, y), x)
+
+
+REFUSED: list[tuple[Any, str]] = [
+    (RandomForestClassifier(oob_score=True), "at its node alone"),
+    (RandomForestClassifier(warm_start=True), "starts from the first tree"),
+    (RandomForestRegressor(random_state=np.random.RandomState(0)), "Take a whole number"),
+    (RandomForestClassifier(monotonic_cst=[1, 0]), "has shape 2 but"),
+    (RandomForestClassifier(bootstrap=False, max_samples=0.5), "cannot be set if `bootstrap=False`"),
+    (RandomForestClassifier(class_weight={"high": 1, "none": 2}), "are not in class_weight"),
+]
+
+
+@pytest.mark.parametrize(("estimator", "why"), REFUSED, ids=str)
+def test_what_cannot_be_distributed_is_refused(estimator: Any, why: str) -> None:
+    with pytest.raises((tk.NotDistributable, tk.DataError), match=why):
+        tk.fit(estimator, dealt(2, X, KINDS if is_classifier(estimator) else Y))
+
+
+ODD: dict[str, tuple[Any, str]] = {
+    "infinite": (np.where(X > 2, np.inf, X), "infinite"),
+    "beyond 32 bits": (np.where(X > 2, 1e39, X), "holds numbers beyond"),
+    "sparse": (sp.csr_array(np.nan_to_num(X)), "needs dense"),
+    "text": (pd.DataFrame({"a": X[:, 0], "b": KINDS}), "column 'b': it holds text"),
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_rows_that_trees_cannot_read_are_refused(odd: str) -> None:
+    rows, why = ODD[odd]
+    with pytest.raises(tk.DataError, match=why):
+        tk.fit(RandomForestRegressor(2), {"n": (rows, Y)})
+
+
+def test_a_node_whose_rows_scikit_learn_refuses_is_named() -> None:
+    parts = {"none": (X[:50], np.zeros(50)), "some": (X[50:], np.ones(100))}
+    with pytest.raises(tk.DataError, match="node 'none', round 1: .* this node's rows alone: Sum of y"):
+        tk.fit(RandomForestRegressor(4, criterion="poisson"), parts)
+
+
+def test_weights_decide_how_many_trees_a_node_grows() -> None:
+    w = np.repeat([0.0, 3.0, 1.0], 50)
+    parts = {name: (X[w == v], Y[w == v], w[w == v]) for name, v in (("none", 0), ("heavy", 3), ("light", 1))}
+    model = tk.fit(RandomForestRegressor(8, bootstrap=False), parts).model
+    assert [float(tree.tree_.weighted_n_node_samples[0]) for tree in model] == [150.0] * 6 + [50.0] * 2
+
+
+def test_classes_are_balanced_over_all_nodes() -> None:
+    y = np.repeat(["rare", "often"], [30, 120])
+    parts = {"a": (X[:60], y[:60]), "b": (X[60:], y[60:])}
+    model = tk.fit(ExtraTreesClassifier(5, class_weight="balanced", random_state=0), parts).model
+    tops = [tree.tree_.weighted_n_node_samples[0] for tree in model]
+    np.testing.assert_allclose(tops, [30 * 2.5 + 30 * 0.625] * 2 + [90 * 0.625] * 3)
+
+
+def test_a_node_without_a_tree_is_named() -> None:
+    with pytest.warns(UserWarning, match="the rows of 'n1', 'n2' are in no tree"):
+        assert len(tk.fit(RandomForestRegressor(1), dealt(3, X, Y)).model) == 1
+
+
+def test_nodes_of_one_name_are_refused() -> None:
+    same = tk.shards({"n": (X[:70], Y[:70])})
+    with pytest.raises(tk.DataError, match="node 'n'.*several nodes have this name"):
+        tk.fit(RandomForestRegressor(4), Shards({"one": same["n"], "other": same["n"]}))
+
+
+def test_transforms_that_add_pass_on_every_bit_and_others_are_refused() -> None:
+    data, estimator = dealt(3, X, KINDS), RandomForestClassifier(4)
+    want = tk.fit(estimator, data, on=tk.Inline()).model
+    assert_same(tk.fit(estimator, data, chain=[tk.fixed()], on=tk.Inline()).model, want, X)
+    for chain, why in (([tk.quantize()], "would bias"), ([tk.fixed(), tk.mask()], "cannot hide")):
+        with pytest.raises(tk.PlanError, match=f"RandomForestClassifier is bagged.*{why}"):
+            tk.fit(estimator, data, chain=chain)
+
+
+def test_a_killed_worker_grows_the_same_trees(tmp_path: Path) -> None:
+    estimator, data = RandomForestRegressor(6, random_state=0), dealt(2, X, Y)
+    plan = tk.Plan(Interrupted(Forest(estimator), "kill", 1, str(tmp_path / "killed")))  # type: ignore[arg-type]
+    got = tk.run(plan, data, on=tk.Local(2)).model
+    assert (tmp_path / "killed").exists()
+    assert_same(got, tk.fit(estimator, data, on=tk.Inline()).model, X)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping
-
-from talkoot.core.errors import DataError
+from collections.abc import Mapping, Sequence
 
 SHOWN = 5  # nodes named in a warning
 
@@ -32,28 +30,28 @@ def dealt(trees: int, shares: Mapping[str, float]) -> dict[str, tuple[int, int]]
     return parts
 
 
-def rows_of_half(rows: Mapping[str, int]) -> int:
-    """The most rows such that nodes with at least so many have half of all rows or more.
+def rows_of_most(rows: Mapping[str, int]) -> int:
+    """The most rows such that nodes with at least so many have nine tenths of all rows or more.
 
-    >>> rows_of_half({"a": 10, "b": 400, "c": 300})
-    400
+    >>> rows_of_most({"a": 10, "b": 400, "c": 300})
+    300
     """
     sizes, seen = sorted(rows.values(), reverse=True), 0
     for size in sizes:
         seen += size
-        if 2 * seen >= sum(sizes):
+        if 10 * seen >= 9 * sum(sizes):
             return size
-    raise DataError("no node has rows")
+    raise AssertionError("some node has rows")
 
 
-def warn_idle(parts: Mapping[str, tuple[int, int]], name: str) -> None:
-    """Warn of nodes with rows that grow no tree."""
-    idle = [repr(node) for node, (_, count) in parts.items() if not count]
-    if idle:
-        more = f" and {len(idle) - SHOWN} more" if len(idle) > SHOWN else ""
+def warn_idle(name: str, nodes: Sequence[str], why: str, cure: str) -> None:
+    """Warn of nodes whose rows are in no tree."""
+    if nodes:
+        shown = ", ".join(map(repr, sorted(nodes)[:SHOWN]))
+        more = f" and {len(nodes) - SHOWN} more" if len(nodes) > SHOWN else ""
         warnings.warn(
-            f"{name}: no tree is grown of the rows of {', '.join(idle[:SHOWN])}{more}, which are too few for "
-            "one of n_estimators; take a larger n_estimators to learn from them",
+            f"{name}: the rows of {shown}{more} are in no tree, as they are {why}; to learn from "
+            f"them, {cure}",
             UserWarning,
             stacklevel=2,
         )

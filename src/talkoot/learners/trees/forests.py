@@ -24,7 +24,6 @@ from talkoot.core.shard import Block, Schema, Shard
 from talkoot.core.update import Update
 from talkoot.learners.common.columnwise import require_numbers
 from talkoot.learners.common.estimator import refuse, require_finite
-from talkoot.learners.common.results import fit_error
 from talkoot.learners.common.rows import (
     concatenate,
     no_target,
@@ -32,12 +31,13 @@ from talkoot.learners.common.rows import (
     require_dense,
     require_weights,
 )
+from talkoot.learners.sums.selection import Selection
 from talkoot.learners.trees import forest_private as private
 from talkoot.learners.trees.dealing import dealt, warn_idle
 from talkoot.learners.trees.grown import Trees
 from talkoot.learners.trees.weights import Weights, agreed_weights, listed_weights
 
-ROWS = "rows/"  # leaves: rows of a node, what they weigh, how many weigh something
+ROWS = "rows/"  # leaves: rows of a node, what they weigh, how many weigh something, nodes of this name
 CLASSES = "classes"  # a leaf: what the rows of each class weigh
 WEIGHTED = "weighted"  # nodes that have sample weights
 
@@ -75,7 +75,7 @@ class Growth:
     seed: int  # of the forest
     grow: Grow | None = None  # what nodes grow; None before the first round
     trees: Trees | None = None  # of all nodes
-    search: Any = None  # what a learner looks for once the trees are there
+    search: Selection | None = None  # for a threshold, once the trees are there
     done: bool = False
 
 
@@ -110,7 +110,7 @@ class BaggedTrees(SolvingLearner):
         """What to grow, once rows are counted."""
         return model.grow or CountRows()
 
-    def work(self, question: Any, local: None, shard: Shard, ctx: Ctx) -> tuple[Update, None]:
+    def work(self, question: Any, local: Any, shard: Shard, ctx: Ctx) -> tuple[Update, Any]:
         """Counts of rows, or trees."""
         if isinstance(question, CountRows):
             return self._counted(shard, ctx), None
@@ -123,18 +123,21 @@ class BaggedTrees(SolvingLearner):
         try:
             trees = self.grown(own, X, y, w, question, first, ctx.schema)
         except ValueError as error:
-            raise fit_error(self.estimator, error) from error
+            raise DataError(
+                f"{self.name} cannot grow trees of this node's rows alone: {error}",
+                cure="Correct its rows or the parameter, or leave the node out of the data.",
+            ) from error
         return Update(values=trees.leaves(first), weight=float(len(X))), None
 
     def _counted(self, shard: Shard, ctx: Ctx) -> Update:
-        found, weighted, classes = np.zeros(3), 0, ctx.schema.classes
+        found, weighted, classes = np.array([0.0, 0.0, 0.0, 1.0]), 0, ctx.schema.classes
         weighing = np.zeros(0 if classes is None else len(classes))
         for block in shard.blocks():
             if not len(block):
                 continue
             self._check(block, ctx.schema)
             w = np.ones(len(block)) if block.w is None else block.w
-            found += [len(block), w.sum(), np.count_nonzero(w)]
+            found[:3] += [len(block), w.sum(), np.count_nonzero(w)]
             weighted = int(block.w is not None)
             if classes is not None and block.y is not None:
                 weighing += np.bincount(block.y, w, minlength=len(classes))
@@ -146,7 +149,14 @@ class BaggedTrees(SolvingLearner):
     def _check(self, block: Block, schema: Schema) -> None:
         require_weights(block.w, self.estimator)
         missing = bool(get_tags(self.estimator).input_tags.allow_nan)
-        require_finite(as_single(block.X), schema, self.estimator, missing=missing)
+        require_finite(block.X, schema, self.estimator, missing=missing)
+        beyond = np.isinf(as_single(block.X)).any(axis=0)
+        if beyond.any():
+            raise DataError(
+                f"it holds numbers beyond {np.finfo(np.float32).max:.1e}, and trees compare 32 bits",
+                column=schema.column(int(beyond.argmax())),
+                cure="Correct them, or scale the column.",
+            )
 
     def step(self, model: Growth, update: Update) -> Growth:
         """What to grow, or the forest.
@@ -159,6 +169,11 @@ class BaggedTrees(SolvingLearner):
         rows = {k.removeprefix(ROWS): v for k, v in update.values.items() if k.startswith(ROWS) and v[1] > 0}
         if not rows:
             raise DataError(f"no node has rows, so {self.name} has nothing to learn from")
+        if twice := [node for node, found in rows.items() if found[3] > 1]:
+            cure = "Give each node a name of its own."
+            raise DataError(
+                "several nodes have this name, so trees cannot be dealt", node=twice[0], cure=cure
+            )
         sampled = bool(update.values[WEIGHTED][0])
         return replace(model, grow=self.dealt(model, rows, sampled, update.values[CLASSES]))
 
@@ -205,7 +220,7 @@ class Forest(BaggedTrees):
     >>> X = np.arange(40.0).reshape(20, 2)
     >>> sites = {"much": (X[:15], X[:15, 0]), "few": (X[15:], X[15:, 0])}
     >>> forest = tk.fit(RandomForestRegressor(8, random_state=0), sites).model
-    >>> [tree.tree_.n_node_samples[0] > 5 for tree in forest]
+    >>> [int(tree.tree_.n_node_samples[0]) > 5 for tree in forest]
     [False, False, True, True, True, True, True, True]
     """
 
@@ -214,7 +229,8 @@ class Forest(BaggedTrees):
     ) -> Grow:
         """Trees in proportion to what rows weigh."""
         parts = dealt(self.estimator.n_estimators, {node: float(found[1]) for node, found in rows.items()})
-        warn_idle(parts, self.name)
+        idle = [node for node, (_, count) in parts.items() if not count]
+        warn_idle(self.name, idle, "too few for one of n_estimators", "take a larger n_estimators")
         weighted = clone(self.estimator)
         if self._by_sample:
             weighted.set_params(class_weight=None)
