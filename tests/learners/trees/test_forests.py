@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+import skops.io
 from boosted import Interrupted, table
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -26,6 +27,9 @@ from sklearn.utils.validation import check_is_fitted
 
 import talkoot as tk
 from talkoot.data.shards import Shards
+from talkoot.formats.estimators import fitted_from_bytes
+from talkoot.formats.trees import without_trees
+from talkoot.learners.trees.dealing import dealt as shared_out
 from talkoot.learners.trees.forests import Forest
 
 X, Y = table(150)
@@ -118,6 +122,19 @@ def test_trees_are_grown_in_proportion_to_rows() -> None:
     assert [tree.random_state for tree in model] == [
         tree.random_state for tree in RandomForestRegressor(15, random_state=0).fit(X, Y)
     ]
+
+
+@given(
+    trees=st.integers(1, 500),
+    shares=st.dictionaries(st.text(max_size=3), st.floats(1e-6, 1e9), min_size=1, max_size=8),
+)
+def test_all_trees_are_dealt_once_and_in_proportion(trees: int, shares: dict[str, float]) -> None:
+    parts = shared_out(trees, shares)
+    assert parts == shared_out(trees, dict(reversed(shares.items())))
+    dealt_trees = [tree for first, count in parts.values() for tree in range(first, first + count)]
+    assert sorted(dealt_trees) == list(range(trees))
+    for node, (_, count) in parts.items():
+        assert abs(count - trees * shares[node] / sum(shares.values())) <= 1 + 1e-6
 
 
 def test_every_tree_knows_the_classes_of_all_nodes() -> None:
@@ -256,3 +273,14 @@ def test_a_killed_worker_grows_the_same_trees(tmp_path: Path) -> None:
     got = tk.run(plan, data, on=tk.Local(2)).model
     assert (tmp_path / "killed").exists()
     assert_same(got, tk.fit(estimator, data, on=tk.Inline()).model, X)
+
+
+def test_a_file_whose_trees_were_changed_is_refused() -> None:
+    model = tk.fit(RandomForestClassifier(2, random_state=0), X, KINDS).model
+    plain = without_trees(model)
+    assert_same(fitted_from_bytes(skops.io.dumps(plain)), model, X)
+    plain.estimators_[1].tree_["whole"][0, 0] = 0  # its root leads to itself
+    with pytest.raises(tk.DataError, match="a tree leads nowhere"):
+        fitted_from_bytes(skops.io.dumps(plain))
+    with pytest.raises(tk.DataError, match="sklearn.tree._tree.Tree, which would be imported"):
+        fitted_from_bytes(skops.io.dumps(model))
