@@ -95,10 +95,18 @@ def test_the_policy_can_take_back_what_a_person_has_approved(world: World) -> No
         (
             'learners = ["*"]',
             {"plan": plan_of(make_pipeline(StandardScaler(), HistGradientBoostingClassifier()))},
-            "trees divide columns at values of single rows",
+            "trees divide columns at values of rows, unless their bins come from sums",
         ),
-        ('learners = ["*"]', {"plan": plan_of(RandomForestClassifier())}, "trees divide columns at values"),
-        ('learners = ["*"]', {"plan": plan_of(IsolationForest())}, "trees divide columns at values"),
+        (
+            'learners = ["*"]',
+            {"plan": plan_of(RandomForestClassifier())},
+            "tree of a forest is grown of one site",
+        ),
+        (
+            'learners = ["*"]',
+            {"plan": plan_of(make_pipeline(StandardScaler(), IsolationForest()))},
+            "each tree of a forest is grown of one site",
+        ),
     ],
 )
 def test_what_the_policy_forbids_is_refused_by_name(
