@@ -20,8 +20,7 @@ from talkoot.learners.sums.quantile import Places, places
 from talkoot.learners.sums.ranges import Ranges
 from talkoot.learners.sums.selection import Search, Selection, Totals
 from talkoot.learners.trees import forest_private as private
-from talkoot.learners.trees.dealing import dealt, rows_of_most, warn_idle
-from talkoot.learners.trees.forests import (
+from talkoot.learners.trees.bagged import (
     BaggedTrees,
     CountRows,
     Grow,
@@ -30,6 +29,7 @@ from talkoot.learners.trees.forests import (
     as_single,
     fitted_example,
 )
+from talkoot.learners.trees.dealing import dealt, rows_of_most, warn_idle
 from talkoot.learners.trees.grown import Trees
 from talkoot.learners.trees.weights import Weights
 
