@@ -1,0 +1,94 @@
+"""XGBoost's own sums between processes: a tracker where they meet, and how they join and leave."""
+
+from __future__ import annotations
+
+import re
+import socket
+import uuid
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, final
+
+PATIENCE = 300  # seconds that processes wait for each other at most
+RETRIES = 2  # tries to reach a tracker that may have ended
+
+
+def machine() -> str:
+    """What names this machine."""
+    return f"{socket.gethostname()}:{uuid.getnode():x}"
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a tracker listens."""
+
+    host: str
+    port: int
+
+
+@final
+class Tracker:
+    """Where so many processes meet once. It listens until `end`, or until nobody holds it.
+
+    Args:
+        processes: how many.
+        alone: whether all are on this machine.
+    """
+
+    def __init__(self, processes: int, *, alone: bool) -> None:
+        from xgboost.tracker import RabitTracker
+
+        tracker = RabitTracker(
+            n_workers=processes, host_ip="127.0.0.1" if alone else None, sortby="task", timeout=PATIENCE
+        )
+        tracker.start()
+        found = tracker.worker_args()
+        self.address = Address(str(found["dmlc_tracker_uri"]), int(found["dmlc_tracker_port"]))
+        self._wait: Callable[..., None] = tracker.wait_for
+        self.end = weakref.finalize(self, _free, tracker)
+
+    def wait(self) -> None:
+        """Until all have left."""
+        self._wait(timeout=PATIENCE)
+        self.end()
+
+
+def _free(tracker: Any) -> None:
+    with suppress(Exception):  # some did not come, which their rounds report
+        tracker.free()
+
+
+@contextmanager
+def joined(address: Address, rank: int) -> Iterator[None]:
+    """Be one of the processes that meet at a tracker.
+
+    Raises:
+        XGBoostError: one of them did not come, or left too early.
+    """
+    from xgboost.collective import CommunicatorContext
+
+    with CommunicatorContext(
+        dmlc_tracker_uri=address.host,
+        dmlc_tracker_port=address.port,
+        dmlc_task_id=f"{rank:06d}",  # the tracker sorts them as text
+        dmlc_timeout=PATIENCE,
+        dmlc_retry=RETRIES,
+    ):
+        yield
+
+
+def declined(address: Address, others: int) -> None:
+    """Come and leave, so that the other processes fail at once instead of waiting for this one."""
+    from xgboost.core import XGBoostError
+
+    with suppress(XGBoostError), joined(address, others):
+        pass
+
+
+def cause(error: Exception) -> str:
+    """The innermost reason in an error of XGBoost's, in one line."""
+    found: Sequence[str] = re.findall(r"\]: *(\S.*)", str(error).split("Stack trace")[0])
+    return found[-1].strip() if found else str(error).splitlines()[0]

@@ -1,0 +1,391 @@
+"""XGBClassifier and XGBRegressor over nodes of one trust domain."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, final
+
+import numpy as np
+from sklearn.base import clone, is_classifier
+
+from talkoot.core.context import Ctx
+from talkoot.core.errors import DataError, NodeFailed
+from talkoot.core.learner import Kind, Learner, SolvingLearner
+from talkoot.core.shard import Schema, Shard
+from talkoot.core.update import Update
+from talkoot.learners.common.columnwise import require_numbers
+from talkoot.learners.common.rows import require_dense
+from talkoot.learners.solvers.target_stats import target_mean, two_classes
+from talkoot.learners.sums.counting import Values, counted
+from talkoot.learners.sums.ranges import Ranges
+from talkoot.learners.sums.selection import Search, Selection
+from talkoot.learners.trees.bins import few_values
+from talkoot.learners.trees.xgboost.accepted import accept, require_plain
+from talkoot.learners.trees.xgboost.collective import Address, cause, declined
+from talkoot.learners.trees.xgboost.cuts import WEIGHTED, Survey, cut_points, single, surveyed, wanted
+from talkoot.learners.trees.xgboost.group import Group, group_of, rows_of, threads
+
+TREES = 10  # iterations of a round at least; later ones do a quarter of what there is
+ATTEMPTS = 3  # rounds in a row in which processes may lose each other
+NO_ROWS = "no rows"  # the state of a node without any
+# leaves of updates
+PROCESS = "process:"  # how many nodes are in a process, by its name
+DONE = "done"  # how many processes did what was asked
+FAILED = "failed:"  # how many processes failed, by the reason
+BOOSTER = "booster"  # the trees, of one process
+HOST, PORT = "host", "port"  # where processes meet next
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Gather:
+    """Nodes of a process bring their rows together.
+
+    Args:
+        key: names the run.
+        weighted: whether some node has sample weights.
+    """
+
+    key: str
+    weighted: bool
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Bin:
+    """Each process puts its rows into bins.
+
+    Args:
+        key: names the run.
+        step: rises with each round.
+        processes: nodes of each process, by its name.
+        cuts: for each column its cut points.
+    """
+
+    key: str
+    step: int
+    processes: Mapping[str, int]
+    cuts: tuple[np.ndarray, ...]
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Grow:
+    """Processes grow trees together.
+
+    Args:
+        key: names the run.
+        step: rises with each round.
+        processes: nodes of each process, by its name.
+        trees: how many iterations there are, and how many there are to be.
+        known: those that there are, as bytes; empty where processes have them.
+        meeting: where processes meet; None for a single one.
+    """
+
+    key: str
+    step: int
+    processes: Mapping[str, int]
+    trees: tuple[int, int]
+    known: bytes
+    meeting: Address | None
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Boosted:
+    """A fit between two rounds.
+
+    Args:
+        schema: what the nodes agreed on.
+        total: how many iterations there are to be.
+        key: names the run.
+        few: for each column its distinct values, None where there are many; None before the first round.
+        weighted: whether some node has sample weights.
+        search: for the cut points of columns with many values.
+        cuts: the cut points, once they are found.
+        processes: nodes of each process, by its name; empty where they must gather.
+        binned: whether their rows are in bins.
+        meeting: where processes meet; None for a single one.
+        known: whether processes have the trees that there are.
+        step: rises with each round.
+        trees: how many iterations there are.
+        booster: these, as bytes.
+        failed: rounds in a row in which processes lost each other.
+    """
+
+    schema: Schema
+    total: int
+    key: str
+    few: tuple[np.ndarray | None, ...] | None = None
+    weighted: bool = False
+    search: Selection | None = None
+    cuts: tuple[np.ndarray, ...] | None = None
+    processes: Mapping[str, int] | None = None
+    binned: bool = False
+    meeting: Address | None = None
+    known: bool = False
+    step: int = 0
+    trees: int = 0
+    booster: bytes = b""
+    failed: int = 0
+
+    @property
+    def done(self) -> bool:
+        """Whether all trees are there."""
+        return self.trees == self.total
+
+    @property
+    def next(self) -> int:
+        """How many iterations there are to be after the next round."""
+        return min(self.total, self.trees + max(TREES, self.trees // 4))
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class XGBoosting(SolvingLearner):
+    """XGBClassifier and XGBRegressor, trained by XGBoost itself.
+
+    Nodes agree on cut points of bins, exact quantiles over all rows; each process puts its nodes' rows into
+    these bins; then processes grow trees by XGBoost's own sums of histograms, some in each round.
+    """
+
+    estimator: Any
+
+    kind: ClassVar[Kind] = "exact"
+    ends: ClassVar[bool] = True
+
+    @property
+    def question_types(self) -> tuple[type, ...]:
+        """Of the search for cut points, and of training."""
+        return (Survey, Search, Ranges, Gather, Bin, Grow, Address)
+
+    @property
+    def _bins(self) -> int:
+        return 256 if self.estimator.max_bin is None else int(self.estimator.max_bin)
+
+    def init(self, schema: Schema, rng: np.random.Generator) -> Boosted:
+        """Survey the columns first."""
+        require_plain(schema, self.estimator)
+        require_numbers(schema, self.estimator)
+        require_dense(schema, self.estimator)
+        if is_classifier(self.estimator):
+            two_classes(schema, self.estimator)
+        else:
+            target_mean(schema, self.estimator)
+        self._dry_fit(schema)
+        return Boosted(
+            schema=schema, total=self.estimator.get_num_boosting_rounds(), key=secrets.token_hex(16)
+        )
+
+    def _dry_fit(self, schema: Schema) -> None:
+        """Have XGBoost refuse parameters and columns before any row is read."""
+        y = np.array([0.5, 1.0]) if schema.classes is None else schema.classes
+        X: Any = np.zeros((len(y), schema.features))
+        if schema.names is not None:
+            import pandas as pd
+
+            X = pd.DataFrame(X, columns=list(schema.names))
+        try:
+            clone(self.estimator).set_params(n_estimators=1, n_jobs=1).fit(X, y)
+        except (TypeError, ValueError) as error:
+            raise DataError(f"{type(self.estimator).__name__} refuses: {cause(error)}") from error
+
+    def question(self, model: Boosted) -> Any:
+        """What to count, or how far to grow."""
+        if model.few is None:
+            return Survey()
+        if model.cuts is None:
+            assert model.search is not None
+            return model.search.search
+        if model.processes is None:
+            return Gather(model.key, model.weighted)
+        if not model.binned:
+            return Bin(model.key, model.step, model.processes, model.cuts)
+        known = b"" if model.known else model.booster
+        return Grow(model.key, model.step, model.processes, (model.trees, model.next), known, model.meeting)
+
+    def work(self, question: Any, local: Any, shard: Shard, ctx: Ctx) -> tuple[Update, Any]:
+        """Counts of values; or what the process of a node does, by the first of its nodes."""
+        match question:
+            case Survey():
+                return surveyed(shard, ctx.schema, self.estimator, self._bins), None
+            case Search():
+                return self._counted(question, local, shard, ctx)
+            case Gather():
+                return self._gathered(question, local, shard, ctx)
+        if local == NO_ROWS:
+            return Update(), local
+        group = local if isinstance(local, Group) else group_of(question.key)
+        if not group.begins(question.step):
+            return Update(), group
+        whole = question.processes.get(group.token) == len(group.nodes)
+        if isinstance(question, Bin):
+            return self._binned(group, question, ctx.schema) if whole else Update(), group
+        return self._grown(group, question) if whole else _absent(question), group
+
+    def _counted(self, search: Search, local: Any, shard: Shard, ctx: Ctx) -> tuple[Update, Any]:
+        parts = ((block.X, None) for block in single(shard, ctx.schema, self.estimator))
+        cached, features = local if isinstance(local, Values) else None, ctx.schema.features
+        return counted(parts, search.ranges, cached, features=features, nodes=len(ctx.cohort), zeros=False)
+
+    def _gathered(self, question: Gather, local: Any, shard: Shard, ctx: Ctx) -> tuple[Update, Any]:
+        if local == NO_ROWS:
+            return Update(), local
+        group = group_of(question.key)
+        if shard.name not in group.nodes:
+            rows = rows_of(shard, ctx.schema, self.estimator, weighted=question.weighted)
+            if rows is None:
+                return Update(), NO_ROWS
+            group.add(shard.name, rows)
+        return Update(values={f"{PROCESS}{group.token}": np.ones(1)}), group
+
+    def _binned(self, group: Group, question: Bin, schema: Schema) -> Update:
+        group.build(question.cuts, schema.names, self._bins)
+        return Update(values={DONE: np.ones(1), **_meeting(group, question.processes)})
+
+    def _grown(self, group: Group, question: Grow) -> Update:
+        from xgboost.core import XGBoostError
+
+        rank = sorted(question.processes).index(group.token)
+        meeting = None if question.meeting is None else (question.meeting, rank)
+        try:
+            booster = group.train(self._params(), question.trees, question.known, meeting)
+        except XGBoostError as error:
+            if meeting is None:
+                raise DataError(f"XGBoost refuses: {cause(error)}") from error
+            return Update(values={f"{FAILED}{cause(error)}": np.ones(1)})
+        if booster is None:
+            return _absent(question)
+        values = {DONE: np.ones(1)}
+        if rank == 0:
+            values[BOOSTER] = np.frombuffer(bytes(booster.save_raw("ubj")), np.uint8)
+            if group.tracker is not None:
+                group.tracker.wait()
+            values |= _meeting(group, question.processes)
+        return Update(values=values)
+
+    def _params(self) -> dict[str, Any]:
+        """The parameters of XGBoost, as the estimator's own fit makes them."""
+        params = self.estimator.get_xgb_params() | {"nthread": threads(self.estimator.n_jobs)}
+        return {name: value for name, value in params.items() if name not in ("n_jobs", "eval_metric")}
+
+    def step(self, model: Boosted, update: Update) -> Boosted:
+        """The next question, or more trees.
+
+        Raises:
+            DataError: no node has rows.
+            NodeFailed: processes lose each other again and again.
+        """
+        if model.processes is not None:
+            return self._trained(replace(model, step=model.step + 1), update)
+        if not update.values:
+            raise DataError(f"no node has rows, so {type(self.estimator).__name__} has nothing to learn from")
+        if model.few is None:
+            return self._surveyed(model, update)
+        if model.cuts is None:
+            return self._searched(model, update)
+        counts = _named(update, PROCESS)
+        return replace(model, processes=counts, binned=False, known=False)
+
+    def _surveyed(self, model: Boosted, update: Update) -> Boosted:
+        schema, few = model.schema, few_values(update, self._bins)
+        many = any(values is None for values in few)
+        return replace(
+            model,
+            few=few,
+            weighted=bool(update.values[WEIGHTED][0]),
+            search=Selection.start(schema.features, schema.rows) if many else None,
+            cuts=None if many else cut_points(few, None, self._bins),
+        )
+
+    def _searched(self, model: Boosted, update: Update) -> Boosted:
+        few = model.few
+        assert few is not None
+        assert model.search is not None
+        search = model.search.narrow(update.values, lambda totals: wanted(totals, few, self._bins))
+        return replace(
+            model, search=search, cuts=cut_points(few, search, self._bins) if search.done else None
+        )
+
+    def _trained(self, model: Boosted, update: Update) -> Boosted:
+        """After rows are in bins, or trees have grown; all over again where some process did not do it."""
+        assert model.processes is not None
+        values = update.values
+        if DONE not in values or values[DONE][0] != len(model.processes):
+            return self._again(model, update)
+        found = replace(model, meeting=_address(values), failed=0)
+        if not model.binned:
+            return replace(found, binned=True)
+        return replace(found, known=True, trees=model.next, booster=values[BOOSTER].tobytes())
+
+    def _again(self, model: Boosted, update: Update) -> Boosted:
+        if model.failed + 1 == ATTEMPTS:
+            reasons = ", ".join(_named(update, FAILED)) or "some were lost"
+            raise NodeFailed(
+                f"the processes of the nodes lost each other {ATTEMPTS} times in a row: {reasons}",
+                step=f"iteration {model.trees}",
+                cure="Look whether all workers live and reach each other, or take tk.Inline().",
+            )
+        return replace(model, processes=None, failed=model.failed + 1)
+
+    def measures(self, model: Boosted) -> Mapping[str, float]:
+        """How many iterations there are."""
+        return {"trees": float(model.trees)}
+
+    def finish(self, model: Boosted) -> Any:
+        """The estimator with the trees."""
+        made = clone(self.estimator)
+        made.load_model(bytearray(model.booster))
+        given = self.estimator.get_params(deep=False)
+        return made.set_params(**{name: value for name, value in given.items() if name != "objective"})
+
+
+def _named(update: Update, prefix: str) -> dict[str, int]:
+    """The counts of leaves with names of one kind."""
+    return {
+        name.removeprefix(prefix): int(value[0])
+        for name, value in update.values.items()
+        if name.startswith(prefix)
+    }
+
+
+def _absent(question: Grow) -> Update:
+    """The answer of a process that lost its rows or trees, with which the others cannot go on."""
+    if question.meeting is not None:
+        declined(question.meeting, len(question.processes))
+    return Update()
+
+
+def _meeting(group: Group, processes: Mapping[str, int]) -> dict[str, np.ndarray]:
+    """Where processes meet next, of the first of them; nothing where there is but one."""
+    if len(processes) == 1 or min(processes) != group.token:
+        return {}
+    alone = len({name.rpartition("/")[0] for name in processes}) == 1
+    address = group.meet(len(processes), alone=alone)
+    return {HOST: np.frombuffer(address.host.encode(), np.uint8), PORT: np.array([address.port])}
+
+
+def _address(values: Mapping[str, np.ndarray]) -> Address | None:
+    if HOST not in values:
+        return None
+    return Address(values[HOST].tobytes().decode(), int(values[PORT][0]))
+
+
+def _boosting(estimator: Any) -> Learner:
+    accept(estimator)
+    return XGBoosting(estimator)
+
+
+def __getattr__(name: str) -> Any:
+    """``FITS`` has XGBoost's classes once somebody has imported them: without them no estimator needs it."""
+    if name != "FITS":
+        raise AttributeError(name)
+    found = sys.modules.get("xgboost.sklearn")
+    made: dict[type, Callable[[Any], Learner]] = {}
+    for kind in ("XGBClassifier", "XGBRegressor"):
+        if hasattr(found, kind):
+            made[getattr(found, kind)] = _boosting
+    return made
