@@ -12,10 +12,7 @@ from talkoot.core.shard import Block, Schema
 from talkoot.learners.common.estimator import refuse
 
 PASSED = frozenset(
-    """max_depth max_leaves max_bin grow_policy learning_rate n_estimators verbosity objective n_jobs gamma
-    min_child_weight max_delta_step reg_alpha reg_lambda scale_pos_weight base_score random_state
-    num_parallel_tree monotone_constraints interaction_constraints importance_type validate_parameters
-    eval_metric sampling_method max_cat_to_onehot max_cat_threshold""".split()
+    ["max_depth", "max_leaves", "max_bin", "grow_policy", "learning_rate", "n_estimators", "verbosity", "objective", "n_jobs", "gamma", "min_child_weight", "max_delta_step", "reg_alpha", "reg_lambda", "scale_pos_weight", "base_score", "random_state", "num_parallel_tree", "monotone_constraints", "interaction_constraints", "importance_type", "validate_parameters", "eval_metric", "sampling_method", "max_cat_to_onehot", "max_cat_threshold"]
 )
 DRAWS = "its draws follow the order of the rows of one process"
 ENCODE = "Put OneHotEncoder() in front of it in a ColumnTransformer, or make it numbers whose order counts."
@@ -45,7 +42,9 @@ LIMITS = {
     "early_stopping_rounds": Limit(
         (), "no rows are set aside for validation yet", "Leave it out and choose n_estimators=."
     ),
-    "callbacks": Limit((), "they would run in every process", "Leave it out; tk.fit(events=...) reports rounds."),
+    "callbacks": Limit(
+        (), "they would run in every process", "Leave it out; tk.fit(events=...) reports rounds."
+    ),
 }
 
 
@@ -84,13 +83,23 @@ def accept(estimator: Any) -> None:
         refuse(estimator, "objective", reason, f"Take one of {', '.join(OBJECTIVES)}.")
     missing = estimator.missing
     if not (isinstance(missing, float) and np.isnan(missing)):
-        refuse(estimator, "missing", "only NaN is missing", "Leave it out, and name the value in tk.fit(missing=).")
+        refuse(
+            estimator,
+            "missing",
+            "only NaN is missing",
+            "Leave it out, and name the value in tk.fit(missing=).",
+        )
     for name, value in estimator.get_params(deep=False).items():
         limit = LIMITS.get(name)
         if limit is not None and value is not None and value not in limit.taken:
             refuse(estimator, name, limit.reason, limit.cure)
         if limit is None and name not in PASSED and name != "missing" and value is not None:
-            refuse(estimator, name, "it is not among the parameters that nodes are known to share", "Leave it out.")
+            refuse(
+                estimator,
+                name,
+                "it is not among the parameters that nodes are known to share",
+                "Leave it out.",
+            )
     if estimator.get_num_boosting_rounds() < 1:
         refuse(estimator, "n_estimators", "there is nothing to learn", "Take at least 1.")
 

@@ -7,7 +7,7 @@ import socket
 import uuid
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -68,16 +68,20 @@ def joined(address: Address, rank: int) -> Iterator[None]:
     Raises:
         XGBoostError: one of them did not come, or left too early.
     """
-    from xgboost.collective import CommunicatorContext
+    from xgboost import collective
 
-    with CommunicatorContext(
-        dmlc_tracker_uri=address.host,
-        dmlc_tracker_port=address.port,
-        dmlc_task_id=f"{rank:06d}",  # the tracker sorts them as text
-        dmlc_timeout=PATIENCE,
-        dmlc_retry=RETRIES,
-    ):
+    with redirect_stdout(None):  # XGBoost prints who got which rank
+        collective.init(
+            dmlc_tracker_uri=address.host,
+            dmlc_tracker_port=address.port,
+            dmlc_task_id=f"{rank:06d}",  # the tracker sorts them as text
+            dmlc_timeout=PATIENCE,
+            dmlc_retry=RETRIES,
+        )
+    try:
         yield
+    finally:
+        collective.finalize()
 
 
 def declined(address: Address, others: int) -> None:
@@ -90,5 +94,6 @@ def declined(address: Address, others: int) -> None:
 
 def cause(error: Exception) -> str:
     """The innermost reason in an error of XGBoost's, in one line."""
-    found: Sequence[str] = re.findall(r"\]: *(\S.*)", str(error).split("Stack trace")[0])
-    return found[-1].strip() if found else str(error).splitlines()[0]
+    text = str(error).split("Stack trace")[0]
+    inner: Sequence[str] = re.findall(r"^- \[[^]]*\]: *(\S.*)", text, re.MULTILINE)
+    return inner[-1].strip() if inner else re.sub(r"^\[[\d:]+\] \S+:\d+: ", "", text.splitlines()[0])

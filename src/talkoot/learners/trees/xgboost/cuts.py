@@ -81,11 +81,13 @@ def cut_points(
         if values is None:
             assert search is not None
             values = search.at(j, _ranks(int(search.known_totals.counts[j]), bins))
-        found.append(np.unique(values.astype(np.float32)))
+        found.append(np.unique(values.astype(np.float32) + np.float32(0)))  # of 0 and -0 always 0
     return tuple(found)
 
 
-def reference(cuts: Sequence[np.ndarray], names: tuple[str, ...] | None, bins: int) -> xgboost.QuantileDMatrix:
+def reference(
+    cuts: Sequence[np.ndarray], names: tuple[str, ...] | None, bins: int
+) -> xgboost.QuantileDMatrix:
     """A small table of which XGBoost makes just these bins, for `ref=`.
 
     Raises:

@@ -224,7 +224,7 @@ class XGBoosting(SolvingLearner):
         whole = question.processes.get(group.token) == len(group.nodes)
         if isinstance(question, Bin):
             return self._binned(group, question, ctx.schema) if whole else Update(), group
-        return self._grown(group, question) if whole else _absent(question), group
+        return self._grown(group, question, ctx.schema) if whole else _absent(question), group
 
     def _counted(self, search: Search, local: Any, shard: Shard, ctx: Ctx) -> tuple[Update, Any]:
         parts = ((block.X, None) for block in single(shard, ctx.schema, self.estimator))
@@ -246,13 +246,13 @@ class XGBoosting(SolvingLearner):
         group.build(question.cuts, schema.names, self._bins)
         return Update(values={DONE: np.ones(1), **_meeting(group, question.processes)})
 
-    def _grown(self, group: Group, question: Grow) -> Update:
+    def _grown(self, group: Group, question: Grow, schema: Schema) -> Update:
         from xgboost.core import XGBoostError
 
         rank = sorted(question.processes).index(group.token)
         meeting = None if question.meeting is None else (question.meeting, rank)
         try:
-            booster = group.train(self._params(), question.trees, question.known, meeting)
+            booster = group.train(self._params(schema), question.trees, question.known, meeting)
         except XGBoostError as error:
             if meeting is None:
                 raise DataError(f"XGBoost refuses: {cause(error)}") from error
@@ -267,10 +267,16 @@ class XGBoosting(SolvingLearner):
             values |= _meeting(group, question.processes)
         return Update(values=values)
 
-    def _params(self) -> dict[str, Any]:
+    def _params(self, schema: Schema) -> dict[str, Any]:
         """The parameters of XGBoost, as the estimator's own fit makes them."""
-        params = self.estimator.get_xgb_params() | {"nthread": threads(self.estimator.n_jobs)}
-        return {name: value for name, value in params.items() if name not in ("n_jobs", "eval_metric")}
+        params = self.estimator.get_xgb_params()
+        if schema.classes is not None and len(schema.classes) > 2:
+            params["num_class"] = len(schema.classes)
+            if params["objective"] != "multi:softmax":
+                params["objective"] = "multi:softprob"
+        left_out = ("n_jobs", "eval_metric")
+        own = {name: value for name, value in params.items() if name not in left_out}
+        return own | {"nthread": threads(self.estimator.n_jobs)}
 
     def step(self, model: Boosted, update: Update) -> Boosted:
         """The next question, or more trees.
@@ -316,17 +322,18 @@ class XGBoosting(SolvingLearner):
         values = update.values
         if DONE not in values or values[DONE][0] != len(model.processes):
             return self._again(model, update)
-        found = replace(model, meeting=_address(values), failed=0)
+        found = replace(model, meeting=_address(values))
         if not model.binned:
             return replace(found, binned=True)
-        return replace(found, known=True, trees=model.next, booster=values[BOOSTER].tobytes())
+        booster = values[BOOSTER].tobytes()
+        return replace(found, known=True, trees=model.next, booster=booster, failed=0)
 
     def _again(self, model: Boosted, update: Update) -> Boosted:
         if model.failed + 1 == ATTEMPTS:
-            reasons = ", ".join(_named(update, FAILED)) or "some were lost"
+            reasons = ", ".join(_named(update, FAILED)) or "some lost their rows"
             raise NodeFailed(
-                f"the processes of the nodes lost each other {ATTEMPTS} times in a row: {reasons}",
-                step=f"iteration {model.trees}",
+                f"XGBoost failed in the processes of the nodes {ATTEMPTS} times in a row: {reasons}",
+                step=f"tree {model.trees}",
                 cure="Look whether all workers live and reach each other, or take tk.Inline().",
             )
         return replace(model, processes=None, failed=model.failed + 1)
