@@ -12,7 +12,34 @@ from talkoot.core.shard import Block, Schema
 from talkoot.learners.common.estimator import refuse
 
 PASSED = frozenset(
-    ["max_depth", "max_leaves", "max_bin", "grow_policy", "learning_rate", "n_estimators", "verbosity", "objective", "n_jobs", "gamma", "min_child_weight", "max_delta_step", "reg_alpha", "reg_lambda", "scale_pos_weight", "base_score", "random_state", "num_parallel_tree", "monotone_constraints", "interaction_constraints", "importance_type", "validate_parameters", "eval_metric", "sampling_method", "max_cat_to_onehot", "max_cat_threshold"]
+    [
+        "max_depth",
+        "max_leaves",
+        "max_bin",
+        "grow_policy",
+        "learning_rate",
+        "n_estimators",
+        "verbosity",
+        "objective",
+        "n_jobs",
+        "gamma",
+        "min_child_weight",
+        "max_delta_step",
+        "reg_alpha",
+        "reg_lambda",
+        "scale_pos_weight",
+        "base_score",
+        "random_state",
+        "num_parallel_tree",
+        "monotone_constraints",
+        "interaction_constraints",
+        "importance_type",
+        "validate_parameters",
+        "eval_metric",
+        "sampling_method",
+        "max_cat_to_onehot",
+        "max_cat_threshold",
+    ]
 )
 DRAWS = "its draws follow the order of the rows of one process"
 ENCODE = "Put OneHotEncoder() in front of it in a ColumnTransformer, or make it numbers whose order counts."

@@ -1,10 +1,15 @@
-"""XGBoost's own sums between processes: a tracker where they meet, and how they join and leave."""
+"""XGBoost's own sums between processes: a tracker where they meet, and how they join and leave.
+
+The tracker is in the first of the processes that train, never in the user's: where one dies at the wrong
+moment, XGBoost ends the one with the tracker too, and a worker can be replaced.
+"""
 
 from __future__ import annotations
 
 import re
 import socket
 import uuid
+import warnings
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
@@ -12,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, final
 
 PATIENCE = 300  # seconds that processes wait for each other at most
+SHORTLY = 5  # seconds in which one that cannot take part finds out whether the others wait for it
 RETRIES = 2  # tries to reach a tracker that may have ended
 
 
@@ -62,20 +68,26 @@ def _free(tracker: Any) -> None:
 
 
 @contextmanager
-def joined(address: Address, rank: int) -> Iterator[None]:
+def joined(address: Address, rank: int, patience: int = PATIENCE) -> Iterator[None]:
     """Be one of the processes that meet at a tracker.
+
+    Args:
+        address: where.
+        rank: which of them.
+        patience: seconds to wait for another at most.
 
     Raises:
         XGBoostError: one of them did not come, or left too early.
     """
     from xgboost import collective
 
-    with redirect_stdout(None):  # XGBoost prints who got which rank
+    with redirect_stdout(None), warnings.catch_warnings():  # XGBoost prints who got which rank
+        warnings.simplefilter("ignore")  # of each try; the last one raises
         collective.init(
             dmlc_tracker_uri=address.host,
             dmlc_tracker_port=address.port,
             dmlc_task_id=f"{rank:06d}",  # the tracker sorts them as text
-            dmlc_timeout=PATIENCE,
+            dmlc_timeout=patience,
             dmlc_retry=RETRIES,
         )
     try:
@@ -85,10 +97,10 @@ def joined(address: Address, rank: int) -> Iterator[None]:
 
 
 def declined(address: Address, others: int) -> None:
-    """Come and leave, so that the other processes fail at once instead of waiting for this one."""
+    """Come and leave, so that the other processes fail at once if they still wait for this one."""
     from xgboost.core import XGBoostError
 
-    with suppress(XGBoostError), joined(address, others):
+    with suppress(XGBoostError), joined(address, others, SHORTLY):
         pass
 
 
