@@ -5,17 +5,24 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, final
 
 import numpy as np
+import pandas as pd
 import pytest
 from boosted import dealt, table
+from scipy.sparse import csr_array
 from sklearn.base import clone, is_classifier
 
 import talkoot as tk
+from patience import patient
 from talkoot.core.context import Ctx
 from talkoot.core.learner import Kind, SolvingLearner
 from talkoot.core.plan import Plan
@@ -23,9 +30,10 @@ from talkoot.core.run import run
 from talkoot.core.shard import Schema, Shard
 from talkoot.core.update import Update
 from talkoot.data.schema import agree
-from talkoot.learners import learner_for
+from talkoot.learners import families, learner_for
+from talkoot.learners.trees.xgboost import collective
 from talkoot.learners.trees.xgboost.cuts import reference
-from talkoot.learners.trees.xgboost.learner import Grow, XGBoosting
+from talkoot.learners.trees.xgboost.learner import Grow
 
 xgboost = pytest.importorskip("xgboost", reason="XGBoost is not installed")
 Classifier: Any = xgboost.XGBClassifier
@@ -118,12 +126,20 @@ def test_bits_are_the_same_where_sums_are_exact(on: Any) -> None:
 
 @final
 @dataclass(frozen=True, slots=True)
-class Interrupted(SolvingLearner):
-    """XGBoost over nodes, where a worker is killed once."""
+class Disturbed(SolvingLearner):
+    """XGBoost over nodes, where something happens in a process before it goes on from the first trees.
 
-    boosting: XGBoosting
-    kill: Callable[[], None]
-    marker: str
+    Args:
+        boosting: what is learned.
+        act: what happens.
+        marker: a file that is made when it happens, so that it happens once; None for always.
+        coming: seconds in which all processes must have come.
+    """
+
+    boosting: Any
+    act: Callable[[], None]
+    marker: Path | None = None
+    coming: int = collective.COMING
 
     kind: ClassVar[Kind] = "exact"
     ends: ClassVar[bool] = True
@@ -135,21 +151,42 @@ class Interrupted(SolvingLearner):
         return self.boosting.question(model)
 
     def work(self, question: Any, local: Any, shard: Shard, ctx: Ctx) -> tuple[Update, Any]:
-        if (
-            ctx.node == "n1"
-            and isinstance(question, Grow)
-            and question.trees[0]
-            and not os.path.exists(self.marker)
-        ):
-            Path(self.marker).touch()
-            self.kill()
-        return self.boosting.work(question, local, shard, ctx)
+        before = collective.COMING, xgboost.Booster.update  # workers go on to other fits
+        collective.COMING = self.coming
+        try:
+            self._disturb(question, ctx)
+            found: tuple[Update, Any] = self.boosting.work(question, local, shard, ctx)
+            return found
+        finally:
+            collective.COMING, xgboost.Booster.update = before
+
+    def _disturb(self, question: Any, ctx: Ctx) -> None:
+        if ctx.node == "n1" and isinstance(question, Grow) and question.trees[0]:
+            if self.marker is None:
+                self.act()
+            elif not self.marker.exists():
+                self.marker.touch()
+                self.act()
 
     def step(self, model: Any, update: Update) -> Any:
         return self.boosting.step(model, update)
 
     def finish(self, model: Any) -> Any:
         return self.boosting.finish(model)
+
+
+def disturbed(
+    estimator: Any,
+    act: Callable[[], None],
+    marker: Path | None = None,
+    sync: Any = None,
+    coming: int = collective.COMING,
+) -> Any:
+    """The model of two workers."""
+    labels = is_classifier(estimator)
+    schema, bound = agree(tk.shards(dealt(2, X, LABELS if labels else Y)), tk.Inline(), labels=labels)
+    learner = Disturbed(learner_for(estimator), act, marker, coming)
+    return learner.finish(run(Plan(learner, sync=sync), bound, tk.Local(2), schema=schema).model)
 
 
 def at_once() -> None:
@@ -172,8 +209,142 @@ def at_the_fifth_tree() -> None:
 @pytest.mark.parametrize("kill", [at_once, at_the_fifth_tree])
 def test_a_killed_worker_costs_one_round_and_no_tree(kill: Callable[[], None], tmp_path: Path) -> None:
     estimator = Classifier(n_estimators=35, max_depth=3)
-    schema, bound = agree(tk.shards(dealt(2, X, LABELS)), tk.Inline(), labels=True)
-    learner = Interrupted(learner_for(estimator), kill, str(tmp_path / "done"))
-    done = run(Plan(learner), bound, tk.Local(2), schema=schema)
+    model = disturbed(estimator, kill, tmp_path / "done")
     assert (tmp_path / "done").exists()
-    assert_same_trees(learner.finish(done.model), pooled(estimator, X, LABELS))
+    assert_same_trees(model, pooled(estimator, X, LABELS))
+
+
+def refusing() -> None:
+    def refuse(*args: Any) -> None:
+        raise xgboost.core.XGBoostError("[12:00:00] /src/objective.cc:83: this is out of range\nStack trace:")
+
+    xgboost.Booster.update = refuse
+
+
+@pytest.mark.wide
+def test_an_error_of_xgboosts_in_one_process_ends_the_run_with_its_reason() -> None:
+    with pytest.raises(tk.TalkootError, match="tree 10: XGBoost failed.*3 times.*this is out of range"):
+        disturbed(Classifier(n_estimators=35, max_depth=3), refusing)
+
+
+def hanging() -> None:
+    threading.Event().wait()
+
+
+@pytest.mark.wide
+def test_a_worker_that_hangs_is_named_by_the_deadline_and_no_other() -> None:
+    sync = tk.rounds(deadline=patient(15))
+    with pytest.raises(tk.TalkootError, match="node 'n1'.*no answer before the deadline"):
+        disturbed(Regressor(n_estimators=30, max_depth=2), hanging, sync=sync, coming=5)
+
+
+def test_where_columns_have_few_values_the_answer_is_that_of_fit() -> None:
+    few = np.round(np.nan_to_num(X, nan=1.0), 1)
+    for estimator, y in (OBJECTIVES["squares"], OBJECTIVES["three classes"]):
+        estimator = clone(estimator).set_params(max_bin=256)
+        assert_same_trees(fitted(estimator, dealt(3, few, y)), clone(estimator).fit(few, y).get_booster())
+
+
+def test_the_model_is_as_fit_leaves_it() -> None:
+    frame = pd.DataFrame(np.round(X, 1), columns=list("abcde"))
+    estimator = Classifier(n_estimators=4, monotone_constraints={"a": 1}, base_score=0.4)
+    want = clone(estimator).fit(frame, KINDS)
+    data = {"n": (frame[:90], KINDS[:90]), "m": (frame[90:], KINDS[90:])}
+    got = tk.fit(estimator, data, on=tk.Inline()).model
+    assert got.get_params() == want.get_params()
+    assert vars(got).keys() == vars(want).keys()
+    np.testing.assert_array_equal(got.classes_, want.classes_)
+    np.testing.assert_array_equal(got.feature_names_in_, want.feature_names_in_)
+    np.testing.assert_allclose(got.predict_proba(frame), want.predict_proba(frame), atol=1e-5)
+
+
+def test_rows_weigh_and_nodes_without_weights_weigh_one() -> None:
+    estimator = Classifier(n_estimators=15, max_depth=3)
+    assert_same_trees(fitted(estimator, dealt(3, X, LABELS, W)), pooled(estimator, X, LABELS, W))
+    some = np.concatenate([W[:100], np.ones(500)])
+    data = {"weighted": (X[:100], LABELS[:100], W[:100]), "plain": (X[100:], LABELS[100:])}
+    assert_same_trees(fitted(estimator, data), pooled(estimator, X, LABELS, some))
+
+
+def test_nodes_of_one_name_stay_apart() -> None:
+    found = tk.verify(OBJECTIVES["hinge"][0], (np.round(X, 1), LABELS), nodes=(2,), on=tk.Inline())
+    assert found.ok
+
+
+def test_runs_of_one_process_stay_apart() -> None:
+    estimator, parts = Regressor(n_estimators=30, max_depth=2), [slice(0, 200), slice(200, 600)]
+    with ThreadPoolExecutor(2) as threads:
+        models = list(threads.map(lambda part: fitted(estimator, dealt(3, X[part], Y[part])), parts))
+    for model, part in zip(models, parts, strict=True):
+        assert_same_trees(model, pooled(estimator, X[part], Y[part]))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"subsample": 0.5}, "draws follow the order"),
+        ({"colsample_bytree": 0.5}, "draws follow the order"),
+        ({"booster": "dart"}, "dropout"),
+        ({"tree_method": "exact"}, "histograms"),
+        ({"device": "cuda"}, "GPUs are not there yet"),
+        ({"enable_categorical": True}, "OneHotEncoder"),
+        ({"early_stopping_rounds": 3}, "choose n_estimators="),
+        ({"callbacks": [xgboost.callback.EvaluationMonitor()]}, "every process"),
+        ({"objective": "reg:absoluteerror"}, "Take one of reg:squarederror"),
+        ({"objective": lambda y, p: (y, p)}, "it is a function"),
+        ({"missing": -1.0}, "only NaN is missing"),
+        ({"process_type": "update"}, "process_type='update'.*Leave it out"),
+        ({"n_estimators": 0}, "nothing to learn"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
+)
+def test_what_is_refused_has_a_cure(parameters: dict[str, Any], words: str) -> None:
+    with pytest.raises(tk.NotDistributable, match=words):
+        learner_for(Regressor(**parameters))
+
+
+@pytest.mark.parametrize(
+    ("estimator", "X", "y", "words"),
+    [
+        (Classifier(), X, np.array(["no", "yes"])[LABELS], "needs the classes 0 to 1.*LabelEncoder"),
+        (Classifier(), X, LABELS * 2, "needs the classes 0 to 1"),
+        (Classifier(), X, LABELS * 0, "at least 2 classes"),
+        (Regressor(objective="count:poisson"), X, Y, "target of at least 0"),
+        (Regressor(max_depth=-1), X, Y, "max_depth should be greater"),
+        (Regressor(), np.where(X[1, 0] == X, 1e300, X), Y, "column '0'.*infinite"),
+        (Regressor(), csr_array(np.nan_to_num(X)), Y, "sparse"),
+        (Regressor(), X, np.c_[Y, Y], "fits one target"),
+        (Regressor(), pd.DataFrame(X, columns=["a", "b", "c", "d", "e<1"]), Y, "may not contain"),
+        (Regressor(), pd.DataFrame({"a": pd.Categorical(LABELS)}), Y, "column 'a'.*category"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_data_that_cannot_be_learned_from(estimator: Any, X: Any, y: Any, words: str) -> None:
+    with pytest.raises(tk.DataError, match=words):
+        tk.fit(estimator, X, y, nodes=2, on=tk.Inline())
+
+
+def test_a_file_has_the_model_for_whoever_trusts_it(tmp_path: Path) -> None:
+    fit = tk.fit(Classifier(n_estimators=4), X, LABELS, nodes=2, on=tk.Inline())
+    path = fit.save(tmp_path / "model.talkoot")
+    with pytest.raises(tk.DataError, match=r"xgboost.core.Booster.*trusted="):
+        tk.load(path)
+    model = tk.load(path, trusted=["xgboost.core.Booster", "xgboost.sklearn.XGBClassifier"])
+    np.testing.assert_array_equal(model.predict_proba(X), fit.model.predict_proba(X))
+
+
+def test_sites_refuse_it() -> None:
+    assert families(["XGBClassifier"]) == ("trees",)
+
+
+def test_xgboost_is_imported_by_those_who_use_it() -> None:
+    code = "import sys, talkoot.learners as all; all.catalogue(); print('xgboost' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "False"
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("cluster")
+def test_actors_do_not_change_answers() -> None:
+    estimator, y = OBJECTIVES["hinge"]
+    assert_same_trees(fitted(estimator, dealt(3, X, y), tk.Ray(2)), pooled(estimator, X, y))

@@ -21,10 +21,10 @@ ADVICE = {  # what to take: instead of what
         SVR NuSVR KNeighborsRegressor RadiusNeighborsRegressor GaussianProcessRegressor KernelRidge""",
     TREES.format("HistGradientBoostingClassifier()"): """
         DecisionTreeClassifier ExtraTreeClassifier RandomForestClassifier ExtraTreesClassifier
-        GradientBoostingClassifier AdaBoostClassifier XGBClassifier LGBMClassifier""",
+        GradientBoostingClassifier AdaBoostClassifier LGBMClassifier""",
     TREES.format("HistGradientBoostingRegressor()"): """
         DecisionTreeRegressor ExtraTreeRegressor RandomForestRegressor ExtraTreesRegressor
-        GradientBoostingRegressor AdaBoostRegressor XGBRegressor LGBMRegressor""",
+        GradientBoostingRegressor AdaBoostRegressor XGBRanker LGBMRegressor LGBMRanker""",
     NETWORKS.format("LogisticRegression()"): "MLPClassifier",
     NETWORKS.format("Ridge()"): "MLPRegressor",
     "Take LogisticRegression(), or LinearSVC().": """

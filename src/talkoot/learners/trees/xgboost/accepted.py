@@ -7,40 +7,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from talkoot.core.errors import DataError
+from talkoot.core.errors import DataError, NotDistributable
 from talkoot.core.shard import Block, Schema
 from talkoot.learners.common.estimator import refuse
 
-PASSED = frozenset(
-    [
-        "max_depth",
-        "max_leaves",
-        "max_bin",
-        "grow_policy",
-        "learning_rate",
-        "n_estimators",
-        "verbosity",
-        "objective",
-        "n_jobs",
-        "gamma",
-        "min_child_weight",
-        "max_delta_step",
-        "reg_alpha",
-        "reg_lambda",
-        "scale_pos_weight",
-        "base_score",
-        "random_state",
-        "num_parallel_tree",
-        "monotone_constraints",
-        "interaction_constraints",
-        "importance_type",
-        "validate_parameters",
-        "eval_metric",
-        "sampling_method",
-        "max_cat_to_onehot",
-        "max_cat_threshold",
-    ]
-)
+PASSED = """max_depth max_leaves max_bin grow_policy learning_rate n_estimators verbosity objective n_jobs
+    gamma min_child_weight max_delta_step reg_alpha reg_lambda scale_pos_weight base_score random_state
+    num_parallel_tree monotone_constraints interaction_constraints importance_type validate_parameters
+    eval_metric sampling_method max_cat_to_onehot max_cat_threshold missing"""
 DRAWS = "its draws follow the order of the rows of one process"
 ENCODE = "Put OneHotEncoder() in front of it in a ColumnTransformer, or make it numbers whose order counts."
 
@@ -69,9 +43,7 @@ LIMITS = {
     "early_stopping_rounds": Limit(
         (), "no rows are set aside for validation yet", "Leave it out and choose n_estimators=."
     ),
-    "callbacks": Limit(
-        (), "they would run in every process", "Leave it out; tk.fit(events=...) reports rounds."
-    ),
+    "callbacks": Limit((), "they would run in every process", "Leave it out."),
 }
 
 
@@ -86,11 +58,12 @@ class Range(NamedTuple):
 INF = float("inf")
 OBJECTIVES: Mapping[str, Range] = {
     **dict.fromkeys(
-        ("reg:squarederror", "reg:pseudohubererror", "binary:logistic", "binary:logitraw", "binary:hinge"),
-        Range(-INF, INF, "any number"),
+        ("reg:squarederror", "reg:pseudohubererror", "multi:softprob", "multi:softmax"),
+        Range(-INF, INF, "that is a number"),
     ),
-    **dict.fromkeys(("multi:softprob", "multi:softmax"), Range(-INF, INF, "any number")),
-    "reg:logistic": Range(0.0, 1.0, "from 0 to 1"),
+    **dict.fromkeys(
+        ("reg:logistic", "binary:logistic", "binary:logitraw", "binary:hinge"), Range(0.0, 1.0, "from 0 to 1")
+    ),
     "reg:squaredlogerror": Range(float(np.nextafter(-1, 0)), INF, "above -1"),
     "reg:gamma": Range(float(np.nextafter(0, 1)), INF, "above 0"),
     "count:poisson": Range(0.0, INF, "of at least 0"),
@@ -120,13 +93,11 @@ def accept(estimator: Any) -> None:
         limit = LIMITS.get(name)
         if limit is not None and value is not None and value not in limit.taken:
             refuse(estimator, name, limit.reason, limit.cure)
-        if limit is None and name not in PASSED and name != "missing" and value is not None:
-            refuse(
-                estimator,
-                name,
-                "it is not among the parameters that nodes are known to share",
-                "Leave it out.",
+        if limit is None and name not in PASSED.split() and value is not None:
+            cause = (
+                f"{type(estimator).__name__}({name}={value!r}) cannot be distributed: nodes may not share it"
             )
+            raise NotDistributable(cause, cure="Leave it out.")
     if estimator.get_num_boosting_rounds() < 1:
         refuse(estimator, "n_estimators", "there is nothing to learn", "Take at least 1.")
 

@@ -16,7 +16,8 @@ from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from typing import Any, final
 
-PATIENCE = 300  # seconds that processes wait for each other at most
+PATIENCE = 300  # seconds that processes wait at most for each other's sums
+COMING = 30  # seconds in which all must have come
 SHORTLY = 5  # seconds in which one that cannot take part finds out whether the others wait for it
 RETRIES = 2  # tries to reach a tracker that may have ended
 
@@ -48,7 +49,7 @@ class Tracker:
         from xgboost.tracker import RabitTracker
 
         tracker = RabitTracker(
-            n_workers=processes, host_ip="127.0.0.1" if alone else None, sortby="task", timeout=PATIENCE
+            n_workers=processes, host_ip="127.0.0.1" if alone else None, sortby="task", timeout=COMING
         )
         tracker.start()
         found = tracker.worker_args()

@@ -80,12 +80,14 @@ class Group:
             first, self._step = step > self._step, max(step, self._step)
             return first
 
-    def build(self, cuts: Sequence[np.ndarray], names: tuple[str, ...] | None, bins: int) -> None:
-        """Put all rows into bins, node by node in the order of their names, where that is not done."""
+    def build(self, cuts: Sequence[np.ndarray], names: tuple[str, ...] | None, bins: int) -> bool:
+        """Put all rows into bins, node by node in the order of their names; False if some are lost."""
         import xgboost
 
         if self._matrix is not None:
-            return
+            return True
+        if len(self._rows) < len(self.nodes):
+            return False
         rows = [self._rows[node] for node in sorted(self._rows)]
         weights = [part.w for part in rows if part.w is not None]
         self._matrix = xgboost.QuantileDMatrix(
@@ -98,6 +100,7 @@ class Group:
             ref=reference(cuts, names, bins),
         )
         self._rows.clear()
+        return True
 
     def meet(self, processes: int, *, alone: bool) -> Address:
         """Where the processes meet next."""

@@ -182,14 +182,14 @@ class XGBoosting(SolvingLearner):
 
     def _dry_fit(self, schema: Schema) -> None:
         """Have XGBoost refuse parameters and columns before any row is read."""
-        y = np.array([0.5, 1.0]) if schema.classes is None else schema.classes
-        X: Any = np.zeros((len(y), schema.features))
-        if schema.names is not None:
-            import pandas as pd
+        import xgboost
 
-            X = pd.DataFrame(X, columns=list(schema.names))
+        y = np.array([0.5, 1.0]) if schema.classes is None else np.arange(len(schema.classes))
         try:
-            clone(self.estimator).set_params(n_estimators=1, n_jobs=1).fit(X, y)
+            rows = xgboost.DMatrix(
+                np.zeros((len(y), schema.features)), y, feature_names=schema.names, nthread=1
+            )
+            xgboost.train(self._params(schema) | {"nthread": 1}, rows, 1)
         except (TypeError, ValueError) as error:
             raise DataError(f"{type(self.estimator).__name__} refuses: {cause(error)}") from error
 
@@ -235,7 +235,7 @@ class XGBoosting(SolvingLearner):
         if local == NO_ROWS:
             return Update(), local
         group = group_of(question.key)
-        if shard.name not in group.nodes:
+        if local is not group or shard.name not in group.nodes:
             rows = rows_of(shard, ctx.schema, self.estimator, weighted=question.weighted)
             if rows is None:
                 return Update(), NO_ROWS
@@ -243,7 +243,8 @@ class XGBoosting(SolvingLearner):
         return Update(values={f"{PROCESS}{group.token}": np.ones(1)}), group
 
     def _binned(self, group: Group, question: Bin, schema: Schema) -> Update:
-        group.build(question.cuts, schema.names, self._bins)
+        if not group.build(question.cuts, schema.names, self._bins):
+            return Update()
         return Update(values={DONE: np.ones(1), **_meeting(group, question.processes)})
 
     def _grown(self, group: Group, question: Grow, schema: Schema) -> Update:
@@ -346,8 +347,10 @@ class XGBoosting(SolvingLearner):
         """The estimator with the trees."""
         made = clone(self.estimator)
         made.load_model(bytearray(model.booster))
-        given = self.estimator.get_params(deep=False)
-        return made.set_params(**{name: value for name, value in given.items() if name != "objective"})
+        for name, value in self.estimator.get_params(deep=False).items():
+            if name != "objective":  # which XGBoost's fit replaces too
+                setattr(made, name, value)
+        return made
 
 
 def _named(update: Update, prefix: str) -> dict[str, int]:
