@@ -33,7 +33,7 @@ from talkoot.data.schema import agree
 from talkoot.learners import families, learner_for
 from talkoot.learners.trees.xgboost import collective
 from talkoot.learners.trees.xgboost.cuts import reference
-from talkoot.learners.trees.xgboost.learner import Grow
+from talkoot.learners.trees.xgboost.node import Grow
 
 xgboost = pytest.importorskip("xgboost", reason="XGBoost is not installed")
 Classifier: Any = xgboost.XGBClassifier

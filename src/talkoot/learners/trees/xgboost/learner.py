@@ -23,74 +23,13 @@ from talkoot.learners.sums.counting import Values, counted
 from talkoot.learners.sums.ranges import Ranges
 from talkoot.learners.sums.selection import Search, Selection
 from talkoot.learners.trees.bins import few_values
+from talkoot.learners.trees.xgboost import node
 from talkoot.learners.trees.xgboost.accepted import accept, require_plain
-from talkoot.learners.trees.xgboost.collective import Address, cause, declined
+from talkoot.learners.trees.xgboost.collective import Address, cause
 from talkoot.learners.trees.xgboost.cuts import WEIGHTED, Survey, cut_points, single, surveyed, wanted
-from talkoot.learners.trees.xgboost.group import Group, group_of, rows_of, threads
 
 TREES = 10  # iterations of a round at least; later ones do a quarter of what there is
 ATTEMPTS = 3  # rounds in a row in which processes may lose each other
-NO_ROWS = "no rows"  # the state of a node without any
-# leaves of updates
-PROCESS = "process:"  # how many nodes are in a process, by its name
-DONE = "done"  # how many processes did what was asked
-FAILED = "failed:"  # how many processes failed, by the reason
-BOOSTER = "booster"  # the trees, of one process
-HOST, PORT = "host", "port"  # where processes meet next
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Gather:
-    """Nodes of a process bring their rows together.
-
-    Args:
-        key: names the run.
-        weighted: whether some node has sample weights.
-    """
-
-    key: str
-    weighted: bool
-
-
-@final
-@dataclass(frozen=True, slots=True, eq=False)
-class Bin:
-    """Each process puts its rows into bins.
-
-    Args:
-        key: names the run.
-        step: rises with each round.
-        processes: nodes of each process, by its name.
-        cuts: for each column its cut points.
-    """
-
-    key: str
-    step: int
-    processes: Mapping[str, int]
-    cuts: tuple[np.ndarray, ...]
-
-
-@final
-@dataclass(frozen=True, slots=True, eq=False)
-class Grow:
-    """Processes grow trees together.
-
-    Args:
-        key: names the run.
-        step: rises with each round.
-        processes: nodes of each process, by its name.
-        trees: how many iterations there are, and how many there are to be.
-        known: those that there are, as bytes; empty where processes have them.
-        meeting: where processes meet; None for a single one.
-    """
-
-    key: str
-    step: int
-    processes: Mapping[str, int]
-    trees: tuple[int, int]
-    known: bytes
-    meeting: Address | None
 
 
 @final
@@ -160,11 +99,7 @@ class XGBoosting(SolvingLearner):
     @property
     def question_types(self) -> tuple[type, ...]:
         """Of the search for cut points, and of training."""
-        return (Survey, Search, Ranges, Gather, Bin, Grow, Address)
-
-    @property
-    def _bins(self) -> int:
-        return 256 if self.estimator.max_bin is None else int(self.estimator.max_bin)
+        return (Survey, Search, Ranges, node.Gather, node.Bin, node.Grow, Address)
 
     def init(self, schema: Schema, rng: np.random.Generator) -> Boosted:
         """Survey the columns first."""
@@ -189,7 +124,7 @@ class XGBoosting(SolvingLearner):
             rows = xgboost.DMatrix(
                 np.zeros((len(y), schema.features)), y, feature_names=schema.names, nthread=1
             )
-            xgboost.train(self._params(schema) | {"nthread": 1}, rows, 1)
+            xgboost.train(node.params(self.estimator, schema) | {"nthread": 1}, rows, 1)
         except (TypeError, ValueError) as error:
             raise DataError(f"{type(self.estimator).__name__} refuses: {cause(error)}") from error
 
@@ -201,83 +136,29 @@ class XGBoosting(SolvingLearner):
             assert model.search is not None
             return model.search.search
         if model.processes is None:
-            return Gather(model.key, model.weighted)
+            return node.Gather(model.key, model.weighted)
         if not model.binned:
-            return Bin(model.key, model.step, model.processes, model.cuts)
+            return node.Bin(model.key, model.step, model.processes, model.cuts)
         known = b"" if model.known else model.booster
-        return Grow(model.key, model.step, model.processes, (model.trees, model.next), known, model.meeting)
+        return node.Grow(
+            model.key, model.step, model.processes, (model.trees, model.next), known, model.meeting
+        )
 
     def work(self, question: Any, local: Any, shard: Shard, ctx: Ctx) -> tuple[Update, Any]:
-        """Counts of values; or what the process of a node does, by the first of its nodes."""
+        """Counts of values; or what the process of a node does."""
         match question:
             case Survey():
-                return surveyed(shard, ctx.schema, self.estimator, self._bins), None
+                return surveyed(shard, ctx.schema, self.estimator, node.bins(self.estimator)), None
             case Search():
                 return self._counted(question, local, shard, ctx)
-            case Gather():
-                return self._gathered(question, local, shard, ctx)
-        if local == NO_ROWS:
-            return Update(), local
-        group = local if isinstance(local, Group) else group_of(question.key)
-        if not group.begins(question.step):
-            return Update(), group
-        whole = question.processes.get(group.token) == len(group.nodes)
-        if isinstance(question, Bin):
-            return self._binned(group, question, ctx.schema) if whole else Update(), group
-        return self._grown(group, question, ctx.schema) if whole else _absent(question), group
+            case node.Gather():
+                return node.gathered(question, local, shard, ctx.schema, self.estimator)
+        return node.done(question, local, ctx.schema, self.estimator)
 
     def _counted(self, search: Search, local: Any, shard: Shard, ctx: Ctx) -> tuple[Update, Any]:
         parts = ((block.X, None) for block in single(shard, ctx.schema, self.estimator))
         cached, features = local if isinstance(local, Values) else None, ctx.schema.features
         return counted(parts, search.ranges, cached, features=features, nodes=len(ctx.cohort), zeros=False)
-
-    def _gathered(self, question: Gather, local: Any, shard: Shard, ctx: Ctx) -> tuple[Update, Any]:
-        if local == NO_ROWS:
-            return Update(), local
-        group = group_of(question.key)
-        if local is not group or shard.name not in group.nodes:
-            rows = rows_of(shard, ctx.schema, self.estimator, weighted=question.weighted)
-            if rows is None:
-                return Update(), NO_ROWS
-            group.add(shard.name, rows)
-        return Update(values={f"{PROCESS}{group.token}": np.ones(1)}), group
-
-    def _binned(self, group: Group, question: Bin, schema: Schema) -> Update:
-        if not group.build(question.cuts, schema.names, self._bins):
-            return Update()
-        return Update(values={DONE: np.ones(1), **_meeting(group, question.processes)})
-
-    def _grown(self, group: Group, question: Grow, schema: Schema) -> Update:
-        from xgboost.core import XGBoostError
-
-        rank = sorted(question.processes).index(group.token)
-        meeting = None if question.meeting is None else (question.meeting, rank)
-        try:
-            booster = group.train(self._params(schema), question.trees, question.known, meeting)
-        except XGBoostError as error:
-            if meeting is None:
-                raise DataError(f"XGBoost refuses: {cause(error)}") from error
-            return Update(values={f"{FAILED}{cause(error)}": np.ones(1)})
-        if booster is None:
-            return _absent(question)
-        values = {DONE: np.ones(1)}
-        if rank == 0:
-            values[BOOSTER] = np.frombuffer(bytes(booster.save_raw("ubj")), np.uint8)
-            if group.tracker is not None:
-                group.tracker.wait()
-            values |= _meeting(group, question.processes)
-        return Update(values=values)
-
-    def _params(self, schema: Schema) -> dict[str, Any]:
-        """The parameters of XGBoost, as the estimator's own fit makes them."""
-        params = self.estimator.get_xgb_params()
-        if schema.classes is not None and len(schema.classes) > 2:
-            params["num_class"] = len(schema.classes)
-            if params["objective"] != "multi:softmax":
-                params["objective"] = "multi:softprob"
-        left_out = ("n_jobs", "eval_metric")
-        own = {name: value for name, value in params.items() if name not in left_out}
-        return own | {"nthread": threads(self.estimator.n_jobs)}
 
     def step(self, model: Boosted, update: Update) -> Boosted:
         """The next question, or more trees.
@@ -294,44 +175,48 @@ class XGBoosting(SolvingLearner):
             return self._surveyed(model, update)
         if model.cuts is None:
             return self._searched(model, update)
-        counts = _named(update, PROCESS)
+        counts = node.counts(update, node.PROCESS)
         return replace(model, processes=counts, binned=False, known=False)
 
     def _surveyed(self, model: Boosted, update: Update) -> Boosted:
-        schema, few = model.schema, few_values(update, self._bins)
+        schema, few = model.schema, few_values(update, node.bins(self.estimator))
         many = any(values is None for values in few)
         return replace(
             model,
             few=few,
             weighted=bool(update.values[WEIGHTED][0]),
             search=Selection.start(schema.features, schema.rows) if many else None,
-            cuts=None if many else cut_points(few, None, self._bins),
+            cuts=None if many else cut_points(few, None, node.bins(self.estimator)),
         )
 
     def _searched(self, model: Boosted, update: Update) -> Boosted:
         few = model.few
         assert few is not None
         assert model.search is not None
-        search = model.search.narrow(update.values, lambda totals: wanted(totals, few, self._bins))
+        search = model.search.narrow(
+            update.values, lambda totals: wanted(totals, few, node.bins(self.estimator))
+        )
         return replace(
-            model, search=search, cuts=cut_points(few, search, self._bins) if search.done else None
+            model,
+            search=search,
+            cuts=cut_points(few, search, node.bins(self.estimator)) if search.done else None,
         )
 
     def _trained(self, model: Boosted, update: Update) -> Boosted:
         """After rows are in bins, or trees have grown; all over again where some process did not do it."""
         assert model.processes is not None
         values = update.values
-        if DONE not in values or values[DONE][0] != len(model.processes):
+        if node.DONE not in values or values[node.DONE][0] != len(model.processes):
             return self._again(model, update)
-        found = replace(model, meeting=_address(values))
+        found = replace(model, meeting=node.address(values))
         if not model.binned:
             return replace(found, binned=True)
-        booster = values[BOOSTER].tobytes()
+        booster = node.octets(values[node.BOOSTER])
         return replace(found, known=True, trees=model.next, booster=booster, failed=0)
 
     def _again(self, model: Boosted, update: Update) -> Boosted:
         if model.failed + 1 == ATTEMPTS:
-            reasons = ", ".join(_named(update, FAILED)) or "some lost their rows"
+            reasons = ", ".join(node.counts(update, node.FAILED)) or "some lost their rows"
             raise NodeFailed(
                 f"XGBoost failed in the processes of the nodes {ATTEMPTS} times in a row: {reasons}",
                 step=f"tree {model.trees}",
@@ -351,37 +236,6 @@ class XGBoosting(SolvingLearner):
             if name != "objective":  # which XGBoost's fit replaces too
                 setattr(made, name, value)
         return made
-
-
-def _named(update: Update, prefix: str) -> dict[str, int]:
-    """The counts of leaves with names of one kind."""
-    return {
-        name.removeprefix(prefix): int(value[0])
-        for name, value in update.values.items()
-        if name.startswith(prefix)
-    }
-
-
-def _absent(question: Grow) -> Update:
-    """The answer of a process that lost its rows or trees, with which the others cannot go on."""
-    if question.meeting is not None:
-        declined(question.meeting, len(question.processes))
-    return Update()
-
-
-def _meeting(group: Group, processes: Mapping[str, int]) -> dict[str, np.ndarray]:
-    """Where processes meet next, of the first of them; nothing where there is but one."""
-    if len(processes) == 1 or min(processes) != group.token:
-        return {}
-    alone = len({name.rpartition("/")[0] for name in processes}) == 1
-    address = group.meet(len(processes), alone=alone)
-    return {HOST: np.frombuffer(address.host.encode(), np.uint8), PORT: np.array([address.port])}
-
-
-def _address(values: Mapping[str, np.ndarray]) -> Address | None:
-    if HOST not in values:
-        return None
-    return Address(values[HOST].tobytes().decode(), int(values[PORT][0]))
 
 
 def _boosting(estimator: Any) -> Learner:
