@@ -4,7 +4,7 @@
 
 A round sends a model of the given size to every site and an update of that size back. With the Python of an
 environment that has Flower (pip install flwr), its deployment engine does the same in the same run, and the
-table goes to benchmarks/results/federation.md.
+table goes to benchmarks/results/federation_rounds.md.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from talkoot.core.learner import Learner
 from talkoot.core.outer import Add
 from talkoot.core.update import Update
 
-RESULTS = Path(__file__).parent / "results" / "federation.md"
+RESULTS = Path(__file__).parent / "results" / "federation_rounds.md"
 SIZES = (1 << 10, 1 << 20, 40 << 20)  # bytes of the model, and of each update
 
 

@@ -27,6 +27,14 @@ def test_windows_over_a_stream_are_what_the_page_says() -> None:
     assert program("docs/streams.md").spent.names[0] == "amount_count_1h_by_card"
 
 
+def test_the_page_on_explanations_explains() -> None:
+    page = program("docs/explanations.md")
+    assert abs(page.found.predictions - page.model.decision_function(page.X[:5])).max() < 1e-12
+    text = (ROOT / "docs" / "explanations.md").read_text()
+    assert f"```\n{page.found.reasons(2, towards='denied', k=2)}\n```" in text
+    assert page.curve.average[0] < page.curve.average[2]
+
+
 def test_none_takes_more_than_a_page() -> None:
     _, learner, guard, merge, engine = lengths("docs/extending.md")
     assert max(learner, guard, merge) <= 30

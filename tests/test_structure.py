@@ -33,6 +33,7 @@ LAYERS = {  # a package may import itself and those of a lower number
     "watch": 4,
     "testing": 5,
     "api": 5,
+    "explain": 6,
     "demo": 6,
     "cli": 7,
 }

@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from talkoot import online, recipes
+    from talkoot import explain, online, recipes
     from talkoot.api.check import check
     from talkoot.api.compare.compare import compare
     from talkoot.api.compare.comparison import Comparison
@@ -147,7 +147,7 @@ _HOMES = {
     "stream.features.window": ("window",),
 }
 _HOME = {name: f"talkoot.{module}" for module, names in _HOMES.items() for name in names}
-_MODULES = ("online", "recipes")
+_MODULES = ("explain", "online", "recipes")
 
 __version__ = "0.1.0"
 __all__ = [  # noqa: RUF022 (plain order)
@@ -198,6 +198,7 @@ __all__ = [  # noqa: RUF022 (plain order)
     "drift",
     "every",
     "every_step",
+    "explain",
     "features",
     "fit",
     "fix",

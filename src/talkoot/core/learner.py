@@ -14,6 +14,7 @@ from talkoot.core.merge import Merge, Sum
 from talkoot.core.outer import Outer, Solve
 from talkoot.core.shard import Schema, Shard
 from talkoot.core.sync import Rounds, Sync
+from talkoot.core.transform import Chain
 from talkoot.core.update import Update
 
 Kind = Literal["exact", "sketched", "averaged", "bagged"]
@@ -89,6 +90,11 @@ class Learner(ABC):
         """A model to start from where `model` is the solution for other rows; None to start from `init`."""
         del model, schema
         return None
+
+    def for_chain(self, chain: Chain) -> Learner:
+        """The learner of a plan with this chain: itself, unless it learns otherwise behind some."""
+        del chain
+        return self
 
     def question(self, model: Any) -> Any:
         """What nodes must know of the model in this round: the model, unless less will do.

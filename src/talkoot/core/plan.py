@@ -71,8 +71,9 @@ class Plan:
         seed: int = 0,
     ) -> None:
         put = object.__setattr__
-        put(self, "learner", learner)
         put(self, "chain", chain if isinstance(chain, Chain) else Chain(tuple(chain)))
+        learner = learner.for_chain(self.chain)
+        put(self, "learner", learner)
         put(self, "merge", merge or learner.merge())
         put(self, "sync", sync or learner.sync())
         put(self, "outer", outer or own_outer(learner, self.sync))

@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
-import pyarrow as pa
 
 from talkoot.core.errors import DataError
 from talkoot.data.roles import unknown
-from talkoot.data.tables.source import Source
 from talkoot.data.tables.strays import is_number
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from talkoot.data.tables.source import Source
 
 Value = str | float
 MAX_VALUES = 100  # that a fix can name: people have to read them
@@ -117,6 +120,8 @@ def fixed(source: Source, fixes: Sequence[Fix]) -> pa.Table:
     Raises:
         DataError: a column that is not there, a name that is taken, or values that do not go together.
     """
+    import pyarrow as pa  # a coordinator knows fixes and applies none
+
     columns = _columns(source)
     for each in fixes:
         if each.column not in columns:

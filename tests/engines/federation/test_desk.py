@@ -95,7 +95,7 @@ def test_the_policy_can_take_back_what_a_person_has_approved(world: World) -> No
         (
             'learners = ["*"]',
             {"plan": plan_of(make_pipeline(StandardScaler(), HistGradientBoostingClassifier()))},
-            "trees divide columns at values of single rows",
+            "trees divide columns at values of rows, unless their bins come from sums",
         ),
     ],
 )

@@ -11,6 +11,7 @@ import pytest
 from programs import Federated, federated
 from sites import plan_of
 from sklearn.decomposition import PCA
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
@@ -60,6 +61,23 @@ def test_what_sites_hide_adds_up_to_the_same_bits(four: Federated, estimator: An
 
 def _last(model: Any) -> Any:
     return model[-1] if hasattr(model, "steps") else model
+
+
+def test_boosted_trees_of_sites_are_those_of_one_node(four: Federated) -> None:
+    """Also the ranges of columns come from masked sums, and without masks sites refuse."""
+    on = tk.Federation(four.researcher)
+    boosting = HistGradientBoostingClassifier(max_iter=2, max_leaf_nodes=4)
+    got = tk.fit(boosting, tk.dataset("toy"), "y", chain=CHAIN, on=on)
+    for other in (ROWS, {"one": (X, y)}):
+        expected = tk.fit(boosting, other, chain=CHAIN[:1], on=tk.Inline()).model
+        for one, same in zip(got.model._predictors, expected._predictors, strict=True):
+            assert one[0].nodes.tobytes() == same[0].nodes.tobytes()
+        for edges, theirs in zip(
+            got.model._bin_mapper.bin_thresholds_, expected._bin_mapper.bin_thresholds_, strict=True
+        ):
+            np.testing.assert_array_equal(edges, theirs)
+    with pytest.raises(Refused, match="trees divide columns at values of rows, unless their bins come from"):
+        tk.fit(boosting, tk.dataset("toy"), "y", chain=CHAIN[:1], on=on)
 
 
 def test_a_plan_brings_no_identity() -> None:

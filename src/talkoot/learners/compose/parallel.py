@@ -13,6 +13,7 @@ from sklearn.compose import ColumnTransformer
 from talkoot.core.context import Ctx
 from talkoot.core.learner import Learner
 from talkoot.core.shard import Schema, Shard
+from talkoot.core.transform import Chain
 from talkoot.core.update import Update
 from talkoot.learners.compose.columns import select_columns
 from talkoot.learners.compose.parts import Composition, error_context, part_schema, transformed_shard
@@ -74,6 +75,10 @@ class Parallel(Composition):
     def learners(self) -> Sequence[Learner]:
         """Those of its parts."""
         return tuple(self.parts.values())
+
+    def for_chain(self, chain: Chain) -> Parallel:
+        """Each part's own."""
+        return replace(self, parts={name: part.for_chain(chain) for name, part in self.parts.items()})
 
     def init(self, schema: Schema, rng: np.random.Generator) -> ParallelModel:
         """Each part's first state, for its own columns."""

@@ -13,6 +13,7 @@ from sklearn.pipeline import Pipeline
 from talkoot.core.context import Ctx, stream_rng
 from talkoot.core.learner import Learner
 from talkoot.core.shard import Schema, Shard
+from talkoot.core.transform import Chain as UpdateChain
 from talkoot.core.update import Update
 from talkoot.learners.compose.block_cache import BlockCache
 from talkoot.learners.compose.parts import Composition, error_context, part_schema, transformed_shard
@@ -111,6 +112,10 @@ class Serial(Composition):
     def learners(self) -> Sequence[Learner]:
         """Those of its steps."""
         return tuple(step for _, step in self.steps)
+
+    def for_chain(self, chain: UpdateChain) -> Serial:
+        """Each step's own."""
+        return replace(self, steps=tuple((name, step.for_chain(chain)) for name, step in self.steps))
 
     @property
     def closed(self) -> bool:

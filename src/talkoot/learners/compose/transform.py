@@ -227,7 +227,7 @@ def is_drop(transformer: Any) -> bool:
 
 def without_names(fitted: Any) -> Any:
     """The estimator without feature names, as scikit-learn warns of arrays if it was fitted to names."""
-    if not hasattr(fitted, "feature_names_in_"):
+    if "feature_names_in_" not in vars(fitted):  # XGBoost's are a property, and it warns of no arrays
         return fitted
     copied = copy.copy(fitted)
     del copied.feature_names_in_

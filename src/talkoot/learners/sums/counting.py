@@ -18,6 +18,8 @@ from talkoot.learners.sums.tally import columns_of
 
 KEY_BYTES = 1 << 28  # bytes of cached keys, over all nodes of a run
 
+TOTAL = "total"  # a leaf: see `Values.count`
+
 Leaves = dict[str, np.ndarray]
 Part = tuple[Any, np.ndarray | None]  # (rows, features), array or CSR; (rows,) whole weights
 
@@ -59,7 +61,7 @@ class Values:
             if self.zeros[j] and at >= 0 and zero[0] <= last[at]:
                 count[own.start + at] += self.zeros[j]
                 total[own.start + at] += np.uint64(self.zeros[j]) * (zero[0] - first[at])
-        leaves = {"rows": np.array([self.rows]), "count": count, "total": total.view(np.int64)}
+        leaves = {"rows": np.array([self.rows]), "count": count, TOTAL: total.view(np.int64)}
         return leaves if mass is None else leaves | {"mass": mass}
 
 

@@ -74,7 +74,7 @@ class Selection:
     @staticmethod
     def start(features: int, rows: int) -> Selection:
         """Count all values of every column in bins of equal size, for about so many rows."""
-        parts = _parts(np.array([rows]), features)
+        parts = part_counts(np.array([rows]), features)
         return Selection(Ranges.whole(features, int(parts[0])), np.zeros(features, np.int64))
 
     @property
@@ -110,16 +110,13 @@ class Selection:
         bins = self.ranges.bins()
         if self.inside is None:
             return self._first(bins, counted, wanted)._split(bins, counted)
-        if (np.add.reduceat(counted["count"], _starts(bins)) != self.inside).any():
-            raise DataError(
-                "the rows changed while they were read: a value was counted in one round and not in another",
-                cure="Fit again when nothing writes to the data any more.",
-            )
+        if (np.add.reduceat(counted["count"], bin_starts(bins)) != self.inside).any():
+            raise rows_changed()
         return self._split(bins, counted)
 
     def _first(self, bins: Bins, counted: Mapping[str, np.ndarray], wanted: Wanted) -> Selection:
         """The state with totals and wanted ranks."""
-        starts, count = _starts(bins), counted["count"]
+        starts, count = bin_starts(bins), counted["count"]
         counts = np.add.reduceat(count, starts)
         mass = np.add.reduceat(counted.get("mass", count), starts)
         totals = Totals(int(counted["rows"][0]), counts, mass, self.scale)
@@ -133,7 +130,7 @@ class Selection:
         """Read the value of bins with one value; divide the others that contain a wanted rank."""
         count, total = counted["count"], counted["total"].view(np.uint64)
         mass = counted.get("mass", count)
-        reached, starts = np.cumsum(mass), _starts(bins)
+        reached, starts = np.cumsum(mass), bin_starts(bins)
         offset = self.below - (reached - mass)[starts]
         reached = reached + np.repeat(offset, np.diff(np.append(starts, len(bins))))
         hits, spans = self._hits(bins, reached), bins.spans(len(self.ranks))
@@ -165,12 +162,20 @@ class Selection:
         return hits
 
 
-def _starts(bins: Bins) -> np.ndarray:
+def rows_changed() -> DataError:
+    """The error of counts that do not fit those of the round before."""
+    return DataError(
+        "the rows changed while they were read: a value was counted in one round and not in another",
+        cure="Fit again when nothing writes to the data any more.",
+    )
+
+
+def bin_starts(bins: Bins) -> np.ndarray:
     """Where the bins of each interval start."""
     return np.flatnonzero(np.append(True, np.diff(bins.interval) != 0))
 
 
-def _parts(count: np.ndarray, intervals: int) -> np.ndarray:
+def part_counts(count: np.ndarray, intervals: int) -> np.ndarray:
     """The number of parts to divide intervals of `count` values into."""
     most = max(FEWEST, BINS // max(1, intervals))
     return np.asarray(np.minimum(most, np.maximum(ENOUGH, 4 * count)))
@@ -189,7 +194,7 @@ def _divided(bins: Bins, chosen: np.ndarray, count: np.ndarray, total: np.ndarra
         (even, mean, mean),
         (even & (mean < last), mean + one, last),
     ]
-    parts = np.maximum(_parts(values, len(chosen)) // np.where(even, 2, 1), 2)
+    parts = np.maximum(part_counts(values, len(chosen)) // np.where(even, 2, 1), 2)
     of = np.concatenate([np.flatnonzero(some) for some, _, _ in pieces])
     low = np.concatenate([low[some] for some, low, _ in pieces])
     high = np.concatenate([high[some] for some, _, high in pieces])

@@ -8,12 +8,15 @@ from typing import Any, final
 import numpy as np
 
 from talkoot.core.update import Leaf
+from talkoot.learners.sums.coarse_selection import CoarseSelection
 from talkoot.learners.sums.quantile import Places, places, weighted_places
 from talkoot.learners.sums.selection import Selection, Totals
 from talkoot.learners.sums.tally import columns_of
 from talkoot.learners.trees.sklearn_private import GREATEST
 
 METHOD = "averaged_inverted_cdf"
+LEAST = 20  # rows of all nodes in a bin whose edges are agreed from counts, about
+FINE = 8  # an agreed edge is off by one bin in so many at most
 DISTINCT = "distinct:"  # leaves with the values of a column that has few
 
 
@@ -82,3 +85,21 @@ def made_bins(
             found = places_.between(selection.at(j, places_.left), selection.at(j, places_.right))
         thresholds.append(np.minimum(np.unique(found), GREATEST))
     return Bins(tuple(thresholds), missing, most + 1)
+
+
+def agreed_few(rows: int, most: int) -> int:
+    """How many rows a range may have that is not divided, where edges come from counts."""
+    return max(LEAST, rows // (FINE * most))
+
+
+def agreed_ranks(totals: Totals, column: int, most: int) -> np.ndarray:
+    """Where the edges of a column lie, about: at equal weights, with `LEAST` rows between two."""
+    bins, mass = min(most, int(totals.counts[column]) // LEAST), int(totals.mass[column])
+    return np.array([k * mass // bins for k in range(1, bins)], dtype=np.int64)
+
+
+def agreed_bins(selection: CoarseSelection, missing: np.ndarray, most: int) -> Bins:
+    """Bins whose edges come from counts alone, so that no row's value is one of them."""
+    found = (selection.places(j) for j in range(len(missing)))
+    thresholds = (np.where(np.isnan(edges), GREATEST, np.minimum(edges, GREATEST)) for edges in found)
+    return Bins(tuple(np.unique(edges) for edges in thresholds), missing, most + 1)

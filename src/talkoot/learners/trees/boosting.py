@@ -14,19 +14,40 @@ from talkoot.core.context import Ctx
 from talkoot.core.errors import DataError
 from talkoot.core.learner import Kind, Learner, SolvingLearner
 from talkoot.core.shard import Schema, Shard
+from talkoot.core.transform import Chain
 from talkoot.core.update import Update
+from talkoot.guards.fixed import FixedPoint
 from talkoot.learners.common.columnwise import require_numbers
 from talkoot.learners.common.rows import require_dense
 from talkoot.learners.solvers.target_stats import target_mean, two_classes
-from talkoot.learners.sums.counting import Values, counted
+from talkoot.learners.sums.coarse_selection import CoarseSelection
+from talkoot.learners.sums.counting import TOTAL, Values, counted
+from talkoot.learners.sums.exact import exact_fraction, exact_total
 from talkoot.learners.sums.ranges import Ranges
 from talkoot.learners.sums.selection import Search, Selection, Totals
 from talkoot.learners.trees import rows as node
 from talkoot.learners.trees import sklearn_private as private
 from talkoot.learners.trees.accepted import accept, require_plain, require_positive
-from talkoot.learners.trees.bins import Bins, edges, few_values, made_bins
+from talkoot.learners.trees.bins import (
+    Bins,
+    agreed_bins,
+    agreed_few,
+    agreed_ranks,
+    edges,
+    few_values,
+    made_bins,
+)
 from talkoot.learners.trees.growing import Grower, Tree, leaf_values, record, sought
-from talkoot.learners.trees.survey import CLASSES, MISSING, WEIGHTED, Survey, checked, surveyed
+from talkoot.learners.trees.survey import (
+    CLASSES,
+    MISSING,
+    TARGET,
+    WEIGHT,
+    WEIGHTED,
+    Survey,
+    checked,
+    surveyed,
+)
 from talkoot.learners.trees.weights import Weights, agreed_weights, listed_weights, scale_of
 
 BEHIND = "behind"  # a leaf: how many nodes have not done the step before
@@ -49,6 +70,7 @@ class Boosted:
         bins: of the columns.
         grower: the rules that trees grow by, once the bins are there.
         baseline: (outputs,) the prediction before the first tree.
+        bits: of whole gradients, once it is known how large they are.
         past: the iterations that ended.
         records: their trees.
         trees: that grow now.
@@ -59,7 +81,7 @@ class Boosted:
     """
 
     schema: Schema
-    search: Selection | None = None
+    search: Selection | CoarseSelection | None = None
     few: tuple[np.ndarray | None, ...] = ()
     missing: np.ndarray | None = None
     weights: Weights = field(default_factory=Weights)
@@ -67,6 +89,7 @@ class Boosted:
     bins: Bins | None = None
     grower: Grower | None = None
     baseline: np.ndarray | None = None
+    bits: node.Bits | None = None
     past: tuple[node.Iteration, ...] = ()
     records: tuple[tuple[np.ndarray, ...], ...] = ()
     trees: tuple[Tree, ...] = ()
@@ -92,10 +115,16 @@ class Boosting(SolvingLearner):
     """HistGradientBoostingClassifier and HistGradientBoostingRegressor.
 
     The bins are scikit-learn's, of all rows (it takes 200 000 of more by chance). Each round sums histograms
-    of the leaves that the trees need next, for a level of each tree at once.
+    of the leaves that the trees need next, for a level of each tree at once. Gradients are whole multiples of
+    a power of two, so trees are the same whichever node has which rows, behind `fixed` and `mask` too.
+
+    Args:
+        estimator: whose trees they are.
+        agreed: the edges of bins come from counts alone, as only sums of all nodes may be read.
     """
 
     estimator: Any
+    agreed: bool = False
 
     kind: ClassVar[Kind] = "exact"
     ends: ClassVar[bool] = True
@@ -104,6 +133,10 @@ class Boosting(SolvingLearner):
     def question_types(self) -> tuple[type, ...]:
         """Of the search for thresholds, and of growth."""
         return (Survey, Count, Search, Ranges, Weights, Bins, node.Start, node.Grow, node.Iteration)
+
+    def for_chain(self, chain: Chain) -> Boosting:
+        """With agreed edges where sums are whole numbers, as under masks."""
+        return replace(self, agreed=any(isinstance(link, FixedPoint) for link in chain))
 
     def init(self, schema: Schema, rng: np.random.Generator) -> Boosted:
         """Search for the thresholds first."""
@@ -135,12 +168,12 @@ class Boosting(SolvingLearner):
         wanted = tuple(
             np.array([] if tree.chosen is not None else sought(tree), dtype=np.int64) for tree in model.trees
         )
-        return node.Grow(model.step, None if start else model.ended, splits, wanted, start)
+        return node.Grow(model.step, model.bits, None if start else model.ended, splits, wanted, start)
 
     def work(self, question: Any, local: Any, shard: Shard, ctx: Ctx) -> tuple[Update, Any]:
         """Counts of values, or histograms."""
         if isinstance(question, Survey):
-            return surveyed(shard, ctx.schema, self.estimator), None
+            return surveyed(shard, ctx.schema, self.estimator, distinct=not self.agreed), None
         if isinstance(question, Count):
             return self._counted(question, local, shard, ctx)
         if question.start is None and local == NO_ROWS:
@@ -150,11 +183,13 @@ class Boosting(SolvingLearner):
             if not len(y):
                 return Update(), NO_ROWS
             loss = private.loss_of(self.estimator, len(question.sought), weighted=w is not None)
-            local = node.begun(question.start, X, y, w, loss)
+            local = node.begun(question.start, X, y, w, loss, question.bits, len(ctx.cohort))
         elif not isinstance(local, node.Rows) or local.step not in (question.step - 1, question.step):
             return Update(values={BEHIND: np.ones(1)}), local
         loss = private.loss_of(self.estimator, len(question.sought), weighted=local.weights is not None)
         rows = node.advanced(local, question, loss, self.estimator.max_bins + 1)
+        if question.bits is None:
+            return node.magnitudes(rows, loss), rows
         return node.sums(rows, question.sought, self.estimator.max_bins + 1), rows
 
     def _rows(
@@ -180,7 +215,10 @@ class Boosting(SolvingLearner):
         )
         cached = local if isinstance(local, Values) else None
         nodes, ranges = len(ctx.cohort), count.search.ranges
-        return counted(parts, ranges, cached, features=schema.features, nodes=nodes, zeros=False)
+        update, values = counted(parts, ranges, cached, features=schema.features, nodes=nodes, zeros=False)
+        if self.agreed:  # which would tell the value of a row that is alone in a bin
+            update = replace(update, values={k: v for k, v in update.values.items() if k != TOTAL})
+        return update, values
 
     def step(self, model: Boosted, update: Update) -> Boosted:
         """Narrower ranges, or larger trees.
@@ -196,6 +234,8 @@ class Boosting(SolvingLearner):
             return self._searched(model, model.search, update)
         if BEHIND in update.values:
             return replace(model, behind=True)
+        if model.bits is None:
+            return replace(model, bits=node.enough_bits(update), step=model.step + 1)
         return self._grown(model, update)
 
     def _surveyed(self, model: Boosted, update: Update) -> Boosted:
@@ -203,22 +243,32 @@ class Boosting(SolvingLearner):
         schema, values = model.schema, update.values
         sampled = bool(values[WEIGHTED][0])
         weights = agreed_weights(self.estimator, schema, sampled, values.get(CLASSES))
-        total = values["weight"] if weights.classes is None else values["weight"] * weights.classes
+        total = np.array([exact_total(sums) for sums in values[WEIGHT]])
+        total = total if weights.classes is None else total * weights.classes
         scale = scale_of(float(total.sum())) if weights.some else None
         return replace(
             model,
-            search=replace(Selection.start(schema.features, schema.rows), scale=scale),
-            few=few_values(update, self.estimator.max_bins),
+            search=self._search(schema, scale),
+            few=(None,) * schema.features if self.agreed else few_values(update, self.estimator.max_bins),
             missing=values[MISSING] > 0,
             weights=weights,
             sampled=sampled,
             baseline=self._baseline(schema, update, total),
         )
 
-    def _searched(self, model: Boosted, search: Selection, update: Update) -> Boosted:
+    def _search(self, schema: Schema, scale: float | None) -> Selection | CoarseSelection:
+        """The search for thresholds that begins."""
+        if self.agreed:
+            few = agreed_few(schema.rows, self.estimator.max_bins)
+            return CoarseSelection.start(schema.features, schema.rows, few, scale)
+        return replace(Selection.start(schema.features, schema.rows), scale=scale)
+
+    def _searched(self, model: Boosted, search: Selection | CoarseSelection, update: Update) -> Boosted:
         few, most = model.few, self.estimator.max_bins
 
         def wanted(totals: Totals) -> list[np.ndarray]:
+            if self.agreed:
+                return [agreed_ranks(totals, j, most) for j in range(len(few))]
             return [
                 NOTHING if few[j] is not None or not totals.counts[j] else edges(totals, j, most).ranks
                 for j in range(len(few))
@@ -228,7 +278,10 @@ class Boosting(SolvingLearner):
         if not search.done:
             return replace(model, search=search)
         assert model.missing is not None
-        bins = made_bins(search, few, model.missing, most)
+        if isinstance(search, CoarseSelection):
+            bins = agreed_bins(search, model.missing, most)
+        else:
+            bins = made_bins(search, few, model.missing, most)
         grower = self._grower(model.schema, bins, model.weights)
         return self._next(replace(model, search=None, bins=bins, grower=grower))
 
@@ -237,9 +290,9 @@ class Boosting(SolvingLearner):
         if schema.classes is not None:
             y, w, outputs = np.arange(len(total), dtype=np.float64), total, _outputs(schema)
         else:
-            assert schema.target_center is not None
-            mean = schema.target_center[0] + update.values["moments"][0] / total[0]
-            require_positive(float(mean), schema, self.estimator)
+            weight = exact_fraction(update.values[WEIGHT][0])
+            mean = float(exact_fraction(update.values[TARGET]) / weight)
+            require_positive(mean, schema, self.estimator)
             y, w, outputs = np.array([mean]), None, 1
         loss = private.loss_of(self.estimator, outputs, weighted=False)
         return np.asarray(loss.fit_intercept_only(y_true=y, sample_weight=w), dtype=np.float64).reshape(-1)
@@ -252,13 +305,14 @@ class Boosting(SolvingLearner):
 
     def _grown(self, model: Boosted, update: Update) -> Boosted:
         """Larger trees; where all are whole, the next iteration."""
-        bins = model.bins
+        bins, bits = model.bins, model.bits
         assert bins is not None
+        assert bits is not None
         assert model.grower is not None
         trees, known = list(model.trees), [len(tree.splits) for tree in model.trees]
         for k, tree in enumerate(trees):
             if tree.chosen is None:
-                found = node.merged(update, k)
+                found = node.merged(update, k, bits)
                 trees[k] = model.grower.grown(tree, dict(zip(sought(tree), found, strict=True)))
         model = replace(
             model, trees=tuple(trees), known=tuple(known), step=model.step + 1, behind=False, ended=None

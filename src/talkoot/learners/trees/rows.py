@@ -8,12 +8,19 @@ from typing import Any, final
 
 import numpy as np
 
+from talkoot.core.errors import DataError
 from talkoot.core.update import Update
+from talkoot.learners.sums.exact import exact_sum, exact_total
 from talkoot.learners.trees import sklearn_private as private
 from talkoot.learners.trees.bins import Bins
 from talkoot.learners.trees.weights import Weights
 
 LEFT, PARENT, FEATURE, BIN, MISSING_LEFT = range(5)  # columns of splits
+WIDTH = 62  # bits of a sum of whole gradients
+SPARE = 8  # of these, for gradients that grow
+MAGNITUDES = "magnitudes"  # a leaf: sums of the gradients and Hessians before the first tree, without signs
+
+Bits = tuple[int, int]  # behind the point of whole gradients, and of whole Hessians
 
 
 @final
@@ -49,12 +56,14 @@ class Grow:
     Args:
         step: its number; a node that has not done the step before answers that it is behind.
         ended: the iteration that ended with the step before, if one did.
+        bits: of whole gradients; None in the first step, which finds out how large gradients are.
         splits: of the trees that grow, since the step before; since the beginning where there is a `start`.
         sought: for each output the leaves whose histograms are wanted.
         start: for the first step, and where some node is behind.
     """
 
     step: int
+    bits: Bits | None
     ended: Iteration | None
     splits: tuple[np.ndarray, ...]
     sought: tuple[np.ndarray, ...]
@@ -70,23 +79,26 @@ class Rows:
     binned: np.ndarray  # (rows, features) uint8, a column after the other
     target: np.ndarray
     raw: np.ndarray  # (rows, outputs) what is predicted, before the link
-    gradients: np.ndarray
-    hessians: np.ndarray
+    bits: Bits | None
+    gradients: np.ndarray  # (outputs, rows) int64
+    hessians: np.ndarray  # (outputs, rows) int64; (outputs, 0) where all are 1
     leaves: tuple[dict[int, np.ndarray], ...]  # for each output, the rows of each leaf
-    constant: bool = False  # whether all Hessians are 1, and `hessians` holds but one
+    nodes: int  # whose sums are added
     weights: np.ndarray | None = None  # (rows,) of the rows; None where each weighs 1
 
     def __reduce__(self) -> Any:
         return type(None), ()  # never sent: a node that is behind gets all that is past
 
 
-def begun(start: Start, X: np.ndarray, y: np.ndarray, w: np.ndarray | None, loss: Any) -> Rows:
+def begun(
+    start: Start, X: np.ndarray, y: np.ndarray, w: np.ndarray | None, loss: Any, bits: Bits | None, nodes: int
+) -> Rows:
     """The rows before any tree, or behind those that are past."""
     binned = private.bin_mapper(start.bins.thresholds, start.bins.count).transform(X)
     raw = np.zeros((len(y), len(start.baseline)), order="F") + start.baseline
-    none = np.zeros((0, 0))
-    rows = Rows(-1, binned, y, np.asfortranarray(raw), none, none, (), weights=w)
-    rows = with_gradients(rows, loss)
+    none = np.zeros((0, 0), np.int64)
+    rows = Rows(-1, binned, y, np.asfortranarray(raw), bits, none, none, (), nodes, weights=w)
+    rows = rows if bits is None else with_gradients(rows, loss, bits)
     for iteration in start.past:
         rows = ended(divided(rows, iteration.splits, start.bins.count), iteration, loss)
     return rows
@@ -96,28 +108,66 @@ def advanced(rows: Rows, question: Grow, loss: Any, bins: int) -> Rows:
     """The rows after what a question asks to do first; as they are where that is done."""
     if rows.step == question.step:
         return rows
+    if question.bits is None:
+        return replace(rows, step=question.step)
+    if rows.bits is None:
+        rows = with_gradients(rows, loss, question.bits)
     if question.ended is not None:
         rows = ended(divided(rows, question.ended.splits, bins), question.ended, loss)
     return replace(divided(rows, question.splits, bins), step=question.step)
 
 
-def with_gradients(rows: Rows, loss: Any) -> Rows:
-    """The gradients of an iteration that begins, with all rows in the root of each tree."""
+def float_gradients(rows: Rows, loss: Any) -> tuple[np.ndarray, np.ndarray | None]:
+    """(outputs, rows) gradients and Hessians of the predictions; no Hessians where all are 1."""
     gradients, hessians = private.empty_gradients(loss, len(rows.target))
     facts = {"y_true": rows.target, "raw_prediction": rows.raw, "sample_weight": rows.weights, "n_threads": 1}
     if loss.constant_hessian:
         loss.gradient(**facts, gradient_out=gradients)
-    else:
-        loss.gradient_hessian(**facts, gradient_out=gradients, hessian_out=hessians)
+        return np.atleast_2d(gradients.T), None
+    loss.gradient_hessian(**facts, gradient_out=gradients, hessian_out=hessians)
+    return np.atleast_2d(gradients.T), np.atleast_2d(hessians.T)
+
+
+def magnitudes(rows: Rows, loss: Any) -> Update:
+    """How large gradients and Hessians are before the first tree."""
+    gradients, hessians = float_gradients(rows, loss)
+    sums = [exact_sum(np.abs(part)) for part in (gradients, np.ones(1) if hessians is None else hessians)]
+    return Update(values={MAGNITUDES: np.stack(sums)}, weight=float(len(rows.target)))
+
+
+def enough_bits(update: Update) -> Bits:
+    """The bits behind the point with which no sum overflows, also when gradients grow somewhat."""
+    exponents = [int(np.frexp(exact_total(sums))[1]) for sums in update.values[MAGNITUDES]]
+    return WIDTH - SPARE - exponents[0], WIDTH - SPARE - exponents[1]
+
+
+def with_gradients(rows: Rows, loss: Any, bits: Bits) -> Rows:
+    """The gradients of an iteration that begins, with all rows in the root of each tree."""
+    gradients, hessians = float_gradients(rows, loss)
     every = np.arange(len(rows.target), dtype=np.uint32)
-    outputs = rows.raw.shape[1]
+    none = np.zeros((len(gradients), 0), np.int64)
     return replace(
         rows,
-        gradients=gradients.reshape(len(gradients), -1, order="F"),
-        hessians=hessians.reshape(len(hessians), -1, order="F"),
-        leaves=tuple({0: every} for _ in range(outputs)),
-        constant=bool(loss.constant_hessian),
+        bits=bits,
+        gradients=_whole(gradients, bits[0], rows.nodes),
+        hessians=none if hessians is None else _whole(hessians, bits[1], rows.nodes),
+        leaves=tuple({0: every} for _ in gradients),
     )
+
+
+def _whole(values: np.ndarray, bits: int, nodes: int) -> np.ndarray:
+    """Floats as whole multiples of 2^-bits.
+
+    Raises:
+        DataError: their sum over so many nodes could be too large.
+    """
+    found = np.ldexp(values.astype(np.float64), bits)
+    if not np.abs(found).sum() < 2.0**WIDTH / nodes:
+        raise DataError(
+            "the gradients have grown many times since the first tree, or are not finite",
+            cure="Lower learning_rate=, or look for extreme values in the target.",
+        )
+    return np.rint(found, out=found).astype(np.int64)
 
 
 def ended(rows: Rows, iteration: Iteration, loss: Any) -> Rows:
@@ -126,46 +176,49 @@ def ended(rows: Rows, iteration: Iteration, loss: Any) -> Rows:
     for k, (leaves, values) in enumerate(zip(rows.leaves, iteration.values, strict=True)):
         for leaf, own in leaves.items():
             raw[own, k] += values[leaf]
-    return with_gradients(replace(rows, raw=raw), loss)
+    assert rows.bits is not None
+    return with_gradients(replace(rows, raw=raw), loss, rows.bits)
 
 
 def divided(rows: Rows, splits: Sequence[np.ndarray], bins: int) -> Rows:
     """The rows with some leaves divided."""
-    leaves = []
+    from talkoot.kernels.trees.histograms import parted
+
+    leaves, columns = [], rows.binned.T
     for held, found in zip(rows.leaves, splits, strict=True):
         now = dict(held)
         for left, parent, feature, last, missing_left in found.tolist():
-            own = now.pop(parent)
-            values = rows.binned[:, feature][own]
-            goes = values <= last
-            if missing_left:
-                goes |= values == bins - 1
-            now[left], now[left + 1] = own[goes], own[~goes]
+            goes_left = np.arange(bins) <= last
+            goes_left[bins - 1] = missing_left
+            now[left], now[left + 1] = parted(now.pop(parent), columns[feature], goes_left)
         leaves.append(now)
     return replace(rows, leaves=tuple(leaves))
 
 
 def sums(rows: Rows, sought: Sequence[np.ndarray], bins: int) -> Update:
     """The histograms of some leaves."""
-    values = {}
+    from talkoot.kernels.trees.histograms import sums_in_bins
+
+    values, columns = {}, rows.binned.T
     for k, wanted in enumerate(sought):
         if not len(wanted):
             continue
-        own = [rows.leaves[k][leaf] for leaf in wanted.tolist()]
-        gradients, hessians = rows.gradients[:, k], rows.hessians[:, min(k, rows.hessians.shape[1] - 1)]
-        found = private.histograms(rows.binned, gradients, hessians, own, bins, constant=rows.constant)
-        values[f"gradients:{k}"] = np.stack([part["sum_gradients"] for part in found])
-        values[f"count:{k}"] = np.stack([part["count"] for part in found]).astype(np.int64)
-        if not rows.constant:
-            values[f"hessians:{k}"] = np.stack([part["sum_hessians"] for part in found])
+        hessians = rows.hessians[k]
+        found = np.zeros((len(wanted), len(columns), bins, 3 if len(hessians) else 2), np.int64)
+        for leaf, into in zip(wanted.tolist(), found, strict=True):
+            sums_in_bins(columns, rows.leaves[k][leaf], rows.gradients[k], hessians, into)
+        values[f"histograms:{k}"] = found
     return Update(values=values, weight=float(len(rows.target)))
 
 
-def merged(update: Update, k: int) -> np.ndarray:
+def merged(update: Update, k: int, bits: Bits) -> np.ndarray:
     """(leaves, features, bins) histograms of an output over all nodes."""
-    gradients = update.values[f"gradients:{k}"]
-    found = np.zeros(gradients.shape, dtype=private.HISTOGRAM)
-    found["sum_gradients"], found["count"] = gradients, update.values[f"count:{k}"]
-    if f"hessians:{k}" in update.values:
-        found["sum_hessians"] = update.values[f"hessians:{k}"]
+    sums = update.values[f"histograms:{k}"]
+    found = np.zeros(sums.shape[:-1], dtype=private.HISTOGRAM)
+    found["sum_gradients"], found["count"] = (
+        np.ldexp(sums[..., 0].astype(np.float64), -bits[0]),
+        sums[..., -1],
+    )
+    if sums.shape[-1] == 3:
+        found["sum_hessians"] = np.ldexp(sums[..., 1].astype(np.float64), -bits[1])
     return found

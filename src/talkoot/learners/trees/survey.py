@@ -11,12 +11,14 @@ import numpy as np
 from talkoot.core.shard import Block, Schema, Shard
 from talkoot.core.update import Update
 from talkoot.learners.common.columnwise import check_block
-from talkoot.learners.solvers.target_stats import counts, spread
+from talkoot.learners.sums.exact import exact_count, exact_sum
 from talkoot.learners.trees.accepted import require_target
 from talkoot.learners.trees.bins import Distinct
 from talkoot.learners.trees.weights import listed_weights
 
 CLASSES = "class rows"  # a leaf: rows of each class, without weights
+WEIGHT = "weight"  # of the rows, as an exact sum: of each class, or of all
+TARGET = "target"  # the exact sum of the target, times its weight
 MISSING = "missing"  # missing values of each column
 WEIGHTED = "weighted"  # nodes that have sample weights
 
@@ -40,23 +42,36 @@ def checked(shard: Shard, schema: Schema, estimator: Any) -> Iterator[Block]:
             yield block
 
 
-def surveyed(shard: Shard, schema: Schema, estimator: Any) -> Update:
-    """What a node's rows are like."""
-    distinct, update, weighted = Distinct(estimator.max_bins), Update(), 0
+def surveyed(shard: Shard, schema: Schema, estimator: Any, *, distinct: bool) -> Update:
+    """What a node's rows are like; with the values of columns that have few, if `distinct`."""
+    few, update, weighted = Distinct(estimator.max_bins), Update(), 0
     listed = listed_weights(estimator, schema)
     for block in checked(shard, schema, estimator):
-        distinct.add(block.X[_weighing(block, listed)])
-        update += (spread if schema.classes is None else counts)(block, schema)
-        values = {MISSING: np.isnan(block.X).sum(axis=0)}
-        if schema.classes is not None:
-            assert block.y is not None
-            values[CLASSES] = np.bincount(block.y, minlength=len(schema.classes))
-        update += Update(values=values)
+        if distinct:
+            few.add(block.X[_weighing(block, listed)])
+        update += _totals(block, schema) + Update(values={MISSING: np.isnan(block.X).sum(axis=0)})
         weighted = int(block.w is not None)
     if not update.values:
         return update
-    leaves, kinds = distinct.leaves()
+    leaves, kinds = few.leaves() if distinct else ({}, {})
     return update + Update(values={**leaves, WEIGHTED: np.array([weighted])}, kinds=kinds)
+
+
+def _totals(block: Block, schema: Schema) -> Update:
+    """What rows weigh, of each class where there are classes; else the sum of the target, too."""
+    y, w, rows = block.y, block.w, float(len(block))
+    assert y is not None
+    if schema.classes is None:
+        y = y.reshape(-1).astype(np.float64)
+        weight = exact_count(len(block)) if w is None else exact_sum(w)
+        return Update(
+            values={WEIGHT: weight[None], TARGET: exact_sum(y if w is None else y * w)}, weight=rows
+        )
+    each = [y == k for k in range(len(schema.classes))]
+    weights = [exact_count(int(own.sum())) if w is None else exact_sum(w[own]) for own in each]
+    return Update(
+        values={WEIGHT: np.stack(weights), CLASSES: np.array([own.sum() for own in each])}, weight=rows
+    )
 
 
 def _weighing(block: Block, listed: np.ndarray | None) -> np.ndarray | slice:

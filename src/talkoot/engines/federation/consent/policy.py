@@ -81,8 +81,11 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         )
         for what, names, permitted in named:
             yield from (f"{what} {name!r:.80} is not permitted" for name in _others(names, permitted))
-        if "trees" in families(content.learners):
-            yield "trees divide columns at values of single rows, which no site shows to others"
+        if "trees" in families(content.learners) and not content.masked:
+            yield (
+                "trees divide columns at values of rows, unless their bins come from sums of all sites: "
+                "chain=[tk.fixed(), tk.mask()]"
+            )
         if proposal.kind == "forget":
             pass  # one site takes part, and its own sums are what it consents to
         elif len(proposal.roster) < self.minimum_sites:

@@ -37,6 +37,8 @@ REVEALS = {  # one sentence for each family of learners
     "range, or which categories there are.",
     "bayes": "For each class the number of rows, and the mean and the spread of each column.",
     "decompose": "Sums over all rows that say how pairs of columns vary together.",
+    "trees": "In each round and for each leaf of a tree: how many rows are in each range of a column, and by "
+    "how much the prediction is off for them. Small leaves have few rows.",
     "registered": "What a method of this site's own sends; for a network, by how much training at this site "
     "moved every weight. Such changes can betray single rows, above all of small sites.",
 }

@@ -247,6 +247,8 @@ class Room:
             self.came.clear()
             while self.arrivals:
                 gathered.arrived(self.arrivals.popleft())
+            if not gathered.waited:  # no site needs the question any more, and sums may take long
+                self.frames.pop(ask.question.digest, None)
             while (actions := gathered.add(time.monotonic())) is not None:
                 self._do(actions, ask)
                 await asyncio.sleep(0)  # links go on between two sums

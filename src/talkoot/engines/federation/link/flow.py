@@ -8,7 +8,7 @@ from typing import final
 
 from talkoot.engines.federation.link.messages import CHUNK
 
-BUDGET = 16 << 20  # bytes of frames on their way, over all links together
+BUDGET = 8 << 20  # bytes of frames on their way, over all links together
 LEAST = 1 << 16  # bytes of a piece that waits until there is room for all of them
 SHARES = 8  # a piece takes one of so many equal parts of the room that is left
 
