@@ -25,7 +25,7 @@ MODULES = (
     "bayes.naive_bayes",
     "compose.compositions",
     "trees.boosting",
-    "trees.xgboost.learner",
+    "xgboost.learner",
 )
 
 

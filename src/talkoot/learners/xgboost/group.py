@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, final
 from weakref import WeakValueDictionary
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from talkoot.core.shard import Schema, Shard
-from talkoot.learners.trees.xgboost.collective import Address, Tracker, joined, machine
-from talkoot.learners.trees.xgboost.cuts import reference, single
+from talkoot.learners.xgboost.collective import Address, Tracker, joined, machine
+from talkoot.learners.xgboost.cuts import reference, single
 
 if TYPE_CHECKING:
     import xgboost
@@ -133,7 +134,8 @@ class Group:
             booster = None
         if booster is None or self._matrix is None:
             return None
-        with joined(*meeting) if meeting is not None else nullcontext():
+        allowed = threadpool_limits(limits=params["nthread"], user_api="openmp")  # engines allow one
+        with allowed, joined(*meeting) if meeting is not None else nullcontext():
             for iteration in range(since, until):
                 booster.update(self._matrix, iteration)
         self._booster, self._trees = booster, until
@@ -167,4 +169,6 @@ def threads(wanted: int | None) -> int:
     if wanted is not None and wanted > 0:
         return wanted
     granted = os.environ.get("OMP_NUM_THREADS", "")
-    return int(granted) if granted.isdigit() and int(granted) else 0
+    if granted.isdigit() and int(granted):
+        return int(granted)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -31,9 +31,9 @@ from talkoot.core.shard import Schema, Shard
 from talkoot.core.update import Update
 from talkoot.data.schema import agree
 from talkoot.learners import families, learner_for
-from talkoot.learners.trees.xgboost import collective
-from talkoot.learners.trees.xgboost.cuts import reference
-from talkoot.learners.trees.xgboost.node import Grow
+from talkoot.learners.xgboost import collective
+from talkoot.learners.xgboost.cuts import reference
+from talkoot.learners.xgboost.node import Grow
 
 xgboost = pytest.importorskip("xgboost", reason="XGBoost is not installed")
 Classifier: Any = xgboost.XGBClassifier
@@ -333,8 +333,13 @@ def test_a_file_has_the_model_for_whoever_trusts_it(tmp_path: Path) -> None:
     np.testing.assert_array_equal(model.predict_proba(X), fit.model.predict_proba(X))
 
 
-def test_sites_refuse_it() -> None:
-    assert families(["XGBClassifier"]) == ("trees",)
+def test_sites_know_it_by_a_family_of_its_own() -> None:
+    assert families(["XGBClassifier", "XGBRegressor"]) == ("xgboost",)
+
+
+def test_masks_are_refused_as_histograms_go_past_them() -> None:
+    with pytest.raises(tk.PlanError, match=r"past the secure sum.*Leave mask\(\) out"):
+        tk.fit(Classifier(), dealt(3, X, LABELS), on=tk.Inline(), chain=[tk.fixed(), tk.mask()])
 
 
 def test_xgboost_is_imported_by_those_who_use_it() -> None:

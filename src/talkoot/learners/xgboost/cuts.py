@@ -15,7 +15,7 @@ from talkoot.learners.common.estimator import require_finite
 from talkoot.learners.common.rows import require_weights
 from talkoot.learners.sums.selection import Selection, Totals
 from talkoot.learners.trees.bins import Distinct
-from talkoot.learners.trees.xgboost.accepted import require_target
+from talkoot.learners.xgboost.accepted import require_target
 
 if TYPE_CHECKING:
     import xgboost

@@ -11,8 +11,8 @@ import numpy as np
 from talkoot.core.errors import DataError
 from talkoot.core.shard import Schema, Shard
 from talkoot.core.update import Update
-from talkoot.learners.trees.xgboost.collective import Address, cause, declined
-from talkoot.learners.trees.xgboost.group import Group, group_of, rows_of, threads
+from talkoot.learners.xgboost.collective import Address, cause, declined
+from talkoot.learners.xgboost.group import Group, group_of, rows_of, threads
 
 NO_ROWS = "no rows"  # the state of a node without any
 # leaves of updates

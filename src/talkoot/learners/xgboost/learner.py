@@ -12,9 +12,10 @@ import numpy as np
 from sklearn.base import clone, is_classifier
 
 from talkoot.core.context import Ctx
-from talkoot.core.errors import DataError, NodeFailed
+from talkoot.core.errors import DataError, NodeFailed, PlanError
 from talkoot.core.learner import Kind, Learner, SolvingLearner
 from talkoot.core.shard import Schema, Shard
+from talkoot.core.transform import Chain
 from talkoot.core.update import Update
 from talkoot.learners.common.columnwise import require_numbers
 from talkoot.learners.common.rows import require_dense
@@ -23,10 +24,10 @@ from talkoot.learners.sums.counting import Values, counted
 from talkoot.learners.sums.ranges import Ranges
 from talkoot.learners.sums.selection import Search, Selection
 from talkoot.learners.trees.bins import few_values
-from talkoot.learners.trees.xgboost import node
-from talkoot.learners.trees.xgboost.accepted import accept, require_plain
-from talkoot.learners.trees.xgboost.collective import Address, cause
-from talkoot.learners.trees.xgboost.cuts import WEIGHTED, Survey, cut_points, single, surveyed, wanted
+from talkoot.learners.xgboost import node
+from talkoot.learners.xgboost.accepted import accept, require_plain
+from talkoot.learners.xgboost.collective import Address, cause
+from talkoot.learners.xgboost.cuts import WEIGHTED, Survey, cut_points, single, surveyed, wanted
 
 TREES = 10  # iterations of a round at least; later ones do a quarter of what there is
 ATTEMPTS = 3  # rounds in a row in which processes may lose each other
@@ -100,6 +101,19 @@ class XGBoosting(SolvingLearner):
     def question_types(self) -> tuple[type, ...]:
         """Of the search for cut points, and of training."""
         return (Survey, Search, Ranges, node.Gather, node.Bin, node.Grow, Address)
+
+    def for_chain(self, chain: Chain) -> Learner:
+        """Itself; behind masks it is refused.
+
+        Raises:
+            PlanError: histograms would go past the masks.
+        """
+        if chain.talks:
+            raise PlanError(
+                "XGBoost's processes send histograms to each other, past the secure sum",
+                cure="Leave mask() out, or take HistGradientBoostingClassifier() or -Regressor().",
+            )
+        return self
 
     def init(self, schema: Schema, rng: np.random.Generator) -> Boosted:
         """Survey the columns first."""
