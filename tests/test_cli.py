@@ -195,7 +195,7 @@ def test_report_of_a_run(claims: Path, capsys: pytest.CaptureFixture[str]) -> No
         ("fit logisticregression --data x", "Did you mean LogisticRegression?"),
         ("fit Ridge --set aplha=1 --data x", "Ridge has no parameter 'aplha'. Did you mean alpha?"),
         ("fit Ridge --set alpha --data x", "--set alpha has no value. Write --set name=value"),
-        ("fit RandomForestRegressor --data x", "RandomForestRegressor cannot be distributed"),
+        ("fit GradientBoostingRegressor --data x", "GradientBoostingRegressor cannot be distributed"),
         ("fit Ridge --data nowhere.parquet --target y", "nowhere.parquet"),
         ("fit Ridge --data a=north.csv south.csv", "--data south.csv has no name, and others have"),
         ("fit Ridge --data claims.parquet --target cost --by regoin", "Did you mean 'region'?"),
@@ -362,7 +362,7 @@ def test_estimators_that_no_learner_fits_are_told_from_typos() -> None:
     from talkoot.learners import learner_for
 
     with pytest.raises(NotDistributable):
-        learner_for(estimator(["RandomForestClassifier"]))
+        learner_for(estimator(["GradientBoostingClassifier"]))
 
 
 @pytest.mark.parametrize(

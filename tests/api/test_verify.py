@@ -11,7 +11,7 @@ from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_diabetes
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
 from sklearn.linear_model import (
     HuberRegressor,
     Lasso,
@@ -200,3 +200,15 @@ def test_the_number_of_boosted_trees_is_no_setting_of_a_solver(inside: bool) -> 
     found = verify(make_pipeline(StandardScaler(), boosted) if inside else boosted, X, X[:, 0], nodes=(2,))
     assert found.ok
     assert not any("max_iter" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    "estimator", [RandomForestRegressor(5), make_pipeline(MinMaxScaler(), RandomForestRegressor(5))]
+)
+def test_a_forest_is_compared_where_it_is_scikit_learns(estimator: Any) -> None:
+    X = RNG.normal(size=(60, 3))
+    found = verify(estimator, {"a": (X[:40], X[:40, 0]), "b": (X[40:], X[40:, 0])}, nodes=(2, 3))
+    assert found.ok
+    assert list(found.checks[0].apart) == ["1 node", "1 + empty"]
+    assert " at one node is the same as scikit-learn's" in str(found)
+    assert "trees of several nodes make another forest" in str(found)

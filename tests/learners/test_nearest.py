@@ -10,12 +10,13 @@ import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.cluster import DBSCAN
 from sklearn.covariance import EmpiricalCovariance
-from sklearn.ensemble import RandomForestClassifier, VotingRegressor
+from sklearn.ensemble import VotingRegressor
 from sklearn.feature_selection import RFE
 from sklearn.linear_model import LassoCV, LogisticRegression, LogisticRegressionCV, MultiTaskLasso, Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.svm import SVC
+from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils.discovery import all_estimators
 
 import talkoot as tk
@@ -78,7 +79,7 @@ def test_every_class_of_scikit_learn_is_fitted_or_gets_an_answer() -> None:
     ("estimator", "words"),
     [
         (SVC(), r"SVC cannot be distributed. It keeps rows.*LinearSVC\(\)"),
-        (RandomForestClassifier(), r"Of trees only HistGradientBoostingClassifier\(\) is there yet"),
+        (DecisionTreeClassifier(), r"Take HistGradientBoostingClassifier\(\): .* or RandomForestClassifier"),
         (LogisticRegressionCV(), r"Take LogisticRegression\(\) and choose its C with GridSearchCV"),
         (MultiTaskLasso(), r"Take ElasticNet\(\) and choose its alpha with GridSearchCV"),
         (

@@ -59,7 +59,7 @@ def fit(
         weight: the column of sample weights, or an array.
         by: a column whose values name the nodes.
         nodes: split the rows of one source over that many nodes; as many as the engine works on at once
-            by default.
+            by default, but one for forests, as their answer depends on which node has which rows.
         columns: the feature columns; all others by default.
         encoding: how the text of CSV files is encoded, such as "cp1252"; UTF-8 by default.
         missing: texts that stand for a missing value, such as ``["?"]``.

@@ -58,7 +58,7 @@ class Job:
         if on is not None and not isinstance(on, Engine):
             raise PlanError(f"on={on!r} is no engine", cure="Write on=tk.Local(2), for example.")
         engine, reason = choose(plan.learner, shards) if on is None else (on, "as asked")
-        if spread and len(shards) == 1 and engine.width > 1:
+        if spread and plan.learner.may_split and len(shards) == 1 and engine.width > 1:
             shards = shards.deal(engine.width)
         shards = Shards(plan.learner.divided(shards), target=shards.target)
         return cls(plan=plan, shards=shards, engine=engine.proposed(plan, kind, terms), reason=reason)

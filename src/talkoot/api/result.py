@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, final
 from talkoot.api.forget import forget
 from talkoot.api.job import Job, viewed
 from talkoot.core.engine import Engine, Run
+from talkoot.core.learner import Kind
 from talkoot.core.round import Outcome
 from talkoot.core.shard import Schema
 from talkoot.data.schema import Bind
@@ -51,6 +52,11 @@ class Fit:
     note: str = ""
     log: Path | None = None
     events: tuple[Event, ...] = ()
+
+    @property
+    def kind(self) -> Kind:
+        """What the model is to that of one machine: "exact", "averaged" or "bagged"; see `Learner`."""
+        return self.run.plan.learner.kind
 
     @property
     def shards(self) -> Shards:

@@ -64,6 +64,13 @@ class Learner(ABC):
         return self.kind in ("exact", "sketched")
 
     @property
+    def may_split(self) -> bool:
+        """Whether one table may be split over nodes to work faster; where models stand side by side, the
+        answer depends on who has which rows.
+        """
+        return self.kind != "bagged"
+
+    @property
     def closed(self) -> bool:
         """Whether the sums of the last round decide the answer."""
         return False

@@ -129,6 +129,12 @@ class Plan:
                 f"{self._named}: its updates are sums, and weigh would make means of them",
                 cure="Leave weigh out.",
             )
+        hiding = [link for link in self.chain.links if link.sum_only and self.learner.kind == "bagged"]
+        if hiding:
+            raise PlanError(
+                f"{self._named}: each part of its answer is one node's, which {hiding[0]} cannot hide",
+                cure="Leave it out, or take an estimator that is exact.",
+            )
         biased = [link for link in self.chain.links if link.bias == "biased"]
         if biased:
             raise PlanError(f"{self._named}; {biased[0]} would bias its sums", cure="Leave it out.")

@@ -51,7 +51,7 @@ def choose(learner: Learner, shards: Mapping[str, Shard]) -> tuple[Engine, str]:
             f"one process with {cores()} threads: processes of one machine would spend time on their exchange"
         )
     name = type(getattr(learner, "estimator", learner)).__name__
-    most = cores() if len(shards) == 1 else min(cores(), len(shards))
+    most = cores() if len(shards) == 1 and learner.may_split else min(cores(), len(shards))
     work, here = values(shards), "one thread of this process: "
     if most < 2:
         return Inline(), f"{here}it is all that may be used"

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import sys
 import zipfile
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from importlib import import_module
 from typing import Any
 
 import numpy as np
 
 from talkoot.core.errors import DataError, PlanError, TalkootError
+from talkoot.formats.trees import having, is_estimator, with_trees, without_trees
 from talkoot.formats.values import Decoder, Encoder
 from talkoot.learners import catalogue
 
@@ -71,11 +72,6 @@ def decoders(trusted: Collection[str] = ()) -> Mapping[str, Callable[[Mapping[st
         "python": lambda data, decoder: TYPES[data["name"]],
         "function": lambda data, decoder: imported(data["name"], trusted),
     }
-
-
-def is_estimator(value: Any) -> bool:
-    """Whether a value is an estimator of scikit-learn, which is not imported to find out."""
-    return _is(value, "sklearn.base", "BaseEstimator")
 
 
 def _is(value: Any, module: str, kind: str) -> bool:
@@ -167,7 +163,7 @@ def fitted_to_bytes(model: Any) -> bytes:
     """
     import skops.io
 
-    data: bytes = skops.io.dumps(model)
+    data: bytes = skops.io.dumps(without_trees(model))
     for name in _untrusted(data, ()):
         module, _, attribute = name.rpartition(".")
         if module == "__main__" or "<" in name or not hasattr(sys.modules.get(module), attribute):
@@ -192,26 +188,13 @@ def fitted_from_bytes(data: bytes, trusted: Collection[str] = ()) -> Any:
                 cure=f"If you trust them, write trusted={names}.",
             )
         found = skops.io.loads(data, trusted=[*TRUSTED, *trusted])
-        if not all(map(is_sound, _boosted(found))):
+        if not all(map(is_sound, having("_predictors", found))):
             raise DataError("it holds trees that lead nowhere", cure="Fit again: the file was changed.")
-        return found
+        return with_trees(found)
     except TalkootError:
         raise
     except (ValueError, KeyError, AttributeError, ImportError, TypeError, zipfile.BadZipFile) as error:
         raise DataError(f"the fitted estimator cannot be read: {error!r:.200}") from None
-
-
-def _boosted(value: Any) -> Iterator[Any]:
-    """The boosted trees in a fitted estimator, and in those that it is made of."""
-    if isinstance(value, list | tuple):
-        for item in value:
-            yield from _boosted(item)
-    elif is_estimator(value):
-        if hasattr(value, "_predictors"):
-            yield value
-        yield from _boosted([*vars(value).values()])
-    elif isinstance(value, dict):
-        yield from _boosted([*value.values()])
 
 
 def _untrusted(data: bytes, trusted: Collection[str]) -> list[str]:

@@ -24,7 +24,7 @@ from talkoot.data.contract.profile import Profile
 from talkoot.data.contract.shared_rows import SealedRows, SharedRows
 from talkoot.data.inventory import Inventory
 from talkoot.data.totals import Totals
-from talkoot.formats import estimators, names
+from talkoot.formats import estimators, names, trees
 from talkoot.formats.describe import describe
 from talkoot.formats.frames import from_bytes, to_bytes
 from talkoot.formats.names import Registered, by_name, registered_types
@@ -132,7 +132,7 @@ def plan_from_data(
     decoder = Decoder(buffers, types={**_travelling(), **registered_types(registered)}, others=others)
     made = {name: decoder.decode(data[name]) for name in ("chain", "schema", *PARTS) if name in data}
     learner, seed = decoder.decode(data.get("learner")), data.get("seed")
-    known = isinstance(learner, Learner) or estimators.is_estimator(learner)
+    known = isinstance(learner, Learner) or trees.is_estimator(learner)
     if not known or type(seed) is not int:
         raise DataError("a plan needs an estimator or a learner, and a whole number as its seed")
     for name, kind in (("merge", Merge), ("outer", Outer), ("sync", Sync)):
@@ -263,5 +263,5 @@ def _described(value: Any, encoder: Encoder) -> Any:
 def is_in_catalogue(learner: Any) -> bool:
     """Whether a learner is the one that the catalogue has for its estimator."""
     estimator = getattr(learner, "estimator", None)
-    known = estimators.is_estimator(estimator) and type(estimator) in catalogue()
+    known = trees.is_estimator(estimator) and type(estimator) in catalogue()
     return known and type(learner_for(estimator)) is type(learner)

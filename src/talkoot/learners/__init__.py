@@ -25,6 +25,8 @@ MODULES = (
     "bayes.naive_bayes",
     "compose.compositions",
     "trees.boosting",
+    "trees.forests",
+    "trees.isolation",
     "xgboost.learner",
 )
 

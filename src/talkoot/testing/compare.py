@@ -32,6 +32,8 @@ def assert_same(a: Any, b: Any, *, rtol: float, where: str = "result") -> None:
             assert_same(x, y, rtol=rtol, where=f"{where}[{index}]")
     elif hasattr(a, "get_params"):
         assert_same(_learned(a), _learned(b), rtol=rtol, where=where)
+    elif hasattr(a, "node_count"):  # a compiled tree of scikit-learn
+        assert_same(a.__getstate__(), b.__getstate__(), rtol=rtol, where=where)
     elif is_dataclass(a):
         for field in fields(a):
             assert_same(

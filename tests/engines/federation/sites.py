@@ -36,7 +36,9 @@ NAMES = ("bergen", "lund", "oslo")
 
 
 def plan_of(estimator: Any = None, **more: Any) -> bytes:
-    return plan_to_bytes(tk.Plan(tk.learner_for(estimator or LogisticRegression()), **more))
+    return plan_to_bytes(
+        tk.Plan(tk.learner_for(LogisticRegression() if estimator is None else estimator), **more)
+    )
 
 
 def write_rows(path: Path, rows: int = 60) -> None:

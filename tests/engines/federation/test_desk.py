@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from parties import make_authority, make_party, renew
 from sites import World, plan_of
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, IsolationForest, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -96,6 +96,16 @@ def test_the_policy_can_take_back_what_a_person_has_approved(world: World) -> No
             'learners = ["*"]',
             {"plan": plan_of(make_pipeline(StandardScaler(), HistGradientBoostingClassifier()))},
             "trees divide columns at values of rows, unless their bins come from sums",
+        ),
+        (
+            'learners = ["*"]',
+            {"plan": plan_of(RandomForestClassifier())},
+            "tree of a forest is grown of one site",
+        ),
+        (
+            'learners = ["*"]',
+            {"plan": plan_of(make_pipeline(StandardScaler(), IsolationForest()))},
+            "each tree of a forest is grown of one site",
         ),
     ],
 )

@@ -48,6 +48,13 @@ def tightened(estimator: Any, fitted: Any) -> tuple[Any, str]:
     return clone(estimator).set_params(**changes), settings
 
 
+def seeded(estimator: Any, seed: int) -> Any:
+    """The estimator with a random state wherever it has none."""
+    params = estimator.get_params(deep=True).items()
+    states = [name for name, value in params if name.endswith("random_state") and value is None]
+    return clone(estimator).set_params(**dict.fromkeys(states, seed))
+
+
 def _newton(fitted: Any) -> str | None:
     """The Newton method that suits a fitted model's number of coefficients; None where there is none."""
     if fitted.coef_.size <= HESSIAN_SIZE:

@@ -56,6 +56,7 @@ class Verification:
         checks: all comparisons.
         shortfalls: for iterative solvers, how far each side stops from the optimum at the estimator's own
             tolerance; empty for others.
+        where: where Talkoot fitted it.
         notes: settings that were changed, and parts that were left out, to make the comparison fair.
 
     >>> check = Check(name="coef_", apart={"2 nodes": 3e-15, "7 nodes": 2e-15}, tolerance=1e-9)
@@ -69,6 +70,7 @@ class Verification:
     checks: tuple[Check, ...]
     shortfalls: tuple[Shortfall, ...] = ()
     notes: tuple[str, ...] = ()
+    where: str = "over nodes"
 
     @property
     def ok(self) -> bool:
@@ -88,7 +90,7 @@ class Verification:
             for check in self.checks
         ]
         verdict = "the same as" if self.ok else "NOT the same as"
-        head = f"{self.estimator} over nodes is {verdict} scikit-learn's on all rows; largest differences:"
+        head = f"{self.estimator} {self.where} is {verdict} scikit-learn's on all rows; largest differences:"
         table = text_table([heads, *rows], right=range(1, len(heads) - 1))
         return "\n".join([head, table, *self._stops(), *self.notes])
 

@@ -16,7 +16,7 @@ from sklearn.linear_model import HuberRegressor
 from talkoot.api.job import Job, require_estimator
 from talkoot.api.verify import single_machine
 from talkoot.api.verify.attributes import align_signs, fitted_attributes, relative_difference
-from talkoot.api.verify.optimum import STALLS, stalling, tightened
+from talkoot.api.verify.optimum import STALLS, seeded, stalling, tightened
 from talkoot.api.verify.pooled_data import LIMIT, Pool, size
 from talkoot.api.verify.verification import Check, Shortfall, Verification
 from talkoot.core.engine import Engine, Run
@@ -34,6 +34,9 @@ INEXACT = {  # estimator -> how far from the optimum a solver stops whatever its
 ROWS = 10_000  # at most, to compare predictions on
 LOCATIONS = ("mean_", "means_", "xbar_", "theta_", "intercept_")  # may be 0 but for rounding
 ROUNDING = 64 * np.finfo(np.float64).eps
+BAGGED = (
+    "All rows were at one node: trees of several nodes make another forest. tk.compare says how it predicts."
+)
 RESPONSES = ("predict", "predict_proba", "decision_function", "transform")
 
 
@@ -62,6 +65,9 @@ def verify(
     a solver iterates (both sides then stop at ``tol=1e-10``; how far from that optimum each stops at the
     estimator's own tolerance is shown as well), and 5e-7 where results are float32. Quantiles are those of
     all rows on both sides (``subsample=None``).
+
+    A forest depends on which node has which rows. So it is compared with all rows at one node, where it has
+    scikit-learn's trees, both with ``random_state=seed`` where it has none.
 
     Args:
         estimator: an unfitted scikit-learn estimator.
@@ -95,23 +101,23 @@ def verify(
     if not nodes:
         raise PlanError("nodes= names no number of nodes", cure="Write nodes=(1, 2, 3), for example.")
     unbound = shards(data, target, weight=weight, by=by, columns=columns, encoding=encoding, missing=missing)
+    split = learner_for(estimator).may_split
+    estimator = estimator if split else seeded(estimator, seed)
     job = Job.place(Plan(learner_for(estimator), seed=seed), unbound, on)
     with job.open() as opened:
         schema, bound = opened.schema, opened.shards
-    if size(schema) > LIMIT:
-        raise DataError(
-            f"the rows take {size(schema) / 2**30:.1f} GB, and scikit-learn would need them in this process",
-            cure="Verify on a part of the rows.",
-        )
+    _require_room(schema)
     csv = {"encoding": encoding or "utf-8", "na_values": missing}
     pool, notes = _pool(data, bound, schema, target=target, weight=weight, by=by, columns=columns, **csv)
+    notes += [] if split else [BAGGED]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # some solvers cannot reach the tight tolerance
         plain = pool.double().fit(estimator)
         tight, settings = tightened(estimator, plain)
         reference = pool.double().fit(tight) if settings else plain
         exact = replace(job, plan=Plan(learner_for(tight), seed=seed))
-        runs = {name: _run(exact, layout) for name, layout in _layouts(unbound, pool, nodes).items()}
+        layouts = _layouts(unbound, pool, nodes) if split else _single_node(pool)
+        runs = {name: _run(exact, layout) for name, layout in layouts.items()}
     models = {layout: job.plan.learner.finish(run.model) for layout, run in runs.items()}
     rows = pool.take(slice(None, None, -(-schema.rows // ROWS))).X
     shortfalls: tuple[Shortfall, ...] = ()
@@ -124,7 +130,16 @@ def verify(
         checks=checks,
         shortfalls=shortfalls,
         notes=(*notes, *_notes(tight, settings)),
+        where="over nodes" if split else "at one node",
     )
+
+
+def _require_room(schema: Schema) -> None:
+    if size(schema) > LIMIT:
+        raise DataError(
+            f"the rows take {size(schema) / 2**30:.1f} GB, and scikit-learn would need them in this process",
+            cure="Verify on a part of the rows.",
+        )
 
 
 def _pool(data: Any, bound: Shards, schema: Schema, **roles: Any) -> tuple[Pool, list[str]]:
@@ -181,9 +196,13 @@ def _layouts(unbound: Shards, pool: Pool, nodes: Sequence[int]) -> dict[str, Sha
     whole = unbound if len(unbound) == 1 else shards(pool.data())
     layouts = {"as given": unbound} if len(unbound) > 1 else {}
     layouts |= {words.many(count, "node"): whole.deal(count) for count in nodes}
-    empty = {"empty": shards(pool.take(slice(0)).data())["node0"]}
+    empty = shards({"empty": pool.take(slice(0)).data()})
     more = Shards({**whole.deal(max(nodes)), **empty}, target=whole.target)
     return layouts | {f"{max(nodes)} + empty": more}
+
+
+def _single_node(pool: Pool) -> dict[str, Shards]:
+    return _layouts(shards(pool.data()), pool, (1,))
 
 
 def _checks(reference: Any, models: Mapping[str, Any], X: Any, allowed: float) -> Iterator[Check]:

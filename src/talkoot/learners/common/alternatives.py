@@ -9,7 +9,7 @@ from typing import Any
 from sklearn.base import BaseEstimator, ClassifierMixin, ClusterMixin, RegressorMixin, TransformerMixin
 
 KERNEL = "It keeps rows, which must not leave their nodes. Take {} behind RBFSampler()."
-TREES = "Of trees only {} is there yet. Take it: it learns what they learn."
+TREES = "Take {}: trees grow from the rows of all nodes; or {}, whose trees grow at nodes."
 NETWORKS = "Networks are not there yet. Take {} behind PolynomialFeatures() or RBFSampler()."
 SEARCH = "Take {} and choose its {} with GridSearchCV(tk.Distributed(...), ...)."
 
@@ -19,11 +19,11 @@ ADVICE = {  # what to take: instead of what
         LabelPropagation LabelSpreading""",
     KERNEL.format("Ridge() or HuberRegressor()"): """
         SVR NuSVR KNeighborsRegressor RadiusNeighborsRegressor GaussianProcessRegressor KernelRidge""",
-    TREES.format("HistGradientBoostingClassifier()"): """
-        DecisionTreeClassifier ExtraTreeClassifier RandomForestClassifier ExtraTreesClassifier
+    TREES.format("HistGradientBoostingClassifier()", "RandomForestClassifier()"): """
+        DecisionTreeClassifier ExtraTreeClassifier
         GradientBoostingClassifier AdaBoostClassifier LGBMClassifier""",
-    TREES.format("HistGradientBoostingRegressor()"): """
-        DecisionTreeRegressor ExtraTreeRegressor RandomForestRegressor ExtraTreesRegressor
+    TREES.format("HistGradientBoostingRegressor()", "RandomForestRegressor()"): """
+        DecisionTreeRegressor ExtraTreeRegressor
         GradientBoostingRegressor AdaBoostRegressor XGBRanker LGBMRegressor LGBMRanker""",
     NETWORKS.format("LogisticRegression()"): "MLPClassifier",
     NETWORKS.format("Ridge()"): "MLPRegressor",

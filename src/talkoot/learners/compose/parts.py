@@ -35,6 +35,11 @@ class Composition(SolvingLearner):
         return weakest(self.learners)
 
     @property
+    def needs_all(self) -> bool:
+        """Whether some part needs all nodes."""
+        return any(part.needs_all for part in self.learners)
+
+    @property
     def threads(self) -> bool:
         """Whether all parts release the interpreter lock."""
         return all(part.threads for part in self.learners)

@@ -1,4 +1,4 @@
-"""Boosted trees of histograms: thresholds of bins that nodes agree on, then sums of gradients in these bins.
+"""Boosted trees, from sums of gradients in bins that nodes agree on, and forests of trees that nodes grow.
 
-No learner here sees a row outside of its node; what a node sends are counts and sums of bins.
+No learner here sees a row outside of its node; thresholds of trees are values of single rows.
 """

@@ -83,7 +83,13 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             yield from (f"{what} {name!r:.80} is not permitted" for name in _others(names, permitted))
         if "xgboost" in families(content.learners):
             yield "XGBoost's processes send histograms to each other, past the sites' secure sum"
-        if "trees" in families(content.learners) and not content.masked:
+        trees = "trees" in families(content.learners)
+        if trees and content.plan is not None and content.plan.learner.kind == "bagged":
+            yield (
+                "each tree of a forest is grown of one site's rows and divides columns at their values, "
+                "which no site shows to others"
+            )
+        elif trees and not content.masked:
             yield (
                 "trees divide columns at values of rows, unless their bins come from sums of all sites: "
                 "chain=[tk.fixed(), tk.mask()]"
