@@ -27,6 +27,7 @@ MODULES = (
     "trees.boosting",
     "trees.forests",
     "trees.isolation",
+    "xgboost.learner",
 )
 
 

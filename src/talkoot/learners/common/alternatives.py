@@ -21,10 +21,10 @@ ADVICE = {  # what to take: instead of what
         SVR NuSVR KNeighborsRegressor RadiusNeighborsRegressor GaussianProcessRegressor KernelRidge""",
     TREES.format("HistGradientBoostingClassifier()", "RandomForestClassifier()"): """
         DecisionTreeClassifier ExtraTreeClassifier
-        GradientBoostingClassifier AdaBoostClassifier XGBClassifier LGBMClassifier""",
+        GradientBoostingClassifier AdaBoostClassifier LGBMClassifier""",
     TREES.format("HistGradientBoostingRegressor()", "RandomForestRegressor()"): """
         DecisionTreeRegressor ExtraTreeRegressor
-        GradientBoostingRegressor AdaBoostRegressor XGBRegressor LGBMRegressor""",
+        GradientBoostingRegressor AdaBoostRegressor XGBRanker LGBMRegressor LGBMRanker""",
     NETWORKS.format("LogisticRegression()"): "MLPClassifier",
     NETWORKS.format("Ridge()"): "MLPRegressor",
     "Take LogisticRegression(), or LinearSVC().": """

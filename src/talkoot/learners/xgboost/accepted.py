@@ -1,0 +1,144 @@
+"""What XGBoost over nodes takes: what it would learn another answer from is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from talkoot.core.errors import DataError, NotDistributable
+from talkoot.core.shard import Block, Schema
+from talkoot.learners.common.estimator import refuse
+
+PASSED = """max_depth max_leaves max_bin grow_policy learning_rate n_estimators verbosity objective n_jobs
+    gamma min_child_weight max_delta_step reg_alpha reg_lambda scale_pos_weight base_score random_state
+    num_parallel_tree monotone_constraints interaction_constraints importance_type validate_parameters
+    eval_metric sampling_method max_cat_to_onehot max_cat_threshold missing"""
+DRAWS = "its draws follow the order of the rows of one process"
+ENCODE = "Put OneHotEncoder() in front of it in a ColumnTransformer, or make it numbers whose order counts."
+
+
+class Limit(NamedTuple):
+    """The values of a parameter that are taken, why no others are, and what to do instead."""
+
+    taken: tuple[Any, ...]
+    reason: str
+    cure: str
+
+
+LIMITS = {
+    "booster": Limit(("gbtree",), "only trees without dropout are there yet", 'Take booster="gbtree".'),
+    "tree_method": Limit(("auto", "hist"), "nodes add up histograms", 'Take tree_method="hist".'),
+    "device": Limit(("cpu",), "GPUs are not there yet", 'Take device="cpu".'),
+    "multi_strategy": Limit(("one_output_per_tree",), "trees of vectors are not there yet", "Leave it out."),
+    "subsample": Limit((1,), DRAWS, "Take subsample=1, and smaller trees against overfitting."),
+    **{
+        f"colsample_{by}": Limit((1,), DRAWS, "Take 1, and smaller trees against overfitting.")
+        for by in ("bytree", "bylevel", "bynode")
+    },
+    "enable_categorical": Limit((False,), "categories are not there yet", ENCODE),
+    "feature_types": Limit((), "categories are not there yet", ENCODE),
+    "feature_weights": Limit((), "columns are not drawn", "Leave it out."),
+    "early_stopping_rounds": Limit(
+        (), "no rows are set aside for validation yet", "Leave it out and choose n_estimators=."
+    ),
+    "callbacks": Limit((), "they would run in every process", "Leave it out."),
+}
+
+
+class Range(NamedTuple):
+    """The targets for which an objective is defined."""
+
+    least: float
+    most: float
+    words: str
+
+
+INF = float("inf")
+OBJECTIVES: Mapping[str, Range] = {
+    **dict.fromkeys(
+        ("reg:squarederror", "reg:pseudohubererror", "multi:softprob", "multi:softmax"),
+        Range(-INF, INF, "that is a number"),
+    ),
+    **dict.fromkeys(
+        ("reg:logistic", "binary:logistic", "binary:logitraw", "binary:hinge"), Range(0.0, 1.0, "from 0 to 1")
+    ),
+    "reg:squaredlogerror": Range(float(np.nextafter(-1, 0)), INF, "above -1"),
+    "reg:gamma": Range(float(np.nextafter(0, 1)), INF, "above 0"),
+    "count:poisson": Range(0.0, INF, "of at least 0"),
+    "reg:tweedie": Range(0.0, INF, "of at least 0"),
+}
+
+
+def accept(estimator: Any) -> None:
+    """Refuse parameters.
+
+    Raises:
+        NotDistributable: of the first that cannot be distributed.
+    """
+    objective = estimator.objective
+    if objective is not None and (not isinstance(objective, str) or objective not in OBJECTIVES):
+        reason = "it is a function" if callable(objective) else "its leaves or ranks need rows of one process"
+        refuse(estimator, "objective", reason, f"Take one of {', '.join(OBJECTIVES)}.")
+    missing = estimator.missing
+    if not (isinstance(missing, float) and np.isnan(missing)):
+        refuse(
+            estimator,
+            "missing",
+            "only NaN is missing",
+            "Leave it out, and name the value in tk.fit(missing=).",
+        )
+    for name, value in estimator.get_params(deep=False).items():
+        limit = LIMITS.get(name)
+        if limit is not None and value is not None and value not in limit.taken:
+            refuse(estimator, name, limit.reason, limit.cure)
+        if limit is None and name not in PASSED.split() and value is not None:
+            cause = (
+                f"{type(estimator).__name__}({name}={value!r}) cannot be distributed: nodes may not share it"
+            )
+            raise NotDistributable(cause, cure="Leave it out.")
+    if estimator.get_num_boosting_rounds() < 1:
+        refuse(estimator, "n_estimators", "there is nothing to learn", "Take at least 1.")
+
+
+def require_plain(schema: Schema, estimator: Any) -> None:
+    """Refuse columns of categories, and labels that XGBoost would refuse.
+
+    Raises:
+        DataError: for the first reason found.
+    """
+    name = type(estimator).__name__
+    categories = [j for j, dtype in enumerate(schema.dtypes) if dtype.startswith("category")]
+    if categories:
+        raise DataError(
+            f"its dtype is category, and categories are not there yet for {name}",
+            column=schema.column(categories[0]),
+            cure=ENCODE,
+        )
+    classes = schema.classes
+    if classes is not None and [*classes.tolist()] != [*range(len(classes))]:
+        raise DataError(
+            f"{name} needs the classes 0 to {len(classes) - 1}, and they are {classes.tolist()!r:.200}",
+            column=schema.target,
+            cure="Number them from 0, as LabelEncoder() does.",
+        )
+
+
+def require_target(block: Block, schema: Schema, estimator: Any) -> None:
+    """Refuse targets for which the objective is not defined.
+
+    Raises:
+        DataError: some row has one.
+    """
+    least, most, words = OBJECTIVES[estimator.objective or "reg:squarederror"]
+    if block.y is None or schema.classes is not None:
+        return
+    odd = (block.y < least) | (block.y > most)
+    if odd.any():
+        raise DataError(
+            f"objective={estimator.objective!r} needs a target {words}, and at least {int(odd.sum())} values "
+            "are not",
+            column=schema.target,
+            cure='Correct them, or take objective="reg:squarederror".',
+        )

@@ -1,0 +1,269 @@
+"""XGBClassifier and XGBRegressor over nodes of one trust domain."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, final
+
+import numpy as np
+from sklearn.base import clone, is_classifier
+
+from talkoot.core.context import Ctx
+from talkoot.core.errors import DataError, NodeFailed, PlanError
+from talkoot.core.learner import Kind, Learner, SolvingLearner
+from talkoot.core.shard import Schema, Shard
+from talkoot.core.transform import Chain
+from talkoot.core.update import Update
+from talkoot.learners.common.columnwise import require_numbers
+from talkoot.learners.common.rows import require_dense
+from talkoot.learners.solvers.target_stats import target_mean, two_classes
+from talkoot.learners.sums.counting import Values, counted
+from talkoot.learners.sums.ranges import Ranges
+from talkoot.learners.sums.selection import Search, Selection
+from talkoot.learners.trees.bins import few_values
+from talkoot.learners.xgboost import node
+from talkoot.learners.xgboost.accepted import accept, require_plain
+from talkoot.learners.xgboost.collective import Address, cause
+from talkoot.learners.xgboost.cuts import WEIGHTED, Survey, cut_points, single, surveyed, wanted
+
+TREES = 10  # iterations of a round at least; later ones do a quarter of what there is
+ATTEMPTS = 3  # rounds in a row in which processes may lose each other
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Boosted:
+    """A fit between two rounds.
+
+    Args:
+        schema: what the nodes agreed on.
+        total: how many iterations there are to be.
+        key: names the run.
+        few: for each column its distinct values, None where there are many; None before the first round.
+        weighted: whether some node has sample weights.
+        search: for the cut points of columns with many values.
+        cuts: the cut points, once they are found.
+        processes: nodes of each process, by its name; empty where they must gather.
+        binned: whether their rows are in bins.
+        meeting: where processes meet; None for a single one.
+        known: whether processes have the trees that there are.
+        step: rises with each round.
+        trees: how many iterations there are.
+        booster: these, as bytes.
+        failed: rounds in a row in which processes lost each other.
+    """
+
+    schema: Schema
+    total: int
+    key: str
+    few: tuple[np.ndarray | None, ...] | None = None
+    weighted: bool = False
+    search: Selection | None = None
+    cuts: tuple[np.ndarray, ...] | None = None
+    processes: Mapping[str, int] | None = None
+    binned: bool = False
+    meeting: Address | None = None
+    known: bool = False
+    step: int = 0
+    trees: int = 0
+    booster: bytes = b""
+    failed: int = 0
+
+    @property
+    def done(self) -> bool:
+        """Whether all trees are there."""
+        return self.trees == self.total
+
+    @property
+    def next(self) -> int:
+        """How many iterations there are to be after the next round."""
+        return min(self.total, self.trees + max(TREES, self.trees // 4))
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class XGBoosting(SolvingLearner):
+    """XGBClassifier and XGBRegressor, trained by XGBoost itself.
+
+    Nodes agree on cut points of bins, exact quantiles over all rows; each process puts its nodes' rows into
+    these bins; then processes grow trees by XGBoost's own sums of histograms, some in each round.
+    """
+
+    estimator: Any
+
+    kind: ClassVar[Kind] = "exact"
+    ends: ClassVar[bool] = True
+
+    @property
+    def question_types(self) -> tuple[type, ...]:
+        """Of the search for cut points, and of training."""
+        return (Survey, Search, Ranges, node.Gather, node.Bin, node.Grow, Address)
+
+    def for_chain(self, chain: Chain) -> Learner:
+        """Itself; behind masks it is refused.
+
+        Raises:
+            PlanError: histograms would go past the masks.
+        """
+        if chain.talks:
+            raise PlanError(
+                "XGBoost's processes send histograms to each other, past the secure sum",
+                cure="Leave mask() out, or take HistGradientBoostingClassifier() or -Regressor().",
+            )
+        return self
+
+    def init(self, schema: Schema, rng: np.random.Generator) -> Boosted:
+        """Survey the columns first."""
+        require_plain(schema, self.estimator)
+        require_numbers(schema, self.estimator)
+        require_dense(schema, self.estimator)
+        if is_classifier(self.estimator):
+            two_classes(schema, self.estimator)
+        else:
+            target_mean(schema, self.estimator)
+        self._dry_fit(schema)
+        return Boosted(
+            schema=schema, total=self.estimator.get_num_boosting_rounds(), key=secrets.token_hex(16)
+        )
+
+    def _dry_fit(self, schema: Schema) -> None:
+        """Have XGBoost refuse parameters and columns before any row is read."""
+        import xgboost
+
+        y = np.array([0.5, 1.0]) if schema.classes is None else np.arange(len(schema.classes))
+        try:
+            rows = xgboost.DMatrix(
+                np.zeros((len(y), schema.features)), y, feature_names=schema.names, nthread=1
+            )
+            xgboost.train(node.params(self.estimator, schema) | {"nthread": 1}, rows, 1)
+        except (TypeError, ValueError) as error:
+            raise DataError(f"{type(self.estimator).__name__} refuses: {cause(error)}") from error
+
+    def question(self, model: Boosted) -> Any:
+        """What to count, or how far to grow."""
+        if model.few is None:
+            return Survey()
+        if model.cuts is None:
+            assert model.search is not None
+            return model.search.search
+        if model.processes is None:
+            return node.Gather(model.key, model.weighted)
+        if not model.binned:
+            return node.Bin(model.key, model.step, model.processes, model.cuts)
+        known = b"" if model.known else model.booster
+        return node.Grow(
+            model.key, model.step, model.processes, (model.trees, model.next), known, model.meeting
+        )
+
+    def work(self, question: Any, local: Any, shard: Shard, ctx: Ctx) -> tuple[Update, Any]:
+        """Counts of values; or what the process of a node does."""
+        match question:
+            case Survey():
+                return surveyed(shard, ctx.schema, self.estimator, node.bins(self.estimator)), None
+            case Search():
+                return self._counted(question, local, shard, ctx)
+            case node.Gather():
+                return node.gathered(question, local, shard, ctx.schema, self.estimator)
+        return node.done(question, local, ctx.schema, self.estimator)
+
+    def _counted(self, search: Search, local: Any, shard: Shard, ctx: Ctx) -> tuple[Update, Any]:
+        parts = ((block.X, None) for block in single(shard, ctx.schema, self.estimator))
+        cached, features = local if isinstance(local, Values) else None, ctx.schema.features
+        return counted(parts, search.ranges, cached, features=features, nodes=len(ctx.cohort), zeros=False)
+
+    def step(self, model: Boosted, update: Update) -> Boosted:
+        """The next question, or more trees.
+
+        Raises:
+            DataError: no node has rows.
+            NodeFailed: processes lose each other again and again.
+        """
+        if model.processes is not None:
+            return self._trained(replace(model, step=model.step + 1), update)
+        if not update.values:
+            raise DataError(f"no node has rows, so {type(self.estimator).__name__} has nothing to learn from")
+        if model.few is None:
+            return self._surveyed(model, update)
+        if model.cuts is None:
+            return self._searched(model, update)
+        counts = node.counts(update, node.PROCESS)
+        return replace(model, processes=counts, binned=False, known=False)
+
+    def _surveyed(self, model: Boosted, update: Update) -> Boosted:
+        schema, few = model.schema, few_values(update, node.bins(self.estimator))
+        many = any(values is None for values in few)
+        return replace(
+            model,
+            few=few,
+            weighted=bool(update.values[WEIGHTED][0]),
+            search=Selection.start(schema.features, schema.rows) if many else None,
+            cuts=None if many else cut_points(few, None, node.bins(self.estimator)),
+        )
+
+    def _searched(self, model: Boosted, update: Update) -> Boosted:
+        few = model.few
+        assert few is not None
+        assert model.search is not None
+        search = model.search.narrow(
+            update.values, lambda totals: wanted(totals, few, node.bins(self.estimator))
+        )
+        return replace(
+            model,
+            search=search,
+            cuts=cut_points(few, search, node.bins(self.estimator)) if search.done else None,
+        )
+
+    def _trained(self, model: Boosted, update: Update) -> Boosted:
+        """After rows are in bins, or trees have grown; all over again where some process did not do it."""
+        assert model.processes is not None
+        values = update.values
+        if node.DONE not in values or values[node.DONE][0] != len(model.processes):
+            return self._again(model, update)
+        found = replace(model, meeting=node.address(values))
+        if not model.binned:
+            return replace(found, binned=True)
+        booster = node.octets(values[node.BOOSTER])
+        return replace(found, known=True, trees=model.next, booster=booster, failed=0)
+
+    def _again(self, model: Boosted, update: Update) -> Boosted:
+        if model.failed + 1 == ATTEMPTS:
+            reasons = ", ".join(node.counts(update, node.FAILED)) or "some lost their rows"
+            raise NodeFailed(
+                f"XGBoost failed in the processes of the nodes {ATTEMPTS} times in a row: {reasons}",
+                step=f"tree {model.trees}",
+                cure="Look whether all workers live and reach each other, or take tk.Inline().",
+            )
+        return replace(model, processes=None, failed=model.failed + 1)
+
+    def measures(self, model: Boosted) -> Mapping[str, float]:
+        """How many iterations there are."""
+        return {"trees": float(model.trees)}
+
+    def finish(self, model: Boosted) -> Any:
+        """The estimator with the trees."""
+        made = clone(self.estimator)
+        made.load_model(bytearray(model.booster))
+        for name, value in self.estimator.get_params(deep=False).items():
+            if name != "objective":  # which XGBoost's fit replaces too
+                setattr(made, name, value)
+        return made
+
+
+def _boosting(estimator: Any) -> Learner:
+    accept(estimator)
+    return XGBoosting(estimator)
+
+
+def __getattr__(name: str) -> Any:
+    """``FITS`` has XGBoost's classes once somebody has imported them: without them no estimator needs it."""
+    if name != "FITS":
+        raise AttributeError(name)
+    found = sys.modules.get("xgboost.sklearn")
+    made: dict[type, Callable[[Any], Learner]] = {}
+    for kind in ("XGBClassifier", "XGBRegressor"):
+        if hasattr(found, kind):
+            made[getattr(found, kind)] = _boosting
+    return made
