@@ -181,7 +181,7 @@ def fitted_from_bytes(data: bytes, trusted: Collection[str] = ()) -> Any:
     """
     import skops.io
 
-    from talkoot.learners.trees.sound import is_sound, renew_preprocessor
+    from talkoot.learners.trees.boosting.sound import is_sound, renew_preprocessor
 
     try:
         if names := _untrusted(data, trusted):

@@ -24,9 +24,9 @@ MODULES = (
     "decompose.pca",
     "bayes.naive_bayes",
     "compose.compositions",
-    "trees.boosting",
-    "trees.forests",
-    "trees.isolation",
+    "trees.boosting.boosting",
+    "trees.forests.forests",
+    "trees.forests.isolation",
     "xgboost.learner",
 )
 

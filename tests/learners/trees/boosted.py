@@ -17,7 +17,7 @@ from talkoot.core.context import Ctx
 from talkoot.core.learner import Kind, SolvingLearner
 from talkoot.core.shard import Schema, Shard
 from talkoot.core.update import Update
-from talkoot.learners.trees.boosting import Boosting
+from talkoot.learners.trees.boosting.boosting import Boosting
 
 SHAPE = ["feature_idx", "bin_threshold", "missing_go_to_left", "is_leaf", "left", "right", "count", "depth"]
 

@@ -17,7 +17,7 @@ import talkoot as tk
 from talkoot.core.plan import Plan
 from talkoot.core.run import run
 from talkoot.data.schema import agree
-from talkoot.learners.trees.boosting import Boosting
+from talkoot.learners.trees.boosting.boosting import Boosting
 
 X, Y = table()
 LABELS = (Y > 0).astype(int)

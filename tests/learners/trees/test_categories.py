@@ -20,7 +20,7 @@ import talkoot as tk
 from talkoot.core.plan import Plan
 from talkoot.core.run import run
 from talkoot.data.schema import agree
-from talkoot.learners.trees.boosting import Boosting
+from talkoot.learners.trees.boosting.boosting import Boosting
 
 RNG = np.random.default_rng(0)
 ROWS = 600

@@ -22,9 +22,9 @@ from talkoot.core.plan import Plan
 from talkoot.core.run import run
 from talkoot.core.shard import Block, InMemory, Schema
 from talkoot.data.schema import agree
-from talkoot.learners.trees import sklearn_private as private
-from talkoot.learners.trees.boosting import Boosting
-from talkoot.learners.trees.validation import drawn, validation_rows
+from talkoot.learners.trees.boosting import sklearn_private as private
+from talkoot.learners.trees.boosting.boosting import Boosting
+from talkoot.learners.trees.boosting.validation import drawn, validation_rows
 
 X, Y = table(400)
 LABELS = (Y > 0).astype(int)

@@ -12,9 +12,9 @@ from sklearn.ensemble import IsolationForest, RandomForestClassifier
 from sklearn.tree import DecisionTreeRegressor
 from sklearn.tree._tree import NODE_DTYPE
 
-from talkoot.learners.trees import forest_private as private
+from talkoot.learners.trees.forests import forest_private as private
 
-CAUSE = f"scikit-learn {sklearn.__version__} moved it; mend learners/trees/forest_private.py"
+CAUSE = f"scikit-learn {sklearn.__version__} moved it; mend learners/trees/forests/forest_private.py"
 X, Y = table(80, missing=0)
 
 

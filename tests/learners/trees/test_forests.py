@@ -29,8 +29,8 @@ import talkoot as tk
 from talkoot.data.shards import Shards
 from talkoot.formats.estimators import fitted_from_bytes
 from talkoot.formats.trees import without_trees
-from talkoot.learners.trees.dealing import dealt as shared_out
-from talkoot.learners.trees.forests import Forest
+from talkoot.learners.trees.forests.dealing import dealt as shared_out
+from talkoot.learners.trees.forests.forests import Forest
 
 X, Y = table(150)
 KINDS = np.array(["high", "low", "mid"])[np.digitize(Y, [-1, 1])]

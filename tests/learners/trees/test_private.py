@@ -11,9 +11,9 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.ensemble._hist_gradient_boosting.grower import TreeGrower
 from sklearn.ensemble._hist_gradient_boosting.splitting import Splitter
 
-from talkoot.learners.trees import sklearn_private as private
+from talkoot.learners.trees.boosting import sklearn_private as private
 
-CAUSE = f"scikit-learn {sklearn.__version__} moved it; mend learners/trees/sklearn_private.py"
+CAUSE = f"scikit-learn {sklearn.__version__} moved it; mend learners/trees/boosting/sklearn_private.py"
 
 
 def test_a_fitted_estimator_holds_what_is_replaced() -> None:

@@ -14,7 +14,7 @@ from talkoot.core.update import Update
 from talkoot.learners.common.estimator import require_finite
 from talkoot.learners.common.rows import require_weights
 from talkoot.learners.sums.selection import Selection, Totals
-from talkoot.learners.trees.bins import Distinct
+from talkoot.learners.trees.boosting.bins import Distinct
 from talkoot.learners.xgboost.accepted import require_target
 
 if TYPE_CHECKING:

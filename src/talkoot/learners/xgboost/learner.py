@@ -23,7 +23,7 @@ from talkoot.learners.solvers.target_stats import target_mean, two_classes
 from talkoot.learners.sums.counting import Values, counted
 from talkoot.learners.sums.ranges import Ranges
 from talkoot.learners.sums.selection import Search, Selection
-from talkoot.learners.trees.bins import few_values
+from talkoot.learners.trees.boosting.bins import few_values
 from talkoot.learners.xgboost import node
 from talkoot.learners.xgboost.accepted import accept, require_plain
 from talkoot.learners.xgboost.collective import Address, cause

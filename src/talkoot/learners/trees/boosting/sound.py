@@ -11,7 +11,7 @@ from sklearn.ensemble._hist_gradient_boosting.binning import _BinMapper
 from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
 from sklearn.preprocessing import OrdinalEncoder
 
-from talkoot.learners.trees.sklearn_private import NODE, WORD
+from talkoot.learners.trees.boosting.sklearn_private import NODE, WORD
 
 MOST = 255  # categories of a column
 

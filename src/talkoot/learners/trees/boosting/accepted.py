@@ -9,7 +9,7 @@ import numpy as np
 from talkoot.core.errors import DataError
 from talkoot.core.shard import Block, Schema
 from talkoot.learners.common.estimator import refuse
-from talkoot.learners.trees.stopping import MANY
+from talkoot.learners.trees.boosting.stopping import MANY
 
 
 def accept(estimator: Any) -> None:

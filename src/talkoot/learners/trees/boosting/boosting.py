@@ -22,11 +22,11 @@ from talkoot.learners.common.rows import require_dense
 from talkoot.learners.solvers.target_stats import target_mean, two_classes
 from talkoot.learners.sums.ranges import Ranges
 from talkoot.learners.sums.selection import Search
-from talkoot.learners.trees import rows as node
-from talkoot.learners.trees import sklearn_private as private
-from talkoot.learners.trees.accepted import accept, require_order, require_sums_of_all
-from talkoot.learners.trees.bins import Bins
-from talkoot.learners.trees.categories import (
+from talkoot.learners.trees.boosting import rows as node
+from talkoot.learners.trees.boosting import sklearn_private as private
+from talkoot.learners.trees.boosting.accepted import accept, require_order, require_sums_of_all
+from talkoot.learners.trees.boosting.bins import Bins
+from talkoot.learners.trees.boosting.categories import (
     Categories,
     Coded,
     Coding,
@@ -35,14 +35,14 @@ from talkoot.learners.trees.categories import (
     coded,
     found_categories,
 )
-from talkoot.learners.trees.growing import Tree, leaf_values, sought
-from talkoot.learners.trees.model import Boosted, outputs_of, splits_of
-from talkoot.learners.trees.record import record
-from talkoot.learners.trees.result import category_columns, dummy, example_of, finished
-from talkoot.learners.trees.search import Count, begun_search, counted_values, narrowed
-from talkoot.learners.trees.sets import Sets, begun
-from talkoot.learners.trees.stopping import Stopping, measure_of, require_sums, stops
-from talkoot.learners.trees.survey import (
+from talkoot.learners.trees.boosting.growing import Tree, leaf_values, sought
+from talkoot.learners.trees.boosting.model import Boosted, outputs_of, splits_of
+from talkoot.learners.trees.boosting.record import record
+from talkoot.learners.trees.boosting.result import category_columns, dummy, example_of, finished
+from talkoot.learners.trees.boosting.search import Count, begun_search, counted_values, narrowed
+from talkoot.learners.trees.boosting.sets import Sets, begun
+from talkoot.learners.trees.boosting.stopping import Stopping, measure_of, require_sums, stops
+from talkoot.learners.trees.boosting.survey import (
     ROWS,
     WEIGHTED,
     RowCounts,
@@ -50,7 +50,7 @@ from talkoot.learners.trees.survey import (
     counted_rows,
     surveyed,
 )
-from talkoot.learners.trees.validation import Validation, drawn, training_rows
+from talkoot.learners.trees.boosting.validation import Validation, drawn, training_rows
 from talkoot.learners.trees.weights import Weights, listed_weights
 
 BEHIND = "behind"  # a leaf: how many nodes have not done the step before

@@ -7,9 +7,9 @@ from typing import final
 
 import numpy as np
 
-from talkoot.learners.trees.bins import Bins
-from talkoot.learners.trees.growing import Tree
-from talkoot.learners.trees.sklearn_private import NODE, WORD
+from talkoot.learners.trees.boosting.bins import Bins
+from talkoot.learners.trees.boosting.growing import Tree
+from talkoot.learners.trees.boosting.sklearn_private import NODE, WORD
 
 
 @final

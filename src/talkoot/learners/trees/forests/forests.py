@@ -18,10 +18,10 @@ from sklearn.ensemble import (
 from talkoot.core.learner import Learner
 from talkoot.core.shard import Schema
 from talkoot.learners.common.rows import no_target, require_classes
-from talkoot.learners.trees import forest_private as private
-from talkoot.learners.trees.bagged import BaggedTrees, Grow, Growth, accept, fitted_example
-from talkoot.learners.trees.dealing import dealt, warn_idle
-from talkoot.learners.trees.grown import Trees
+from talkoot.learners.trees.forests import forest_private as private
+from talkoot.learners.trees.forests.bagged import BaggedTrees, Grow, Growth, accept, fitted_example
+from talkoot.learners.trees.forests.dealing import dealt, warn_idle
+from talkoot.learners.trees.forests.grown import Trees
 from talkoot.learners.trees.weights import agreed_weights, listed_weights
 
 

@@ -14,8 +14,8 @@ from talkoot.core.update import Update
 from talkoot.learners.common.estimator import refuse
 from talkoot.learners.held_out.measures import R2, Accuracy, Additive, LogLoss
 from talkoot.learners.sums.exact import exact_sum, exact_total
-from talkoot.learners.trees import sklearn_private as private
-from talkoot.learners.trees.rows import Rows
+from talkoot.learners.trees.boosting import sklearn_private as private
+from talkoot.learners.trees.boosting.rows import Rows
 
 TRAINING, VALIDATION = "score:training", "score:validation"  # leaves: sums that scores are made of
 MANY = 10_000  # rows above which early_stopping="auto" stops early

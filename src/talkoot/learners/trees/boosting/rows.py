@@ -11,9 +11,9 @@ import numpy as np
 from talkoot.core.errors import DataError
 from talkoot.core.update import Update
 from talkoot.learners.sums.exact import exact_sum, exact_total
-from talkoot.learners.trees import sklearn_private as private
-from talkoot.learners.trees.bins import Bins
-from talkoot.learners.trees.validation import Validation
+from talkoot.learners.trees.boosting import sklearn_private as private
+from talkoot.learners.trees.boosting.bins import Bins
+from talkoot.learners.trees.boosting.validation import Validation
 from talkoot.learners.trees.weights import Weights
 
 SPLIT = 9  # numbers of a split: left child, parent, feature, bin, whether missing values go left, set of bins

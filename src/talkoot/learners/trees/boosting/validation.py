@@ -16,7 +16,7 @@ from talkoot.core.context import Ctx, mixed, stream_rng
 from talkoot.core.errors import DataError
 from talkoot.core.shard import Block, Schema, Shard
 from talkoot.learners.common.rows import take
-from talkoot.learners.trees import sklearn_private as private
+from talkoot.learners.trees.boosting import sklearn_private as private
 
 STEP = np.uint64(0x9E3779B97F4A7C15)  # between the hashed words of two runs
 CURE = "Take early_stopping=False and choose max_iter=, or bring in more rows."

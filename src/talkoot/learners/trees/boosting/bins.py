@@ -13,7 +13,7 @@ from talkoot.learners.sums.coarse_selection import CoarseSelection
 from talkoot.learners.sums.quantile import Places, places, weighted_places
 from talkoot.learners.sums.selection import Selection, Totals
 from talkoot.learners.sums.tally import columns_of
-from talkoot.learners.trees.sklearn_private import GREATEST
+from talkoot.learners.trees.boosting.sklearn_private import GREATEST
 
 METHOD = "averaged_inverted_cdf"
 LEAST = 20  # rows of all nodes in a bin whose edges are agreed from counts, about

@@ -20,8 +20,8 @@ from talkoot.learners.common.columnwise import require_numbers
 from talkoot.learners.common.estimator import refuse, require_finite
 from talkoot.learners.common.rows import concatenate, require_dense, require_weights
 from talkoot.learners.sums.selection import Selection
-from talkoot.learners.trees import forest_private as private
-from talkoot.learners.trees.grown import Trees
+from talkoot.learners.trees.forests import forest_private as private
+from talkoot.learners.trees.forests.grown import Trees
 from talkoot.learners.trees.weights import Weights
 
 ROWS = "rows/"  # leaves: rows of a node, what they weigh, how many weigh something, nodes of this name

@@ -13,8 +13,8 @@ from typing import Any, final
 
 import numpy as np
 
-from talkoot.learners.trees.bins import Bins
-from talkoot.learners.trees.sklearn_private import splitter
+from talkoot.learners.trees.boosting.bins import Bins
+from talkoot.learners.trees.boosting.sklearn_private import splitter
 
 LEAST_HESSIAN = 1e-3  # of a leaf that may be divided
 

@@ -14,9 +14,9 @@ from talkoot.learners.sums.coarse_selection import CoarseSelection
 from talkoot.learners.sums.counting import TOTAL, Values, counted
 from talkoot.learners.sums.exact import exact_fraction, exact_total
 from talkoot.learners.sums.selection import Search, Selection, Totals
-from talkoot.learners.trees import sklearn_private as private
-from talkoot.learners.trees.accepted import require_positive
-from talkoot.learners.trees.bins import (
+from talkoot.learners.trees.boosting import sklearn_private as private
+from talkoot.learners.trees.boosting.accepted import require_positive
+from talkoot.learners.trees.boosting.bins import (
     Bins,
     agreed_bins,
     agreed_few,
@@ -25,11 +25,11 @@ from talkoot.learners.trees.bins import (
     few_values,
     made_bins,
 )
-from talkoot.learners.trees.categories import Coding
-from talkoot.learners.trees.growing import Grower
-from talkoot.learners.trees.model import Boosted, outputs_of
-from talkoot.learners.trees.survey import CLASSES, MISSING, TARGET, WEIGHT, WEIGHTED, checked
-from talkoot.learners.trees.validation import Validation
+from talkoot.learners.trees.boosting.categories import Coding
+from talkoot.learners.trees.boosting.growing import Grower
+from talkoot.learners.trees.boosting.model import Boosted, outputs_of
+from talkoot.learners.trees.boosting.survey import CLASSES, MISSING, TARGET, WEIGHT, WEIGHTED, checked
+from talkoot.learners.trees.boosting.validation import Validation
 from talkoot.learners.trees.weights import Weights, agreed_weights, scale_of
 
 NOTHING = np.zeros(0, np.int64)

@@ -10,9 +10,9 @@ from sklearn.base import clone
 from talkoot.core.errors import DataError
 from talkoot.core.shard import Schema
 from talkoot.data.tables.dtypes import value_dtype
-from talkoot.learners.trees import sklearn_private as private
-from talkoot.learners.trees.categories import Coding
-from talkoot.learners.trees.model import Boosted
+from talkoot.learners.trees.boosting import sklearn_private as private
+from talkoot.learners.trees.boosting.categories import Coding
+from talkoot.learners.trees.boosting.model import Boosted
 
 
 def category_columns(estimator: Any, schema: Schema) -> tuple[int, ...]:

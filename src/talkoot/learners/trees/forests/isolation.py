@@ -19,8 +19,8 @@ from talkoot.learners.sums.counting import Values, counted
 from talkoot.learners.sums.quantile import Places, places
 from talkoot.learners.sums.ranges import Ranges
 from talkoot.learners.sums.selection import Search, Selection, Totals
-from talkoot.learners.trees import forest_private as private
-from talkoot.learners.trees.bagged import (
+from talkoot.learners.trees.forests import forest_private as private
+from talkoot.learners.trees.forests.bagged import (
     BaggedTrees,
     CountRows,
     Grow,
@@ -29,8 +29,8 @@ from talkoot.learners.trees.bagged import (
     as_single,
     fitted_example,
 )
-from talkoot.learners.trees.dealing import dealt, rows_of_most, warn_idle
-from talkoot.learners.trees.grown import Trees
+from talkoot.learners.trees.forests.dealing import dealt, rows_of_most, warn_idle
+from talkoot.learners.trees.forests.grown import Trees
 from talkoot.learners.trees.weights import Weights
 
 AUTO = 256  # rows of a tree at most, where the estimator leaves it open

@@ -8,7 +8,7 @@ from typing import Any, final
 
 import numpy as np
 
-from talkoot.learners.trees import forest_private as private
+from talkoot.learners.trees.forests import forest_private as private
 
 
 @final

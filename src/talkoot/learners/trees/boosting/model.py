@@ -10,13 +10,13 @@ import numpy as np
 from talkoot.core.shard import Schema
 from talkoot.learners.sums.coarse_selection import CoarseSelection
 from talkoot.learners.sums.selection import Selection
-from talkoot.learners.trees import rows as node
-from talkoot.learners.trees.bins import Bins
-from talkoot.learners.trees.categories import Coding
-from talkoot.learners.trees.growing import Grower, Tree, sought
-from talkoot.learners.trees.record import Record
-from talkoot.learners.trees.stopping import Stopping
-from talkoot.learners.trees.validation import Validation
+from talkoot.learners.trees.boosting import rows as node
+from talkoot.learners.trees.boosting.bins import Bins
+from talkoot.learners.trees.boosting.categories import Coding
+from talkoot.learners.trees.boosting.growing import Grower, Tree, sought
+from talkoot.learners.trees.boosting.record import Record
+from talkoot.learners.trees.boosting.stopping import Stopping
+from talkoot.learners.trees.boosting.validation import Validation
 from talkoot.learners.trees.weights import Weights
 
 

@@ -13,9 +13,9 @@ from talkoot.core.shard import Block, Schema, Shard
 from talkoot.core.update import Update
 from talkoot.learners.common.columnwise import check_block
 from talkoot.learners.sums.exact import exact_count, exact_sum
-from talkoot.learners.trees.accepted import require_target
-from talkoot.learners.trees.bins import Distinct
-from talkoot.learners.trees.validation import Validation, classes_of
+from talkoot.learners.trees.boosting.accepted import require_target
+from talkoot.learners.trees.boosting.bins import Distinct
+from talkoot.learners.trees.boosting.validation import Validation, classes_of
 from talkoot.learners.trees.weights import listed_weights
 
 ROWS = "rows"  # a leaf: rows of each class at each node

@@ -12,9 +12,9 @@ from talkoot.core.context import Ctx
 from talkoot.core.shard import Schema, Shard
 from talkoot.core.update import Update, total
 from talkoot.learners.held_out.measures import Additive
-from talkoot.learners.trees import rows as node
-from talkoot.learners.trees.stopping import TRAINING, VALIDATION, scored
-from talkoot.learners.trees.validation import training_rows, validation_rows
+from talkoot.learners.trees.boosting import rows as node
+from talkoot.learners.trees.boosting.stopping import TRAINING, VALIDATION, scored
+from talkoot.learners.trees.boosting.validation import training_rows, validation_rows
 
 
 @final
