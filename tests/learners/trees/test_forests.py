@@ -205,7 +205,7 @@ REFUSED: list[tuple[Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("estimator", "why"), REFUSED, ids=str)
+@pytest.mark.parametrize(("estimator", "why"), REFUSED, ids=[why for _, why in REFUSED])
 def test_what_cannot_be_distributed_is_refused(estimator: Any, why: str) -> None:
     with pytest.raises((tk.NotDistributable, tk.DataError), match=why):
         tk.fit(estimator, dealt(2, X, KINDS if is_classifier(estimator) else Y))
