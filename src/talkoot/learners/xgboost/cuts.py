@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
@@ -25,10 +25,9 @@ NOTHING = np.zeros(0, np.int64)
 
 
 @final
+@dataclass(frozen=True, slots=True)
 class Survey:
     """The question of the first round."""
-
-    __slots__ = ()
 
 
 def single(shard: Shard, schema: Schema, estimator: Any) -> Iterator[Block]:
