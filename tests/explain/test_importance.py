@@ -144,7 +144,7 @@ def test_rows_that_the_model_does_not_know_are_refused(data: Any, target: Any, w
 
 
 @pytest.mark.parametrize(
-    ("model", "asked", "why"),
+    ("model", "options", "why"),
     [
         (
             LinearRegression().fit(X, Y),
@@ -161,10 +161,10 @@ def test_rows_that_the_model_does_not_know_are_refused(data: Any, target: Any, w
         (tk.fit(LinearRegression(), X, Y), {}, r"Pass its model: fit\.model"),
     ],
 )
-def test_what_cannot_be_scored_is_refused(model: Any, asked: dict[str, Any], why: str) -> None:
+def test_what_cannot_be_scored_is_refused(model: Any, options: dict[str, Any], why: str) -> None:
     y = Y > 0 if hasattr(model, "classes_") else Y
     with pytest.raises(tk.PlanError, match=why):
-        tk.explain.importance(model, X, y, **asked)
+        tk.explain.importance(model, X, y, **options)
 
 
 def test_columns_without_names_are_those_at_their_place_with_a_warning() -> None:

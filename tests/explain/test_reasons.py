@@ -97,7 +97,7 @@ def test_columns_of_a_model_without_names_are_found_by_place() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "kind", "why"),
+    ("options", "kind", "why"),
     [
         ({"row": 5, "towards": "denied"}, tk.DataError, "row=5 is out of range. Take one from 0 to 4"),
         ({"row": -1, "towards": "denied"}, tk.DataError, "row=-1"),
@@ -107,9 +107,9 @@ def test_columns_of_a_model_without_names_are_found_by_place() -> None:
         ({"row": 0, "towards": None}, tk.PlanError, "towards=None is no class"),
     ],
 )
-def test_what_is_not_there_is_refused(asked: dict[str, Any], kind: type[Exception], why: str) -> None:
+def test_what_is_not_there_is_refused(options: dict[str, Any], kind: type[Exception], why: str) -> None:
     with pytest.raises(kind, match=why):
-        tk.explain.contributions(BOOSTED, X[:5]).reasons(**asked)
+        tk.explain.contributions(BOOSTED, X[:5]).reasons(**options)
 
 
 def test_numbers_have_no_classes() -> None:

@@ -126,6 +126,14 @@ def test_a_far_offset_costs_no_digits() -> None:
     np.testing.assert_allclose(far.predict(X), near.predict(X), rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("scale", [1e-35, 1e-30, 1e30])
+def test_units_of_the_target_cost_no_digits(scale: float) -> None:
+    X, y = table(300)
+    found = together(REGRESSOR, dealt(3, X, y * scale))
+    want = REGRESSOR.fit(X, y * scale).predict(X)
+    np.testing.assert_allclose(found.predict(X), want, rtol=0, atol=1e-9 * np.abs(want).max())
+
+
 def test_gradients_that_grow_without_bound_are_named() -> None:
     X, y = table(200, missing=0)
     wild = HistGradientBoostingRegressor(loss="poisson", learning_rate=60.0, max_iter=30, min_samples_leaf=5)

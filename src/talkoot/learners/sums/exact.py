@@ -11,12 +11,12 @@ import numpy as np
 
 from talkoot.core.errors import DataError
 
-PLACES = tuple(range(96, -129, -32))  # powers of two that whole numbers count
+PLACES = tuple(range(96, -417, -32))  # powers of two that whole numbers count
 ONE = PLACES.index(0)
 
 
 def exact_sum(values: np.ndarray) -> np.ndarray:
-    """(places,) int64 the sum of floats, each rounded to a multiple of 2^-128.
+    """(places,) int64 the sum of floats, each rounded to a multiple of 2^-416.
 
     Raises:
         DataError: a value is not finite, or is 2^126 or more.
@@ -27,12 +27,14 @@ def exact_sum(values: np.ndarray) -> np.ndarray:
     rest = np.asarray(values, dtype=np.float64).reshape(-1)
     if not (np.abs(rest) < 2.0**126).all():
         raise DataError("a number to be added up is not finite, or is 2**126 or more", cure="Scale it down.")
-    sums = []
-    for place in PLACES:
+    sums = np.zeros(len(PLACES), dtype=np.int64)
+    for i, place in enumerate(PLACES):
         whole = np.rint(np.ldexp(rest, -place))
         rest = rest - np.ldexp(whole, place)
-        sums.append(int(whole.astype(np.int64).sum()))
-    return np.array(sums, dtype=np.int64)
+        sums[i] = whole.astype(np.int64).sum()
+        if not rest.any():
+            break
+    return sums
 
 
 def exact_count(count: int) -> np.ndarray:

@@ -17,7 +17,7 @@ from talkoot.learners.xgboost.group import Group, group_of, rows_of, threads
 NO_ROWS = "no rows"  # the state of a node without any
 # leaves of updates
 PROCESS = "process:"  # how many nodes are in a process, by its name
-DONE = "done"  # how many processes did what was asked
+DONE = "done"  # how many processes did what the question wants
 FAILED = "failed:"  # how many processes failed, by the reason
 BOOSTER = "booster"  # the trees, of one process
 HOST, PORT = "host", "port"  # where processes meet next

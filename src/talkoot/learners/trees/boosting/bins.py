@@ -105,7 +105,7 @@ def agreed_ranks(totals: Totals, column: int, most: int) -> np.ndarray:
 
 
 def agreed_bins(selection: CoarseSelection, missing: np.ndarray, most: int) -> Bins:
-    """Bins whose edges come from counts alone, so that no row's value is one of them."""
+    """Bins whose edges come from counts alone: no row's value is one, unless many rows have it."""
     found = (selection.places(j) for j in range(len(missing)))
     thresholds = (np.where(np.isnan(edges), GREATEST, np.minimum(edges, GREATEST)) for edges in found)
     return Bins(tuple(np.unique(edges) for edges in thresholds), missing, most + 1)

@@ -1,4 +1,4 @@
-"""The state of boosting between two rounds, and what of it nodes are asked about."""
+"""The state of boosting between two rounds, and the questions that come of it."""
 
 from __future__ import annotations
 

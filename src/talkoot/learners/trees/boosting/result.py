@@ -29,7 +29,7 @@ def category_columns(estimator: Any, schema: Schema) -> tuple[int, ...]:
 
 
 def example_of(columns: tuple[int, ...], schema: Schema) -> Coding:
-    """A coding with one value in each column of categories, before nodes are asked."""
+    """A coding with one value in each column of categories, before nodes have answered."""
     values = tuple(("",) if schema.kinds[j] == "text" else (0,) for j in columns)
     return Coding(columns, values, (False,) * len(columns))
 

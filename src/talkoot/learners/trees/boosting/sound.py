@@ -59,7 +59,7 @@ def _leads_to_leaves(tree: Any, categories: np.ndarray) -> bool:
 
 
 def renew_preprocessor(boosted: Any) -> None:
-    """Make what codes categories anew, from the categories alone.
+    """Make what codes categories again, from the categories alone.
 
     Raises:
         ValueError: they do not fit the trees.
