@@ -153,3 +153,9 @@ def test_behind_fixed_sums_nothing_is_gathered_of_single_nodes() -> None:
     stops.set_params(validation_fraction=None)
     model = tk.fit(stops, y[:, None], y, nodes=3, chain=[tk.fixed()], on=tk.Inline()).model
     assert len(model.train_score_) == 4
+
+
+def test_rows_too_few_for_edges_from_counts_are_refused() -> None:
+    X, y = table(39, missing=0)
+    with pytest.raises(DataError, match=r"a column needs 40 values, and there are 39 rows"):
+        fitted(REGRESSOR, {"one": (X, y)}, tk.fixed())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -89,3 +90,17 @@ def require_positive(mean: float, schema: Schema, estimator: Any) -> None:
             "loss='poisson' needs a target that is somewhere above 0, and it is 0 in all rows of all nodes"
         )
         raise DataError(cause, column=schema.target, cure="Look at the target.")
+
+
+def require_edges(thresholds: Sequence[np.ndarray], schema: Schema, estimator: Any) -> None:
+    """Refuse rows that one machine may divide, and that are too few for edges from counts.
+
+    Raises:
+        DataError: no column has an edge.
+    """
+    if schema.rows >= 2 * estimator.min_samples_leaf and not any(map(len, thresholds)):
+        raise DataError(
+            f"no column can be divided: behind tk.fixed() a column needs 40 values, and there are "
+            f"{schema.rows} rows",
+            cure="Bring in more rows, or leave tk.fixed() out.",
+        )

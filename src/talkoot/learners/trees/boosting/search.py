@@ -15,7 +15,7 @@ from talkoot.learners.sums.counting import TOTAL, Values, counted
 from talkoot.learners.sums.exact import exact_fraction, exact_total
 from talkoot.learners.sums.selection import Search, Selection, Totals
 from talkoot.learners.trees.boosting import sklearn_private as private
-from talkoot.learners.trees.boosting.accepted import require_positive
+from talkoot.learners.trees.boosting.accepted import require_edges, require_positive
 from talkoot.learners.trees.boosting.bins import (
     Bins,
     agreed_bins,
@@ -112,6 +112,7 @@ def narrowed(estimator: Any, model: Boosted, search: Selection | CoarseSelection
     assert model.missing is not None
     if isinstance(found, CoarseSelection):
         bins = agreed_bins(found, model.missing, most)
+        require_edges(bins.thresholds, model.schema, estimator)
     else:
         counts = () if model.coding is None else tuple(map(len, model.coding.values))
         bins = made_bins(found, few, model.missing, most, counts)
