@@ -65,25 +65,52 @@ def sums_in_bins(columns: Any, rows: Any, gradients: Any, hessians: Any, sums: A
 
 
 @kernel
-def parted(rows: Any, column: Any, goes_left: Any) -> Any:
-    """(left, right): rows by the bin of a column, each in the order that they have.
+def scale(sums: Any, gradient: Any, hessian: Any, into: Any) -> None:
+    """Histograms as floats.
 
     Args:
-        rows: (some,) of a leaf.
+        sums: (features, bins, 3 or 2), as `sums_in_bins` leaves them.
+        gradient, hessian: what a unit of them is.
+        into: (features, bins) with fields `sum_gradients`, `sum_hessians` and `count`; the second is left
+            as it is where there are no Hessians.
+    """
+    features, bins, last = sums.shape[0], sums.shape[1], sums.shape[2] - 1
+    for j in range(features):
+        for b in range(bins):
+            into[j, b].sum_gradients = sums[j, b, 0] * gradient
+            into[j, b].count = sums[j, b, last]
+            if last == 2:
+                into[j, b].sum_hessians = sums[j, b, 1] * hessian
+
+
+@kernel
+def difference(histogram: Any, other: Any, into: Any) -> None:
+    """A histogram of floats less another, both (features, bins) as `scale` leaves them."""
+    for j in range(histogram.shape[0]):
+        for b in range(histogram.shape[1]):
+            every, own, rest = histogram[j, b], other[j, b], into[j, b]
+            rest.sum_gradients = every.sum_gradients - own.sum_gradients
+            rest.sum_hessians = every.sum_hessians - own.sum_hessians
+            rest.count = every.count - own.count
+
+
+@kernel
+def part(rows: Any, column: Any, goes_left: Any) -> Any:
+    """How many rows go to the left: these come first then, and all stay in the order that they have.
+
+    Args:
+        rows: (some,) of a leaf, changed in place.
         column: (rows,) the bins of all rows.
         goes_left: (bins,) whether a bin goes to the left.
     """
-    count = 0
-    for i in range(len(rows)):
-        count += goes_left[column[rows[i]]]
-    left = np.empty(count, rows.dtype)
-    right = np.empty(len(rows) - count, rows.dtype)
+    right = np.empty_like(rows)
     a = b = 0
     for i in range(len(rows)):
-        if goes_left[column[rows[i]]]:
-            left[a] = rows[i]
-            a += 1
-        else:
-            right[b] = rows[i]
-            b += 1
-    return left, right
+        row = rows[i]
+        left = goes_left[column[row]]
+        rows[a] = row
+        right[b] = row
+        a += left
+        b += not left
+    rows[a:] = right[:b]
+    return a

@@ -41,12 +41,11 @@ class _Writer:
         """Write a part and all below it; the next free place."""
         part, node = self.tree.parts[at], self.nodes[place]
         node["count"], node["depth"], node["value"] = part.rows, part.depth, part.value
-        node["gain"] = part.found.gain if part.found is not None else -1
+        node["gain"] = self.tree.found[at].gain if at in self.tree.found else -1
         if self.tree.chosen is None or at not in self.tree.chosen:
             node["is_leaf"], node["value"] = True, part.value * self.rate
             return place + 1
-        split = part.split
-        assert split is not None
+        split = self.tree.splits[at]
         thresholds = self.bins.thresholds[split.feature]
         node["feature_idx"], node["bin_threshold"] = split.feature, split.bin
         node["missing_go_to_left"] = split.missing_left
@@ -56,8 +55,8 @@ class _Writer:
         else:
             node["num_threshold"] = np.inf if split.bin == len(thresholds) else thresholds[split.bin]
         node["left"] = place + 1
-        node["right"] = self.write(place + 1, part.left)
-        return self.write(int(node["right"]), part.left + 1)
+        node["right"] = self.write(place + 1, split.left)
+        return self.write(int(node["right"]), split.left + 1)
 
 
 def record(tree: Tree, bins: Bins, rate: float) -> Record:

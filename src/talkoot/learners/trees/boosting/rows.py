@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, final
 
@@ -80,13 +80,14 @@ class Rows:
     """The rows of a node between two steps; never changed, so that a step can be taken back."""
 
     step: int
-    binned: np.ndarray  # (rows, features) uint8, a column after the other
+    binned: np.ndarray  # (features, rows) uint8
     target: np.ndarray
     raw: np.ndarray  # (rows, outputs) what is predicted, before the link
     bits: Bits | None
     gradients: np.ndarray  # (outputs, rows) int64
     hessians: np.ndarray  # (outputs, rows) int64; (outputs, 0) where all are 1
-    leaves: tuple[dict[int, np.ndarray], ...]  # for each output, the rows of each leaf
+    orders: tuple[np.ndarray, ...]  # for each output the numbers of all rows, those of a leaf side by side
+    leaves: tuple[Mapping[int, slice], ...]  # for each output, where in the order each leaf has its rows
     nodes: int  # whose sums are added
     weights: np.ndarray | None = None  # (rows,) of the rows; None where each weighs 1
     learned: bool = True  # whether trees are learned from them; others need no gradients
@@ -107,10 +108,10 @@ def begun(
     learned: bool = True,
 ) -> Rows:
     """The rows before any tree, or behind those that are past."""
-    binned = private.bin_mapper(start.bins.thresholds, start.bins.count, start.bins.categories).transform(X)
+    binned = start.bins.of(X)
     raw = np.zeros((len(y), len(start.baseline)), order="F") + start.baseline
     none = np.zeros((0, 0), np.int64)
-    rows = Rows(-1, binned, y, np.asfortranarray(raw), bits, none, none, (), nodes, w, learned)
+    rows = Rows(-1, binned, y, np.asfortranarray(raw), bits, none, none, (), (), nodes, w, learned)
     rows = rows if bits is None else with_gradients(rows, loss, bits)
     for iteration in start.past:
         rows = ended(divided(rows, iteration.splits, start.bins.count), iteration, loss)
@@ -156,18 +157,17 @@ def enough_bits(update: Update) -> Bits:
 
 def with_gradients(rows: Rows, loss: Any, bits: Bits) -> Rows:
     """The gradients of an iteration that begins, with all rows in the root of each tree."""
-    every = np.arange(len(rows.target), dtype=np.uint32)
-    leaves = tuple({0: every} for _ in range(rows.raw.shape[1]))
+    outputs = rows.raw.shape[1]
+    orders = (np.arange(len(rows.target), dtype=np.uint32),) * outputs
+    rows = replace(rows, bits=bits, orders=orders, leaves=({0: slice(0, len(rows.target))},) * outputs)
     if not rows.learned:
-        return replace(rows, bits=bits, leaves=leaves)
+        return rows
     gradients, hessians = float_gradients(rows, loss)
     none = np.zeros((len(gradients), 0), np.int64)
     return replace(
         rows,
-        bits=bits,
         gradients=_whole(gradients, bits[0], rows.nodes),
         hessians=none if hessians is None else _whole(hessians, bits[1], rows.nodes),
-        leaves=leaves,
     )
 
 
@@ -177,38 +177,46 @@ def _whole(values: np.ndarray, bits: int, nodes: int) -> np.ndarray:
     Raises:
         DataError: their sum over so many nodes could be too large.
     """
-    found = np.ldexp(values.astype(np.float64), bits)
-    if not np.abs(found).sum() < 2.0**WIDTH / nodes:
+    from talkoot.kernels.trees.gradients import rounded
+
+    found = np.empty(values.shape, np.int64)
+    magnitude = sum(rounded(*each, 2.0**bits) for each in zip(values, found, strict=True))
+    if not magnitude < 2.0**WIDTH / nodes:
         raise DataError(
             "the gradients have grown many times since the first tree, or are not finite",
             cure="Lower learning_rate=, or look for extreme values in the target.",
         )
-    return np.rint(found, out=found).astype(np.int64)
+    return found
 
 
 def ended(rows: Rows, iteration: Iteration, loss: Any) -> Rows:
     """The rows after an iteration."""
+    from talkoot.kernels.trees.gradients import raise_rows
+
     raw = rows.raw.copy(order="F")
     for k, (leaves, values) in enumerate(zip(rows.leaves, iteration.values, strict=True)):
-        for leaf, own in leaves.items():
-            raw[own, k] += values[leaf]
+        for leaf, place in leaves.items():
+            raise_rows(raw[:, k], rows.orders[k][place], values[leaf])
     assert rows.bits is not None
     return with_gradients(replace(rows, raw=raw), loss, rows.bits)
 
 
 def divided(rows: Rows, splits: Sequence[np.ndarray], bins: int) -> Rows:
     """The rows with some leaves divided."""
-    from talkoot.kernels.trees.histograms import parted
+    from talkoot.kernels.trees.histograms import part
 
-    leaves, columns = [], rows.binned.T
-    for held, found in zip(rows.leaves, splits, strict=True):
-        now = dict(held)
+    orders, leaves = [], []
+    for order, held, found in zip(rows.orders, rows.leaves, splits, strict=True):
+        now, held = order.copy() if len(found) else order, dict(held)
         for left, parent, feature, last, missing_left, *words in found.tolist():
             goes_left = bits_of(words)[:bins] if any(words) else np.arange(bins) <= last
             goes_left[bins - 1] = missing_left
-            now[left], now[left + 1] = parted(now.pop(parent), columns[feature], goes_left)
-        leaves.append(now)
-    return replace(rows, leaves=tuple(leaves))
+            place = held.pop(parent)
+            middle = place.start + part(now[place], rows.binned[feature], goes_left)
+            held[left], held[left + 1] = slice(place.start, middle), slice(middle, place.stop)
+        orders.append(now)
+        leaves.append(held)
+    return replace(rows, orders=tuple(orders), leaves=tuple(leaves))
 
 
 def words_of(bins: np.ndarray | None) -> list[int]:
@@ -230,26 +238,25 @@ def sums(rows: Rows, sought: Sequence[np.ndarray], bins: int) -> Update:
     """The histograms of some leaves."""
     from talkoot.kernels.trees.histograms import sums_in_bins
 
-    values, columns = {}, rows.binned.T
+    values = dict[str, np.ndarray]()
     for k, wanted in enumerate(sought):
         if not len(wanted):
             continue
         hessians = rows.hessians[k]
-        found = np.zeros((len(wanted), len(columns), bins, 3 if len(hessians) else 2), np.int64)
+        found = np.zeros((len(wanted), len(rows.binned), bins, 3 if len(hessians) else 2), np.int64)
         for leaf, into in zip(wanted.tolist(), found, strict=True):
-            sums_in_bins(columns, rows.leaves[k][leaf], rows.gradients[k], hessians, into)
+            own = rows.orders[k][rows.leaves[k][leaf]]
+            sums_in_bins(rows.binned, own, rows.gradients[k], hessians, into)
         values[f"histograms:{k}"] = found
     return Update(values=values, weight=float(len(rows.target)))
 
 
 def merged(update: Update, k: int, bits: Bits) -> np.ndarray:
     """(leaves, features, bins) histograms of an output over all nodes."""
+    from talkoot.kernels.trees.histograms import scale
+
     sums = update.values[f"histograms:{k}"]
     found = np.zeros(sums.shape[:-1], dtype=private.HISTOGRAM)
-    found["sum_gradients"], found["count"] = (
-        np.ldexp(sums[..., 0].astype(np.float64), -bits[0]),
-        sums[..., -1],
-    )
-    if sums.shape[-1] == 3:
-        found["sum_hessians"] = np.ldexp(sums[..., 1].astype(np.float64), -bits[1])
+    for own, into in zip(sums, found, strict=True):
+        scale(own, 2.0 ** -bits[0], 2.0 ** -bits[1], into)
     return found

@@ -1,0 +1,30 @@
+"""Gradients as whole numbers, and what a tree adds to predictions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from talkoot.kernels.compiled import kernel
+
+
+@kernel
+def rounded(values: Any, into: Any, unit: Any) -> Any:
+    """The sum of the magnitudes of floats in units of 1 / `unit`, rounded to whole ones in `into`.
+
+    A number that does not fit into 64 bits leaves anything there; the sum shows that.
+    """
+    magnitude = 0.0
+    for i in range(len(values)):
+        value = np.rint(np.float64(values[i]) * unit)
+        magnitude += abs(value)
+        into[i] = np.int64(value)
+    return magnitude
+
+
+@kernel
+def raise_rows(values: Any, rows: Any, by: Any) -> None:
+    """Add a number to the values of some rows."""
+    for i in range(len(rows)):
+        values[rows[i]] += by
