@@ -70,7 +70,8 @@ def scale(sums: Any, gradient: Any, hessian: Any, into: Any) -> None:
 
     Args:
         sums: (features, bins, 3 or 2), as `sums_in_bins` leaves them.
-        gradient, hessian: what a unit of them is.
+        gradient: what a unit of gradients is.
+        hessian: what a unit of Hessians is.
         into: (features, bins) with fields `sum_gradients`, `sum_hessians` and `count`; the second is left
             as it is where there are no Hessians.
     """

@@ -130,7 +130,7 @@ class Grower:
 
     def is_leaf(self, depth: int, rows: int) -> bool:
         """Whether a part is never divided, whatever its rows are."""
-        return depth == self.estimator.max_depth or rows < 2 * self.estimator.min_samples_leaf
+        return bool(depth == self.estimator.max_depth or rows < 2 * self.estimator.min_samples_leaf)
 
 
 @final
