@@ -79,7 +79,6 @@ class Grow:
 class Rows:
     """The rows of a node between two steps; never changed, so that a step can be taken back."""
 
-    step: int
     binned: np.ndarray  # (features, rows) uint8
     target: np.ndarray
     raw: np.ndarray  # (rows, outputs) what is predicted, before the link
@@ -111,7 +110,7 @@ def begun(
     binned = start.bins.of(X)
     raw = np.zeros((len(y), len(start.baseline)), order="F") + start.baseline
     none = np.zeros((0, 0), np.int64)
-    rows = Rows(-1, binned, y, np.asfortranarray(raw), bits, none, none, (), (), nodes, w, learned)
+    rows = Rows(binned, y, np.asfortranarray(raw), bits, none, none, (), (), nodes, w, learned)
     rows = rows if bits is None else with_gradients(rows, loss, bits)
     for iteration in start.past:
         rows = ended(divided(rows, iteration.splits, start.bins.count), iteration, loss)
@@ -119,16 +118,14 @@ def begun(
 
 
 def advanced(rows: Rows, question: Grow, loss: Any, bins: int) -> Rows:
-    """The rows after what a question asks to do first; as they are where that is done."""
-    if rows.step == question.step:
-        return rows
+    """The rows after what a question asks to do first."""
     if question.bits is None:
-        return replace(rows, step=question.step)
+        return rows
     if rows.bits is None:
         rows = with_gradients(rows, loss, question.bits)
     if question.ended is not None:
         rows = ended(divided(rows, question.ended.splits, bins), question.ended, loss)
-    return replace(divided(rows, question.splits, bins), step=question.step)
+    return divided(rows, question.splits, bins)
 
 
 def float_gradients(rows: Rows, loss: Any) -> tuple[np.ndarray, np.ndarray | None]:
