@@ -120,7 +120,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 def cluster() -> Iterator[None]:
     """One local cluster for all tests of Ray, which therefore run in one process; it ends behind the last."""
     pytest.importorskip("ray", reason="Ray is not installed")
-    from talkoot.engines.machine import cores
+    from talkoot.core.cores import cores
     from talkoot.engines.ray.cluster import CLUSTER
 
     with pytest.MonkeyPatch.context() as patch:

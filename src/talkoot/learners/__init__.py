@@ -28,6 +28,7 @@ MODULES = (
     "trees.forests.forests",
     "trees.forests.isolation",
     "xgboost.learner",
+    "lightgbm.learner",
 )
 
 

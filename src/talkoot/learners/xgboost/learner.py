@@ -18,6 +18,7 @@ from talkoot.core.shard import Schema, Shard
 from talkoot.core.transform import Chain
 from talkoot.core.update import Update
 from talkoot.learners.common.columnwise import require_numbers
+from talkoot.learners.common.group import PROCESS, counts, octets
 from talkoot.learners.common.rows import require_dense
 from talkoot.learners.solvers.target_stats import target_mean, two_classes
 from talkoot.learners.sums.counting import Values, counted
@@ -101,6 +102,11 @@ class XGBoosting(SolvingLearner):
     def question_types(self) -> tuple[type, ...]:
         """Of the search for cut points, and of training."""
         return (Survey, Search, Ranges, node.Gather, node.Bin, node.Grow, Address)
+
+    @property
+    def pools(self) -> bool:
+        """XGBoost's own threads grow trees of the rows of all nodes of a process."""
+        return True
 
     def for_chain(self, chain: Chain) -> Learner:
         """Itself; behind masks it is refused.
@@ -189,8 +195,8 @@ class XGBoosting(SolvingLearner):
             return self._surveyed(model, update)
         if model.cuts is None:
             return self._searched(model, update)
-        counts = node.counts(update, node.PROCESS)
-        return replace(model, processes=counts, binned=False, known=False)
+        processes = counts(update, PROCESS)
+        return replace(model, processes=processes, binned=False, known=False)
 
     def _surveyed(self, model: Boosted, update: Update) -> Boosted:
         schema, few = model.schema, few_values(update, node.bins(self.estimator))
@@ -225,12 +231,12 @@ class XGBoosting(SolvingLearner):
         found = replace(model, meeting=node.address(values))
         if not model.binned:
             return replace(found, binned=True)
-        booster = node.octets(values[node.BOOSTER])
+        booster = octets(values[node.BOOSTER])
         return replace(found, known=True, trees=model.next, booster=booster, failed=0)
 
     def _again(self, model: Boosted, update: Update) -> Boosted:
         if model.failed + 1 == ATTEMPTS:
-            reasons = ", ".join(node.counts(update, node.FAILED)) or "some lost their rows"
+            reasons = ", ".join(counts(update, node.FAILED)) or "some lost their rows"
             raise NodeFailed(
                 f"XGBoost failed in the processes of the nodes {ATTEMPTS} times in a row: {reasons}",
                 step=f"tree {model.trees}",

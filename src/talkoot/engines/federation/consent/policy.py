@@ -83,6 +83,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             yield from (f"{what} {name!r:.80} is not permitted" for name in _others(names, permitted))
         if "xgboost" in families(content.learners):
             yield "XGBoost's processes send histograms to each other, past the sites' secure sum"
+        if "lightgbm" in families(content.learners):
+            yield "LightGBM's trees divide columns at values of rows, past the sites' secure sum"
         trees = "trees" in families(content.learners)
         if trees and content.plan is not None and content.plan.learner.kind == "bagged":
             yield (
