@@ -85,10 +85,9 @@ class Tree:
         return self.parts[at].left
 
 
-@final
 @dataclass(frozen=True, slots=True, eq=False)
 class Grower:
-    """The rules that trees grow by.
+    """The rules that trees grow by: scikit-learn's, unless a subclass has others.
 
     Args:
         estimator: whose parameters they are.
@@ -133,11 +132,19 @@ class Grower:
         rows = int(first["count"].sum())
         hessians = float(rows) if self.constant else float(first["sum_hessians"].sum())
         root = Part(0, rows, float(first["sum_gradients"].sum()), hessians, 0.0, allowed=allowed)
-        root = replace(root, groups=tuple(range(len(self.groups or ()))))
-        if rows < 2 * self.estimator.min_samples_leaf or hessians < LEAST_HESSIAN:
-            parts.append(replace(root, evaluated=True))
-        else:
-            parts.append(_with_split(root, histogram, find))
+        root = self.root(replace(root, groups=tuple(range(len(self.groups or ())))))
+        parts.append(root if root.evaluated else _with_split(root, histogram, find))
+
+    def root(self, part: Part) -> Part:
+        """The root with its value; evaluated where it stays a leaf."""
+        few = part.rows < 2 * self.estimator.min_samples_leaf
+        return replace(part, evaluated=few or part.hessians < LEAST_HESSIAN)
+
+    def missing_left(self, info: Any) -> bool:
+        """Whether missing values go to the left of a split."""
+        if not self.bins.missing[info.feature_idx]:
+            return bool(info.n_samples_left > info.n_samples_right)
+        return bool(info.missing_go_to_left)
 
     def _evaluate(self, parts: list[Part], find: Any, at: int, histograms: dict[int, np.ndarray]) -> None:
         """Look for the splits of the children of a part: one has its histogram, the other has the rest."""
@@ -179,11 +186,8 @@ class Grower:
         parent, info = parts[at], parts[at].found
         allowed, groups = self._allowed(parent)
         depth = parent.depth + 1
-        missing = bool(info.missing_go_to_left)
-        if not self.bins.missing[info.feature_idx]:
-            missing = info.n_samples_left > info.n_samples_right
         bins = info.left_cat_bitset if info.is_categorical else None
-        split = Split(info.gain, info.feature_idx, info.bin_idx, missing, bins)
+        split = Split(info.gain, info.feature_idx, info.bin_idx, self.missing_left(info), bins)
         parts[at] = replace(parent, left=len(parts), split=split)
         for side, (low, high) in zip(("left", "right"), self._bounds(parent), strict=True):
             rows = getattr(info, f"n_samples_{side}")
