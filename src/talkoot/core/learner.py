@@ -60,7 +60,7 @@ class Learner(ABC):
 
     @property
     def catalogued(self) -> type[Learner]:
-        """The class of learner that the catalogue has for its estimator: its own, unless `for_chain` changed it."""
+        """The class of the learner that the catalogue has for its estimator; `for_chain` may change it."""
         return type(self)
 
     @property

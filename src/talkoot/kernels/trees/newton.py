@@ -37,7 +37,7 @@ def _weight(gradient: Any, hessian: Any, rule: Any, low: Any, high: Any) -> Any:
 
 @inlined
 def _gain(gradient: Any, hessian: Any, weight: Any, rule: Any, bounded: Any) -> Any:
-    lambda_, alpha, step, least = rule
+    lambda_, alpha, step, _ = rule
     if hessian <= 0.0:
         return np.float32(0.0)
     if step > 0.0 or bounded:
@@ -51,9 +51,11 @@ def newton_weight(gradient: Any, hessian: Any, rule: Any, low: Any, high: Any) -
     """What a leaf adds to the prediction, before the learning rate.
 
     Args:
-        gradient, hessian: sums of its rows.
+        gradient: the sum of its rows.
+        hessian: the sum of its rows.
         rule: (lambda, alpha, greatest step or 0, least Hessian of a leaf).
-        low, high: between what it must lie.
+        low: the least that it may be.
+        high: the most.
     """
     return _weight(gradient, hessian, rule, low, high)
 
@@ -64,7 +66,8 @@ def best_split(
 ) -> Any:
     """(gain, column, last bin on the left, whether missing values go there, sums of the left, of the right).
 
-    The first of equal ones; a gain of 0 means that there is none.
+    The first of equal ones; a gain of 0 means that there is none. The last bin on the left is -1 where only
+    missing values go there.
 
     Args:
         histograms: (3, features, bins) sums of gradients and Hessians, and numbers of rows; the last bin
@@ -74,7 +77,8 @@ def best_split(
         total: (3,) of the leaf.
         rule: see `newton_weight`.
         monotonic: (features,) 1 where predictions may not fall with a column, -1 where they may not rise.
-        low, high: between what the leaf's children must lie.
+        low: the least that a side may add to the prediction.
+        high: the most.
     """
     missing, bounded, least = histograms.shape[2] - 1, bool(np.any(monotonic != 0)), rule[3]
     own = _gain(total[0], total[1], _weight(total[0], total[1], rule, low, high), rule, bounded)
@@ -86,7 +90,7 @@ def best_split(
             if not forward and histograms[2, j, missing] == 0:
                 continue
             g, h, n = 0.0, 0.0, 0.0
-            for i in range(filled[j] if forward else filled[j] - 1):
+            for i in range(filled[j]):
                 b = i if forward else filled[j] - 1 - i
                 g, h, n = g + histograms[0, j, b], h + histograms[1, j, b], n + histograms[2, j, b]
                 rest_g, rest_h, rest_n = total[0] - g, total[1] - h, total[2] - n

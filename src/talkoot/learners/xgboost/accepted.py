@@ -123,7 +123,12 @@ def accept_merged(estimator: Any) -> None:
     if (estimator.max_bin or BINS) > BINS:
         refuse(estimator, "max_bin", f"{behind}a bin is a byte", f"Take max_bin={BINS} or fewer.")
     if (estimator.num_parallel_tree or 1) != 1:
-        refuse(estimator, "num_parallel_tree", f"{behind}an iteration has one tree of each class", "Leave it out.")
+        refuse(
+            estimator,
+            "num_parallel_tree",
+            f"{behind}an iteration has one tree of each class",
+            "Leave it out.",
+        )
     if estimator.max_leaves and estimator.grow_policy not in ("lossguide", 1):
         reason = f"{behind}leaves are counted by the greatest gain first"
         refuse(estimator, "max_leaves", reason, 'Take grow_policy="lossguide", or max_depth=.')

@@ -8,19 +8,23 @@ from heapq import heappop, heappush
 from typing import Any
 
 import numpy as np
-from sklearn.base import clone
+from sklearn.base import clone, is_classifier
 
 from talkoot.core.errors import DataError
 from talkoot.core.shard import Schema
+from talkoot.learners.common.columnwise import require_numbers
+from talkoot.learners.common.rows import require_dense
+from talkoot.learners.solvers.target_stats import target_mean, two_classes
 from talkoot.learners.trees.boosting.record import Record
 from talkoot.learners.xgboost import node
+from talkoot.learners.xgboost.accepted import require_plain
 from talkoot.learners.xgboost.collective import cause
 
 NO_PARENT = 2**31 - 1
 
 
 def dry_fit(estimator: Any, schema: Schema) -> Any:
-    """The booster of one tree of invented rows: XGBoost refuses parameters and columns before any row is read.
+    """The booster of one tree of invented rows, so that XGBoost refuses parameters before any row is read.
 
     Raises:
         DataError: it does.
@@ -33,6 +37,22 @@ def dry_fit(estimator: Any, schema: Schema) -> Any:
         return xgboost.train(node.params(estimator, schema) | {"nthread": 1}, rows, 1)
     except (TypeError, ValueError) as error:
         raise DataError(f"{type(estimator).__name__} refuses: {cause(error)}") from error
+
+
+def require_fit(estimator: Any, schema: Schema) -> None:
+    """Refuse columns, targets and parameters that XGBoost would refuse, or that are not there yet.
+
+    Raises:
+        DataError: for the first reason found.
+    """
+    require_plain(schema, estimator)
+    require_numbers(schema, estimator)
+    require_dense(schema, estimator)
+    if is_classifier(estimator):
+        two_classes(schema, estimator)
+    else:
+        target_mean(schema, estimator)
+    dry_fit(estimator, schema)
 
 
 def fitted(estimator: Any, booster: bytes | bytearray) -> Any:
@@ -60,7 +80,9 @@ def model_of(
     """
     made = json.loads(bytes(dry_fit(estimator, schema).save_raw("json")))
     learner = made["learner"]
-    learner["learner_model_param"]["base_score"] = f"[{','.join(f'{score:.9g}' for score in scores.tolist())}]"
+    learner["learner_model_param"]["base_score"] = (
+        f"[{','.join(f'{score:.9g}' for score in scores.tolist())}]"
+    )
     by_loss = estimator.grow_policy in ("lossguide", 1)
     trees, model = [record for found in records for record in found], learner["gradient_booster"]["model"]
     model["trees"] = [_tree(i, record, schema.features, by_loss=by_loss) for i, record in enumerate(trees)]
@@ -75,7 +97,9 @@ def _tree(index: int, record: Record, features: int, *, by_loss: bool) -> dict[s
     order = np.fromiter(_places(record.nodes, by_loss=by_loss), dtype=np.intp, count=len(record.nodes))
     nodes, number = record.nodes[order], np.argsort(order)
     leaf = nodes["is_leaf"] != 0
-    left, right = (np.where(leaf, -1, number[nodes[side].astype(np.intp) % len(nodes)]) for side in ("left", "right"))
+    left, right = (
+        np.where(leaf, -1, number[nodes[side].astype(np.intp) % len(nodes)]) for side in ("left", "right")
+    )
     parents = np.full(len(nodes), NO_PARENT)
     for children in (left, right):
         parents[children[~leaf]] = np.flatnonzero(~leaf)

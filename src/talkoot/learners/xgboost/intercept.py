@@ -41,9 +41,9 @@ def intercept(estimator: Any, schema: Schema, baseline: np.ndarray) -> np.ndarra
     if objective == "binary:logistic" and not 0 < scores[0] < 1:
         raise DataError("all rows that weigh something have one class", column=schema.target)
     with np.errstate(divide="ignore"):
-        return LINKS.get(objective, IDENTITY)[0](scores.astype(np.float64))
+        return np.asarray(LINKS.get(objective, IDENTITY)[0](scores.astype(np.float64)))
 
 
 def base_scores(estimator: Any, schema: Schema, margins: np.ndarray) -> np.ndarray:
     """(outputs,) float32, behind the link what is predicted before it."""
-    return LINKS.get(objective_of(estimator, schema), IDENTITY)[1](margins).astype(np.float32)
+    return np.asarray(LINKS.get(objective_of(estimator, schema), IDENTITY)[1](margins), dtype=np.float32)

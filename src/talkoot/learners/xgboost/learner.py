@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, final
 
 import numpy as np
-from sklearn.base import is_classifier
 
 from talkoot.core.context import Ctx
 from talkoot.core.errors import DataError, NodeFailed
@@ -18,16 +17,13 @@ from talkoot.core.shard import Schema, Shard
 from talkoot.core.transform import Chain
 from talkoot.core.update import Update
 from talkoot.guards.fixed import FixedPoint
-from talkoot.learners.common.columnwise import require_numbers
-from talkoot.learners.common.rows import require_dense
-from talkoot.learners.solvers.target_stats import target_mean, two_classes
 from talkoot.learners.sums.counting import Values, counted
 from talkoot.learners.sums.ranges import Ranges
 from talkoot.learners.sums.selection import Search, Selection
 from talkoot.learners.trees.boosting.bins import few_values
 from talkoot.learners.xgboost import node
-from talkoot.learners.xgboost.accepted import accept, accept_merged, require_plain
-from talkoot.learners.xgboost.booster import dry_fit, fitted
+from talkoot.learners.xgboost.accepted import accept, accept_merged
+from talkoot.learners.xgboost.booster import fitted, require_fit
 from talkoot.learners.xgboost.collective import Address
 from talkoot.learners.xgboost.cuts import WEIGHTED, Survey, cut_points, single, surveyed, wanted
 from talkoot.learners.xgboost.merged import MergedXGBoosting
@@ -118,14 +114,7 @@ class XGBoosting(SolvingLearner):
 
     def init(self, schema: Schema, rng: np.random.Generator) -> Boosted:
         """Survey the columns first."""
-        require_plain(schema, self.estimator)
-        require_numbers(schema, self.estimator)
-        require_dense(schema, self.estimator)
-        if is_classifier(self.estimator):
-            two_classes(schema, self.estimator)
-        else:
-            target_mean(schema, self.estimator)
-        dry_fit(self.estimator, schema)
+        require_fit(self.estimator, schema)
         return Boosted(
             schema=schema, total=self.estimator.get_num_boosting_rounds(), key=secrets.token_hex(16)
         )

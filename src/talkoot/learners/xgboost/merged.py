@@ -7,20 +7,15 @@ from functools import partial
 from typing import Any, ClassVar, final
 
 import numpy as np
-from sklearn.base import is_classifier
 
 from talkoot.core.context import Ctx
 from talkoot.core.errors import DataError
 from talkoot.core.learner import Kind, Learner, SolvingLearner
 from talkoot.core.shard import Block, Mapped, Schema, Shard
 from talkoot.core.update import Update
-from talkoot.learners.common.columnwise import require_numbers
-from talkoot.learners.common.rows import require_dense
-from talkoot.learners.solvers.target_stats import target_mean, two_classes
 from talkoot.learners.trees.boosting.boosting import Boosting
 from talkoot.learners.trees.boosting.model import Boosted
-from talkoot.learners.xgboost.accepted import require_plain
-from talkoot.learners.xgboost.booster import dry_fit, fitted, model_of
+from talkoot.learners.xgboost.booster import fitted, model_of, require_fit
 from talkoot.learners.xgboost.cuts import single_block
 from talkoot.learners.xgboost.intercept import base_scores, intercept
 from talkoot.learners.xgboost.rules import newton, scikit_learn
@@ -38,7 +33,7 @@ class MergedXGBoosting(SolvingLearner):
         plain: the learner of a plan without `fixed`.
     """
 
-    plain: Learner
+    plain: Any
 
     kind: ClassVar[Kind] = "exact"
     ends: ClassVar[bool] = True
@@ -46,7 +41,7 @@ class MergedXGBoosting(SolvingLearner):
     @property
     def estimator(self) -> Any:
         """Whose trees they are."""
-        return getattr(self.plain, "estimator")
+        return self.plain.estimator
 
     @property
     def catalogued(self) -> type[Learner]:
@@ -65,14 +60,7 @@ class MergedXGBoosting(SolvingLearner):
 
     def init(self, schema: Schema, rng: np.random.Generator) -> Boosted:
         """Search for the edges first."""
-        require_plain(schema, self.estimator)
-        require_numbers(schema, self.estimator)
-        require_dense(schema, self.estimator)
-        if is_classifier(self.estimator):
-            two_classes(schema, self.estimator)
-        else:
-            target_mean(schema, self.estimator)
-        dry_fit(self.estimator, schema)
+        require_fit(self.estimator, schema)
         return Boosted(schema=schema)
 
     def question(self, model: Boosted) -> Any:
@@ -121,6 +109,7 @@ def _single(block: Block, schema: Schema, estimator: Any) -> Block:
     with np.errstate(over="ignore"):
         y = np.asarray(block.y, dtype=np.float32)
     if np.isinf(y).any():
-        cause = f"{type(estimator).__name__} reads single precision, and at least {int(np.isinf(y).sum())} values are beyond it"
+        name, count = type(estimator).__name__, int(np.isinf(y).sum())
+        cause = f"{name} reads single precision, and at least {count} values are beyond it"
         raise DataError(cause, column=schema.target, cure="Scale the target.")
     return replace(found, y=y.astype(np.float64), w=w)

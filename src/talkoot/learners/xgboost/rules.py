@@ -30,7 +30,7 @@ POISSON_STEP = 0.7  # XGBoost's greatest step of count:poisson, which its Hessia
 
 
 def parameter(estimator: Any, name: str, default: float) -> float:
-    """A number that an estimator leaves to XGBoost where it is None, in single precision as XGBoost has it."""
+    """A parameter, XGBoost's `default` where it is None, in single precision as XGBoost has it."""
     found = getattr(estimator, name)
     return float(np.float32(default if found is None else found))
 
@@ -163,8 +163,8 @@ class Newton:
             upper_bound,
         )
         kept = gain > LEAST_GAIN and gain >= grower.least_gain
-        values = (grower.value(float(g), float(h), lower_bound, upper_bound) for g, h, _ in (left, right))
-        return Best(float(gain) if kept else 0.0, feature, last, missing_left, left, right, *values)
+        below, above = (grower.value(side[0], side[1], lower_bound, upper_bound) for side in (left, right))
+        return Best(float(gain) if kept else 0.0, feature, last, missing_left, left, right, below, above)
 
 
 @final

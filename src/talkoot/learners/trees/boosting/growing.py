@@ -22,7 +22,10 @@ LEAST_HESSIAN = 1e-3  # of a leaf that may be divided
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Split:
-    """How the rows of a leaf are divided: bins up to `bin`, or those of the set `bins`, go to the left."""
+    """How the rows of a leaf are divided: bins up to `bin`, or those of the set `bins`, go to the left.
+
+    `bin` is -1 where only missing values do.
+    """
 
     gain: float
     feature: int

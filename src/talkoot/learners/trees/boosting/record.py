@@ -52,13 +52,13 @@ class _Writer:
         split = part.split
         assert split is not None
         thresholds = self.bins.thresholds[split.feature]
-        node["feature_idx"], node["bin_threshold"] = split.feature, split.bin
+        node["feature_idx"], node["bin_threshold"] = split.feature, max(split.bin, 0)
         node["missing_go_to_left"] = split.missing_left
         if split.bins is not None:
             node["is_categorical"], node["bitset_idx"] = True, len(self.sets)
             self.sets.append((split.bins, _first_bits(split.bins, len(thresholds))))
         else:
-            node["num_threshold"] = np.inf if split.bin == len(thresholds) else thresholds[split.bin]
+            node["num_threshold"] = np.array([*thresholds, np.inf, -np.inf])[split.bin]
         node["left"] = place + 1
         node["right"] = self.write(place + 1, part.left)
         return self.write(int(node["right"]), part.left + 1)
