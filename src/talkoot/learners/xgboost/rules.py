@@ -162,6 +162,9 @@ class Newton:
             lower_bound,
             upper_bound,
         )
+        if gain == np.inf:
+            cause = "the gains of splits are beyond single precision, which XGBoost has them in"
+            raise DataError(cause, cure="Scale the target, or look for extreme values in it.")
         kept = gain > LEAST_GAIN and gain >= grower.least_gain
         below, above = (grower.value(side[0], side[1], lower_bound, upper_bound) for side in (left, right))
         return Best(float(gain) if kept else 0.0, feature, last, missing_left, left, right, below, above)
