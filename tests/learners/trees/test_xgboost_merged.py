@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from sklearn.preprocessing import StandardScaler
 import talkoot as tk
 from documented import program
 from talkoot.core.plan import Plan
-from talkoot.formats.plans import plan_digest, plan_from_data, plan_to_data
+from talkoot.formats.plans import plan_digest, plan_from_data, plan_to_bytes, plan_to_data
 from talkoot.learners.xgboost.booster import below
 from talkoot.learners.xgboost.cuts import reference
 
@@ -201,6 +203,17 @@ def test_a_plan_is_named_by_its_estimator_and_comes_back() -> None:
     assert plan_digest(again) == plan_digest(plan)
 
 
+def test_a_plan_of_bytes_imports_xgboost_where_it_arrives() -> None:
+    plan = plan_to_bytes(Plan(tk.learner_for(Classifier(n_estimators=4)), chain=FIXED))
+    code = (
+        "import sys; from talkoot.formats.plans import plan_from_bytes as read; read(sys.stdin.buffer.read())"
+    )
+    subprocess.run([sys.executable, "-c", code], input=plan, check=True)
+    absent = [sys.executable, "-c", f"import sys; sys.modules['xgboost'] = None; {code}"]
+    found = subprocess.run(absent, input=plan, capture_output=True, check=False)
+    assert b"needs xgboost, which is not installed here. pip install 'talkoot[xgboost]'" in found.stderr
+
+
 def test_in_a_pipeline() -> None:
     X, y = table(300, missing=0)
     piped = make_pipeline(StandardScaler(), Regressor(n_estimators=3))
@@ -244,6 +257,7 @@ def test_what_is_refused_has_a_cure(estimator: Any, words: str) -> None:
         (Classifier(), np.array(["no", "yes"])[LABELS], "needs the classes 0 to 1.*LabelEncoder"),
         (Regressor(objective="count:poisson"), Y, "target of at least 0"),
         (Regressor(), np.where(np.arange(900) == 7, 1e39, Y), "single precision.*Scale the target"),
+        (Regressor(), Y * 1e20, "gains of splits are beyond single precision.*Scale the target"),
         (Regressor(max_depth=-1), Y, "max_depth should be greater"),
         (Classifier(base_score=2.0), LABELS, "base_score"),
         (Regressor(monotone_constraints={"f9": 1}), Y, "Constrained features"),

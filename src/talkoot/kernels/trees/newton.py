@@ -66,8 +66,8 @@ def best_split(
 ) -> Any:
     """(gain, column, last bin on the left, whether missing values go there, sums of the left, of the right).
 
-    The first of equal ones; a gain of 0 means that there is none. The last bin on the left is -1 where only
-    missing values go there.
+    The first of equal ones; a gain of 0 means that there is none, and inf that one is beyond single
+    precision. The last bin on the left is -1 where only missing values go there.
 
     Args:
         histograms: (3, features, bins) sums of gradients and Hessians, and numbers of rows; the last bin
@@ -102,6 +102,8 @@ def best_split(
                 if rise * monotonic[j] < 0:
                     continue
                 gain = _gain(g, h, w, rule, bounded) + _gain(rest_g, rest_h, rest_w, rule, bounded) - own
+                if not np.isfinite(gain):
+                    return np.float32(np.inf), j, b, not forward, left, right
                 if gain > best:
                     best, column, last, missing_left = gain, j, b if forward else b - 1, not forward
                     one, other = (left, right) if forward else (right, left)

@@ -152,5 +152,5 @@ def below(thresholds: np.ndarray) -> np.ndarray:
     """
     with np.errstate(over="ignore"):
         found = thresholds.astype(np.float32)
-    down = np.where(found > thresholds, np.nextafter(found, np.float32(-np.inf)), found)
-    return np.nextafter(down, np.float32(np.inf))
+        down = np.where(found > thresholds, np.nextafter(found, np.float32(-np.inf)), found)
+        return np.nextafter(down, np.float32(np.inf))

@@ -6,13 +6,13 @@ import json
 from typing import Any
 
 import numpy as np
-from scipy.special import expit, logit
+from scipy.special import expit, logit, softmax
 
-from talkoot.core.errors import DataError
 from talkoot.core.shard import Schema
 from talkoot.learners.xgboost.booster import dry_fit
 from talkoot.learners.xgboost.rules import objective_of, parameter
 
+LEAST = np.float32(1e-6)  # probability of a class
 IDENTITY = (np.positive, np.positive)
 LINKS = {"binary:logistic": (logit, expit), "count:poisson": (np.log, np.exp), "reg:gamma": (np.log, np.exp)}
 
@@ -26,22 +26,20 @@ def intercept(estimator: Any, schema: Schema, baseline: np.ndarray) -> np.ndarra
         estimator: whose objective it is.
         schema: of the columns.
         baseline: (outputs,) the best prediction without a tree, before the link.
-
-    Raises:
-        DataError: there is none, as all rows that weigh something have one class.
     """
-    scores = base_scores(estimator, schema, baseline)
-    objective = objective_of(estimator, schema)
+    scores, objective = base_scores(estimator, schema, baseline), objective_of(estimator, schema)
     if estimator.base_score is not None:
         saved = json.loads(bytes(dry_fit(estimator, schema).save_raw("json")))
         given = json.loads(saved["learner"]["learner_model_param"]["base_score"])
         scores = np.broadcast_to(np.array(given, dtype=np.float32), baseline.shape)
+    elif objective.startswith("multi:"):
+        logarithms = np.log(np.maximum(softmax(baseline), LEAST))
+        scores = (logarithms - logarithms.mean()).astype(np.float32)
     elif objective == "binary:logistic" and parameter(estimator, "scale_pos_weight", 1.0) != 1:
         scores = expit(4 * (expit(baseline) - 0.5)).astype(np.float32)  # one Newton step from 0
-    if objective == "binary:logistic" and not 0 < scores[0] < 1:
-        raise DataError("all rows that weigh something have one class", column=schema.target)
-    with np.errstate(divide="ignore"):
-        return np.asarray(LINKS.get(objective, IDENTITY)[0](scores.astype(np.float64)))
+    if objective == "binary:logistic":
+        scores = np.clip(scores, LEAST, 1 - LEAST)
+    return np.asarray(LINKS.get(objective, IDENTITY)[0](scores.astype(np.float64)))
 
 
 def base_scores(estimator: Any, schema: Schema, margins: np.ndarray) -> np.ndarray:

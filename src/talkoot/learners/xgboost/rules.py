@@ -74,50 +74,23 @@ class Rule(NamedTuple):
 
 
 @final
-@dataclass(frozen=True, slots=True, eq=False)
-class Best:
+class Best(NamedTuple):
     """The best split of a leaf, in the names of scikit-learn's."""
 
     gain: float
     feature_idx: int
     bin_idx: int
     missing_go_to_left: bool
-    left: np.ndarray
-    right: np.ndarray
+    sum_gradient_left: float
+    sum_hessian_left: float
+    n_samples_left: int
     value_left: float
+    sum_gradient_right: float
+    sum_hessian_right: float
+    n_samples_right: int
     value_right: float
     is_categorical: bool = False
     left_cat_bitset: None = None
-
-    @property
-    def n_samples_left(self) -> int:
-        """Rows on the left."""
-        return int(self.left[2])
-
-    @property
-    def n_samples_right(self) -> int:
-        """Rows on the right."""
-        return int(self.right[2])
-
-    @property
-    def sum_gradient_left(self) -> float:
-        """Of the left."""
-        return float(self.left[0])
-
-    @property
-    def sum_gradient_right(self) -> float:
-        """Of the right."""
-        return float(self.right[0])
-
-    @property
-    def sum_hessian_left(self) -> float:
-        """Of the left."""
-        return float(self.left[1])
-
-    @property
-    def sum_hessian_right(self) -> float:
-        """Of the right."""
-        return float(self.right[1])
 
 
 @final
@@ -162,9 +135,15 @@ class Newton:
             lower_bound,
             upper_bound,
         )
+        if gain == np.inf:
+            cause = "the gains of splits are beyond single precision, which XGBoost has them in"
+            raise DataError(cause, cure="Scale the target, or look for extreme values in it.")
         kept = gain > LEAST_GAIN and gain >= grower.least_gain
-        below, above = (grower.value(side[0], side[1], lower_bound, upper_bound) for side in (left, right))
-        return Best(float(gain) if kept else 0.0, feature, last, missing_left, left, right, below, above)
+        sides = list[Any]()
+        for gradient, hessian, rows in (left.tolist(), right.tolist()):
+            value = grower.value(gradient, hessian, lower_bound, upper_bound)
+            sides += [gradient, hessian, int(rows), value]
+        return Best(float(gain) if kept else 0.0, feature, last, missing_left, *sides)
 
 
 @final
