@@ -173,7 +173,7 @@ CONTENDERS: dict[str, tuple[Fit, int]] = {  # name -> how it fits, and threads o
     "LightGBM, 2 threads": (lightgbm, 2),
     "XGBoost, 2 processes": (xgboost_processes, 1),
     "LightGBM, 2 processes": (lightgbm_processes, 1),
-    "Talkoot's XGBClassifier, 2 workers": (xgboost_talkoot, 1),
+    "Talkoot's XGBClassifier, Local(2), which is 2 threads": (xgboost_talkoot, 2),
 }
 
 

@@ -63,6 +63,7 @@ CASES = {
     "goss": (regressor(data_sample_strategy="goss", learning_rate=0.5), Y),
     "two classes": (classifier(class_weight="balanced"), LABELS),
     "three classes": (classifier(max_bin=16), KINDS),
+    "other names": (regressor(bagging_fraction=0.7, bagging_freq=1, lambda_l1=0.1, min_data_in_leaf=9), Y),
     "rules": (regressor(monotone_constraints=[1, 0, -1, 0, 0]), Y),
 }
 
@@ -206,6 +207,7 @@ def test_nodes_of_several_processes_are_refused_with_a_cure(tmp_path: Path) -> N
         ({"early_stopping_round": 3}, "choose n_estimators="),
         ({"early_stopping": 3}, "choose n_estimators="),
         ({"tree_learner": "data"}, "tree_learner='data'.*Leave it out"),
+        ({"num_iterations": 5}, "num_iterations=5.*Leave it out"),
         ({"machines": "127.0.0.1:1"}, "nodes may not share it"),
         ({"categorical_feature": [0]}, "OneHotEncoder"),
         ({"device": "gpu"}, "GPUs are not there yet"),
