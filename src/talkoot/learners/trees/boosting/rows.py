@@ -97,7 +97,7 @@ class Rows:
 
 def begun(
     start: Start,
-    X: np.ndarray,
+    columns: np.ndarray,
     y: np.ndarray,
     w: np.ndarray | None,
     loss: Any,
@@ -106,11 +106,10 @@ def begun(
     *,
     learned: bool = True,
 ) -> Rows:
-    """The rows before any tree, or behind those that are past."""
-    binned = private.bin_mapper(start.bins.thresholds, start.bins.count, start.bins.categories).transform(X)
+    """The rows before any tree, or behind those that are past; their bins are (features, rows) `columns`."""
     raw = np.zeros((len(y), len(start.baseline)), order="F") + start.baseline
     none = np.zeros((0, 0), np.int64)
-    rows = Rows(-1, binned, y, np.asfortranarray(raw), bits, none, none, (), nodes, w, learned)
+    rows = Rows(-1, columns.T, y, np.asfortranarray(raw), bits, none, none, (), nodes, w, learned)
     rows = rows if bits is None else with_gradients(rows, loss, bits)
     for iteration in start.past:
         rows = ended(divided(rows, iteration.splits, start.bins.count), iteration, loss)
