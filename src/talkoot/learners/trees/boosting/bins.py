@@ -13,7 +13,7 @@ from talkoot.learners.sums.coarse_selection import CoarseSelection
 from talkoot.learners.sums.quantile import Places, places, weighted_places
 from talkoot.learners.sums.selection import Selection, Totals
 from talkoot.learners.sums.tally import columns_of
-from talkoot.learners.trees.boosting.sklearn_private import GREATEST, are_categories
+from talkoot.learners.trees.boosting.sklearn_private import GREATEST
 
 METHOD = "averaged_inverted_cdf"
 LEAST = 20  # rows of all nodes in a bin whose edges are agreed from counts, about
@@ -33,18 +33,6 @@ class Bins:
     missing: np.ndarray  # (features,) whether some value is missing
     count: int  # of bins, with the one for missing values
     categories: int = 0  # how many columns, the first ones, hold categories: each is a bin, and a threshold
-
-    def of(self, X: np.ndarray) -> np.ndarray:
-        """(features, rows) uint8: the bin of each value of (rows, features)."""
-        from talkoot.kernels.trees.binning import bin_values
-
-        most = max(map(len, self.thresholds), default=0)
-        filled = np.full((len(self.thresholds), 2 ** most.bit_length() - 1), np.inf)
-        for row, thresholds in zip(filled, self.thresholds, strict=True):
-            row[: len(thresholds)] = thresholds
-        binned = np.empty(X.shape[::-1], np.uint8)
-        bin_values(X, filled, are_categories(self.thresholds, self.categories), self.count - 1, binned)
-        return binned
 
 
 @final

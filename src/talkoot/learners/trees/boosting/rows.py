@@ -97,7 +97,7 @@ class Rows:
 
 def begun(
     start: Start,
-    X: np.ndarray,
+    binned: np.ndarray,
     y: np.ndarray,
     w: np.ndarray | None,
     loss: Any,
@@ -106,8 +106,7 @@ def begun(
     *,
     learned: bool = True,
 ) -> Rows:
-    """The rows before any tree, or behind those that are past."""
-    binned = start.bins.of(X)
+    """The rows before any tree, or behind those that are past; their bins are (features, rows) `binned`."""
     raw = np.zeros((len(y), len(start.baseline)), order="F") + start.baseline
     none = np.zeros((0, 0), np.int64)
     rows = Rows(binned, y, np.asfortranarray(raw), bits, none, none, (), (), nodes, w, learned)

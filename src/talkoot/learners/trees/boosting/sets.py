@@ -13,6 +13,7 @@ from talkoot.core.shard import Schema, Shard
 from talkoot.core.update import Update, total
 from talkoot.learners.held_out.measures import Additive
 from talkoot.learners.trees.boosting import rows as node
+from talkoot.learners.trees.boosting.binned import Binned
 from talkoot.learners.trees.boosting.stopping import TRAINING, VALIDATION, scored
 from talkoot.learners.trees.boosting.validation import training_rows, validation_rows
 
@@ -60,23 +61,20 @@ def begun(question: node.Grow, shard: Shard, ctx: Ctx, loss: Any) -> Sets | None
         shards[VALIDATION] = validation_rows(shard, start.validation, ctx)
     rows = dict[str, node.Rows]()
     for name, part in shards.items():
-        X, y, w = _read(start, part, ctx.schema)
+        binned, y, w = _read(start, part)
         if len(y):
             learned, nodes = name == TRAINING, len(ctx.cohort)
-            rows[name] = node.begun(start, X, y, w, loss, question.bits, nodes, learned=learned)
+            rows[name] = node.begun(start, binned, y, w, loss, question.bits, nodes, learned=learned)
     return Sets(rows, loss) if rows else None
 
 
-def _read(
-    start: node.Start, shard: Shard, schema: Schema
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """All rows of a shard as float64, their targets and weights."""
-    Xs, ys, ws = [np.zeros((0, schema.features))], [np.zeros(0)], [np.zeros(0)]
+def _read(start: node.Start, shard: Shard) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """The rows of a shard in bins, (features, rows), their targets and weights."""
+    binned, ys, ws = Binned(start.bins), [np.zeros(0)], [np.zeros(0)]
     for block in shard.blocks():
         assert block.y is not None
-        Xs.append(block.X)
+        binned.add(block.X)
         ys.append(block.y.reshape(-1).astype(np.float64))
         if (w := start.weights.of(block)) is not None:
             ws.append(w)
-    X = np.concatenate(Xs).astype(np.float64, copy=False)
-    return X, np.concatenate(ys), np.concatenate(ws) if start.weights.some else None
+    return binned.columns(), np.concatenate(ys), np.concatenate(ws) if start.weights.some else None
