@@ -1,23 +1,19 @@
 """The applicants of several banks: columns as numbers that all banks agree on, and who paid back."""
 
-import gzip
-import io
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from pyarrow import csv
 
+from talkoot.demo.data import BY, PATH
+from talkoot.demo.data import TARGET as OUTCOME
+
 TARGET = "default"
-GERMAN = Path(__file__).with_name("german_credit.csv.gz")
 CODES = {  # the code book that the banks agree on: a text is its place in the list
     "checking": ["none", "below 0", "0 to 200", "200 or more"],
     "history": ["none or all paid", "all here paid", "paid till now", "delays", "credits elsewhere"],
-    "purpose": [
-        *["new car", "used car", "radio or television", "furniture", "appliances"],
-        *["business", "education", "repairs", "retraining", "others"],
-    ],
     "savings": ["none or unknown", "below 100", "100 to 500", "500 to 1000", "1000 or more"],
     "employed": ["unemployed", "below 1 year", "1 to 4 years", "4 to 7 years", "7 years or more"],
     "other_debtors": ["none", "co-applicant", "guarantor"],
@@ -26,11 +22,6 @@ CODES = {  # the code book that the banks agree on: a text is its place in the l
     "housing": ["for free", "rent", "own"],
     "job": ["unemployed or non-resident", "unskilled", "skilled", "management or self-employed"],
     "telephone": ["none", "yes"],
-}
-LENDERS = {  # of German credit: by what the money is for; all else is "other"
-    "cars": ("new car", "used car"),
-    "electronics": ("radio or television",),
-    "household": ("furniture", "appliances"),
 }
 EDUCATION = {1: "graduate school", 2: "university", 3: "high school"}  # else "other"
 AGES = {26: "up to 25", 60: "26 to 59", np.inf: "60 and over"}  # each below its key
@@ -89,18 +80,16 @@ def load(path=None, by="education"):
 
 
 def german():
-    """1,000 applicants of a German bank, 1973 to 1975, as those of four lenders."""
-    table = csv.read_csv(io.BytesIO(gzip.decompress(GERMAN.read_bytes())))
-    text = {name: np.array(table[name].to_pylist()) for name in table.column_names}
-    age, outcome = text["age"], text.pop("outcome")
-    text.pop("foreign_worker")
-    lender = {purpose: name for name, purposes in LENDERS.items() for purpose in purposes}
+    """1,000 loans of a German bank, 1973 to 1975, as those of six lenders: the rows of Talkoot's demo."""
+    table = pq.read_table(PATH)
+    values = {name: np.array(table[name].to_pylist()) for name in table.column_names}
+    lender, default = values.pop(BY), values.pop(OUTCOME)
     return Applicants(
         what="German credit",
-        bank=np.array([lender.get(purpose, "other") for purpose in text["purpose"]]),
-        columns={name: coded(name, values) for name, values in text.items()},
-        default=(outcome == "bad").astype(int),
-        groups={"age": ages(age)},
+        bank=lender,
+        columns={name: coded(name, column) for name, column in values.items()},
+        default=default,
+        groups={"age": ages(values["age"])},
     )
 
 

@@ -1,6 +1,6 @@
 """Banks learn together who will not pay back, and a risk committee gets the report.
 
-python report.py                  # German credit: 1,000 applicants of four lenders
+python report.py                  # German credit: 1,000 applicants of six lenders
 python report.py --data FILE      # 30,000 credit cards of Taiwan as CSV, or name it in $TALKOOT_CREDIT
 python report.py --by age         # the same, banks by age, not by education
 python report.py --out FILE       # runs/credit.html by default
