@@ -167,6 +167,7 @@ def test_masks_and_numbers_of_nodes_change_no_bit(case: str) -> None:
     assert model_of(merged(small, three, chain=[tk.fixed(), tk.mask()])) == one
 
 
+@pytest.mark.wide
 def test_processes_and_bytes_change_no_bit() -> None:
     estimator, y, _ = CASES["two classes"]
     small = clone(estimator).set_params(n_estimators=2, max_depth=2)
@@ -205,13 +206,23 @@ def test_a_plan_is_named_by_its_estimator_and_comes_back() -> None:
 
 def test_a_plan_of_bytes_imports_xgboost_where_it_arrives() -> None:
     plan = plan_to_bytes(Plan(tk.learner_for(Classifier(n_estimators=4)), chain=FIXED))
-    code = (
-        "import sys; from talkoot.formats.plans import plan_from_bytes as read; read(sys.stdin.buffer.read())"
-    )
-    subprocess.run([sys.executable, "-c", code], input=plan, check=True)
-    absent = [sys.executable, "-c", f"import sys; sys.modules['xgboost'] = None; {code}"]
-    found = subprocess.run(absent, input=plan, capture_output=True, check=False)
-    assert b"needs xgboost, which is not installed here. pip install 'talkoot[xgboost]'" in found.stderr
+    code = """if True:
+        import sys
+        from talkoot.core.errors import DataError
+        from talkoot.formats.plans import plan_from_bytes
+        given = sys.stdin.buffer.read()
+        sys.modules["xgboost"] = None
+        try:
+            plan_from_bytes(given)
+        except DataError as error:
+            print(error)
+        del sys.modules["xgboost"]
+        print(plan_from_bytes(given).learner.name)
+    """
+    found = subprocess.run([sys.executable, "-c", code], input=plan, capture_output=True, check=True)
+    refused, name = found.stdout.decode().splitlines()
+    assert "needs xgboost, which is not installed here. pip install 'talkoot[xgboost]'" in refused
+    assert name == "XGBClassifier"
 
 
 def test_in_a_pipeline() -> None:
@@ -256,7 +267,6 @@ def test_what_is_refused_has_a_cure(estimator: Any, words: str) -> None:
     [
         (Classifier(), np.array(["no", "yes"])[LABELS], "needs the classes 0 to 1.*LabelEncoder"),
         (Regressor(objective="count:poisson"), Y, "target of at least 0"),
-        (Regressor(), np.where(np.arange(900) == 7, 1e39, Y), "is beyond .* the range of fixed"),
         (Regressor(), Y * 1e20, "gains of splits are beyond single precision.*Scale the target"),
         (Regressor(max_depth=-1), Y, "max_depth should be greater"),
         (Classifier(base_score=2.0), LABELS, "base_score"),
