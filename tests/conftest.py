@@ -20,6 +20,7 @@ GROUPS = {  # of tests that share what takes long to start
     "tests/engines/ray/": "ray",
     "::test_actors_do_not_change_answers": "ray",
     "tests/e2e/test_demo.py": "demo",
+    "tests/e2e/test_credit.py": "credit",
     "tests/engines/ranks/test_exchange.py": "exchange",
     "tests/stream/test_redis.py": "redis",
     "tests/stream/test_kafka.py": "kafka",

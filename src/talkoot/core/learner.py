@@ -60,6 +60,11 @@ class Learner(ABC):
         return type(getattr(self, "estimator", self)).__name__
 
     @property
+    def catalogued(self) -> type[Learner]:
+        """The class of the learner that the catalogue has for its estimator; `for_chain` may change it."""
+        return type(self)
+
+    @property
     def needs_all(self) -> bool:
         """Whether the answer is made of the rows of every node, so that no round counts without one."""
         return self.kind in ("exact", "sketched")

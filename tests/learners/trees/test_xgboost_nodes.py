@@ -386,11 +386,6 @@ def test_sites_know_it_by_a_family_of_its_own() -> None:
     assert families(["XGBClassifier", "XGBRegressor"]) == ("xgboost",)
 
 
-def test_masks_are_refused_as_histograms_go_past_them() -> None:
-    with pytest.raises(tk.PlanError, match=r"past the secure sum.*Leave mask\(\) out"):
-        tk.fit(Classifier(), dealt(3, X, LABELS), on=tk.Inline(), chain=[tk.fixed(), tk.mask()])
-
-
 def test_xgboost_is_imported_by_those_who_use_it() -> None:
     code = "import sys, talkoot.learners as all; all.catalogue(); print('xgboost' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -24,7 +24,15 @@ def rounded(values: Any, into: Any, unit: Any) -> Any:
 
 
 @kernel
-def raise_rows(values: Any, rows: Any, by: Any) -> None:
-    """Add a number to the values of some rows."""
-    for i in range(len(rows)):
-        values[rows[i]] += by
+def raise_leaves(values: Any, order: Any, places: Any, by: Any) -> None:
+    """Add to the values of the rows of each leaf.
+
+    Args:
+        values: (rows,) changed in place.
+        order: (rows,) the numbers of the rows, those of a leaf side by side.
+        places: (parts, 2) from where to where each has its rows; none for parts that were divided.
+        by: (parts,) what is added.
+    """
+    for leaf in range(len(places)):
+        for i in range(places[leaf, 0], places[leaf, 1]):
+            values[order[i]] += by[leaf]

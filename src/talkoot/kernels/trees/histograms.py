@@ -65,6 +65,22 @@ def sums_in_bins(columns: Any, rows: Any, gradients: Any, hessians: Any, sums: A
 
 
 @kernel
+def sums_of_leaves(columns: Any, order: Any, places: Any, gradients: Any, hessians: Any, sums: Any) -> None:
+    """Add the rows of some leaves to a histogram each.
+
+    Args:
+        columns: (features, rows) uint8, the bins of all rows.
+        order: (rows,) the numbers of the rows, those of a leaf side by side.
+        places: (leaves, 2) from where to where each has its rows.
+        gradients: see `sums_in_bins`.
+        hessians: see `sums_in_bins`.
+        sums: (leaves, features, bins, 3 or 2) int64.
+    """
+    for leaf in range(len(places)):
+        sums_in_bins(columns, order[places[leaf, 0] : places[leaf, 1]], gradients, hessians, sums[leaf])
+
+
+@kernel
 def scale(sums: Any, gradient: Any, hessian: Any, into: Any) -> None:
     """Histograms as floats.
 
@@ -96,14 +112,8 @@ def difference(histogram: Any, other: Any, into: Any) -> None:
 
 
 @kernel
-def part(rows: Any, column: Any, goes_left: Any) -> Any:
-    """How many rows go to the left: these come first then, and all stay in the order that they have.
-
-    Args:
-        rows: (some,) of a leaf, changed in place.
-        column: (rows,) the bins of all rows.
-        goes_left: (bins,) whether a bin goes to the left.
-    """
+def _part(rows: Any, column: Any, goes_left: Any) -> Any:
+    """How many rows go to the left: these come first then."""
     right = np.empty_like(rows)
     a = b = 0
     for i in range(len(rows)):
@@ -115,3 +125,23 @@ def part(rows: Any, column: Any, goes_left: Any) -> Any:
         b += not left
     rows[a:] = right[:b]
     return a
+
+
+@kernel
+def divide(columns: Any, order: Any, places: Any, splits: Any, goes_left: Any) -> None:
+    """Divide leaves one after the other; rows stay in the order that they have.
+
+    Args:
+        columns: (features, rows) uint8, the bins of all rows.
+        order: (rows,) the numbers of the rows, those of a leaf side by side; changed in place.
+        places: (parts, 2) from where to where each part has its rows; changed in place.
+        splits: (splits, 3 or more) left child, parent, feature.
+        goes_left: (splits, bins) whether a bin goes to the left.
+    """
+    for s in range(len(splits)):
+        child, parent = splits[s, 0], splits[s, 1]
+        start, stop = places[parent, 0], places[parent, 1]
+        middle = start + _part(order[start:stop], columns[splits[s, 2]], goes_left[s])
+        places[parent, 1] = start
+        places[child, 0], places[child, 1] = start, middle
+        places[child + 1, 0], places[child + 1, 1] = middle, stop

@@ -84,10 +84,9 @@ class Tree:
     chosen: frozenset[int] | None = None
 
 
-@final
 @dataclass(frozen=True, slots=True, eq=False)
 class Grower:
-    """The rules that trees grow by.
+    """The rules that trees grow by: scikit-learn's, unless a subclass has others.
 
     Args:
         estimator: whose parameters they are.
@@ -128,9 +127,21 @@ class Grower:
                 growth.look(find, at, histograms)
         return growth.followed()
 
-    def is_leaf(self, depth: int, rows: int) -> bool:
-        """Whether a part is never divided, whatever its rows are."""
-        return bool(depth == self.estimator.max_depth or rows < 2 * self.estimator.min_samples_leaf)
+    def root(self, part: Part) -> Part:
+        """The root with its value: none, as there is a prediction before the tree."""
+        return part
+
+    def is_leaf(self, part: Part) -> bool:
+        """Whether a part is never divided, whatever its best split is."""
+        few = part.rows < 2 * self.estimator.min_samples_leaf
+        flat = not part.depth and part.hessians < LEAST_HESSIAN
+        return bool(few or flat or part.depth == self.estimator.max_depth)
+
+    def missing_left(self, info: Any) -> bool:
+        """Whether missing values go to the left of a split."""
+        if not self.bins.missing[info.feature_idx]:
+            return bool(info.n_samples_left > info.n_samples_right)
+        return bool(info.missing_go_to_left)
 
 
 @final
@@ -153,8 +164,10 @@ class _Growth:
         rows = int(first["count"].sum())
         hessians = float(rows) if self.rules.constant else float(first["sum_hessians"].sum())
         gradients, every = float(first["sum_gradients"].sum()), tuple(range(len(groups or ())))
-        self.parts.append(Part(0, rows, gradients, hessians, 0.0, allowed=allowed, groups=every))
-        if not self.rules.is_leaf(0, rows) and hessians >= LEAST_HESSIAN:
+        self.parts.append(
+            self.rules.root(Part(0, rows, gradients, hessians, 0.0, allowed=allowed, groups=every))
+        )
+        if not self.rules.is_leaf(self.parts[0]):
             self._find(find, 0, histogram)
 
     def look(self, find: Any, at: int, histograms: Mapping[int, np.ndarray]) -> None:
@@ -214,11 +227,8 @@ class _Growth:
         """Give a part its children."""
         parent, info, left = self.parts[at], self.found[at], len(self.parts)
         allowed, groups = self._allowed(parent, info)
-        missing = bool(info.missing_go_to_left)
-        if not self.rules.bins.missing[info.feature_idx]:
-            missing = info.n_samples_left > info.n_samples_right
         bins = info.left_cat_bitset if info.is_categorical else None
-        self.splits[at] = Split(left, info.feature_idx, info.bin_idx, missing, bins)
+        self.splits[at] = Split(left, info.feature_idx, info.bin_idx, self.rules.missing_left(info), bins)
         sides = (
             (info.n_samples_left, info.sum_gradient_left, info.sum_hessian_left, info.value_left),
             (info.n_samples_right, info.sum_gradient_right, info.sum_hessian_right, info.value_right),
@@ -226,7 +236,7 @@ class _Growth:
         depth = parent.depth + 1
         for child, (facts, bound) in enumerate(zip(sides, self._bounds(parent, info), strict=True), left):
             self.parts.append(Part(depth, *facts, *bound, allowed, groups))
-            if not self.rules.is_leaf(depth, facts[0]):
+            if not self.rules.is_leaf(self.parts[child]):
                 self.unseen.add(child)
         if not self.unseen.intersection((left, left + 1)):
             del self.histograms[at]

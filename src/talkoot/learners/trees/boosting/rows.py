@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, final
 
@@ -79,7 +79,6 @@ class Grow:
 class Rows:
     """The rows of a node between two steps; never changed, so that a step can be taken back."""
 
-    step: int
     binned: np.ndarray  # (features, rows) uint8
     target: np.ndarray
     raw: np.ndarray  # (rows, outputs) what is predicted, before the link
@@ -87,7 +86,7 @@ class Rows:
     gradients: np.ndarray  # (outputs, rows) int64
     hessians: np.ndarray  # (outputs, rows) int64; (outputs, 0) where all are 1
     orders: tuple[np.ndarray, ...]  # for each output the numbers of all rows, those of a leaf side by side
-    leaves: tuple[Mapping[int, slice], ...]  # for each output, where in the order each leaf has its rows
+    places: tuple[np.ndarray, ...]  # for each output (parts, 2): from where to where in it leaves have them
     nodes: int  # whose sums are added
     weights: np.ndarray | None = None  # (rows,) of the rows; None where each weighs 1
     learned: bool = True  # whether trees are learned from them; others need no gradients
@@ -111,7 +110,7 @@ def begun(
     binned = start.bins.of(X)
     raw = np.zeros((len(y), len(start.baseline)), order="F") + start.baseline
     none = np.zeros((0, 0), np.int64)
-    rows = Rows(-1, binned, y, np.asfortranarray(raw), bits, none, none, (), (), nodes, w, learned)
+    rows = Rows(binned, y, np.asfortranarray(raw), bits, none, none, (), (), nodes, w, learned)
     rows = rows if bits is None else with_gradients(rows, loss, bits)
     for iteration in start.past:
         rows = ended(divided(rows, iteration.splits, start.bins.count), iteration, loss)
@@ -119,16 +118,14 @@ def begun(
 
 
 def advanced(rows: Rows, question: Grow, loss: Any, bins: int) -> Rows:
-    """The rows after what a question asks to do first; as they are where that is done."""
-    if rows.step == question.step:
-        return rows
+    """The rows after what a question asks to do first."""
     if question.bits is None:
-        return replace(rows, step=question.step)
+        return rows
     if rows.bits is None:
         rows = with_gradients(rows, loss, question.bits)
     if question.ended is not None:
         rows = ended(divided(rows, question.ended.splits, bins), question.ended, loss)
-    return replace(divided(rows, question.splits, bins), step=question.step)
+    return divided(rows, question.splits, bins)
 
 
 def float_gradients(rows: Rows, loss: Any) -> tuple[np.ndarray, np.ndarray | None]:
@@ -158,8 +155,8 @@ def enough_bits(update: Update) -> Bits:
 def with_gradients(rows: Rows, loss: Any, bits: Bits) -> Rows:
     """The gradients of an iteration that begins, with all rows in the root of each tree."""
     outputs = rows.raw.shape[1]
-    orders = (np.arange(len(rows.target), dtype=np.uint32),) * outputs
-    rows = replace(rows, bits=bits, orders=orders, leaves=({0: slice(0, len(rows.target))},) * outputs)
+    every, root = np.arange(len(rows.target), dtype=np.uint32), np.array([[0, len(rows.target)]])
+    rows = replace(rows, bits=bits, orders=(every,) * outputs, places=(root,) * outputs)
     if not rows.learned:
         return rows
     gradients, hessians = float_gradients(rows, loss)
@@ -191,32 +188,36 @@ def _whole(values: np.ndarray, bits: int, nodes: int) -> np.ndarray:
 
 def ended(rows: Rows, iteration: Iteration, loss: Any) -> Rows:
     """The rows after an iteration."""
-    from talkoot.kernels.trees.gradients import raise_rows
+    from talkoot.kernels.trees.gradients import raise_leaves
 
     raw = rows.raw.copy(order="F")
-    for k, (leaves, values) in enumerate(zip(rows.leaves, iteration.values, strict=True)):
-        for leaf, place in leaves.items():
-            raise_rows(raw[:, k], rows.orders[k][place], values[leaf])
+    for k, values in enumerate(iteration.values):
+        raise_leaves(raw[:, k], rows.orders[k], rows.places[k], values)
     assert rows.bits is not None
     return with_gradients(replace(rows, raw=raw), loss, rows.bits)
 
 
 def divided(rows: Rows, splits: Sequence[np.ndarray], bins: int) -> Rows:
     """The rows with some leaves divided."""
-    from talkoot.kernels.trees.histograms import part
+    from talkoot.kernels.trees.histograms import divide
 
-    orders, leaves = [], []
-    for order, held, found in zip(rows.orders, rows.leaves, splits, strict=True):
-        now, held = order.copy() if len(found) else order, dict(held)
-        for left, parent, feature, last, missing_left, *words in found.tolist():
-            goes_left = bits_of(words)[:bins] if any(words) else np.arange(bins) <= last
-            goes_left[bins - 1] = missing_left
-            place = held.pop(parent)
-            middle = place.start + part(now[place], rows.binned[feature], goes_left)
-            held[left], held[left + 1] = slice(place.start, middle), slice(middle, place.stop)
-        orders.append(now)
-        leaves.append(held)
-    return replace(rows, orders=tuple(orders), leaves=tuple(leaves))
+    orders, places = list(rows.orders), list(rows.places)
+    for k, found in enumerate(splits):
+        if len(found):
+            orders[k] = orders[k].copy()
+            more = np.zeros((found[-1, 0] + 2 - len(places[k]), 2), np.int64)
+            places[k] = np.concatenate([places[k], more])
+            divide(rows.binned, orders[k], places[k], found, _left_bins(found, bins))
+    return replace(rows, orders=tuple(orders), places=tuple(places))
+
+
+def _left_bins(splits: np.ndarray, bins: int) -> np.ndarray:
+    """(splits, bins) whether a bin goes to the left."""
+    found = np.arange(bins) <= splits[:, 3, None]
+    sets = splits[:, 5:].any(axis=1)
+    found[sets] = bits_of(splits[sets, 5:])[:, :bins]
+    found[:, bins - 1] = splits[:, 4]
+    return found
 
 
 def words_of(bins: np.ndarray | None) -> list[int]:
@@ -224,30 +225,29 @@ def words_of(bins: np.ndarray | None) -> list[int]:
     return [0] * 4 if bins is None else bins.astype("<u4").view("<i8").tolist()
 
 
-def bits_of(words: Sequence[int]) -> np.ndarray:
-    """(256,) whether a bin is in a set.
+def bits_of(words: np.ndarray) -> np.ndarray:
+    """(sets, 256) whether a bin is in a set.
 
-    >>> np.flatnonzero(bits_of(words_of(np.array([5, 0, 0, 0, 0, 0, 0, 1 << 31], dtype=np.uint32)))).tolist()
+    >>> words = words_of(np.array([5, 0, 0, 0, 0, 0, 0, 1 << 31], dtype=np.uint32))
+    >>> np.flatnonzero(bits_of(np.array([words]))).tolist()
     [0, 2, 255]
     """
-    bits = np.unpackbits(np.array(words, dtype="<i8").view(np.uint8), bitorder="little")
-    return np.asarray(bits, dtype=bool)
+    octets = np.ascontiguousarray(words, dtype="<i8").view(np.uint8)
+    return np.unpackbits(octets, axis=1, bitorder="little").astype(bool)
 
 
 def sums(rows: Rows, sought: Sequence[np.ndarray], bins: int) -> Update:
     """The histograms of some leaves."""
-    from talkoot.kernels.trees.histograms import sums_in_bins
+    from talkoot.kernels.trees.histograms import sums_of_leaves
 
     values = dict[str, np.ndarray]()
     for k, wanted in enumerate(sought):
-        if not len(wanted):
-            continue
-        hessians = rows.hessians[k]
-        found = np.zeros((len(wanted), len(rows.binned), bins, 3 if len(hessians) else 2), np.int64)
-        for leaf, into in zip(wanted.tolist(), found, strict=True):
-            own = rows.orders[k][rows.leaves[k][leaf]]
-            sums_in_bins(rows.binned, own, rows.gradients[k], hessians, into)
-        values[f"histograms:{k}"] = found
+        if len(wanted):
+            hessians = rows.hessians[k]
+            found = np.zeros((len(wanted), len(rows.binned), bins, 3 if len(hessians) else 2), np.int64)
+            places = rows.places[k][wanted]
+            sums_of_leaves(rows.binned, rows.orders[k], places, rows.gradients[k], hessians, found)
+            values[f"histograms:{k}"] = found
     return Update(values=values, weight=float(len(rows.target)))
 
 
@@ -257,6 +257,7 @@ def merged(update: Update, k: int, bits: Bits) -> np.ndarray:
 
     sums = update.values[f"histograms:{k}"]
     found = np.zeros(sums.shape[:-1], dtype=private.HISTOGRAM)
-    for own, into in zip(sums, found, strict=True):
-        scale(own, 2.0 ** -bits[0], 2.0 ** -bits[1], into)
+    scale(
+        sums.reshape(-1, *sums.shape[2:]), 2.0 ** -bits[0], 2.0 ** -bits[1], found.reshape(-1, sums.shape[2])
+    )
     return found
