@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
+_ASKED: list[int] = []  # of each engine that is open in this process
 
 
 def cores() -> int:
@@ -25,3 +28,18 @@ def _quota() -> int | None:
     except (OSError, ValueError):
         return None
     return None if limit == "max" else -(-int(limit) // int(period))
+
+
+@contextmanager
+def asked(count: int) -> Iterator[None]:
+    """An engine is open in this process that was asked to work on so many cores."""
+    _ASKED.append(count)
+    try:
+        yield
+    finally:
+        _ASKED.remove(count)
+
+
+def most_asked() -> int:
+    """The cores that the open engines of this process were asked to work on, and no more than there are."""
+    return min(max(_ASKED, default=1), cores())

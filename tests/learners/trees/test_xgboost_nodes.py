@@ -34,6 +34,7 @@ from talkoot.learners import families, learner_for
 from talkoot.learners.common.group import threads
 from talkoot.learners.xgboost import collective
 from talkoot.learners.xgboost.cuts import reference
+from talkoot.learners.xgboost.group import Boosters
 from talkoot.learners.xgboost.node import Grow
 
 xgboost = pytest.importorskip("xgboost", reason="XGBoost is not installed")
@@ -143,6 +144,25 @@ def test_no_more_threads_than_the_container_grants(monkeypatch: pytest.MonkeyPat
     assert [threads(None), threads(5), threads(-1)] == [3, 5, 3]
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     assert threads(None) == 2
+
+
+def test_an_engine_of_two_threads_trains_on_two_whatever_the_environment_grants_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setattr("talkoot.core.cores.cores", lambda: 3)
+    found, train = [], Boosters.train
+
+    def noting(self: Any, params: Any, *args: Any) -> Any:
+        found.append(params["nthread"])
+        return train(self, params, *args)
+
+    monkeypatch.setattr(Boosters, "train", noting)
+    few = Regressor(n_estimators=2, max_depth=2)
+    for on in (tk.Inline(), tk.Local(2), tk.Local(9)):
+        fitted(few, dealt(3, X, Y), on)
+    assert found == [1, 2, 3]
+    assert threads(None) == 1
 
 
 @pytest.mark.wide
