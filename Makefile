@@ -6,10 +6,10 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 export PYTHONDONTWRITEBYTECODE =
 # Half of the time of the tests is waiting, so more of them than cores run at once; each has one core for its sums.
 BESIDE ?= 4
-PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n $(BESIDE) --dist loadgroup
+PYTEST = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n $(BESIDE) --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test test-all lint types docs bench clean
+.PHONY: help demo check quick test test-all lint types docs bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | expand -t 14
@@ -17,7 +17,11 @@ help: ## this list
 demo: .venv/base ## six lenders learn together on this machine; ends with a report to open
 	@$(BIN)/talkoot demo
 
-check: lint types .venv/dev ## for whoever edits: lint, types and the quick tests of what runs without engines, a minute and a half
+check: .venv/dev ## for whoever edits: lint, types and the quick tests of what runs without engines, a minute and a half
+	@$(MAKE) --no-print-directory -j3 lint types quick
+
+quick: BESIDE = 2 # they hardly wait, and each process imports all libraries
+quick: .venv/dev
 	@$(PYTEST) -m "not slow and not wide" --hypothesis-profile few tests/test_structure.py $(addprefix tests/,core guards data learners watch) \
 		--ignore tests/learners/deep
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -27,6 +28,11 @@ def program(page: str) -> Any:
         lines = text.count("\n", 0, block.start(1))
         exec(compile("\n" * lines + block[1], str(ROOT / page), "exec"), vars(module))
     return module
+
+
+def only_bytes(registered: Mapping[str, Any] | None = None) -> Any:
+    """The engine of docs/extending.md, whose nodes only bytes reach; the first call runs the page."""
+    return program("docs/extending.md").Bytes(registered or {})
 
 
 def lengths(page: str) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -257,3 +258,14 @@ def test_what_codes_categories_is_made_anew() -> None:
         setattr(changed, field, value)
         with pytest.raises(DataError, match="cannot be read"):
             fitted_from_bytes(fitted_to_bytes(changed))
+
+
+def test_saving_imports_no_torch_and_keeps_nobody_else_from_it() -> None:
+    script = (
+        "import sys; from sklearn.linear_model import Ridge; "
+        "from talkoot.formats.estimators import fitted_from_bytes, fitted_to_bytes; "
+        "fitted_from_bytes(fitted_to_bytes(Ridge().fit([[0.0], [1.0]], [0.0, 1.0]))); "
+        "print('torch' in sys.modules, [name for name, module in sys.modules.items() if module is None])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.stdout, done.stderr, done.returncode) == ("False []\n", "", 0)

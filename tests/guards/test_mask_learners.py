@@ -21,7 +21,7 @@ from sklearn.preprocessing import (
 )
 
 import talkoot as tk
-from documented import program
+from documented import only_bytes
 from talkoot.core.engine import Engine
 from talkoot.testing.compare import assert_same
 
@@ -72,7 +72,7 @@ def test_one_machine_with_all_rows_says_the_same(estimator: Any) -> None:
 @EACH
 def test_nor_do_workers_or_bytes(estimator: Any) -> None:
     masked = fit(estimator, tk.Inline())
-    for engine in (tk.Local(2), program("docs/extending.md").Bytes()):
+    for engine in (tk.Local(2), only_bytes()):
         assert_same(fit(estimator, engine), masked, rtol=0)
 
 

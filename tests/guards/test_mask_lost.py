@@ -13,7 +13,7 @@ from masking import PHASES, SUM, Losing, Sites
 from sklearn.linear_model import Ridge
 
 import talkoot as tk
-from documented import program
+from documented import only_bytes
 from talkoot.core.context import Ctx
 from talkoot.core.engine import Engine, Run
 from talkoot.core.errors import MaskRefused, PlanError, QuorumError, TalkootError
@@ -205,7 +205,7 @@ def test_of_many_nodes_each_shares_masks_with_some(monkeypatch: pytest.MonkeyPat
 
 
 def test_where_nothing_but_bytes_reaches_the_nodes() -> None:
-    engine = program("docs/extending.md").Bytes({"Walk": Walk})
+    engine = only_bytes({"Walk": Walk})
     same(walked(engine, [tk.fixed(), tk.mask()]).model, walked(tk.Inline(), [tk.fixed()]).model)
 
 

@@ -13,7 +13,7 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.preprocessing import StandardScaler
 
 import talkoot as tk
-from documented import program
+from documented import only_bytes, program
 from talkoot.core.errors import SchemaError
 from talkoot.core.update import Update
 from talkoot.data.inventory import LABELS
@@ -38,7 +38,7 @@ def parts(y: Any) -> dict[str, tuple[Any, Any]]:
 def frames(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bytes]]:
     """All that sites send, where nothing but bytes leaves them."""
     found: list[tuple[str, bytes]] = []
-    site = PROGRAM.Site
+    site = program("docs/extending.md").Site
     answer = site.answer
 
     def recorded(self: Any, frame: Any) -> Any:
@@ -48,9 +48,6 @@ def frames(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bytes]]:
 
     monkeypatch.setattr(site, "answer", recorded)
     return found
-
-
-PROGRAM = program("docs/extending.md")
 
 
 def traces(value: float) -> list[bytes]:
@@ -66,7 +63,7 @@ def traces(value: float) -> list[bytes]:
 def test_no_cell_no_count_and_no_mean_of_a_site_is_sent(
     estimator: Any, target: Any, frames: list[tuple[str, bytes]]
 ) -> None:
-    masked = tk.fit(estimator, parts(target), on=PROGRAM.Bytes(), chain=CHAIN)
+    masked = tk.fit(estimator, parts(target), on=only_bytes(), chain=CHAIN)
     assert_same(masked.model, tk.fit(estimator, parts(target)).model, rtol=1e-8)
     assert {name for name, _ in frames} == PARTS.keys()
     everything = b"".join(frame for _, frame in frames)
@@ -83,7 +80,7 @@ def test_no_cell_no_count_and_no_mean_of_a_site_is_sent(
 
 
 def test_without_masks_the_same_search_finds_them(frames: list[tuple[str, bytes]]) -> None:
-    tk.fit(Ridge(), parts(Y), on=PROGRAM.Bytes())
+    tk.fit(Ridge(), parts(Y), on=only_bytes())
     everything = b"".join(frame for _, frame in frames)
     assert any(trace in everything for trace in traces(Y[PARTS["rome"]].sum()))
 

@@ -17,7 +17,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from test_engines_agree import KINDS, fit, made
 
 import talkoot as tk
-from documented import program
+from documented import only_bytes
 from talkoot.core.context import Ctx, addressed
 from talkoot.core.errors import DataError, NodeFailed
 from talkoot.core.plan import Plan
@@ -30,8 +30,7 @@ from talkoot.testing.compare import assert_same
 from talkoot.testing.engines import FailingNode
 from talkoot.testing.toys import Walk
 
-Bytes = program("docs/extending.md").Bytes
-ON = Bytes({kind.__name__: kind for kind in (Walk, FailingNode)})
+KNOWN = {kind.__name__: kind for kind in (Walk, FailingNode)}
 
 
 def composed(estimator: Any, engine: Any) -> Any:
@@ -41,16 +40,16 @@ def composed(estimator: Any, engine: Any) -> Any:
 
 @KINDS
 def test_bytes_do_not_change_answers(kind: type) -> None:
-    assert_same(fit(made(kind), ON), fit(made(kind), tk.Inline()), rtol=0)
+    assert_same(fit(made(kind), only_bytes(KNOWN)), fit(made(kind), tk.Inline()), rtol=0)
 
 
 @pytest.mark.parametrize("estimator", [*NUMBERS, *MIXED], ids=lambda each: type(each).__name__)
 def test_nor_do_they_those_of_compositions(estimator: Any) -> None:
     if "lambda" in repr(estimator):
         with pytest.raises(tk.PlanError, match="<lambda>. cannot be imported by a name.*module of its own"):
-            composed(estimator, ON)
+            composed(estimator, only_bytes(KNOWN))
     else:
-        assert_same(composed(estimator, ON), composed(estimator, tk.Inline()), rtol=0)
+        assert_same(composed(estimator, only_bytes(KNOWN)), composed(estimator, tk.Inline()), rtol=0)
 
 
 def test_nor_those_of_trees_with_categories() -> None:
@@ -59,7 +58,10 @@ def test_nor_those_of_trees_with_categories() -> None:
     frame = pd.DataFrame({"dose": np.arange(300.0), "site": pd.Categorical(site), "arm": arm})
     y = np.char.str_len(site) + frame["dose"] * frame["arm"].astype(float)
     estimator = HistGradientBoostingRegressor(max_iter=3, early_stopping=True)
-    fits = [tk.fit(estimator, frame, y.to_numpy(), nodes=3, on=engine) for engine in (ON, tk.Inline())]
+    fits = [
+        tk.fit(estimator, frame, y.to_numpy(), nodes=3, on=engine)
+        for engine in (only_bytes(KNOWN), tk.Inline())
+    ]
     found, want = (each.model for each in fits)
     assert any(tree.nodes["is_categorical"].any() for trees in want._predictors for tree in trees)
     np.testing.assert_array_equal(found.predict(frame), want.predict(frame))
@@ -80,7 +82,9 @@ def test_every_chain_and_every_merge(chain: list[Transform], merge: Any) -> None
         pytest.skip("what each node sends cannot be read by itself")
     schema, bound = agree(shards(X, nodes=4), tk.Inline())
     plan = Plan(Walk(), chain=chain, merge=merge, sync=tk.rounds(4, sample=0.75))
-    found, want = (run(plan, bound, engine, schema=schema).model for engine in (ON, tk.Inline()))
+    found, want = (
+        run(plan, bound, engine, schema=schema).model for engine in (only_bytes(KNOWN), tk.Inline())
+    )
     assert_same(found, want, rtol=0)
 
 
@@ -107,7 +111,7 @@ def test_phases_of_a_guard_travel_too() -> None:
     link = dataclass(frozen=True)(Phased)
     schema, bound = agree(shards(X, nodes=4), tk.Inline())
     plan = Plan(Walk(), chain=[link()], sync=tk.rounds(2))
-    engines = (Bytes({"Walk": Walk, "Phased": link}), tk.Inline())
+    engines = (only_bytes({"Walk": Walk, "Phased": link}), tk.Inline())
     found, want = (run(plan, bound, engine, schema=schema).model for engine in engines)
     assert_same(found, want, rtol=0)
 
@@ -124,29 +128,29 @@ def test_a_module_of_torch_travels_by_the_name_that_a_site_has_registered() -> N
     plan = tk.Plan(task, chain=[tk.weigh("rows")], sync=tk.every(steps=5))
     found, want = (
         tk.run(plan, tk.shards(data, y, nodes=2), on=engine, progress=False).model
-        for engine in (Bytes({"line": task}), tk.Inline())
+        for engine in (only_bytes({"line": task}), tk.Inline())
     )
     assert torch.equal(found.weight, want.weight)
     with pytest.raises(tk.PlanError, match='Torch is no part .*registered={"name": it}'):
-        tk.run(plan, tk.shards(data, y, nodes=2), on=Bytes(), progress=False)
+        tk.run(plan, tk.shards(data, y, nodes=2), on=only_bytes(), progress=False)
 
 
 def test_errors_of_a_site_name_the_node_and_keep_their_kind() -> None:
-    schema, bound = agree(shards(X, nodes=3), ON)
+    schema, bound = agree(shards(X, nodes=3), only_bytes(KNOWN))
     with pytest.raises(NodeFailed, match=r"(?s)node 'node1', round 0.*KeyError"):
-        run(Plan(FailingNode("node1"), sync=tk.rounds(1)), bound, ON, schema=schema)
+        run(Plan(FailingNode("node1"), sync=tk.rounds(1)), bound, only_bytes(KNOWN), schema=schema)
     holes = X.copy()
     holes[0, 0] = np.nan
     with pytest.raises(DataError, match="node 'node0'.*missing") as caught:
-        tk.fit(Ridge(), holes, Y, nodes=3, on=ON)
+        tk.fit(Ridge(), holes, Y, nodes=3, on=only_bytes(KNOWN))
     assert type(caught.value) is DataError
 
 
 def test_functions_of_a_module_are_run_only_where_they_are_trusted() -> None:
     estimator = make_pipeline(FunctionTransformer(np.nan_to_num), StandardScaler())
     with pytest.raises(DataError, match="'numpy.nan_to_num', which would be imported"):
-        tk.fit(estimator, X, on=ON)
+        tk.fit(estimator, X, on=only_bytes(KNOWN))
 
 
 def test_text_travels() -> None:
-    assert_same(fit(HashingVectorizer(), ON), fit(HashingVectorizer(), tk.Inline()), rtol=0)
+    assert_same(fit(HashingVectorizer(), only_bytes(KNOWN)), fit(HashingVectorizer(), tk.Inline()), rtol=0)

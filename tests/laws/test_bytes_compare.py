@@ -13,7 +13,7 @@ from sklearn.metrics import f1_score, make_scorer
 from test_engines_agree import made
 
 import talkoot as tk
-from documented import program
+from documented import only_bytes
 from talkoot.core.errors import DataError, PlanError
 from talkoot.core.plan import Plan
 from talkoot.data.schema import Bind, agree_on
@@ -23,7 +23,6 @@ from talkoot.learners import catalogue, learner_for
 from talkoot.learners.held_out.folds import Folds, TrainingRows
 from talkoot.learners.held_out.site_scores import score_at_sites
 
-Bytes = program("docs/extending.md").Bytes
 rng = np.random.default_rng(7)
 X = rng.integers(0, 4, size=(180, 4)).astype(float)
 SCORE = X @ [0.5, -0.25, 0.125, 0.0] + rng.normal(size=180)
@@ -47,7 +46,7 @@ def rows(estimator: Any) -> dict[str, Any]:
 def test_bytes_do_not_change_comparisons(estimator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("talkoot.api.compare.fold_fits._groups", lambda *_: 0)  # nodes train one by one
     found, want = (
-        tk.compare(estimator, rows(estimator), folds=2, on=engine) for engine in (Bytes(), tk.Inline())
+        tk.compare(estimator, rows(estimator), folds=2, on=engine) for engine in (only_bytes(), tk.Inline())
     )
     assert found.to_dict() == want.to_dict()
     assert all(row.scores for row in want.rows)
@@ -57,7 +56,7 @@ def test_bytes_do_not_change_comparisons(estimator: Any, monkeypatch: pytest.Mon
 def test_what_sites_score_by_themselves_is_what_is_scored_here(estimator: Any) -> None:
     data, splits = tk.shards(rows(estimator)), (Folds(count=2), Folds(count=2, seed=1))
     want = tk.compare(estimator, rows(estimator), folds=2, repeats=2, on=tk.Inline())
-    with Bytes().open(data) as nodes:
+    with only_bytes().open(data) as nodes:
         labels = want.metric != "r2"
         view = agree_on(nodes, labels=labels)
         found = score_at_sites(nodes, Plan(learner_for(estimator)), view, splits, want.metric)
@@ -70,7 +69,7 @@ def test_what_sites_score_by_themselves_is_what_is_scored_here(estimator: Any) -
 def test_a_scorer_without_a_name_does_not_travel() -> None:
     scorer = make_scorer(f1_score, pos_label=1)
     with pytest.raises(PlanError, match="cannot be imported by a name, so it cannot travel"):
-        tk.compare(LogisticRegression(), rows(LogisticRegression()), folds=2, scoring=scorer, on=Bytes())
+        tk.compare(LogisticRegression(), rows(LogisticRegression()), folds=2, scoring=scorer, on=only_bytes())
 
 
 def test_views_are_a_closed_set() -> None:

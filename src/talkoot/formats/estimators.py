@@ -163,9 +163,7 @@ def fitted_to_bytes(model: Any) -> bytes:
     Raises:
         PlanError: a part of it could not be read back, such as a lambda; it is named.
     """
-    import skops.io
-
-    data: bytes = skops.io.dumps(without_trees(model))
+    data: bytes = _skops().dumps(without_trees(model))
     for name in _untrusted(data, ()):
         module, _, attribute = name.rpartition(".")
         if module == "__main__" or "<" in name or not hasattr(sys.modules.get(module), attribute):
@@ -179,8 +177,6 @@ def fitted_from_bytes(data: bytes, trusted: Collection[str] = ()) -> Any:
     Raises:
         DataError: it is damaged, or holds types that are not trusted; they are named and not imported.
     """
-    import skops.io
-
     from talkoot.learners.trees.boosting.sound import is_sound, renew_preprocessor
 
     try:
@@ -189,7 +185,7 @@ def fitted_from_bytes(data: bytes, trusted: Collection[str] = ()) -> Any:
                 f"it holds {', '.join(names)}, which would be imported and run",
                 cure=f"If you trust them, write trusted={names}.",
             )
-        found = skops.io.loads(data, trusted=[*TRUSTED, *trusted])
+        found = _skops().loads(data, trusted=[*TRUSTED, *trusted])
         boosted = [*having("_predictors", found)]
         if not all(map(is_sound, boosted)):
             raise DataError("it holds trees that lead nowhere", cure="Fit again: the file was changed.")
@@ -203,7 +199,19 @@ def fitted_from_bytes(data: bytes, trusted: Collection[str] = ()) -> Any:
 
 
 def _untrusted(data: bytes, trusted: Collection[str]) -> list[str]:
-    import skops.io
-
-    found: list[str] = skops.io.get_untrusted_types(data=data)
+    found: list[str] = _skops().get_untrusted_types(data=data)
     return [name for name in found if name not in TRUSTED and name not in trusted]
+
+
+def _skops() -> Any:
+    """skops.io, which imports all of scikit-learn: here without its adapters of torch, Dask and CuPy."""
+    if "skops.io" not in sys.modules:
+        unneeded = {f"sklearn.externals.array_api_compat.{name}" for name in ("cupy", "dask", "torch")}
+        blocked = dict.fromkeys(unneeded - sys.modules.keys())
+        sys.modules.update(blocked)  # type: ignore[arg-type]  # None: an import of it fails
+        try:
+            import_module("skops.io")
+        finally:
+            for name in blocked:
+                sys.modules.pop(name, None)
+    return import_module("skops.io")

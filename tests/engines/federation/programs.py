@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from forked import Forked
 from parties import make_authority, make_party
 
 from patience import soon
@@ -70,7 +71,7 @@ def write_rows(folder: Path, X: np.ndarray, y: np.ndarray) -> None:
     pq.write_table(pa.table({**columns, "y": y}), folder / "rows.parquet")
 
 
-Popen = Callable[..., "subprocess.Popen[Any]"]
+Popen = Callable[..., "subprocess.Popen[Any] | Forked"]
 
 
 @dataclass(frozen=True)
@@ -80,12 +81,22 @@ class Place:
     Args:
         address: of the coordinator.
         command: a script that ends as the command `talkoot`.
-        popen: what starts a party's process, by the party's name.
+        popen: what starts a party's process, by the party's name; by default they are forked.
+        anew: parties whose command changes what they import next, so that they cannot be forked.
+        furnish: what else is done to the folder of a site before it starts.
     """
 
     address: str = "127.0.0.1"
     command: str = COMMAND
-    popen: Callable[[str], Popen] = lambda name: subprocess.Popen
+    popen: Callable[[str], Popen] | None = None
+    anew: Collection[str] = ()
+    furnish: Callable[[Path], None] = lambda folder: None
+
+    def start(self, name: str) -> Popen:
+        """What starts this party."""
+        if self.popen is not None:
+            return self.popen(name)
+        return subprocess.Popen if name in self.anew else Forked
 
 
 class Program:
@@ -165,11 +176,12 @@ class Federated:
         (self.folder / name / "site.toml").write_text(text + DATA)
         (self.folder / name / "policy.toml").write_text(POLICY)
         write_rows(self.folder / name, X, y)
+        self.place.furnish(self.folder / name)
         self.sites[name] = self.program(name, "site run")
         return self.sites[name]
 
     def program(self, name: str, kind: str) -> Program:
-        folder, popen = self.folder / name, self.place.popen(name)
+        folder, popen = self.folder / name, self.place.start(name)
         program = Program(folder, "-c", self.place.command, *kind.split(), str(folder), popen=popen)
         self.made.append(program)
         return program

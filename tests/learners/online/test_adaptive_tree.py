@@ -21,6 +21,7 @@ from talkoot.learners.online.state import equal
 from talkoot.learners.online.trees.adaptive import HoeffdingAdaptiveTree
 from talkoot.learners.online.trees.hoeffding import HoeffdingTree
 
+pytestmark = pytest.mark.wide
 ADWIN: Any = river_drift.ADWIN
 ONE, MANY = Layout(("a",), (), 2), Layout(("a", "b", "c"), ("d",), 2)
 

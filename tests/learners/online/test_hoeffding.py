@@ -17,6 +17,7 @@ from talkoot.learners.online.features import Features, Layout
 from talkoot.learners.online.state import equal
 from talkoot.learners.online.trees.hoeffding import HoeffdingTree
 
+pytestmark = pytest.mark.wide
 NAMES = {"majority": "mc", "bayes": "nb", "adaptive": "nba"}
 CATEGORIES = [f"x_cat_{i}" for i in range(3)]
 

@@ -16,6 +16,7 @@ from talkoot.learners.online.merging import guarded
 from talkoot.learners.online.state import State, copied
 from talkoot.testing.streams import drifting, hyperplane
 
+pytestmark = pytest.mark.wide
 on = tk.online
 NODES = 8
 

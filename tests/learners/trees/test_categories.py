@@ -22,6 +22,7 @@ from talkoot.core.run import run
 from talkoot.data.schema import agree
 from talkoot.learners.trees.boosting.boosting import Boosting
 
+pytestmark = pytest.mark.wide
 RNG = np.random.default_rng(0)
 ROWS = 600
 SITE: np.ndarray = RNG.choice(list("zyxwvu"), ROWS)

@@ -26,6 +26,7 @@ from talkoot.learners.trees.boosting import sklearn_private as private
 from talkoot.learners.trees.boosting.boosting import Boosting
 from talkoot.learners.trees.boosting.validation import drawn, validation_rows
 
+pytestmark = pytest.mark.wide
 X, Y = table(400)
 LABELS = (Y > 0).astype(int)
 KINDS = np.array(["high", "low", "mid"])[np.digitize(Y, [-1, 1])]

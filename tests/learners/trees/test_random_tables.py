@@ -16,6 +16,7 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 
 import talkoot as tk
 
+pytestmark = pytest.mark.wide
 COLUMNS: dict[str, Any] = {
     "many": lambda rng, rows: rng.normal(size=rows),
     "few": lambda rng, rows: rng.integers(0, 3, rows).astype(float),

@@ -19,6 +19,7 @@ from sklearn.preprocessing import StandardScaler
 import talkoot as tk
 from talkoot.core.errors import DataError, PlanError
 
+pytestmark = pytest.mark.wide
 REGRESSOR = HistGradientBoostingRegressor(max_iter=8, min_samples_leaf=5)
 CLASSIFIER = HistGradientBoostingClassifier(max_iter=5, min_samples_leaf=5)
 

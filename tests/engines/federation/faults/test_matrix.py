@@ -16,9 +16,7 @@ from stage import Stage, obstacle, stage
 pytestmark = pytest.mark.skipif(obstacle() is not None, reason=f"no hosts of its own: {obstacle()}")
 FEW = [
     Cell("kill -9", "coordinator", "unmask"),
-    Cell("SIGSTOP", "site", "shares"),
     Cell("partition", "site", "update"),
-    Cell("disk full", "coordinator", "plain"),
 ]
 
 
