@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import signal
 from collections.abc import Iterator
 from multiprocessing.process import BaseProcess
@@ -12,6 +11,7 @@ from typing import Any
 import following
 import numpy as np
 
+from forks import FORKS
 from patience import patient
 from talkoot.core.digest import digest
 from talkoot.stream.follow.recorded import MODEL, model_path
@@ -20,8 +20,6 @@ from talkoot.stream.store import read
 THREE = {"rows": [300, 400, 200], "nodes": 3}
 SMALL_ONE = {"rows": [200], "every": 20}
 SMALL_THREE = {"rows": [80, 110, 60], "nodes": 3, "every": 20}
-FORKS = multiprocessing.get_context("forkserver")  # so that only the first process takes time to import
-FORKS.set_forkserver_preload(["following", "tiny", "talkoot.api.follow", "talkoot.stream.sinks.folder"])
 
 
 def start(store: Path, settings: dict[str, Any]) -> BaseProcess:

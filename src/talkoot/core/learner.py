@@ -29,6 +29,7 @@ class Learner(ABC):
             averaged; "bagged": the nodes' models stand side by side.
         closed: one round of sums at the final model decides the answer, so a node can be subtracted.
         threads: `work` spends its time in kernels that release the interpreter lock.
+        pools: nodes of one process learn as one, on threads of their own.
         reads: the kind of shard that `work` takes: one with more than blocks of rows, if it needs more.
         large_integers: it tells whole numbers beyond 2**53 apart; for others they become floats.
         ends: it knows after how many rounds it is done; see `limit`.
@@ -59,6 +60,11 @@ class Learner(ABC):
         return type(getattr(self, "estimator", self)).__name__
 
     @property
+    def catalogued(self) -> type[Learner]:
+        """The class of the learner that the catalogue has for its estimator; `for_chain` may change it."""
+        return type(self)
+
+    @property
     def needs_all(self) -> bool:
         """Whether the answer is made of the rows of every node, so that no round counts without one."""
         return self.kind in ("exact", "sketched")
@@ -79,6 +85,11 @@ class Learner(ABC):
     def threads(self) -> bool:
         """Whether `work` leaves other threads the interpreter."""
         return True
+
+    @property
+    def pools(self) -> bool:
+        """Whether nodes of one process learn as one, on threads: faster than workers of one machine."""
+        return False
 
     @property
     def large_integers(self) -> bool:

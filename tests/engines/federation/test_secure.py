@@ -80,6 +80,17 @@ def test_boosted_trees_of_sites_are_those_of_one_node(four: Federated) -> None:
         tk.fit(boosting, tk.dataset("toy"), "y", chain=CHAIN[:1], on=on)
 
 
+def test_xgboosts_trees_of_sites_are_those_of_one_node(four: Federated) -> None:
+    xgboost = pytest.importorskip("xgboost", reason="XGBoost is not installed")
+    boosting, on = xgboost.XGBClassifier(n_estimators=2, max_depth=2), tk.Federation(four.researcher)
+    got = tk.fit(boosting, tk.dataset("toy"), "y", chain=CHAIN, on=on).model
+    expected = tk.fit(boosting, {"one": (X, y)}, chain=CHAIN[:1], on=tk.Inline()).model
+    assert got.get_booster().save_raw("json") == expected.get_booster().save_raw("json")
+    for chain in (CHAIN[:1], []):
+        with pytest.raises(Refused, match="past the sites' secure sum, unless its trees are grown of sums"):
+            tk.fit(boosting, tk.dataset("toy"), "y", chain=chain, on=on)
+
+
 def test_a_plan_brings_no_identity() -> None:
     (_, link) = plan_from_bytes(plan_of(chain=CHAIN)).chain
     assert link == Mask()

@@ -12,8 +12,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from together import RANKS
-
+from forks import FORKS
 from patience import patient
 from ports import port
 
@@ -57,8 +56,8 @@ def ranks(work: Work, *args: Any, environs: Sequence[Mapping[str, str]]) -> Iter
     started: list[Rank] = []
     try:
         for environ in environs:
-            receive, send = RANKS.Pipe(duplex=False)
-            process = RANKS.Process(target=_rank, args=(send, dict(environ), work, args))
+            receive, send = FORKS.Pipe(duplex=False)
+            process = FORKS.Process(target=_rank, args=(send, dict(environ), work, args))
             process.start()
             send.close()
             started.append(Rank(process, receive))

@@ -21,11 +21,11 @@ pytest.importorskip("torch")
 
 import torch
 import torch.distributed as dist
-from together import RANKS
 from torch import Tensor, nn
 from torch._C._distributed_c10d import FileStore, HashStore, PrefixStore, Store
 from torch.nn.parallel import DistributedDataParallel
 
+from forks import FORKS
 from patience import NEVER, patient
 from talkoot.engines.ranks.collectives import links
 from talkoot.engines.ranks.collectives import shared_sums as shared
@@ -59,9 +59,9 @@ def rank_main(pipe: Any, work: Callable[..., Any], rank: int, world: int, path: 
 def ranks(tmp: Path, world: int, work: Callable[..., Any], *args: Any) -> Iterator[list[Any]]:
     """A pipe to each of the processes that run ``work(store, rank, world, *args)``."""
     path = tmp / f"store-{next(_NUMBERS)}"
-    pipes = [RANKS.Pipe(duplex=False) for _ in range(world)]
+    pipes = [FORKS.Pipe(duplex=False) for _ in range(world)]
     processes = [
-        RANKS.Process(target=rank_main, args=(send, work, rank, world, path, *args))
+        FORKS.Process(target=rank_main, args=(send, work, rank, world, path, *args))
         for rank, (_, send) in enumerate(pipes)
     ]
     try:

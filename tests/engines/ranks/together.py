@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import multiprocessing
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,32 +15,8 @@ from typing import Any
 import torch.distributed as dist
 from torch._C._distributed_c10d import FileStore
 
+from forks import FORKS
 from patience import NEVER, patient
-
-RANKS = multiprocessing.get_context("forkserver")  # a server with torch in it: a rank starts in no time
-RANKS.set_forkserver_preload(
-    [
-        "talkoot.api.fit",
-        "talkoot.engines.local",
-        "talkoot.engines.ranks.checkpoint.checkpoint",
-        "talkoot.engines.ranks.engine",
-        "talkoot.engines.ranks.collectives.exchange",
-        "talkoot.engines.ranks.rounds",
-        "talkoot.engines.ranks.steps",
-        "talkoot.engines.ranks.wrap",
-        "talkoot.learners.common.columnwise",
-        "talkoot.learners.compose.unions",
-        "talkoot.learners.deep.dry_run",
-        "talkoot.learners.linear.glm",
-        "talkoot.learners.preprocess.scalers",
-        "talkoot.testing.engines",
-        "torch.distributed.checkpoint.state_dict",
-        "torch.distributed.fsdp",
-        "torch._dynamo",
-        "hypothesis",
-        "pytest",
-    ]
-)
 
 Work = Callable[..., Any]
 _NUMBERS = itertools.count()
@@ -50,9 +25,9 @@ _NUMBERS = itertools.count()
 def together(tmp: Path, world: int, work: Work, *args: Any, patience: float = 60.0) -> list[Any]:
     """What ``work(rank, *args)`` returned or raised at each rank; an exit code below 0 if it was killed."""
     store = tmp / f"store-{next(_NUMBERS)}"
-    pipes = [RANKS.Pipe(duplex=False) for _ in range(world)]
+    pipes = [FORKS.Pipe(duplex=False) for _ in range(world)]
     ranks = [
-        RANKS.Process(target=_rank, args=(pipes[rank][1], rank, world, store, work, args))
+        FORKS.Process(target=_rank, args=(pipes[rank][1], rank, world, store, work, args))
         for rank in range(world)
     ]
     try:
@@ -72,7 +47,7 @@ def together(tmp: Path, world: int, work: Work, *args: Any, patience: float = 60
 @contextmanager
 def alone(work: Work, *args: Any) -> Iterator[BaseProcess]:
     """A process of its own, without any group."""
-    process = RANKS.Process(target=work, args=args)
+    process = FORKS.Process(target=work, args=args)
     process.start()
     try:
         yield process

@@ -155,23 +155,19 @@ class Boosting(SolvingLearner):
         if question.start is None and local == NO_ROWS:
             return Update(), local
         if question.start is not None:
-            loss = self._loss(question, weighted=question.start.weights.some)
-            local = begun(question, shard, ctx, loss)
+            outputs, weighted = len(question.sought), question.start.weights.some
+            local = begun(question, shard, ctx, private.loss_of(self.estimator, outputs, weighted=weighted))
             if local is None:
                 return Update(), NO_ROWS
         elif not isinstance(local, Sets) or local.step not in (question.step - 1, question.step):
             return Update(values={BEHIND: np.ones(1)}), local
-        loss = self._loss(question, weighted=local.weighted)
-        sets = local.advanced(question, loss, self.estimator.max_bins + 1)
+        sets = local.advanced(question, self.estimator.max_bins + 1)
         if question.bits is None:
-            return sets.magnitudes(loss), sets
+            return sets.magnitudes(), sets
         update = sets.sums(question.sought, self.estimator.max_bins + 1)
         if question.scored:
-            update += sets.scored(measure_of(self.estimator, ctx.schema), loss, ctx.schema)
+            update += sets.scored(measure_of(self.estimator, ctx.schema), ctx.schema)
         return update, sets
-
-    def _loss(self, question: node.Grow, *, weighted: bool) -> Any:
-        return private.loss_of(self.estimator, len(question.sought), weighted=weighted)
 
     def step(self, model: Boosted, update: Update) -> Boosted:
         """Narrower ranges, or larger trees.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import final
 
 import numpy as np
@@ -109,11 +110,8 @@ def outputs_of(schema: Schema) -> int:
 
 def splits_of(tree: Tree, known: int) -> np.ndarray:
     """The splits behind the first `known`, as nodes read them."""
-    rows = []
-    for at in tree.splits[known:]:
-        part = tree.parts[at]
-        assert part.split is not None
-        split = part.split
-        numbers = part.left, at, split.feature, split.bin, int(split.missing_left)
-        rows.append([*numbers, *node.words_of(split.bins)])
+    rows = [
+        [split.left, at, split.feature, split.bin, int(split.missing_left), *node.words_of(split.bins)]
+        for at, split in islice(tree.splits.items(), known, None)
+    ]
     return np.array(rows, dtype=np.int64).reshape(-1, node.SPLIT)
