@@ -25,6 +25,7 @@ CODES = {  # the code book that the banks agree on: a text is its place in the l
 }
 EDUCATION = {1: "graduate school", 2: "university", 3: "high school"}  # else "other"
 AGES = {26: "up to 25", 60: "26 to 59", np.inf: "60 and over"}  # each below its key
+DECADES = {30: "up to 29", 40: "30 to 39", 50: "40 to 49", np.inf: "50 and over"}
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def german():
         bank=lender,
         columns={name: coded(name, column) for name, column in values.items()},
         default=default,
-        groups={"age": ages(values["age"])},
+        groups={"age": bands(values["age"], AGES)},
     )
 
 
@@ -108,9 +109,9 @@ def meaning(name, value):
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.4g}"
 
 
-def ages(years):
-    """The age group of each."""
-    return np.array([next(name for below, name in AGES.items() if year < below) for year in years])
+def bands(years, names):
+    """The band of each: the first whose key lies above."""
+    return np.array([next(name for below, name in names.items() if year < below) for year in years])
 
 
 def taiwan(path, by):
@@ -121,12 +122,11 @@ def taiwan(path, by):
     *_, target = values
     default, sex = values.pop(target).astype(int), values.pop("gender" if "gender" in values else "sex")
     values.pop("marriage")
-    groups = {"sex": np.where(sex == 1, "men", "women"), "age": ages(values["age"])}
+    groups = {"sex": np.where(sex == 1, "men", "women"), "age": bands(values["age"], AGES)}
     education = np.array([EDUCATION.get(int(code), "other") for code in values["education"]])
-    decade = np.array([f"{min(max(int(year) // 10, 2), 5)}0s" for year in values["age"]])
     return Applicants(
         what="Credit cards in Taiwan",
-        bank=education if by == "education" else np.char.replace(decade, "50s", "50 and over"),
+        bank=education if by == "education" else bands(values["age"], DECADES),
         columns=values,
         default=default,
         groups=groups,

@@ -64,6 +64,23 @@ def test_german_credit_is_whole_and_coded(example: SimpleNamespace) -> None:
     assert example.banks.meaning("amount", 14027.0) == "14,027"
 
 
+def test_credit_cards_are_banks_by_education_or_age(example: SimpleNamespace, tmp_path: Path) -> None:
+    path = tmp_path / "cards.csv"
+    lines = ["ID,LIMIT_BAL,SEX,EDUCATION,MARRIAGE,AGE,PAY_0,default.payment.next.month"]
+    people = ((1, 1, 29, 0), (2, 2, 30, 1), (2, 3, 49, 0), (1, 6, 75, 1))
+    lines += [
+        f"{i},1000,{sex},{education},1,{age},-1,{bad}" for i, (sex, education, age, bad) in enumerate(people)
+    ]
+    path.write_text("\n".join(lines) + "\n")
+    by_age, found = example.banks.load(path, "age"), example.banks.load(path, "education")
+    assert by_age.bank.tolist() == ["up to 29", "30 to 39", "40 to 49", "50 and over"]
+    assert found.bank.tolist() == ["graduate school", "university", "high school", "other"]
+    assert list(found.columns) == ["limit_bal", "education", "age", "pay_0"]
+    assert found.default.tolist() == [0, 1, 0, 1]
+    assert found.groups["sex"].tolist() == ["men", "women", "women", "men"]
+    assert found.groups["age"].tolist() == ["26 to 59", "26 to 59", "26 to 59", "60 and over"]
+
+
 def test_figures_are_those_of_scikit_learn_and_scipy(example: SimpleNamespace) -> None:
     scoring, rng = example.scoring, np.random.default_rng(0)
     default = rng.integers(0, 2, 200)

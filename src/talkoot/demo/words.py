@@ -89,8 +89,8 @@ def at_home(comparison: tk.Comparison) -> str:
     """How much a lender gains or loses on its own loans."""
     gains = [row.gain.value for row in comparison.rows if row.gain]
     least, most = min(gains), max(gains)
-    sure = sum(row.gain.low > 0 for row in comparison.rows if row.gain)
-    mean = f"{_between(*mean_gain(comparison))} on average; taken by itself, {sure} of {len(gains)} is sure"
+    sure = f"{sum(row.gain.low > 0 for row in comparison.rows if row.gain)} of {len(gains)}"
+    mean = f"{_between(*mean_gain(comparison))} on average; taken by itself, the gain is sure at {sure}"
     if least > 0:
         return f"On its own loans each lender gains from the others, {least:+.3f} to {most:+.3f}: {mean}."
     return f"On its own loans a lender's gain from the others is {least:+.3f} to {most:+.3f}: {mean}."
