@@ -21,7 +21,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 
 import talkoot as tk
 from patience import patient
-from talkoot.core import memory
+from talkoot.data import memory
 from talkoot.learners.sums import counting
 from talkoot.learners.trees.boosting import binned
 
@@ -102,7 +102,7 @@ import resource, sys, threading
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingRegressor
 import talkoot as tk
-from talkoot.core import memory
+from talkoot.data import memory
 folder, allowed = sys.argv[1], int(sys.argv[2])
 fit = lambda data: tk.fit(HistGradientBoostingRegressor(max_iter=3, early_stopping=False), data, target="y",
                           nodes=2, on=tk.Inline(threads=2), progress=False).model
