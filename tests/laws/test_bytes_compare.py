@@ -27,8 +27,15 @@ rng = np.random.default_rng(7)
 X = rng.integers(0, 4, size=(180, 4)).astype(float)
 SCORE = X @ [0.5, -0.25, 0.125, 0.0] + rng.normal(size=180)
 CUTS = {"few": slice(0, 30), "some": slice(30, 90), "many": slice(90, 180)}
+FAMILIES = {
+    "Ridge",
+    "LogisticRegression",
+    "GaussianNB",
+    "ExtraTreesRegressor",
+    "HistGradientBoostingClassifier",
+}
 PREDICT = [  # fitted models of others than scikit-learn are not trusted where bytes alone reach the nodes
-    made(kind)
+    pytest.param(made(kind), marks=[] if kind.__name__ in {*FAMILIES, "Pipeline"} else pytest.mark.slow)
     for kind in catalogue()
     if kind.__module__.startswith("sklearn.")
     and (is_classifier(made(kind)) or is_regressor(made(kind)) or kind.__name__ == "Pipeline")

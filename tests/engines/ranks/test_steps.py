@@ -161,7 +161,12 @@ ENGINES: dict[str, Any] = {
 @pytest.mark.parametrize(
     ("before", "sharded", "after"),
     [
-        ("tk.Local(2, checkpoint=where)", False, ["Local(1)", "Local(3)", "Inline"]),
+        pytest.param(
+            "tk.Local(2, checkpoint=where)",
+            False,
+            ["Local(1)", "Local(3)", "Inline"],
+            marks=pytest.mark.slow,
+        ),
         ("tk.Local(2, checkpoint=where)", True, ["Local(1)", "Local(3)", "Local(2)", "Inline"]),
         pytest.param("tk.Inline(checkpoint=where)", False, ["Local(2)", "Inline"], marks=pytest.mark.slow),
     ],
