@@ -20,7 +20,7 @@ DATA = Path(__file__).parents[4] / "shared" / "data"
 
 
 def breast_cancer() -> pd.DataFrame:
-    return load_breast_cancer(as_frame=True).frame
+    return pd.DataFrame(load_breast_cancer(as_frame=True).frame)
 
 
 def pima() -> pd.DataFrame:

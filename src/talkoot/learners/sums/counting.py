@@ -13,8 +13,8 @@ from typing import Any, final
 
 import numpy as np
 
-from talkoot.core.memory import free_memory
 from talkoot.core.update import Update
+from talkoot.data.free_memory import free_memory
 from talkoot.learners.sums.block_counts import BlockCounts
 from talkoot.learners.sums.chunk import Chunk
 from talkoot.learners.sums.ranges import Bins, Ranges, keys
