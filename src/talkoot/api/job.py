@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, cast, final
 
+from talkoot.api.resuming import resuming
 from talkoot.core.engine import Emit, Engine, Kind, Nodes, Run, Terms, View, ignore
 from talkoot.core.errors import DataError, PlanError
 from talkoot.core.learner import Learner
@@ -140,11 +141,13 @@ class OpenJob:
         Where `view` does not show all rows, `schema` is of those that it shows; `among` are the nodes that
         take part, and `start` is the model to start from.
         """
+        whole = plan is None and start is None and among is None and view is None
         plan, schema, emit = plan or self.job.plan, schema or self.schema, emit or self.emit
         if self.nodes is None:
             return run(plan, self.job.shards, self.job.engine, schema=schema, emit=emit, model=start)
         view = view or self.view
-        return run_on(self.nodes, plan, schema=schema, view=view, among=among, emit=emit, model=start)
+        nodes = resuming(self.nodes, plan, schema, self.job.engine) if whole else self.nodes
+        return run_on(nodes, plan, schema=schema, view=view, among=among, emit=emit, model=start)
 
     def deliver(self, model: Any) -> None:
         """Let the nodes have the fitted model, where they are other organisations'."""

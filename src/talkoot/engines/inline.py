@@ -41,8 +41,8 @@ class Inline(Engine):
             where the learner's kernels release the interpreter lock. For modules of torch: the cores
             of this process; nodes that meet in rounds take turns, step by step, as they share its random
             generators.
-        checkpoint: a folder for checkpoints of deep learning, or a `Checkpoint`; who runs the
-            same plan again goes on from there.
+        checkpoint: a folder for checkpoints of deep learning and boosted trees, or a `Checkpoint`; who runs
+            the same plan again goes on from there.
 
     Raises:
         PlanError: less than one thread.

@@ -36,8 +36,8 @@ class Local(Engine):
     Args:
         workers: number of processes; never more are used than there are nodes.
         silence: seconds without a sign of life after which a worker is given up.
-        checkpoint: a folder for checkpoints of deep learning, or a `Checkpoint`; who runs the
-            same plan again goes on from there, on however many workers.
+        checkpoint: a folder for checkpoints of deep learning and boosted trees, or a `Checkpoint`; who runs
+            the same plan again goes on from there, on however many workers.
 
     Raises:
         PlanError: a number that makes no sense, or a system that cannot fork.

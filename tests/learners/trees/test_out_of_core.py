@@ -21,7 +21,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 
 import talkoot as tk
 from patience import patient
-from talkoot.data import memory
+from talkoot.data import free_memory as memory
 from talkoot.learners.sums import counting
 from talkoot.learners.trees.boosting import binned
 
@@ -50,14 +50,14 @@ def test_bins_in_files_and_keys_by_blocks_change_nothing(
     estimator = HistGradientBoostingClassifier(max_iter=4, early_stopping=stops, random_state=3)
     data = str(written(tmp_path, X, (y > 0).astype(int)))
     want = tk.fit(estimator, data, target="y", nodes=3).model
-    files = list[Any]()
+    files, real = list[Any](), tempfile.TemporaryFile
 
-    def temporary(real: Any = tempfile.TemporaryFile, **facts: Any) -> Any:
-        if facts:  # numba looks whether it can write code there
-            return real(**facts)
-        files.append(real(dir=tmp_path))
-        return files[-1]
+    def temporary(*args: Any, **options: Any) -> Any:
+        made = real(*args, **options)
+        files.extend([] if options else [made])  # Numba tries a folder with `dir`
+        return made
 
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(tempfile, "TemporaryFile", temporary)
     monkeypatch.setattr(binned, "free_memory", lambda: 0)
     monkeypatch.setattr(binned, "PIECE", 100)
@@ -104,7 +104,7 @@ import resource, sys, threading
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingRegressor
 import talkoot as tk
-from talkoot.data import memory
+from talkoot.data import free_memory as memory
 folder, allowed = sys.argv[1], int(sys.argv[2])
 fit = lambda data: tk.fit(HistGradientBoostingRegressor(max_iter=3, early_stopping=False), data, target="y",
                           nodes=2, on=tk.Inline(threads=2), progress=False).model

@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary, finalize
 import numpy as np
 
 from talkoot.core.shard import Block
-from talkoot.data.memory import free_memory
+from talkoot.data.free_memory import free_memory
 
 BUDGET = 128 << 20  # bytes that a process caches
 SHARE = 8  # of the memory that is free, in which a shard is cached

@@ -14,7 +14,7 @@ from typing import Any, final
 import numpy as np
 
 from talkoot.core.update import Update
-from talkoot.data.memory import free_memory
+from talkoot.data.free_memory import free_memory
 from talkoot.learners.sums.block_counts import BlockCounts
 from talkoot.learners.sums.chunk import Chunk
 from talkoot.learners.sums.ranges import Bins, Ranges, keys

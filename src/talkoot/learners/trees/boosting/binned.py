@@ -10,7 +10,7 @@ from typing import final
 import numpy as np
 
 from talkoot.core.errors import DataError
-from talkoot.data.memory import free_memory
+from talkoot.data.free_memory import free_memory
 from talkoot.learners.trees.boosting.bins import Bins
 
 PRIVATE = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS

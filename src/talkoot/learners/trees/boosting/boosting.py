@@ -36,7 +36,15 @@ from talkoot.learners.trees.boosting.categories import (
     found_categories,
 )
 from talkoot.learners.trees.boosting.growing import Tree, leaf_values, sought
-from talkoot.learners.trees.boosting.model import Boosted, outputs_of, splits_of
+from talkoot.learners.trees.boosting.model import (
+    Boosted,
+    interim,
+    outputs_of,
+    require_same,
+    resumed,
+    rooted,
+    splits_of,
+)
 from talkoot.learners.trees.boosting.record import record
 from talkoot.learners.trees.boosting.result import category_columns, dummy, example_of, finished
 from talkoot.learners.trees.boosting.search import Count, begun_search, counted_values, narrowed
@@ -76,6 +84,7 @@ class Boosting(SolvingLearner):
 
     kind: ClassVar[Kind] = "exact"
     ends: ClassVar[bool] = True
+    resumes: ClassVar[bool] = True
 
     @property
     def question_types(self) -> tuple[type, ...]:
@@ -191,7 +200,8 @@ class Boosting(SolvingLearner):
         if BEHIND in update.values:
             return replace(model, behind=True)
         if model.bits is None:
-            return replace(model, bits=node.enough_bits(update), step=model.step + 1)
+            model = replace(model, bits=node.enough_bits(update), step=model.step + 1)
+            return model if model.earlier is None else require_same(model)
         return self._grown(model, update)
 
     def _next(self, model: Boosted) -> Boosted:
@@ -205,6 +215,7 @@ class Boosting(SolvingLearner):
         bins, bits = model.bins, model.bits
         assert bins is not None
         assert bits is not None
+        model = rooted(model, update)
         if model.stopping is not None and model.scored:
             stopping = model.stopping.scored(update.values, measure_of(self.estimator, model.schema))
             model = replace(model, stopping=stopping)
@@ -229,6 +240,14 @@ class Boosting(SolvingLearner):
         return self._next(
             replace(model, past=(*model.past, past), ended=late, records=(*model.records, records))
         )
+
+    def interim(self, model: Boosted) -> Mapping[str, np.ndarray] | None:
+        """The trees so far."""
+        return interim(model)
+
+    def resumed(self, model: Boosted, found: Mapping[str, np.ndarray]) -> Boosted:
+        """The model that goes on from trees of `interim`."""
+        return resumed(model, found)
 
     def finish(self, model: Boosted) -> Any:
         """The estimator with the trees."""
