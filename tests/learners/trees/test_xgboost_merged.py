@@ -40,32 +40,32 @@ COUNTS = np.round(np.exp(Y / 3))
 W = np.random.default_rng(1).uniform(0.2, 3, len(Y))
 FIXED = [tk.fixed()]
 CASES: dict[str, tuple[Any, np.ndarray, np.ndarray | None]] = {
-    "squares": (Regressor(n_estimators=12), Y, None),
-    "squares, weights": (Regressor(n_estimators=12), Y, W),
+    "squares": (Regressor(n_estimators=6), Y, None),
+    "squares, weights": (Regressor(n_estimators=6), Y, W),
     "penalties": (
-        Regressor(n_estimators=12, reg_alpha=3, reg_lambda=2.5, gamma=1.5, min_child_weight=7),
+        Regressor(n_estimators=6, reg_alpha=3, reg_lambda=2.5, gamma=1.5, min_child_weight=7),
         Y,
         None,
     ),
     "no penalty": (Regressor(n_estimators=3, reg_lambda=0, min_child_weight=0, max_depth=3), Y, None),
-    "two classes": (Classifier(n_estimators=12), LABELS, None),
-    "two classes, weights": (Classifier(n_estimators=12, scale_pos_weight=3), LABELS, W),
+    "two classes": (Classifier(n_estimators=6), LABELS, None),
+    "two classes, weights": (Classifier(n_estimators=6, scale_pos_weight=3), LABELS, W),
     "three classes": (Classifier(n_estimators=8, max_depth=4), KINDS, None),
     "three classes, weights": (Classifier(n_estimators=6, gamma=0.3, objective="multi:softmax"), KINDS, W),
-    "poisson": (Regressor(n_estimators=12, objective="count:poisson"), COUNTS, None),
-    "gamma": (Regressor(n_estimators=12, objective="reg:gamma", max_delta_step=0.5), np.exp(Y / 3), W),
+    "poisson": (Regressor(n_estimators=6, objective="count:poisson"), COUNTS, None),
+    "gamma": (Regressor(n_estimators=6, objective="reg:gamma", max_delta_step=0.5), np.exp(Y / 3), W),
     "leaves": (
-        Regressor(n_estimators=12, grow_policy="lossguide", max_leaves=12, max_depth=0),
+        Regressor(n_estimators=6, grow_policy="lossguide", max_leaves=12, max_depth=0),
         Y,
         None,
     ),
-    "directions": (Regressor(n_estimators=12, monotone_constraints=(1, -1, 0, 1, -1)), Y, W),
+    "directions": (Regressor(n_estimators=6, monotone_constraints=(1, -1, 0, 1, -1)), Y, W),
     "directions, steps": (
-        Classifier(n_estimators=12, monotone_constraints="(1,-1,0,1)", max_delta_step=1),
+        Classifier(n_estimators=6, monotone_constraints="(1,-1,0,1)", max_delta_step=1),
         LABELS,
         None,
     ),
-    "groups": (Regressor(n_estimators=12, interaction_constraints="[[0,3],[1,2]]"), Y, None),
+    "groups": (Regressor(n_estimators=6, interaction_constraints="[[0,3],[1,2]]"), Y, None),
     "base score": (Classifier(n_estimators=4, base_score=0.3, learning_rate=0.1), LABELS, None),
     "base scores": (Classifier(n_estimators=3, base_score=0.3), KINDS, None),
     "base rate": (
@@ -145,7 +145,7 @@ def test_trees_are_xgboosts_own_in_the_same_bins(case: str) -> None:
     assert_same_as_xgboost(model, pooled(estimator, y, w, agreed_cuts(X, sketch)))
 
 
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(data=st.data(), case=st.sampled_from(["squares, weights", "two classes", "three classes", "leaves"]))
 def test_which_node_has_which_rows_never_matters(data: st.DataObject, case: str) -> None:
     estimator, y, w = CASES[case]
@@ -204,6 +204,7 @@ def test_a_plan_is_named_by_its_estimator_and_comes_back() -> None:
     assert plan_digest(again) == plan_digest(plan)
 
 
+@pytest.mark.wide
 def test_a_plan_of_bytes_imports_xgboost_where_it_arrives() -> None:
     plan = plan_to_bytes(Plan(tk.learner_for(Classifier(n_estimators=4)), chain=FIXED))
     code = """if True:
