@@ -183,7 +183,7 @@ def _run(job: Job, log: str | Path | None, progress: bool | None) -> Fit:
         job.open(emit) as opened,
         restore_generators() if job.plan.learner.reads is Samples else nullcontext(),
     ):
-        done = opened.run()
+        done = opened.run(resumes=True)
         model = _finish(job.plan, done)
         opened.deliver(model)
     seconds = time.perf_counter() - began

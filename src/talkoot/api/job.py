@@ -135,18 +135,19 @@ class OpenJob:
         among: Sequence[str] | None = None,
         emit: Emit | None = None,
         start: Any = None,
+        resumes: bool = False,
     ) -> Run:
         """Run a plan to its end: the job's on all rows by default.
 
         Where `view` does not show all rows, `schema` is of those that it shows; `among` are the nodes that
-        take part, and `start` is the model to start from.
+        take part, and `start` is the model to start from. A run that `resumes` goes on from what is in the
+        engine's folder.
         """
-        whole = plan is None and start is None and among is None and view is None
         plan, schema, emit = plan or self.job.plan, schema or self.schema, emit or self.emit
         if self.nodes is None:
             return run(plan, self.job.shards, self.job.engine, schema=schema, emit=emit, model=start)
         view = view or self.view
-        nodes = resuming(self.nodes, plan, schema, self.job.engine) if whole else self.nodes
+        nodes = resuming(self.nodes, plan, schema, self.job.engine) if resumes else self.nodes
         return run_on(nodes, plan, schema=schema, view=view, among=among, emit=emit, model=start)
 
     def deliver(self, model: Any) -> None:
