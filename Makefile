@@ -25,7 +25,7 @@ quick: .venv/dev
 	@$(PYTEST) -m "not slow and not wide" --hypothesis-profile few tests/test_structure.py $(addprefix tests/,core guards data learners watch) \
 		--ignore tests/learners/deep
 
-test: .venv/dev ## lint, types, docs and tests, half an hour on 2 cores
+test: .venv/dev ## lint, types, docs and tests, a quarter of an hour on 2 cores
 	@$(MAKE) --no-print-directory -j2 lint types docs
 	@$(PYTEST) -m "not slow"
 

@@ -71,7 +71,9 @@ def counted(engine: Engine, **sync: Any) -> float:
     return float(done.update.values["rows"][0])
 
 
-@pytest.mark.parametrize("engine", [tk.Inline(), tk.Inline(2), tk.Local(2)], ids=repr)
+@pytest.mark.parametrize(
+    "engine", [tk.Inline(), tk.Inline(2), pytest.param(tk.Local(2), marks=pytest.mark.wide)], ids=repr
+)
 def test_masks_agreed_in_a_phase_cancel_in_the_sum_on_every_engine(engine: Engine) -> None:
     assert counted(engine) == 9.0
 

@@ -233,7 +233,9 @@ def test_leaves_of_other_forms_do_not_add() -> None:
         sent(np.ones(2)) + Update(values={"w": np.ones(2)})
 
 
-@pytest.mark.parametrize("engine", [tk.Inline(2), tk.Local(2)], ids=repr)
+@pytest.mark.parametrize(
+    "engine", [tk.Inline(2), pytest.param(tk.Local(2), marks=pytest.mark.wide)], ids=repr
+)
 def test_every_engine_gives_the_same_bits(engine: Any) -> None:
     X = RNG.normal(size=(60, 3))
     models = [

@@ -178,6 +178,7 @@ def test_laws(scaler: Any) -> None:
     check_learner(FITS[type(scaler)](scaler), HOLES[:40])
 
 
+@pytest.mark.wide
 def test_fitted_objects_unpickle_and_transform_where_there_is_no_talkoot(tmp_path: Path) -> None:
     text = pd.DataFrame({"a": ["x", "y", "x", "z"], "b": [1.0, 2.0, np.nan, 1.0]})
     with warnings.catch_warnings():

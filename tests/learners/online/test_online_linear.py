@@ -20,6 +20,7 @@ def numbers(x: np.ndarray[Any, Any]) -> Features:
     return Features(np.ascontiguousarray(x), np.empty((len(x), 0), np.uint64))
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(
     ("ours", "theirs", "l2"),
     [(on.SGD(0.02), ("SGD", 0.02), 1e-3), (on.AdaGrad(0.1), ("AdaGrad", 0.1), 0.0)],

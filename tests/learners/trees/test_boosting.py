@@ -93,6 +93,7 @@ def test_one_row_on_a_node_and_few_rows_in_all() -> None:
     assert together(estimator, {"n": (X[:1], Y[:1])}).predict(X[:2]).tolist() == [Y[0], Y[0]]
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(
     ("how", "on"), [("forget", tk.Inline()), ("kill", tk.Local(2))], ids=["forget", "kill"]
 )

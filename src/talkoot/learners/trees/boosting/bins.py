@@ -90,7 +90,7 @@ def made_bins(
             places_ = edges(totals, j, most)
             found = places_.between(selection.at(j, places_.left), selection.at(j, places_.right))
         thresholds.append(np.minimum(np.unique(found), GREATEST))
-    return Bins(tuple(thresholds), missing, most + 1, len(categories))
+    return Bins(tuple(thresholds), missing, most + 1 if categories else _enough(thresholds), len(categories))
 
 
 def agreed_few(rows: int, most: int) -> int:
@@ -108,4 +108,10 @@ def agreed_bins(selection: CoarseSelection, missing: np.ndarray, most: int) -> B
     """Bins whose edges come from counts alone: no row's value is one, unless many rows have it."""
     found = (selection.places(j) for j in range(len(missing)))
     thresholds = (np.where(np.isnan(edges), GREATEST, np.minimum(edges, GREATEST)) for edges in found)
-    return Bins(tuple(np.unique(edges) for edges in thresholds), missing, most + 1)
+    distinct = tuple(np.unique(edges) for edges in thresholds)
+    return Bins(distinct, missing, _enough(distinct))
+
+
+def _enough(thresholds: Sequence[np.ndarray]) -> int:
+    """The bins of the column that has most, and the one for missing values: histograms are no wider."""
+    return max(map(len, thresholds)) + 2

@@ -170,10 +170,10 @@ class Boosting(SolvingLearner):
                 return Update(), NO_ROWS
         elif not isinstance(local, Sets) or local.step not in (question.step - 1, question.step):
             return Update(values={BEHIND: np.ones(1)}), local
-        sets = local.advanced(question, self.estimator.max_bins + 1)
+        sets = local.advanced(question)
         if question.bits is None:
             return sets.magnitudes(), sets
-        update = sets.sums(question.sought, self.estimator.max_bins + 1)
+        update = sets.sums(question.sought)
         if question.scored:
             update += sets.scored(measure_of(self.estimator, ctx.schema), ctx.schema)
         return update, sets

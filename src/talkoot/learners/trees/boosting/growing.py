@@ -109,6 +109,7 @@ class Grower:
             self.estimator,
             self.bins.thresholds,
             self.bins.missing,
+            self.bins.count,
             self.bins.categories,
             monotonic_cst=self.monotonic.astype(np.int8),
             hessians_are_constant=self.constant,

@@ -96,7 +96,7 @@ def finished(estimator: Any, model: Boosted) -> Any:
         [private.predictor(each.nodes, each.binned, each.raw) for each in trees] for trees in model.records
     ]
     made._baseline_prediction = model.baseline.reshape(1, -1)
-    made._bin_mapper = private.bin_mapper(model.bins.thresholds, model.bins.count, model.bins.categories)
+    made._bin_mapper = private.bin_mapper(model.bins.thresholds, made.max_bins + 1, model.bins.categories)
     if model.stopping is not None:
         made.do_early_stopping_ = True
         made._use_validation_data = model.validation is not None

@@ -25,27 +25,31 @@ class Sets:
 
     rows: Mapping[str, node.Rows]
     loss: Any  # that the trees minimise
+    bins: int  # of a histogram
     step: int = -1  # the last that was done
 
     def __reduce__(self) -> Any:
         return type(None), ()  # never sent: a node that is behind gets all that is past
 
-    def advanced(self, question: node.Grow, bins: int) -> Sets:
+    def advanced(self, question: node.Grow) -> Sets:
         """The rows after what a question asks to do first; as they are where that is done."""
         if self.step == question.step:
             return self
-        found = {name: node.advanced(rows, question, self.loss, bins) for name, rows in self.rows.items()}
-        return Sets(found, self.loss, question.step)
+        rows = self.rows.items()
+        found = {name: node.advanced(each, question, self.loss, self.bins) for name, each in rows}
+            name: node.advanced(rows, question, self.loss, self.bins) for name, rows in self.rows.items()
+        }
+        return Sets(found, self.loss, self.bins, question.step)
 
     def magnitudes(self) -> Update:
         """How large the gradients of the training rows are before the first tree."""
         rows = self.rows.get(TRAINING)
         return Update() if rows is None else node.magnitudes(rows, self.loss)
 
-    def sums(self, sought: Sequence[np.ndarray], bins: int) -> Update:
+    def sums(self, sought: Sequence[np.ndarray]) -> Update:
         """The histograms of some leaves, of the training rows."""
         rows = self.rows.get(TRAINING)
-        return Update() if rows is None else node.sums(rows, sought, bins)
+        return Update() if rows is None else node.sums(rows, sought, self.bins)
 
     def scored(self, measure: Additive, schema: Schema) -> Update:
         """The sums that their scores are made of."""
@@ -65,7 +69,7 @@ def begun(question: node.Grow, shard: Shard, ctx: Ctx, loss: Any) -> Sets | None
         if len(y):
             learned, nodes = name == TRAINING, len(ctx.cohort)
             rows[name] = node.begun(start, binned, y, w, loss, question.bits, nodes, learned=learned)
-    return Sets(rows, loss) if rows else None
+    return Sets(rows, loss, start.bins.count) if rows else None
 
 
 def _read(start: node.Start, shard: Shard) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:

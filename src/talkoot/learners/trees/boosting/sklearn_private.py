@@ -100,13 +100,18 @@ def histograms(
 
 
 def splitter(
-    estimator: Any, thresholds: Sequence[np.ndarray], missing: np.ndarray, categories: int, **facts: Any
+    estimator: Any,
+    thresholds: Sequence[np.ndarray],
+    missing: np.ndarray,
+    bins: int,
+    categories: int,
+    **facts: Any,
 ) -> Any:
-    """What finds the best split of a histogram."""
+    """What finds the best split of a histogram with so many bins, of which the last holds missing values."""
     return Splitter(
         X_binned=np.zeros((1, len(thresholds)), dtype=np.uint8, order="F"),
         n_bins_non_missing=filled_bins(thresholds, categories),
-        missing_values_bin_idx=estimator.max_bins,
+        missing_values_bin_idx=bins - 1,
         has_missing_values=missing.astype(np.uint8),
         is_categorical=are_categories(thresholds, categories),
         l2_regularization=estimator.l2_regularization,
