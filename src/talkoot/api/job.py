@@ -214,7 +214,7 @@ def instead(learner: Learner, placed: Engine, asked: Engine) -> str:
     """Why a job is on another engine than the one that was asked for."""
     return (
         f"{placed} instead of {asked}: on one machine {learner.name} is faster in one process, on its own "
-        "threads (n_jobs= limits them), than in workers that send each other sums"
+        "threads (n_jobs= limits them), than in workers that send each other sums, where cores are free"
     )
 
 
