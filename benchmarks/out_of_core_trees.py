@@ -1,10 +1,11 @@
 """Boosted trees of a folder of Parquet files, within a quarter of its memory, beside the same rows in memory.
 
-    python benchmarks/out_of_core_trees.py [--rows 10000000] [--columns 20] [--trees 10] [--allowed MB]
+    python benchmarks/out_of_core_trees.py [--rows 2000000] [--columns 100] [--trees 10] [--allowed MB]
 
 The rows are float32, in row groups of 20 000, and what is allowed is a limit of the operating system on
 private memory (RLIMIT_DATA) above the peak of a small fit; by default a quarter of the rows as float64, which
-is what a fit in memory reads. Every fit runs in a process of its own; a tree is timed as the difference
+is what a fit in memory reads. A row takes about 70 bytes beside its bins, so 20 columns need --allowed: 800
+for 10 million rows. Every fit runs in a process of its own; a tree is timed as the difference
 between a fit of many trees and one of a single tree. Writes benchmarks/results/out_of_core_trees.md.
 """
 
@@ -112,8 +113,8 @@ def child(args: argparse.Namespace) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--rows", type=int, default=10_000_000)
-    parser.add_argument("--columns", type=int, default=20)
+    parser.add_argument("--rows", type=int, default=2_000_000)
+    parser.add_argument("--columns", type=int, default=100)
     parser.add_argument("--trees", type=int, default=10)
     parser.add_argument("--allowed", type=int, help="MB of private memory above the peak of a small fit")
     parser.add_argument("--folder", type=Path, help="keep the files here instead of a temporary folder")
