@@ -14,7 +14,7 @@ PYTEST = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n $(B
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | expand -t 14
 
-demo: .venv/base ## four areas of forest learn together on this machine; ends with a report to open
+demo: .venv/base ## six lenders learn together on this machine; ends with a report to open
 	@$(BIN)/talkoot demo
 
 check: .venv/dev ## for whoever edits: lint, types and the quick tests of what runs without engines, a minute and a half

@@ -2,17 +2,19 @@
 
     python benchmarks/trees.py [--rows 200000] [--columns 20] [--rounds 50] [--repeats 3]
 
-Every fit runs in a process of its own, on one thread and on two; Talkoot also on two workers, each with its
-half of the rows. Contenders take turns. What is timed is the fit, with its binning, after a small one that is
-not counted. The table goes to benchmarks/results/trees.md.
+Every fit runs in a process of its own, on one thread and on two; Talkoot, XGBoost and LightGBM also in two
+processes, each with its half of the rows. Contenders take turns. What is timed is the fit, with its binning,
+after a small one that is not counted. The table goes to benchmarks/results/trees.md.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import platform
+import socket
 import statistics
 import subprocess
 import sys
@@ -65,7 +67,7 @@ def talkoot_workers(rows: Rows, rounds: int) -> Any:
     return tk.fit(histogram_boosting(rounds), *rows, nodes=2, on=tk.Local(2), progress=False).model
 
 
-def xgboost(rows: Rows, rounds: int) -> Any:
+def gradient_trees(rounds: int) -> Any:
     from xgboost import XGBClassifier
 
     return XGBClassifier(
@@ -77,10 +79,20 @@ def xgboost(rows: Rows, rounds: int) -> Any:
         learning_rate=RATE,
         tree_method="hist",
         n_jobs=int(os.environ["OMP_NUM_THREADS"]),
-    ).fit(*rows)
+    )
 
 
-def lightgbm(rows: Rows, rounds: int) -> Any:
+def xgboost(rows: Rows, rounds: int) -> Any:
+    return gradient_trees(rounds).fit(*rows)
+
+
+def xgboost_talkoot(rows: Rows, rounds: int) -> Any:
+    import talkoot as tk
+
+    return tk.fit(gradient_trees(rounds), *rows, nodes=2, on=tk.Local(2), progress=False).model
+
+
+def light_trees(rounds: int, **facts: Any) -> Any:
     from lightgbm import LGBMClassifier
 
     return LGBMClassifier(
@@ -91,7 +103,62 @@ def lightgbm(rows: Rows, rounds: int) -> Any:
         min_child_samples=LEAST,
         n_jobs=int(os.environ["OMP_NUM_THREADS"]),
         verbose=-1,
-    ).fit(*rows)
+        **facts,
+    )
+
+
+def lightgbm(rows: Rows, rounds: int) -> Any:
+    return light_trees(rounds).fit(*rows)
+
+
+def xgboost_rank(rank: int, rows: Rows, rounds: int, meeting: Any, done: Any) -> None:
+    """One of XGBoost's two processes."""
+    from xgboost import collective
+
+    with collective.CommunicatorContext(**meeting, dmlc_task_id=str(rank)):
+        model = xgboost(half(rows, rank), rounds)
+    done.put((rank, model))
+
+
+def lightgbm_rank(rank: int, rows: Rows, rounds: int, meeting: Any, done: Any) -> None:
+    """One of LightGBM's two processes."""
+    machines = ",".join(f"127.0.0.1:{port}" for port in meeting)
+    facts = {"machines": machines, "num_machines": 2, "local_listen_port": meeting[rank]}
+    done.put((rank, light_trees(rounds, tree_learner="data", **facts).fit(*half(rows, rank))))
+
+
+def half(rows: Rows, rank: int) -> Rows:
+    X, y = rows
+    return X[rank::2], y[rank::2]
+
+
+def together(work: Callable[..., None], rows: Rows, rounds: int, meeting: Any) -> Any:
+    """What the first of two forked processes has found."""
+    context = multiprocessing.get_context("fork")
+    done = context.Queue()
+    ranks = [context.Process(target=work, args=(rank, rows, rounds, meeting, done)) for rank in range(2)]
+    for rank in ranks:
+        rank.start()
+    models = dict(done.get(timeout=900) for _ in ranks)
+    for rank in ranks:
+        rank.join()
+    return models[0]
+
+
+def xgboost_processes(rows: Rows, rounds: int) -> Any:
+    from xgboost.tracker import RabitTracker
+
+    tracker = RabitTracker(n_workers=2, host_ip="127.0.0.1")
+    tracker.start()
+    return together(xgboost_rank, rows, rounds, tracker.worker_args())
+
+
+def lightgbm_processes(rows: Rows, rounds: int) -> Any:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return together(lightgbm_rank, rows, rounds, ports)
 
 
 CONTENDERS: dict[str, tuple[Fit, int]] = {  # name -> how it fits, and threads of each process
@@ -104,6 +171,9 @@ CONTENDERS: dict[str, tuple[Fit, int]] = {  # name -> how it fits, and threads o
     "Talkoot, 2 workers": (talkoot_workers, 1),
     "XGBoost, 2 threads": (xgboost, 2),
     "LightGBM, 2 threads": (lightgbm, 2),
+    "XGBoost, 2 processes": (xgboost_processes, 1),
+    "LightGBM, 2 processes": (lightgbm_processes, 1),
+    "Talkoot's XGBClassifier, Local(2), which is 2 threads": (xgboost_talkoot, 2),
 }
 
 

@@ -20,6 +20,7 @@ GROUPS = {  # of tests that share what takes long to start
     "tests/engines/ray/": "ray",
     "::test_actors_do_not_change_answers": "ray",
     "tests/e2e/test_demo.py": "demo",
+    "tests/e2e/test_credit.py": "credit",
     "tests/engines/ranks/test_exchange.py": "exchange",
     "tests/stream/test_redis.py": "redis",
     "tests/stream/test_kafka.py": "kafka",
@@ -119,7 +120,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 def cluster() -> Iterator[None]:
     """One local cluster for all tests of Ray, which therefore run in one process; it ends behind the last."""
     pytest.importorskip("ray", reason="Ray is not installed")
-    from talkoot.engines.machine import cores
+    from talkoot.core.cores import cores
     from talkoot.engines.ray.cluster import CLUSTER
 
     with pytest.MonkeyPatch.context() as patch:

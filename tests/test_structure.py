@@ -46,6 +46,7 @@ HEAVY = {
     "cryptography",
     "torch",
     "xgboost",
+    "lightgbm",
     "pandas",
     "polars",
     "hypothesis",

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
-from talkoot.engines import machine
-from talkoot.engines.machine import cores, one_core
+import talkoot.core.cores as quota
+from talkoot.core.cores import cores
+from talkoot.engines.machine import one_core
 
 
 def blas_threads() -> set[int]:
@@ -27,7 +28,7 @@ def test_the_quota_of_a_container_counts(
 ) -> None:
     path = tmp_path / "cpu.max"
     path.write_text(text)
-    monkeypatch.setattr(machine, "_QUOTA", path)
+    monkeypatch.setattr(quota, "_QUOTA", path)
     allowed = len(os.sched_getaffinity(0))
     assert cores() == min(allowed, expected or allowed)
 

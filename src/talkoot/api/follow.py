@@ -13,6 +13,7 @@ from typing import Any, Literal, cast
 
 from talkoot.api.followed import Followed
 from talkoot.api.watching import listeners
+from talkoot.core.cores import cores
 from talkoot.core.engine import Emit, Engine, Nodes
 from talkoot.core.errors import PlanError
 from talkoot.core.plan import Plan
@@ -21,7 +22,6 @@ from talkoot.core.shard import UNKNOWN
 from talkoot.core.sync import Rounds, duration
 from talkoot.engines.inline import Inline
 from talkoot.engines.local import Local
-from talkoot.engines.machine import cores
 from talkoot.learners.online.model import OnlineModel
 from talkoot.stream.drift.monitor import Monitor
 from talkoot.stream.drift.settings import drift as watched

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, cast, final
 
+from talkoot.api.resuming import resuming
 from talkoot.core.engine import Emit, Engine, Kind, Nodes, Run, Terms, View, ignore
 from talkoot.core.errors import DataError, PlanError
 from talkoot.core.learner import Learner
@@ -35,6 +36,7 @@ class Job:
     shards: Shards  # the rows before the nodes agreed on a schema
     engine: Engine  # where the nodes are
     reason: str  # why that engine was chosen
+    note: str | None = None  # why it is not the one that the caller asked for
 
     @classmethod
     def place(
@@ -61,7 +63,9 @@ class Job:
         if spread and plan.learner.may_split and len(shards) == 1 and engine.width > 1:
             shards = shards.deal(engine.width)
         shards = Shards(plan.learner.divided(shards), target=shards.target)
-        return cls(plan=plan, shards=shards, engine=engine.proposed(plan, kind, terms), reason=reason)
+        placed = engine.proposed(plan, kind, terms)
+        note = None if type(placed) is type(engine) else instead(plan.learner, placed, engine)
+        return cls(plan=plan, shards=shards, engine=placed, reason=note or reason, note=note)
 
     @property
     def elsewhere(self) -> bool:
@@ -137,11 +141,13 @@ class OpenJob:
         Where `view` does not show all rows, `schema` is of those that it shows; `among` are the nodes that
         take part, and `start` is the model to start from.
         """
+        whole = plan is None and start is None and among is None and view is None
         plan, schema, emit = plan or self.job.plan, schema or self.schema, emit or self.emit
         if self.nodes is None:
             return run(plan, self.job.shards, self.job.engine, schema=schema, emit=emit, model=start)
         view = view or self.view
-        return run_on(self.nodes, plan, schema=schema, view=view, among=among, emit=emit, model=start)
+        nodes = resuming(self.nodes, plan, schema, self.job.engine) if whole else self.nodes
+        return run_on(nodes, plan, schema=schema, view=view, among=among, emit=emit, model=start)
 
     def deliver(self, model: Any) -> None:
         """Let the nodes have the fitted model, where they are other organisations'."""
@@ -192,6 +198,8 @@ def run_events(job: Job, emit: Emit) -> Iterator[None]:
         "reason": job.reason,
     }
     emit("start", facts)
+    if job.note is not None:
+        emit("note", {"text": job.note})
     try:
         yield
     except BaseException as error:
@@ -199,6 +207,14 @@ def run_events(job: Job, emit: Emit) -> Iterator[None]:
         emit("end", {"seconds": time.perf_counter() - began, "ok": False, "error": text})
         raise
     emit("end", {"seconds": time.perf_counter() - began, "ok": True, "error": None})
+
+
+def instead(learner: Learner, placed: Engine, asked: Engine) -> str:
+    """Why a job is on another engine than the one that was asked for."""
+    return (
+        f"{placed} instead of {asked}: on one machine {learner.name} is faster in one process, on its own "
+        "threads (n_jobs= limits them), than in workers that send each other sums"
+    )
 
 
 def own_rows(source: Any) -> int | None:

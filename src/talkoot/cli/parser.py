@@ -34,7 +34,7 @@ def _add(commands: Any, name: str, about: str, example: str, more: str = "") -> 
 
 
 def _demo(commands: Any) -> Parser:
-    command = _add(commands, "demo", "Four areas of forest learn together on this machine.", "talkoot demo")
+    command = _add(commands, "demo", "Six lenders learn together on this machine.", "talkoot demo")
     command.add_argument(
         "--out", metavar="FOLDER", help="where to write the log and the report; runs/... by default"
     )

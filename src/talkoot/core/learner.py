@@ -29,9 +29,11 @@ class Learner(ABC):
             averaged; "bagged": the nodes' models stand side by side.
         closed: one round of sums at the final model decides the answer, so a node can be subtracted.
         threads: `work` spends its time in kernels that release the interpreter lock.
+        pools: nodes of one process learn as one, on threads of their own.
         reads: the kind of shard that `work` takes: one with more than blocks of rows, if it needs more.
         large_integers: it tells whole numbers beyond 2**53 apart; for others they become floats.
         ends: it knows after how many rounds it is done; see `limit`.
+        resumes: a run that is interrupted can go on from what `interim` gave.
         means: its updates make sense only as a mean, so plans must weigh them.
         follows: in each round it reads the next rows of a stream, not all rows again.
         question_types: the frozen dataclasses that its questions are made of, besides the schema. Where bytes
@@ -40,6 +42,7 @@ class Learner(ABC):
 
     reads: ClassVar[type[Shard]] = Shard
     ends: ClassVar[bool] = False
+    resumes: ClassVar[bool] = False
     means: ClassVar[bool] = False
     follows: ClassVar[bool] = False
 
@@ -57,6 +60,11 @@ class Learner(ABC):
     def name(self) -> str:
         """What errors call it: the class of its estimator, if it has one."""
         return type(getattr(self, "estimator", self)).__name__
+
+    @property
+    def catalogued(self) -> type[Learner]:
+        """The class of the learner that the catalogue has for its estimator; `for_chain` may change it."""
+        return type(self)
 
     @property
     def needs_all(self) -> bool:
@@ -79,6 +87,11 @@ class Learner(ABC):
     def threads(self) -> bool:
         """Whether `work` leaves other threads the interpreter."""
         return True
+
+    @property
+    def pools(self) -> bool:
+        """Whether nodes of one process learn as one, on threads: faster than workers of one machine."""
+        return False
 
     @property
     def large_integers(self) -> bool:
@@ -173,6 +186,14 @@ class Learner(ABC):
     def merge(self) -> Merge:
         """How updates of this learner merge; a sum unless the learner must see each."""
         return Sum()
+
+    def interim(self, model: Any) -> Mapping[str, np.ndarray] | None:
+        """What a run that is interrupted can go on from, as arrays; None where there is nothing yet."""
+        return None
+
+    def resumed(self, model: Any, interim: Mapping[str, np.ndarray]) -> Any:
+        """The model before the first round, to go on from what `interim` gave."""
+        return model
 
     def measures(self, model: Any) -> Mapping[str, float]:
         """What is worth watching after a round, such as ``{"loss": 0.31}``."""

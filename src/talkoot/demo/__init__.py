@@ -1,1 +1,1 @@
-"""The demo: four areas of forest learn together on this machine."""
+"""The demo: six lenders learn together on this machine."""

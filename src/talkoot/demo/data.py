@@ -1,4 +1,4 @@
-"""The demo's rows: 11,001 cells of forest in four wilderness areas; see README.md beside this file."""
+"""The demo's rows: 1,000 loans of six lenders; see README.md beside this file."""
 
 from __future__ import annotations
 
@@ -7,31 +7,36 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-PATH = Path(str(files("talkoot.demo"))) / "covtype.parquet"
-TARGET, BY = "cover", "area"
+PATH = Path(str(files("talkoot.demo"))) / "loans.parquet"
+TARGET, BY = "default", "lender"
+TEXTS = 10  # the first columns are text, the others numbers
 
 
-class Area(NamedTuple):
-    """Rows of one area: (rows, 10) float64, and the kind of forest of each."""
+class Loans(NamedTuple):
+    """Those of one lender: (rows, 17) texts and numbers, and 1 for each that was not paid back."""
 
     X: np.ndarray
     y: np.ndarray
 
 
-def areas() -> dict[str, Area]:
-    """Every area's rows, for those who want them as arrays.
+def lenders() -> dict[str, Loans]:
+    """Every lender's loans, for those who want them as arrays.
 
-    >>> {name: area.X.shape for name, area in areas().items()}
-    {'Rawah': (4073, 10), 'Neota': (1379, 10), 'Comanche Peak': (4015, 10), 'Cache la Poudre': (1534, 10)}
+    >>> {name: loans.X.shape for name, loans in lenders().items()}  # doctest: +NORMALIZE_WHITESPACE
+    {'business': (97, 17), 'furniture': (193, 17), 'new cars': (234, 17), 'other': (93, 17),
+     'radio and TV': (280, 17), 'used cars': (103, 17)}
     """
     table = pq.read_table(PATH)
     found = {}
-    for name in pc.unique(table[BY]).to_pylist():
+    for name in sorted(pc.unique(table[BY]).to_pylist()):
         part = table.filter(pc.equal(table[BY], name))
-        features = part.drop_columns([TARGET, BY])
-        X = np.column_stack([column.to_numpy() for column in features.columns]).astype(np.float64)
-        found[name] = Area(X, np.array(part[TARGET].to_pylist()))
+        found[name] = Loans(_array(part.drop_columns([TARGET, BY])), part[TARGET].to_numpy())
     return found
+
+
+def _array(table: pa.Table) -> np.ndarray:
+    return np.array([column.to_pylist() for column in table.columns], dtype=object).T

@@ -8,26 +8,39 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, final
 
+import numpy as np
 from rich.console import Console
 from sklearn.base import clone
+from sklearn.compose import make_column_transformer
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import talkoot as tk
-from talkoot.demo.data import BY, PATH, TARGET, areas
+from talkoot.demo.data import BY, PATH, TARGET, TEXTS, lenders
 from talkoot.demo.picture import draw
-from talkoot.demo.words import agreement, at_home, away_from_home, closing, learned, same, table, welcome
+from talkoot.demo.words import (
+    MEASURE,
+    agreement,
+    at_home,
+    away_from_home,
+    closing,
+    learned,
+    same,
+    table,
+    welcome,
+)
 from talkoot.watch.events import EventLog
 from talkoot.watch.report import report
 
-Scores = dict[str, dict[str, float]]  # trained on -> tested on -> accuracy
+Scores = dict[str, dict[str, float]]  # trained on -> tested on -> area under the ROC curve
 
 
 def show(folder: Path, *, workers: int = 4, picture: str | None = None, quiet: bool = False) -> bool:
     """Run the demo; whether the answer is the same as on one machine.
 
-    The event log and the report go to `folder`; `workers` processes host the four areas, and the result is
+    The event log and the report go to `folder`; `workers` processes host the six lenders, and the result is
     drawn at `picture` as an SVG file.
     """
     began, log = time.perf_counter(), folder / "events.jsonl"
@@ -49,6 +62,14 @@ def show(folder: Path, *, workers: int = 4, picture: str | None = None, quiet: b
     return verification.ok
 
 
+def loan_model() -> Any:
+    """What is learned: a logistic regression on texts, one column for each, and on standardized numbers."""
+    columns = make_column_transformer(
+        (OneHotEncoder(handle_unknown="ignore"), slice(0, TEXTS)), (StandardScaler(), slice(TEXTS, None))
+    )
+    return make_pipeline(columns, LogisticRegression(C=0.1, solver="newton-cholesky"))
+
+
 def _console() -> Console:
     console = Console(highlight=False)
     console.width = min(console.width, 100)
@@ -63,20 +84,18 @@ class Demo:
     console: Console
     rows: tk.Shards
     engine: tk.Local
-    estimator: Any = field(
-        default_factory=lambda: make_pipeline(StandardScaler(), LogisticRegression(solver="newton-cholesky"))
-    )
+    estimator: Any = field(default_factory=loan_model)
 
     def check(self) -> tk.Contract:
         """Check whether their data agree."""
         self.console.print("\n[bold]1  Do their data agree?[/]  tk.check")
-        with self.console.status("counts and sums of each area"):
+        with self.console.status("counts and sums of each lender"):
             contract = tk.check(self.rows, on=self.engine)
         self.console.print(agreement(contract))
         return contract
 
     def fit(self, log: Path, quiet: bool) -> tk.Fit:
-        """Fit one model to the rows of all areas."""
+        """Fit one model to the rows of all lenders."""
         self.console.print(f"\n[bold]2  They learn together[/]  tk.fit, on {self.engine.workers} processes")
         view = sys.stderr.isatty() and not quiet
         fit = tk.fit(self.estimator, self.rows, on=self.engine, log=log, progress=view)
@@ -85,13 +104,15 @@ class Demo:
         return fit
 
     def compare(self) -> tuple[tk.Comparison, Scores, str, str]:
-        """Compare alone, together and pooled, and test each area's model in the others."""
-        self.console.print("\n[bold]3  Does it pay?[/]  tk.compare, on cells that no model has seen")
+        """Compare alone, together and pooled, and test each lender's model at the others."""
+        self.console.print("\n[bold]3  Does it pay?[/]  tk.compare, on loans that no model has seen")
         with self.console.status("each alone, all together, all but one, all on one machine; four folds"):
-            comparison = tk.compare(self.estimator, self.rows, on=self.engine, folds=4, progress=False)
+            comparison = tk.compare(
+                self.estimator, self.rows, on=self.engine, folds=4, repeats=2, progress=False
+            )
             scores = transferred(self.estimator, comparison)
         home, elsewhere = at_home(comparison), away_from_home(scores)
-        self.console.print(table(comparison), markup=False, soft_wrap=True)
+        self.console.print(f"{MEASURE}\n{table(comparison)}", markup=False, soft_wrap=True)
         self.console.print(f"\n{home} {elsewhere}", markup=False)
         return comparison, scores, home, elsewhere
 
@@ -105,18 +126,18 @@ class Demo:
 
 
 def transferred(estimator: Any, comparison: tk.Comparison) -> Scores:
-    """The accuracy of each area's own model in every area, and that of the model of all areas.
+    """The score of each lender's own model at every lender, and that of the model of all lenders.
 
-    In its own area and together: cross-validated, from the comparison. Elsewhere: the model of all rows of
-    one area, on all rows of another.
+    At its own lender and together: cross-validated, from the comparison. Elsewhere: the model of all rows of
+    one lender, on all rows of another.
     """
-    cells = areas()
-    rows = {row.node: cells[row.node] for row in comparison.rows}
+    loans = lenders()
+    rows = {row.node: loans[row.node] for row in comparison.rows}
     scores: Scores = {}
     for home, (X, y) in rows.items():
         model = clone(estimator).fit(X, y)
         scores[home] = {
-            place: _value(comparison, home, "alone") if place == home else float(model.score(*rows[place]))
+            place: _value(comparison, home, "alone") if place == home else _area(model, *rows[place])
             for place in rows
         }
     return scores | {"together": {place: _value(comparison, place, "together") for place in rows}}
@@ -124,3 +145,7 @@ def transferred(estimator: Any, comparison: tk.Comparison) -> Scores:
 
 def _value(comparison: tk.Comparison, node: str, variant: str) -> float:
     return float(comparison[node].scores[variant].value)
+
+
+def _area(model: Any, X: np.ndarray, y: np.ndarray) -> float:
+    return float(roc_auc_score(y, model.predict_proba(X)[:, 1]))

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import TypeGuard
 
+from talkoot.core.cores import cores
 from talkoot.core.engine import Engine
 from talkoot.core.learner import Learner
 from talkoot.core.shard import Shard
@@ -16,7 +17,6 @@ from talkoot.data.tables.source import Source
 from talkoot.data.tables.tables import TableShard
 from talkoot.engines.inline import Inline
 from talkoot.engines.local import Local
-from talkoot.engines.machine import cores
 from talkoot.engines.processes.pool import POOL
 
 # Values (rows x columns) from which it pays. Measured on 2 cores with encoders, quantiles, scalers and

@@ -14,6 +14,7 @@ from typing import Any, final
 
 from threadpoolctl import ThreadpoolController
 
+from talkoot.core.cores import asked
 from talkoot.core.engine import Emit, Engine, Nodes, Run, View, Viewed, ignore
 from talkoot.core.errors import PlanError
 from talkoot.core.plan import Plan
@@ -40,8 +41,8 @@ class Inline(Engine):
             where the learner's kernels release the interpreter lock. For modules of torch: the cores
             of this process; nodes that meet in rounds take turns, step by step, as they share its random
             generators.
-        checkpoint: a folder for checkpoints of deep learning, or a `Checkpoint`; who runs the
-            same plan again goes on from there.
+        checkpoint: a folder for checkpoints of deep learning and boosted trees, or a `Checkpoint`; who runs
+            the same plan again goes on from there.
 
     Raises:
         PlanError: less than one thread.
@@ -77,7 +78,7 @@ class Inline(Engine):
     def open(self, shards: Mapping[str, Shard], emit: Emit = ignore) -> Iterator[Nodes]:
         """Nothing to start: the nodes are here."""
         threads = max(1, min(self.threads, len(shards)))
-        with one_core() as openmp:
+        with one_core() as openmp, asked(self.threads):
             here = _Here(shards=shards, emit=emit, threads=threads, openmp=openmp)
             try:
                 yield here

@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import final
 
-from talkoot.core.engine import Emit, Engine, Nodes, Run, ignore
+from talkoot.core.engine import Emit, Engine, Kind, Nodes, Run, Terms, ignore
 from talkoot.core.errors import PlanError
 from talkoot.core.plan import Plan
 from talkoot.core.shard import Schema, Shard
 from talkoot.data.samples.base import samples_of
 from talkoot.engines.checkpoint import Checkpoint, wherever
 from talkoot.engines.events import Slot
+from talkoot.engines.inline import Inline
 from talkoot.engines.lowering import by_ranks
 from talkoot.engines.processes.nodes import LocalNodes
 from talkoot.engines.processes.placement import ShardPlacement, deal, note_changed, setting
@@ -35,8 +36,8 @@ class Local(Engine):
     Args:
         workers: number of processes; never more are used than there are nodes.
         silence: seconds without a sign of life after which a worker is given up.
-        checkpoint: a folder for checkpoints of deep learning, or a `Checkpoint`; who runs the
-            same plan again goes on from there, on however many workers.
+        checkpoint: a folder for checkpoints of deep learning and boosted trees, or a `Checkpoint`; who runs
+            the same plan again goes on from there, on however many workers.
 
     Raises:
         PlanError: a number that makes no sense, or a system that cannot fork.
@@ -62,6 +63,11 @@ class Local(Engine):
     def width(self) -> int:
         """One node for each worker."""
         return self.workers
+
+    def proposed(self, plan: Plan, kind: Kind, terms: Terms | None = None) -> Engine:
+        """Threads of this process, where its nodes learn as one and workers would exchange sums."""
+        del kind, terms
+        return Inline(threads=self.workers) if plan.learner.pools else self
 
     def lower(
         self, plan: Plan, shards: Mapping[str, Shard], schema: Schema, emit: Emit = ignore

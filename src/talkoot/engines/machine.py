@@ -1,14 +1,12 @@
-"""What this machine offers: how many cores this process may use, and that a node uses one of them."""
+"""A node uses one of the cores of its process."""
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache
-from pathlib import Path
 
 from threadpoolctl import ThreadpoolController
 
@@ -22,26 +20,6 @@ ONE_CORE = dict.fromkeys(  # what BLAS and OpenMP libraries read when they are l
     ),
     "1",
 )
-_QUOTA = Path("/sys/fs/cgroup/cpu.max")
-
-
-def cores() -> int:
-    """Cores that this process may use: its affinity, and the quota of its container if it has one.
-
-    >>> cores() >= 1
-    True
-    """
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(allowed, _quota() or allowed))
-
-
-def _quota() -> int | None:
-    """Cores that the control group grants (cgroup v2), rounded up."""
-    try:
-        limit, period = _QUOTA.read_text().split()
-    except (OSError, ValueError):
-        return None
-    return None if limit == "max" else -(-int(limit) // int(period))
 
 
 @lru_cache(maxsize=1)

@@ -156,10 +156,16 @@ def _short(value: Any) -> str:
 @cache
 def of_a_library(file: str) -> bool:
     """Whether a file is installed, not written by the user."""
+    if not file.endswith(".py") or {"site-packages", "dist-packages"} & {*file.split(os.sep)}:
+        return True
+    return os.path.realpath(file).startswith(_library_folders())
+
+
+@cache
+def _library_folders() -> tuple[str, ...]:
+    """Where Python and what is installed are, each with a separator at its end."""
     paths = {*sysconfig.get_paths().values(), *site.getsitepackages(), site.getusersitepackages()}
-    folders = [os.path.realpath(path) + os.sep for path in paths]
-    installed = {"site-packages", "dist-packages"} & {*file.split(os.sep)}
-    return bool(installed) or not file.endswith(".py") or os.path.realpath(file).startswith(tuple(folders))
+    return tuple(os.path.realpath(path) + os.sep for path in paths)
 
 
 def _of_torch(*names: str) -> tuple[type, ...]:

@@ -17,7 +17,7 @@ import numpy as np
 from talkoot.core.errors import DataError, PlanError, TalkootError
 from talkoot.formats.trees import having, is_estimator, with_trees, without_trees
 from talkoot.formats.values import Decoder, Encoder
-from talkoot.learners import catalogue
+from talkoot.learners import catalogue, estimator_class
 
 TRUSTED = (  # what skops does not know to be harmless
     "numpy.atleast_2d",
@@ -88,7 +88,7 @@ def _column_selector(data: Mapping[str, Any], decoder: Decoder) -> Any:
 
 
 def _estimator(data: Mapping[str, Any], decoder: Decoder) -> Any:
-    kind = classes().get(data["class"])
+    kind = estimator_class(data["class"])
     if kind is None:
         raise DataError(f"{data['class']!r:.80} is not in Talkoot's catalogue of estimators")
     return kind(**{key: decoder.decode(item) for key, item in data["params"].items()})

@@ -264,4 +264,4 @@ def is_in_catalogue(learner: Any) -> bool:
     """Whether a learner is the one that the catalogue has for its estimator."""
     estimator = getattr(learner, "estimator", None)
     known = trees.is_estimator(estimator) and type(estimator) in catalogue()
-    return known and type(learner_for(estimator)) is type(learner)
+    return known and type(learner_for(estimator)) is learner.catalogued

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from importlib import import_module
 from typing import Any
 
-from talkoot.core.errors import NotDistributable
+from talkoot.core.errors import DataError, NotDistributable
 from talkoot.core.learner import Learner
 from talkoot.learners.common.sklearn_private import validate_parameters
 
@@ -28,7 +28,9 @@ MODULES = (
     "trees.forests.forests",
     "trees.forests.isolation",
     "xgboost.learner",
+    "lightgbm.learner",
 )
+LIBRARIES = dict.fromkeys(("XGBClassifier", "XGBRegressor"), "xgboost")  # of estimators, besides scikit-learn
 
 
 def catalogue() -> dict[type, Callable[[Any], Learner]]:
@@ -37,6 +39,22 @@ def catalogue() -> dict[type, Callable[[Any], Learner]]:
     for name in MODULES:
         found.update(import_module(f"talkoot.learners.{name}").FITS)
     return found
+
+
+def estimator_class(name: str) -> type | None:
+    """The class of an estimator that a learner fits, by its name; None where there is none.
+
+    Raises:
+        DataError: its library is not installed here.
+    """
+    if name in LIBRARIES:
+        library = LIBRARIES[name]
+        try:
+            import_module(library)
+        except ImportError as error:
+            cure = f"pip install 'talkoot[{library}]'"
+            raise DataError(f"{name} needs {library}, which is not installed here", cure=cure) from error
+    return {kind.__name__: kind for kind in catalogue()}.get(name)
 
 
 def families(names: Iterable[str]) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from programs import Federated, federated
 from sites import plan_of
@@ -78,6 +79,18 @@ def test_boosted_trees_of_sites_are_those_of_one_node(four: Federated) -> None:
             np.testing.assert_array_equal(edges, theirs)
     with pytest.raises(Refused, match="trees divide columns at values of rows, unless their bins come from"):
         tk.fit(boosting, tk.dataset("toy"), "y", chain=CHAIN[:1], on=on)
+
+
+def test_xgboosts_trees_of_sites_are_those_of_one_node(four: Federated) -> None:
+    xgboost = pytest.importorskip("xgboost", reason="XGBoost is not installed")
+    boosting, on = xgboost.XGBClassifier(n_estimators=2, max_depth=2), tk.Federation(four.researcher)
+    got = tk.fit(boosting, tk.dataset("toy"), "y", chain=CHAIN, on=on).model
+    table = pd.DataFrame(X, columns=[f"x{j}" for j in range(4)])
+    expected = tk.fit(boosting, {"one": (table, y)}, chain=CHAIN[:1], on=tk.Inline()).model
+    assert got.get_booster().save_raw("json") == expected.get_booster().save_raw("json")
+    for chain in (CHAIN[:1], []):
+        with pytest.raises(Refused, match="past the sites' secure sum, unless its trees are grown of sums"):
+            tk.fit(boosting, tk.dataset("toy"), "y", chain=chain, on=on)
 
 
 def test_a_plan_brings_no_identity() -> None:

@@ -31,8 +31,10 @@ from talkoot.core.shard import Schema, Shard
 from talkoot.core.update import Update
 from talkoot.data.schema import agree
 from talkoot.learners import families, learner_for
+from talkoot.learners.common.group import threads
 from talkoot.learners.xgboost import collective
 from talkoot.learners.xgboost.cuts import reference
+from talkoot.learners.xgboost.group import Boosters
 from talkoot.learners.xgboost.node import Grow
 
 xgboost = pytest.importorskip("xgboost", reason="XGBoost is not installed")
@@ -100,6 +102,13 @@ def fitted(estimator: Any, data: Any, on: Any = None) -> Any:
     return tk.fit(clone(estimator), data, on=on or tk.Inline()).model
 
 
+def in_workers(estimator: Any, data: Any, workers: int) -> Any:
+    """The model of so many processes, which `tk.fit` would not start on one machine."""
+    schema, bound = agree(tk.shards(data), tk.Inline(), labels=is_classifier(estimator))
+    learner = learner_for(clone(estimator))
+    return learner.finish(run(Plan(learner), bound, tk.Local(workers), schema=schema).model)
+
+
 @pytest.mark.parametrize("nodes", [1, 2, 3, 7])
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_trees_are_those_of_the_pooled_rows(objective: str, nodes: int) -> None:
@@ -110,18 +119,58 @@ def test_trees_are_those_of_the_pooled_rows(objective: str, nodes: int) -> None:
 
 
 @pytest.mark.wide
-@pytest.mark.parametrize("on", [tk.Local(2), tk.Local(3), tk.Inline(threads=2)], ids=str)
+@pytest.mark.parametrize("workers", [2, 3])
 @pytest.mark.parametrize("objective", ["squares", "three classes"])
-def test_processes_do_not_change_trees(objective: str, on: Any) -> None:
+def test_processes_do_not_change_trees(objective: str, workers: int) -> None:
     estimator, y = OBJECTIVES[objective]
-    assert_same_trees(fitted(estimator, dealt(3, X, y), on), pooled(estimator, X, y))
+    assert_same_trees(in_workers(estimator, dealt(3, X, y), workers), pooled(estimator, X, y))
+
+
+def test_threads_do_not_change_trees() -> None:
+    estimator, y = OBJECTIVES["three classes"]
+    assert_same_trees(fitted(estimator, dealt(3, X, y), tk.Inline(threads=2)), pooled(estimator, X, y))
+
+
+def test_workers_of_one_machine_are_one_process_with_threads_and_it_says_so() -> None:
+    estimator, y = OBJECTIVES["squares"]
+    fit = tk.fit(estimator, dealt(3, X, y), on=tk.Local(2))
+    assert fit.note.startswith("Inline(threads=2) instead of Local(workers=2): on one machine XGBRegressor")
+    assert trees(fit.model.get_booster()) == trees(fitted(estimator, dealt(3, X, y)).get_booster())
+
+
+def test_no_more_threads_than_the_container_grants(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr("talkoot.learners.common.group.cores", lambda: 3)
+    assert [threads(None), threads(5), threads(-1)] == [3, 5, 3]
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    assert threads(None) == 2
+
+
+def test_an_engine_of_two_threads_trains_on_two_whatever_the_environment_grants_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setattr("talkoot.core.cores.cores", lambda: 3)
+    found, train = [], Boosters.train
+
+    def noting(self: Any, params: Any, *args: Any) -> Any:
+        found.append(params["nthread"])
+        return train(self, params, *args)
+
+    monkeypatch.setattr(Boosters, "train", noting)
+    few = Regressor(n_estimators=2, max_depth=2)
+    for on in (tk.Inline(), tk.Local(2), tk.Local(9)):
+        fitted(few, dealt(3, X, Y), on)
+    assert found == [1, 2, 3]
+    assert threads(None) == 1
 
 
 @pytest.mark.wide
-@pytest.mark.parametrize("on", [tk.Inline(), tk.Local(2), tk.Local(3)], ids=str)
-def test_bits_are_the_same_where_sums_are_exact(on: Any) -> None:
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_bits_are_the_same_where_sums_are_exact(workers: int) -> None:
     estimator, y = OBJECTIVES["hinge"]  # its gradients are whole numbers
-    assert trees(fitted(estimator, dealt(3, X, y), on).get_booster()) == trees(pooled(estimator, X, y))
+    model = in_workers(estimator, dealt(3, X, y), workers)
+    assert trees(model.get_booster()) == trees(pooled(estimator, X, y))
 
 
 @final
@@ -335,11 +384,6 @@ def test_a_file_has_the_model_for_whoever_trusts_it(tmp_path: Path) -> None:
 
 def test_sites_know_it_by_a_family_of_its_own() -> None:
     assert families(["XGBClassifier", "XGBRegressor"]) == ("xgboost",)
-
-
-def test_masks_are_refused_as_histograms_go_past_them() -> None:
-    with pytest.raises(tk.PlanError, match=r"past the secure sum.*Leave mask\(\) out"):
-        tk.fit(Classifier(), dealt(3, X, LABELS), on=tk.Inline(), chain=[tk.fixed(), tk.mask()])
 
 
 def test_xgboost_is_imported_by_those_who_use_it() -> None:

@@ -93,13 +93,15 @@ def contributions(model: Any, X: Any) -> Contributions:
     that go together share what either of them tells.
 
     Args:
-        model: a fitted HistGradientBoosting model, forest or decision tree, or a model of XGBoost.
+        model: a fitted HistGradientBoosting model, forest or decision tree, or a model of XGBoost or
+            LightGBM.
         X: rows as the model predicts them, (rows, columns).
 
     Returns:
         Contributions in the unit of the model's sum: of HistGradientBoostingClassifier its
         `decision_function` (of two classes log-odds), of forests `predict_proba`, of regressors `predict`
-        (its logarithm with a Poisson or gamma loss), of XGBoost its margin, in XGBoost's single precision.
+        (its logarithm with a Poisson or gamma loss), of XGBoost its margin, in XGBoost's single precision,
+        of LightGBM its raw score.
 
     Raises:
         PlanError: such a model cannot be explained, or is not fitted.

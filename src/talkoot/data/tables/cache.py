@@ -10,15 +10,18 @@ from weakref import WeakKeyDictionary, finalize
 import numpy as np
 
 from talkoot.core.shard import Block
+from talkoot.data.free_memory import free_memory
 
 BUDGET = 128 << 20  # bytes that a process caches
+SHARE = 8  # of the memory that is free, in which a shard is cached
 
 
 @final
 class Cache:
     """Blocks by the shard that they were read from, freed together with the shard.
 
-    Shards that do not fit within `budget` bytes are read again in every pass.
+    Shards that do not fit within `budget` bytes, or within an eighth of the memory that is free, are read
+    again in every pass.
     """
 
     def __init__(self, budget: int = BUDGET) -> None:
@@ -35,13 +38,14 @@ class Cache:
         if cached is not None:
             yield from cached
             return
-        blocks: list[Block] | None = [] if expected <= self.free else None
+        free = min(self.free, free_memory() // SHARE)
+        blocks: list[Block] | None = [] if expected <= free else None
         size = 0
         for block in read():
             if blocks is not None:
                 size += nbytes(block)
                 blocks.append(block)
-                blocks = blocks if size <= self.free else None
+                blocks = blocks if size <= free else None
             yield block
         if blocks is not None:
             self._store(owner, blocks, size)

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, final
 
+from talkoot.core.cores import cores
 from talkoot.core.errors import NodeLost
-from talkoot.engines.machine import cores
 from talkoot.engines.processes import edited, forkserver, wire
 from talkoot.engines.processes.forkserver import ANSWER, ASK, FORK, READY, REAP
 from talkoot.engines.processes.heartbeat import Heartbeat

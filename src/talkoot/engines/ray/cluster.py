@@ -16,8 +16,8 @@ from typing import Any, final
 import ray
 from ray.experimental import internal_kv
 
+from talkoot.core.cores import cores
 from talkoot.core.errors import PlanError
-from talkoot.engines.machine import cores
 from talkoot.engines.ray.reaper import reaper
 
 _FIXED_NODE = re.compile(r"node_[0-9a-f]{40,}")  # the type of a node that no autoscaler started

@@ -45,6 +45,11 @@ class Composition(SolvingLearner):
         return all(part.threads for part in self.learners)
 
     @property
+    def pools(self) -> bool:
+        """Whether some part learns as one in a process, and none holds up its threads."""
+        return self.threads and any(part.pools for part in self.learners)
+
+    @property
     def large_integers(self) -> bool:
         """Whether some part needs exact large whole numbers."""
         return any(part.large_integers for part in self.learners)

@@ -21,8 +21,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from talkoot.core.errors import DataError, PlanError
+from talkoot.learners.explain import boosters, lightgbm_models
 from talkoot.learners.explain import sklearn_trees as read
-from talkoot.learners.explain.boosters import contributions_of, is_xgboost, names_of
 from talkoot.learners.explain.predicting import require_fitted
 from talkoot.learners.explain.trees import shapley_values
 
@@ -59,17 +59,26 @@ def explained(model: Any, X: Any) -> Explained:
         PlanError: such a model cannot be explained, or is not fitted.
         DataError: the model cannot read the rows.
     """
-    if not is_xgboost(model):
+    library = _library(model)
+    if library is None:
         _require_known(model)
-    if not isinstance(model, BaseEstimator):  # a booster has no state before it is fitted
-        return _xgboost(model, X, None)
+    elif not isinstance(model, BaseEstimator):  # a booster has no state before it is fitted
+        return _by_library(library, model, X, None)
     require_fitted(model)
     if is_classifier(model) and getattr(model, "n_outputs_", 1) > 1:
         name, targets = type(model).__name__, model.n_outputs_
         raise PlanError(f"{name} predicts {targets} targets at once", cure="Fit one model a target.")
     classes = np.asarray(model.classes_) if is_classifier(model) else None
-    explain = _xgboost if is_xgboost(model) else _boosted if isinstance(model, BOOSTED) else _forest
-    return explain(model, X, classes)
+    if library is not None:
+        return _by_library(library, model, X, classes)
+    return (_boosted if isinstance(model, BOOSTED) else _forest)(model, X, classes)
+
+
+def _library(model: Any) -> Any:
+    """The module that explains a model by the library that grew it; None for models of scikit-learn."""
+    if boosters.is_xgboost(model):
+        return boosters
+    return lightgbm_models if lightgbm_models.is_lightgbm(model) else None
 
 
 def _read(reader: Callable[[Any, Any], T], model: Any, X: Any) -> T:
@@ -88,7 +97,8 @@ def _require_known(model: Any) -> None:
     if isinstance(model, BOOSTED + FORESTS + SINGLE):
         return
     names = ", ".join(sorted(kind.__name__ for kind in BOOSTED + FORESTS + SINGLE))
-    name, cure = type(model).__name__, f"Models that can be explained: {names}, and those of XGBoost."
+    name = type(model).__name__
+    cure = f"Models that can be explained: {names}, and those of XGBoost and LightGBM."
     if isinstance(model, Pipeline):
         cure = (
             "Explain its last step on what the others make of the rows: model[-1], model[:-1].transform(X)."
@@ -125,9 +135,9 @@ def _forest(model: Any, X: Any, classes: np.ndarray | None) -> Explained:
     return Explained(values=values, base=base, unit="probability", names=_names(model), classes=classes)
 
 
-def _xgboost(model: Any, X: Any, classes: np.ndarray | None) -> Explained:
-    values, base, unit = _read(contributions_of, model, X)
-    names = names_of(model)
+def _by_library(library: Any, model: Any, X: Any, classes: np.ndarray | None) -> Explained:
+    values, base, unit = _read(library.contributions_of, model, X)
+    names = library.names_of(model)
     return _flat(values, base, unit, None if names is None else tuple(names), classes)
 
 

@@ -1,7 +1,8 @@
 """A node's part of a selection: count its values in bins of keys, in one pass over its rows.
 
-Once the values within the ranges fit the node's share of 256 MB, it caches them, sorted, and does not read
-its rows again.
+Once the values within the ranges fit the node's share of 64 MB, or of an eighth
+of the memory that is free, it caches them, sorted, and does not read
+its rows again. Until then, compiled code counts them block by block.
 """
 
 from __future__ import annotations
@@ -13,12 +14,18 @@ from typing import Any, final
 import numpy as np
 
 from talkoot.core.update import Update
-from talkoot.learners.sums.ranges import Ranges, keys
-from talkoot.learners.sums.tally import columns_of
+from talkoot.data.free_memory import free_memory
+from talkoot.learners.sums.block_counts import BlockCounts
+from talkoot.learners.sums.chunk import Chunk
+from talkoot.learners.sums.ranges import Bins, Ranges, keys
 
-KEY_BYTES = 1 << 28  # bytes of cached keys, over all nodes of a run
+KEY_BYTES = 1 << 26  # bytes of cached keys, over all nodes of a run
+SHARE = 8  # of the memory that is free, in which keys may be cached
+BATCH_BYTES = 1 << 23  # bytes of rows that are counted at once, about
 
 TOTAL = "total"  # a leaf: see `Values.count`
+
+ZERO = keys([0.0])[0]
 
 Leaves = dict[str, np.ndarray]
 Part = tuple[Any, np.ndarray | None]  # (rows, features), array or CSR; (rows,) whole weights
@@ -46,7 +53,7 @@ class Values:
         bins = ranges.bins()
         count, total = np.zeros(len(bins), np.int64), np.zeros(len(bins), np.uint64)
         mass = None if self.mass is None else np.zeros(len(bins), np.int64)
-        spans, zero = bins.spans(len(self.found)), keys([0.0])
+        spans = bins.spans(len(self.found))
         for j, found in enumerate(self.found):
             own = slice(spans[j], spans[j + 1])
             first, last = bins.first[own], bins.last[own]
@@ -57,12 +64,24 @@ class Values:
             total[own] = _sums(found, left, right) - count[own].astype(np.uint64) * first
             if mass is not None and self.mass is not None:
                 mass[own] = _sums(self.mass[j], left, right)
-            at = int(np.searchsorted(first, zero[0], side="right")) - 1
-            if self.zeros[j] and at >= 0 and zero[0] <= last[at]:
-                count[own.start + at] += self.zeros[j]
-                total[own.start + at] += np.uint64(self.zeros[j]) * (zero[0] - first[at])
-        leaves = {"rows": np.array([self.rows]), "count": count, TOTAL: total.view(np.int64)}
-        return leaves if mass is None else leaves | {"mass": mass}
+        _add_zeros(self.zeros, bins, count, total)
+        return _leaves(self.rows, count, total, mass)
+
+
+def _leaves(rows: int, count: np.ndarray, total: np.ndarray, mass: np.ndarray | None) -> Leaves:
+    """What a node sends of so many rows; see `Values.count`."""
+    leaves = {"rows": np.array([rows]), "count": count, TOTAL: total.view(np.int64)}
+    return leaves if mass is None else leaves | {"mass": mass}
+
+
+def _add_zeros(zeros: np.ndarray, bins: Bins, count: np.ndarray, total: np.ndarray) -> None:
+    """Add to the bins the zeros of each column that sparse rows do not store."""
+    spans = bins.spans(len(zeros))
+    for j in np.flatnonzero(zeros).tolist():
+        at = spans[j] + int(np.searchsorted(bins.first[spans[j] : spans[j + 1]], ZERO, side="right")) - 1
+        if at >= spans[j] and bins.last[at] >= ZERO:
+            count[at] += zeros[j]
+            total[at] += np.uint64(zeros[j]) * (ZERO - bins.first[at])
 
 
 def _edges(found: np.ndarray, first: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -84,23 +103,6 @@ def _sums(values: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray
     return sums
 
 
-def passes(
-    parts: Iterable[Part], ranges: Ranges, features: int, limit: int, *, zeros: bool
-) -> Iterator[Values]:
-    """The values within `ranges`, without NaN, in chunks of about `limit` bytes of keys and weights.
-
-    With `zeros`, what sparse rows do not store counts as 0.
-    """
-    chunk = _Chunk(features)
-    for X, weights in parts:
-        chunk.add(X, weights, ranges, zeros=zeros)
-        if chunk.size > limit:
-            yield chunk.values()
-            chunk = _Chunk(features)
-    if chunk.rows:
-        yield chunk.values()
-
-
 def counted(
     parts: Iterable[Part], ranges: Ranges, cached: Values | None, *, features: int, nodes: int, zeros: bool
 ) -> tuple[Update, Values | None]:
@@ -114,53 +116,59 @@ def counted(
         nodes: how many nodes share the memory for cached values.
         zeros: whether what sparse rows do not store counts as 0.
     """
-    limit = KEY_BYTES // max(1, nodes)
-    read = iter([cached]) if cached is not None else passes(parts, ranges, features, limit, zeros=zeros)
-    update, chunks = Update(), 0
-    for values in read:
-        update += Update(values=values.count(ranges), weight=float(values.rows))
-        chunks += 1
-    return update, values if chunks == 1 else None
+    limit, parts, first = min(KEY_BYTES, free_memory() // SHARE) // max(1, nodes), iter(parts), None
+    if cached is None and ranges.everything:
+        first = _collected(parts, features, limit, zeros=zeros)
+        if first.size <= limit:
+            cached, first = Values(*first.sorted(), first.zeros, first.rows), None
+    if cached is None:
+        return _counted_by_blocks(first, parts, ranges, features, limit, zeros=zeros)
+    if not cached.rows:
+        return Update(), None
+    return Update(values=cached.count(ranges), weight=float(cached.rows)), cached
 
 
-class _Chunk:
-    """Values collected from blocks."""
+def _collected(parts: Iterator[Part], features: int, limit: int, *, zeros: bool) -> Chunk:
+    """The values of all rows, or of the first, of more than `limit` bytes."""
+    chunk = Chunk(features)
+    for X, weights in parts:
+        chunk.add(X, weights, zeros=zeros)
+        if chunk.size > limit:
+            break
+    return chunk
 
-    def __init__(self, features: int) -> None:
-        self.found: list[list[np.ndarray]] = [[] for _ in range(features)]
-        self.mass: list[list[np.ndarray]] = [[] for _ in range(features)]
-        self.weighted = False
-        self.zeros = np.zeros(features, np.int64)
-        self.rows = self.size = 0
 
-    def add(self, X: Any, weights: np.ndarray | None, ranges: Ranges, *, zeros: bool) -> None:
-        """Add the values of a block; only dense rows have weights."""
-        self.rows += X.shape[0]
-        whole = ranges.everything
-        self.weighted |= weights is not None
-        for j, values in enumerate(columns_of(X)):
-            if zeros:
-                self.zeros[j] += X.shape[0] - len(values)
-            found, known = keys(values), ~np.isnan(values)
-            known = known if whole else known & ranges.hold(j, found)
-            if weights is not None:
-                known &= weights > 0
-                self.mass[j].append(weights[known])
-            self.found[j].append(found[known])
-            self.size += self.found[j][-1].nbytes * (1 if weights is None else 2)
+def _batches(parts: Iterable[Part]) -> Iterator[Part]:
+    """Dense blocks put together, so that the bins of a column are looked at for many values on end."""
+    few = list[Part]()
+    for part in parts:
+        few.append(part)
+        if not isinstance(part[0], np.ndarray) or sum(X.nbytes for X, _ in few) > BATCH_BYTES:
+            yield from _joined(few)
+            few = []
+    yield from _joined(few)
 
-    def values(self) -> Values:
-        """All of them, sorted."""
-        found = tuple(np.concatenate(blocks) for blocks in self.found)
-        if not self.weighted:
-            for column in found:
-                column.sort()
-            return Values(found, None, self.zeros, self.rows)
-        order = [np.argsort(column) for column in found]
-        mass = [np.concatenate(blocks) for blocks in self.mass]
-        return Values(
-            tuple(column[by] for column, by in zip(found, order, strict=True)),
-            tuple(column[by] for column, by in zip(mass, order, strict=True)),
-            self.zeros,
-            self.rows,
-        )
+
+def _joined(few: list[Part]) -> Iterator[Part]:
+    if len(few) < 2 or not all(isinstance(X, np.ndarray) for X, _ in few):
+        yield from few
+        return
+    weights = [each for _, each in few if each is not None]
+    yield np.concatenate([X for X, _ in few]), np.concatenate(weights) if weights else None
+
+
+def _counted_by_blocks(
+    first: Chunk | None, parts: Iterator[Part], ranges: Ranges, features: int, limit: int, *, zeros: bool
+) -> tuple[Update, Values | None]:
+    """Counts of the first values and of others, and the values, unless these take more than `limit` bytes."""
+    counts = BlockCounts(ranges, features, 0 if first else limit)
+    if first is not None:
+        counts.add_chunk(first)
+    for X, weights in _batches(parts):
+        counts.add(X, weights, zeros=zeros)
+    if not counts.rows:
+        return Update(), None
+    _add_zeros(counts.zeros, counts.bins, counts.count, counts.total)
+    leaves = _leaves(counts.rows, counts.count, counts.total, counts.mass)
+    update, chunk = Update(values=leaves, weight=float(counts.rows)), counts.chunk
+    return update, None if chunk is None else Values(*chunk.sorted(), counts.zeros, counts.rows)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn.base import is_classifier
 
 from talkoot.core.errors import DataError, NotDistributable
 from talkoot.core.shard import Block, Schema
@@ -100,6 +101,39 @@ def accept(estimator: Any) -> None:
             raise NotDistributable(cause, cure="Leave it out.")
     if estimator.get_num_boosting_rounds() < 1:
         refuse(estimator, "n_estimators", "there is nothing to learn", "Take at least 1.")
+
+
+MERGED = {
+    True: ("binary:logistic", "multi:softprob", "multi:softmax"),
+    False: ("reg:squarederror", "count:poisson", "reg:gamma"),
+}
+BINS = 256
+
+
+def accept_merged(estimator: Any) -> None:
+    """Refuse parameters of trees that are grown of merged histograms.
+
+    Raises:
+        NotDistributable: of the first that no such tree has.
+    """
+    behind = "behind tk.fixed() trees are grown of the nodes' sums, not by XGBoost's own processes, and "
+    objectives = MERGED[is_classifier(estimator)]
+    if (estimator.objective or objectives[0]) not in objectives:
+        refuse(estimator, "objective", behind + "not of this one", f"Take one of {', '.join(objectives)}.")
+    if (estimator.max_bin or BINS) > BINS:
+        refuse(estimator, "max_bin", f"{behind}a bin is a byte", f"Take max_bin={BINS} or fewer.")
+    if (estimator.num_parallel_tree or 1) != 1:
+        refuse(
+            estimator,
+            "num_parallel_tree",
+            f"{behind}an iteration has one tree of each class",
+            "Leave it out.",
+        )
+    if estimator.max_leaves and estimator.grow_policy not in ("lossguide", 1):
+        reason = f"{behind}leaves are counted by the greatest gain first"
+        refuse(estimator, "max_leaves", reason, 'Take grow_policy="lossguide", or max_depth=.')
+    if estimator.max_leaves == 1:
+        refuse(estimator, "max_leaves", "there is nothing to learn", "Take at least 2.")
 
 
 def require_plain(schema: Schema, estimator: Any) -> None:

@@ -7,8 +7,6 @@ moment, XGBoost ends the one with the tracker too, and a worker can be replaced.
 from __future__ import annotations
 
 import re
-import socket
-import uuid
 import warnings
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -20,11 +18,6 @@ PATIENCE = 300  # seconds that processes wait at most for each other's sums
 COMING = 30  # seconds in which all must have come
 SHORTLY = 5  # seconds in which one that cannot take part finds out whether the others wait for it
 RETRIES = 2  # tries to reach a tracker that may have ended
-
-
-def machine() -> str:
-    """What names this machine."""
-    return f"{socket.gethostname()}:{uuid.getnode():x}"
 
 
 @final

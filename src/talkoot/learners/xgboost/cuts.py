@@ -36,14 +36,21 @@ def single(shard: Shard, schema: Schema, estimator: Any) -> Iterator[Block]:
     Raises:
         DataError: a row that cannot be used.
     """
-    for block in shard.blocks():
-        if len(block):
-            require_weights(block.w, estimator)
-            require_target(block, schema, estimator)
-            with np.errstate(over="ignore"):
-                X = np.asarray(block.X, dtype=np.float32)
-            require_finite(X, schema, estimator, missing=True)
-            yield replace(block, X=X)
+    return (single_block(block, schema, estimator) for block in shard.blocks() if len(block))
+
+
+def single_block(block: Block, schema: Schema, estimator: Any) -> Block:
+    """A block whose columns are in single precision.
+
+    Raises:
+        DataError: a row that cannot be used.
+    """
+    require_weights(block.w, estimator)
+    require_target(block, schema, estimator)
+    with np.errstate(over="ignore"):
+        X = np.asarray(block.X, dtype=np.float32)
+    require_finite(X, schema, estimator, missing=True)
+    return replace(block, X=X)
 
 
 def surveyed(shard: Shard, schema: Schema, estimator: Any, bins: int) -> Update:

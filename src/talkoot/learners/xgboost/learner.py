@@ -1,4 +1,4 @@
-"""XGBClassifier and XGBRegressor over nodes of one trust domain."""
+"""XGBClassifier and XGBRegressor over nodes of one organisation."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, final
 
 import numpy as np
-from sklearn.base import clone, is_classifier
 
 from talkoot.core.context import Ctx
-from talkoot.core.errors import DataError, NodeFailed, PlanError
+from talkoot.core.errors import DataError, NodeFailed
 from talkoot.core.learner import Kind, Learner, SolvingLearner
 from talkoot.core.shard import Schema, Shard
 from talkoot.core.transform import Chain
 from talkoot.core.update import Update
-from talkoot.learners.common.columnwise import require_numbers
-from talkoot.learners.common.rows import require_dense
-from talkoot.learners.solvers.target_stats import target_mean, two_classes
+from talkoot.guards.fixed import FixedPoint
+from talkoot.learners.common.group import PROCESS, counts, octets
 from talkoot.learners.sums.counting import Values, counted
 from talkoot.learners.sums.ranges import Ranges
 from talkoot.learners.sums.selection import Search, Selection
 from talkoot.learners.trees.boosting.bins import few_values
 from talkoot.learners.xgboost import node
-from talkoot.learners.xgboost.accepted import accept, require_plain
-from talkoot.learners.xgboost.collective import Address, cause
+from talkoot.learners.xgboost.accepted import accept, accept_merged
+from talkoot.learners.xgboost.booster import fitted, require_fit
+from talkoot.learners.xgboost.collective import Address
 from talkoot.learners.xgboost.cuts import WEIGHTED, Survey, cut_points, single, surveyed, wanted
+from talkoot.learners.xgboost.merged import MergedXGBoosting
 
 TREES = 10  # iterations of a round at least; later ones do a quarter of what there is
 ATTEMPTS = 3  # rounds in a row in which processes may lose each other
@@ -102,45 +102,28 @@ class XGBoosting(SolvingLearner):
         """Of the search for cut points, and of training."""
         return (Survey, Search, Ranges, node.Gather, node.Bin, node.Grow, Address)
 
+    @property
+    def pools(self) -> bool:
+        """XGBoost's own threads grow trees of the rows of all nodes of a process."""
+        return True
+
     def for_chain(self, chain: Chain) -> Learner:
-        """Itself; behind masks it is refused.
+        """Grown of merged histograms where sums are whole numbers, as under masks.
 
         Raises:
-            PlanError: histograms would go past the masks.
+            NotDistributable: of a parameter that XGBoost itself can follow only.
         """
-        if chain.talks:
-            raise PlanError(
-                "XGBoost's processes send histograms to each other, past the secure sum",
-                cure="Leave mask() out, or take HistGradientBoostingClassifier() or -Regressor().",
-            )
-        return self
+        if not any(isinstance(link, FixedPoint) for link in chain):
+            return self
+        accept_merged(self.estimator)
+        return MergedXGBoosting(self)
 
     def init(self, schema: Schema, rng: np.random.Generator) -> Boosted:
         """Survey the columns first."""
-        require_plain(schema, self.estimator)
-        require_numbers(schema, self.estimator)
-        require_dense(schema, self.estimator)
-        if is_classifier(self.estimator):
-            two_classes(schema, self.estimator)
-        else:
-            target_mean(schema, self.estimator)
-        self._dry_fit(schema)
+        require_fit(self.estimator, schema)
         return Boosted(
             schema=schema, total=self.estimator.get_num_boosting_rounds(), key=secrets.token_hex(16)
         )
-
-    def _dry_fit(self, schema: Schema) -> None:
-        """Have XGBoost refuse parameters and columns before any row is read."""
-        import xgboost
-
-        y = np.array([0.5, 1.0]) if schema.classes is None else np.arange(len(schema.classes))
-        try:
-            rows = xgboost.DMatrix(
-                np.zeros((len(y), schema.features)), y, feature_names=schema.names, nthread=1
-            )
-            xgboost.train(node.params(self.estimator, schema) | {"nthread": 1}, rows, 1)
-        except (TypeError, ValueError) as error:
-            raise DataError(f"{type(self.estimator).__name__} refuses: {cause(error)}") from error
 
     def question(self, model: Boosted) -> Any:
         """What to count, or how far to grow."""
@@ -189,8 +172,8 @@ class XGBoosting(SolvingLearner):
             return self._surveyed(model, update)
         if model.cuts is None:
             return self._searched(model, update)
-        counts = node.counts(update, node.PROCESS)
-        return replace(model, processes=counts, binned=False, known=False)
+        processes = counts(update, PROCESS)
+        return replace(model, processes=processes, binned=False, known=False)
 
     def _surveyed(self, model: Boosted, update: Update) -> Boosted:
         schema, few = model.schema, few_values(update, node.bins(self.estimator))
@@ -225,12 +208,12 @@ class XGBoosting(SolvingLearner):
         found = replace(model, meeting=node.address(values))
         if not model.binned:
             return replace(found, binned=True)
-        booster = node.octets(values[node.BOOSTER])
+        booster = octets(values[node.BOOSTER])
         return replace(found, known=True, trees=model.next, booster=booster, failed=0)
 
     def _again(self, model: Boosted, update: Update) -> Boosted:
         if model.failed + 1 == ATTEMPTS:
-            reasons = ", ".join(node.counts(update, node.FAILED)) or "some lost their rows"
+            reasons = ", ".join(counts(update, node.FAILED)) or "some lost their rows"
             raise NodeFailed(
                 f"XGBoost failed in the processes of the nodes {ATTEMPTS} times in a row: {reasons}",
                 step=f"tree {model.trees}",
@@ -244,12 +227,7 @@ class XGBoosting(SolvingLearner):
 
     def finish(self, model: Boosted) -> Any:
         """The estimator with the trees."""
-        made = clone(self.estimator)
-        made.load_model(bytearray(model.booster))
-        for name, value in self.estimator.get_params(deep=False).items():
-            if name != "objective":  # which XGBoost's fit replaces too
-                setattr(made, name, value)
-        return made
+        return fitted(self.estimator, model.booster)
 
 
 def _boosting(estimator: Any) -> Learner:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, final
 
 import numpy as np
@@ -11,12 +12,12 @@ import numpy as np
 from talkoot.core.errors import DataError
 from talkoot.core.shard import Schema, Shard
 from talkoot.core.update import Update
+from talkoot.learners.common.group import NO_ROWS, group_of, octets, threads
+from talkoot.learners.common.group import gathered as gathered_in
 from talkoot.learners.xgboost.collective import Address, cause, declined
-from talkoot.learners.xgboost.group import Group, group_of, rows_of, threads
+from talkoot.learners.xgboost.group import Boosters, rows_of
 
-NO_ROWS = "no rows"  # the state of a node without any
 # leaves of updates
-PROCESS = "process:"  # how many nodes are in a process, by its name
 DONE = "done"  # how many processes did what the question wants
 FAILED = "failed:"  # how many processes failed, by the reason
 BOOSTER = "booster"  # the trees, of one process
@@ -81,22 +82,15 @@ def gathered(
     question: Gather, local: Any, shard: Shard, schema: Schema, estimator: Any
 ) -> tuple[Update, Any]:
     """A node joins the group of its process."""
-    if local == NO_ROWS:
-        return Update(), local
-    group = group_of(question.key)
-    if local is not group or shard.name not in group.nodes:
-        rows = rows_of(shard, schema, estimator, weighted=question.weighted)
-        if rows is None:
-            return Update(), NO_ROWS
-        group.add(shard.name, rows)
-    return Update(values={f"{PROCESS}{group.token}": np.ones(1)}), group
+    read = partial(rows_of, schema=schema, estimator=estimator, weighted=question.weighted)
+    return gathered_in(question.key, Boosters, local, shard, read)
 
 
 def done(question: Bin | Grow, local: Any, schema: Schema, estimator: Any) -> tuple[Update, Any]:
     """What a process is to do, by the first of its nodes; nothing by the others."""
     if local == NO_ROWS:
         return Update(), local
-    group = local if isinstance(local, Group) else group_of(question.key)
+    group = local if isinstance(local, Boosters) else group_of(question.key, Boosters)
     if not group.begins(question.step):
         return Update(), group
     whole = question.processes.get(group.token) == len(group.nodes)
@@ -121,13 +115,13 @@ def params(estimator: Any, schema: Schema) -> dict[str, Any]:
     return own | {"nthread": threads(estimator.n_jobs)}
 
 
-def _binned(group: Group, question: Bin, schema: Schema, most: int) -> Update:
+def _binned(group: Boosters, question: Bin, schema: Schema, most: int) -> Update:
     if not group.build(question.cuts, schema.names, most):
         return Update()
     return Update(values={DONE: np.ones(1), **_meeting(group, question.processes)})
 
 
-def _grown(group: Group, question: Grow, own: Mapping[str, Any]) -> Update:
+def _grown(group: Boosters, question: Grow, own: Mapping[str, Any]) -> Update:
     from xgboost.core import XGBoostError
 
     rank = sorted(question.processes).index(group.token)
@@ -156,7 +150,7 @@ def _absent(question: Grow) -> Update:
     return Update()
 
 
-def _meeting(group: Group, processes: Mapping[str, int]) -> dict[str, np.ndarray]:
+def _meeting(group: Boosters, processes: Mapping[str, int]) -> dict[str, np.ndarray]:
     """Where processes meet next, of the first of them; nothing where there is but one."""
     if len(processes) == 1 or min(processes) != group.token:
         return {}
@@ -165,20 +159,6 @@ def _meeting(group: Group, processes: Mapping[str, int]) -> dict[str, np.ndarray
     return {HOST: np.frombuffer(address.host.encode(), np.uint8), PORT: np.array([address.port])}
 
 
-def counts(update: Update, prefix: str) -> dict[str, int]:
-    """The counts of leaves with names of one kind."""
-    return {
-        name.removeprefix(prefix): int(value[0])
-        for name, value in update.values.items()
-        if name.startswith(prefix)
-    }
-
-
 def address(values: Mapping[str, np.ndarray]) -> Address | None:
     """Where processes meet next; None where there is but one."""
     return Address(octets(values[HOST]).decode(), int(values[PORT][0])) if HOST in values else None
-
-
-def octets(leaf: np.ndarray) -> bytes:
-    """The bytes of a leaf, which a chain may have made other numbers of."""
-    return leaf.astype(np.uint8).tobytes()

@@ -81,8 +81,13 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         )
         for what, names, permitted in named:
             yield from (f"{what} {name!r:.80} is not permitted" for name in _others(names, permitted))
-        if "xgboost" in families(content.learners):
-            yield "XGBoost's processes send histograms to each other, past the sites' secure sum"
+        if "xgboost" in families(content.learners) and not content.masked:
+            yield (
+                "XGBoost's processes send histograms to each other, past the sites' secure sum, unless its "
+                "trees are grown of sums of all sites: chain=[tk.fixed(), tk.mask()]"
+            )
+        if "lightgbm" in families(content.learners):
+            yield "LightGBM's trees divide columns at values of rows, past the sites' secure sum"
         trees = "trees" in families(content.learners)
         if trees and content.plan is not None and content.plan.learner.kind == "bagged":
             yield (

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import final
 
+from talkoot.core.cores import cores
 from talkoot.core.engine import Emit, Run
 from talkoot.core.plan import Plan
 from talkoot.core.shard import Schema, Shard
 from talkoot.engines.checkpoint import Checkpoint
-from talkoot.engines.machine import cores
 from talkoot.engines.processes import wire
 from talkoot.engines.processes.messages import CLEAR
 from talkoot.engines.processes.placement import PlanPlacement, ShardPlacement, note_changed, setting

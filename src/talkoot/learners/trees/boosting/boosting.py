@@ -36,7 +36,15 @@ from talkoot.learners.trees.boosting.categories import (
     found_categories,
 )
 from talkoot.learners.trees.boosting.growing import Tree, leaf_values, sought
-from talkoot.learners.trees.boosting.model import Boosted, outputs_of, splits_of
+from talkoot.learners.trees.boosting.model import (
+    Boosted,
+    interim,
+    outputs_of,
+    require_same,
+    resumed,
+    rooted,
+    splits_of,
+)
 from talkoot.learners.trees.boosting.record import record
 from talkoot.learners.trees.boosting.result import category_columns, dummy, example_of, finished
 from talkoot.learners.trees.boosting.search import Count, begun_search, counted_values, narrowed
@@ -76,6 +84,7 @@ class Boosting(SolvingLearner):
 
     kind: ClassVar[Kind] = "exact"
     ends: ClassVar[bool] = True
+    resumes: ClassVar[bool] = True
 
     @property
     def question_types(self) -> tuple[type, ...]:
@@ -155,23 +164,19 @@ class Boosting(SolvingLearner):
         if question.start is None and local == NO_ROWS:
             return Update(), local
         if question.start is not None:
-            loss = self._loss(question, weighted=question.start.weights.some)
-            local = begun(question, shard, ctx, loss)
+            outputs, weighted = len(question.sought), question.start.weights.some
+            local = begun(question, shard, ctx, private.loss_of(self.estimator, outputs, weighted=weighted))
             if local is None:
                 return Update(), NO_ROWS
         elif not isinstance(local, Sets) or local.step not in (question.step - 1, question.step):
             return Update(values={BEHIND: np.ones(1)}), local
-        loss = self._loss(question, weighted=local.weighted)
-        sets = local.advanced(question, loss, self.estimator.max_bins + 1)
+        sets = local.advanced(question, self.estimator.max_bins + 1)
         if question.bits is None:
-            return sets.magnitudes(loss), sets
+            return sets.magnitudes(), sets
         update = sets.sums(question.sought, self.estimator.max_bins + 1)
         if question.scored:
-            update += sets.scored(measure_of(self.estimator, ctx.schema), loss, ctx.schema)
+            update += sets.scored(measure_of(self.estimator, ctx.schema), ctx.schema)
         return update, sets
-
-    def _loss(self, question: node.Grow, *, weighted: bool) -> Any:
-        return private.loss_of(self.estimator, len(question.sought), weighted=weighted)
 
     def step(self, model: Boosted, update: Update) -> Boosted:
         """Narrower ranges, or larger trees.
@@ -195,7 +200,8 @@ class Boosting(SolvingLearner):
         if BEHIND in update.values:
             return replace(model, behind=True)
         if model.bits is None:
-            return replace(model, bits=node.enough_bits(update), step=model.step + 1)
+            model = replace(model, bits=node.enough_bits(update), step=model.step + 1)
+            return model if model.earlier is None else require_same(model)
         return self._grown(model, update)
 
     def _next(self, model: Boosted) -> Boosted:
@@ -209,6 +215,7 @@ class Boosting(SolvingLearner):
         bins, bits = model.bins, model.bits
         assert bins is not None
         assert bits is not None
+        model = rooted(model, update)
         if model.stopping is not None and model.scored:
             stopping = model.stopping.scored(update.values, measure_of(self.estimator, model.schema))
             model = replace(model, stopping=stopping)
@@ -233,6 +240,14 @@ class Boosting(SolvingLearner):
         return self._next(
             replace(model, past=(*model.past, past), ended=late, records=(*model.records, records))
         )
+
+    def interim(self, model: Boosted) -> Mapping[str, np.ndarray] | None:
+        """The trees so far."""
+        return interim(model)
+
+    def resumed(self, model: Boosted, found: Mapping[str, np.ndarray]) -> Boosted:
+        """The model that goes on from trees of `interim`."""
+        return resumed(model, found)
 
     def finish(self, model: Boosted) -> Any:
         """The estimator with the trees."""

@@ -1,13 +1,18 @@
-"""The state of boosting between two rounds, and the questions that come of it."""
+"""The state of boosting between two rounds, the questions that come of it, and what is left of it on disk."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import final
 
 import numpy as np
 
+from talkoot.core.errors import DataError
 from talkoot.core.shard import Schema
+from talkoot.core.update import Update
 from talkoot.learners.sums.coarse_selection import CoarseSelection
 from talkoot.learners.sums.selection import Selection
 from talkoot.learners.trees.boosting import rows as node
@@ -18,6 +23,8 @@ from talkoot.learners.trees.boosting.record import Record
 from talkoot.learners.trees.boosting.stopping import Stopping
 from talkoot.learners.trees.boosting.validation import Validation
 from talkoot.learners.trees.weights import Weights
+
+RECORD = ("nodes", "binned", "raw", "hessians")  # the arrays of a `Record`
 
 
 @final
@@ -47,6 +54,8 @@ class Boosted:
         known: for each of them, how many splits the nodes know.
         step: number of the step that comes next.
         ended: the iteration that ended with the step before, without the splits that nodes know.
+        root: a digest of the sums that the last trees began with, which tell these rows from others.
+        earlier: what an interrupted fit left, until it is known that its rows are the same.
         behind: whether some node needs all that is past.
     """
 
@@ -71,6 +80,8 @@ class Boosted:
     known: tuple[int, ...] = ()
     step: int = 0
     ended: node.Iteration | None = None
+    root: np.ndarray | None = None
+    earlier: Mapping[str, np.ndarray] | None = None
     behind: bool = False
     done: bool = False
 
@@ -109,11 +120,105 @@ def outputs_of(schema: Schema) -> int:
 
 def splits_of(tree: Tree, known: int) -> np.ndarray:
     """The splits behind the first `known`, as nodes read them."""
-    rows = []
-    for at in tree.splits[known:]:
-        part = tree.parts[at]
-        assert part.split is not None
-        split = part.split
-        numbers = part.left, at, split.feature, split.bin, int(split.missing_left)
-        rows.append([*numbers, *node.words_of(split.bins)])
+    rows = [
+        [split.left, at, split.feature, split.bin, int(split.missing_left), *node.words_of(split.bins)]
+        for at, split in islice(tree.splits.items(), known, None)
+    ]
     return np.array(rows, dtype=np.int64).reshape(-1, node.SPLIT)
+
+
+def interim(model: Boosted) -> dict[str, np.ndarray] | None:
+    """The trees whose next ones have begun, and what they rest on; None before those."""
+    count = len(model.records) - (not model.trees or not model.trees[0].parts)
+    if count < 1 or model.earlier is not None:
+        return None
+    every = [each for trees in model.records[:count] for each in trees]
+    found = {name: [getattr(each, name) for each in every] for name in RECORD}
+    for name in ("splits", "values"):
+        found[name] = [part for iteration in model.past[:count] for part in getattr(iteration, name)]
+    arrays = {key: value for name, each in found.items() for key, value in _joined(name, each)}
+    assert model.root is not None
+    return {**arrays, **_basis(model), **_scores(model, count), "root": model.root}
+
+
+def _basis(model: Boosted) -> dict[str, np.ndarray]:
+    """What differs where rows do: bins, the prediction without a tree, the size of gradients."""
+    assert model.bins is not None
+    assert model.baseline is not None
+    thresholds = dict(_joined("thresholds", model.bins.thresholds))
+    return thresholds | {
+        "baseline": model.baseline,
+        "bits": np.array(model.bits),
+        "missing": model.bins.missing,
+    }
+
+
+def _scores(model: Boosted, count: int) -> dict[str, np.ndarray]:
+    stopping = model.stopping or Stopping()
+    scores = {"training": stopping.training, "validation": stopping.validation}
+    return {name: np.array(found[:count], dtype=np.float64) for name, found in scores.items()}
+
+
+def resumed(model: Boosted, found: Mapping[str, np.ndarray]) -> Boosted:
+    """A fit before its first round, to go on from what `interim` gave."""
+    outputs = outputs_of(model.schema)
+    parts = {name: _parts(found, name) for name in (*RECORD, "splits", "values")}
+    records = [Record(*each) for each in zip(*(parts[name] for name in RECORD), strict=True)]
+    begins = range(0, len(records), outputs)
+    past = (
+        node.Iteration(tuple(parts["splits"][i : i + outputs]), tuple(parts["values"][i : i + outputs]))
+        for i in begins
+    )
+    scores = (tuple(found[name].tolist()) for name in ("training", "validation"))
+    return replace(
+        model,
+        records=tuple(tuple(records[i : i + outputs]) for i in begins),
+        past=tuple(past),
+        stopping=None if model.stopping is None else Stopping(*scores),
+        earlier=found,
+    )
+
+
+def require_same(model: Boosted) -> Boosted:
+    """The model that goes on from earlier trees, which nodes get with the next step.
+
+    Raises:
+        DataError: they rest on other rows.
+    """
+    assert model.earlier is not None
+    if any(not np.array_equal(value, model.earlier[name]) for name, value in _basis(model).items()):
+        raise _other_rows()
+    return replace(model, behind=True)
+
+
+def rooted(model: Boosted, update: Update) -> Boosted:
+    """The model that knows the sums that its trees begin with, where these have come.
+
+    Raises:
+        DataError: it goes on from earlier trees, and these had other sums.
+    """
+    sums = [update.values[name] for name in sorted(update.values) if name.startswith("histograms:")]
+    if model.trees[0].parts or not sums:
+        return model
+    digest = hashlib.sha256(b"".join(np.ascontiguousarray(each).tobytes() for each in sums)).digest()
+    root = np.frombuffer(digest, dtype=np.uint8)
+    if model.earlier is not None and not np.array_equal(root, model.earlier["root"]):
+        raise _other_rows()
+    return replace(model, root=root, earlier=None)
+
+
+def _other_rows() -> DataError:
+    return DataError(
+        "the trees in the folder of checkpoint= were learned from other rows",
+        cure="Give each training a folder of its own.",
+    )
+
+
+def _joined(name: str, arrays: Sequence[np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
+    """Arrays one after the other, and how long each is."""
+    yield name, np.concatenate(arrays)
+    yield f"{name} lengths", np.array([len(each) for each in arrays])
+
+
+def _parts(found: Mapping[str, np.ndarray], name: str) -> list[np.ndarray]:
+    return np.split(found[name], np.cumsum(found[f"{name} lengths"])[:-1])

@@ -79,14 +79,14 @@ class Grow:
 class Rows:
     """The rows of a node between two steps; never changed, so that a step can be taken back."""
 
-    step: int
-    binned: np.ndarray  # (rows, features) uint8, a column after the other
+    binned: np.ndarray  # (features, rows) uint8
     target: np.ndarray
     raw: np.ndarray  # (rows, outputs) what is predicted, before the link
     bits: Bits | None
     gradients: np.ndarray  # (outputs, rows) int64
     hessians: np.ndarray  # (outputs, rows) int64; (outputs, 0) where all are 1
-    leaves: tuple[dict[int, np.ndarray], ...]  # for each output, the rows of each leaf
+    orders: tuple[np.ndarray, ...]  # for each output the numbers of all rows, those of a leaf side by side
+    places: tuple[np.ndarray, ...]  # for each output (parts, 2): from where to where in it leaves have them
     nodes: int  # whose sums are added
     weights: np.ndarray | None = None  # (rows,) of the rows; None where each weighs 1
     learned: bool = True  # whether trees are learned from them; others need no gradients
@@ -97,7 +97,7 @@ class Rows:
 
 def begun(
     start: Start,
-    X: np.ndarray,
+    binned: np.ndarray,
     y: np.ndarray,
     w: np.ndarray | None,
     loss: Any,
@@ -106,11 +106,10 @@ def begun(
     *,
     learned: bool = True,
 ) -> Rows:
-    """The rows before any tree, or behind those that are past."""
-    binned = private.bin_mapper(start.bins.thresholds, start.bins.count, start.bins.categories).transform(X)
+    """The rows before any tree, or behind those that are past; their bins are (features, rows) `binned`."""
     raw = np.zeros((len(y), len(start.baseline)), order="F") + start.baseline
     none = np.zeros((0, 0), np.int64)
-    rows = Rows(-1, binned, y, np.asfortranarray(raw), bits, none, none, (), nodes, w, learned)
+    rows = Rows(binned, y, np.asfortranarray(raw), bits, none, none, (), (), nodes, w, learned)
     rows = rows if bits is None else with_gradients(rows, loss, bits)
     for iteration in start.past:
         rows = ended(divided(rows, iteration.splits, start.bins.count), iteration, loss)
@@ -118,16 +117,14 @@ def begun(
 
 
 def advanced(rows: Rows, question: Grow, loss: Any, bins: int) -> Rows:
-    """The rows after what a question asks to do first; as they are where that is done."""
-    if rows.step == question.step:
-        return rows
+    """The rows after what a question asks to do first."""
     if question.bits is None:
-        return replace(rows, step=question.step)
+        return rows
     if rows.bits is None:
         rows = with_gradients(rows, loss, question.bits)
     if question.ended is not None:
         rows = ended(divided(rows, question.ended.splits, bins), question.ended, loss)
-    return replace(divided(rows, question.splits, bins), step=question.step)
+    return divided(rows, question.splits, bins)
 
 
 def float_gradients(rows: Rows, loss: Any) -> tuple[np.ndarray, np.ndarray | None]:
@@ -156,18 +153,17 @@ def enough_bits(update: Update) -> Bits:
 
 def with_gradients(rows: Rows, loss: Any, bits: Bits) -> Rows:
     """The gradients of an iteration that begins, with all rows in the root of each tree."""
-    every = np.arange(len(rows.target), dtype=np.uint32)
-    leaves = tuple({0: every} for _ in range(rows.raw.shape[1]))
+    outputs = rows.raw.shape[1]
+    every, root = np.arange(len(rows.target), dtype=np.uint32), np.array([[0, len(rows.target)]])
+    rows = replace(rows, bits=bits, orders=(every,) * outputs, places=(root,) * outputs)
     if not rows.learned:
-        return replace(rows, bits=bits, leaves=leaves)
+        return rows
     gradients, hessians = float_gradients(rows, loss)
     none = np.zeros((len(gradients), 0), np.int64)
     return replace(
         rows,
-        bits=bits,
         gradients=_whole(gradients, bits[0], rows.nodes),
         hessians=none if hessians is None else _whole(hessians, bits[1], rows.nodes),
-        leaves=leaves,
     )
 
 
@@ -177,38 +173,50 @@ def _whole(values: np.ndarray, bits: int, nodes: int) -> np.ndarray:
     Raises:
         DataError: their sum over so many nodes could be too large.
     """
-    found = np.ldexp(values.astype(np.float64), bits)
-    if not np.abs(found).sum() < 2.0**WIDTH / nodes:
+    from talkoot.kernels.trees.gradients import rounded
+
+    found = np.empty(values.shape, np.int64)
+    magnitude = sum(rounded(*each, 2.0**bits) for each in zip(values, found, strict=True))
+    if not magnitude < 2.0**WIDTH / nodes:
         raise DataError(
             "the gradients have grown many times since the first tree, or are not finite",
             cure="Lower learning_rate=, or look for extreme values in the target.",
         )
-    return np.rint(found, out=found).astype(np.int64)
+    return found
 
 
 def ended(rows: Rows, iteration: Iteration, loss: Any) -> Rows:
     """The rows after an iteration."""
+    from talkoot.kernels.trees.gradients import raise_leaves
+
     raw = rows.raw.copy(order="F")
-    for k, (leaves, values) in enumerate(zip(rows.leaves, iteration.values, strict=True)):
-        for leaf, own in leaves.items():
-            raw[own, k] += values[leaf]
+    for k, values in enumerate(iteration.values):
+        raise_leaves(raw[:, k], rows.orders[k], rows.places[k], values)
     assert rows.bits is not None
     return with_gradients(replace(rows, raw=raw), loss, rows.bits)
 
 
 def divided(rows: Rows, splits: Sequence[np.ndarray], bins: int) -> Rows:
     """The rows with some leaves divided."""
-    from talkoot.kernels.trees.histograms import parted
+    from talkoot.kernels.trees.histograms import divide
 
-    leaves, columns = [], rows.binned.T
-    for held, found in zip(rows.leaves, splits, strict=True):
-        now = dict(held)
-        for left, parent, feature, last, missing_left, *words in found.tolist():
-            goes_left = bits_of(words)[:bins] if any(words) else np.arange(bins) <= last
-            goes_left[bins - 1] = missing_left
-            now[left], now[left + 1] = parted(now.pop(parent), columns[feature], goes_left)
-        leaves.append(now)
-    return replace(rows, leaves=tuple(leaves))
+    orders, places = list(rows.orders), list(rows.places)
+    for k, found in enumerate(splits):
+        if len(found):
+            orders[k] = orders[k].copy()
+            more = np.zeros((found[-1, 0] + 2 - len(places[k]), 2), np.int64)
+            places[k] = np.concatenate([places[k], more])
+            divide(rows.binned, orders[k], places[k], found, _left_bins(found, bins))
+    return replace(rows, orders=tuple(orders), places=tuple(places))
+
+
+def _left_bins(splits: np.ndarray, bins: int) -> np.ndarray:
+    """(splits, bins) whether a bin goes to the left."""
+    found = np.arange(bins) <= splits[:, 3, None]
+    sets = splits[:, 5:].any(axis=1)
+    found[sets] = bits_of(splits[sets, 5:])[:, :bins]
+    found[:, bins - 1] = splits[:, 4]
+    return found
 
 
 def words_of(bins: np.ndarray | None) -> list[int]:
@@ -216,40 +224,39 @@ def words_of(bins: np.ndarray | None) -> list[int]:
     return [0] * 4 if bins is None else bins.astype("<u4").view("<i8").tolist()
 
 
-def bits_of(words: Sequence[int]) -> np.ndarray:
-    """(256,) whether a bin is in a set.
+def bits_of(words: np.ndarray) -> np.ndarray:
+    """(sets, 256) whether a bin is in a set.
 
-    >>> np.flatnonzero(bits_of(words_of(np.array([5, 0, 0, 0, 0, 0, 0, 1 << 31], dtype=np.uint32)))).tolist()
+    >>> words = words_of(np.array([5, 0, 0, 0, 0, 0, 0, 1 << 31], dtype=np.uint32))
+    >>> np.flatnonzero(bits_of(np.array([words]))).tolist()
     [0, 2, 255]
     """
-    bits = np.unpackbits(np.array(words, dtype="<i8").view(np.uint8), bitorder="little")
-    return np.asarray(bits, dtype=bool)
+    octets = np.ascontiguousarray(words, dtype="<i8").view(np.uint8)
+    return np.unpackbits(octets, axis=1, bitorder="little").astype(bool)
 
 
 def sums(rows: Rows, sought: Sequence[np.ndarray], bins: int) -> Update:
     """The histograms of some leaves."""
-    from talkoot.kernels.trees.histograms import sums_in_bins
+    from talkoot.kernels.trees.histograms import sums_of_leaves
 
-    values, columns = {}, rows.binned.T
+    values = dict[str, np.ndarray]()
     for k, wanted in enumerate(sought):
-        if not len(wanted):
-            continue
-        hessians = rows.hessians[k]
-        found = np.zeros((len(wanted), len(columns), bins, 3 if len(hessians) else 2), np.int64)
-        for leaf, into in zip(wanted.tolist(), found, strict=True):
-            sums_in_bins(columns, rows.leaves[k][leaf], rows.gradients[k], hessians, into)
-        values[f"histograms:{k}"] = found
+        if len(wanted):
+            hessians = rows.hessians[k]
+            found = np.zeros((len(wanted), len(rows.binned), bins, 3 if len(hessians) else 2), np.int64)
+            places = rows.places[k][wanted]
+            sums_of_leaves(rows.binned, rows.orders[k], places, rows.gradients[k], hessians, found)
+            values[f"histograms:{k}"] = found
     return Update(values=values, weight=float(len(rows.target)))
 
 
 def merged(update: Update, k: int, bits: Bits) -> np.ndarray:
     """(leaves, features, bins) histograms of an output over all nodes."""
+    from talkoot.kernels.trees.histograms import scale
+
     sums = update.values[f"histograms:{k}"]
     found = np.zeros(sums.shape[:-1], dtype=private.HISTOGRAM)
-    found["sum_gradients"], found["count"] = (
-        np.ldexp(sums[..., 0].astype(np.float64), -bits[0]),
-        sums[..., -1],
+    scale(
+        sums.reshape(-1, *sums.shape[2:]), 2.0 ** -bits[0], 2.0 ** -bits[1], found.reshape(-1, sums.shape[2])
     )
-    if sums.shape[-1] == 3:
-        found["sum_hessians"] = np.ldexp(sums[..., 1].astype(np.float64), -bits[1])
     return found

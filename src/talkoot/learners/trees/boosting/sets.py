@@ -13,6 +13,7 @@ from talkoot.core.shard import Schema, Shard
 from talkoot.core.update import Update, total
 from talkoot.learners.held_out.measures import Additive
 from talkoot.learners.trees.boosting import rows as node
+from talkoot.learners.trees.boosting.binned import Binned
 from talkoot.learners.trees.boosting.stopping import TRAINING, VALIDATION, scored
 from talkoot.learners.trees.boosting.validation import training_rows, validation_rows
 
@@ -23,37 +24,32 @@ class Sets:
     """The rows of a node between two steps, by `TRAINING` and `VALIDATION`, where there are some."""
 
     rows: Mapping[str, node.Rows]
+    loss: Any  # that the trees minimise
+    step: int = -1  # the last that was done
 
     def __reduce__(self) -> Any:
         return type(None), ()  # never sent: a node that is behind gets all that is past
 
-    @property
-    def step(self) -> int:
-        """The step that they are at."""
-        return next(iter(self.rows.values())).step
+    def advanced(self, question: node.Grow, bins: int) -> Sets:
+        """The rows after what a question asks to do first; as they are where that is done."""
+        if self.step == question.step:
+            return self
+        found = {name: node.advanced(rows, question, self.loss, bins) for name, rows in self.rows.items()}
+        return Sets(found, self.loss, question.step)
 
-    @property
-    def weighted(self) -> bool:
-        """Whether rows have weights."""
-        return next(iter(self.rows.values())).weights is not None
-
-    def advanced(self, question: node.Grow, loss: Any, bins: int) -> Sets:
-        """The rows after what a question asks to do first."""
-        return Sets({name: node.advanced(rows, question, loss, bins) for name, rows in self.rows.items()})
-
-    def magnitudes(self, loss: Any) -> Update:
+    def magnitudes(self) -> Update:
         """How large the gradients of the training rows are before the first tree."""
         rows = self.rows.get(TRAINING)
-        return Update() if rows is None else node.magnitudes(rows, loss)
+        return Update() if rows is None else node.magnitudes(rows, self.loss)
 
     def sums(self, sought: Sequence[np.ndarray], bins: int) -> Update:
         """The histograms of some leaves, of the training rows."""
         rows = self.rows.get(TRAINING)
         return Update() if rows is None else node.sums(rows, sought, bins)
 
-    def scored(self, measure: Additive, loss: Any, schema: Schema) -> Update:
+    def scored(self, measure: Additive, schema: Schema) -> Update:
         """The sums that their scores are made of."""
-        return total(scored(rows, name, measure, loss, schema) for name, rows in self.rows.items())
+        return total(scored(rows, name, measure, self.loss, schema) for name, rows in self.rows.items())
 
 
 def begun(question: node.Grow, shard: Shard, ctx: Ctx, loss: Any) -> Sets | None:
@@ -65,23 +61,20 @@ def begun(question: node.Grow, shard: Shard, ctx: Ctx, loss: Any) -> Sets | None
         shards[VALIDATION] = validation_rows(shard, start.validation, ctx)
     rows = dict[str, node.Rows]()
     for name, part in shards.items():
-        X, y, w = _read(start, part, ctx.schema)
+        binned, y, w = _read(start, part)
         if len(y):
             learned, nodes = name == TRAINING, len(ctx.cohort)
-            rows[name] = node.begun(start, X, y, w, loss, question.bits, nodes, learned=learned)
-    return Sets(rows) if rows else None
+            rows[name] = node.begun(start, binned, y, w, loss, question.bits, nodes, learned=learned)
+    return Sets(rows, loss) if rows else None
 
 
-def _read(
-    start: node.Start, shard: Shard, schema: Schema
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """All rows of a shard as float64, their targets and weights."""
-    Xs, ys, ws = [np.zeros((0, schema.features))], [np.zeros(0)], [np.zeros(0)]
+def _read(start: node.Start, shard: Shard) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """The rows of a shard in bins, (features, rows), their targets and weights."""
+    binned, ys, ws = Binned(start.bins), [np.zeros(0)], [np.zeros(0)]
     for block in shard.blocks():
         assert block.y is not None
-        Xs.append(block.X)
+        binned.add(block.X)
         ys.append(block.y.reshape(-1).astype(np.float64))
         if (w := start.weights.of(block)) is not None:
             ws.append(w)
-    X = np.concatenate(Xs).astype(np.float64, copy=False)
-    return X, np.concatenate(ys), np.concatenate(ws) if start.weights.some else None
+    return binned.columns(), np.concatenate(ys), np.concatenate(ws) if start.weights.some else None

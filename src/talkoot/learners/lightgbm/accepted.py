@@ -1,0 +1,69 @@
+"""What LightGBM over nodes takes: what it would learn another answer from is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from talkoot.core.errors import DataError, NotDistributable
+from talkoot.core.shard import Schema
+from talkoot.learners.common.estimator import refuse
+
+ENCODE = "Put OneHotEncoder() in front of it in a ColumnTransformer, or make it numbers whose order counts."
+WHOLE = """learning_rate n_estimators num_leaves max_depth subsample_for_bin objective class_weight
+    min_split_gain min_child_weight min_child_samples subsample subsample_freq colsample_bytree reg_alpha
+    reg_lambda random_state n_jobs importance_type boosting_type"""  # of the constructor
+MORE = """bagging_fraction bagging_freq feature_fraction lambda_l1 lambda_l2 min_data_in_leaf
+    min_sum_hessian_in_leaf min_gain_to_split boosting verbosity max_bin min_data_in_bin
+    bin_construct_sample_cnt data_random_seed seed deterministic force_row_wise force_col_wise
+    use_missing zero_as_missing enable_bundle feature_pre_filter boost_from_average scale_pos_weight
+    is_unbalance sigmoid alpha fair_c poisson_max_delta_step tweedie_variance_power max_delta_step
+    path_smooth extra_trees extra_seed feature_fraction_bynode feature_fraction_seed bagging_seed
+    pos_bagging_fraction neg_bagging_fraction drop_rate max_drop skip_drop drop_seed uniform_drop
+    xgboost_dart_mode top_rate other_rate data_sample_strategy monotone_constraints
+    monotone_constraints_method monotone_penalty interaction_constraints max_bin_by_feature linear_tree
+    linear_lambda histogram_pool_size reg_sqrt"""  # that go through **kwargs, under any of their names
+REASONS = {
+    "early_stopping_round": (
+        "no rows are set aside for validation yet",
+        "Leave it out; choose n_estimators=.",
+    ),
+    "tree_learner": ("nodes of one process learn as one", "Leave it out."),
+    "categorical_feature": ("categories are not there yet", ENCODE),
+    "device_type": ("GPUs are not there yet", "Leave it out."),
+}
+
+
+def accept(estimator: Any) -> None:
+    """Refuse parameters.
+
+    Raises:
+        NotDistributable: of the first that cannot be distributed.
+    """
+    from lightgbm.basic import _ConfigAliases
+
+    if estimator.objective is not None and not isinstance(estimator.objective, str):
+        refuse(estimator, "objective", "it is a function", "Take one of LightGBM's own, by its name.")
+    if estimator.n_estimators < 1:
+        refuse(estimator, "n_estimators", "there is nothing to learn", "Take at least 1.")
+    taken = {*WHOLE.split(), *_ConfigAliases.get(*MORE.split())}
+    for name, value in estimator.get_params(deep=False).items():
+        main = next((known for known in REASONS if name in _ConfigAliases.get(known)), name)
+        if name not in taken and value is not None:
+            reason, cure = REASONS.get(main, ("nodes may not share it", "Leave it out."))
+            cause = f"{type(estimator).__name__}({name}={value!r}) cannot be distributed: {reason}"
+            raise NotDistributable(cause, cure=cure)
+
+
+def require_numeric(schema: Schema, estimator: Any) -> None:
+    """Refuse columns of categories.
+
+    Raises:
+        DataError: for the first of them.
+    """
+    categories = [j for j, dtype in enumerate(schema.dtypes) if dtype.startswith("category")]
+    if categories:
+        raise DataError(
+            f"its dtype is category, and categories are not there yet for {type(estimator).__name__}",
+            column=schema.column(categories[0]),
+            cure=ENCODE,
+        )

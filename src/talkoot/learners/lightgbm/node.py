@@ -1,0 +1,108 @@
+"""What a node of LightGBM's does in a round, or the process that it is in."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, final
+
+import numpy as np
+from sklearn.base import clone
+from threadpoolctl import threadpool_limits
+
+from talkoot.core.context import Ctx
+from talkoot.core.errors import DataError
+from talkoot.core.shard import Schema, Shard
+from talkoot.core.update import Update
+from talkoot.learners.common.group import NO_ROWS, Group, Rows, gathered, group_of, threads
+from talkoot.learners.common.rows import concatenate, require_weights
+
+BOOSTER = "booster"  # a leaf: the trees, as LightGBM's text
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Gather:
+    """Nodes of a process bring their rows together.
+
+    Args:
+        key: names the run.
+    """
+
+    key: str
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Train:
+    """The process trains on the rows of all nodes.
+
+    Args:
+        key: names the run.
+        step: rises with each round.
+        processes: nodes of each process, by its name.
+    """
+
+    key: str
+    step: int
+    processes: Mapping[str, int]
+
+
+def gather(question: Gather, local: Any, shard: Shard, ctx: Ctx, estimator: Any) -> tuple[Update, Any]:
+    """A node joins the group of its process."""
+    return gathered(question.key, Group, local, shard, partial(_rows, schema=ctx.schema, estimator=estimator))
+
+
+def _rows(shard: Shard, schema: Schema, estimator: Any) -> Rows | None:
+    """All rows of a node, with its labels as they are; None if it has none."""
+    blocks = [block for block in shard.blocks() if len(block)]
+    if not blocks:
+        return None
+    block = concatenate(blocks)
+    require_weights(block.w, estimator)
+    y = np.asarray(block.y).reshape(-1)
+    return Rows(np.asarray(block.X), y if schema.classes is None else schema.classes[y], block.w)
+
+
+def train(question: Train, local: Any, ctx: Ctx, estimator: Any) -> tuple[Update, Any]:
+    """What LightGBM learns from the rows of a process, by the first of its nodes; nothing by the others."""
+    if local == NO_ROWS:
+        return Update(), local
+    group = local if isinstance(local, Group) else group_of(question.key, Group)
+    if not group.begins(question.step) or question.processes.get(group.token) != len(group.rows):
+        return Update(), group
+    rows = pooled(group.take(), ctx.cohort)
+    booster = fitted(estimator, rows, ctx.schema).booster_
+    return Update(values={BOOSTER: np.frombuffer(booster.model_to_string().encode(), np.uint8)}), group
+
+
+def pooled(rows: Mapping[str, Rows], order: Sequence[str]) -> Rows:
+    """The rows of all nodes in their order; where only some have weights, other rows weigh 1."""
+    parts = [rows[node] for node in order if node in rows]
+    ws = [np.ones(len(part.y)) if part.w is None else part.w for part in parts]
+    return Rows(
+        np.concatenate([part.X for part in parts]),
+        np.concatenate([part.y for part in parts]),
+        np.concatenate(ws) if any(part.w is not None for part in parts) else None,
+    )
+
+
+def fitted(estimator: Any, rows: Rows, schema: Schema, **changed: Any) -> Any:
+    """A clone of the estimator, fitted by its own code.
+
+    Raises:
+        DataError: LightGBM refuses parameters, columns or the target.
+    """
+    from lightgbm.basic import LightGBMError
+
+    count = threads(estimator.n_jobs)
+    made = clone(estimator).set_params(n_jobs=count, **changed)
+    names = "auto" if schema.names is None else list(schema.names)
+    try:
+        with threadpool_limits(limits=count, user_api="openmp"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of aliases, which a fit of one machine also prints
+            return made.fit(rows.X, rows.y, sample_weight=rows.w, feature_name=names)
+    except (LightGBMError, TypeError, ValueError) as error:
+        raise DataError(f"{type(estimator).__name__} refuses: {error}") from error

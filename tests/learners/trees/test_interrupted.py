@@ -1,0 +1,107 @@
+"""Boosting that is killed goes on from its folder, to the same trees."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from boosted import dealt, table
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+
+import talkoot as tk
+from patience import patient
+
+X, Y = table(400)
+LABELS = np.array(["low", "mid", "high"])[np.digitize(Y, [-1, 1])]
+FITS: dict[str, tuple[Any, Any]] = {
+    "numbers": (HistGradientBoostingRegressor(max_iter=12, min_samples_leaf=5), Y),
+    "classes": (HistGradientBoostingClassifier(max_iter=6, min_samples_leaf=5), LABELS),
+    "stops": (HistGradientBoostingRegressor(max_iter=30, early_stopping=True, tol=0.02, random_state=2), Y),
+}
+
+
+def fit(estimator: Any, y: Any, folder: Path | None = None, nodes: int = 2) -> Any:
+    """The fit, with an interim result after every tree."""
+    checkpoint = None if folder is None else tk.Checkpoint(folder, every=0)
+    return tk.fit(estimator, dealt(nodes, X, y), on=tk.Inline(checkpoint=checkpoint), progress=False)
+
+
+def assert_same_bits(one: Any, other: Any) -> None:
+    assert one.n_iter_ == other.n_iter_
+    for ours, theirs in zip(one._predictors, other._predictors, strict=True):
+        for a, b in zip(ours, theirs, strict=True):
+            assert a.nodes.tobytes() == b.nodes.tobytes()
+    np.testing.assert_array_equal(one.train_score_, other.train_score_)
+    np.testing.assert_array_equal(one.validation_score_, other.validation_score_)
+
+
+KILLED = """
+import os, signal, sys
+import numpy as np
+sys.path.insert(0, sys.argv[1])
+import test_interrupted as test
+from pathlib import Path
+from talkoot.api import resuming
+write, count = resuming._write, [0]
+def killed(path, owner, found):
+    write(path, owner, found)
+    count[0] += len(found) > 0 and len(found["nodes lengths"]) >= int(sys.argv[4])
+    if count[0] > 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+resuming._write = killed
+test.fit(*test.FITS[sys.argv[2]], Path(sys.argv[3]))
+"""
+
+
+@pytest.mark.parametrize("name", FITS)
+def test_a_killed_fit_goes_on_from_its_folder(name: str, tmp_path: Path) -> None:
+    words = [sys.executable, "-c", KILLED, str(Path(__file__).parent), name, str(tmp_path), "4"]
+    path = os.pathsep.join([*sys.path])
+    done = subprocess.run(
+        words, env=os.environ | {"PYTHONPATH": path}, timeout=patient(), check=False, capture_output=True
+    )
+    assert done.returncode == -9, done.stderr.decode()
+    estimator, y = FITS[name]
+    want = fit(estimator, y)
+    # which node has which rows never matters, but for the rows that are held out
+    got = fit(estimator, y, tmp_path, nodes=2 if name == "stops" else 3)
+    assert_same_bits(got.model, want.model)
+    assert len(got.run.history) < len(want.run.history)
+    again = fit(estimator, y, tmp_path)
+    assert_same_bits(again.model, want.model)
+    assert len(again.run.history) < len(got.run.history)
+
+
+def test_a_folder_of_another_training_is_refused(tmp_path: Path) -> None:
+    estimator, y = FITS["numbers"]
+    fit(estimator, y, tmp_path)
+    with pytest.raises(tk.PlanError, match="belongs to another training"):
+        fit(HistGradientBoostingRegressor(max_iter=13, min_samples_leaf=5), y, tmp_path)
+    for other in (np.roll(y, 1), np.roll(y, 1) * 2, y + 1e-3):
+        with pytest.raises(tk.DataError, match="learned from other rows"):
+            fit(estimator, other, tmp_path)
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(tk.PlanError, match=r"is damaged.*Delete it"):
+        fit(estimator, y, tmp_path)
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_the_first_round(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(tk.PlanError, match="cannot take what the run has learned"):
+        fit(*FITS["numbers"], tmp_path / "file")
+
+
+def test_workers_write_the_same_folder(tmp_path: Path) -> None:
+    estimator, y = FITS["numbers"]
+    on = tk.Local(2, checkpoint=tk.Checkpoint(tmp_path, every=0))
+    data = dealt(2, X, y)
+    first, again = (tk.fit(estimator, data, on=on, progress=False) for _ in range(2))
+    assert_same_bits(first.model, fit(estimator, y).model)
+    assert_same_bits(again.model, first.model)
+    assert len(again.run.history) < len(first.run.history)
