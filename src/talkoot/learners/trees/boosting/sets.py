@@ -37,8 +37,6 @@ class Sets:
             return self
         rows = self.rows.items()
         found = {name: node.advanced(each, question, self.loss, self.bins) for name, each in rows}
-            name: node.advanced(rows, question, self.loss, self.bins) for name, rows in self.rows.items()
-        }
         return Sets(found, self.loss, self.bins, question.step)
 
     def magnitudes(self) -> Update:
