@@ -210,12 +210,15 @@ def apart(name: str, options: argparse.Namespace) -> dict[str, float]:
 
 def written(found: dict[str, list[dict[str, float]]], options: argparse.Namespace) -> str:
     """The table."""
-    packages = ("talkoot", "scikit-learn", "xgboost", "lightgbm")
+    import xgboost  # which the package xgboost-cpu has too
+
+    packages = ("talkoot", "scikit-learn", "lightgbm")
     lines = [
         "# Boosted trees",
         "",
         f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, {platform.machine()}, "
         + ", ".join(f"{package} {version(package)}" for package in packages)
+        + f", xgboost {xgboost.__version__}"
         + (f"; {options.note}." if options.note else "."),
         f"{options.rows:,} x {options.columns}, two classes, {options.rounds} rounds of {LEAVES} leaves,",
         f"{BINS} bins; medians of {options.repeats}, and the fastest.",
