@@ -26,10 +26,20 @@ NAME, WHOSE = "interim.npz", "whose"  # the file in the folder; the array in it 
 
 
 def resuming(nodes: Nodes, plan: Plan, schema: Schema, engine: Engine) -> Nodes:
-    """Nodes of a run that goes on from the engine's folder, where it has one and the learner can."""
+    """Nodes of a run that goes on from the engine's folder, where it has one.
+
+    Raises:
+        PlanError: the learner cannot go on from a folder, and nodes do not see to it.
+    """
     checkpoint = wherever(getattr(engine, "checkpoint", None))
-    if checkpoint is None or not plan.learner.resumes:
+    if checkpoint is None or type(nodes).resume is not Nodes.resume:
         return nodes
+    if not plan.learner.resumes:
+        raise PlanError(
+            f"a fit of {plan.learner.name} cannot go on from the folder of checkpoint=: modules of torch can, "
+            "and HistGradientBoosting by itself",
+            cure="Leave checkpoint= out: after an interruption the fit starts anew.",
+        )
     return Resuming(nodes, plan, schema, checkpoint)
 
 

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from boosted import dealt, table
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import make_pipeline
 
 import talkoot as tk
 from patience import patient
@@ -105,3 +107,10 @@ def test_workers_write_the_same_folder(tmp_path: Path) -> None:
     assert_same_bits(first.model, fit(estimator, y).model)
     assert_same_bits(again.model, first.model)
     assert len(again.run.history) < len(first.run.history)
+
+
+def test_a_fit_that_cannot_go_on_from_a_folder_is_refused(tmp_path: Path) -> None:
+    for estimator in (LinearRegression(), make_pipeline(FITS["numbers"][0])):
+        with pytest.raises(tk.PlanError, match=r"cannot go on from the folder of checkpoint=.*starts anew"):
+            fit(estimator, FITS["numbers"][1], tmp_path)
+    assert not list(tmp_path.iterdir())
