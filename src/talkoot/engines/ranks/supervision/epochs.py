@@ -242,6 +242,8 @@ class Epochs:
         if self.draining:
             return [] if self.ranks else [Fail(SystemExit(143))]
         self.changed, self.deaths = True, self.deaths + died
+        if died:  # which is why others lost it: deaths are counted by themselves
+            self.breaks = 0
         facts = {"worker": rank.number, "nodes": [], "cause": cause, "name": rank.name}
         report = Report("worker", facts)
         if self.deaths < DEATHS:
