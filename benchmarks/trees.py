@@ -4,7 +4,7 @@
 
 Every fit runs in a process of its own, on one thread and on two; Talkoot, XGBoost and LightGBM also in two
 processes, each with its half of the rows. Contenders take turns. What is timed is the fit, with its binning,
-after a small one that is not counted. The table goes to benchmarks/results/trees.md.
+after a small one that is not counted. The table goes to benchmarks/results/, named by its size.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-RESULTS = Path(__file__).parent / "results" / "trees.md"
+RESULTS = Path(__file__).parent / "results"
 LEAVES, BINS, RATE, LEAST = 31, 255, 0.1, 20
 Rows = tuple[np.ndarray, np.ndarray]
 Fit = Callable[[Rows, int], Any]
@@ -255,7 +255,7 @@ def main() -> None:
             print(f"{name}: {fits[-1]['seconds']:.2f} s", flush=True)
     text = written(found, options)
     print(text)
-    RESULTS.write_text(text)
+    (RESULTS / f"trees_{options.rows}x{options.columns}.md").write_text(text)
 
 
 if __name__ == "__main__":
