@@ -36,8 +36,8 @@ def resuming(nodes: Nodes, plan: Plan, schema: Schema, engine: Engine) -> Nodes:
         return nodes
     if not plan.learner.resumes:
         raise PlanError(
-            f"a fit of {plan.learner.name} cannot go on from the folder of checkpoint=: modules of torch can, "
-            "and HistGradientBoosting by itself",
+            f"a fit of {plan.learner.name} cannot go on from the folder of checkpoint=: modules of torch "
+            "can, and HistGradientBoosting by itself",
             cure="Leave checkpoint= out: after an interruption the fit starts anew.",
         )
     return Resuming(nodes, plan, schema, checkpoint)
