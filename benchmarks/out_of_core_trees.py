@@ -4,9 +4,10 @@
 
 The rows are float32, in row groups of 20 000, and what is allowed is a limit of the operating system on
 private memory (RLIMIT_DATA) above the peak of a small fit; by default a quarter of the rows as float64, which
-is what a fit in memory reads. A row takes about 70 bytes beside its bins, so 20 columns need --allowed: 800
-for 10 million rows. Every fit runs in a process of its own; a tree is timed as the difference
-between a fit of many trees and one of a single tree. Writes benchmarks/results/out_of_core_trees.md.
+is what a fit in memory reads. A row takes about 80 bytes beside its bins, so rows of 20 columns need more:
+--rows 10000000 --columns 20 --allowed 1000. Every fit runs in a process of its own; a tree is timed as the
+difference between a fit of many trees and one of a single tree. The table goes to benchmarks/results/, named
+by its size.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-RESULTS = Path(__file__).parent / "results" / "out_of_core_trees.md"
+RESULTS = Path(__file__).parent / "results"
 GROUP = 20_000  # rows of a row group
 FILE = 50 * GROUP
 
@@ -162,7 +163,7 @@ def main() -> None:
                 f"| {found['RssAnon:'] / 1e6:.0f} | {found['VmRSS:'] / 1e6:.0f} |"
             )
             print(lines[-1], flush=True)
-    RESULTS.write_text("\n".join([*lines, ""]))
+    (RESULTS / f"out_of_core_trees_{args.rows}x{args.columns}.md").write_text("\n".join([*lines, ""]))
 
 
 if __name__ == "__main__":
