@@ -36,7 +36,7 @@ class Job:
     shards: Shards  # the rows before the nodes agreed on a schema
     engine: Engine  # where the nodes are
     reason: str  # why that engine was chosen
-    note: str | None = None  # why it is not the one that the caller asked for
+    note: str | None = None  # why it is not the one that the caller requested
 
     @classmethod
     def place(
@@ -210,11 +210,11 @@ def run_events(job: Job, emit: Emit) -> Iterator[None]:
     emit("end", {"seconds": time.perf_counter() - began, "ok": True, "error": None})
 
 
-def instead(learner: Learner, placed: Engine, asked: Engine) -> str:
-    """Why a job is on another engine than the one that was asked for."""
+def instead(learner: Learner, placed: Engine, requested: Engine) -> str:
+    """Why a job is on another engine than the requested one."""
     return (
-        f"{placed} instead of {asked}: on one machine {learner.name} is faster in one process, on its own "
-        "threads (n_jobs= limits them), than in workers that send each other sums, where cores are free"
+        f"{placed} instead of {requested}: on one machine {learner.name} is faster in one process, on its "
+        "own threads (n_jobs= limits them), than in workers that send each other sums, where cores are free"
     )
 
 

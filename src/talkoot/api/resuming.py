@@ -38,7 +38,7 @@ def resuming(nodes: Nodes, plan: Plan, schema: Schema, engine: Engine) -> Nodes:
         raise PlanError(
             f"a fit of {plan.learner.name} cannot go on from the folder of checkpoint=: modules of torch "
             "can, and HistGradientBoosting by itself",
-            cure="Leave checkpoint= out: after an interruption the fit starts anew.",
+            cure="Leave checkpoint= out: after an interruption the fit starts from the beginning.",
         )
     return Resuming(nodes, plan, schema, checkpoint)
 
@@ -131,7 +131,9 @@ def _read(path: Path, owner: str) -> dict[str, np.ndarray]:
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError) as error:
-        raise PlanError(f"{path} is damaged: {error}", cure="Delete it: the training starts anew.") from None
+        raise PlanError(
+            f"{path} is damaged: {error}", cure="Delete it: the training starts from the beginning."
+        ) from None
     if str(found.pop(WHOSE, None)) != owner:
         raise PlanError(
             f"{path.parent} belongs to another training: parameters, columns, classes or rows differ",

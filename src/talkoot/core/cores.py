@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
-_ASKED: list[int] = []  # of each engine that is open in this process
+_REQUESTED: list[int] = []  # of each engine that is open in this process
 
 
 def cores() -> int:
@@ -31,15 +31,15 @@ def _quota() -> int | None:
 
 
 @contextmanager
-def asked(count: int) -> Iterator[None]:
-    """An engine is open in this process that was asked to work on so many cores."""
-    _ASKED.append(count)
+def requested(count: int) -> Iterator[None]:
+    """An engine is open in this process for which so many cores were requested."""
+    _REQUESTED.append(count)
     try:
         yield
     finally:
-        _ASKED.remove(count)
+        _REQUESTED.remove(count)
 
 
-def most_asked() -> int:
-    """The cores that the open engines of this process were asked to work on, and no more than there are."""
-    return min(max(_ASKED, default=1), cores())
+def most_requested() -> int:
+    """The cores that the open engines of this process may use as requested, and no more than there are."""
+    return min(max(_REQUESTED, default=1), cores())

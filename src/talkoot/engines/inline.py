@@ -14,7 +14,7 @@ from typing import Any, final
 
 from threadpoolctl import ThreadpoolController
 
-from talkoot.core.cores import asked
+from talkoot.core.cores import requested
 from talkoot.core.engine import Emit, Engine, Nodes, Run, View, Viewed, ignore
 from talkoot.core.errors import PlanError
 from talkoot.core.plan import Plan
@@ -78,7 +78,7 @@ class Inline(Engine):
     def open(self, shards: Mapping[str, Shard], emit: Emit = ignore) -> Iterator[Nodes]:
         """Nothing to start: the nodes are here."""
         threads = max(1, min(self.threads, len(shards)))
-        with one_core() as openmp, asked(self.threads):
+        with one_core() as openmp, requested(self.threads):
             here = _Here(shards=shards, emit=emit, threads=threads, openmp=openmp)
             try:
                 yield here

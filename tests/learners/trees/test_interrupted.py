@@ -111,6 +111,8 @@ def test_workers_write_the_same_folder(tmp_path: Path) -> None:
 
 def test_a_fit_that_cannot_go_on_from_a_folder_is_refused(tmp_path: Path) -> None:
     for estimator in (LinearRegression(), make_pipeline(FITS["numbers"][0])):
-        with pytest.raises(tk.PlanError, match=r"cannot go on from the folder of checkpoint=.*starts anew"):
+        with pytest.raises(
+            tk.PlanError, match=r"cannot go on from the folder of checkpoint=.*from the beginning"
+        ):
             fit(estimator, FITS["numbers"][1], tmp_path)
     assert not list(tmp_path.iterdir())

@@ -72,6 +72,24 @@ def require_numbers(schema: Schema, estimator: Any, cure: str = ENCODE) -> None:
         raise DataError(f"it holds text, and {needs}", column=column, cure=cure)
 
 
+ORDER = "Put OneHotEncoder() in front of it in a ColumnTransformer, or make it numbers whose order counts."
+
+
+def require_no_categories(schema: Schema, estimator: Any) -> None:
+    """Refuse columns whose dtype is category, naming the first.
+
+    Raises:
+        DataError: there is one.
+    """
+    for j, dtype in enumerate(schema.dtypes):
+        if dtype.startswith("category"):
+            raise DataError(
+                f"its dtype is category, and categories are not there yet for {type(estimator).__name__}",
+                column=schema.column(j),
+                cure=ORDER,
+            )
+
+
 def check_block(block: Block, schema: Schema, estimator: Any) -> None:
     """Refuse weights that the estimator does not take, and infinite numbers; NaN is missing.
 

@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
-from talkoot.core.cores import cores, most_asked
+from talkoot.core.cores import cores, most_requested
 from talkoot.core.shard import Shard
 from talkoot.core.update import Update
 
@@ -66,7 +66,7 @@ class Group:
             self.forget()
 
     def take(self) -> dict[str, Rows]:
-        """The rows of all nodes, which the group then no longer has: who needs them again reads them anew."""
+        """The rows of all nodes, which the group then has no longer: who needs them again reads them."""
         with self._lock:
             found, self.rows, self.nodes = self.rows, {}, set()
             return found
@@ -127,11 +127,11 @@ def octets(leaf: np.ndarray) -> bytes:
 def threads(wanted: int | None) -> int:
     """Threads of a process: as many as wanted, or as the environment grants; all cores where it is silent.
 
-    Workers of `Local` are granted one core, actors of Ray their share, and `Inline` what it was asked for.
+    Workers of `Local` are granted one core, actors of Ray their share, and `Inline` its threads.
     """
     if wanted is not None and wanted > 0:
         return wanted
     granted = os.environ.get("OMP_NUM_THREADS", "")
     if granted.isdigit() and int(granted):
-        return max(int(granted), most_asked())
+        return max(int(granted), most_requested())
     return cores()

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from talkoot.core.errors import DataError, NotDistributable
-from talkoot.core.shard import Schema
+from talkoot.core.errors import NotDistributable
+from talkoot.learners.common.columnwise import ORDER
 from talkoot.learners.common.estimator import refuse
 
-ENCODE = "Put OneHotEncoder() in front of it in a ColumnTransformer, or make it numbers whose order counts."
 WHOLE = """learning_rate n_estimators num_leaves max_depth subsample_for_bin objective class_weight
     min_split_gain min_child_weight min_child_samples subsample subsample_freq colsample_bytree reg_alpha
     reg_lambda random_state n_jobs importance_type boosting_type"""  # of the constructor
@@ -28,7 +27,7 @@ REASONS = {
         "Leave it out; choose n_estimators=.",
     ),
     "tree_learner": ("nodes of one process learn as one", "Leave it out."),
-    "categorical_feature": ("categories are not there yet", ENCODE),
+    "categorical_feature": ("categories are not there yet", ORDER),
     "device_type": ("GPUs are not there yet", "Leave it out."),
 }
 
@@ -52,18 +51,3 @@ def accept(estimator: Any) -> None:
             reason, cure = REASONS.get(main, ("nodes may not share it", "Leave it out."))
             cause = f"{type(estimator).__name__}({name}={value!r}) cannot be distributed: {reason}"
             raise NotDistributable(cause, cure=cure)
-
-
-def require_numeric(schema: Schema, estimator: Any) -> None:
-    """Refuse columns of categories.
-
-    Raises:
-        DataError: for the first of them.
-    """
-    categories = [j for j, dtype in enumerate(schema.dtypes) if dtype.startswith("category")]
-    if categories:
-        raise DataError(
-            f"its dtype is category, and categories are not there yet for {type(estimator).__name__}",
-            column=schema.column(categories[0]),
-            cure=ENCODE,
-        )

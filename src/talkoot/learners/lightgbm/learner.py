@@ -17,11 +17,11 @@ from talkoot.core.learner import Kind, Learner, SolvingLearner
 from talkoot.core.shard import Schema, Shard
 from talkoot.core.transform import Chain
 from talkoot.core.update import Update
-from talkoot.learners.common.columnwise import require_numbers
+from talkoot.learners.common.columnwise import require_no_categories, require_numbers
 from talkoot.learners.common.group import PROCESS, Rows, counts, octets
 from talkoot.learners.common.rows import require_dense
 from talkoot.learners.lightgbm import node
-from talkoot.learners.lightgbm.accepted import accept, require_numeric
+from talkoot.learners.lightgbm.accepted import accept
 from talkoot.learners.solvers.target_stats import target_mean, two_classes
 
 ATTEMPTS = 3  # times in a row that the process may lose its rows
@@ -93,7 +93,7 @@ class LightBoosting(SolvingLearner):
 
     def init(self, schema: Schema, rng: np.random.Generator) -> Boosted:
         """Bring the rows together first."""
-        require_numeric(schema, self.estimator)
+        require_no_categories(schema, self.estimator)
         require_numbers(schema, self.estimator)
         require_dense(schema, self.estimator)
         if is_classifier(self.estimator):

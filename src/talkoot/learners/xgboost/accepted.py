@@ -10,6 +10,7 @@ from sklearn.base import is_classifier
 
 from talkoot.core.errors import DataError, NotDistributable
 from talkoot.core.shard import Block, Schema
+from talkoot.learners.common.columnwise import ORDER, require_no_categories
 from talkoot.learners.common.estimator import refuse
 
 PASSED = """max_depth max_leaves max_bin grow_policy learning_rate n_estimators verbosity objective n_jobs
@@ -17,7 +18,6 @@ PASSED = """max_depth max_leaves max_bin grow_policy learning_rate n_estimators 
     num_parallel_tree monotone_constraints interaction_constraints importance_type validate_parameters
     eval_metric sampling_method max_cat_to_onehot max_cat_threshold missing"""
 DRAWS = "its draws follow the order of the rows of one process"
-ENCODE = "Put OneHotEncoder() in front of it in a ColumnTransformer, or make it numbers whose order counts."
 
 
 class Limit(NamedTuple):
@@ -38,8 +38,8 @@ LIMITS = {
         f"colsample_{by}": Limit((1,), DRAWS, "Take 1, and smaller trees against overfitting.")
         for by in ("bytree", "bylevel", "bynode")
     },
-    "enable_categorical": Limit((False,), "categories are not there yet", ENCODE),
-    "feature_types": Limit((), "categories are not there yet", ENCODE),
+    "enable_categorical": Limit((False,), "categories are not there yet", ORDER),
+    "feature_types": Limit((), "categories are not there yet", ORDER),
     "feature_weights": Limit((), "columns are not drawn", "Leave it out."),
     "early_stopping_rounds": Limit(
         (), "no rows are set aside for validation yet", "Leave it out and choose n_estimators=."
@@ -142,14 +142,8 @@ def require_plain(schema: Schema, estimator: Any) -> None:
     Raises:
         DataError: for the first reason found.
     """
+    require_no_categories(schema, estimator)
     name = type(estimator).__name__
-    categories = [j for j, dtype in enumerate(schema.dtypes) if dtype.startswith("category")]
-    if categories:
-        raise DataError(
-            f"its dtype is category, and categories are not there yet for {name}",
-            column=schema.column(categories[0]),
-            cure=ENCODE,
-        )
     classes = schema.classes
     if classes is not None and [*classes.tolist()] != [*range(len(classes))]:
         raise DataError(

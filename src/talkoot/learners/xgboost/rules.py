@@ -138,12 +138,12 @@ class Newton:
         if gain == np.inf:
             cause = "the gains of splits are beyond single precision, which XGBoost has them in"
             raise DataError(cause, cure="Scale the target, or look for extreme values in it.")
-        kept = gain > LEAST_GAIN and gain >= grower.least_gain
+        divides = gain > LEAST_GAIN and gain >= grower.least_gain
         sides = list[Any]()
         for gradient, hessian, rows in (left.tolist(), right.tolist()):
             value = grower.value(gradient, hessian, lower_bound, upper_bound)
             sides += [gradient, hessian, int(rows), value]
-        return Best(float(gain) if kept else 0.0, feature, last, missing_left, *sides)
+        return Best(float(gain) if divides else 0.0, feature, last, missing_left, *sides)
 
 
 @final
