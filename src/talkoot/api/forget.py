@@ -15,6 +15,7 @@ from talkoot.api.job import Job, run_events
 from talkoot.api.watching import listeners
 from talkoot.core.engine import Emit, Engine, Run, View
 from talkoot.core.errors import DataError, NotInvertible, Refused
+from talkoot.core.learner import Learner
 from talkoot.core.plan import Plan
 from talkoot.core.round import Round
 from talkoot.core.run import is_committed
@@ -51,10 +52,11 @@ def forget(run: Run, job: Job, view: Bind | None, node: str, past: Sequence[Even
 
     Raises:
         DataError: there is no such node, or no other.
-        NotInvertible: the model is a module of torch.
+        NotInvertible: the model is a module of torch, or goes on from an earlier fit.
         NodeError: a node did not answer.
     """
     _require_node(node, job.shards)
+    _require_no_earlier_fit(job.plan.learner, node)
     if view is None:
         raise NotInvertible(
             "a module of torch cannot forget what it learned from a node",
@@ -98,6 +100,15 @@ def _require_node(node: str, shards: Shards) -> None:
         near = get_close_matches(str(node), names, n=1)
         cure = f"Did you mean {near[0]!r}?" if near else f"The nodes are {', '.join(map(repr, names))}."
         raise DataError(f"there is no node {node!r}", cure=cure)
+
+
+def _require_no_earlier_fit(learner: Learner, node: str) -> None:
+    if learner.continues:
+        raise NotInvertible(
+            f"{learner.name} goes on from an earlier fit (warm_start=True), which may have seen its rows",
+            node=node,
+            cure="Fit sklearn.base.clone(estimator), which begins afresh, without the node.",
+        )
 
 
 def _repeat_rounds(schema: Schema, rows: Mapping[str, int], past: Sequence[Event], emit: Emit) -> None:

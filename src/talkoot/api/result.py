@@ -101,7 +101,7 @@ class Fit:
 
         Raises:
             DataError: there is no such node, or no other.
-            NotInvertible: the model is a module of torch.
+            NotInvertible: the model is a module of torch, or goes on from an earlier fit (warm_start=True).
             NodeError: a node did not answer.
             Refused: the site does not consent.
         """
@@ -134,7 +134,8 @@ class Fit:
         Raises:
             DataError: there is one node only, or a fold without which nothing can be learned.
             PlanError: the score does not suit the model or the labels, or the model predicts nothing; or
-                the rows are those of other organisations.
+                the rows are those of other organisations; or it goes on from an earlier fit, which may have
+                seen the rows that are held out.
 
         >>> import numpy as np, talkoot as tk
         >>> from sklearn.linear_model import Ridge

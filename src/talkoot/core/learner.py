@@ -34,6 +34,7 @@ class Learner(ABC):
         large_integers: it tells whole numbers beyond 2**53 apart; for others they become floats.
         ends: it knows after how many rounds it is done; see `limit`.
         resumes: a run that is interrupted can go on from what `interim` gave.
+        continues: it adds to what an earlier fit learned, from rows that are not known here.
         means: its updates make sense only as a mean, so plans must weigh them.
         follows: in each round it reads the next rows of a stream, not all rows again.
         question_types: the frozen dataclasses that its questions are made of, besides the schema. Where bytes
@@ -96,6 +97,11 @@ class Learner(ABC):
     @property
     def large_integers(self) -> bool:
         """Whether it tells whole numbers beyond 2**53 apart."""
+        return False
+
+    @property
+    def continues(self) -> bool:
+        """Whether it adds to what an earlier fit learned."""
         return False
 
     def divided(self, shards: Mapping[str, Any]) -> Mapping[str, Any]:

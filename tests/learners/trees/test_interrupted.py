@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from boosted import dealt, table
+from sklearn.base import clone
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
@@ -23,6 +24,12 @@ LABELS = np.array(["low", "mid", "high"])[np.digitize(Y, [-1, 1])]
 FITS: dict[str, tuple[Any, Any]] = {
     "numbers": (HistGradientBoostingRegressor(max_iter=12, min_samples_leaf=5), Y),
     "classes": (HistGradientBoostingClassifier(max_iter=6, min_samples_leaf=5), LABELS),
+    "goes on": (
+        HistGradientBoostingRegressor(warm_start=True, max_iter=4, min_samples_leaf=5)
+        .fit(X, Y)
+        .set_params(max_iter=12),
+        Y,
+    ),
     "stops": (HistGradientBoostingRegressor(max_iter=30, early_stopping=True, tol=0.02, random_state=2), Y),
 }
 
@@ -91,6 +98,15 @@ def test_a_folder_of_another_training_is_refused(tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(tk.PlanError, match=r"is damaged.*Delete it"):
         fit(estimator, y, tmp_path)
+
+
+def test_a_folder_of_trees_that_go_on_from_others_is_refused(tmp_path: Path) -> None:
+    estimator, y = FITS["goes on"]
+    fit(estimator, y, tmp_path)
+    other = clone(estimator).set_params(learning_rate=0.2, max_iter=4).fit(X, y)
+    for each in (other.set_params(learning_rate=0.1, max_iter=12), clone(estimator)):
+        with pytest.raises(tk.DataError, match="or go on from others"):
+            fit(each, y, tmp_path)
 
 
 def test_a_folder_that_cannot_be_written_is_refused_before_the_first_round(tmp_path: Path) -> None:

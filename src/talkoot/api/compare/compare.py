@@ -23,6 +23,7 @@ from talkoot.core.plan import Plan
 from talkoot.core.query import Answer
 from talkoot.core.transform import Transform
 from talkoot.learners import learner_for
+from talkoot.learners.common.estimator import unfitted
 from talkoot.learners.held_out.folds import splits_of
 from talkoot.learners.held_out.scores import HeldOutScores, mean_scores
 from talkoot.learners.held_out.site_scores import effective_rows
@@ -57,7 +58,7 @@ def compare(
     by itself, and its scores alone leave.
 
     Args:
-        estimator: an unfitted classifier or regressor, a Pipeline included.
+        estimator: a classifier or regressor, a Pipeline included; what it has learned is left out.
         data: rows of two nodes or more; see `shards`.
         target: the target's column, unless `data` contains the targets.
         by: a column whose values name the nodes.
@@ -101,7 +102,7 @@ def compare(
     if len(unbound) < 2:
         cure = 'Give {"name": rows, ...}, or by= a column whose values name the nodes.'
         raise DataError("there is one node, so there is nothing to compare", cure=cure)
-    plan = Plan(learner_for(estimator), chain=chain or (), seed=seed)
+    plan = Plan(learner_for(unfitted(estimator)), chain=chain or (), seed=seed)
     if are_elsewhere(unbound):
         return compare_at_sites(plan, unbound, on, splits, scoring, progress)
     if chain:

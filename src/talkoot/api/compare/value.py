@@ -42,6 +42,11 @@ def value(job: Job, model: Any, scoring: str | None, folds: int, progress: bool 
             f"{name} is a module of torch, and has no score of its own",
             cure="Fit without each node, and compare.",
         )
+    if job.plan.learner.continues:
+        raise PlanError(
+            f"{name} goes on from an earlier fit (warm_start=True), which may have seen rows held out here",
+            cure="Fit sklearn.base.clone(estimator), which begins afresh, and value that.",
+        )
     splits = splits_of(folds, 1, job.plan.seed)
     if not (is_classifier(model) or is_regressor(model)):
         raise PlanError(f"{name} predicts nothing, so nothing can be scored")

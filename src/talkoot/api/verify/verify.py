@@ -25,6 +25,7 @@ from talkoot.core.plan import Plan
 from talkoot.core.shard import Schema
 from talkoot.data.shards import Shards, shards
 from talkoot.learners import learner_for
+from talkoot.learners.common.estimator import unfitted
 from talkoot.watch import words
 
 CLOSED, ITERATED, SINGLE = 1e-9, 1e-6, 5e-7
@@ -70,7 +71,7 @@ def verify(
     scikit-learn's trees, both with ``random_state=seed`` where it has none.
 
     Args:
-        estimator: an unfitted scikit-learn estimator.
+        estimator: a scikit-learn estimator; what it has learned is left out.
         data: rows that fit this process; see `shards`.
         target: the target's column, or an array.
         weight: the column of sample weights, or an array.
@@ -101,6 +102,7 @@ def verify(
     if not nodes:
         raise PlanError("nodes= names no number of nodes", cure="Write nodes=(1, 2, 3), for example.")
     unbound = shards(data, target, weight=weight, by=by, columns=columns, encoding=encoding, missing=missing)
+    estimator = unfitted(estimator)
     split = learner_for(estimator).may_split
     estimator = estimator if split else seeded(estimator, seed)
     job = Job.place(Plan(learner_for(estimator), seed=seed), unbound, on)

@@ -34,6 +34,11 @@ def fitted(estimator: Any, schema: Schema, **attributes: Any) -> Any:
     return made
 
 
+def unfitted(estimator: Any) -> Any:
+    """A copy without what `estimator` has learned, which may be of rows that are held out now."""
+    return clone(estimator, safe=False)
+
+
 def require_finite(X: Any, schema: Schema, estimator: Any, *, missing: bool = False) -> None:
     """Refuse infinite numbers in (rows, features), and NaN unless it may be `missing`, naming the column.
 

@@ -90,6 +90,10 @@ def _part(name: str, estimator: Any, *, last: bool) -> Learner:
                 f"{type(estimator).__name__} does not transform rows",
                 cure="It can only be the last step of a Pipeline.",
             )
+        if made.continues:
+            why = "the steps before it are fitted anew, and its trees would read other columns"
+            cure = "Start afresh: sklearn.base.clone(pipeline). Or transform the rows, and fit it by itself."
+            refuse(estimator, "warm_start", why, cure)
         if not (isinstance(made.outer(), Solve) and isinstance(made.merge(), Sum)):
             raise NotDistributable(
                 f"{type(made).__name__} is not fitted from sums, so it cannot share a run with others",

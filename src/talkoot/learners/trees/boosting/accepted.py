@@ -19,8 +19,6 @@ def accept(estimator: Any) -> None:
     Raises:
         NotDistributable: of the first that cannot be distributed.
     """
-    if estimator.warm_start:
-        refuse(estimator, "warm_start", "every fit starts from the first tree", "Leave warm_start=False.")
     if estimator.max_features < 1:
         refuse(estimator, "max_features", "its draws follow the order of single leaves", "Leave it at 1.0.")
     if estimator.loss in ("absolute_error", "quantile"):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, final
 
 import numpy as np
-from sklearn.base import is_classifier
+from sklearn.base import clone, is_classifier
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
 from talkoot.core.context import Ctx
@@ -59,6 +59,8 @@ from talkoot.learners.trees.boosting.survey import (
     surveyed,
 )
 from talkoot.learners.trees.boosting.validation import Validation, drawn, training_rows
+from talkoot.learners.trees.boosting.warm_start.earlier_fit import EarlierFit
+from talkoot.learners.trees.boosting.warm_start.trees import Trees
 from talkoot.learners.trees.weights import Weights, listed_weights
 
 BEHIND = "behind"  # a leaf: how many nodes have not done the step before
@@ -77,19 +79,26 @@ class Boosting(SolvingLearner):
     Args:
         estimator: whose trees they are.
         agreed: the edges of bins come from counts alone, as only sums of all nodes may be read.
+        earlier: the fit that it goes on from, of an estimator with warm_start=True.
     """
 
     estimator: Any
     agreed: bool = False
+    earlier: EarlierFit | None = field(default=None, repr=False)
 
     kind: ClassVar[Kind] = "exact"
     ends: ClassVar[bool] = True
     resumes: ClassVar[bool] = True
 
     @property
+    def continues(self) -> bool:
+        """Where there is an earlier fit."""
+        return self.earlier is not None
+
+    @property
     def question_types(self) -> tuple[type, ...]:
         """Of the search for thresholds, and of growth."""
-        common = (Survey, Count, Search, Ranges, Weights, Bins, node.Start, node.Grow, node.Iteration)
+        common = (Survey, Count, Search, Ranges, Weights, Bins, node.Start, node.Grow, node.Iteration, Trees)
         return common if self.agreed else (*common, Categories, Coding, Coded, RowCounts, Validation)
 
     @property
@@ -115,12 +124,19 @@ class Boosting(SolvingLearner):
             listed_weights(self.estimator, schema)
         else:
             target_mean(schema, self.estimator)
-        dummy(self.estimator, schema, example_of(columns, schema))
+        made = dummy(self.estimator, schema, example_of(columns, schema))
+        if self.earlier is not None:
+            self.earlier.require_same_columns(made, schema)
         coding = Coding() if schema.mixed and not columns else None
-        model = Boosted(schema=schema, columns=columns, coding=coding)
+        model = Boosted(schema=schema, columns=columns, coding=coding, warm_start=self.earlier)
         if not stops(self.estimator, schema):
             return model
         require_sums(self.estimator, classifier=schema.classes is not None)
+        if self.earlier is not None:
+            self.earlier.require_unseen(
+                self.estimator, held_out=self.estimator.validation_fraction is not None
+            )
+            return replace(model, seed=self.earlier.fitted._random_seed, stopping=self.earlier.scores)
         return replace(model, seed=private.seed_of(self.estimator, rng), stopping=Stopping())
 
     def question(self, model: Boosted) -> Any:
@@ -139,7 +155,11 @@ class Boosting(SolvingLearner):
             return Survey(model.validation)
         if model.search is not None:
             return Count(model.search.search, model.weights, model.validation)
-        return model.growth(whole=len(model.records) == self.estimator.max_iter)
+        return model.growth(whole=self._is_whole(model))
+
+    def _is_whole(self, model: Boosted) -> bool:
+        """Whether all trees are there."""
+        return bool(model.iterations == self.estimator.max_iter)
 
     def _counts_rows(self, model: Boosted) -> bool:
         """Whether the rows that are held out are still to be drawn."""
@@ -164,6 +184,8 @@ class Boosting(SolvingLearner):
         if question.start is None and local == NO_ROWS:
             return Update(), local
         if question.start is not None:
+            if self.agreed and question.start.earlier is not None:
+                question.start.earlier.require_bins()
             outputs, weighted = len(question.sought), question.start.weights.some
             local = begun(question, shard, ctx, private.loss_of(self.estimator, outputs, weighted=weighted))
             if local is None:
@@ -187,7 +209,10 @@ class Boosting(SolvingLearner):
         if not update.values:
             raise DataError(f"no node has rows, so {type(self.estimator).__name__} has nothing to learn from")
         if model.columns and model.coding is None:
-            return replace(model, coding=agreed_coding(model.columns, update, model.schema, self.estimator))
+            coding = agreed_coding(model.columns, update, model.schema, self.estimator)
+            if self.earlier is not None:
+                self.earlier.require_same_categories(coding, model.schema)
+            return replace(model, coding=coding)
         if self._counts_rows(model):
             rows, sampled = update.values[ROWS], bool(update.values[WEIGHTED][0])
             validation = drawn(rows, model.schema, self.estimator, model.seed)
@@ -196,7 +221,7 @@ class Boosting(SolvingLearner):
             return begun_search(self.estimator, model, update, agreed=self.agreed)
         if model.search is not None:
             found = narrowed(self.estimator, model, model.search, update)
-            return found if found.search is not None else self._next(found)
+            return found if found.search is not None else self._next(self._with_first(found))
         if BEHIND in update.values:
             return replace(model, behind=True)
         if model.bits is None:
@@ -204,10 +229,18 @@ class Boosting(SolvingLearner):
             return model if model.earlier is None else require_same(model)
         return self._grown(model, update)
 
+    def _with_first(self, model: Boosted) -> Boosted:
+        """The model with the trees of the earlier fit as nodes read them, where there is one."""
+        if self.earlier is None:
+            return model
+        assert model.bins is not None
+        trees = self.earlier.trees
+        return replace(model, first=trees.in_bins(model.bins) if self.agreed else trees)
+
     def _next(self, model: Boosted) -> Boosted:
         """An iteration that begins, or the end."""
         outputs = outputs_of(model.schema)
-        done = len(model.records) == self.estimator.max_iter and model.stopping is None
+        done = self._is_whole(model) and model.stopping is None
         return replace(model, trees=(Tree(),) * outputs, known=(0,) * outputs, done=done)
 
     def _grown(self, model: Boosted, update: Update) -> Boosted:
@@ -217,10 +250,9 @@ class Boosting(SolvingLearner):
         assert bits is not None
         model = rooted(model, update)
         if model.stopping is not None and model.scored:
-            stopping = model.stopping.scored(update.values, measure_of(self.estimator, model.schema))
-            model = replace(model, stopping=stopping)
-            if stopping.stop(self.estimator) or len(model.records) == self.estimator.max_iter:
-                return replace(model, done=True)
+            model = self._scored(model, update)
+            if model.done:
+                return model
         assert model.grower is not None
         trees, known = list(model.trees), [len(tree.splits) for tree in model.trees]
         for k, tree in enumerate(trees):
@@ -241,6 +273,16 @@ class Boosting(SolvingLearner):
             replace(model, past=(*model.past, past), ended=late, records=(*model.records, records))
         )
 
+    def _scored(self, model: Boosted, update: Update) -> Boosted:
+        """The model with the scores before the trees that grow; it may be done."""
+        assert model.stopping is not None
+        stopping, whole = model.stopping, self._is_whole(model)
+        found = stopping.scored(update.values, measure_of(self.estimator, model.schema))
+        if self.earlier is not None and not model.records:  # these are there already, or were not taken
+            self.earlier.require_same_scores(found)
+            return replace(model, done=whole)
+        return replace(model, stopping=found, done=whole or found.stop(self.estimator))
+
     def interim(self, model: Boosted) -> Mapping[str, np.ndarray] | None:
         """The trees so far."""
         return interim(model)
@@ -256,7 +298,8 @@ class Boosting(SolvingLearner):
 
 def _boosting(estimator: Any) -> Learner:
     accept(estimator)
-    return Boosting(estimator)
+    earlier = EarlierFit.of(estimator)
+    return Boosting(estimator if earlier is None else clone(estimator), earlier=earlier)
 
 
 FITS: Mapping[type, Callable[[Any], Learner]] = {

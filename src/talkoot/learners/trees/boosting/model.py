@@ -22,6 +22,8 @@ from talkoot.learners.trees.boosting.growing import Grower, Tree, sought
 from talkoot.learners.trees.boosting.record import Record
 from talkoot.learners.trees.boosting.stopping import Stopping
 from talkoot.learners.trees.boosting.validation import Validation
+from talkoot.learners.trees.boosting.warm_start.earlier_fit import EarlierFit
+from talkoot.learners.trees.boosting.warm_start.trees import Trees
 from talkoot.learners.trees.weights import Weights
 
 RECORD = ("nodes", "binned", "raw", "hessians")  # the arrays of a `Record`
@@ -56,6 +58,8 @@ class Boosted:
         ended: the iteration that ended with the step before, without the splits that nodes know.
         root: a digest of the sums that the last trees began with, which tell these rows from others.
         earlier: what an interrupted fit left, until it is known that its rows are the same.
+        warm_start: the earlier fit whose trees these are added to; None where there is none.
+        first: its trees as nodes read them, once the bins are there.
         behind: whether some node needs all that is past.
     """
 
@@ -82,6 +86,8 @@ class Boosted:
     ended: node.Iteration | None = None
     root: np.ndarray | None = None
     earlier: Mapping[str, np.ndarray] | None = None
+    warm_start: EarlierFit | None = None
+    first: Trees | None = None
     behind: bool = False
     done: bool = False
 
@@ -90,6 +96,11 @@ class Boosted:
         """Whether the step that comes next brings scores: those before the trees that grow."""
         return self.stopping is not None and self.bits is not None and not self.trees[0].parts
 
+    @property
+    def iterations(self) -> int:
+        """How many are whole, with those of an earlier fit."""
+        return len(self.records) + (self.warm_start.iterations if self.warm_start is not None else 0)
+
     def start(self) -> node.Start | None:
         """What nodes need to begin, where they do."""
         if self.step and not self.behind:
@@ -97,7 +108,7 @@ class Boosted:
         assert self.bins is not None
         assert self.baseline is not None
         past = self.past if self.behind else ()
-        return node.Start(self.bins, self.weights, self.baseline, past, self.validation)
+        return node.Start(self.bins, self.weights, self.baseline, past, self.validation, self.first)
 
     def growth(self, *, whole: bool) -> node.Grow:
         """How the trees grow; no histograms are wanted where all trees of the fit are `whole`."""
@@ -150,11 +161,14 @@ def _basis(model: Boosted) -> dict[str, np.ndarray]:
         "baseline": model.baseline,
         "bits": np.array(model.bits),
         "missing": model.bins.missing,
+        "warm start": np.zeros(0) if model.warm_start is None else model.warm_start.digest(),
     }
 
 
 def _scores(model: Boosted, count: int) -> dict[str, np.ndarray]:
     stopping = model.stopping or Stopping()
+    first = 1 if model.warm_start is None else len(model.warm_start.scores.training)
+    count += first - 1  # those of trees whose next ones have begun, which are scored again
     scores = {"training": stopping.training, "validation": stopping.validation}
     return {name: np.array(found[:count], dtype=np.float64) for name, found in scores.items()}
 
@@ -209,7 +223,7 @@ def rooted(model: Boosted, update: Update) -> Boosted:
 
 def _other_rows() -> DataError:
     return DataError(
-        "the trees in the folder of checkpoint= were learned from other rows",
+        "the trees in the folder of checkpoint= were learned from other rows, or go on from others",
         cure="Give each training a folder of its own.",
     )
 

@@ -92,16 +92,22 @@ def finished(estimator: Any, model: Boosted) -> Any:
     coding = model.coding or Coding()
     made = dummy(estimator, model.schema, coding)
     _require_codes(made, coding, model.schema)
-    made._predictors = [
+    grown = [
         [private.predictor(each.nodes, each.binned, each.raw) for each in trees] for trees in model.records
     ]
+    earlier = None if model.warm_start is None else model.warm_start.fitted
+    made._predictors = grown if earlier is None else [*earlier._predictors, *grown]
     made._baseline_prediction = model.baseline.reshape(1, -1)
     made._bin_mapper = private.bin_mapper(model.bins.thresholds, made.max_bins + 1, model.bins.categories)
+    if earlier is not None:
+        made = private.with_state_of(made, earlier)
     if model.stopping is not None:
         made.do_early_stopping_ = True
         made._use_validation_data = model.validation is not None
         made.train_score_ = np.array(model.stopping.training)
         made.validation_score_ = np.array(model.stopping.validation)
+    if model.validation is not None:
+        made = private.with_rows_held_out(made, model.seed)
     return private.with_sample_weights(made) if model.sampled else made
 
 

@@ -14,6 +14,7 @@ from talkoot.learners.sums.exact import exact_sum, exact_total
 from talkoot.learners.trees.boosting import sklearn_private as private
 from talkoot.learners.trees.boosting.bins import Bins
 from talkoot.learners.trees.boosting.validation import Validation
+from talkoot.learners.trees.boosting.warm_start.trees import Trees
 from talkoot.learners.trees.weights import Weights
 
 SPLIT = 9  # numbers of a split: left child, parent, feature, bin, whether missing values go left, set of bins
@@ -48,6 +49,7 @@ class Start:
     baseline: np.ndarray  # (outputs,)
     past: tuple[Iteration, ...] = ()  # whole iterations, for a node that lost its state
     validation: Validation | None = None
+    earlier: Trees | None = None  # of an earlier fit, before those of `past`
 
 
 @final
@@ -100,14 +102,18 @@ def begun(
     binned: np.ndarray,
     y: np.ndarray,
     w: np.ndarray | None,
+    raw: np.ndarray | None,
     loss: Any,
     bits: Bits | None,
     nodes: int,
     *,
     learned: bool = True,
 ) -> Rows:
-    """The rows before any tree, or behind those that are past; their bins are (features, rows) `binned`."""
-    raw = np.zeros((len(y), len(start.baseline)), order="F") + start.baseline
+    """The rows before any tree, or behind those that are past; their bins are (features, rows) `binned`.
+
+    Where there are trees of an earlier fit, `raw` is what they predict.
+    """
+    raw = np.zeros((len(y), len(start.baseline)), order="F") + start.baseline if raw is None else raw
     none = np.zeros((0, 0), np.int64)
     rows = Rows(binned, y, np.asfortranarray(raw), bits, none, none, (), (), nodes, w, learned)
     rows = rows if bits is None else with_gradients(rows, loss, bits)

@@ -73,6 +73,7 @@ def begun_search(estimator: Any, model: Boosted, update: Update, *, agreed: bool
     total = np.array([exact_total(sums) for sums in values[WEIGHT]])
     total = total if weights.classes is None else total * weights.classes
     scale = scale_of(float(total.sum())) if weights.some else None
+    found = baseline_of(estimator, schema, update, total)
     return replace(
         model,
         search=_search(estimator, schema, scale, agreed=agreed),
@@ -80,7 +81,7 @@ def begun_search(estimator: Any, model: Boosted, update: Update, *, agreed: bool
         missing=values[MISSING] > 0,
         weights=weights,
         sampled=sampled,
-        baseline=baseline_of(estimator, schema, update, total),
+        baseline=found if model.warm_start is None else model.warm_start.baseline,
     )
 
 

@@ -63,20 +63,27 @@ def begun(question: node.Grow, shard: Shard, ctx: Ctx, loss: Any) -> Sets | None
         shards[VALIDATION] = validation_rows(shard, start.validation, ctx)
     rows = dict[str, node.Rows]()
     for name, part in shards.items():
-        binned, y, w = _read(start, part)
+        binned, y, w, raw = _read(start, part)
         if len(y):
             learned, nodes = name == TRAINING, len(ctx.cohort)
-            rows[name] = node.begun(start, binned, y, w, loss, question.bits, nodes, learned=learned)
+            rows[name] = node.begun(start, binned, y, w, raw, loss, question.bits, nodes, learned=learned)
     return Sets(rows, loss, start.bins.count) if rows else None
 
 
-def _read(start: node.Start, shard: Shard) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """The rows of a shard in bins, (features, rows), their targets and weights."""
+def _read(
+    start: node.Start, shard: Shard
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray | None]:
+    """The rows of a shard in bins, (features, rows), targets, weights, and what earlier trees predict."""
     binned, ys, ws = Binned(start.bins), [np.zeros(0)], [np.zeros(0)]
+    raws = [np.zeros((0, len(start.baseline)))]
     for block in shard.blocks():
         assert block.y is not None
         binned.add(block.X)
         ys.append(block.y.reshape(-1).astype(np.float64))
         if (w := start.weights.of(block)) is not None:
             ws.append(w)
-    return binned.columns(), np.concatenate(ys), np.concatenate(ws) if start.weights.some else None
+        if start.earlier is not None:
+            raws.append(start.earlier.raw(block.X, start.baseline, start.bins))
+    w = np.concatenate(ws) if start.weights.some else None
+    raw = None if start.earlier is None else np.concatenate(raws)
+    return binned.columns(), np.concatenate(ys), w, raw

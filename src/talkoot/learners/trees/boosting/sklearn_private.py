@@ -53,6 +53,12 @@ def bin_mapper(thresholds: Sequence[np.ndarray], bins: int, categories: int = 0)
     return mapper
 
 
+def known_categories(thresholds: Sequence[np.ndarray], categories: int) -> tuple[np.ndarray, np.ndarray]:
+    """What `TreePredictor.predict` needs to know of categories: sets of their codes, and whose each is."""
+    sets, places = bin_mapper(thresholds, 256, categories).make_known_categories_bitsets()
+    return sets, places
+
+
 def filled_bins(thresholds: Sequence[np.ndarray], categories: int) -> np.ndarray:
     """(features,) how many bins hold values that are not missing."""
     return np.array([len(each) + (j >= categories) for j, each in enumerate(thresholds)], dtype=np.uint32)
@@ -165,9 +171,47 @@ def apportioned(counts: np.ndarray, drawn: int, seed: int) -> np.ndarray:
     return np.asarray(found, dtype=np.int64)
 
 
+def is_fitted(estimator: Any) -> bool:
+    """Whether an estimator has trees."""
+    return bool(estimator._is_fitted())
+
+
+def has_its_loss(fitted: Any) -> bool:
+    """Whether a fitted estimator's trees minimise the loss that its parameters name."""
+    was, now = fitted._loss, loss_of(fitted, fitted.n_trees_per_iteration_, weighted=False)
+    same = type(was) is type(now)
+    return same and getattr(was.closs, "quantile", None) == getattr(now.closs, "quantile", None)
+
+
+def held_rows_out(fitted: Any) -> bool:
+    """Whether nodes held validation rows out while each of an estimator's trees grew."""
+    each = len(fitted.validation_score_) == len(fitted._predictors) + 1
+    return each and getattr(fitted, "_held_out_over_nodes", False)
+
+
 def should_stop(estimator: Any, scores: list[float]) -> bool:
     """Whether the last scores are no better than the one before them."""
     return bool(estimator._should_stop(scores))
+
+
+def with_state_of(estimator: Any, fitted: Any) -> Any:
+    """An estimator that has what a fit with warm_start=True leaves of an earlier one, besides its trees."""
+    for name in (
+        "_random_seed",
+        "_feature_subsample_rng",
+        "_fitted_with_sw",
+        "train_score_",
+        "validation_score_",
+    ):
+        if hasattr(fitted, name):
+            setattr(estimator, name, getattr(fitted, name))
+    return estimator
+
+
+def with_rows_held_out(estimator: Any, seed: int) -> Any:
+    """An estimator that knows that nodes held validation rows out, and by which seed."""
+    estimator._random_seed, estimator._held_out_over_nodes = seed, True
+    return estimator
 
 
 def with_sample_weights(estimator: Any) -> Any:

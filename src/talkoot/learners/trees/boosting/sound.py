@@ -29,7 +29,7 @@ def is_sound(boosted: Any) -> bool:
     return (
         all(_is_array(each, np.float64, (min(len(each), MOST),)) for each in codes)
         and all(np.array_equal(each, np.arange(len(each))) for each in codes)
-        and all(type(tree) is TreePredictor and _leads_to_leaves(tree, categories) for tree in trees)
+        and all(type(tree) is TreePredictor and leads_to_leaves(tree, categories) for tree in trees)
     )
 
 
@@ -37,7 +37,7 @@ def _is_array(value: Any, dtype: Any, shape: tuple[int, ...]) -> bool:
     return type(value) is np.ndarray and value.dtype == dtype and value.shape == shape
 
 
-def _leads_to_leaves(tree: Any, categories: np.ndarray) -> bool:
+def leads_to_leaves(tree: Any, categories: np.ndarray) -> bool:
     """Whether a tree does, of columns of which some hold categories."""
     nodes, features = tree.nodes, len(categories)
     if type(nodes) is not np.ndarray or nodes.dtype != NODE or nodes.ndim != 1 or not len(nodes):
