@@ -147,7 +147,8 @@ def float_gradients(rows: Rows, loss: Any) -> tuple[np.ndarray, np.ndarray | Non
 def magnitudes(rows: Rows, loss: Any) -> Update:
     """How large gradients and Hessians are before the first tree."""
     gradients, hessians = float_gradients(rows, loss)
-    sums = [exact_sum(np.abs(part)) for part in (gradients, np.ones(1) if hessians is None else hessians)]
+    none = np.zeros(0)  # of Hessians that are all 1, so that bits do not depend on the number of nodes
+    sums = [exact_sum(np.abs(part)) for part in (gradients, none if hessians is None else hessians)]
     return Update(values={MAGNITUDES: np.stack(sums)}, weight=float(len(rows.target)))
 
 
