@@ -37,7 +37,7 @@ def resuming(nodes: Nodes, plan: Plan, schema: Schema, engine: Engine) -> Nodes:
     if not plan.learner.resumes:
         raise PlanError(
             f"a fit of {plan.learner.name} cannot go on from the folder of checkpoint=: modules of torch "
-            "can, and HistGradientBoosting by itself",
+            "can, and HistGradientBoosting, also as the last step of a Pipeline",
             cure="Leave checkpoint= out: after an interruption the fit starts from the beginning.",
         )
     return Resuming(nodes, plan, schema, checkpoint)

@@ -43,7 +43,6 @@ class Learner(ABC):
 
     reads: ClassVar[type[Shard]] = Shard
     ends: ClassVar[bool] = False
-    resumes: ClassVar[bool] = False
     means: ClassVar[bool] = False
     follows: ClassVar[bool] = False
 
@@ -97,6 +96,11 @@ class Learner(ABC):
     @property
     def large_integers(self) -> bool:
         """Whether it tells whole numbers beyond 2**53 apart."""
+        return False
+
+    @property
+    def resumes(self) -> bool:
+        """Whether a run that is interrupted can go on from what `interim` gave."""
         return False
 
     @property

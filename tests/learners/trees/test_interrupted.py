@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,18 @@ import pytest
 from boosted import dealt, table
 from sklearn.base import clone
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 import talkoot as tk
 from patience import patient
+from talkoot.testing.compare import assert_same
 
 X, Y = table(400)
 LABELS = np.array(["low", "mid", "high"])[np.digitize(Y, [-1, 1])]
+BOOSTED = HistGradientBoostingRegressor(max_iter=8, min_samples_leaf=5)
 FITS: dict[str, tuple[Any, Any]] = {
     "numbers": (HistGradientBoostingRegressor(max_iter=12, min_samples_leaf=5), Y),
     "classes": (HistGradientBoostingClassifier(max_iter=6, min_samples_leaf=5), LABELS),
@@ -30,17 +35,26 @@ FITS: dict[str, tuple[Any, Any]] = {
         .set_params(max_iter=12),
         Y,
     ),
+    "pipeline": (make_pipeline(SimpleImputer(), StandardScaler(), BOOSTED), Y),
     "stops": (HistGradientBoostingRegressor(max_iter=30, early_stopping=True, tol=0.02, random_state=2), Y),
 }
 
 
-def fit(estimator: Any, y: Any, folder: Path | None = None, nodes: int = 2) -> Any:
+ENGINES: dict[str, Any] = {"Inline": tk.Inline, "Local": partial(tk.Local, 2)}
+
+
+def fit(estimator: Any, y: Any, folder: Path | None = None, nodes: int = 2, engine: str = "Inline") -> Any:
     """The fit, with an interim result after every tree."""
     checkpoint = None if folder is None else tk.Checkpoint(folder, every=0)
-    return tk.fit(estimator, dealt(nodes, X, y), on=tk.Inline(checkpoint=checkpoint), progress=False)
+    on = ENGINES[engine](checkpoint=checkpoint)
+    return tk.fit(estimator, dealt(nodes, X, y), on=on, progress=False)
 
 
 def assert_same_bits(one: Any, other: Any) -> None:
+    if isinstance(one, Pipeline):
+        for ours, theirs in zip(one[:-1], other[:-1], strict=True):
+            assert_same(ours, theirs, rtol=0)
+        one, other = one[-1], other[-1]
     assert one.n_iter_ == other.n_iter_
     for ours, theirs in zip(one._predictors, other._predictors, strict=True):
         for a, b in zip(ours, theirs, strict=True):
@@ -63,25 +77,29 @@ def killed(path, owner, found):
     if count[0] > 2:
         os.kill(os.getpid(), signal.SIGKILL)
 resuming._write = killed
-test.fit(*test.FITS[sys.argv[2]], Path(sys.argv[3]))
+test.fit(*test.FITS[sys.argv[2]], Path(sys.argv[3]), engine=sys.argv[5])
 """
 
 
-@pytest.mark.parametrize("name", FITS)
-def test_a_killed_fit_goes_on_from_its_folder(name: str, tmp_path: Path) -> None:
-    words = [sys.executable, "-c", KILLED, str(Path(__file__).parent), name, str(tmp_path), "4"]
+WIDE = [pytest.param(name, "Local", marks=pytest.mark.wide) for name in ("classes", "pipeline")]
+KILLS = [*(pytest.param(name, "Inline") for name in FITS), *WIDE]
+
+
+@pytest.mark.parametrize(("name", "engine"), KILLS)
+def test_a_killed_fit_goes_on_from_its_folder(name: str, engine: str, tmp_path: Path) -> None:
+    words = [sys.executable, "-c", KILLED, str(Path(__file__).parent), name, str(tmp_path), "4", engine]
     path = os.pathsep.join([*sys.path])
     done = subprocess.run(
         words, env=os.environ | {"PYTHONPATH": path}, timeout=patient(), check=False, capture_output=True
     )
     assert done.returncode == -9, done.stderr.decode()
     estimator, y = FITS[name]
-    want = fit(estimator, y)
-    # which node has which rows never matters, but for the rows that are held out
-    got = fit(estimator, y, tmp_path, nodes=2 if name == "stops" else 3)
+    want = fit(estimator, y, engine=engine)
+    # which node has which rows matters for rows that are held out, and for floats that a pipeline adds, alone
+    got = fit(estimator, y, tmp_path, nodes=2 if name in ("stops", "pipeline") else 5, engine=engine)
     assert_same_bits(got.model, want.model)
     assert len(got.run.history) < len(want.run.history)
-    again = fit(estimator, y, tmp_path)
+    again = fit(estimator, y, tmp_path, engine=engine)
     assert_same_bits(again.model, want.model)
     assert len(again.run.history) < len(got.run.history)
 
@@ -126,7 +144,7 @@ def test_workers_write_the_same_folder(tmp_path: Path) -> None:
 
 
 def test_a_fit_that_cannot_go_on_from_a_folder_is_refused(tmp_path: Path) -> None:
-    for estimator in (LinearRegression(), make_pipeline(FITS["numbers"][0])):
+    for estimator in (LinearRegression(), make_pipeline(StandardScaler(), LinearRegression())):
         with pytest.raises(
             tk.PlanError, match=r"cannot go on from the folder of checkpoint=.*from the beginning"
         ):

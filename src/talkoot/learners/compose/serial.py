@@ -48,6 +48,7 @@ class SerialModel:
     fitted: tuple[Any, ...] = ()  # the steps before it
     seed: int  # seed of the random numbers of later steps
     last: int  # index of the last step
+    earlier: Mapping[str, np.ndarray] | None = None  # of the last step, by an interrupted run
 
     @property
     def index(self) -> int:
@@ -123,6 +124,11 @@ class Serial(Composition):
         steps = [step for step in self.learners if not isinstance(step, Stateless) or step.tries]
         return bool(steps) and steps[-1].closed and all(isinstance(step, Stateless) for step in steps[:-1])
 
+    @property
+    def resumes(self) -> bool:
+        """Whether the last step does."""
+        return self.learners[-1].resumes
+
     def init(self, schema: Schema, rng: np.random.Generator) -> SerialModel:
         """The first step's first state."""
         name, step = self.steps[0]
@@ -181,7 +187,18 @@ class Serial(Composition):
         stage = model.stage.after(fitted, step)
         with error_context(name, stage.columns):
             start = step.init(stage.schema, stream_rng(model.seed, index))
-        return replace(model, stage=stage, model=start, fitted=(*model.fitted, fitted))
+        begun = replace(model, stage=stage, model=start, fitted=(*model.fitted, fitted))
+        return begun if model.earlier is None else self.resumed(begun, model.earlier)
+
+    def interim(self, model: SerialModel) -> Mapping[str, np.ndarray] | None:
+        """That of the last step; None before it."""
+        return self.steps[-1][1].interim(model.model) if model.index == model.last else None
+
+    def resumed(self, model: SerialModel, interim: Mapping[str, np.ndarray]) -> SerialModel:
+        """The steps before the last one are fitted again, and it goes on from what it had."""
+        if model.index < model.last:
+            return replace(model, earlier=interim)
+        return replace(model, model=self.steps[-1][1].resumed(model.model, interim), earlier=None)
 
     def measures(self, model: SerialModel) -> Mapping[str, float]:
         """Those of the current step."""

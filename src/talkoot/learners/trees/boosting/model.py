@@ -224,7 +224,8 @@ def rooted(model: Boosted, update: Update) -> Boosted:
 def _other_rows() -> DataError:
     return DataError(
         "the trees in the folder of checkpoint= were learned from other rows, or go on from others",
-        cure="Give each training a folder of its own.",
+        cure="Give each training a folder of its own. Steps before it in a Pipeline give the same rows, to "
+        "the bit, on the same nodes and workers alone.",
     )
 
 
