@@ -52,7 +52,8 @@ def fit(
     """Fit an estimator to the rows of all nodes, as one machine with all rows would.
 
     Args:
-        estimator: an unfitted scikit-learn estimator, a task such as `tk.Torch(...)`, or a learner.
+        estimator: an unfitted scikit-learn estimator, a task such as `tk.Torch(...)`, or a learner. A fitted
+            HistGradientBoosting with ``warm_start=True`` stays as it is, and its trees are the first ones.
         data: files, tables, arrays, or a dict of named nodes; see `shards`. Tasks of torch also take
             arrays of any shape, datasets of torch, `tk.images` and `tk.tokens`.
         target: the target's column, or an array of targets.

@@ -67,10 +67,13 @@ def _last(model: Any) -> Any:
 def test_boosted_trees_of_sites_are_those_of_one_node(four: Federated) -> None:
     """Also the ranges of columns come from masked sums, and without masks sites refuse."""
     on = tk.Federation(four.researcher)
-    boosting = HistGradientBoostingClassifier(max_iter=2, max_leaf_nodes=4)
-    got = tk.fit(boosting, tk.dataset("toy"), "y", chain=CHAIN, on=on)
+    boosting = HistGradientBoostingClassifier(max_iter=2, max_leaf_nodes=4, warm_start=True)
+    first = tk.fit(boosting, tk.dataset("toy"), "y", chain=CHAIN, on=on).model
+    got = tk.fit(first.set_params(max_iter=3), tk.dataset("toy"), "y", chain=CHAIN, on=on)
     for other in (ROWS, {"one": (X, y)}):
-        expected = tk.fit(boosting, other, chain=CHAIN[:1], on=tk.Inline()).model
+        fitted = tk.fit(boosting, other, chain=CHAIN[:1], on=tk.Inline()).model.set_params(max_iter=3)
+        expected = tk.fit(fitted, other, chain=CHAIN[:1], on=tk.Inline()).model
+        assert got.model.n_iter_ == 3
         for one, same in zip(got.model._predictors, expected._predictors, strict=True):
             assert one[0].nodes.tobytes() == same[0].nodes.tobytes()
         for edges, theirs in zip(

@@ -19,7 +19,9 @@ CAUSE = f"scikit-learn {sklearn.__version__} moved it; mend learners/trees/boost
 def test_a_fitted_estimator_holds_what_is_replaced() -> None:
     X, y = table(60)
     fitted = HistGradientBoostingRegressor(max_iter=2).fit(X, y)
-    for name in ("_predictors", "_baseline_prediction", "_bin_mapper", "_get_loss", "_check_interaction_cst"):
+    of_growth = "_predictors", "_baseline_prediction", "_bin_mapper", "_get_loss", "_check_interaction_cst"
+    of_warm_start = "_is_fitted", "_loss", "_random_seed", "_feature_subsample_rng"
+    for name in of_growth + of_warm_start:
         assert hasattr(fitted, name), f"{name}: {CAUSE}"
     own = private.bin_mapper(fitted._bin_mapper.bin_thresholds_, 256)
     np.testing.assert_array_equal(own.transform(X), fitted._bin_mapper.transform(X))

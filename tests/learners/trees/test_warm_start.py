@@ -177,7 +177,8 @@ def test_early_stopping_by_rows_that_trees_have_seen_is_refused() -> None:
     without = on_from(more(fitted, early_stopping=False), data)
     assert without.train_score_.tolist() == fitted.train_score_.tolist()
     plain = clone(estimator).set_params(early_stopping=False).fit(MANY, MANY_Y)
-    for other in (clone(estimator).fit(MANY, MANY_Y), plain, without):
+    alone_on = more(fitted).fit(MANY, MANY_Y)
+    for other in (clone(estimator).fit(MANY, MANY_Y), plain, without, alone_on):
         with pytest.raises(tk.NotDistributable, match=seen):
             on_from(more(other, early_stopping=True, max_iter=9), data)
     with pytest.raises(tk.NotDistributable, match=r"validation_fraction=None.*rows that were held out"):

@@ -185,8 +185,7 @@ def has_its_loss(fitted: Any) -> bool:
 
 def held_rows_out(fitted: Any) -> bool:
     """Whether nodes held validation rows out while each of an estimator's trees grew."""
-    each = len(fitted.validation_score_) == len(fitted._predictors) + 1
-    return each and getattr(fitted, "_held_out_over_nodes", False)
+    return getattr(fitted, "_held_out_over_nodes", 0) == len(fitted._predictors)
 
 
 def should_stop(estimator: Any, scores: list[float]) -> bool:
@@ -209,8 +208,8 @@ def with_state_of(estimator: Any, fitted: Any) -> Any:
 
 
 def with_rows_held_out(estimator: Any, seed: int) -> Any:
-    """An estimator that knows that nodes held validation rows out, and by which seed."""
-    estimator._random_seed, estimator._held_out_over_nodes = seed, True
+    """An estimator that knows that nodes held validation rows out for all its trees, and by which seed."""
+    estimator._random_seed, estimator._held_out_over_nodes = seed, len(estimator._predictors)
     return estimator
 
 
