@@ -145,7 +145,6 @@ def test_class_weights_go_by_label() -> None:
 REFUSED: list[tuple[Any, str]] = [
     (Regressor(warm_start=True), "warm_start=True.* cannot be distributed: every fit starts from the first"),
     (Regressor(max_features=0.5), "max_features=0.5"),
-    (Regressor(loss="absolute_error"), "its leaves are quantiles of rows. Take loss='squared_error'"),
 ]
 
 

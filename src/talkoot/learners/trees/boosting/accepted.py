@@ -10,6 +10,7 @@ import numpy as np
 from talkoot.core.errors import DataError
 from talkoot.core.shard import Block, Schema
 from talkoot.learners.common.estimator import refuse
+from talkoot.learners.trees.boosting.quantiles.search import has_quantiles
 from talkoot.learners.trees.boosting.stopping import MANY
 
 
@@ -23,8 +24,6 @@ def accept(estimator: Any) -> None:
         refuse(estimator, "warm_start", "every fit starts from the first tree", "Leave warm_start=False.")
     if estimator.max_features < 1:
         refuse(estimator, "max_features", "its draws follow the order of single leaves", "Leave it at 1.0.")
-    if estimator.loss in ("absolute_error", "quantile"):
-        refuse(estimator, "loss", "its leaves are quantiles of rows", "Take loss='squared_error'.")
 
 
 def require_order(columns: tuple[int, ...], schema: Schema, estimator: Any) -> None:
@@ -45,9 +44,13 @@ def require_sums_of_all(columns: tuple[int, ...], schema: Schema, estimator: Any
     """Refuse what needs more of nodes than sums, where no more may be read.
 
     Raises:
+        NotDistributable: of a loss whose leaves are values of rows.
         DataError: there are columns of categories, or rows would be held out.
     """
     name = type(estimator).__name__
+    if has_quantiles(estimator):
+        reason = "it predicts residuals of single rows, and behind tk.fixed() only sums leave nodes"
+        refuse(estimator, "loss", reason, "Take loss='squared_error', or leave tk.fixed() out.")
     if columns:
         raise DataError(
             f"{name} would gather its categories from each node, and behind tk.fixed() only sums leave nodes",

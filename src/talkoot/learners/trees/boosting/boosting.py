@@ -45,9 +45,16 @@ from talkoot.learners.trees.boosting.model import (
     rooted,
     splits_of,
 )
+from talkoot.learners.trees.boosting.quantiles.leaves import LeafCount, leaves_of, with_values
 from talkoot.learners.trees.boosting.record import record
 from talkoot.learners.trees.boosting.result import category_columns, dummy, example_of, finished
-from talkoot.learners.trees.boosting.search import Count, begun_search, counted_values, narrowed
+from talkoot.learners.trees.boosting.search import (
+    Count,
+    begun_search,
+    counted_values,
+    narrowed,
+    with_baseline,
+)
 from talkoot.learners.trees.boosting.sets import Sets, begun
 from talkoot.learners.trees.boosting.stopping import Stopping, measure_of, require_sums, stops
 from talkoot.learners.trees.boosting.survey import (
@@ -90,7 +97,8 @@ class Boosting(SolvingLearner):
     def question_types(self) -> tuple[type, ...]:
         """Of the search for thresholds, and of growth."""
         common = (Survey, Count, Search, Ranges, Weights, Bins, node.Start, node.Grow, node.Iteration)
-        return common if self.agreed else (*common, Categories, Coding, Coded, RowCounts, Validation)
+        others = (Categories, Coding, Coded, RowCounts, Validation, LeafCount)
+        return common if self.agreed else (*common, *others)
 
     @property
     def large_integers(self) -> bool:
@@ -137,6 +145,9 @@ class Boosting(SolvingLearner):
             return RowCounts()
         if not model.few:
             return Survey(model.validation)
+        if model.baseline is None:
+            assert model.quantiles is not None
+            return Count(model.quantiles.search, model.weights, model.validation, target=True)
         if model.search is not None:
             return Count(model.search.search, model.weights, model.validation)
         return model.growth(whole=len(model.records) == self.estimator.max_iter)
@@ -170,9 +181,11 @@ class Boosting(SolvingLearner):
                 return Update(), NO_ROWS
         elif not isinstance(local, Sets) or local.step not in (question.step - 1, question.step):
             return Update(values={BEHIND: np.ones(1)}), local
-        sets = local.advanced(question)
+        sets: Sets = local.advanced(question)
         if question.bits is None:
             return sets.magnitudes(), sets
+        if question.counted is not None:
+            return sets.counted(question.counted)
         update = sets.sums(question.sought)
         if question.scored:
             update += sets.scored(measure_of(self.estimator, ctx.schema), ctx.schema)
@@ -194,6 +207,8 @@ class Boosting(SolvingLearner):
             return replace(model, validation=validation, sampled=sampled)
         if not model.few:
             return begun_search(self.estimator, model, update, agreed=self.agreed)
+        if model.baseline is None:
+            return with_baseline(model, update)
         if model.search is not None:
             found = narrowed(self.estimator, model, model.search, update)
             return found if found.search is not None else self._next(found)
@@ -202,7 +217,7 @@ class Boosting(SolvingLearner):
         if model.bits is None:
             model = replace(model, bits=node.enough_bits(update), step=model.step + 1)
             return model if model.earlier is None else require_same(model)
-        return self._grown(model, update)
+        return self._grown(model, update) if model.counted is None else self._valued(model, update)
 
     def _next(self, model: Boosted) -> Boosted:
         """An iteration that begins, or the end."""
@@ -212,8 +227,7 @@ class Boosting(SolvingLearner):
 
     def _grown(self, model: Boosted, update: Update) -> Boosted:
         """Larger trees; where all are whole, the next iteration."""
-        bins, bits = model.bins, model.bits
-        assert bins is not None
+        bits = model.bits
         assert bits is not None
         model = rooted(model, update)
         if model.stopping is not None and model.scored:
@@ -222,21 +236,38 @@ class Boosting(SolvingLearner):
             if stopping.stop(self.estimator) or len(model.records) == self.estimator.max_iter:
                 return replace(model, done=True)
         assert model.grower is not None
-        trees, known = list(model.trees), [len(tree.splits) for tree in model.trees]
+        trees = list(model.trees)
         for k, tree in enumerate(trees):
             if tree.chosen is None:
                 found = node.merged(update, k, bits)
                 trees[k] = model.grower.grown(tree, dict(zip(sought(tree), found, strict=True)))
-        model = replace(
-            model, trees=tuple(trees), known=tuple(known), step=model.step + 1, behind=False, ended=None
-        )
+        model = replace(model.stepped(), trees=tuple(trees))
         if any(tree.chosen is None for tree in trees):
             return model
-        rate = self.estimator.learning_rate
+        if model.quantiles is not None:
+            return replace(model, quantiles=model.quantiles.again(len(leaves_of(trees[0]))))
+        return self._ended(model)
+
+    def _valued(self, model: Boosted, update: Update) -> Boosted:
+        """Narrower ranges of residuals; where the values of all leaves are found, the next iteration."""
+        assert model.quantiles is not None
+        found = model.quantiles.narrow(update.values)
+        model = replace(model.stepped(), quantiles=found)
+        if not found.done:
+            return model
+        (tree,) = model.trees
+        tree = with_values(tree, leaves_of(tree), found.values)
+        return self._ended(replace(model, trees=(tree,)))
+
+    def _ended(self, model: Boosted) -> Boosted:
+        """The next iteration, once the trees are whole."""
+        trees, rate = model.trees, self.estimator.learning_rate
+        assert model.bins is not None
         values = tuple(leaf_values(tree, rate) for tree in trees)
         past = node.Iteration(tuple(splits_of(tree, 0) for tree in trees), values)
-        late = node.Iteration(tuple(splits_of(tree, n) for tree, n in zip(trees, known, strict=True)), values)
-        records = tuple(record(tree, bins, rate) for tree in trees)
+        pairs = zip(trees, model.known, strict=True)
+        late = node.Iteration(tuple(splits_of(tree, known) for tree, known in pairs), values)
+        records = tuple(record(tree, model.bins, rate) for tree in trees)
         return self._next(
             replace(model, past=(*model.past, past), ended=late, records=(*model.records, records))
         )

@@ -19,6 +19,8 @@ from talkoot.learners.trees.boosting import rows as node
 from talkoot.learners.trees.boosting.bins import Bins
 from talkoot.learners.trees.boosting.categories import Coding
 from talkoot.learners.trees.boosting.growing import Grower, Tree, sought
+from talkoot.learners.trees.boosting.quantiles.leaves import LeafCount, leaves_of
+from talkoot.learners.trees.boosting.quantiles.search import QuantileSearch
 from talkoot.learners.trees.boosting.record import Record
 from talkoot.learners.trees.boosting.stopping import Stopping
 from talkoot.learners.trees.boosting.validation import Validation
@@ -47,6 +49,8 @@ class Boosted:
         bins: of the columns.
         grower: the rules that trees grow by, once the bins are there.
         baseline: (outputs,) the prediction before the first tree.
+        quantiles: the search for the baseline, then for the values of each tree's leaves, where these are
+            quantiles; it is done while a tree grows.
         bits: of whole gradients, once it is known how large they are.
         past: the iterations that ended.
         records: their trees.
@@ -73,6 +77,7 @@ class Boosted:
     bins: Bins | None = None
     grower: Grower | None = None
     baseline: np.ndarray | None = None
+    quantiles: QuantileSearch | None = None
     bits: node.Bits | None = None
     past: tuple[node.Iteration, ...] = ()
     records: tuple[tuple[Record, ...], ...] = ()
@@ -89,6 +94,18 @@ class Boosted:
     def scored(self) -> bool:
         """Whether the step that comes next brings scores: those before the trees that grow."""
         return self.stopping is not None and self.bits is not None and not self.trees[0].parts
+
+    @property
+    def counted(self) -> LeafCount | None:
+        """What nodes count of the tree that has grown."""
+        if self.quantiles is None or self.quantiles.done:
+            return None
+        return LeafCount(leaves_of(self.trees[0]), self.quantiles.search)
+
+    def stepped(self) -> Boosted:
+        """The model after a step, in which nodes learned of all splits."""
+        known = tuple(len(tree.splits) for tree in self.trees)
+        return replace(self, known=known, step=self.step + 1, behind=False, ended=None)
 
     def start(self) -> node.Start | None:
         """What nodes need to begin, where they do."""
@@ -108,9 +125,8 @@ class Boosted:
             np.array([] if whole or tree.chosen is not None else sought(tree), dtype=np.int64)
             for tree in self.trees
         )
-        return node.Grow(
-            self.step, self.bits, None if start else self.ended, splits, wanted, start, self.scored
-        )
+        ended = None if start else self.ended
+        return node.Grow(self.step, self.bits, ended, splits, wanted, start, self.scored, self.counted)
 
 
 def outputs_of(schema: Schema) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, final
 
 import numpy as np
@@ -12,10 +12,13 @@ from talkoot.core.context import Ctx
 from talkoot.core.shard import Schema, Shard
 from talkoot.core.update import Update, total
 from talkoot.learners.held_out.measures import Additive
+from talkoot.learners.sums.counting import Values
 from talkoot.learners.trees.boosting import rows as node
 from talkoot.learners.trees.boosting.binned import Binned
+from talkoot.learners.trees.boosting.quantiles.leaves import LeafCount, values_by_leaf
 from talkoot.learners.trees.boosting.stopping import TRAINING, VALIDATION, scored
 from talkoot.learners.trees.boosting.validation import training_rows, validation_rows
+from talkoot.learners.trees.weights import whole_weights
 
 
 @final
@@ -27,6 +30,7 @@ class Sets:
     loss: Any  # that the trees minimise
     bins: int  # of a histogram
     step: int = -1  # the last that was done
+    residuals: Values | None = None  # of the training rows, by leaf; None until they are counted
 
     def __reduce__(self) -> Any:
         return type(None), ()  # never sent: a node that is behind gets all that is past
@@ -37,7 +41,8 @@ class Sets:
             return self
         rows = self.rows.items()
         found = {name: node.advanced(each, question, self.loss, self.bins) for name, each in rows}
-        return Sets(found, self.loss, self.bins, question.step)
+        same = question.ended is None and not any(map(len, question.splits))
+        return Sets(found, self.loss, self.bins, question.step, self.residuals if same else None)
 
     def magnitudes(self) -> Update:
         """How large the gradients of the training rows are before the first tree."""
@@ -48,6 +53,19 @@ class Sets:
         """The histograms of some leaves, of the training rows."""
         rows = self.rows.get(TRAINING)
         return Update() if rows is None else node.sums(rows, sought, self.bins)
+
+    def counted(self, count: LeafCount) -> tuple[Update, Sets]:
+        """Counts of the residuals of training rows, and the rows with their residuals by leaf."""
+        rows = self.rows.get(TRAINING)
+        if rows is None:
+            return Update(), self
+        found = self.residuals
+        if found is None:
+            mass = whole_weights(rows.weights, count.search.scale)
+            residuals = rows.target - rows.raw[:, 0]
+            found = values_by_leaf(residuals, mass, rows.orders[0], rows.places[0], count.leaves)
+        update = Update(values=found.count(count.search.ranges), weight=float(found.rows))
+        return update, replace(self, residuals=found)
 
     def scored(self, measure: Additive, schema: Schema) -> Update:
         """The sums that their scores are made of."""
