@@ -23,6 +23,7 @@ LABELS = np.array(["low", "mid", "high"])[np.digitize(Y, [-1, 1])]
 FITS: dict[str, tuple[Any, Any]] = {
     "numbers": (HistGradientBoostingRegressor(max_iter=12, min_samples_leaf=5), Y),
     "classes": (HistGradientBoostingClassifier(max_iter=6, min_samples_leaf=5), LABELS),
+    "medians": (HistGradientBoostingRegressor(loss="absolute_error", max_iter=8, min_samples_leaf=5), Y),
     "stops": (HistGradientBoostingRegressor(max_iter=30, early_stopping=True, tol=0.02, random_state=2), Y),
 }
 

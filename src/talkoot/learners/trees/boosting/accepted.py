@@ -22,6 +22,9 @@ def accept(estimator: Any) -> None:
     """
     if estimator.warm_start:
         refuse(estimator, "warm_start", "every fit starts from the first tree", "Leave warm_start=False.")
+    if estimator.loss == "quantile" and not 0 < (estimator.quantile or 0) < 1:
+        cure = "Take one above 0 and below 1, such as quantile=0.5."
+        refuse(estimator, "quantile", "loss='quantile' needs a level", cure)
     if estimator.max_features < 1:
         refuse(estimator, "max_features", "its draws follow the order of single leaves", "Leave it at 1.0.")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, final
 
 import numpy as np
@@ -15,10 +16,9 @@ from talkoot.learners.held_out.measures import Additive
 from talkoot.learners.sums.counting import Values
 from talkoot.learners.trees.boosting import rows as node
 from talkoot.learners.trees.boosting.binned import Binned
-from talkoot.learners.trees.boosting.quantiles.leaves import LeafCount, values_by_leaf
+from talkoot.learners.trees.boosting.quantiles.leaves import LeafCount, residuals_by_leaf
 from talkoot.learners.trees.boosting.stopping import TRAINING, VALIDATION, scored
 from talkoot.learners.trees.boosting.validation import training_rows, validation_rows
-from talkoot.learners.trees.weights import whole_weights
 
 
 @final
@@ -61,9 +61,8 @@ class Sets:
             return Update(), self
         found = self.residuals
         if found is None:
-            mass = whole_weights(rows.weights, count.search.scale)
-            residuals = rows.target - rows.raw[:, 0]
-            found = values_by_leaf(residuals, mass, rows.orders[0], rows.places[0], count.leaves)
+            errors = partial(_errors, rows)
+            found = residuals_by_leaf(count, errors, rows.weights, rows.orders[0], rows.places[0])
         update = Update(values=found.count(count.search.ranges), weight=float(found.rows))
         return update, replace(self, residuals=found)
 
@@ -86,6 +85,11 @@ def begun(question: node.Grow, shard: Shard, ctx: Ctx, loss: Any) -> Sets | None
             learned, nodes = name == TRAINING, len(ctx.cohort)
             rows[name] = node.begun(start, binned, y, w, loss, question.bits, nodes, learned=learned)
     return Sets(rows, loss, start.bins.count) if rows else None
+
+
+def _errors(rows: node.Rows, numbers: np.ndarray) -> np.ndarray:
+    """The residuals of some rows."""
+    return np.asarray(rows.target[numbers] - rows.raw[numbers, 0])
 
 
 def _read(start: node.Start, shard: Shard) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
 
-from talkoot.learners.sums.chunk import Chunk
 from talkoot.learners.sums.counting import Values
 from talkoot.learners.sums.ranges import keys
 from talkoot.learners.sums.selection import Search
 from talkoot.learners.trees.boosting.growing import Tree
+from talkoot.learners.trees.weights import whole_weights
 
 
 @final
@@ -20,8 +21,8 @@ class LeafCount:
     """What nodes count once a tree has grown.
 
     Args:
-        leaves: (leaves, 2) each leaf, and the last of the parts below it, between which its rows lie: the leaf
-            itself, unless it was divided before it was known to be one.
+        leaves: (leaves, 2) each leaf, and the last part below it, which are the same unless it was divided
+            before it was known to be a leaf: its rows lie from the first to the second.
         search: the ranges in which residuals are counted.
     """
 
@@ -53,23 +54,34 @@ def with_values(tree: Tree, leaves: np.ndarray, values: np.ndarray) -> Tree:
     return replace(tree, parts=tuple(parts))
 
 
-def values_by_leaf(
-    residuals: np.ndarray, mass: np.ndarray | None, order: np.ndarray, places: np.ndarray, leaves: np.ndarray
+def residuals_by_leaf(
+    count: LeafCount,
+    errors: Callable[[np.ndarray], np.ndarray],
+    weights: np.ndarray | None,
+    order: np.ndarray,
+    places: np.ndarray,
 ) -> Values:
-    """The residuals of each leaf, sorted.
+    """The residuals of a node's rows, sorted in each leaf.
 
     Args:
-        residuals: (rows,) of all rows of a node.
-        mass: (rows,) what they weigh, in whole units; None where each weighs 1.
+        count: what is counted.
+        errors: gives the residuals of rows by their numbers.
+        weights: (rows,) of the rows; None where each weighs 1.
         order: (rows,) the numbers of the rows, those of a part side by side.
         places: (parts, 2) from where to where in it parts have their rows.
-        leaves: see `LeafCount`.
     """
-    found = Chunk(len(leaves))
-    found.rows = len(residuals)
-    spans = zip(places[leaves[:, 0], 0].tolist(), places[leaves[:, 1], 1].tolist(), strict=True)
-    for leaf, (start, stop) in enumerate(spans):
+    found, mass = list[np.ndarray](), list[np.ndarray]()
+    starts, stops = places[count.leaves[:, 0], 0], places[count.leaves[:, 1], 1]
+    for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
         own = order[start:stop]
-        own = own if mass is None else own[mass[own] > 0]
-        found.append(leaf, keys(residuals[own]), None if mass is None else mass[own])
-    return Values(*found.sorted(), found.zeros, found.rows)
+        whole = None if weights is None else whole_weights(weights[own], count.search.scale)
+        if whole is None:
+            found.append(np.sort(keys(errors(own))))
+        else:
+            some = whole > 0
+            residuals, whole = keys(errors(own[some])), whole[some]
+            by = np.argsort(residuals)
+            found.append(residuals[by])
+            mass.append(whole[by])
+    zeros = np.zeros(len(found), np.int64)
+    return Values(tuple(found), tuple(mass) if mass else None, zeros, len(order))
