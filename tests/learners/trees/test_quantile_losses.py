@@ -34,7 +34,6 @@ LOSSES: dict[str, dict[str, Any]] = {
     "almost all": {"loss": "quantile", "quantile": 0.999, "min_samples_leaf": 1, "learning_rate": 1.0},
 }
 RULES: dict[str, dict[str, Any]] = {
-    "monotone": {"monotonic_cst": [1, 0, -1, 0, 0]},
     "interactions": {"interaction_cst": "pairwise"},
     "depth": {"max_depth": 2, "max_leaf_nodes": None, "l2_regularization": 2.0},
     "few leaves": {"max_leaf_nodes": 4, "min_samples_leaf": 3},
@@ -92,6 +91,15 @@ def test_rules_of_growth_are_scikit_learns(rule: str) -> None:
     for loss in ("absolute error", "upper"):
         estimator = boosted(loss, **RULES[rule])
         assert_same_trees(together(estimator, dealt(3, X, Y)), clone(estimator).fit(X, Y), X)
+
+
+def test_constraints_that_scikit_learn_does_not_hold_leaves_to_are_named() -> None:
+    for loss in ("absolute error", "upper"):
+        estimator = boosted(loss, monotonic_cst=[1, 0, -1, 0, 0])
+        with pytest.warns(UserWarning, match=r"splits to monotonic_cst=, but not the quantiles"):
+            got = together(estimator, dealt(3, X, Y))
+        assert_same_trees(got, clone(estimator).fit(X, Y), X)
+    together(boosted("upper", monotonic_cst=[0] * 5), dealt(3, X, Y))
 
 
 @pytest.mark.parametrize("kind", TARGETS)

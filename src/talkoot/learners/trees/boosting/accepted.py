@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from talkoot.core.errors import DataError
 from talkoot.core.shard import Block, Schema
 from talkoot.learners.common.estimator import refuse
+from talkoot.learners.trees.boosting import sklearn_private as private
 from talkoot.learners.trees.boosting.quantiles.search import has_quantiles
 from talkoot.learners.trees.boosting.stopping import MANY
 
@@ -40,6 +42,18 @@ def require_order(columns: tuple[int, ...], schema: Schema, estimator: Any) -> N
             "interaction_cst= lists columns by place, and scikit-learn counts columns of categories first",
             column=schema.column(columns[-1]),
             cure="Put the columns of categories before all others.",
+        )
+
+
+def warn_of_constraints(estimator: Any, schema: Schema) -> None:
+    """Warn where scikit-learn's predictions need not obey constraints that it was given."""
+    monotonic, _ = private.constraints(estimator, schema.features, schema.names)
+    if has_quantiles(estimator) and monotonic.any():
+        warnings.warn(
+            f"{type(estimator).__name__}: with loss={estimator.loss!r} scikit-learn holds splits to "
+            "monotonic_cst=, but not the quantiles that leaves predict, so predictions may break it somewhat",
+            UserWarning,
+            stacklevel=2,
         )
 
 

@@ -24,7 +24,12 @@ from talkoot.learners.sums.ranges import Ranges
 from talkoot.learners.sums.selection import Search
 from talkoot.learners.trees.boosting import rows as node
 from talkoot.learners.trees.boosting import sklearn_private as private
-from talkoot.learners.trees.boosting.accepted import accept, require_order, require_sums_of_all
+from talkoot.learners.trees.boosting.accepted import (
+    accept,
+    require_order,
+    require_sums_of_all,
+    warn_of_constraints,
+)
 from talkoot.learners.trees.boosting.bins import Bins
 from talkoot.learners.trees.boosting.categories import (
     Categories,
@@ -35,18 +40,18 @@ from talkoot.learners.trees.boosting.categories import (
     coded,
     found_categories,
 )
-from talkoot.learners.trees.boosting.growing import Tree, leaf_values, sought
+from talkoot.learners.trees.boosting.growing import Tree, sought
 from talkoot.learners.trees.boosting.model import (
     Boosted,
+    ended,
     interim,
     outputs_of,
     require_same,
     resumed,
     rooted,
-    splits_of,
+    valued,
 )
-from talkoot.learners.trees.boosting.quantiles.leaves import LeafCount, leaves_of, with_values
-from talkoot.learners.trees.boosting.record import record
+from talkoot.learners.trees.boosting.quantiles.leaves import LeafCount, leaves_of
 from talkoot.learners.trees.boosting.result import category_columns, dummy, example_of, finished
 from talkoot.learners.trees.boosting.search import (
     Count,
@@ -124,6 +129,7 @@ class Boosting(SolvingLearner):
         else:
             target_mean(schema, self.estimator)
         dummy(self.estimator, schema, example_of(columns, schema))
+        warn_of_constraints(self.estimator, schema)
         coding = Coding() if schema.mixed and not columns else None
         model = Boosted(schema=schema, columns=columns, coding=coding)
         if not stops(self.estimator, schema):
@@ -246,31 +252,12 @@ class Boosting(SolvingLearner):
             return model
         if model.quantiles is not None:
             return replace(model, quantiles=model.quantiles.again(len(leaves_of(trees[0]))))
-        return self._ended(model)
+        return self._next(ended(model, self.estimator.learning_rate))
 
     def _valued(self, model: Boosted, update: Update) -> Boosted:
         """Narrower ranges of residuals; where the values of all leaves are found, the next iteration."""
-        assert model.quantiles is not None
-        found = model.quantiles.narrow(update.values)
-        model = replace(model.stepped(), quantiles=found)
-        if not found.done:
-            return model
-        (tree,) = model.trees
-        tree = with_values(tree, leaves_of(tree), found.values)
-        return self._ended(replace(model, trees=(tree,)))
-
-    def _ended(self, model: Boosted) -> Boosted:
-        """The next iteration, once the trees are whole."""
-        trees, rate = model.trees, self.estimator.learning_rate
-        assert model.bins is not None
-        values = tuple(leaf_values(tree, rate) for tree in trees)
-        past = node.Iteration(tuple(splits_of(tree, 0) for tree in trees), values)
-        pairs = zip(trees, model.known, strict=True)
-        late = node.Iteration(tuple(splits_of(tree, known) for tree, known in pairs), values)
-        records = tuple(record(tree, model.bins, rate) for tree in trees)
-        return self._next(
-            replace(model, past=(*model.past, past), ended=late, records=(*model.records, records))
-        )
+        model = valued(model, update)
+        return model if model.counted else self._next(ended(model, self.estimator.learning_rate))
 
     def interim(self, model: Boosted) -> Mapping[str, np.ndarray] | None:
         """The trees so far."""

@@ -18,10 +18,10 @@ from talkoot.learners.sums.selection import Selection
 from talkoot.learners.trees.boosting import rows as node
 from talkoot.learners.trees.boosting.bins import Bins
 from talkoot.learners.trees.boosting.categories import Coding
-from talkoot.learners.trees.boosting.growing import Grower, Tree, sought
-from talkoot.learners.trees.boosting.quantiles.leaves import LeafCount, leaves_of
+from talkoot.learners.trees.boosting.growing import Grower, Tree, leaf_values, sought
+from talkoot.learners.trees.boosting.quantiles.leaves import LeafCount, leaves_of, with_values
 from talkoot.learners.trees.boosting.quantiles.search import QuantileSearch
-from talkoot.learners.trees.boosting.record import Record
+from talkoot.learners.trees.boosting.record import Record, record
 from talkoot.learners.trees.boosting.stopping import Stopping
 from talkoot.learners.trees.boosting.validation import Validation
 from talkoot.learners.trees.weights import Weights
@@ -141,6 +141,26 @@ def splits_of(tree: Tree, known: int) -> np.ndarray:
         for at, split in islice(tree.splits.items(), known, None)
     ]
     return np.array(rows, dtype=np.int64).reshape(-1, node.SPLIT)
+
+
+def valued(model: Boosted, update: Update) -> Boosted:
+    """The model after residuals were counted: narrower ranges, or leaves with their values."""
+    assert model.quantiles is not None
+    found = model.quantiles.narrow(update.values)
+    (tree,) = model.trees
+    trees = (with_values(tree, leaves_of(tree), found.values),) if found.done else model.trees
+    return replace(model.stepped(), quantiles=found, trees=trees)
+
+
+def ended(model: Boosted, rate: float) -> Boosted:
+    """The model whose trees are whole, and added with this learning rate."""
+    assert model.bins is not None
+    values = tuple(leaf_values(tree, rate) for tree in model.trees)
+    past = node.Iteration(tuple(splits_of(tree, 0) for tree in model.trees), values)
+    pairs = zip(model.trees, model.known, strict=True)
+    late = node.Iteration(tuple(splits_of(tree, known) for tree, known in pairs), values)
+    records = tuple(record(tree, model.bins, rate) for tree in model.trees)
+    return replace(model, past=(*model.past, past), ended=late, records=(*model.records, records))
 
 
 def interim(model: Boosted) -> dict[str, np.ndarray] | None:
