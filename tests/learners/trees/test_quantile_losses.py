@@ -199,6 +199,7 @@ def test_within_a_pipeline_and_on_workers() -> None:
         for model in (pipeline, estimator):
             got = together(model, dealt(3, X, Y), on)
             np.testing.assert_allclose(got.predict(X), clone(model).fit(X, Y).predict(X), rtol=0, atol=1e-9)
+        assert_same_bits(together(estimator, dealt(3, X, Y), on), together(estimator, dealt(1, X, Y)))
 
 
 @pytest.mark.wide

@@ -145,7 +145,7 @@ def magnitudes(rows: Rows, loss: Any) -> Update:
     """How large gradients and Hessians are before the first tree."""
     gradients, hessians = float_gradients(rows, loss)
     if not loss.differentiable:  # none is greater than the weight of its row, whatever it is now
-        gradients = np.ones(len(rows.target)) if rows.weights is None else rows.weights
+        gradients = np.array([len(rows.target)]) if hessians is None else hessians
     sums = [exact_sum(np.abs(part)) for part in (gradients, np.ones(1) if hessians is None else hessians)]
     return Update(values={MAGNITUDES: np.stack(sums)}, weight=float(len(rows.target)))
 
