@@ -52,12 +52,13 @@ def test_nor_do_they_those_of_compositions(estimator: Any) -> None:
         assert_same(composed(estimator, only_bytes(KNOWN)), composed(estimator, tk.Inline()), rtol=0)
 
 
-def test_nor_those_of_trees_with_categories() -> None:
+@pytest.mark.parametrize("loss", ["squared_error", "absolute_error"])
+def test_nor_those_of_trees_with_categories(loss: str) -> None:
     site = np.random.default_rng(0).choice(["Aachen", "Köln", "Ulm"], 300)
     arm = pd.Categorical([1, 2] * 150)
     frame = pd.DataFrame({"dose": np.arange(300.0), "site": pd.Categorical(site), "arm": arm})
     y = np.char.str_len(site) + frame["dose"] * frame["arm"].astype(float)
-    estimator = HistGradientBoostingRegressor(max_iter=3, early_stopping=True)
+    estimator = HistGradientBoostingRegressor(loss=loss, max_iter=3, early_stopping=True)
     fits = [
         tk.fit(estimator, frame, y.to_numpy(), nodes=3, on=engine)
         for engine in (only_bytes(KNOWN), tk.Inline())

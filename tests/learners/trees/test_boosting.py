@@ -144,7 +144,6 @@ def test_class_weights_go_by_label() -> None:
 
 REFUSED: list[tuple[Any, str]] = [
     (Regressor(max_features=0.5), "max_features=0.5"),
-    (Regressor(loss="absolute_error"), "its leaves are quantiles of rows. Take loss='squared_error'"),
 ]
 
 

@@ -36,6 +36,7 @@ FITS: dict[str, tuple[Any, Any]] = {
         Y,
     ),
     "pipeline": (make_pipeline(SimpleImputer(), StandardScaler(), BOOSTED), Y),
+    "medians": (HistGradientBoostingRegressor(loss="absolute_error", max_iter=8, min_samples_leaf=5), Y),
     "stops": (HistGradientBoostingRegressor(max_iter=30, early_stopping=True, tol=0.02, random_state=2), Y),
 }
 

@@ -60,3 +60,8 @@ def scale_of(total: float) -> float:
     if not 0 < total < np.inf:
         raise DataError(f"the weights of all rows add up to {total}", cure="Some rows need a weight above 0.")
     return float(2.0 ** (52 - np.ceil(np.log2(total))))
+
+
+def whole_weights(weights: np.ndarray | None, scale: float | None) -> np.ndarray | None:
+    """Weights in whole units, of which `scale` are a weight of 1."""
+    return None if weights is None or scale is None else np.rint(weights * scale).astype(np.int64)

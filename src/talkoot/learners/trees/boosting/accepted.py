@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,8 @@ import numpy as np
 from talkoot.core.errors import DataError
 from talkoot.core.shard import Block, Schema
 from talkoot.learners.common.estimator import refuse
+from talkoot.learners.trees.boosting import sklearn_private as private
+from talkoot.learners.trees.boosting.quantiles.search import has_quantiles
 from talkoot.learners.trees.boosting.stopping import MANY
 
 
@@ -19,10 +22,11 @@ def accept(estimator: Any) -> None:
     Raises:
         NotDistributable: of the first that cannot be distributed.
     """
+    if estimator.loss == "quantile" and not 0 < (estimator.quantile or 0) < 1:
+        cure = "Take one above 0 and below 1, such as quantile=0.5."
+        refuse(estimator, "quantile", "loss='quantile' needs a level", cure)
     if estimator.max_features < 1:
         refuse(estimator, "max_features", "its draws follow the order of single leaves", "Leave it at 1.0.")
-    if estimator.loss in ("absolute_error", "quantile"):
-        refuse(estimator, "loss", "its leaves are quantiles of rows", "Take loss='squared_error'.")
 
 
 def require_order(columns: tuple[int, ...], schema: Schema, estimator: Any) -> None:
@@ -39,13 +43,29 @@ def require_order(columns: tuple[int, ...], schema: Schema, estimator: Any) -> N
         )
 
 
+def warn_of_constraints(estimator: Any, schema: Schema) -> None:
+    """Warn where scikit-learn's predictions need not obey constraints that it was given."""
+    monotonic, _ = private.constraints(estimator, schema.features, schema.names)
+    if has_quantiles(estimator) and monotonic.any():
+        warnings.warn(
+            f"{type(estimator).__name__}: with loss={estimator.loss!r} scikit-learn holds splits to "
+            "monotonic_cst=, but not the quantiles that leaves predict, so predictions may break it somewhat",
+            UserWarning,
+            stacklevel=2,
+        )
+
+
 def require_sums_of_all(columns: tuple[int, ...], schema: Schema, estimator: Any, *, stops: bool) -> None:
     """Refuse what needs more of nodes than sums, where no more may be read.
 
     Raises:
+        NotDistributable: of a loss whose leaves are values of rows.
         DataError: there are columns of categories, or rows would be held out.
     """
     name = type(estimator).__name__
+    if has_quantiles(estimator):
+        reason = "it predicts residuals of single rows, and behind tk.fixed() only sums leave nodes"
+        refuse(estimator, "loss", reason, "Take loss='squared_error', or leave tk.fixed() out.")
     if columns:
         raise DataError(
             f"{name} would gather its categories from each node, and behind tk.fixed() only sums leave nodes",

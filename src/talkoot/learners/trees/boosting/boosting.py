@@ -24,7 +24,12 @@ from talkoot.learners.sums.ranges import Ranges
 from talkoot.learners.sums.selection import Search
 from talkoot.learners.trees.boosting import rows as node
 from talkoot.learners.trees.boosting import sklearn_private as private
-from talkoot.learners.trees.boosting.accepted import accept, require_order, require_sums_of_all
+from talkoot.learners.trees.boosting.accepted import (
+    accept,
+    require_order,
+    require_sums_of_all,
+    warn_of_constraints,
+)
 from talkoot.learners.trees.boosting.bins import Bins
 from talkoot.learners.trees.boosting.categories import (
     Categories,
@@ -35,19 +40,26 @@ from talkoot.learners.trees.boosting.categories import (
     coded,
     found_categories,
 )
-from talkoot.learners.trees.boosting.growing import Tree, leaf_values, sought
+from talkoot.learners.trees.boosting.growing import Tree, sought
 from talkoot.learners.trees.boosting.model import (
     Boosted,
+    ended,
     interim,
     outputs_of,
     require_same,
     resumed,
     rooted,
-    splits_of,
+    valued,
 )
-from talkoot.learners.trees.boosting.record import record
+from talkoot.learners.trees.boosting.quantiles.leaves import LeafCount, leaves_of
 from talkoot.learners.trees.boosting.result import category_columns, dummy, example_of, finished
-from talkoot.learners.trees.boosting.search import Count, begun_search, counted_values, narrowed
+from talkoot.learners.trees.boosting.search import (
+    Count,
+    begun_search,
+    counted_values,
+    narrowed,
+    with_baseline,
+)
 from talkoot.learners.trees.boosting.sets import Sets, begun
 from talkoot.learners.trees.boosting.stopping import Stopping, measure_of, require_sums, stops
 from talkoot.learners.trees.boosting.survey import (
@@ -99,7 +111,8 @@ class Boosting(SolvingLearner):
     def question_types(self) -> tuple[type, ...]:
         """Of the search for thresholds, and of growth."""
         common = (Survey, Count, Search, Ranges, Weights, Bins, node.Start, node.Grow, node.Iteration, Trees)
-        return common if self.agreed else (*common, Categories, Coding, Coded, RowCounts, Validation)
+        others = (Categories, Coding, Coded, RowCounts, Validation, LeafCount)
+        return common if self.agreed else (*common, *others)
 
     @property
     def large_integers(self) -> bool:
@@ -127,6 +140,7 @@ class Boosting(SolvingLearner):
         made = dummy(self.estimator, schema, example_of(columns, schema))
         if self.earlier is not None:
             self.earlier.require_same_columns(made, schema)
+        warn_of_constraints(self.estimator, schema)
         coding = Coding() if schema.mixed and not columns else None
         model = Boosted(schema=schema, columns=columns, coding=coding, warm_start=self.earlier)
         if not stops(self.estimator, schema):
@@ -153,6 +167,9 @@ class Boosting(SolvingLearner):
             return RowCounts()
         if not model.few:
             return Survey(model.validation)
+        if model.baseline is None:
+            assert model.quantiles is not None
+            return Count(model.quantiles.search, model.weights, model.validation, target=True)
         if model.search is not None:
             return Count(model.search.search, model.weights, model.validation)
         return model.growth(whole=self._is_whole(model))
@@ -192,9 +209,11 @@ class Boosting(SolvingLearner):
                 return Update(), NO_ROWS
         elif not isinstance(local, Sets) or local.step not in (question.step - 1, question.step):
             return Update(values={BEHIND: np.ones(1)}), local
-        sets = local.advanced(question)
+        sets: Sets = local.advanced(question)
         if question.bits is None:
             return sets.magnitudes(), sets
+        if question.counted is not None:
+            return sets.counted(question.counted)
         update = sets.sums(question.sought)
         if question.scored:
             update += sets.scored(measure_of(self.estimator, ctx.schema), ctx.schema)
@@ -219,6 +238,8 @@ class Boosting(SolvingLearner):
             return replace(model, validation=validation, sampled=sampled)
         if not model.few:
             return begun_search(self.estimator, model, update, agreed=self.agreed)
+        if model.baseline is None:
+            return with_baseline(model, update)
         if model.search is not None:
             found = narrowed(self.estimator, model, model.search, update)
             return found if found.search is not None else self._next(self._with_first(found))
@@ -227,7 +248,7 @@ class Boosting(SolvingLearner):
         if model.bits is None:
             model = replace(model, bits=node.enough_bits(update), step=model.step + 1)
             return model if model.earlier is None else require_same(model)
-        return self._grown(model, update)
+        return self._grown(model, update) if model.counted is None else self._valued(model, update)
 
     def _with_first(self, model: Boosted) -> Boosted:
         """The model with the trees of the earlier fit as nodes read them, where there is one."""
@@ -245,8 +266,7 @@ class Boosting(SolvingLearner):
 
     def _grown(self, model: Boosted, update: Update) -> Boosted:
         """Larger trees; where all are whole, the next iteration."""
-        bins, bits = model.bins, model.bits
-        assert bins is not None
+        bits = model.bits
         assert bits is not None
         model = rooted(model, update)
         if model.stopping is not None and model.scored:
@@ -254,24 +274,22 @@ class Boosting(SolvingLearner):
             if model.done:
                 return model
         assert model.grower is not None
-        trees, known = list(model.trees), [len(tree.splits) for tree in model.trees]
+        trees = list(model.trees)
         for k, tree in enumerate(trees):
             if tree.chosen is None:
                 found = node.merged(update, k, bits)
                 trees[k] = model.grower.grown(tree, dict(zip(sought(tree), found, strict=True)))
-        model = replace(
-            model, trees=tuple(trees), known=tuple(known), step=model.step + 1, behind=False, ended=None
-        )
+        model = replace(model.stepped(), trees=tuple(trees))
         if any(tree.chosen is None for tree in trees):
             return model
-        rate = self.estimator.learning_rate
-        values = tuple(leaf_values(tree, rate) for tree in trees)
-        past = node.Iteration(tuple(splits_of(tree, 0) for tree in trees), values)
-        late = node.Iteration(tuple(splits_of(tree, n) for tree, n in zip(trees, known, strict=True)), values)
-        records = tuple(record(tree, bins, rate) for tree in trees)
-        return self._next(
-            replace(model, past=(*model.past, past), ended=late, records=(*model.records, records))
-        )
+        if model.quantiles is not None:
+            return replace(model, quantiles=model.quantiles.again(len(leaves_of(trees[0]))))
+        return self._next(ended(model, self.estimator.learning_rate))
+
+    def _valued(self, model: Boosted, update: Update) -> Boosted:
+        """Narrower ranges of residuals; where the values of all leaves are found, the next iteration."""
+        model = valued(model, update)
+        return model if model.counted else self._next(ended(model, self.estimator.learning_rate))
 
     def _scored(self, model: Boosted, update: Update) -> Boosted:
         """The model with the scores before the trees that grow; it may be done."""

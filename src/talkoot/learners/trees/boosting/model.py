@@ -18,8 +18,10 @@ from talkoot.learners.sums.selection import Selection
 from talkoot.learners.trees.boosting import rows as node
 from talkoot.learners.trees.boosting.bins import Bins
 from talkoot.learners.trees.boosting.categories import Coding
-from talkoot.learners.trees.boosting.growing import Grower, Tree, sought
-from talkoot.learners.trees.boosting.record import Record
+from talkoot.learners.trees.boosting.growing import Grower, Tree, leaf_values, sought
+from talkoot.learners.trees.boosting.quantiles.leaves import LeafCount, leaves_of, with_values
+from talkoot.learners.trees.boosting.quantiles.search import QuantileSearch
+from talkoot.learners.trees.boosting.record import Record, record
 from talkoot.learners.trees.boosting.stopping import Stopping
 from talkoot.learners.trees.boosting.validation import Validation
 from talkoot.learners.trees.boosting.warm_start.earlier_fit import EarlierFit
@@ -49,6 +51,8 @@ class Boosted:
         bins: of the columns.
         grower: the rules that trees grow by, once the bins are there.
         baseline: (outputs,) the prediction before the first tree.
+        quantiles: the search for the baseline, then for the values of each tree's leaves, where these are
+            quantiles; it is done while a tree grows.
         bits: of whole gradients, once it is known how large they are.
         past: the iterations that ended.
         records: their trees.
@@ -77,6 +81,7 @@ class Boosted:
     bins: Bins | None = None
     grower: Grower | None = None
     baseline: np.ndarray | None = None
+    quantiles: QuantileSearch | None = None
     bits: node.Bits | None = None
     past: tuple[node.Iteration, ...] = ()
     records: tuple[tuple[Record, ...], ...] = ()
@@ -101,6 +106,18 @@ class Boosted:
         """How many are whole, with those of an earlier fit."""
         return len(self.records) + (self.warm_start.iterations if self.warm_start is not None else 0)
 
+    @property
+    def counted(self) -> LeafCount | None:
+        """What nodes count of the tree that has grown."""
+        if self.quantiles is None or self.quantiles.done or self.trees[0].chosen is None:
+            return None
+        return LeafCount(leaves_of(self.trees[0]), self.quantiles.search)
+
+    def stepped(self) -> Boosted:
+        """The model after a step, in which nodes learned of all splits."""
+        known = tuple(len(tree.splits) for tree in self.trees)
+        return replace(self, known=known, step=self.step + 1, behind=False, ended=None)
+
     def start(self) -> node.Start | None:
         """What nodes need to begin, where they do."""
         if self.step and not self.behind:
@@ -119,9 +136,8 @@ class Boosted:
             np.array([] if whole or tree.chosen is not None else sought(tree), dtype=np.int64)
             for tree in self.trees
         )
-        return node.Grow(
-            self.step, self.bits, None if start else self.ended, splits, wanted, start, self.scored
-        )
+        ended = None if start else self.ended
+        return node.Grow(self.step, self.bits, ended, splits, wanted, start, self.scored, self.counted)
 
 
 def outputs_of(schema: Schema) -> int:
@@ -136,6 +152,26 @@ def splits_of(tree: Tree, known: int) -> np.ndarray:
         for at, split in islice(tree.splits.items(), known, None)
     ]
     return np.array(rows, dtype=np.int64).reshape(-1, node.SPLIT)
+
+
+def valued(model: Boosted, update: Update) -> Boosted:
+    """The model after residuals were counted: narrower ranges, or leaves with their values."""
+    assert model.quantiles is not None
+    found = model.quantiles.narrow(update.values)
+    (tree,) = model.trees
+    trees = (with_values(tree, leaves_of(tree), found.values),) if found.done else model.trees
+    return replace(model.stepped(), quantiles=found, trees=trees)
+
+
+def ended(model: Boosted, rate: float) -> Boosted:
+    """The model whose trees are whole, and added with this learning rate."""
+    assert model.bins is not None
+    values = tuple(leaf_values(tree, rate) for tree in model.trees)
+    past = node.Iteration(tuple(splits_of(tree, 0) for tree in model.trees), values)
+    pairs = zip(model.trees, model.known, strict=True)
+    late = node.Iteration(tuple(splits_of(tree, known) for tree, known in pairs), values)
+    records = tuple(record(tree, model.bins, rate) for tree in model.trees)
+    return replace(model, past=(*model.past, past), ended=late, records=(*model.records, records))
 
 
 def interim(model: Boosted) -> dict[str, np.ndarray] | None:

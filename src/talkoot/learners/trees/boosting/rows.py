@@ -13,6 +13,7 @@ from talkoot.core.update import Update
 from talkoot.learners.sums.exact import exact_sum, exact_total
 from talkoot.learners.trees.boosting import sklearn_private as private
 from talkoot.learners.trees.boosting.bins import Bins
+from talkoot.learners.trees.boosting.quantiles.leaves import LeafCount
 from talkoot.learners.trees.boosting.validation import Validation
 from talkoot.learners.trees.boosting.warm_start.trees import Trees
 from talkoot.learners.trees.weights import Weights
@@ -65,6 +66,7 @@ class Grow:
         sought: for each output the leaves whose histograms are wanted.
         start: for the first step, and where some node is behind.
         scored: whether the scores before the trees that grow are wanted.
+        counted: the residuals that are counted, in place of histograms.
     """
 
     step: int
@@ -74,6 +76,7 @@ class Grow:
     sought: tuple[np.ndarray, ...]
     start: Start | None = None
     scored: bool = False
+    counted: LeafCount | None = None
 
 
 @final
@@ -147,6 +150,8 @@ def float_gradients(rows: Rows, loss: Any) -> tuple[np.ndarray, np.ndarray | Non
 def magnitudes(rows: Rows, loss: Any) -> Update:
     """How large gradients and Hessians are before the first tree."""
     gradients, hessians = float_gradients(rows, loss)
+    if not loss.differentiable:  # none is greater than the weight of its row, whatever it is now
+        gradients = np.array([len(rows.target)]) if hessians is None else hessians
     none = np.zeros(0)  # of Hessians that are all 1, so that bits do not depend on the number of nodes
     sums = [exact_sum(np.abs(part)) for part in (gradients, none if hessians is None else hessians)]
     return Update(values={MAGNITUDES: np.stack(sums)}, weight=float(len(rows.target)))

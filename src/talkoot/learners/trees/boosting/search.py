@@ -8,7 +8,7 @@ from typing import Any, final
 import numpy as np
 
 from talkoot.core.context import Ctx
-from talkoot.core.shard import Schema, Shard
+from talkoot.core.shard import Block, Schema, Shard
 from talkoot.core.update import Update
 from talkoot.learners.sums.coarse_selection import CoarseSelection
 from talkoot.learners.sums.counting import TOTAL, Values, counted
@@ -28,9 +28,10 @@ from talkoot.learners.trees.boosting.bins import (
 from talkoot.learners.trees.boosting.categories import Coding
 from talkoot.learners.trees.boosting.growing import Grower
 from talkoot.learners.trees.boosting.model import Boosted, outputs_of
+from talkoot.learners.trees.boosting.quantiles.search import QuantileSearch, has_quantiles
 from talkoot.learners.trees.boosting.survey import CLASSES, MISSING, TARGET, WEIGHT, WEIGHTED, checked
 from talkoot.learners.trees.boosting.validation import Validation
-from talkoot.learners.trees.weights import Weights, agreed_weights, scale_of
+from talkoot.learners.trees.weights import Weights, agreed_weights, scale_of, whole_weights
 
 NOTHING = np.zeros(0, np.int64)
 
@@ -38,11 +39,16 @@ NOTHING = np.zeros(0, np.int64)
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Count:
-    """What nodes count in a round of the search for thresholds, of which rows, and what these weigh."""
+    """What nodes count in a round of the search for thresholds, of which rows, and what these weigh.
+
+    Args:
+        target: whether it is the target that is counted, in place of the columns.
+    """
 
     search: Search
     weights: Weights
     validation: Validation | None = None
+    target: bool = False
 
 
 def counted_values(
@@ -50,18 +56,23 @@ def counted_values(
 ) -> tuple[Update, Any]:
     """Counts of values within the ranges; with their `totals`, which tell a value that is alone in a bin."""
     schema, scale = ctx.schema, count.search.scale
-    parts = ((block.X, _whole(count.weights.of(block), scale)) for block in checked(shard, schema, estimator))
-    cached = local if isinstance(local, Values) else None
+    parts = (
+        (_target(block) if count.target else block.X, whole_weights(count.weights.of(block), scale))
+        for block in checked(shard, schema, estimator)
+    )
     nodes, ranges = len(ctx.cohort), count.search.ranges
-    update, values = counted(parts, ranges, cached, features=schema.features, nodes=nodes, zeros=False)
+    cached = local if isinstance(local, Values) and not ranges.everything else None
+    features = 1 if count.target else schema.features
+    update, values = counted(parts, ranges, cached, features=features, nodes=nodes, zeros=False)
     if not totals:
         update = replace(update, values={k: v for k, v in update.values.items() if k != TOTAL})
     return update, values
 
 
-def _whole(weights: np.ndarray | None, scale: float | None) -> np.ndarray | None:
-    """Weights in whole units."""
-    return None if weights is None or scale is None else np.rint(weights * scale).astype(np.int64)
+def _target(block: Block) -> np.ndarray:
+    """(rows, 1) the target of a block."""
+    assert block.y is not None
+    return block.y.reshape(-1, 1).astype(np.float64)
 
 
 def begun_search(estimator: Any, model: Boosted, update: Update, *, agreed: bool) -> Boosted:
@@ -72,8 +83,7 @@ def begun_search(estimator: Any, model: Boosted, update: Update, *, agreed: bool
     weights = agreed_weights(estimator, schema, sampled, rows)
     total = np.array([exact_total(sums) for sums in values[WEIGHT]])
     total = total if weights.classes is None else total * weights.classes
-    scale = scale_of(float(total.sum())) if weights.some else None
-    found = baseline_of(estimator, schema, update, total)
+    scale, sought = scale_of(float(total.sum())) if weights.some else None, has_quantiles(estimator)
     return replace(
         model,
         search=_search(estimator, schema, scale, agreed=agreed),
@@ -81,7 +91,8 @@ def begun_search(estimator: Any, model: Boosted, update: Update, *, agreed: bool
         missing=values[MISSING] > 0,
         weights=weights,
         sampled=sampled,
-        baseline=found if model.warm_start is None else model.warm_start.baseline,
+        baseline=_first(estimator, model, update, total),
+        quantiles=QuantileSearch.start(estimator, 1, scale) if sought else None,
     )
 
 
@@ -93,6 +104,13 @@ def _search(
         few = agreed_few(schema.rows, estimator.max_bins)
         return CoarseSelection.start(schema.features, schema.rows, few, scale)
     return replace(Selection.start(schema.features, schema.rows), scale=scale)
+
+
+def with_baseline(model: Boosted, update: Update) -> Boosted:
+    """Narrower ranges of the target; the prediction without a tree, where it is found."""
+    assert model.quantiles is not None
+    found = model.quantiles.narrow(update.values)
+    return replace(model, quantiles=found, baseline=found.values if found.done else None)
 
 
 def narrowed(estimator: Any, model: Boosted, search: Selection | CoarseSelection, update: Update) -> Boosted:
@@ -118,6 +136,12 @@ def narrowed(estimator: Any, model: Boosted, search: Selection | CoarseSelection
         counts = () if model.coding is None else tuple(map(len, model.coding.values))
         bins = made_bins(found, few, model.missing, most, counts)
     return replace(model, search=None, bins=bins, grower=grower_of(estimator, model, bins))
+
+
+def _first(estimator: Any, model: Boosted, update: Update, total: np.ndarray) -> np.ndarray | None:
+    """The prediction before the trees, that of an earlier fit if any; None for a quantile yet to be found."""
+    found = None if has_quantiles(estimator) else baseline_of(estimator, model.schema, update, total)
+    return found if model.warm_start is None else model.warm_start.baseline
 
 
 def baseline_of(estimator: Any, schema: Schema, update: Update, total: np.ndarray) -> np.ndarray:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, final
 
 import numpy as np
@@ -12,8 +13,10 @@ from talkoot.core.context import Ctx
 from talkoot.core.shard import Schema, Shard
 from talkoot.core.update import Update, total
 from talkoot.learners.held_out.measures import Additive
+from talkoot.learners.sums.counting import Values
 from talkoot.learners.trees.boosting import rows as node
 from talkoot.learners.trees.boosting.binned import Binned
+from talkoot.learners.trees.boosting.quantiles.leaves import LeafCount, residuals_by_leaf
 from talkoot.learners.trees.boosting.stopping import TRAINING, VALIDATION, scored
 from talkoot.learners.trees.boosting.validation import training_rows, validation_rows
 
@@ -27,6 +30,7 @@ class Sets:
     loss: Any  # that the trees minimise
     bins: int  # of a histogram
     step: int = -1  # the last that was done
+    residuals: Values | None = None  # of the training rows, by leaf; None until they are counted
 
     def __reduce__(self) -> Any:
         return type(None), ()  # never sent: a node that is behind gets all that is past
@@ -37,7 +41,8 @@ class Sets:
             return self
         rows = self.rows.items()
         found = {name: node.advanced(each, question, self.loss, self.bins) for name, each in rows}
-        return Sets(found, self.loss, self.bins, question.step)
+        same = question.ended is None and not any(map(len, question.splits))
+        return Sets(found, self.loss, self.bins, question.step, self.residuals if same else None)
 
     def magnitudes(self) -> Update:
         """How large the gradients of the training rows are before the first tree."""
@@ -48,6 +53,18 @@ class Sets:
         """The histograms of some leaves, of the training rows."""
         rows = self.rows.get(TRAINING)
         return Update() if rows is None else node.sums(rows, sought, self.bins)
+
+    def counted(self, count: LeafCount) -> tuple[Update, Sets]:
+        """Counts of the residuals of training rows, and the rows with their residuals by leaf."""
+        rows = self.rows.get(TRAINING)
+        if rows is None:
+            return Update(), self
+        found = self.residuals
+        if found is None:
+            errors = partial(_errors, rows)
+            found = residuals_by_leaf(count, errors, rows.weights, rows.orders[0], rows.places[0])
+        update = Update(values=found.count(count.search.ranges), weight=float(found.rows))
+        return update, replace(self, residuals=found)
 
     def scored(self, measure: Additive, schema: Schema) -> Update:
         """The sums that their scores are made of."""
@@ -68,6 +85,11 @@ def begun(question: node.Grow, shard: Shard, ctx: Ctx, loss: Any) -> Sets | None
             learned, nodes = name == TRAINING, len(ctx.cohort)
             rows[name] = node.begun(start, binned, y, w, raw, loss, question.bits, nodes, learned=learned)
     return Sets(rows, loss, start.bins.count) if rows else None
+
+
+def _errors(rows: node.Rows, numbers: np.ndarray) -> np.ndarray:
+    """The residuals of some rows."""
+    return np.asarray(rows.target[numbers] - rows.raw[numbers, 0])
 
 
 def _read(
