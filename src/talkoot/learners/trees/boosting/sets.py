@@ -47,7 +47,11 @@ class Sets:
     def sums(self, sought: Sequence[np.ndarray]) -> Update:
         """The histograms of some leaves, of the training rows."""
         rows = self.rows.get(TRAINING)
-        return Update() if rows is None else node.sums(rows, sought, self.bins)
+        return (
+            Update()
+            if rows is None
+            else node.sums(rows, sought, self.bins, constant=self.loss.constant_hessian)
+        )
 
     def scored(self, measure: Additive, schema: Schema) -> Update:
         """The sums that their scores are made of."""
@@ -63,15 +67,15 @@ def begun(question: node.Grow, shard: Shard, ctx: Ctx, loss: Any) -> Sets | None
         shards[VALIDATION] = validation_rows(shard, start.validation, ctx)
     rows = dict[str, node.Rows]()
     for name, part in shards.items():
-        binned, y, w = _read(start, part)
+        bins, y, w = _read(start, part)
         if len(y):
             learned, nodes = name == TRAINING, len(ctx.cohort)
-            rows[name] = node.begun(start, binned, y, w, loss, question.bits, nodes, learned=learned)
+            rows[name] = node.begun(start, bins, y, w, loss, question.bits, nodes, learned=learned)
     return Sets(rows, loss, start.bins.count) if rows else None
 
 
 def _read(start: node.Start, shard: Shard) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """The rows of a shard in bins, (features, rows), their targets and weights."""
+    """The rows of a shard in words of bins, their targets and weights."""
     binned, ys, ws = Binned(start.bins), [np.zeros(0)], [np.zeros(0)]
     for block in shard.blocks():
         assert block.y is not None
@@ -79,4 +83,4 @@ def _read(start: node.Start, shard: Shard) -> tuple[np.ndarray, np.ndarray, np.n
         ys.append(block.y.reshape(-1).astype(np.float64))
         if (w := start.weights.of(block)) is not None:
             ws.append(w)
-    return binned.columns(), np.concatenate(ys), np.concatenate(ws) if start.weights.some else None
+    return binned.words(), np.concatenate(ys), np.concatenate(ws) if start.weights.some else None
