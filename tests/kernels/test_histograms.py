@@ -15,9 +15,9 @@ pytestmark = pytest.mark.wide
 def packed(columns: np.ndarray, pieces: int = 1) -> np.ndarray:
     """(features, rows) bins in words, written in some pieces."""
     features, rows = columns.shape
-    bins, at = np.zeros(-(-features // 4) * rows, np.uint32), 0
+    bins, at = np.zeros((-(-features // 4), rows), np.uint32), 0
     for piece in np.array_split(columns, pieces, axis=1):
-        pack(np.ascontiguousarray(piece), at, rows, bins)
+        pack(np.ascontiguousarray(piece), at, bins)
         at += piece.shape[1]
     return bins
 
@@ -73,7 +73,7 @@ def test_rows_of_divided_leaves_keep_their_order(features: int, rows: int, seed:
     places[0] = 0, rows
     splits = np.array([[1, 0, rng.integers(features)], [3, 2, rng.integers(features)]])
     goes_left = rng.random((2, 256)) < 0.5
-    divide(packed(columns), features, order, places, splits, goes_left)
+    divide(packed(columns), order, places, splits, goes_left)
     first = goes_left[0][columns[splits[0, 2]]]
     second = goes_left[1][columns[splits[1, 2]]]
     every = np.arange(rows)

@@ -1,7 +1,6 @@
 """Sums of whole gradients in bins, and which rows of a leaf go where.
 
-Bins lie in words of 32 bits, of four columns each. Words come in groups of four at most: in each group the
-rows one after the other, so that what a row has in 16 columns is read from memory at once.
+Bins lie in words of 32 bits, of four columns each, so that what a row has in these is read at once.
 """
 
 from __future__ import annotations
@@ -13,46 +12,36 @@ import numpy as np
 from talkoot.kernels.compiled import inlined, kernel
 from talkoot.kernels.vectors import add_pair, fetch
 
-GROUP = 4  # words
 BLOCK = 2048  # rows whose words stay near the processor while all columns are summed
 AHEAD = 48  # rows whose memory is asked for in advance
 MOST = 15  # sums of gradients hold the number of 2^15 rows at most
 
 
-@inlined
-def _words(word: Any, words: Any, rows: Any) -> Any:
-    """(start, step): where a word of the first row lies, and how far away that of the next row is."""
-    group = word // GROUP * GROUP
-    return group * rows + word - group, min(GROUP, words - group)
-
-
 @kernel
-def pack(columns: Any, at: Any, rows: Any, bins: Any) -> None:
+def pack(columns: Any, at: Any, bins: Any) -> None:
     """Write the bins of some rows into words.
 
     Args:
         columns: (features, some) uint8, the bins of rows that lie side by side.
         at: the number of the first of them.
-        rows: how many there are in all.
-        bins: (words of all rows,) uint32, written to.
+        bins: (words, rows) uint32, written to.
     """
     features, count = columns.shape
-    words = (features + 3) // 4
-    for word in range(words):
-        start, step = _words(word, words, rows)
+    for word in range(len(bins)):
+        into = bins[word]
         for i in range(count):
             found = np.uint32(0)
             for j in range(4 * word, min(4 * word + 4, features)):
                 found |= np.uint32(columns[j, i]) << np.uint32(8 * (j - 4 * word))
-            bins[start + (at + i) * step] = found
+            into[at + i] = found
 
 
 @inlined
-def _add_pairs(bins: Any, lie: Any, k: Any, width: Any, pairs: Any, into: Any) -> None:
-    """Add pairs to the bins of four columns, that lie in the words at `lie` + k."""
-    for i in range(len(lie) - AHEAD):
-        fetch(bins, lie[i + AHEAD])
-        word = np.intp(bins[lie[i] + k])
+def _add_pairs(words: Any, rows: Any, width: Any, pairs: Any, into: Any) -> None:
+    """Add pairs to the bins of four columns; behind the `rows` that are added come `AHEAD` more."""
+    for i in range(len(rows) - AHEAD):
+        fetch(words, rows[i + AHEAD])
+        word = np.intp(words[rows[i]])
         a, b = (word << 1) & 510, 2 * width + ((word >> 7) & 510)
         c, d = 4 * width + ((word >> 15) & 510), 6 * width + ((word >> 23) & 510)
         add_pair(into, (a, b, c, d), pairs, 2 * i)
@@ -60,11 +49,10 @@ def _add_pairs(bins: Any, lie: Any, k: Any, width: Any, pairs: Any, into: Any) -
 
 @inlined
 def _gather(pairs: Any, rows: Any, own: Any) -> None:
-    """The pairs of some rows, side by side."""
-    for i in range(len(rows)):
-        fetch(pairs, 2 * np.intp(rows[min(i + AHEAD, len(rows) - 1)]))
-        own[2 * i] = pairs[2 * np.intp(rows[i])]
-        own[2 * i + 1] = pairs[2 * np.intp(rows[i]) + 1]
+    """The pairs of some rows, side by side; behind these rows come `AHEAD` more."""
+    for i in range(len(rows) - AHEAD):
+        fetch(pairs, 2 * rows[i + AHEAD])
+        own[2 * i], own[2 * i + 1] = pairs[2 * rows[i]], pairs[2 * rows[i] + 1]
 
 
 @inlined
@@ -83,21 +71,18 @@ def _take_out(held: Any, shift: Any, sums: Any) -> None:
 
 
 @inlined
-def _sum_rows(bins: Any, total: Any, rows: Any, pairs: Any, shift: Any, held: Any, sums: Any) -> None:
+def _sum_rows(bins: Any, rows: Any, pairs: Any, shift: Any, held: Any, sums: Any) -> None:
     """Add some rows to the bins of each column, a block after the other."""
-    words, width, often = len(held), sums.shape[1], 1 << (shift - 1) if shift else len(rows)
-    own, lie, since = np.empty(2 * BLOCK, np.int64), np.empty(BLOCK + AHEAD, np.uintp), 0
+    width, often, since = sums.shape[1], 1 << (shift - 1) if shift else len(rows), 0
+    own, some = np.empty(2 * BLOCK, np.int64), np.empty(BLOCK + AHEAD, np.uintp)
     for start in range(0, len(rows), BLOCK):
-        some = rows[start : start + BLOCK]
-        _gather(pairs, some, own)
-        for group in range(0, words, GROUP):
-            begin, step = _words(group, words, total)
-            for i in range(len(some)):
-                lie[i] = np.uintp(begin) + np.uintp(step) * np.uintp(some[i])
-            lie[len(some) : len(some) + AHEAD] = lie[len(some) - 1]
-            for k in range(step):
-                _add_pairs(bins, lie[: len(some) + AHEAD], np.uintp(k), width, own, held[group + k])
-        since += len(some)
+        count = min(BLOCK, len(rows) - start)
+        some[:count] = rows[start : start + count]
+        some[count : count + AHEAD] = some[count - 1]
+        _gather(pairs, some[: count + AHEAD], own)
+        for word in range(len(bins)):
+            _add_pairs(bins[word], some[: count + AHEAD], width, own, held[word])
+        since += count
         if since + BLOCK > often or start + BLOCK >= len(rows):
             _take_out(held, shift, sums)
             since = 0
@@ -110,18 +95,17 @@ def sums_of_leaves(bins: Any, order: Any, places: Any, pairs: Any, shift: Any, s
     Two numbers are added at once; a third one, the number of rows, may stand below the first.
 
     Args:
-        bins: (words of all rows,) uint32.
+        bins: (words, rows) uint32.
         order: (rows,) the numbers of the rows, those of a leaf side by side.
         places: (leaves, 2) from where to where each has its rows.
         pairs: (rows, 2) int64.
         shift: what `counting_bits` gives, where 1 stands in so many lowest bits of the first number; or 0.
         sums: (leaves, features, bins, 2) int64; with a `shift` (leaves, features, bins, 3), rows last.
     """
-    features, width = sums.shape[1], sums.shape[2]
-    held, flat = np.zeros(((features + 3) // 4, 8 * width), np.int64), pairs.reshape(-1)
+    held, flat = np.zeros((len(bins), 8 * sums.shape[2]), np.int64), pairs.reshape(-1)
     for leaf in range(len(places)):
         rows = order[places[leaf, 0] : places[leaf, 1]]
-        _sum_rows(bins, len(order), rows, flat, shift, held, sums[leaf])
+        _sum_rows(bins, rows, flat, shift, held, sums[leaf])
 
 
 def counting_bits(greatest: int) -> int:
@@ -166,15 +150,14 @@ def difference(histogram: Any, other: Any, into: Any) -> None:
 
 
 @kernel
-def _part(rows: Any, bins: Any, place: Any, shift: Any, goes_left: Any) -> Any:
+def _part(rows: Any, words: Any, shift: Any, goes_left: Any) -> Any:
     """How many rows go to the left: these come first then."""
-    start, step, last = np.uintp(place[0]), np.uintp(place[1]), len(rows) - 1
     right = np.empty_like(rows)
     a = b = 0
     for i in range(len(rows)):
-        fetch(bins, start + step * np.uintp(rows[min(i + AHEAD, last)]))
+        fetch(words, np.uintp(rows[min(i + AHEAD, len(rows) - 1)]))
         row = rows[i]
-        left = goes_left[(bins[start + step * np.uintp(row)] >> shift) & np.uint32(255)]
+        left = goes_left[(words[row] >> shift) & np.uint32(255)]
         rows[a] = row
         right[b] = row
         a += left
@@ -184,12 +167,11 @@ def _part(rows: Any, bins: Any, place: Any, shift: Any, goes_left: Any) -> Any:
 
 
 @kernel
-def divide(bins: Any, features: Any, order: Any, places: Any, splits: Any, goes_left: Any) -> None:
+def divide(bins: Any, order: Any, places: Any, splits: Any, goes_left: Any) -> None:
     """Divide leaves one after the other; rows stay in the order that they have.
 
     Args:
-        bins: (words of all rows,) uint32.
-        features: how many columns they are of.
+        bins: (words, rows) uint32.
         order: (rows,) the numbers of the rows, those of a leaf side by side; changed in place.
         places: (parts, 2) from where to where each part has its rows; changed in place.
         splits: (splits, 3 or more) left child, parent, feature.
@@ -198,8 +180,7 @@ def divide(bins: Any, features: Any, order: Any, places: Any, splits: Any, goes_
     for s in range(len(splits)):
         child, parent, j = splits[s, 0], splits[s, 1], splits[s, 2]
         start, stop = places[parent, 0], places[parent, 1]
-        place, shift = _words(j // 4, (features + 3) // 4, len(order)), np.uint32(8 * (j % 4))
-        middle = start + _part(order[start:stop], bins, place, shift, goes_left[s])
+        middle = start + _part(order[start:stop], bins[j // 4], np.uint32(8 * (j % 4)), goes_left[s])
         places[parent, 1] = start
         places[child, 0], places[child, 1] = start, middle
         places[child + 1, 0], places[child + 1, 1] = middle, stop

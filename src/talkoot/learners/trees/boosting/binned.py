@@ -54,16 +54,18 @@ class Binned:
             at, self.rows = at + take, self.rows + take
 
     def words(self) -> np.ndarray:
-        """The bins of all rows, as `kernels.trees.histograms` reads them; what was collected is gone then."""
+        """(words, rows) the bins of all rows, of four columns in each; what was collected is gone then."""
         from talkoot.kernels.trees.histograms import pack
 
         words, at = -(-self._features // 4), 0
-        found = _reserved(4 * words, self.rows, self.rows).reshape(-1).view(np.uint32)
+        found = (
+            _reserved(4 * words, self.rows, self.rows).reshape(-1).view(np.uint32).reshape(words, self.rows)
+        )
         self._pieces.reverse()
         while self._pieces:
             piece = self._pieces.pop()
             take = min(self._room, self.rows - at)
-            pack(piece[:, :take], at, self.rows, found)
+            pack(piece[:, :take], at, found)
             at += take
         return found
 

@@ -80,7 +80,7 @@ class Rows:
     """The rows of a node between two steps; never changed, so that a step can be taken back."""
 
     features: int
-    bins: np.ndarray  # in words, as `kernels.trees.histograms` reads them
+    bins: np.ndarray  # (words, rows) uint32, of four columns in each
     target: np.ndarray
     raw: np.ndarray  # (rows, outputs) what is predicted, before the link
     bits: Bits | None
@@ -162,9 +162,10 @@ def with_gradients(rows: Rows, loss: Any, bits: Bits) -> Rows:
     if not rows.learned:
         return rows
     gradients, hessians = float_gradients(rows, loss)
-    pairs = np.ones((*gradients.shape, 2), np.int64)
+    pairs = np.empty((*gradients.shape, 2), np.int64)
     greatest = _round(gradients, bits[0], rows.nodes, pairs[..., 0])
     if hessians is None:
+        pairs[..., 1] = 1
         return replace(rows, pairs=pairs, shifts=(0,) * outputs)
     _round(hessians, bits[1], rows.nodes, pairs[..., 1])
     shifts = tuple(map(counting_bits, greatest))
@@ -212,7 +213,7 @@ def divided(rows: Rows, splits: Sequence[np.ndarray], bins: int) -> Rows:
             orders[k] = orders[k].copy()
             more = np.zeros((found[-1, 0] + 2 - len(places[k]), 2), np.int64)
             places[k] = np.concatenate([places[k], more])
-            divide(rows.bins, rows.features, orders[k], places[k], found, _left_bins(found, bins))
+            divide(rows.bins, orders[k], places[k], found, _left_bins(found, bins))
     return replace(rows, orders=tuple(orders), places=tuple(places))
 
 
