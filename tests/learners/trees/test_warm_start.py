@@ -38,6 +38,7 @@ W = np.random.default_rng(1).uniform(0, 3, len(Y)) * (np.random.default_rng(2).r
 WARM: dict[str, Any] = {"warm_start": True, "max_iter": 3}
 FITS: dict[str, tuple[Any, np.ndarray]] = {
     "numbers": (Regressor(**WARM), Y),
+    "medians": (Regressor(**WARM, loss="absolute_error"), Y),
     "counts": (Regressor(**WARM, loss="poisson"), np.round(np.exp(Y / 3))),
     "two classes": (Classifier(**WARM), (Y > 0).astype(int)),
     "three classes": (Classifier(**WARM), KINDS),

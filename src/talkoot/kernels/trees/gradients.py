@@ -11,16 +11,17 @@ from talkoot.kernels.compiled import kernel
 
 @kernel
 def rounded(values: Any, into: Any, unit: Any) -> Any:
-    """The sum of the magnitudes of floats in units of 1 / `unit`, rounded to whole ones in `into`.
+    """(sum, greatest) of the magnitudes of floats in units of 1 / `unit`, rounded to whole ones in `into`.
 
     A number that does not fit into 64 bits leaves anything there; the sum shows that.
     """
-    magnitude = 0.0
+    magnitude = greatest = 0.0
     for i in range(len(values)):
         value = np.rint(np.float64(values[i]) * unit)
         magnitude += abs(value)
+        greatest = max(greatest, abs(value))
         into[i] = np.int64(value)
-    return magnitude
+    return magnitude, greatest
 
 
 @kernel

@@ -53,16 +53,21 @@ class Binned:
             self._pieces[-1][:, place : place + take] = found[:, at : at + take]
             at, self.rows = at + take, self.rows + take
 
-    def columns(self) -> np.ndarray:
-        """(features, rows) uint8 all of them; what was collected is gone then."""
-        whole, at = _reserved(self._features, self.rows, self.rows), 0
+    def words(self) -> np.ndarray:
+        """(words, rows) the bins of all rows, of four columns in each; what was collected is gone then."""
+        from talkoot.kernels.trees.histograms import pack
+
+        words, at = -(-self._features // 4), 0
+        found = (
+            _reserved(4 * words, self.rows, self.rows).reshape(-1).view(np.uint32).reshape(words, self.rows)
+        )
         self._pieces.reverse()
         while self._pieces:
             piece = self._pieces.pop()
             take = min(self._room, self.rows - at)
-            whole[:, at : at + take] = piece[:, :take]
+            pack(piece[:, :take], at, found)
             at += take
-        return whole
+        return found
 
 
 def _reserved(features: int, rows: int, before: int) -> np.ndarray:
@@ -73,9 +78,9 @@ def _reserved(features: int, rows: int, before: int) -> np.ndarray:
     """
     size = max(1, features * rows)
     if size + STATE * before <= free_memory():
-        return np.frombuffer(mmap.mmap(-1, size, flags=PRIVATE), np.uint8)[: features * rows].reshape(
-            features, rows
-        )
+        memory = mmap.mmap(-1, size, flags=PRIVATE)
+        memory.madvise(mmap.MADV_HUGEPAGE)
+        return np.frombuffer(memory, np.uint8)[: features * rows].reshape(features, rows)
     folder = tempfile.gettempdir()
     try:
         with tempfile.TemporaryFile() as file:  # which has no name, and is gone with the last array

@@ -84,12 +84,13 @@ class Grow:
 class Rows:
     """The rows of a node between two steps; never changed, so that a step can be taken back."""
 
-    binned: np.ndarray  # (features, rows) uint8
+    features: int
+    bins: np.ndarray  # (words, rows) uint32, of four columns in each
     target: np.ndarray
     raw: np.ndarray  # (rows, outputs) what is predicted, before the link
     bits: Bits | None
-    gradients: np.ndarray  # (outputs, rows) int64
-    hessians: np.ndarray  # (outputs, rows) int64; (outputs, 0) where all are 1
+    pairs: np.ndarray  # (outputs, rows, 2) int64 gradients and Hessians, or gradients and 1 for all Hessians
+    shifts: tuple[int, ...]  # for each output how many bits below a gradient count rows
     orders: tuple[np.ndarray, ...]  # for each output the numbers of all rows, those of a leaf side by side
     places: tuple[np.ndarray, ...]  # for each output (parts, 2): from where to where in it leaves have them
     nodes: int  # whose sums are added
@@ -102,7 +103,7 @@ class Rows:
 
 def begun(
     start: Start,
-    binned: np.ndarray,
+    bins: np.ndarray,
     y: np.ndarray,
     w: np.ndarray | None,
     raw: np.ndarray | None,
@@ -112,13 +113,13 @@ def begun(
     *,
     learned: bool = True,
 ) -> Rows:
-    """The rows before any tree, or behind those that are past; their bins are (features, rows) `binned`.
+    """The rows before any tree, or behind those that are past; their bins are in words.
 
     Where there are trees of an earlier fit, `raw` is what they predict.
     """
     raw = np.zeros((len(y), len(start.baseline)), order="F") + start.baseline if raw is None else raw
-    none = np.zeros((0, 0), np.int64)
-    rows = Rows(binned, y, np.asfortranarray(raw), bits, none, none, (), (), nodes, w, learned)
+    none, features = np.zeros((0, 0, 2), np.int64), len(start.bins.thresholds)
+    rows = Rows(features, bins, y, np.asfortranarray(raw), bits, none, (), (), (), nodes, w, learned)
     rows = rows if bits is None else with_gradients(rows, loss, bits)
     for iteration in start.past:
         rows = ended(divided(rows, iteration.splits, start.bins.count), iteration, loss)
@@ -165,36 +166,42 @@ def enough_bits(update: Update) -> Bits:
 
 def with_gradients(rows: Rows, loss: Any, bits: Bits) -> Rows:
     """The gradients of an iteration that begins, with all rows in the root of each tree."""
+    from talkoot.kernels.trees.histograms import counting_bits
+
     outputs = rows.raw.shape[1]
     every, root = np.arange(len(rows.target), dtype=np.uint32), np.array([[0, len(rows.target)]])
     rows = replace(rows, bits=bits, orders=(every,) * outputs, places=(root,) * outputs)
     if not rows.learned:
         return rows
     gradients, hessians = float_gradients(rows, loss)
-    none = np.zeros((len(gradients), 0), np.int64)
-    return replace(
-        rows,
-        gradients=_whole(gradients, bits[0], rows.nodes),
-        hessians=none if hessians is None else _whole(hessians, bits[1], rows.nodes),
-    )
+    pairs = np.empty((*gradients.shape, 2), np.int64)
+    greatest = _round(gradients, bits[0], rows.nodes, pairs[..., 0])
+    if hessians is None:
+        pairs[..., 1] = 1
+        return replace(rows, pairs=pairs, shifts=(0,) * outputs)
+    _round(hessians, bits[1], rows.nodes, pairs[..., 1])
+    shifts = tuple(map(counting_bits, greatest))
+    for own, shift in zip(pairs, shifts, strict=True):
+        if shift:
+            own[:, 0] = (own[:, 0] << shift) + 1
+    return replace(rows, pairs=pairs, shifts=shifts)
 
 
-def _whole(values: np.ndarray, bits: int, nodes: int) -> np.ndarray:
-    """Floats as whole multiples of 2^-bits.
+def _round(values: np.ndarray, bits: int, nodes: int, whole: np.ndarray) -> tuple[int, ...]:
+    """Write floats as whole multiples of 2^-bits; of each output the greatest one without its sign.
 
     Raises:
         DataError: their sum over so many nodes could be too large.
     """
     from talkoot.kernels.trees.gradients import rounded
 
-    found = np.empty(values.shape, np.int64)
-    magnitude = sum(rounded(*each, 2.0**bits) for each in zip(values, found, strict=True))
-    if not magnitude < 2.0**WIDTH / nodes:
+    found = [rounded(*each, 2.0**bits) for each in zip(values, whole, strict=True)]
+    if not sum(magnitude for magnitude, _ in found) < 2.0**WIDTH / nodes:
         raise DataError(
             "the gradients have grown many times since the first tree, or are not finite",
             cure="Lower learning_rate=, or look for extreme values in the target.",
         )
-    return found
+    return tuple(int(most) for _, most in found)
 
 
 def ended(rows: Rows, iteration: Iteration, loss: Any) -> Rows:
@@ -218,7 +225,7 @@ def divided(rows: Rows, splits: Sequence[np.ndarray], bins: int) -> Rows:
             orders[k] = orders[k].copy()
             more = np.zeros((found[-1, 0] + 2 - len(places[k]), 2), np.int64)
             places[k] = np.concatenate([places[k], more])
-            divide(rows.binned, orders[k], places[k], found, _left_bins(found, bins))
+            divide(rows.bins, orders[k], places[k], found, _left_bins(found, bins))
     return replace(rows, orders=tuple(orders), places=tuple(places))
 
 
@@ -247,17 +254,20 @@ def bits_of(words: np.ndarray) -> np.ndarray:
     return np.unpackbits(octets, axis=1, bitorder="little").astype(bool)
 
 
-def sums(rows: Rows, sought: Sequence[np.ndarray], bins: int) -> Update:
-    """The histograms of some leaves."""
+def sums(rows: Rows, sought: Sequence[np.ndarray], bins: int, *, constant: bool) -> Update:
+    """The histograms of some leaves; without Hessians where these are `constant`."""
     from talkoot.kernels.trees.histograms import sums_of_leaves
 
     values = dict[str, np.ndarray]()
     for k, wanted in enumerate(sought):
         if len(wanted):
-            hessians = rows.hessians[k]
-            found = np.zeros((len(wanted), len(rows.binned), bins, 3 if len(hessians) else 2), np.int64)
-            places = rows.places[k][wanted]
-            sums_of_leaves(rows.binned, rows.orders[k], places, rows.gradients[k], hessians, found)
+            where, shape = (rows.bins, rows.orders[k], rows.places[k][wanted]), (len(wanted), rows.features)
+            found = np.zeros((*shape, bins, 2 if constant else 3), np.int64)
+            sums_of_leaves(*where, rows.pairs[k], rows.shifts[k], found)
+            if not constant and not rows.shifts[k]:
+                counts = np.zeros((*shape, bins, 2), np.int64)
+                sums_of_leaves(*where, np.ones_like(rows.pairs[k]), 0, counts)
+                found[..., 2] = counts[..., 0]
             values[f"histograms:{k}"] = found
     return Update(values=values, weight=float(len(rows.target)))
 

@@ -52,7 +52,9 @@ class Sets:
     def sums(self, sought: Sequence[np.ndarray]) -> Update:
         """The histograms of some leaves, of the training rows."""
         rows = self.rows.get(TRAINING)
-        return Update() if rows is None else node.sums(rows, sought, self.bins)
+        if rows is None:
+            return Update()
+        return node.sums(rows, sought, self.bins, constant=self.loss.constant_hessian)
 
     def counted(self, count: LeafCount) -> tuple[Update, Sets]:
         """Counts of the residuals of training rows, and the rows with their residuals by leaf."""
@@ -80,10 +82,10 @@ def begun(question: node.Grow, shard: Shard, ctx: Ctx, loss: Any) -> Sets | None
         shards[VALIDATION] = validation_rows(shard, start.validation, ctx)
     rows = dict[str, node.Rows]()
     for name, part in shards.items():
-        binned, y, w, raw = _read(start, part)
+        bins, y, w, raw = _read(start, part)
         if len(y):
             learned, nodes = name == TRAINING, len(ctx.cohort)
-            rows[name] = node.begun(start, binned, y, w, raw, loss, question.bits, nodes, learned=learned)
+            rows[name] = node.begun(start, bins, y, w, raw, loss, question.bits, nodes, learned=learned)
     return Sets(rows, loss, start.bins.count) if rows else None
 
 
@@ -95,7 +97,7 @@ def _errors(rows: node.Rows, numbers: np.ndarray) -> np.ndarray:
 def _read(
     start: node.Start, shard: Shard
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray | None]:
-    """The rows of a shard in bins, (features, rows), targets, weights, and what earlier trees predict."""
+    """The rows of a shard in words of bins, targets, weights, and what earlier trees predict."""
     binned, ys, ws = Binned(start.bins), [np.zeros(0)], [np.zeros(0)]
     raws = [np.zeros((0, len(start.baseline)))]
     for block in shard.blocks():
@@ -108,4 +110,4 @@ def _read(
             raws.append(start.earlier.raw(block.X, start.baseline, start.bins))
     w = np.concatenate(ws) if start.weights.some else None
     raw = None if start.earlier is None else np.concatenate(raws)
-    return binned.columns(), np.concatenate(ys), w, raw
+    return binned.words(), np.concatenate(ys), w, raw
