@@ -38,9 +38,9 @@ NO_ROWS = "no rows"  # the state of a node without any
 class DecisionTree(SolvingLearner):
     """DecisionTreeClassifier and DecisionTreeRegressor.
 
-    Each round sums what rows weigh in each class, or their targets and the squares of these, in the bins of
-    each column, for the leaves of a level. In a column of 255 values at most each value is a bin; where all
-    columns are such, the splits are those of scikit-learn on all rows. All sums are whole numbers, so the tree
+    Each round sums what rows weigh in each class, or their targets and their squares, in the bins of
+    each column, for the leaves of a level. In a column of 255 values at most each value is a bin; where
+    all are such, the splits are those of scikit-learn on all rows. Sums are of whole numbers, so the tree
     is the same whichever node has which rows, behind `fixed` and `mask` too.
 
     Args:

@@ -14,7 +14,7 @@ from talkoot.learners.trees.decision.rows import Entries
 from talkoot.learners.trees.decision.units import Units
 
 EPSILON = 2.0**-52  # an impurity up to it is none
-BYTES = 1 << 25  # of the sums that a node sends in a round, but for those of one leaf
+BYTES = 1 << 25  # of what a node gets and sends in a round, unless it is for one leaf
 
 
 @final
@@ -241,10 +241,10 @@ class _Growth:
         """The tree after the order in which parts are divided, as far as it is known."""
         chosen = list(self.splits) if self.rules.leaves < 0 else self._best_first()
         children = (self.splits[at].left + side for at in chosen for side in (0, 1))
-        wanted, size, each = list[int](), 0, 8 * self.rules.units.sums
+        wanted, size, each = list[int](), 0, 8 * self.rules.units.sums + 1
         for child in children:
             if child in self.unseen:
-                size += len(self.unseen[child].bins) * each
+                size += len(self.unseen[child].bins) * each + 8 * len(self.rules.values)
                 if wanted and size > BYTES:
                     break
                 wanted.append(child)

@@ -19,6 +19,7 @@ from talkoot.learners.sums.coarse_selection import CoarseSelection
 from talkoot.learners.sums.counting import TOTAL, Values, counted
 from talkoot.learners.sums.exact import exact_sum, exact_total
 from talkoot.learners.sums.selection import Selection
+from talkoot.learners.trees.boosting.accepted import require_edges
 from talkoot.learners.trees.boosting.bins import (
     Bins,
     Distinct,
@@ -128,6 +129,7 @@ def narrowed(estimator: Any, model: Growing, update: Update) -> Growing:
         return replace(model, search=found)
     if isinstance(found, CoarseSelection):
         bins = agreed_bins(found, model.missing, MOST)
+        require_edges(bins.thresholds, model.schema, estimator)
     else:
         bins = made_bins(found, model.few, model.missing, MOST)
         _warn_many(model.few, model.schema, estimator)
@@ -140,8 +142,8 @@ def _warn_many(few: Sequence[np.ndarray | None], schema: Schema, estimator: Any)
     if many:
         shown = ", ".join(many[:SHOWN]) + (f" and {len(many) - SHOWN} more" if len(many) > SHOWN else "")
         warnings.warn(
-            f"{type(estimator).__name__}: {shown} have more than {MOST} values and are divided at their "
-            f"{MOST - 1} quantiles only, so the tree may differ from scikit-learn's",
+            f"{type(estimator).__name__} divides columns of more than {MOST} values ({shown}) at {MOST - 1} "
+            "quantiles only, so the tree may differ from scikit-learn's",
             UserWarning,
             stacklevel=2,
         )
