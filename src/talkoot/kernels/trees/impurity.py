@@ -16,16 +16,15 @@ TINY = 10 * 2.0**-52  # a sum of counts up to it is none
 
 
 @inlined
-def _fill(sums: Any, units: Any, of: Any, found: Any) -> Any:
-    """The quantities that whole sums stand for, and the weight of their rows."""
+def _weighed(measure: Any, sums: Any, found: Any) -> Any:
+    """What rows with whole `sums` weigh, with the quantities that these stand for in `found`.
+
+    That is all classes together, or the third quantity where there is one, or the number of rows.
+    """
+    criterion, units, of = measure
     found[:] = 0.0
     for c in range(len(of)):
         found[of[c]] += sums[c] * units[c]
-
-
-@inlined
-def _weight(criterion: Any, sums: Any, found: Any) -> Any:
-    """What rows weigh: all classes together, or the third quantity, or their number."""
     if criterion in (GINI, ENTROPY):
         weight = 0.0
         for k in range(len(found)):
@@ -79,25 +78,46 @@ def _proxy(criterion: Any, left: Any, right: Any, weights: Any) -> Any:
 
 
 @inlined
+def _apart(values: Any, one: Any, other: Any) -> Any:
+    """Whether the values of two bins differ for scikit-learn, as those do that are not known."""
+    return not values[other] <= values[one] + NEAR
+
+
+@inlined
 def _monotonic(direction: Any, low: Any, high: Any, left: Any, right: Any) -> Any:
     """Whether the values of two sides follow a constraint."""
     inside = left >= low and right >= low and left <= high and right <= high
     return inside and (left - right) * direction <= 0
 
 
+@inlined
+def _worth(measure: Any, least: Any, rule: Any, sums: Any, total: Any, work: Any) -> Any:
+    """The proxy of a split with these `sums` on the left of a leaf's `total`; -inf where it is not allowed.
+
+    `rule` is (direction, low, high) of a constraint; `work` is written to: (own, rest, other).
+    """
+    own, rest, other = work
+    if sums[-1] < least[0] or total[-1] - sums[-1] < least[0]:
+        return -np.inf
+    other[:] = total - sums
+    weights = (_weighed(measure, sums, own), _weighed(measure, other, rest))
+    if weights[0] < least[1] or weights[1] < least[1]:
+        return -np.inf
+    if rule[0] != 0 and not _monotonic(*rule, own[0] / weights[0], rest[0] / weights[1]):
+        return -np.inf
+    return _proxy(measure[0], own, rest, weights)
+
+
 @kernel
-def facts(criterion: Any, units: Any, of: Any, sums: Any, found: Any) -> Any:
+def facts(measure: Any, sums: Any, found: Any) -> Any:
     """(weight, impurity) of rows with whole `sums`, whose quantities are left in `found`."""
-    _fill(sums, units, of, found)
-    weight = _weight(criterion, sums, found)
-    return weight, _impurity(criterion, found, weight)
+    weight = _weighed(measure, sums, found)
+    return weight, _impurity(measure[0], found, weight)
 
 
 @kernel
 def best_split(
-    criterion: Any,
-    units: Any,
-    of: Any,
+    measure: Any,
     least: Any,
     sums: Any,
     bins: Any,
@@ -115,10 +135,10 @@ def best_split(
     then missing values alone there, then with them on the left.
 
     Args:
-        criterion: `GINI`, `ENTROPY`, `SQUARED` or `POISSON`.
-        units: (sums,) what a unit of each whole sum is; the last sum is the number of rows, and has none.
-        of: (sums,) which quantity each adds to: the weight of a class; or the weighted target, the weighted
-            square of it (or target times logarithm), and the weight where rows have one.
+        measure: (criterion, units, of): `GINI`, `ENTROPY`, `SQUARED` or `POISSON`; (sums,) what a unit of
+            each whole sum is, but for the last one, the number of rows; (sums,) which quantity each adds to.
+            Quantities are the weights of classes; or the weighted target, its weighted square (or the target
+            times logarithm), and the weight where rows have one.
         least: (rows, weight) of each side.
         sums: (entries, sums + 1) int64, the whole sums of bins, one column after the other.
         bins: (entries,) which bins these are, ascending in each column.
@@ -134,47 +154,36 @@ def best_split(
         (feature, bin, next, missing_left): bins up to `bin` go to the left, `next` is the first one with rows
         behind it, -1 where missing values are alone on the right. The feature is -1 where there is no split.
     """
-    count = 0
-    for c in range(len(of)):
-        count = max(count, of[c] + 1)
-    own, rest = np.zeros(count), np.zeros(count)
-    begun, other = np.zeros_like(total), np.zeros_like(total)
+    count = measure[2].max() + 1
+    work = (np.zeros(count), np.zeros(count), np.zeros_like(total))
+    begun, nothing = np.zeros_like(total), np.zeros_like(total)
     best = -np.inf
     chosen: Any = (-1, -1, -1, False)
     for j in range(len(spans) - 1):
         first, stop = spans[j], spans[j + 1]
-        holes = stop > first and bins[stop - 1] == missing and sums[stop - 1, -1] > 0
+        holes = False
         if stop > first and bins[stop - 1] == missing:
             stop -= 1
+            holes = sums[stop, -1] > 0
+        rule = (monotonic[j], bounds[0], bounds[1])
         for way in range(2 if holes else 1):
-            begun[:] = sums[stop] if way else np.zeros_like(total)
+            begun[:] = sums[stop] if way else nothing
             before = -1
             for at in range(first, stop + 1):
                 last = at == stop
                 if not last and sums[at, -1] == 0:
                     continue
-                if before >= 0:
-                    near = not last and values[j, bins[at]] <= values[j, bins[before]] + NEAR
-                    rows, others = begun[-1], total[-1] - begun[-1]
-                    candidate = (holes and not way) if last else not near
-                    if candidate and rows >= least[0] and others >= least[0]:
-                        other[:] = total - begun
-                        _fill(begun, units, of, own)
-                        _fill(other, units, of, rest)
-                        weights = (_weight(criterion, begun, own), _weight(criterion, other, rest))
-                        fits = weights[0] >= least[1] and weights[1] >= least[1]
-                        if fits and monotonic[j] != 0:
-                            fits = _monotonic(
-                                monotonic[j], bounds[0], bounds[1], own[0] / weights[0], rest[0] / weights[1]
-                            )
-                        if fits:
-                            proxy = _proxy(criterion, own, rest, weights)
-                            if proxy > best:
-                                best = proxy
-                                left[:] = begun
-                                behind = -1 if last else np.int64(bins[at])
-                                aside = way == 1 if holes else rows > others
-                                chosen = (j, np.int64(bins[before]), behind, aside)
+                if last:
+                    candidate = holes and not way
+                else:
+                    candidate = before < 0 or _apart(values[j], bins[before], bins[at])
+                if before >= 0 and candidate:
+                    proxy = _worth(measure, least, rule, begun, total, work)
+                    if proxy > best:
+                        best = proxy
+                        left[:] = begun
+                        aside = way == 1 if holes else begun[-1] > total[-1] - begun[-1]
+                        chosen = (j, np.int64(bins[before]), -1 if last else np.int64(bins[at]), aside)
                 if not last:
                     begun += sums[at]
                     before = at

@@ -107,6 +107,11 @@ class Grower:
     decrease: float
     monotonic: np.ndarray
 
+    @property
+    def measure(self) -> tuple[int, np.ndarray, np.ndarray]:
+        """What the kernels measure impurity by."""
+        return self.criterion, self.units.values, self.units.of
+
     def root(self) -> Entries:
         """The bins that the root may have."""
         edges, missing = self.bins.thresholds, self.bins.missing
@@ -133,7 +138,7 @@ class Grower:
         from talkoot.kernels.trees.impurity import facts
 
         found = np.empty(self.units.quantities)
-        weight, impurity = facts(self.criterion, self.units.values, self.units.of, sums, found)
+        weight, impurity = facts(self.measure, sums, found)
         return float(weight), float(impurity), found
 
     def is_leaf(self, part: Part) -> bool:
@@ -173,13 +178,12 @@ class _Growth:
     def plant(self, sums: np.ndarray) -> None:
         """The root."""
         entries = self.rules.root()
-        self._add(sums[: entries.spans[1]].sum(axis=0), 0, (-np.inf, np.inf))
+        self.parts.append(self._part(sums[: entries.spans[1]].sum(axis=0), 0, -np.inf, np.inf))
         self.unseen[0] = entries
 
-    def _add(self, sums: np.ndarray, depth: int, bounds: tuple[float, float]) -> Part:
+    def _part(self, sums: np.ndarray, depth: int, low: float, high: float) -> Part:
         weight, impurity, _ = self.rules.facts(sums)
-        self.parts.append(Part(depth, sums, weight, impurity, *bounds))
-        return self.parts[-1]
+        return Part(depth, sums, weight, impurity, low, high)
 
     def look(self, at: int, entries: Entries, sums: np.ndarray) -> None:
         """Look for the best split of a part, and give it children if it has one."""
@@ -189,10 +193,8 @@ class _Growth:
         if rules.is_leaf(part):
             return
         left = np.zeros_like(part.sums)
-        feature, bin, behind, aside = best_split(
-            rules.criterion,
-            rules.units.values,
-            rules.units.of,
+        feature, last, behind, aside = best_split(
+            rules.measure,
             rules.least,
             sums,
             entries.bins,
@@ -206,24 +208,29 @@ class _Growth:
         )
         if feature < 0:
             return
-        number, sides = len(self.parts), (left, part.sums - left)
-        bounds = self._bounds(part, feature, sides)
-        one, other = (self._add(own, part.depth + 1, bound) for own, bound in zip(sides, bounds, strict=True))
+        threshold = rules.threshold(feature, last, behind)
+        last = rules.bins.count - 2 if behind < 0 else last
+        split = Split(len(self.parts), feature, last, bool(aside), threshold, 0.0)
+        if self._divide(at, split, left):
+            for child, is_left in ((split.left, True), (split.left + 1, False)):
+                if not rules.is_leaf(self.parts[child]):
+                    self.unseen[child] = _filled(entries, sums, split, rules.bins.count - 1, is_left)
+
+    def _divide(self, at: int, split: Split, left: np.ndarray) -> bool:
+        """Give a part its children, of which one has the sums `left`; whether they are worth it."""
+        part, sides = self.parts[at], (left, self.parts[at].sums - left)
+        bounds = self._bounds(part, split.feature, sides)
+        one, other = (self._part(own, part.depth + 1, *each) for own, each in zip(sides, bounds, strict=True))
         gain = (part.weight / self.parts[0].weight) * (
             part.impurity
             - (other.weight / part.weight * other.impurity)
             - (one.weight / part.weight * one.impurity)
         )
-        if gain + EPSILON < rules.decrease:
-            del self.parts[number:]
-            return
-        if behind < 0:
-            bin = rules.bins.count - 2
-        threshold = rules.threshold(feature, bin, behind)
-        self.splits[at] = Split(number, feature, bin, bool(aside), threshold, gain)
-        for child, (each, is_left) in enumerate(((one, True), (other, False)), number):
-            if not rules.is_leaf(each):
-                self.unseen[child] = _filled(entries, sums, self.splits[at], rules.bins.count - 1, is_left)
+        if gain + EPSILON < self.rules.decrease:
+            return False
+        self.parts.extend((one, other))
+        self.splits[at] = split._replace(gain=gain)
+        return True
 
     def _bounds(
         self, part: Part, feature: int, sides: tuple[np.ndarray, np.ndarray]
