@@ -51,7 +51,7 @@ class DecisionTree(SolvingLearner):
     >>> X = np.arange(40.0).reshape(20, 2)
     >>> sites = {"low": (X[:12], X[:12, 0] > 20), "high": (X[12:], X[12:, 0] > 20)}
     >>> tree = tk.fit(DecisionTreeClassifier(), sites).model
-    >>> tree.tree_.threshold[0], tree.get_n_leaves()
+    >>> float(tree.tree_.threshold[0]), int(tree.get_n_leaves())
     (21.0, 2)
     """
 
