@@ -80,6 +80,7 @@ def test_parameters_are_refused(estimator: Any, message: str) -> None:
         (Regressor(criterion="poisson"), X, Y, "target of at least 0"),
         (Regressor(criterion="poisson"), X, np.zeros(300), "somewhere above 0"),
         (Regressor(), X, np.where(Y > 3, 1e19, Y), "squares cannot be added up"),
+        (Regressor(), X, Y + 1e8, "near 1e\\+08 and differ so little.*Subtract 1e\\+08"),
         (Regressor(), np.where(X > 2, np.inf, X), Y, "infinite"),
         (Regressor(), np.where(X > 2, 1e39, X), Y, "trees compare 32 bits"),
         (Classifier(class_weight={"none": 2}), X, KINDS, "class_weight does not fit"),

@@ -11,6 +11,8 @@ from talkoot.core.shard import Block, Schema
 from talkoot.learners.common.estimator import refuse
 from talkoot.learners.common.rows import no_target
 
+NARROW = 1e-11  # of the squares of targets, those about their center, below which the difference is rounding
+EQUAL = 1e-28  # the same, below which targets are equal but for rounding
 FEW = "Take RandomForestClassifier() or RandomForestRegressor(), whose trees grow at nodes."
 
 
@@ -65,4 +67,25 @@ def require_target(block: Block, schema: Schema, estimator: Any) -> None:
             f"it holds numbers beyond {2.0**62:.1e}, whose squares cannot be added up",
             column=schema.target,
             cure="Correct them, or scale the target.",
+        )
+
+
+def require_spread(spread: float, squares: float, schema: Schema) -> None:
+    """Refuse targets that differ by so little, beside their size, that their squares do not tell it.
+
+    Args:
+        spread: the sum of squares about the center.
+        squares: the sum of squares about 0.
+        schema: of the rows.
+
+    Raises:
+        DataError: they do.
+    """
+    if EQUAL * squares < spread < NARROW * squares:
+        assert schema.target_center is not None
+        center = float(schema.target_center[0])
+        raise DataError(
+            f"its values are near {center:.6g} and differ so little that squares of 64 bits do not tell it",
+            column=schema.target,
+            cure=f"Subtract {center:.6g} from the target.",
         )

@@ -29,6 +29,7 @@ from talkoot.learners.trees.boosting.bins import (
     made_bins,
     wanted_ranks,
 )
+from talkoot.learners.trees.decision.accepted import require_spread
 from talkoot.learners.trees.decision.growing import Grower
 from talkoot.learners.trees.decision.model import Count, Growing
 from talkoot.learners.trees.decision.rows import checked, weighing
@@ -40,6 +41,7 @@ SHOWN = 5  # columns named in a warning
 MISSING = "missing"  # a leaf: missing values of each column
 CLASSES = "class rows"  # rows of each class, without weights
 TERMS = "terms"  # exact sums of what rows of each class weigh; of magnitudes of `units.terms`
+SPREAD = "spread"  # the exact sum of weighted squares of the target about its center
 WEIGHTED = "weighted"  # nodes that have sample weights
 
 
@@ -53,6 +55,9 @@ def surveyed(shard: Shard, schema: Schema, estimator: Any, *, distinct: bool) ->
         if distinct:
             few.add(own.X)
         values = {MISSING: np.isnan(own.X).sum(axis=0), TERMS: _totals(own, schema, estimator)}
+        if schema.target_center is not None and own.y is not None:
+            apart = own.y.reshape(-1) - schema.target_center[0]
+            values[SPREAD] = exact_sum(own.w * apart * apart)
         update += Update(values=values, weight=float(len(block)))
     if not update.values:
         return update
@@ -83,6 +88,8 @@ def begun_search(estimator: Any, model: Growing, update: Update, *, agreed: bool
     totals = np.array([exact_total(sums) for sums in values[TERMS]])
     if schema.classes is None:
         weight = float(totals[2])
+        if estimator.criterion == "squared_error":
+            require_spread(exact_total(values[SPREAD]), float(totals[1]), schema)
         units = number_units(values[TERMS][: 2 + weights.some], weighted=weights.some)
     else:
         balanced = estimator.class_weight == "balanced"
