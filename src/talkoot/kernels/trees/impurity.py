@@ -103,7 +103,7 @@ def _worth(measure: Any, least: Any, rule: Any, sums: Any, total: Any, work: Any
     weights = (_weighed(measure, sums, own), _weighed(measure, other, rest))
     if weights[0] < least[1] or weights[1] < least[1]:
         return -np.inf
-    if rule[0] != 0 and not _monotonic(*rule, own[0] / weights[0], rest[0] / weights[1]):
+    if rule[0] != 0 and not _monotonic(rule[0], rule[1], rule[2], own[0] / weights[0], rest[0] / weights[1]):
         return -np.inf
     return _proxy(measure[0], own, rest, weights)
 
