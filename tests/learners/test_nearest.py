@@ -16,7 +16,7 @@ from sklearn.linear_model import LassoCV, LogisticRegression, LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.svm import SVC
-from sklearn.tree import DecisionTreeClassifier
+from sklearn.tree import ExtraTreeClassifier
 from sklearn.utils.discovery import all_estimators
 
 import talkoot as tk
@@ -79,7 +79,7 @@ def test_every_class_of_scikit_learn_is_fitted_or_gets_an_answer() -> None:
     ("estimator", "words"),
     [
         (SVC(), r"SVC cannot be distributed. It keeps rows.*LinearSVC\(\)"),
-        (DecisionTreeClassifier(), r"Take HistGradientBoostingClassifier\(\): .* or RandomForestClassifier"),
+        (ExtraTreeClassifier(), r"Take HistGradientBoostingClassifier\(\): .* or RandomForestClassifier"),
         (LogisticRegressionCV(), r"Take LogisticRegression\(\) and choose its C with GridSearchCV"),
         (MultiTaskLasso(), r"Take ElasticNet\(\) and choose its alpha with GridSearchCV"),
         (

@@ -35,7 +35,7 @@ def having(attribute: str, value: Any) -> Iterator[Any]:
 
 def without_trees(model: Any) -> Any:
     """A copy of a fitted estimator whose trees are plain arrays; itself where it has none."""
-    from talkoot.learners.trees.forests.forest_private import plain_tree
+    from talkoot.learners.trees.tree_private import plain_tree
 
     plain = {id(tree.tree_): plain_tree(tree) for tree in having("tree_", model)}
     return deepcopy(model, plain) if plain else model
@@ -47,7 +47,7 @@ def with_trees(model: Any) -> Any:
     Raises:
         ValueError: a tree leads nowhere.
     """
-    from talkoot.learners.trees.forests.forest_private import tree_of_plain
+    from talkoot.learners.trees.tree_private import tree_of_plain
 
     for tree in {id(tree): tree for tree in having("tree_", model)}.values():
         tree.tree_ = tree_of_plain(tree.tree_, getattr(tree, "n_features_in_", None))

@@ -25,6 +25,7 @@ MODULES = (
     "bayes.naive_bayes",
     "compose.compositions",
     "trees.boosting.boosting",
+    "trees.decision.decision",
     "trees.forests.forests",
     "trees.forests.isolation",
     "xgboost.learner",

@@ -17,6 +17,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, IsolationForest, Ra
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeClassifier
 
 import talkoot as tk
 from talkoot.core.errors import DataError, Refused
@@ -95,6 +96,11 @@ def test_the_policy_can_take_back_what_a_person_has_approved(world: World) -> No
         (
             'learners = ["*"]',
             {"plan": plan_of(make_pipeline(StandardScaler(), HistGradientBoostingClassifier()))},
+            "trees divide columns at values of rows, unless their bins come from sums",
+        ),
+        (
+            'learners = ["*"]',
+            {"plan": plan_of(DecisionTreeClassifier())},
             "trees divide columns at values of rows, unless their bins come from sums",
         ),
         (

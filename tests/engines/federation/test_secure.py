@@ -17,6 +17,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeClassifier
 
 import talkoot as tk
 from talkoot.core.errors import Refused
@@ -82,6 +83,15 @@ def test_boosted_trees_of_sites_are_those_of_one_node(four: Federated) -> None:
             np.testing.assert_array_equal(edges, theirs)
     with pytest.raises(Refused, match="trees divide columns at values of rows, unless their bins come from"):
         tk.fit(boosting, tk.dataset("toy"), "y", chain=CHAIN[:1], on=on)
+
+
+def test_a_decision_tree_of_sites_is_that_of_one_node(four: Federated) -> None:
+    on, estimator = tk.Federation(four.researcher), DecisionTreeClassifier(max_depth=3)
+    got = tk.fit(estimator, tk.dataset("toy"), "y", chain=CHAIN, on=on).model.tree_.__getstate__()
+    for other in (ROWS, {"one": (X, y)}):
+        expected = tk.fit(estimator, other, chain=CHAIN[:1], on=tk.Inline()).model.tree_.__getstate__()
+        assert got["nodes"].tobytes() == expected["nodes"].tobytes()
+        np.testing.assert_array_equal(got["values"], expected["values"])
 
 
 def test_xgboosts_trees_of_sites_are_those_of_one_node(four: Federated) -> None:

@@ -17,7 +17,6 @@ from talkoot.core.context import Ctx
 from talkoot.core.learner import Kind, SolvingLearner
 from talkoot.core.shard import Schema, Shard
 from talkoot.core.update import Update
-from talkoot.learners.trees.boosting.boosting import Boosting
 
 SHAPE = ["feature_idx", "bin_threshold", "missing_go_to_left", "is_leaf", "left", "right", "count", "depth"]
 
@@ -64,16 +63,16 @@ def assert_same_trees(got: Any, want: Any, X: Any, close: float = 1e-9) -> None:
 @final
 @dataclass(frozen=True, slots=True)
 class Interrupted(SolvingLearner):
-    """Boosting in which a node's worker is killed in a round, or loses the node's state, once.
+    """Trees of nodes, where a node's worker is killed in a round, or loses the node's state, once.
 
     Args:
-        boosting: what is learned.
+        trees: how they are learned.
         how: "kill" or "forget".
         round: in which.
         marker: a file that is made when it happens.
     """
 
-    boosting: Boosting
+    trees: SolvingLearner
     how: str
     round: int
     marker: str
@@ -82,10 +81,10 @@ class Interrupted(SolvingLearner):
     ends: ClassVar[bool] = True
 
     def init(self, schema: Schema, rng: np.random.Generator) -> Any:
-        return self.boosting.init(schema, rng)
+        return self.trees.init(schema, rng)
 
     def question(self, model: Any) -> Any:
-        return self.boosting.question(model)
+        return self.trees.question(model)
 
     def work(self, question: Any, local: Any, shard: Shard, ctx: Ctx) -> tuple[Update, Any]:
         if ctx.node == "n1" and ctx.round == self.round and not Path(self.marker).exists():
@@ -93,10 +92,10 @@ class Interrupted(SolvingLearner):
             if self.how == "kill":
                 os.kill(os.getpid(), signal.SIGKILL)
             local = None
-        return self.boosting.work(question, local, shard, ctx)
+        return self.trees.work(question, local, shard, ctx)
 
     def step(self, model: Any, update: Update) -> Any:
-        return self.boosting.step(model, update)
+        return self.trees.step(model, update)
 
     def finish(self, model: Any) -> Any:
-        return self.boosting.finish(model)
+        return self.trees.finish(model)

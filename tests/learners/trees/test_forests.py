@@ -269,7 +269,7 @@ def test_transforms_that_add_pass_on_every_bit_and_others_are_refused() -> None:
 
 def test_a_killed_worker_grows_the_same_trees(tmp_path: Path) -> None:
     estimator, data = RandomForestRegressor(6, random_state=0), dealt(2, X, Y)
-    plan = tk.Plan(Interrupted(Forest(estimator), "kill", 1, str(tmp_path / "killed")))  # type: ignore[arg-type]
+    plan = tk.Plan(Interrupted(Forest(estimator), "kill", 1, str(tmp_path / "killed")))
     got = tk.run(plan, data, on=tk.Local(2)).model
     assert (tmp_path / "killed").exists()
     assert_same(got, tk.fit(estimator, data, on=tk.Inline()).model, X)

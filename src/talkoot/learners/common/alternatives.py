@@ -24,10 +24,10 @@ ADVICE = {  # what to take: instead of what
     KERNEL.format("Ridge() or HuberRegressor()"): """
         SVR NuSVR KNeighborsRegressor RadiusNeighborsRegressor GaussianProcessRegressor KernelRidge""",
     TREES.format("HistGradientBoostingClassifier()", "RandomForestClassifier()"): """
-        DecisionTreeClassifier ExtraTreeClassifier
+        ExtraTreeClassifier
         GradientBoostingClassifier AdaBoostClassifier""",
     TREES.format("HistGradientBoostingRegressor()", "RandomForestRegressor()"): """
-        DecisionTreeRegressor ExtraTreeRegressor
+        ExtraTreeRegressor
         GradientBoostingRegressor AdaBoostRegressor""",
     RANKING: "XGBRanker LGBMRanker",
     NETWORKS.format("LogisticRegression()"): "MLPClassifier",

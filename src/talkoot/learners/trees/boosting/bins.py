@@ -11,13 +11,14 @@ import numpy as np
 from talkoot.core.update import Leaf
 from talkoot.learners.sums.coarse_selection import CoarseSelection
 from talkoot.learners.sums.quantile import Places, places, weighted_places
-from talkoot.learners.sums.selection import Selection, Totals
+from talkoot.learners.sums.selection import Selection, Totals, Wanted
 from talkoot.learners.sums.tally import columns_of
 from talkoot.learners.trees.boosting.sklearn_private import GREATEST
 
 METHOD = "averaged_inverted_cdf"
 LEAST = 20  # rows of all nodes in a bin whose edges are agreed from counts, about
 FINE = 8  # an agreed edge is off by one bin in so many at most
+NOTHING = np.zeros(0, np.int64)
 DISTINCT = "distinct:"  # leaves with the values of a column that has few
 
 
@@ -71,6 +72,20 @@ def edges(totals: Totals, column: int, most: int) -> Places:
     if totals.scale is not None:
         return weighted_places(int(totals.mass[column]), totals.scale, percentiles / 100, METHOD)
     return places(int(totals.counts[column]), percentiles / 100, METHOD)
+
+
+def wanted_ranks(few: tuple[np.ndarray | None, ...], most: int, *, agreed: bool) -> Wanted:
+    """Which ranks of each column to look for: none where all of its values are known."""
+
+    def wanted(totals: Totals) -> list[np.ndarray]:
+        if agreed:
+            return [agreed_ranks(totals, j, most) for j in range(len(few))]
+        return [
+            NOTHING if few[j] is not None or not totals.counts[j] else edges(totals, j, most).ranks
+            for j in range(len(few))
+        ]
+
+    return wanted
 
 
 def made_bins(

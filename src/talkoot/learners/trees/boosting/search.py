@@ -13,17 +13,16 @@ from talkoot.core.update import Update
 from talkoot.learners.sums.coarse_selection import CoarseSelection
 from talkoot.learners.sums.counting import TOTAL, Values, counted
 from talkoot.learners.sums.exact import exact_fraction, exact_total
-from talkoot.learners.sums.selection import Search, Selection, Totals
+from talkoot.learners.sums.selection import Search, Selection
 from talkoot.learners.trees.boosting import sklearn_private as private
 from talkoot.learners.trees.boosting.accepted import require_edges, require_positive
 from talkoot.learners.trees.boosting.bins import (
     Bins,
     agreed_bins,
     agreed_few,
-    agreed_ranks,
-    edges,
     few_values,
     made_bins,
+    wanted_ranks,
 )
 from talkoot.learners.trees.boosting.categories import Coding
 from talkoot.learners.trees.boosting.growing import Grower
@@ -32,8 +31,6 @@ from talkoot.learners.trees.boosting.quantiles.search import QuantileSearch, has
 from talkoot.learners.trees.boosting.survey import CLASSES, MISSING, TARGET, WEIGHT, WEIGHTED, checked
 from talkoot.learners.trees.boosting.validation import Validation
 from talkoot.learners.trees.weights import Weights, agreed_weights, scale_of, whole_weights
-
-NOTHING = np.zeros(0, np.int64)
 
 
 @final
@@ -116,16 +113,8 @@ def with_baseline(model: Boosted, update: Update) -> Boosted:
 def narrowed(estimator: Any, model: Boosted, search: Selection | CoarseSelection, update: Update) -> Boosted:
     """Narrower ranges; the bins and the rules of growth, and no search, where all thresholds are found."""
     few, most = model.few, estimator.max_bins
-
-    def wanted(totals: Totals) -> list[np.ndarray]:
-        if isinstance(search, CoarseSelection):
-            return [agreed_ranks(totals, j, most) for j in range(len(few))]
-        return [
-            NOTHING if few[j] is not None or not totals.counts[j] else edges(totals, j, most).ranks
-            for j in range(len(few))
-        ]
-
-    found = search.narrow(update.values, wanted)
+    agreed = isinstance(search, CoarseSelection)
+    found = search.narrow(update.values, wanted_ranks(few, most, agreed=agreed))
     if not found.done:
         return replace(model, search=found)
     assert model.missing is not None

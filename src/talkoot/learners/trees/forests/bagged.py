@@ -22,6 +22,7 @@ from talkoot.learners.common.rows import concatenate, require_dense, require_wei
 from talkoot.learners.sums.selection import Selection
 from talkoot.learners.trees.forests import forest_private as private
 from talkoot.learners.trees.forests.grown import Trees
+from talkoot.learners.trees.single_precision import as_single, require_single
 from talkoot.learners.trees.weights import Weights
 
 ROWS = "rows/"  # leaves: rows of a node, what they weigh, how many weigh something, nodes of this name
@@ -137,13 +138,7 @@ class BaggedTrees(SolvingLearner):
         require_weights(block.w, self.estimator)
         missing = bool(get_tags(self.estimator).input_tags.allow_nan)
         require_finite(block.X, schema, self.estimator, missing=missing)
-        beyond = np.isinf(as_single(block.X)).any(axis=0)
-        if beyond.any():
-            raise DataError(
-                f"it holds numbers beyond {np.finfo(np.float32).max:.1e}, and trees compare 32 bits",
-                column=schema.column(int(beyond.argmax())),
-                cure="Correct them, or scale the column.",
-            )
+        require_single(as_single(block.X), schema)
 
     def step(self, model: Growth, update: Update) -> Growth:
         """What to grow, or the forest.
@@ -192,12 +187,6 @@ class BaggedTrees(SolvingLearner):
         Raises:
             DataError: scikit-learn refuses a parameter.
         """
-
-
-def as_single(X: Any) -> np.ndarray:
-    """Rows as trees compare them."""
-    with np.errstate(over="ignore"):
-        return np.asarray(X, dtype=np.float32)
 
 
 def rows_of(shard: Shard, weights: Weights) -> tuple[np.ndarray, Any, np.ndarray | None]:

@@ -8,7 +8,7 @@ from typing import Any, final
 
 import numpy as np
 
-from talkoot.learners.trees.forests import forest_private as private
+from talkoot.learners.trees import tree_private as private
 
 
 @final
@@ -17,8 +17,8 @@ class Trees:
     """Grown trees, one after the other.
 
     Args:
-        whole: (nodes, 5) int32, the columns `forest_private.WHOLE` of all trees.
-        bits: (nodes, 3 + outputs * classes) int64, the bits of the columns `forest_private.REAL` and values.
+        whole: (nodes, 5) int32, the columns `tree_private.WHOLE` of all trees.
+        bits: (nodes, 3 + outputs * classes) int64, the bits of the columns `tree_private.REAL` and values.
         facts: (trees, 2) int64, the number of nodes and the random state of each.
         columns: (trees, features) int32, the columns that each reads.
     """

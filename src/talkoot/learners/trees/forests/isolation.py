@@ -26,11 +26,11 @@ from talkoot.learners.trees.forests.bagged import (
     Grow,
     Growth,
     accept,
-    as_single,
     fitted_example,
 )
 from talkoot.learners.trees.forests.dealing import dealt, rows_of_most, warn_idle
 from talkoot.learners.trees.forests.grown import Trees
+from talkoot.learners.trees.single_precision import as_single
 from talkoot.learners.trees.weights import Weights
 
 AUTO = 256  # rows of a tree at most, where the estimator leaves it open
