@@ -78,6 +78,10 @@ class LightBoosting(SolvingLearner):
         """LightGBM's own threads grow trees of the rows of all nodes of a process."""
         return True
 
+    def pooled(self, question: Any) -> bool:
+        """Whether it trains."""
+        return isinstance(question, node.Train)
+
     def for_chain(self, chain: Chain) -> Learner:
         """Itself; behind masks it is refused.
 

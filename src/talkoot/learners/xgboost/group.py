@@ -10,7 +10,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from talkoot.core.shard import Schema, Shard
-from talkoot.learners.common.group import Group, Rows, threads
+from talkoot.learners.common.group import Group, Rows
 from talkoot.learners.xgboost.collective import Address, Tracker, joined
 from talkoot.learners.xgboost.cuts import reference, single
 
@@ -44,7 +44,7 @@ class Boosters(Group):
         """Drop bins and trees."""
         self._matrix = self._booster = None
 
-    def build(self, cuts: Sequence[np.ndarray], names: tuple[str, ...] | None, bins: int) -> bool:
+    def build(self, cuts: Sequence[np.ndarray], names: tuple[str, ...] | None, bins: int, cores: int) -> bool:
         """Put all rows into bins, node by node in the order of their names; False if some are lost."""
         import xgboost
 
@@ -54,15 +54,16 @@ class Boosters(Group):
             return False
         rows = [self.rows[node] for node in sorted(self.rows)]
         weights = [part.w for part in rows if part.w is not None]
-        self._matrix = xgboost.QuantileDMatrix(
-            np.concatenate([part.X for part in rows]),
-            np.concatenate([part.y for part in rows]),
-            weight=np.concatenate(weights) if weights else None,
-            feature_names=names,
-            max_bin=bins,
-            nthread=threads(None),
-            ref=reference(cuts, names, bins),
-        )
+        with threadpool_limits(limits=cores, user_api="openmp"):  # engines allow one
+            self._matrix = xgboost.QuantileDMatrix(
+                np.concatenate([part.X for part in rows]),
+                np.concatenate([part.y for part in rows]),
+                weight=np.concatenate(weights) if weights else None,
+                feature_names=names,
+                max_bin=bins,
+                nthread=cores,
+                ref=reference(cuts, names, bins),
+            )
         self.rows.clear()
         return True
 

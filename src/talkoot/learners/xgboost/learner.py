@@ -107,6 +107,10 @@ class XGBoosting(SolvingLearner):
         """XGBoost's own threads grow trees of the rows of all nodes of a process."""
         return True
 
+    def pooled(self, question: Any) -> bool:
+        """Whether it makes bins or grows trees."""
+        return isinstance(question, node.Bin | node.Grow)
+
     def for_chain(self, chain: Chain) -> Learner:
         """Grown of merged histograms where sums are whole numbers, as under masks.
 
