@@ -153,7 +153,8 @@ class _Here(Nodes):
         return self.gathering.merged()
 
     def close(self) -> None:
-        """Let the threads go, with what they are at."""
+        """Let the threads go, with what they are at, and the states of nodes, which may be large."""
+        self.states.clear()
         for task in self.at_work.values():
             task.stopped = True
         self.at_work.clear()

@@ -137,9 +137,9 @@ class XGBoosting(SolvingLearner):
             assert model.search is not None
             return model.search.search
         if model.processes is None:
-            return node.Gather(model.key, model.weighted)
+            return node.Gather(model.key)
         if not model.binned:
-            return node.Bin(model.key, model.step, model.processes, model.cuts)
+            return node.Bin(model.key, model.step, model.processes, model.cuts, model.weighted)
         known = b"" if model.known else model.booster
         return node.Grow(
             model.key, model.step, model.processes, (model.trees, model.next), known, model.meeting
