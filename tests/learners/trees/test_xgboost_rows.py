@@ -28,6 +28,7 @@ import talkoot as tk
 from patience import patient
 from talkoot.core.shard import Block
 from talkoot.learners.xgboost import matrix, rows
+from talkoot.learners.xgboost.files import Files
 from talkoot.learners.xgboost.group import Boosters
 from talkoot.learners.xgboost.matrix import Matrix
 from talkoot.learners.xgboost.rows import Binning, Part
@@ -62,13 +63,15 @@ def test_bins_in_files_give_the_bits_of_bins_in_memory(
     estimator = xgboost.XGBClassifier(n_estimators=14, max_depth=3)
     data = dealt(nodes, np.nan_to_num(X, nan=0.5) if filled else X, LABELS, W)
     want = tk.fit(estimator, data, on=tk.Inline()).model
-    folder, files = request.getfixturevalue("short"), matrix.Files
-    made = list[Any]()
-    request.getfixturevalue("monkeypatch").setattr(
-        matrix, "Files", lambda size: made.append(files(size)) or made[-1]
-    )
+    folder, sizes = request.getfixturevalue("short"), list[int]()
+
+    def noted(size: int) -> Files:
+        sizes.append(size)
+        return Files(size)
+
+    request.getfixturevalue("monkeypatch").setattr(matrix, "Files", noted)
     assert saved(tk.fit(estimator, data, on=tk.Inline()).model) == saved(want)
-    assert len(made) == 1
+    assert len(sizes) == 1
     assert not os.listdir(folder)
 
 
@@ -141,6 +144,7 @@ KILLED = """
 import sys, numpy as np, xgboost, talkoot as tk
 from talkoot.learners.xgboost import matrix
 matrix.free_memory = lambda: 0
+from talkoot.learners.xgboost.files import Files
 from talkoot.learners.xgboost.group import Boosters
 def waiting(*args):
     print("growing", flush=True)
@@ -154,8 +158,13 @@ tk.fit(xgboost.XGBRegressor(), X, X[:, 0], nodes=2, on=tk.Inline())
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no kill -9")
 def test_nothing_is_left_behind_by_a_process_that_is_killed(tmp_path: Path) -> None:
     environment = os.environ | {"TMPDIR": str(tmp_path)}
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen([sys.executable, "-c", KILLED], env=environment, text=True, **pipes) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", KILLED],
+        env=environment,
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "growing\n"
         assert [name for name in os.listdir(tmp_path) if name.startswith("talkoot-bins-")]
