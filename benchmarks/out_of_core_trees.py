@@ -1,6 +1,7 @@
 """Boosted trees of a folder of Parquet files, within a quarter of its memory, beside the same rows in memory.
 
     python benchmarks/out_of_core_trees.py [--rows 2000000] [--columns 100] [--trees 10] [--allowed MB]
+        [--of xgboost]
 
 The rows are float32, in row groups of 20 000, and what is allowed is a limit of the operating system on
 private memory (RLIMIT_DATA) above the peak of a small fit; by default a quarter of the rows as float64, which
@@ -21,6 +22,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from subprocess import PIPE
 from typing import Any
@@ -76,13 +78,26 @@ class Watch(threading.Thread):
                 self.peak[name] = max(value, self.peak.get(name, 0))
 
 
-def fit(data: Any, trees: int) -> float:
-    """Seconds of a fit."""
+def scikit_learn(trees: int) -> Any:
     from sklearn.ensemble import HistGradientBoostingRegressor
 
+    return HistGradientBoostingRegressor(max_iter=trees, early_stopping=False)
+
+
+def xgboost(trees: int) -> Any:
+    from xgboost import XGBRegressor
+
+    return XGBRegressor(n_estimators=trees)
+
+
+KINDS: dict[str, Callable[[int], Any]] = {"scikit-learn": scikit_learn, "xgboost": xgboost}
+
+
+def fit(data: Any, trees: int, kind: str) -> float:
+    """Seconds of a fit."""
     import talkoot as tk
 
-    estimator = HistGradientBoostingRegressor(max_iter=trees, early_stopping=False)
+    estimator = KINDS[kind](trees)
     began = time.perf_counter()
     tk.fit(estimator, *data[0], **data[1], nodes=2, on=tk.Inline(threads=2), progress=False)
     return time.perf_counter() - began
@@ -93,7 +108,7 @@ def child(args: argparse.Namespace) -> dict[str, Any]:
     small, whole = ((str(folder),) for folder in (args.folder / "small", args.folder / "rows"))
     with Watch() as before:  # what is imported, compiled, and read ahead of any folder's rows
         for _ in range(2):
-            fit((small, {"target": "y"}), 2)
+            fit((small, {"target": "y"}), 2, args.of)
     base = before.peak
     if args.allowed:
         limit = base["VmData:"] + args.allowed * 10**6
@@ -107,7 +122,7 @@ def child(args: argparse.Namespace) -> dict[str, Any]:
         data = ((X, table.column("y").to_numpy().astype(float)), {})
         del table
     with Watch() as watch:
-        one, many = (fit(data, trees) for trees in (1, 1 + args.trees))
+        one, many = (fit(data, trees, args.of) for trees in (1, 1 + args.trees))
     facts = {"begin": one, "tree": (many - one) / args.trees, "whole": many}
     return facts | {name: watch.peak[name] - base[name] for name in ("RssAnon:", "VmRSS:")}
 
@@ -118,6 +133,7 @@ def main() -> None:
     parser.add_argument("--columns", type=int, default=100)
     parser.add_argument("--trees", type=int, default=10)
     parser.add_argument("--allowed", type=int, help="MB of private memory above the peak of a small fit")
+    parser.add_argument("--of", choices=KINDS, default="scikit-learn", help="whose trees")
     parser.add_argument("--folder", type=Path, help="keep the files here instead of a temporary folder")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -133,7 +149,7 @@ def main() -> None:
         lines = [
             "# Boosted trees out of core",
             "",
-            f"{args.rows} rows, {args.columns} columns, {size / 1e6:.0f} MB as float64.",
+            f"Trees of {args.of}. {args.rows} rows, {args.columns} columns, {size / 1e6:.0f} MB as float64.",
             f"Peaks are above that of a fit of {10 * GROUP} rows.",
             "",
             "| rows in | allowed MB | before the first tree s | a tree s | private MB above | RSS MB above |",
@@ -142,6 +158,8 @@ def main() -> None:
         for name, limit in (("Parquet", allowed), ("memory", 0)):
             own = [
                 "--child",
+                "--of",
+                args.of,
                 "--allowed",
                 str(limit),
                 "--folder",
@@ -163,7 +181,8 @@ def main() -> None:
                 f"| {found['RssAnon:'] / 1e6:.0f} | {found['VmRSS:'] / 1e6:.0f} |"
             )
             print(lines[-1], flush=True)
-    (RESULTS / f"out_of_core_trees_{args.rows}x{args.columns}.md").write_text("\n".join([*lines, ""]))
+    of = "" if args.of == "scikit-learn" else f"_{args.of}"
+    (RESULTS / f"out_of_core_trees{of}_{args.rows}x{args.columns}.md").write_text("\n".join([*lines, ""]))
 
 
 if __name__ == "__main__":

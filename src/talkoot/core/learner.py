@@ -93,6 +93,11 @@ class Learner(ABC):
         """Whether nodes of one process learn as one, on threads: faster than workers of one machine."""
         return False
 
+    def pooled(self, question: Any) -> bool:
+        """Whether one node of a process answers for all of them, on threads of its own."""
+        del question
+        return False
+
     @property
     def large_integers(self) -> bool:
         """Whether it tells whole numbers beyond 2**53 apart."""

@@ -136,8 +136,11 @@ class _Here(Nodes):
         self.gathering = Gathering(slots=slots, each=plan.merge.needs == "each")
 
     def round(self, rnd: Round, question: Any) -> Merged:
+        assert self.plan is not None
         meeting = rnd.meeting
-        in_turn = self.threads == 1 and meeting.deadline is None and meeting.grace is None
+        # OpenMP is slower on a thread of ours, beside the threads that it has for this one already
+        alone = self.threads == 1 or self.plan.learner.pooled(question)
+        in_turn = alone and meeting.deadline is None and meeting.grace is None
         actions = deque(self.gathering.begin(rnd, time.monotonic()))
         while True:
             while actions and not self.gathering.void:
@@ -150,7 +153,8 @@ class _Here(Nodes):
         return self.gathering.merged()
 
     def close(self) -> None:
-        """Let the threads go, with what they are at."""
+        """Let the threads go, with what they are at, and the states of nodes, which may be large."""
+        self.states.clear()
         for task in self.at_work.values():
             task.stopped = True
         self.at_work.clear()

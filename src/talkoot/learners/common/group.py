@@ -9,7 +9,7 @@ import threading
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar, final
+from typing import Any, Generic, TypeVar, final
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -37,7 +37,10 @@ def machine() -> str:
     return f"{socket.gethostname()}:{uuid.getnode():x}"
 
 
-class Group:
+P = TypeVar("P")
+
+
+class Group(Generic[P]):
     """What the nodes of one run have in common in one process.
 
     Args:
@@ -46,26 +49,27 @@ class Group:
     Attributes:
         token: names the group among those of all processes; another one where this one was lost.
         nodes: the names of its nodes that have rows.
+        rows: what each node brings of its rows.
     """
 
     def __init__(self, key: str) -> None:
         self.key, self.token = key, f"{machine()}/{secrets.token_hex(8)}"
         self.nodes: set[str] = set()
-        self.rows: dict[str, Rows] = {}
+        self.rows: dict[str, P] = {}
         self._step = -1
         self._lock = threading.Lock()
 
     def __reduce__(self) -> Any:
         return type(None), ()  # never sent: nodes that lost it read their rows again
 
-    def add(self, node: str, rows: Rows) -> None:
+    def add(self, node: str, rows: P) -> None:
         """Take a node in."""
         with self._lock:
             self.nodes.add(node)
             self.rows[node] = rows
             self.forget()
 
-    def take(self) -> dict[str, Rows]:
+    def take(self) -> dict[str, P]:
         """The rows of all nodes, which the group then has no longer: who needs them again reads them."""
         with self._lock:
             found, self.rows, self.nodes = self.rows, {}, set()
@@ -81,8 +85,8 @@ class Group:
             return first
 
 
-G = TypeVar("G", bound=Group)
-_GROUPS: WeakValueDictionary[str, Group] = WeakValueDictionary()
+G = TypeVar("G", bound=Group[Any])
+_GROUPS: WeakValueDictionary[str, Group[Any]] = WeakValueDictionary()
 _LOCK = threading.Lock()
 
 
@@ -96,7 +100,7 @@ def group_of(key: str, kind: type[G]) -> G:
 
 
 def gathered(
-    key: str, kind: type[Group], local: Any, shard: Shard, read: Callable[[Shard], Rows | None]
+    key: str, kind: type[Group[P]], local: Any, shard: Shard, read: Callable[[Shard], P | None]
 ) -> tuple[Update, Any]:
     """A node joins the group of its process: which group that is, and the node's state from then on."""
     if local == NO_ROWS:

@@ -150,6 +150,10 @@ class Serial(Composition):
         """The fitted steps, and the current step's question."""
         return StepQuestion(model.fitted, self.steps[model.index][1].question(model.model))
 
+    def pooled(self, question: StepQuestion) -> bool:
+        """Whether the current step is."""
+        return self.steps[len(question.fitted)][1].pooled(question.own)
+
     def work(
         self, question: StepQuestion, local: StepState | None, shard: Shard, ctx: Ctx
     ) -> tuple[Update, StepState]:

@@ -59,7 +59,7 @@ class Boosted:
 class LightBoosting(SolvingLearner):
     """LGBMClassifier and LGBMRegressor, trained by their own `fit` on the rows of all nodes of a process.
 
-    LightGBM's sums between processes are not used: there a process waits without end for one that died, bins
+    LightGBM's sums between processes are not used: there a process waits without end for one that hangs, bins
     come from the rows of one process each, and trees start from the mean of the processes' own means.
     """
 
@@ -77,6 +77,10 @@ class LightBoosting(SolvingLearner):
     def pools(self) -> bool:
         """LightGBM's own threads grow trees of the rows of all nodes of a process."""
         return True
+
+    def pooled(self, question: Any) -> bool:
+        """Whether it trains."""
+        return isinstance(question, node.Train)
 
     def for_chain(self, chain: Chain) -> Learner:
         """Itself; behind masks it is refused.

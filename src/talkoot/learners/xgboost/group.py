@@ -2,41 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, final
 
-import numpy as np
 from threadpoolctl import threadpool_limits
 
-from talkoot.core.shard import Schema, Shard
-from talkoot.learners.common.group import Group, Rows, threads
+from talkoot.learners.common.group import Group
 from talkoot.learners.xgboost.collective import Address, Tracker, joined
-from talkoot.learners.xgboost.cuts import reference, single
+from talkoot.learners.xgboost.rows import Binning, Part
 
 if TYPE_CHECKING:
     import xgboost
 
-
-def rows_of(shard: Shard, schema: Schema, estimator: Any, *, weighted: bool) -> Rows | None:
-    """All rows of a node; None if it has none."""
-    blocks = list(single(shard, schema, estimator))
-    if not blocks:
-        return None
-    ys = [np.asarray(block.y, dtype=np.float32).reshape(-1) for block in blocks]
-    ws = [np.ones(len(block), np.float32) if block.w is None else block.w for block in blocks]
-    X = np.concatenate([np.asarray(block.X) for block in blocks])
-    return Rows(X, np.concatenate(ys), np.concatenate(ws) if weighted else None)
+    from talkoot.learners.xgboost.matrix import Matrix
 
 
 @final
-class Boosters(Group):
+class Boosters(Group[Part]):
     """The nodes of one process, with their rows in bins and the trees that they have grown."""
 
     def __init__(self, key: str) -> None:
         super().__init__(key)
         self.tracker: Tracker | None = None
-        self._matrix: xgboost.QuantileDMatrix | None = None
+        self._matrix: Matrix | None = None
         self._booster: xgboost.Booster | None = None
         self._trees = -1
 
@@ -44,27 +33,12 @@ class Boosters(Group):
         """Drop bins and trees."""
         self._matrix = self._booster = None
 
-    def build(self, cuts: Sequence[np.ndarray], names: tuple[str, ...] | None, bins: int) -> bool:
-        """Put all rows into bins, node by node in the order of their names; False if some are lost."""
-        import xgboost
+    def build(self, how: Binning) -> None:
+        """Put all rows into bins, node by node in the order of their names."""
+        from talkoot.learners.xgboost.matrix import Matrix
 
-        if self._matrix is not None:
-            return True
-        if len(self.rows) < len(self.nodes):
-            return False
-        rows = [self.rows[node] for node in sorted(self.rows)]
-        weights = [part.w for part in rows if part.w is not None]
-        self._matrix = xgboost.QuantileDMatrix(
-            np.concatenate([part.X for part in rows]),
-            np.concatenate([part.y for part in rows]),
-            weight=np.concatenate(weights) if weights else None,
-            feature_names=names,
-            max_bin=bins,
-            nthread=threads(None),
-            ref=reference(cuts, names, bins),
-        )
-        self.rows.clear()
-        return True
+        if self._matrix is None:
+            self._matrix = Matrix([self.rows[node] for node in sorted(self.rows)], how)
 
     def meet(self, processes: int, *, alone: bool) -> Address:
         """Where the processes meet next."""
@@ -100,7 +74,7 @@ class Boosters(Group):
         allowed = threadpool_limits(limits=params["nthread"], user_api="openmp")  # engines allow one
         with allowed, joined(*meeting) if meeting is not None else nullcontext():
             for iteration in range(since, until):
-                booster.update(self._matrix, iteration)
+                booster.update(self._matrix.rows, iteration)
         self._booster, self._trees = booster, until
         return booster
 
@@ -108,4 +82,4 @@ class Boosters(Group):
         import xgboost
 
         assert self._matrix is not None
-        return xgboost.Booster(dict(params), [self._matrix], bytearray(known) if known else None)
+        return xgboost.Booster(dict(params), [self._matrix.rows], bytearray(known) if known else None)

@@ -107,6 +107,10 @@ class XGBoosting(SolvingLearner):
         """XGBoost's own threads grow trees of the rows of all nodes of a process."""
         return True
 
+    def pooled(self, question: Any) -> bool:
+        """Whether it makes bins or grows trees."""
+        return isinstance(question, node.Bin | node.Grow)
+
     def for_chain(self, chain: Chain) -> Learner:
         """Grown of merged histograms where sums are whole numbers, as under masks.
 
@@ -133,9 +137,9 @@ class XGBoosting(SolvingLearner):
             assert model.search is not None
             return model.search.search
         if model.processes is None:
-            return node.Gather(model.key, model.weighted)
+            return node.Gather(model.key)
         if not model.binned:
-            return node.Bin(model.key, model.step, model.processes, model.cuts)
+            return node.Bin(model.key, model.step, model.processes, model.cuts, model.weighted)
         known = b"" if model.known else model.booster
         return node.Grow(
             model.key, model.step, model.processes, (model.trees, model.next), known, model.meeting

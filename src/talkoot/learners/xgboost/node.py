@@ -15,7 +15,8 @@ from talkoot.core.update import Update
 from talkoot.learners.common.group import NO_ROWS, group_of, octets, threads
 from talkoot.learners.common.group import gathered as gathered_in
 from talkoot.learners.xgboost.collective import Address, cause, declined
-from talkoot.learners.xgboost.group import Boosters, rows_of
+from talkoot.learners.xgboost.group import Boosters
+from talkoot.learners.xgboost.rows import Binning, part_of
 
 # leaves of updates
 DONE = "done"  # how many processes did what the question wants
@@ -31,11 +32,9 @@ class Gather:
 
     Args:
         key: names the run.
-        weighted: whether some node has sample weights.
     """
 
     key: str
-    weighted: bool
 
 
 @final
@@ -48,12 +47,14 @@ class Bin:
         step: rises with each round.
         processes: nodes of each process, by its name.
         cuts: for each column its cut points.
+        weighted: whether some node has sample weights.
     """
 
     key: str
     step: int
     processes: Mapping[str, int]
     cuts: tuple[np.ndarray, ...]
+    weighted: bool
 
 
 @final
@@ -82,7 +83,7 @@ def gathered(
     question: Gather, local: Any, shard: Shard, schema: Schema, estimator: Any
 ) -> tuple[Update, Any]:
     """A node joins the group of its process."""
-    read = partial(rows_of, schema=schema, estimator=estimator, weighted=question.weighted)
+    read = partial(part_of, schema=schema, estimator=estimator)
     return gathered_in(question.key, Boosters, local, shard, read)
 
 
@@ -95,7 +96,7 @@ def done(question: Bin | Grow, local: Any, schema: Schema, estimator: Any) -> tu
         return Update(), group
     whole = question.processes.get(group.token) == len(group.nodes)
     if isinstance(question, Bin):
-        return _binned(group, question, schema, bins(estimator)) if whole else Update(), group
+        return _binned(group, question, schema, estimator) if whole else Update(), group
     return _grown(group, question, params(estimator, schema)) if whole else _absent(question), group
 
 
@@ -115,9 +116,16 @@ def params(estimator: Any, schema: Schema) -> dict[str, Any]:
     return own | {"nthread": threads(estimator.n_jobs)}
 
 
-def _binned(group: Boosters, question: Bin, schema: Schema, most: int) -> Update:
-    if not group.build(question.cuts, schema.names, most):
-        return Update()
+def _binned(group: Boosters, question: Bin, schema: Schema, estimator: Any) -> Update:
+    how = Binning(
+        question.cuts,
+        schema.names,
+        bins(estimator),
+        outputs=1 if schema.classes is None else len(schema.classes),
+        weighted=question.weighted,
+        threads=threads(estimator.n_jobs),
+    )
+    group.build(how)
     return Update(values={DONE: np.ones(1), **_meeting(group, question.processes)})
 
 
