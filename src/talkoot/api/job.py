@@ -88,7 +88,7 @@ class Job:
         if samples_of(self.shards):
             yield OpenJob(job=self, schema=samples_schema(self.shards), emit=emit)
             return
-        supervised = estimator is None or learns_from_target(estimator)
+        supervised = estimator is None or learner.queries or learns_from_target(estimator)
         if estimator is not None and supervised and not self.shards.has_target:
             raise _no_target(estimator, self.shards)
         with self.engine.open(self.shards, emit) as nodes:

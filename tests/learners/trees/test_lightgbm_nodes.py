@@ -240,11 +240,6 @@ def test_data_that_cannot_be_learned_from(estimator: Any, X: Any, y: Any, words:
         tk.fit(estimator, X, y, nodes=2, on=tk.Inline())
 
 
-def test_rankers_are_refused_with_the_reason() -> None:
-    with pytest.raises(tk.NotDistributable, match="LGBMRanker.*nodes know no queries yet"):
-        learner_for(lightgbm.LGBMRanker())
-
-
 def test_a_file_has_the_model_for_whoever_trusts_it(tmp_path: Path) -> None:
     fit = tk.fit(classifier(), X, LABELS, nodes=2, on=tk.Inline())
     path = fit.save(tmp_path / "model.talkoot")

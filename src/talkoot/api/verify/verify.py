@@ -103,7 +103,11 @@ def verify(
         raise PlanError("nodes= names no number of nodes", cure="Write nodes=(1, 2, 3), for example.")
     unbound = shards(data, target, weight=weight, by=by, columns=columns, encoding=encoding, missing=missing)
     estimator = unfitted(estimator)
-    split = learner_for(estimator).may_split
+    learner = learner_for(estimator)
+    if learner.queries:
+        cause = f"tk.verify splits rows anywhere, and {learner.name} ranks the rows of queries"
+        raise PlanError(cause, cure="Compare tk.fit(...) with its own fit.")
+    split = learner.may_split
     estimator = estimator if split else seeded(estimator, seed)
     job = Job.place(Plan(learner_for(estimator), seed=seed), unbound, on)
     with job.open() as opened:

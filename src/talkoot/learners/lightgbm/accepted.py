@@ -20,7 +20,8 @@ MORE = """bagging_fraction bagging_freq feature_fraction lambda_l1 lambda_l2 min
     pos_bagging_fraction neg_bagging_fraction drop_rate max_drop skip_drop drop_seed uniform_drop
     xgboost_dart_mode top_rate other_rate data_sample_strategy monotone_constraints
     monotone_constraints_method monotone_penalty interaction_constraints max_bin_by_feature linear_tree
-    linear_lambda histogram_pool_size reg_sqrt"""  # that go through **kwargs, under any of their names
+    linear_lambda histogram_pool_size reg_sqrt lambdarank_truncation_level lambdarank_norm
+    label_gain objective_seed"""  # that go through **kwargs, under any of their names
 REASONS = {
     "early_stopping_round": (
         "no rows are set aside for validation yet",

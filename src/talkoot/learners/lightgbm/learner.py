@@ -1,4 +1,4 @@
-"""LGBMClassifier and LGBMRegressor over nodes of one trust domain."""
+"""LGBMClassifier, LGBMRegressor and LGBMRanker over nodes of one trust domain."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from talkoot.core.transform import Chain
 from talkoot.core.update import Update
 from talkoot.learners.common.columnwise import require_no_categories, require_numbers
 from talkoot.learners.common.group import PROCESS, Rows, counts, octets
+from talkoot.learners.common.queries import ranks, require_apart
 from talkoot.learners.common.rows import require_dense
 from talkoot.learners.lightgbm import node
 from talkoot.learners.lightgbm.accepted import accept
@@ -57,7 +58,7 @@ class Boosted:
 @final
 @dataclass(frozen=True, slots=True)
 class LightBoosting(SolvingLearner):
-    """LGBMClassifier and LGBMRegressor, trained by their own `fit` on the rows of all nodes of a process.
+    """LightGBM's estimators, trained by their own `fit` on the rows of all nodes of a process.
 
     LightGBM's sums between processes are not used: there a process waits without end for one that died, bins
     come from the rows of one process each, and trees start from the mean of the processes' own means.
@@ -77,6 +78,11 @@ class LightBoosting(SolvingLearner):
     def pools(self) -> bool:
         """LightGBM's own threads grow trees of the rows of all nodes of a process."""
         return True
+
+    @property
+    def queries(self) -> bool:
+        """Of LGBMRanker."""
+        return ranks(self.estimator)
 
     def for_chain(self, chain: Chain) -> Learner:
         """Itself; behind masks it is refused.
@@ -105,8 +111,9 @@ class LightBoosting(SolvingLearner):
 
     def _small_fit(self, schema: Schema) -> Any:
         """The estimator fitted to rows of zeros, which LightGBM refuses as it would refuse all rows."""
-        y = np.array([0.5, 1.0]) if schema.classes is None else schema.classes
-        rows = Rows(np.zeros((len(y), schema.features)), y, None)
+        least = 0.0 if self.queries else 0.5
+        y = np.array([least, 1.0]) if schema.classes is None else schema.classes
+        rows = Rows(np.zeros((len(y), schema.features)), y, None, np.zeros(2, int) if self.queries else None)
         return node.fitted(self.estimator, rows, schema, n_estimators=1, verbose=-1)
 
     def question(self, model: Boosted) -> Any:
@@ -130,6 +137,7 @@ class LightBoosting(SolvingLearner):
             NodeFailed: the process loses its rows again and again.
         """
         if model.processes is None:
+            require_apart(update)
             return replace(model, processes=self._one_process(counts(update, PROCESS)), step=model.step + 1)
         if node.BOOSTER in update.values:
             return replace(model, booster=octets(update.values[node.BOOSTER]))
@@ -177,7 +185,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(name)
     found = sys.modules.get("lightgbm.sklearn")
     made: dict[type, Callable[[Any], Learner]] = {}
-    for kind in ("LGBMClassifier", "LGBMRegressor"):
+    for kind in ("LGBMClassifier", "LGBMRegressor", "LGBMRanker"):
         if hasattr(found, kind):
             made[getattr(found, kind)] = _boosting
     return made

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, final
@@ -16,7 +16,8 @@ from talkoot.core.context import Ctx
 from talkoot.core.errors import DataError
 from talkoot.core.shard import Schema, Shard
 from talkoot.core.update import Update
-from talkoot.learners.common.group import NO_ROWS, Group, Rows, gathered, group_of, threads
+from talkoot.learners.common.group import NO_ROWS, Group, Rows, gathered, group_of, pooled, threads
+from talkoot.learners.common.queries import by_query, ranks, require_ids
 from talkoot.learners.common.rows import concatenate, require_weights
 
 BOOSTER = "booster"  # a leaf: the trees, as LightGBM's text
@@ -62,8 +63,10 @@ def _rows(shard: Shard, schema: Schema, estimator: Any) -> Rows | None:
         return None
     block = concatenate(blocks)
     require_weights(block.w, estimator)
+    require_ids(block.qid, estimator)
     y = np.asarray(block.y).reshape(-1)
-    return Rows(np.asarray(block.X), y if schema.classes is None else schema.classes[y], block.w)
+    y = y if schema.classes is None else schema.classes[y]
+    return Rows(np.asarray(block.X), y, block.w, block.qid if ranks(estimator) else None)
 
 
 def train(question: Train, local: Any, ctx: Ctx, estimator: Any) -> tuple[Update, Any]:
@@ -78,17 +81,6 @@ def train(question: Train, local: Any, ctx: Ctx, estimator: Any) -> tuple[Update
     return Update(values={BOOSTER: np.frombuffer(booster.model_to_string().encode(), np.uint8)}), group
 
 
-def pooled(rows: Mapping[str, Rows], order: Sequence[str]) -> Rows:
-    """The rows of all nodes in their order; where only some have weights, other rows weigh 1."""
-    parts = [rows[node] for node in order if node in rows]
-    ws = [np.ones(len(part.y)) if part.w is None else part.w for part in parts]
-    return Rows(
-        np.concatenate([part.X for part in parts]),
-        np.concatenate([part.y for part in parts]),
-        np.concatenate(ws) if any(part.w is not None for part in parts) else None,
-    )
-
-
 def fitted(estimator: Any, rows: Rows, schema: Schema, **changed: Any) -> Any:
     """A clone of the estimator, fitted by its own code.
 
@@ -99,10 +91,11 @@ def fitted(estimator: Any, rows: Rows, schema: Schema, **changed: Any) -> Any:
 
     count = threads(estimator.n_jobs)
     made = clone(estimator).set_params(n_jobs=count, **changed)
+    queries = {} if rows.qid is None else {"group": by_query(rows.qid)[1]}
     names = "auto" if schema.names is None else list(schema.names)
     try:
         with threadpool_limits(limits=count, user_api="openmp"), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of aliases, which a fit of one machine also prints
-            return made.fit(rows.X, rows.y, sample_weight=rows.w, feature_name=names)
+            return made.fit(rows.X, rows.y, sample_weight=rows.w, feature_name=names, **queries)
     except (LightGBMError, TypeError, ValueError) as error:
         raise DataError(f"{type(estimator).__name__} refuses: {error}") from error

@@ -10,7 +10,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from talkoot.core.shard import Schema, Shard
-from talkoot.learners.common.group import Group, Rows, threads
+from talkoot.learners.common.group import Group, Rows, pooled, threads
+from talkoot.learners.common.queries import by_query, query_weights, ranks
 from talkoot.learners.xgboost.collective import Address, Tracker, joined
 from talkoot.learners.xgboost.cuts import reference, single
 
@@ -26,7 +27,9 @@ def rows_of(shard: Shard, schema: Schema, estimator: Any, *, weighted: bool) -> 
     ys = [np.asarray(block.y, dtype=np.float32).reshape(-1) for block in blocks]
     ws = [np.ones(len(block), np.float32) if block.w is None else block.w for block in blocks]
     X = np.concatenate([np.asarray(block.X) for block in blocks])
-    return Rows(X, np.concatenate(ys), np.concatenate(ws) if weighted else None)
+    ids = [block.qid for block in blocks if block.qid is not None and ranks(estimator)]
+    w, qid = np.concatenate(ws) if weighted else None, np.concatenate(ids) if ids else None
+    return Rows(X, np.concatenate(ys), w, qid)
 
 
 @final
@@ -44,7 +47,7 @@ class Boosters(Group):
         """Drop bins and trees."""
         self._matrix = self._booster = None
 
-    def build(self, cuts: Sequence[np.ndarray], names: tuple[str, ...] | None, bins: int) -> bool:
+    def build(self, cuts: Sequence[np.ndarray], schema: Schema, estimator: Any, bins: int) -> bool:
         """Put all rows into bins, node by node in the order of their names; False if some are lost."""
         import xgboost
 
@@ -52,18 +55,23 @@ class Boosters(Group):
             return True
         if len(self.rows) < len(self.nodes):
             return False
-        rows = [self.rows[node] for node in sorted(self.rows)]
-        weights = [part.w for part in rows if part.w is not None]
+        rows = pooled(self.rows, sorted(self.rows))
+        self.rows.clear()
+        queries, w = dict[str, np.ndarray](), rows.w
+        if rows.qid is not None:
+            _, sizes = by_query(rows.qid)
+            queries = {"group": sizes}
+            w = None if w is None else query_weights(w, sizes, estimator)
         self._matrix = xgboost.QuantileDMatrix(
-            np.concatenate([part.X for part in rows]),
-            np.concatenate([part.y for part in rows]),
-            weight=np.concatenate(weights) if weights else None,
-            feature_names=names,
+            rows.X,
+            rows.y,
+            weight=w,
+            feature_names=schema.names,
             max_bin=bins,
             nthread=threads(None),
-            ref=reference(cuts, names, bins),
+            ref=reference(cuts, schema.names, bins),
+            **queries,
         )
-        self.rows.clear()
         return True
 
     def meet(self, processes: int, *, alone: bool) -> Address:

@@ -1,4 +1,4 @@
-"""XGBClassifier and XGBRegressor over nodes of one organisation."""
+"""XGBClassifier, XGBRegressor and XGBRanker over nodes of one organisation."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from talkoot.core.transform import Chain
 from talkoot.core.update import Update
 from talkoot.guards.fixed import FixedPoint
 from talkoot.learners.common.group import PROCESS, counts, octets
+from talkoot.learners.common.queries import ranks, require_apart
 from talkoot.learners.sums.counting import Values, counted
 from talkoot.learners.sums.ranges import Ranges
 from talkoot.learners.sums.selection import Search, Selection
 from talkoot.learners.trees.boosting.bins import few_values
 from talkoot.learners.xgboost import node
-from talkoot.learners.xgboost.accepted import accept, accept_merged
+from talkoot.learners.xgboost.accepted import accept, accept_merged, require_one_process
 from talkoot.learners.xgboost.booster import fitted, require_fit
 from talkoot.learners.xgboost.collective import Address
 from talkoot.learners.xgboost.cuts import WEIGHTED, Survey, cut_points, single, surveyed, wanted
@@ -86,7 +87,7 @@ class Boosted:
 @final
 @dataclass(frozen=True, slots=True)
 class XGBoosting(SolvingLearner):
-    """XGBClassifier and XGBRegressor, trained by XGBoost itself.
+    """XGBClassifier, XGBRegressor and XGBRanker, trained by XGBoost itself.
 
     Nodes agree on cut points of bins, exact quantiles over all rows; each process puts its nodes' rows into
     these bins; then processes grow trees by XGBoost's own sums of histograms, some in each round.
@@ -106,6 +107,11 @@ class XGBoosting(SolvingLearner):
     def pools(self) -> bool:
         """XGBoost's own threads grow trees of the rows of all nodes of a process."""
         return True
+
+    @property
+    def queries(self) -> bool:
+        """Of XGBRanker."""
+        return ranks(self.estimator)
 
     def for_chain(self, chain: Chain) -> Learner:
         """Grown of merged histograms where sums are whole numbers, as under masks.
@@ -173,6 +179,9 @@ class XGBoosting(SolvingLearner):
         if model.cuts is None:
             return self._searched(model, update)
         processes = counts(update, PROCESS)
+        if self.queries:
+            require_apart(update)
+            require_one_process(self.estimator, len(processes), weighted=model.weighted)
         return replace(model, processes=processes, binned=False, known=False)
 
     def _surveyed(self, model: Boosted, update: Update) -> Boosted:
@@ -241,7 +250,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(name)
     found = sys.modules.get("xgboost.sklearn")
     made: dict[type, Callable[[Any], Learner]] = {}
-    for kind in ("XGBClassifier", "XGBRegressor"):
+    for kind in ("XGBClassifier", "XGBRegressor", "XGBRanker"):
         if hasattr(found, kind):
             made[getattr(found, kind)] = _boosting
     return made

@@ -95,7 +95,7 @@ def done(question: Bin | Grow, local: Any, schema: Schema, estimator: Any) -> tu
         return Update(), group
     whole = question.processes.get(group.token) == len(group.nodes)
     if isinstance(question, Bin):
-        return _binned(group, question, schema, bins(estimator)) if whole else Update(), group
+        return _binned(group, question, schema, estimator) if whole else Update(), group
     return _grown(group, question, params(estimator, schema)) if whole else _absent(question), group
 
 
@@ -115,8 +115,8 @@ def params(estimator: Any, schema: Schema) -> dict[str, Any]:
     return own | {"nthread": threads(estimator.n_jobs)}
 
 
-def _binned(group: Boosters, question: Bin, schema: Schema, most: int) -> Update:
-    if not group.build(question.cuts, schema.names, most):
+def _binned(group: Boosters, question: Bin, schema: Schema, estimator: Any) -> Update:
+    if not group.build(question.cuts, schema, estimator, bins(estimator)):
         return Update()
     return Update(values={DONE: np.ones(1), **_meeting(group, question.processes)})
 
