@@ -9,15 +9,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from boosted import table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
+from test_xgboost_merged import SHAPE, agreed_cuts, margins, trees
 
 import talkoot as tk
 from talkoot.core.plan import Plan
 from talkoot.core.run import run
 from talkoot.data.schema import agree
 from talkoot.learners import learner_for
+from talkoot.learners.common.queries import by_query
+from talkoot.learners.xgboost.cuts import reference
 
 xgboost = pytest.importorskip("xgboost", reason="XGBoost is not installed")
 lightgbm = pytest.importorskip("lightgbm", reason="LightGBM is not installed")
@@ -138,6 +142,58 @@ def test_what_follows_from_the_rows_of_one_process(what: str) -> None:
     estimator = ranker(lambdarank_pair_method="mean") if what == "draws" else ranker()
     with pytest.raises(tk.PlanError, match=f"{what}.*by the rows of one process"):
         in_workers(estimator, dealt(4, w=WEIGHTS[Q] if what == "weighs" else None))
+
+
+MERGED: dict[str, dict[str, Any]] = {
+    "ndcg": {},
+    "few pairs": {"lambdarank_num_pair_per_sample": "3", "n_estimators": 2},
+    "plain": {"lambdarank_normalization": "false", "lambdarank_score_normalization": 0, "n_estimators": 2},
+    "without exponents": {"ndcg_exp_gain": False, "reg_alpha": 0.1, "base_score": 0.3},
+    "pairwise": {"objective": "rank:pairwise", "n_estimators": 20},
+    "map": {"objective": "rank:map", "n_estimators": 20},
+    "one tree": {"n_estimators": 1},
+}
+WIDE, SCORE = table(900)
+QUERY = np.random.default_rng(5).integers(0, 70, len(WIDE))
+
+
+def behind_sums(estimator: Any, nodes: int, y: np.ndarray, *chain: Any) -> Any:
+    places = [np.flatnonzero(QUERY % nodes == node) for node in range(nodes)]
+    places += [] if chain else [np.arange(0)]  # which masks refuse
+    data = {f"n{i}": (WIDE[part], y[part]) for i, part in enumerate(places)}
+    qid = {f"n{i}": QUERY[part] for i, part in enumerate(places)}
+    return tk.fit(clone(estimator), data, qid=qid, chain=[tk.fixed(), *chain], on=tk.Inline()).model
+
+
+@pytest.mark.parametrize("name", MERGED)
+def test_behind_sums_trees_are_xgboosts_own_in_the_same_bins(name: str) -> None:
+    estimator = ranker(**{"max_depth": 4, **MERGED[name]})
+    y = np.clip(np.round(SCORE + 1), 0, 4)
+    y = (y > 1).astype(float) if name == "map" else y
+    order, sizes = by_query(QUERY)
+    bins = reference(agreed_cuts(WIDE, None), None, 256)
+    rows = xgboost.QuantileDMatrix(WIDE[order], y[order], group=sizes, max_bin=256, ref=bins)
+    want = xgboost.train(estimator.get_xgb_params() | {"nthread": 1}, rows, estimator.n_estimators)
+    model = behind_sums(estimator, 3, y)
+    assert type(model) is type(estimator)
+    for one, other in zip(trees(model), trees(want), strict=True):
+        assert [one[name] for name in SHAPE] == [other[name] for name in SHAPE]
+    np.testing.assert_allclose(margins(model, WIDE), margins(want, WIDE), rtol=0, atol=1e-5)
+
+
+def test_behind_sums_neither_nodes_nor_masks_matter() -> None:
+    y = np.clip(np.round(SCORE + 1), 0, 4)
+    want = behind_sums(ranker(), 1, y).predict(WIDE)
+    for nodes in (2, 7):
+        np.testing.assert_array_equal(behind_sums(ranker(), nodes, y).predict(WIDE), want)
+    np.testing.assert_array_equal(behind_sums(ranker(), 3, y, tk.mask()).predict(WIDE), want)
+
+
+def test_behind_sums_weights_and_drawn_pairs_are_refused() -> None:
+    with pytest.raises(tk.DataError, match="does not weigh queries yet"):
+        tk.fit(ranker(), **dealt(3, w=WEIGHTS[Q]), chain=[tk.fixed()], on=tk.Inline())
+    with pytest.raises(tk.NotDistributable, match="nodes draw no pairs"):
+        behind_sums(ranker(lambdarank_pair_method="mean"), 3, SCORE)
 
 
 @pytest.mark.parametrize("estimator", [ranker(), light()], ids=["XGBoost", "LightGBM"])

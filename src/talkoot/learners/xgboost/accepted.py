@@ -135,7 +135,10 @@ def accept_merged(estimator: Any) -> None:
         NotDistributable: of the first that no such tree has.
     """
     behind = "behind tk.fixed() trees are grown of the nodes' sums, not by XGBoost's own processes, and "
-    objectives = MERGED[is_classifier(estimator)]
+    objectives = tuple(RANKINGS) if ranks(estimator) else MERGED[is_classifier(estimator)]
+    if estimator.get_params().get("lambdarank_pair_method") not in (None, "topk"):
+        cure = 'Take lambdarank_pair_method="topk".'
+        refuse(estimator, "lambdarank_pair_method", f"{behind}nodes draw no pairs", cure)
     if (estimator.objective or objectives[0]) not in objectives:
         refuse(estimator, "objective", behind + "not of this one", f"Take one of {', '.join(objectives)}.")
     if (estimator.max_bin or BINS) > BINS:
@@ -199,11 +202,8 @@ def require_target(block: Block, schema: Schema, estimator: Any) -> None:
 
 def has_gains(estimator: Any) -> bool:
     """Whether a relevance gains 2^relevance - 1."""
-    return estimator.objective == "rank:ndcg" and estimator.get_params().get("ndcg_exp_gain") in (
-        None,
-        True,
-        1,
-    )
+    off = str(estimator.get_params().get("ndcg_exp_gain")).lower() in ("false", "0")
+    return estimator.objective == "rank:ndcg" and not off
 
 
 def require_one_process(estimator: Any, processes: int, *, weighted: bool) -> None:
