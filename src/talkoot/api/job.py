@@ -256,6 +256,19 @@ def require_estimator(estimator: Any, taker: str) -> None:
         )
 
 
+def require_own_fit(learner: Learner, taker: str) -> None:
+    """Refuse estimators that cannot be fitted to the pooled rows by a plain `fit`.
+
+    Raises:
+        PlanError: its own fit needs more than rows, a target and weights.
+    """
+    if needs := learner.own_fit_needs:
+        raise PlanError(
+            f"{taker} fits {learner.name} to the pooled rows too, and its own fit needs {needs}",
+            cure="Compare the model of tk.fit(...) with its own fit yourself.",
+        )
+
+
 def learns_from_target(estimator: Any) -> bool:
     """Whether an estimator is fitted to a target, not to features alone."""
     from sklearn.base import is_classifier, is_regressor

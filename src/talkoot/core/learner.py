@@ -100,6 +100,11 @@ class Learner(ABC):
         return False
 
     @property
+    def own_fit_needs(self) -> str:
+        """What its estimator's own fit needs besides rows, a target and weights; empty for nothing."""
+        return "query ids" if self.queries else ""
+
+    @property
     def large_integers(self) -> bool:
         """Whether it tells whole numbers beyond 2**53 apart."""
         return False

@@ -204,8 +204,6 @@ def test_nodes_of_several_processes_are_refused_with_a_cure(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("parameters", "words"),
     [
-        ({"early_stopping_round": 3}, "choose n_estimators="),
-        ({"early_stopping": 3}, "choose n_estimators="),
         ({"tree_learner": "data"}, "tree_learner='data'.*Leave it out"),
         ({"num_iterations": 5}, "num_iterations=5.*Leave it out"),
         ({"machines": "127.0.0.1:1"}, "nodes may not share it"),

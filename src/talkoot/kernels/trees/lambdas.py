@@ -56,6 +56,33 @@ def change_of_map(first: Any, second: Any, relevant: Any, precisions: Any, above
     return change / relevant[-1]
 
 
+@inlined
+def count_relevant(relevances: Any, ranked: Any, relevant: Any, precisions: Any) -> None:
+    """Write what `change_of_map` reads, for rows that are `ranked`."""
+    hits, precision = 0.0, 0.0
+    for i in range(len(ranked)):
+        hits += relevances[ranked[i]]
+        precision += relevances[ranked[i]] / (i + 1.0)
+        relevant[i], precisions[i] = hits, precision
+
+
+@inlined
+def slopes(difference: Any, change: Any, spread: Any) -> Any:
+    """Gradient and Hessian of a pair of rows.
+
+    Args:
+        difference: float32, of the scores of the more and of the less relevant row.
+        change: of the measure, where they change places.
+        spread: whether it counts less the more scores differ.
+    """
+    if spread:
+        change /= np.float64(abs(difference)) + NEAR
+    exponent = np.exp(min(np.float32(-difference), LARGEST))
+    sigmoid = np.float64(np.float32(1) / np.float32(exponent + np.float32(1)))
+    curvature = max(sigmoid * (1.0 - sigmoid), FLAT) * change * 2.0
+    return np.float32((sigmoid - 1.0) * change), np.float32(curvature)
+
+
 @kernel
 def lambdas(
     scores: Any,
@@ -92,15 +119,11 @@ def lambdas(
         ranked = rows[np.argsort(-scores[rows], kind="mergesort")]
         spread = by_difference and scores[ranked[0]] != scores[ranked[-1]]
         relevant, precisions = np.zeros(len(rows)), np.zeros(len(rows))
-        scale, total, hits, precision = 0.0, 0.0, 0.0, 0.0
+        best, total = 0.0, 0.0
         if measure == NDCG:
             best = best_gain(own, pairs, exponential)
-            scale = 1.0 / best if best > 0 else 0.0
         if measure == MAP:
-            for i in range(len(rows)):
-                hits += relevances[ranked[i]]
-                precision += relevances[ranked[i]] / (i + 1.0)
-                relevant[i], precisions[i] = hits, precision
+            count_relevant(relevances, ranked, relevant, precisions)
         for i in range(min(len(rows), pairs)):
             for j in range(i + 1, len(rows)):
                 above = relevances[ranked[i]] > relevances[ranked[j]]
@@ -110,16 +133,11 @@ def lambdas(
                 change = 1.0
                 if measure == NDCG:
                     gains = gain(relevances[high], exponential) - gain(relevances[low], exponential)
-                    change = abs(gains * (1.0 / np.log2(i + 2.0) - 1.0 / np.log2(j + 2.0))) * scale
+                    change = abs(gains * (1.0 / np.log2(i + 2.0) - 1.0 / np.log2(j + 2.0))) / best
                 elif measure == MAP:
                     change = abs(change_of_map(i, j, relevant, precisions, above))
                 difference = np.float32(scores[high] - scores[low])
-                if spread:
-                    change /= np.float64(abs(difference)) + NEAR
-                exponent = np.exp(min(np.float32(-difference), LARGEST))
-                sigmoid = np.float64(np.float32(1) / np.float32(exponent + np.float32(1)))
-                lost = np.float32((sigmoid - 1.0) * change)
-                curvature = np.float32(max(sigmoid * (1.0 - sigmoid), FLAT) * change * 2.0)
+                lost, curvature = slopes(difference, change, spread)
                 gradients[high] += lost
                 gradients[low] -= lost
                 hessians[high] += curvature

@@ -8,7 +8,7 @@ import socket
 import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar, final
 from weakref import WeakValueDictionary
 
@@ -26,12 +26,16 @@ PROCESS = "process:"  # a leaf: how many nodes are in a process, by its name
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Rows:
-    """The rows of a node: (rows, features), targets, and weights and query ids where rows have some."""
+    """The rows of a node: (rows, features), targets, and weights and query ids where rows have some.
+
+    Those that early stopping holds out are not among them.
+    """
 
     X: np.ndarray
     y: np.ndarray
     w: np.ndarray | None
     qid: np.ndarray | None = None
+    held_out: Rows | None = None
 
 
 def pooled(rows: Mapping[str, Rows], order: Sequence[str]) -> Rows:
@@ -41,11 +45,18 @@ def pooled(rows: Mapping[str, Rows], order: Sequence[str]) -> Rows:
     X, y = np.concatenate([part.X for part in parts]), np.concatenate([part.y for part in parts])
     w = np.concatenate(ws) if any(part.w is not None for part in parts) else None
     ids = [part.qid for part in parts if part.qid is not None]
-    if not ids:
-        return Rows(X, y, w)
-    qid = np.concatenate(ids)
-    chosen, _ = by_query(qid)
-    return Rows(X[chosen], y[chosen], None if w is None else w[chosen], qid[chosen])
+    if ids:
+        qid = np.concatenate(ids)
+        chosen, _ = by_query(qid)
+        return Rows(X[chosen], y[chosen], None if w is None else w[chosen], qid[chosen])
+    held_out = {node: part.held_out for node, part in rows.items() if part.held_out is not None}
+    return Rows(X, y, w, held_out=pooled(held_out, order) if held_out else None)
+
+
+def with_held_out(rows: Rows | None, held_out: Rows) -> Rows:
+    """The rows of a node, also where all of them are held out."""
+    none = Rows(held_out.X[:0], held_out.y[:0], None if held_out.w is None else held_out.w[:0])
+    return replace(rows or none, held_out=held_out)
 
 
 def machine() -> str:

@@ -17,7 +17,8 @@ from talkoot.learners.common.queries import ranks
 PASSED = """max_depth max_leaves max_bin grow_policy learning_rate n_estimators verbosity objective n_jobs
     gamma min_child_weight max_delta_step reg_alpha reg_lambda scale_pos_weight base_score random_state
     num_parallel_tree monotone_constraints interaction_constraints importance_type validate_parameters
-    eval_metric sampling_method max_cat_to_onehot max_cat_threshold missing"""
+    eval_metric early_stopping_rounds validation_fraction sampling_method max_cat_to_onehot
+    max_cat_threshold missing"""
 RANKED = """lambdarank_pair_method lambdarank_num_pair_per_sample lambdarank_normalization
     lambdarank_score_normalization lambdarank_bias_norm ndcg_exp_gain"""  # of an estimator that ranks
 DRAWS = "its draws follow the order of the rows of one process"
@@ -44,9 +45,6 @@ LIMITS = {
     "enable_categorical": Limit((False,), "categories are not there yet", ORDER),
     "feature_types": Limit((), "categories are not there yet", ORDER),
     "feature_weights": Limit((), "columns are not drawn", "Leave it out."),
-    "early_stopping_rounds": Limit(
-        (), "no rows are set aside for validation yet", "Leave it out and choose n_estimators=."
-    ),
     "lambdarank_unbiased": Limit(
         (False, 0), "the bias of positions is estimated from the rows of one process", "Leave it out."
     ),
@@ -119,6 +117,23 @@ def accept(estimator: Any) -> None:
             raise NotDistributable(cause, cure="Leave it out.")
     if estimator.get_num_boosting_rounds() < 1:
         refuse(estimator, "n_estimators", "there is nothing to learn", "Take at least 1.")
+    _accept_stopping(estimator)
+
+
+def _accept_stopping(estimator: Any) -> None:
+    rounds, without = estimator.early_stopping_rounds, "Leave it out and choose n_estimators=."
+    if rounds is None:
+        if estimator.get_params(deep=False).get("validation_fraction") is not None:
+            cure = "Take early_stopping_rounds=, or leave it out."
+            refuse(estimator, "validation_fraction", "no rows are held out without early stopping", cure)
+        return
+    if rounds < 1:
+        refuse(estimator, "early_stopping_rounds", "it would stop at once", "Take at least 1.")
+    if ranks(estimator):
+        refuse(estimator, "early_stopping_rounds", "queries are not held out yet", without)
+    if callable(estimator.eval_metric):
+        cure = "Take one of XGBoost's own, by its name."
+        refuse(estimator, "eval_metric", "it is a function, and early stopping follows it", cure)
 
 
 MERGED = {
@@ -141,6 +156,9 @@ def accept_merged(estimator: Any) -> None:
         refuse(estimator, "lambdarank_pair_method", f"{behind}nodes draw no pairs", cure)
     if (estimator.objective or objectives[0]) not in objectives:
         refuse(estimator, "objective", behind + "not of this one", f"Take one of {', '.join(objectives)}.")
+    if estimator.early_stopping_rounds is not None:
+        reason = f"{behind}rows that are held out follow from how many each node has"
+        refuse(estimator, "early_stopping_rounds", reason, "Leave it out and choose n_estimators=.")
     if (estimator.max_bin or BINS) > BINS:
         refuse(estimator, "max_bin", f"{behind}a bin is a byte", f"Take max_bin={BINS} or fewer.")
     if (estimator.num_parallel_tree or 1) != 1:
@@ -207,11 +225,18 @@ def has_gains(estimator: Any) -> bool:
 
 
 def require_one_process(estimator: Any, processes: int, *, weighted: bool) -> None:
-    """Refuse a ranking in many processes that follows from what each of them has alone.
+    """Refuse in many processes what follows from what one of them has alone.
 
     Raises:
-        PlanError: weights of queries, whose mean it is, or pairs that are drawn.
+        PlanError: early stopping; of a ranking weights of queries, whose mean it is, or pairs that are drawn.
     """
+    if processes > 1 and estimator.early_stopping_rounds is not None:
+        raise PlanError(
+            f"{type(estimator).__name__} stops early in one process, and the nodes are in {processes}",
+            cure="Take tk.Inline(), or leave early_stopping_rounds= out and choose n_estimators=.",
+        )
+    if not ranks(estimator):
+        return
     drawn = estimator.get_params().get("lambdarank_pair_method") == "mean"
     if processes > 1 and (weighted or drawn):
         what = "draws pairs" if drawn else "weighs queries"

@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 from talkoot.core.shard import Schema, Shard
 from talkoot.learners.common.group import Group, Rows, pooled, threads
 from talkoot.learners.common.queries import by_query, query_weights, ranks
+from talkoot.learners.trees.held_out import require_weight
 from talkoot.learners.xgboost.collective import Address, Tracker, joined
 from talkoot.learners.xgboost.cuts import reference, single
 
@@ -39,13 +40,15 @@ class Boosters(Group):
     def __init__(self, key: str) -> None:
         super().__init__(key)
         self.tracker: Tracker | None = None
+        self.history: Mapping[str, Any] = {}
         self._matrix: xgboost.QuantileDMatrix | None = None
+        self._held_out: xgboost.QuantileDMatrix | None = None
         self._booster: xgboost.Booster | None = None
         self._trees = -1
 
     def forget(self) -> None:
         """Drop bins and trees."""
-        self._matrix = self._booster = None
+        self._matrix = self._held_out = self._booster = None
 
     def build(self, cuts: Sequence[np.ndarray], schema: Schema, estimator: Any, bins: int) -> bool:
         """Put all rows into bins, node by node in the order of their names; False if some are lost."""
@@ -72,6 +75,11 @@ class Boosters(Group):
             ref=reference(cuts, schema.names, bins),
             **queries,
         )
+        if (held := rows.held_out) is not None:
+            require_weight(held.w)
+            self._held_out = xgboost.QuantileDMatrix(
+                held.X, held.y, weight=held.w, feature_names=schema.names, max_bin=bins, ref=self._matrix
+            )
         return True
 
     def meet(self, processes: int, *, alone: bool) -> Address:
@@ -85,6 +93,7 @@ class Boosters(Group):
         trees: tuple[int, int],
         known: bytes,
         meeting: tuple[Address, int] | None,
+        patience: int | None = None,
     ) -> xgboost.Booster | None:
         """Grow trees; None where the trees before them are lost.
 
@@ -93,6 +102,7 @@ class Boosters(Group):
             trees: how many iterations there are, and how many there are to be.
             known: those that there are, as bytes; empty where the group has them.
             meeting: where processes meet, and which of them this is; None where it is the only one.
+            patience: iterations without a better score of the rows held out, after which growth ends.
 
         Raises:
             XGBoostError: another process is lost, or XGBoost refuses something.
@@ -107,9 +117,30 @@ class Boosters(Group):
             return None
         allowed = threadpool_limits(limits=params["nthread"], user_api="openmp")  # engines allow one
         with allowed, joined(*meeting) if meeting is not None else nullcontext():
-            for iteration in range(since, until):
+            if patience is not None:
+                booster = self._stopped(params, until, patience)
+            for iteration in range(since, until if patience is None else since):
                 booster.update(self._matrix, iteration)
         self._booster, self._trees = booster, until
+        return booster
+
+    def _stopped(self, params: Mapping[str, Any], most: int, patience: int) -> xgboost.Booster:
+        """All trees until the score of the rows held out is no longer getting better."""
+        import xgboost
+
+        assert self._matrix is not None
+        assert self._held_out is not None
+        history: dict[str, Any] = {}
+        booster = xgboost.train(
+            dict(params),
+            self._matrix,
+            most,
+            evals=[(self._held_out, "validation_0")],
+            early_stopping_rounds=patience,
+            evals_result=history,
+            verbose_eval=False,
+        )
+        self.history = history
         return booster
 
     def _loaded(self, params: Mapping[str, Any], known: bytes) -> xgboost.Booster:

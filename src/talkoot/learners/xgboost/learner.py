@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, final
 
 import numpy as np
@@ -22,7 +23,11 @@ from talkoot.learners.common.queries import ranks, require_apart
 from talkoot.learners.sums.counting import Values, counted
 from talkoot.learners.sums.ranges import Ranges
 from talkoot.learners.sums.selection import Search, Selection
+from talkoot.learners.trees.boosting import sklearn_private as private
 from talkoot.learners.trees.boosting.bins import few_values
+from talkoot.learners.trees.boosting.survey import RowCounts
+from talkoot.learners.trees.boosting.validation import Validation, training_rows
+from talkoot.learners.trees.held_out import Learning, counted_classes, drawn_for
 from talkoot.learners.xgboost import node
 from talkoot.learners.xgboost.accepted import accept, accept_merged, require_one_process
 from talkoot.learners.xgboost.booster import fitted, require_fit
@@ -41,7 +46,10 @@ class Boosted:
 
     Args:
         schema: what the nodes agreed on.
-        total: how many iterations there are to be.
+        total: how many iterations there are to be, at most.
+        seed: of the draw of rows that are held out.
+        validation: these; None where none are, and before rows are counted.
+        history: the scores of these, as XGBoost lists them.
         key: names the run.
         few: for each column its distinct values, None where there are many; None before the first round.
         weighted: whether some node has sample weights.
@@ -60,6 +68,9 @@ class Boosted:
     schema: Schema
     total: int
     key: str
+    seed: int = 0
+    validation: Validation | None = None
+    history: Mapping[str, Any] = field(default_factory=dict)
     few: tuple[np.ndarray | None, ...] | None = None
     weighted: bool = False
     search: Selection | None = None
@@ -80,7 +91,9 @@ class Boosted:
 
     @property
     def next(self) -> int:
-        """How many iterations there are to be after the next round."""
+        """How many iterations there are to be after the next round; all where they may end early."""
+        if self.validation is not None:
+            return self.total
         return min(self.total, self.trees + max(TREES, self.trees // 4))
 
 
@@ -101,7 +114,8 @@ class XGBoosting(SolvingLearner):
     @property
     def question_types(self) -> tuple[type, ...]:
         """Of the search for cut points, and of training."""
-        return (Survey, Search, Ranges, node.Gather, node.Bin, node.Grow, Address)
+        held_out = (RowCounts, Validation, Learning)
+        return (Survey, Search, Ranges, node.Gather, node.Bin, node.Grow, Address, *held_out)
 
     @property
     def pools(self) -> bool:
@@ -127,19 +141,31 @@ class XGBoosting(SolvingLearner):
     def init(self, schema: Schema, rng: np.random.Generator) -> Boosted:
         """Survey the columns first."""
         require_fit(self.estimator, schema)
-        return Boosted(
-            schema=schema, total=self.estimator.get_num_boosting_rounds(), key=secrets.token_hex(16)
-        )
+        total, key = self.estimator.get_num_boosting_rounds(), secrets.token_hex(16)
+        seed = private.seed_of(self.estimator, rng) if self._stops else 0
+        return Boosted(schema=schema, total=total, key=key, seed=seed)
+
+    @property
+    def own_fit_needs(self) -> str:
+        """Rows to validate by, where it stops early."""
+        return "rows that are held out, as eval_set=" if self._stops else "query ids" if self.queries else ""
+
+    @property
+    def _stops(self) -> bool:
+        """Whether trees end early."""
+        return self.estimator.early_stopping_rounds is not None
 
     def question(self, model: Boosted) -> Any:
         """What to count, or how far to grow."""
+        if self._stops and model.validation is None:
+            return RowCounts()
         if model.few is None:
-            return Survey()
+            return Learning(Survey(), model.validation)
         if model.cuts is None:
             assert model.search is not None
-            return model.search.search
+            return Learning(model.search.search, model.validation)
         if model.processes is None:
-            return node.Gather(model.key, model.weighted)
+            return Learning(node.Gather(model.key, model.weighted), model.validation)
         if not model.binned:
             return node.Bin(model.key, model.step, model.processes, model.cuts)
         known = b"" if model.known else model.booster
@@ -150,12 +176,15 @@ class XGBoosting(SolvingLearner):
     def work(self, question: Any, local: Any, shard: Shard, ctx: Ctx) -> tuple[Update, Any]:
         """Counts of values; or what the process of a node does."""
         match question:
-            case Survey():
-                return surveyed(shard, ctx.schema, self.estimator, node.bins(self.estimator)), None
-            case Search():
-                return self._counted(question, local, shard, ctx)
-            case node.Gather():
-                return node.gathered(question, local, shard, ctx.schema, self.estimator)
+            case RowCounts():
+                return counted_classes(single(shard, ctx.schema, self.estimator), ctx), None
+            case Learning(question=node.Gather() as asked, validation=validation):
+                return node.gathered(asked, local, shard, ctx, self.estimator, validation)
+            case Learning(question=asked, validation=validation):
+                rows = training_rows(shard, validation, ctx)
+                if isinstance(asked, Search):
+                    return self._counted(asked, local, rows, ctx)
+                return surveyed(rows, ctx.schema, self.estimator, node.bins(self.estimator)), None
         return node.done(question, local, ctx.schema, self.estimator)
 
     def _counted(self, search: Search, local: Any, shard: Shard, ctx: Ctx) -> tuple[Update, Any]:
@@ -172,6 +201,8 @@ class XGBoosting(SolvingLearner):
         """
         if model.processes is not None:
             return self._trained(replace(model, step=model.step + 1), update)
+        if self._stops and model.validation is None:
+            return replace(model, validation=drawn_for(self.estimator, update, model.schema, model.seed))
         if not update.values:
             raise DataError(f"no node has rows, so {type(self.estimator).__name__} has nothing to learn from")
         if model.few is None:
@@ -179,8 +210,8 @@ class XGBoosting(SolvingLearner):
         if model.cuts is None:
             return self._searched(model, update)
         processes = counts(update, PROCESS)
-        if self.queries:
-            require_apart(update)
+        require_apart(update)
+        if processes:
             require_one_process(self.estimator, len(processes), weighted=model.weighted)
         return replace(model, processes=processes, binned=False, known=False)
 
@@ -218,7 +249,10 @@ class XGBoosting(SolvingLearner):
         if not model.binned:
             return replace(found, binned=True)
         booster = octets(values[node.BOOSTER])
-        return replace(found, known=True, trees=model.next, booster=booster, failed=0)
+        if node.HISTORY in values:
+            history = json.loads(octets(values[node.HISTORY]))
+            found = replace(found, total=len(next(iter(history["validation_0"].values()))), history=history)
+        return replace(found, known=True, trees=found.next, booster=booster, failed=0)
 
     def _again(self, model: Boosted, update: Update) -> Boosted:
         if model.failed + 1 == ATTEMPTS:
@@ -236,7 +270,10 @@ class XGBoosting(SolvingLearner):
 
     def finish(self, model: Boosted) -> Any:
         """The estimator with the trees."""
-        return fitted(self.estimator, model.booster)
+        made = fitted(self.estimator, model.booster)
+        if model.history:
+            made.evals_result_ = dict(model.history)
+        return made
 
 
 def _boosting(estimator: Any) -> Learner:

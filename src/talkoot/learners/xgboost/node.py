@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, final
 
 import numpy as np
 
+from talkoot.core.context import Ctx
 from talkoot.core.errors import DataError
 from talkoot.core.shard import Schema, Shard
 from talkoot.core.update import Update
-from talkoot.learners.common.group import NO_ROWS, group_of, octets, threads
+from talkoot.learners.common.group import NO_ROWS, Rows, group_of, octets, threads, with_held_out
 from talkoot.learners.common.group import gathered as gathered_in
+from talkoot.learners.trees.boosting.validation import Validation, training_rows, validation_rows
 from talkoot.learners.xgboost.collective import Address, cause, declined
 from talkoot.learners.xgboost.group import Boosters, rows_of
 
@@ -21,6 +23,7 @@ from talkoot.learners.xgboost.group import Boosters, rows_of
 DONE = "done"  # how many processes did what the question wants
 FAILED = "failed:"  # how many processes failed, by the reason
 BOOSTER = "booster"  # the trees, of one process
+HISTORY = "history"  # the scores of the rows held out, as XGBoost lists them, in JSON
 HOST, PORT = "host", "port"  # where processes meet next
 
 
@@ -79,10 +82,18 @@ class Grow:
 
 
 def gathered(
-    question: Gather, local: Any, shard: Shard, schema: Schema, estimator: Any
+    question: Gather, local: Any, shard: Shard, ctx: Ctx, estimator: Any, validation: Validation | None
 ) -> tuple[Update, Any]:
     """A node joins the group of its process."""
-    read = partial(rows_of, schema=schema, estimator=estimator, weighted=question.weighted)
+    facts = {"schema": ctx.schema, "estimator": estimator, "weighted": question.weighted}
+
+    def read(every: Shard) -> Rows | None:
+        rows = rows_of(training_rows(every, validation, ctx), **facts)
+        if validation is None:
+            return rows
+        held = rows_of(validation_rows(every, validation, ctx), **facts)
+        return rows if held is None else with_held_out(rows, held)
+
     return gathered_in(question.key, Boosters, local, shard, read)
 
 
@@ -96,7 +107,9 @@ def done(question: Bin | Grow, local: Any, schema: Schema, estimator: Any) -> tu
     whole = question.processes.get(group.token) == len(group.nodes)
     if isinstance(question, Bin):
         return _binned(group, question, schema, estimator) if whole else Update(), group
-    return _grown(group, question, params(estimator, schema)) if whole else _absent(question), group
+    if not whole:
+        return _absent(question), group
+    return _grown(group, question, params(estimator, schema), estimator.early_stopping_rounds), group
 
 
 def bins(estimator: Any) -> int:
@@ -111,7 +124,16 @@ def params(estimator: Any, schema: Schema) -> dict[str, Any]:
         found["num_class"] = len(schema.classes)
         if found["objective"] != "multi:softmax":
             found["objective"] = "multi:softprob"
-    own = {name: value for name, value in found.items() if name not in ("n_jobs", "eval_metric")}
+    others = {
+        "n_jobs",
+        "validation_fraction",
+        *({"eval_metric"} if estimator.early_stopping_rounds is None else ()),
+    }
+    own = {
+        name: value
+        for name, value in found.items()
+        if name not in others and (name != "eval_metric" or value)
+    }
     return own | {"nthread": threads(estimator.n_jobs)}
 
 
@@ -121,13 +143,13 @@ def _binned(group: Boosters, question: Bin, schema: Schema, estimator: Any) -> U
     return Update(values={DONE: np.ones(1), **_meeting(group, question.processes)})
 
 
-def _grown(group: Boosters, question: Grow, own: Mapping[str, Any]) -> Update:
+def _grown(group: Boosters, question: Grow, own: Mapping[str, Any], patience: int | None) -> Update:
     from xgboost.core import XGBoostError
 
     rank = sorted(question.processes).index(group.token)
     meeting = None if question.meeting is None else (question.meeting, rank)
     try:
-        booster = group.train(own, question.trees, question.known, meeting)
+        booster = group.train(own, question.trees, question.known, meeting, patience)
     except XGBoostError as error:
         if meeting is None:
             raise DataError(f"XGBoost refuses: {cause(error)}") from error
@@ -135,6 +157,8 @@ def _grown(group: Boosters, question: Grow, own: Mapping[str, Any]) -> Update:
     if booster is None:
         return _absent(question)
     values = {DONE: np.ones(1)}
+    if patience is not None:
+        values[HISTORY] = np.frombuffer(json.dumps(group.history).encode(), np.uint8)
     if rank == 0:
         values[BOOSTER] = np.frombuffer(bytes(booster.save_raw("ubj")), np.uint8)
         if group.tracker is not None:

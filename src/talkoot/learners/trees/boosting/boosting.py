@@ -237,7 +237,7 @@ class Boosting(SolvingLearner):
             return replace(model, coding=coding)
         if self._counts_rows(model):
             rows, sampled = update.values[ROWS], bool(update.values[WEIGHTED][0])
-            validation = drawn(rows, model.schema, self.estimator, model.seed)
+            validation = drawn(rows, model.schema, self.estimator.validation_fraction, model.seed)
             return replace(model, validation=validation, sampled=sampled)
         if not model.few:
             return begun_search(self.estimator, model, update, agreed=self.agreed)
