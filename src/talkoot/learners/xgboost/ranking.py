@@ -40,6 +40,7 @@ class RankingLoss:
     exponential: bool
 
     constant_hessian = False
+    differentiable = True
 
     def init_gradient_and_hessian(
         self, *, n_samples: int, dtype: Any, order: str
