@@ -23,7 +23,7 @@ from sklearn.preprocessing import (
 
 import talkoot as tk
 from talkoot.core.engine import Engine
-from talkoot.learners import catalogue
+from talkoot.learners import catalogue, learner_for
 from talkoot.testing.compare import assert_same
 
 EXAMPLES = {  # where the estimator by itself will not do
@@ -43,6 +43,8 @@ def fit(estimator: Any, engine: Engine) -> Any:
     X = rng.integers(0, 4, size=(240, 4)).astype(float)
     score = X @ [0.5, -0.25, 0.125, 0.0] + rng.normal(size=240)
     labels = (score > np.median(score)).astype(int)
+    if learner_for(estimator).queries:
+        return tk.fit(estimator, X, labels, qid=np.arange(240) // 12, nodes=5, on=engine).model
     if isinstance(estimator, HashingVectorizer):
         return tk.fit(estimator, pa.table({"text": [f"word {row}" for row in X]}), nodes=5, on=engine).model
     y = labels if is_classifier(estimator) or isinstance(estimator, Pipeline) else np.exp(0.3 * score)

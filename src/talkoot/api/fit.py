@@ -36,6 +36,7 @@ def fit(
     target: Any = None,
     *,
     weight: Any = None,
+    qid: Any = None,
     by: str | None = None,
     nodes: int | None = None,
     columns: Sequence[Any] | None = None,
@@ -58,6 +59,7 @@ def fit(
             arrays of any shape, datasets of torch, `tk.images` and `tk.tokens`.
         target: the target's column, or an array of targets.
         weight: the column of sample weights, or an array.
+        qid: the column of query ids, for estimators that rank, or an array; see `shards`.
         by: a column whose values name the nodes.
         nodes: split the rows of one source over that many nodes; as many as the engine works on at once
             by default, but one for forests, as their answer depends on which node has which rows.
@@ -91,6 +93,10 @@ def fit(
     array([1., 3., 5., 7.])
     """
     learner = learner_for(estimator)
+    if qid is not None and not learner.queries:
+        raise DataError(
+            f"qid= is for estimators that rank, and {learner.name} does not", cure="Leave it out."
+        )
     transforms = [weigh("rows")] if chain is None and learner.means else chain or ()
     plan = Plan(learner, chain=transforms, outer=outer, sync=sync, seed=seed)
     unbound = _shards(
@@ -101,6 +107,7 @@ def fit(
         nodes=nodes,
         columns=columns,
         weight=weight,
+        qid=qid,
         by=by,
         encoding=encoding,
         missing=missing,

@@ -88,7 +88,7 @@ class Job:
         if samples_of(self.shards):
             yield OpenJob(job=self, schema=samples_schema(self.shards), emit=emit)
             return
-        supervised = estimator is None or learns_from_target(estimator)
+        supervised = estimator is None or learner.queries or learns_from_target(estimator)
         if estimator is not None and supervised and not self.shards.has_target:
             raise _no_target(estimator, self.shards)
         with self.engine.open(self.shards, emit) as nodes:
@@ -253,6 +253,19 @@ def require_estimator(estimator: Any, taker: str) -> None:
         raise PlanError(
             f"{taker} takes an estimator of scikit-learn, not {type(estimator).__name__}",
             cure="Train it with tk.fit(...).",
+        )
+
+
+def require_own_fit(learner: Learner, taker: str) -> None:
+    """Refuse estimators that cannot be fitted to the pooled rows by a plain `fit`.
+
+    Raises:
+        PlanError: its own fit needs more than rows, a target and weights.
+    """
+    if needs := learner.own_fit_needs:
+        raise PlanError(
+            f"{taker} fits {learner.name} to the pooled rows too, and its own fit needs {needs}",
+            cure="Compare the model of tk.fit(...) with its own fit yourself.",
         )
 
 

@@ -31,6 +31,7 @@ class Learner(ABC):
         threads: `work` spends its time in kernels that release the interpreter lock.
         pools: nodes of one process learn as one, on threads of their own.
         reads: the kind of shard that `work` takes: one with more than blocks of rows, if it needs more.
+        queries: it ranks rows within queries, which stay whole; see `shards`.
         large_integers: it tells whole numbers beyond 2**53 apart; for others they become floats.
         ends: it knows after how many rounds it is done; see `limit`.
         resumes: a run that is interrupted can go on from what `interim` gave.
@@ -76,7 +77,12 @@ class Learner(ABC):
         """Whether one table may be split over nodes to work faster; where models stand side by side, the
         answer depends on who has which rows.
         """
-        return self.kind != "bagged"
+        return self.kind != "bagged" and not self.queries
+
+    @property
+    def queries(self) -> bool:
+        """Whether it ranks rows within queries."""
+        return False
 
     @property
     def closed(self) -> bool:
@@ -97,6 +103,11 @@ class Learner(ABC):
         """Whether one node of a process answers for all of them, on threads of its own."""
         del question
         return False
+
+    @property
+    def own_fit_needs(self) -> str:
+        """What its estimator's own fit needs besides rows, a target and weights; empty for nothing."""
+        return "query ids" if self.queries else ""
 
     @property
     def large_integers(self) -> bool:

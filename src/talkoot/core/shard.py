@@ -24,11 +24,13 @@ class Block:
         y: targets, (rows,) or (rows, outputs) float64; None without a target. Where the schema has
             classes: their indices, (rows,) intp.
         w: sample weights, (rows,) float64; None when every row counts 1.
+        qid: query ids, (rows,) int64, or objects that are text; None where rows belong to no queries.
     """
 
     X: Rows
     y: np.ndarray | None = None
     w: np.ndarray | None = None
+    qid: np.ndarray | None = None
 
     def __len__(self) -> int:
         if isinstance(self.X, Mapping):

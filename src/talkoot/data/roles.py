@@ -1,4 +1,4 @@
-"""The roles of the columns of a table or file: target, weights, node, features."""
+"""The roles of the columns of a table or file: target, weights, queries, node, features."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ class Roles:
 
     target: Any = None  # name of the target column, or the targets themselves for arrays
     weight: Any = None  # name of the column of sample weights, or the weights themselves
+    qid: Any = None  # name of the column of query ids, or the ids themselves
     by: str | None = None  # name of the column with the node of each row
     # the features, by name (by position for arrays); None for all others
     columns: tuple[Any, ...] | None = None
@@ -43,7 +44,7 @@ class Roles:
         Raises:
             DataError: a column that a role names is not there.
         """
-        taken = {self.name(role): role for role in ("target", "weight", "by")}
+        taken = {self.name(role): role for role in ("target", "weight", "qid", "by")}
         required = {name: f"{role}=" for name, role in taken.items() if name is not None}
         chosen = tuple(map(str, self.columns)) if self.columns is not None else None
         for name, role in {**dict.fromkeys(chosen or (), "columns="), **required}.items():

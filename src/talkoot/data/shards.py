@@ -95,6 +95,7 @@ def shards(
     target: Any = None,
     *,
     weight: Any = None,
+    qid: Any = None,
     by: str | None = None,
     nodes: int | None = None,
     columns: Sequence[Any] | None = None,
@@ -116,6 +117,8 @@ def shards(
               such as "validation" or "labels", are refused.
         target: the target's column name for tables and files; an array for arrays.
         weight: sample weights, named or given like the target.
+        qid: query ids, for estimators that rank: whole numbers or text, named or given like the target; for a
+            dict of nodes of arrays, a dict of arrays. Rows of one query must be at one node.
         by: a column whose values name the nodes. It is then not a feature.
         nodes: split the rows over this many nodes: consecutive parts of nearly equal size, the same every
             time. Files are split between row groups where that is even enough, else between rows.
@@ -135,14 +138,14 @@ def shards(
     Shards(lima: 1 rows, va: 2 rows)
     """
     if isinstance(data, Shards):
-        if any(v is not None for v in (target, weight, by, nodes, columns, encoding, missing)):
+        if any(v is not None for v in (target, weight, qid, by, nodes, columns, encoding, missing)):
             raise DataError(
                 "the data are shards already", cure="Give target=, by= and nodes= to tk.shards instead."
             )
         return data
     form = _form(encoding, missing)
     chosen = None if columns is None else tuple([columns] if isinstance(columns, str) else columns)
-    roles = Roles(target=target, weight=weight, by=by, columns=chosen)
+    roles = Roles(target=target, weight=weight, qid=qid, by=by, columns=chosen)
     if by is not None and nodes is not None:
         raise DataError("by= and nodes= both assign rows to nodes", cure="Use one of them.")
     if isinstance(data, Mapping):
@@ -184,7 +187,7 @@ def _source(name: str, data: Any, roles: Roles, form: CsvFormat) -> Source:
 
 
 def _from_files(name: str, data: Any, roles: Roles, form: CsvFormat) -> FileShard:
-    for role in ("target", "weight"):
+    for role in ("target", "weight", "qid"):
         if getattr(roles, role) is not None and roles.name(role) is None:
             raise DataError(f"{role}= is an array, and the rows are in files", cure="Name a column.")
     try:
@@ -210,13 +213,24 @@ def _sites(data: Mapping[Any, Any], roles: Roles, nodes: int | None, form: CsvFo
             raise DataError(
                 f"{role}= is one array for several nodes", cure='Give {"name": (X, y, weights), ...}.'
             )
+    ids = _ids_of_nodes(roles, data)
     made: dict[str, Source] = {}
     for node, rows in data.items():
         try:
-            made[str(node)] = _source(str(node), rows, roles, form)
+            made[str(node)] = _source(str(node), rows, replace(roles, qid=ids[node]), form)
         except DataError as error:
             raise error.at(node=str(node)) from None
     return Shards(_weighted(made), target=roles.name("target"))
+
+
+def _ids_of_nodes(roles: Roles, nodes: Mapping[Any, Any]) -> Mapping[Any, Any]:
+    """The query ids of each node: the name of a column of all, or an array of each."""
+    if roles.qid is None or roles.name("qid") is not None:
+        return dict.fromkeys(nodes, roles.qid)
+    if not isinstance(roles.qid, Mapping) or roles.qid.keys() != nodes.keys():
+        cure = 'Give qid={"name": ids, ...} with the names of the nodes, or name a column.'
+        raise DataError("qid= does not have the query ids of each node", cure=cure)
+    return roles.qid
 
 
 def _weighted(made: Mapping[str, Source]) -> dict[str, Source]:

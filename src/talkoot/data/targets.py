@@ -1,4 +1,4 @@
-"""Targets and sample weights, and their encoding for learners: float64, or indices of classes."""
+"""Targets, sample weights and query ids, and their encoding for learners: float64, or indices of classes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import numpy as np
 from talkoot.core.errors import DataError, SchemaError
 from talkoot.core.shard import Schema
 from talkoot.data.tables.columns import NUMBER, TEXT, factorize, target_values, to_arrow
+
+LARGEST_ID = 2.0**63
 
 
 def as_target(y: Any) -> np.ndarray:
@@ -60,6 +62,29 @@ def as_weights(w: Any) -> np.ndarray:
     if values.ndim != 1:
         raise DataError(f"the sample weights have shape {values.shape}", cure="Give one number a row.")
     return values
+
+
+def as_query_ids(values: Any) -> np.ndarray:
+    """Any array-like as query ids, (rows,): int64, or objects that are text.
+
+    Raises:
+        DataError: not one whole number or text a row.
+    """
+    ids: np.ndarray = np.asarray(values)
+    if ids.ndim != 1:
+        raise DataError(f"the query ids have shape {ids.shape}", cure="Give one id a row.")
+    if not len(ids):
+        return ids.astype(np.int64)
+    if ids.dtype.kind == "O":
+        ids = target_values(to_arrow(ids))
+    if missing(ids):
+        raise DataError(f"{missing(ids)} rows have no query id", cure="Fill it in, or leave those rows out.")
+    if is_text(ids):
+        return ids.astype(object)
+    whole = ids.dtype.kind in "iub" or (ids.dtype.kind == "f" and bool((ids == np.floor(ids)).all()))
+    if not whole or np.abs(ids.astype(np.float64)).max() >= LARGEST_ID:
+        raise DataError("the query ids are no whole numbers of 63 bits", cure="Give whole numbers, or text.")
+    return ids.astype(np.int64)
 
 
 def encode(y: np.ndarray | None, schema: Schema) -> np.ndarray | None:

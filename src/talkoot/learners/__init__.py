@@ -31,7 +31,9 @@ MODULES = (
     "xgboost.learner",
     "lightgbm.learner",
 )
-LIBRARIES = dict.fromkeys(("XGBClassifier", "XGBRegressor"), "xgboost")  # of estimators, besides scikit-learn
+LIBRARIES = dict.fromkeys(
+    ("XGBClassifier", "XGBRegressor", "XGBRanker"), "xgboost"
+)  # of estimators, besides scikit-learn
 
 
 def catalogue() -> dict[type, Callable[[Any], Learner]]:

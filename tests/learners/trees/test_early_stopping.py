@@ -54,7 +54,7 @@ def held_out(estimator: Any, y: np.ndarray, seed: int | None = None) -> np.ndarr
         names=None, kinds=("number",), dtype=np.dtype(float), rows=len(y), center=np.zeros(1), classes=classes
     )
     found = seed_of(estimator) if seed is None else seed
-    validation = drawn(np.bincount(at)[None], schema, estimator, found)
+    validation = drawn(np.bincount(at)[None], schema, estimator.validation_fraction, found)
     rows = InMemory(name="all", held=(Block(X=np.arange(len(y))[:, None], y=at),))
     ctx = Ctx(node="all", cohort=("all",), schema=schema)
     chosen = np.concatenate([block.X[:, 0] for block in validation_rows(rows, validation, ctx).blocks()])

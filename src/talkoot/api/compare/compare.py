@@ -13,7 +13,7 @@ from talkoot.api.compare.comparison import VARIANTS, Comparison, Row
 from talkoot.api.compare.fold_fits import Fitted, FoldFits
 from talkoot.api.compare.rows import NodeScores, row_of
 from talkoot.api.compare.scoring import choose_scorer
-from talkoot.api.job import Job, are_elsewhere, require_estimator
+from talkoot.api.job import Job, are_elsewhere, require_estimator, require_own_fit
 from talkoot.api.sites import shards_on
 from talkoot.api.verify.pooled_data import LIMIT, Pool, size
 from talkoot.api.watching import Counter, model_counter
@@ -102,7 +102,9 @@ def compare(
     if len(unbound) < 2:
         cure = 'Give {"name": rows, ...}, or by= a column whose values name the nodes.'
         raise DataError("there is one node, so there is nothing to compare", cure=cure)
-    plan = Plan(learner_for(unfitted(estimator)), chain=chain or (), seed=seed)
+    learner = learner_for(unfitted(estimator))
+    require_own_fit(learner, "tk.compare")
+    plan = Plan(learner, chain=chain or (), seed=seed)
     if are_elsewhere(unbound):
         return compare_at_sites(plan, unbound, on, splits, scoring, progress)
     if chain:

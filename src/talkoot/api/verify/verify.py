@@ -13,7 +13,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import HuberRegressor
 
-from talkoot.api.job import Job, require_estimator
+from talkoot.api.job import Job, require_estimator, require_own_fit
 from talkoot.api.verify import single_machine
 from talkoot.api.verify.attributes import align_signs, fitted_attributes, relative_difference
 from talkoot.api.verify.optimum import STALLS, seeded, stalling, tightened
@@ -103,7 +103,9 @@ def verify(
         raise PlanError("nodes= names no number of nodes", cure="Write nodes=(1, 2, 3), for example.")
     unbound = shards(data, target, weight=weight, by=by, columns=columns, encoding=encoding, missing=missing)
     estimator = unfitted(estimator)
-    split = learner_for(estimator).may_split
+    learner = learner_for(estimator)
+    require_own_fit(learner, "tk.verify")
+    split = learner.may_split
     estimator = estimator if split else seeded(estimator, seed)
     job = Job.place(Plan(learner_for(estimator), seed=seed), unbound, on)
     with job.open() as opened:

@@ -29,6 +29,7 @@ class ArrayShard(MemoryShard):
     X: Any  # (rows, features) array or `scipy.sparse.csr_array`
     y: np.ndarray | None = None  # targets, (rows,) or (rows, outputs)
     w: np.ndarray | None = None  # sample weights, (rows,) float64
+    qid: np.ndarray | None = None  # query ids, (rows,)
     own: Layout | None = None  # the columns' names and kinds, where they have names
 
     @property
@@ -76,8 +77,8 @@ class ArrayShard(MemoryShard):
 
     def pick(self, rows: slice | np.ndarray, name: str) -> ArrayShard:
         """Some of the rows under another name; views where `rows` is a slice."""
-        y, w = (None if v is None else v[rows] for v in (self.y, self.w))
-        return replace(self, name=name, X=self.X[rows], y=y, w=w)
+        y, w, qid = (None if v is None else v[rows] for v in (self.y, self.w, self.qid))
+        return replace(self, name=name, X=self.X[rows], y=y, w=w, qid=qid)
 
     def blocks(self) -> Iterator[Block]:
         """Views of consecutive rows."""
@@ -86,8 +87,8 @@ class ArrayShard(MemoryShard):
         step = block_rows(width, size)
         for at in range(0, self.rows, step):
             part = slice(at, min(at + step, self.rows))
-            y, w = (None if v is None else v[part] for v in (self.y, self.w))
-            yield Block(X=self.X[part] if dense else self._csr_rows(part), y=y, w=w)
+            y, w, qid = (None if v is None else v[part] for v in (self.y, self.w, self.qid))
+            yield Block(X=self.X[part] if dense else self._csr_rows(part), y=y, w=w, qid=qid)
 
     def _csr_rows(self, part: slice) -> Any:
         from scipy.sparse import csr_array

@@ -70,4 +70,4 @@ def nbytes(block: Block) -> int:
         size = sum(column.nbytes for column in X.values())
     else:
         size = X.nbytes if isinstance(X, np.ndarray) else 2 * X.data.nbytes
-    return int(size) + sum(v.nbytes for v in (block.y, block.w) if v is not None)
+    return int(size) + sum(v.nbytes for v in (block.y, block.w, block.qid) if v is not None)

@@ -10,6 +10,7 @@ from typing import Any, final
 import numpy as np
 import pyarrow as pa
 
+from talkoot.core.errors import DataError
 from talkoot.core.shard import Block, Schema
 from talkoot.data.paths import format_of
 from talkoot.data.roles import Roles, node_names
@@ -21,7 +22,7 @@ from talkoot.data.tables.file_facts import file_facts
 from talkoot.data.tables.partition import partition, sites
 from talkoot.data.tables.reading import Part, read
 from talkoot.data.tables.source import Layout, Source, block_rows
-from talkoot.data.targets import as_weights, encode, label_kind
+from talkoot.data.targets import as_query_ids, as_weights, encode, label_kind
 
 CACHE = Cache()
 AS_IT_IS = "as it is"
@@ -80,6 +81,10 @@ class FileShard(Source):
         weight = self.roles.name("weight")
         return None if weight is None else as_weights(target_values(batch.column(weight)))
 
+    def _query_ids(self, batch: Any) -> np.ndarray | None:
+        qid = self.roles.name("qid")
+        return None if qid is None else as_query_ids(target_values(batch.column(qid), self.missing))
+
     def bind(self, schema: Schema, *, target: bool = True) -> FileShard:
         """The same files, read by the schema."""
         return replace(self, schema=schema, with_target=target)
@@ -98,19 +103,24 @@ class FileShard(Source):
         names = schema.labels
         target = self.roles.name("target") if self.with_target else None
         step = block_rows(len(names), schema.dtype.itemsize)
-        extra = [name for name in (target, self.roles.name("weight")) if name is not None]
+        qid = self.roles.name("qid")
+        extra = [name for name in (target, self.roles.name("weight"), qid) if name is not None]
         kinds = dict(zip(names, schema.kinds, strict=True))
         if target is not None:
             kinds[target] = label_kind(schema.classes) if bound else AS_IT_IS
+        if qid is not None:
+            kinds[qid] = AS_IT_IS
         types = partial(_types_as, kinds=kinds, target=target)
         for batch in self._batches([*names, *extra], 4 * step, types):
             y = self._target(batch, target)
             y = encode(y, schema) if bound else y
-            w = self._weights(batch)
+            w, ids = self._weights(batch), self._query_ids(batch)
             for at in range(0, len(batch), step):
                 part = slice(at, at + step)
                 X = _features(batch.slice(at, step), names, schema, self.missing)
-                yield Block(X=X, y=None if y is None else y[part], w=None if w is None else w[part])
+                yield Block(
+                    X=X, **{k: v[part] for k, v in (("y", y), ("w", w), ("qid", ids)) if v is not None}
+                )
 
     def _batches(
         self, columns: Sequence[str], rows: int, types: Callable[[Part], csvs.Types]
@@ -154,7 +164,14 @@ class FileShard(Source):
         return dict(sorted(made.items()))
 
     def deal(self, names: Sequence[str]) -> list[Source]:
-        """Consecutive parts, split between row groups where that is even enough, else between rows."""
+        """Consecutive parts, split between row groups where that is even enough, else between rows.
+
+        Raises:
+            DataError: rows have queries, which stay together.
+        """
+        if self.roles.qid is not None and len(names) > 1:
+            cure = "Leave nodes= out, or name a column with by= whose values keep queries together."
+            raise DataError("nodes= would cut files within queries", column=self.roles.qid, cure=cure)
         return [
             replace(self, name=name, parts=parts, count=count)
             for name, (parts, count) in zip(names, partition(self.parts, len(names)), strict=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,10 @@ from talkoot.data.tables.columns import factorize, target_values, to_arrow
 from talkoot.data.tables.file_facts import index_of
 from talkoot.data.tables.source import Source
 from talkoot.data.tables.tables import TableShard, as_arrow, dtypes_of, from_arrow, is_table, several_kinds
-from talkoot.data.targets import as_target, as_weights
+from talkoot.data.targets import as_query_ids, as_target, as_weights
 from talkoot.data.unreadable import unreadable
+
+CONVERTED = {"target": as_target, "weight": as_weights, "qid": as_query_ids}  # roles of one value a row
 
 
 def from_memory(name: str, data: Any, roles: Roles, missing: tuple[str, ...] = ()) -> ArrayShard | TableShard:
@@ -30,10 +33,10 @@ def from_memory(name: str, data: Any, roles: Roles, missing: tuple[str, ...] = (
     if table is None:
         return _from_array(name, data, roles)
     features = roles.features(table.column_names, left_out=index_of(table.schema))
-    y, w = (_column(table, roles, role, missing) for role in ("target", "weight"))
-    _same_length(table.num_rows, y, w)
+    y, w, qid = (_column(table, roles, role, missing) for role in CONVERTED)
+    _same_length(table.num_rows, y, w, qid)
     dtypes = dtypes_of(data, table)
-    return from_arrow(name, table, features, y, w, dtypes=dtypes, named=named, missing=missing)
+    return from_arrow(name, table, features, y, w, qid, dtypes=dtypes, named=named, missing=missing)
 
 
 def groups(data: Any, roles: Roles, missing: tuple[str, ...] = ()) -> dict[str, Source]:
@@ -68,7 +71,7 @@ def _untupled(data: Any, roles: Roles) -> tuple[Any, Roles]:
             "the target or the weights are given twice", cure="Give (X, y, weights), or name target=."
         )
     weight = data[2] if len(data) == 3 else roles.weight
-    return data[0], Roles(target=data[1], weight=weight, by=roles.by, columns=roles.columns)
+    return data[0], replace(roles, target=data[1], weight=weight)
 
 
 def _table(data: Any, missing: tuple[str, ...] = ()) -> tuple[Any, bool]:
@@ -97,22 +100,22 @@ def _object_column(values: np.ndarray, j: int) -> Any:
 
 
 def _column(table: Any, roles: Roles, role: str, missing: tuple[str, ...]) -> np.ndarray | None:
-    """The target or the weights, from a column or from an array."""
+    """What rows have besides features, from a column or from an array."""
     value, name = getattr(roles, role), roles.name(role)
     if value is None:
         return None
     try:
         if name is None:
-            return as_target(value) if role == "target" else as_weights(value)
+            return CONVERTED[role](value)
         values = target_values(table.column(name), missing)
-        return values if role == "target" else as_weights(values)
+        return values if role == "target" else CONVERTED[role](values)
     except DataError as error:
         raise DataError(error.cause, column=name, cure=error.cure) from None
 
 
 def _from_array(name: str, data: Any, roles: Roles) -> ArrayShard:
     X = _csr(data) if is_sparse(data) else _dense(data)
-    for role in ("target", "weight", "by"):
+    for role in (*CONVERTED, "by"):
         if roles.name(role) is not None:
             raise DataError(
                 f"{role}={roles.name(role)!r} names a column, and arrays have none",
@@ -122,8 +125,9 @@ def _from_array(name: str, data: Any, roles: Roles) -> ArrayShard:
         X = X[:, _positions(roles.columns, X.shape[1])]
     y = None if roles.target is None else as_target(roles.target)
     w = None if roles.weight is None else as_weights(roles.weight)
-    _same_length(X.shape[0], y, w)
-    return ArrayShard(name=name, X=X, y=y, w=w)
+    qid = None if roles.qid is None else as_query_ids(roles.qid)
+    _same_length(X.shape[0], y, w, qid)
+    return ArrayShard(name=name, X=X, y=y, w=w, qid=qid)
 
 
 def _dense(data: Any) -> np.ndarray:
@@ -165,8 +169,8 @@ def _positions(columns: tuple[Any, ...], features: int) -> list[int]:
     return [int(c) for c in columns]
 
 
-def _same_length(rows: int, y: np.ndarray | None, w: np.ndarray | None) -> None:
-    for what, values in (("target", y), ("sample weights", w)):
+def _same_length(rows: int, y: np.ndarray | None, w: np.ndarray | None, qid: np.ndarray | None) -> None:
+    for what, values in (("target", y), ("sample weights", w), ("query ids", qid)):
         if values is not None and len(values) != rows:
             raise DataError(
                 f"X has {rows} rows, but the {what} {'has' if what == 'target' else 'have'} {len(values)}",

@@ -95,6 +95,7 @@ class MemoryShard(Source):
 
     y: np.ndarray | None
     w: np.ndarray | None
+    qid: np.ndarray | None
 
     @property
     @abstractmethod
@@ -115,8 +116,12 @@ class MemoryShard(Source):
         """Some of the rows under another name; views where `rows` is a slice."""
 
     def deal(self, names: Sequence[str]) -> list[Source]:
-        """Consecutive views."""
-        parts = even_slices(self.rows, len(names))
+        """Consecutive views; where rows have queries, whole ones."""
+        parts: Sequence[slice | np.ndarray] = even_slices(self.rows, len(names))
+        if self.qid is not None:
+            codes = np.unique(self.qid, return_inverse=True)[1]
+            slices = even_slices(int(codes.max(initial=-1)) + 1, len(names))
+            parts = [np.flatnonzero((codes >= part.start) & (codes < part.stop)) for part in slices]
         return [self.pick(part, name) for part, name in zip(parts, names, strict=True)]
 
 

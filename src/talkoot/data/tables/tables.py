@@ -45,6 +45,7 @@ class TableShard(MemoryShard):
     levels: Mapping[str, np.ndarray]  # the distinct texts of each text column, the last of them None
     y: np.ndarray | None = None  # targets, (rows,)
     w: np.ndarray | None = None  # sample weights, (rows,) float64
+    qid: np.ndarray | None = None  # query ids, (rows,)
     own: Layout  # the columns' names and kinds
 
     @property
@@ -62,7 +63,7 @@ class TableShard(MemoryShard):
         kinds = dict(zip(schema.labels, schema.kinds, strict=True))
         if not schema.mixed:  # large whole numbers are read as floats
             X = stack_columns([self.numbers[k] for k in kinds], self.rows, schema.dtype)
-            return ArrayShard(name=self.name, X=X, y=y, w=self.w)
+            return ArrayShard(name=self.name, X=X, y=y, w=self.w, qid=self.qid)
         dtypes = {k: schema.dtype_of(j) for j, k in enumerate(kinds)}
         floats = {k: self.numbers[k].astype(dtypes[k], copy=False) for k in kinds if kinds[k] != TEXT}
         blank = np.zeros(self.rows, np.int32)
@@ -79,10 +80,10 @@ class TableShard(MemoryShard):
 
     def pick(self, rows: slice | np.ndarray, name: str) -> TableShard:
         """Some of the rows under another name; views where `rows` is a slice."""
-        y, w = (None if v is None else v[rows] for v in (self.y, self.w))
+        y, w, qid = (None if v is None else v[rows] for v in (self.y, self.w, self.qid))
         floats = {k: v[rows] for k, v in self.numbers.items()}
         codes = {k: v[rows] for k, v in self.codes.items()}
-        return replace(self, name=name, numbers=floats, codes=codes, y=y, w=w)
+        return replace(self, name=name, numbers=floats, codes=codes, y=y, w=w, qid=qid)
 
     def blocks(self) -> Iterator[Block]:
         """Consecutive rows: views of numbers, text decoded."""
@@ -94,8 +95,8 @@ class TableShard(MemoryShard):
                 k: self.numbers[k][part] if k in self.numbers else self.levels[k][self.codes[k][part]]
                 for k in names
             }
-            y, w = (None if v is None else v[part] for v in (self.y, self.w))
-            yield Block(X=X, y=y, w=w)
+            y, w, qid = (None if v is None else v[part] for v in (self.y, self.w, self.qid))
+            yield Block(X=X, y=y, w=w, qid=qid)
 
 
 def is_table(data: Any) -> bool:
@@ -179,6 +180,7 @@ def from_arrow(
     features: Sequence[str],
     y: np.ndarray | None,
     w: np.ndarray | None,
+    qid: np.ndarray | None,
     *,
     dtypes: Mapping[str, str],
     named: bool = True,
@@ -212,11 +214,11 @@ def from_arrow(
     plain = {k: c for k, c in columns.items() if kinds[k] in (NUMBER, EMPTY, WHOLE)}
     if not text and WHOLE not in kinds.values():
         X = row_major_matrix(list(plain.values()), table.num_rows, dtype)
-        return ArrayShard(name=name, X=X, y=y, w=w, own=own)
+        return ArrayShard(name=name, X=X, y=y, w=w, qid=qid, own=own)
     exact = {k: value_dtype(d) if kinds[k] == WHOLE else None for k, d in zip(names, own.dtypes, strict=True)}
     floats = {k: _floats(c, exact[k] or dtype) for k, c in plain.items()}
     codes, levels = ({k: pair[i] for k, pair in text.items()} for i in (0, 1))
-    return TableShard(name=name, numbers=floats, codes=codes, levels=levels, y=y, w=w, own=own)
+    return TableShard(name=name, numbers=floats, codes=codes, levels=levels, y=y, w=w, qid=qid, own=own)
 
 
 def _parse_numbers(column: Any, missing: Collection[str]) -> Any:
@@ -276,4 +278,5 @@ def as_table(shard: ArrayShard) -> TableShard:
     """A shard of number columns as a table, where the schema has text or large integers."""
     own = shard.layout()
     columns = {k: shard.X[:, j] for j, k in enumerate(own.schema().names or own.names)}
-    return TableShard(name=shard.name, numbers=columns, codes={}, levels={}, y=shard.y, w=shard.w, own=own)
+    targets = {"y": shard.y, "w": shard.w, "qid": shard.qid}
+    return TableShard(name=shard.name, numbers=columns, codes={}, levels={}, **targets, own=own)

@@ -11,10 +11,6 @@ from sklearn.base import BaseEstimator, ClassifierMixin, ClusterMixin, Regressor
 KERNEL = "It keeps rows, which must not leave their nodes. Take {} behind RBFSampler()."
 TREES = "Take {}: trees grow from the rows of all nodes; or {}, whose trees grow at nodes."
 NETWORKS = "Networks are not there yet. Take {} behind PolynomialFeatures() or RBFSampler()."
-RANKING = (
-    "Rows of a query would have to stay together, and nodes know no queries yet. Learn the relevance of "
-    "each row with XGBRegressor() or LGBMRegressor()."
-)
 SEARCH = "Take {} and choose its {} with GridSearchCV(tk.Distributed(...), ...)."
 
 ADVICE = {  # what to take: instead of what
@@ -29,7 +25,6 @@ ADVICE = {  # what to take: instead of what
     TREES.format("HistGradientBoostingRegressor()", "RandomForestRegressor()"): """
         ExtraTreeRegressor
         GradientBoostingRegressor AdaBoostRegressor""",
-    RANKING: "XGBRanker LGBMRanker",
     NETWORKS.format("LogisticRegression()"): "MLPClassifier",
     NETWORKS.format("Ridge()"): "MLPRegressor",
     "Take LogisticRegression(), or LinearSVC().": """

@@ -19,7 +19,7 @@ def refuse(estimator: Any, parameter: str, reason: str, instead: str) -> NoRetur
     Raises:
         NotDistributable: always.
     """
-    name, value = type(estimator).__name__, getattr(estimator, parameter)
+    name, value = type(estimator).__name__, estimator.get_params(deep=False)[parameter]
     raise NotDistributable(f"{name}({parameter}={value!r}) cannot be distributed: {reason}", cure=instead)
 
 

@@ -7,9 +7,9 @@ import secrets
 import socket
 import threading
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar, final
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Generic, Protocol, TypeVar, final
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -17,6 +17,7 @@ import numpy as np
 from talkoot.core.cores import cores, most_requested
 from talkoot.core.shard import Shard
 from talkoot.core.update import Update
+from talkoot.learners.common.queries import by_query, queries_of
 
 NO_ROWS = "no rows"  # the state of a node without any
 PROCESS = "process:"  # a leaf: how many nodes are in a process, by its name
@@ -25,11 +26,37 @@ PROCESS = "process:"  # a leaf: how many nodes are in a process, by its name
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Rows:
-    """The rows of a node: (rows, features), targets, and weights where rows have some."""
+    """The rows of a node: (rows, features), targets, and weights and query ids where rows have some.
+
+    Those that early stopping holds out are not among them.
+    """
 
     X: np.ndarray
     y: np.ndarray
     w: np.ndarray | None
+    qid: np.ndarray | None = None
+    held_out: Rows | None = None
+
+
+def pooled(rows: Mapping[str, Rows], order: Sequence[str]) -> Rows:
+    """The rows of all nodes in order, or query by query; where only some have weights, others weigh 1."""
+    parts = [rows[node] for node in order if node in rows]
+    ws = [np.ones(len(part.y)) if part.w is None else part.w for part in parts]
+    X, y = np.concatenate([part.X for part in parts]), np.concatenate([part.y for part in parts])
+    w = np.concatenate(ws) if any(part.w is not None for part in parts) else None
+    ids = [part.qid for part in parts if part.qid is not None]
+    if ids:
+        qid = np.concatenate(ids)
+        chosen, _ = by_query(qid)
+        return Rows(X[chosen], y[chosen], None if w is None else w[chosen], qid[chosen])
+    held_out = {node: part.held_out for node, part in rows.items() if part.held_out is not None}
+    return Rows(X, y, w, held_out=pooled(held_out, order) if held_out else None)
+
+
+def with_held_out(rows: Rows | None, held_out: Rows) -> Rows:
+    """The rows of a node, also where all of them are held out."""
+    none = Rows(held_out.X[:0], held_out.y[:0], None if held_out.w is None else held_out.w[:0])
+    return replace(rows or none, held_out=held_out)
 
 
 def machine() -> str:
@@ -37,7 +64,15 @@ def machine() -> str:
     return f"{socket.gethostname()}:{uuid.getnode():x}"
 
 
-P = TypeVar("P")
+class Queried(Protocol):
+    """What a node brings of its rows."""
+
+    @property
+    def qid(self) -> np.ndarray | None:
+        """(rows,) their query ids; None where rows have none."""
+
+
+P = TypeVar("P", bound=Queried)
 
 
 class Group(Generic[P]):
@@ -105,13 +140,14 @@ def gathered(
     """A node joins the group of its process: which group that is, and the node's state from then on."""
     if local == NO_ROWS:
         return Update(), local
-    group = group_of(key, kind)
+    group, queries = group_of(key, kind), dict[str, np.ndarray]()
     if local is not group or shard.name not in group.nodes:
         rows = read(shard)
         if rows is None:
             return Update(), NO_ROWS
         group.add(shard.name, rows)
-    return Update(values={f"{PROCESS}{group.token}": np.ones(1)}), group
+        queries = {**queries_of(shard.name, rows.qid)}
+    return Update(values={f"{PROCESS}{group.token}": np.ones(1), **queries}), group
 
 
 def counts(update: Update, prefix: str) -> dict[str, int]:

@@ -57,8 +57,8 @@ def take(block: Block, rows: np.ndarray) -> Block:
     """Some rows of a block, by index."""
     X: Any = block.X
     X = {name: column[rows] for name, column in X.items()} if isinstance(X, Mapping) else X[rows]
-    y, w = (None if values is None else values[rows] for values in (block.y, block.w))
-    return Block(X=X, y=y, w=w)
+    y, w, qid = (None if values is None else values[rows] for values in (block.y, block.w, block.qid))
+    return Block(X=X, y=y, w=w, qid=qid)
 
 
 def concatenate(blocks: Sequence[Block]) -> Block:
@@ -74,7 +74,8 @@ def concatenate(blocks: Sequence[Block]) -> Block:
     y = None if blocks[0].y is None else np.concatenate([np.asarray(block.y) for block in blocks])
     ws = [np.ones(len(block)) if block.w is None else block.w for block in blocks]
     some = any(block.w is not None for block in blocks)
-    return Block(X=X, y=y, w=np.concatenate(ws) if some else None)
+    ids = [block.qid for block in blocks if block.qid is not None]
+    return Block(X=X, y=y, w=np.concatenate(ws) if some else None, qid=np.concatenate(ids) if ids else None)
 
 
 def require_weights(w: np.ndarray | None, estimator: Any) -> None:

@@ -126,7 +126,7 @@ class Relabel:
     def __call__(self, block: Block) -> Block:
         """The block with new indices."""
         assert block.y is not None
-        return Block(X=block.X, y=np.asarray(self.index, dtype=np.intp)[block.y], w=block.w)
+        return replace(block, y=np.asarray(self.index, dtype=np.intp)[block.y])
 
 
 @final

@@ -13,6 +13,7 @@ from sklearn.base import clone, is_classifier
 from talkoot.core.errors import DataError
 from talkoot.core.shard import Schema
 from talkoot.learners.common.columnwise import require_numbers
+from talkoot.learners.common.queries import ranks
 from talkoot.learners.common.rows import require_dense
 from talkoot.learners.solvers.target_stats import target_mean, two_classes
 from talkoot.learners.trees.boosting.record import Record
@@ -31,9 +32,12 @@ def dry_fit(estimator: Any, schema: Schema) -> Any:
     """
     import xgboost
 
-    y = np.array([0.5, 1.0]) if schema.classes is None else np.arange(len(schema.classes))
+    ranked = ranks(estimator)
+    y = np.array([0.0 if ranked else 0.5, 1.0]) if schema.classes is None else np.arange(len(schema.classes))
+    queries = {"group": [2]} if ranked else {}
     try:
-        rows = xgboost.DMatrix(np.zeros((len(y), schema.features)), y, feature_names=schema.names, nthread=1)
+        X = np.zeros((len(y), schema.features))
+        rows = xgboost.DMatrix(X, y, feature_names=schema.names, nthread=1, **queries)
         return xgboost.train(node.params(estimator, schema) | {"nthread": 1}, rows, 1)
     except (TypeError, ValueError) as error:
         raise DataError(f"{type(estimator).__name__} refuses: {cause(error)}") from error

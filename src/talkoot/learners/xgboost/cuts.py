@@ -12,6 +12,7 @@ from talkoot.core.errors import DataError
 from talkoot.core.shard import Block, Schema, Shard
 from talkoot.core.update import Update
 from talkoot.learners.common.estimator import require_finite
+from talkoot.learners.common.queries import require_ids
 from talkoot.learners.common.rows import require_weights
 from talkoot.learners.sums.selection import Selection, Totals
 from talkoot.learners.trees.boosting.bins import Distinct
@@ -46,6 +47,7 @@ def single_block(block: Block, schema: Schema, estimator: Any) -> Block:
         DataError: a row that cannot be used.
     """
     require_weights(block.w, estimator)
+    require_ids(block.qid, estimator)
     require_target(block, schema, estimator)
     with np.errstate(over="ignore"):
         X = np.asarray(block.X, dtype=np.float32)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, final
 from threadpoolctl import threadpool_limits
 
 from talkoot.learners.common.group import Group
+from talkoot.learners.trees.held_out import require_weight
 from talkoot.learners.xgboost.collective import Address, Tracker, joined
 from talkoot.learners.xgboost.rows import Binning, Part
 
@@ -25,20 +26,29 @@ class Boosters(Group[Part]):
     def __init__(self, key: str) -> None:
         super().__init__(key)
         self.tracker: Tracker | None = None
+        self.history: Mapping[str, Any] = {}
         self._matrix: Matrix | None = None
+        self._held_out: Matrix | None = None
         self._booster: xgboost.Booster | None = None
         self._trees = -1
 
     def forget(self) -> None:
         """Drop bins and trees."""
-        self._matrix = self._booster = None
+        self._matrix = self._held_out = self._booster = None
 
-    def build(self, how: Binning) -> None:
-        """Put all rows into bins, node by node in the order of their names."""
-        from talkoot.learners.xgboost.matrix import Matrix
+    def build(self, how: Binning, estimator: Any) -> None:
+        """Put all rows into bins, node by node in the order of their names, or query by query."""
+        from talkoot.learners.xgboost.matrix import Matrix, of_queries
 
-        if self._matrix is None:
-            self._matrix = Matrix([self.rows[node] for node in sorted(self.rows)], how)
+        if self._matrix is not None:
+            return
+        parts = [self.rows[node] for node in sorted(self.rows)]
+        ranked = any(part.qid is not None for part in parts)
+        self._matrix = of_queries(parts, how, estimator) if ranked else Matrix(parts, how)
+        held_out = [part.held_out for part in parts if part.held_out is not None]
+        if held_out:
+            self._held_out = Matrix(held_out, how, self._matrix)
+            require_weight(self._held_out.rows.get_weight() if how.weighted else None)
 
     def meet(self, processes: int, *, alone: bool) -> Address:
         """Where the processes meet next."""
@@ -51,6 +61,7 @@ class Boosters(Group[Part]):
         trees: tuple[int, int],
         known: bytes,
         meeting: tuple[Address, int] | None,
+        patience: int | None = None,
     ) -> xgboost.Booster | None:
         """Grow trees; None where the trees before them are lost.
 
@@ -59,6 +70,7 @@ class Boosters(Group[Part]):
             trees: how many iterations there are, and how many there are to be.
             known: those that there are, as bytes; empty where the group has them.
             meeting: where processes meet, and which of them this is; None where it is the only one.
+            patience: iterations without a better score of the rows held out, after which growth ends.
 
         Raises:
             XGBoostError: another process is lost, or XGBoost refuses something.
@@ -73,9 +85,30 @@ class Boosters(Group[Part]):
             return None
         allowed = threadpool_limits(limits=params["nthread"], user_api="openmp")  # engines allow one
         with allowed, joined(*meeting) if meeting is not None else nullcontext():
-            for iteration in range(since, until):
+            if patience is not None:
+                booster = self._stopped(params, until, patience)
+            for iteration in range(since, until if patience is None else since):
                 booster.update(self._matrix.rows, iteration)
         self._booster, self._trees = booster, until
+        return booster
+
+    def _stopped(self, params: Mapping[str, Any], most: int, patience: int) -> xgboost.Booster:
+        """All trees until the score of the rows held out is no longer getting better."""
+        import xgboost
+
+        assert self._matrix is not None
+        assert self._held_out is not None
+        history: dict[str, Any] = {}
+        booster = xgboost.train(
+            dict(params),
+            self._matrix.rows,
+            most,
+            evals=[(self._held_out.rows, "validation_0")],
+            early_stopping_rounds=patience,
+            evals_result=history,
+            verbose_eval=False,
+        )
+        self.history = history
         return booster
 
     def _loaded(self, params: Mapping[str, Any], known: bytes) -> xgboost.Booster:

@@ -10,6 +10,7 @@ from scipy.special import expit, logit, softmax
 
 from talkoot.core.shard import Schema
 from talkoot.learners.xgboost.booster import dry_fit
+from talkoot.learners.xgboost.ranking import MEASURES
 from talkoot.learners.xgboost.rules import objective_of, parameter
 
 LEAST = np.float32(1e-6)  # probability of a class
@@ -32,6 +33,8 @@ def intercept(estimator: Any, schema: Schema, baseline: np.ndarray) -> np.ndarra
         saved = json.loads(bytes(dry_fit(estimator, schema).save_raw("json")))
         given = json.loads(saved["learner"]["learner_model_param"]["base_score"])
         scores = np.broadcast_to(np.array(given, dtype=np.float32), baseline.shape)
+    elif objective in MEASURES:
+        scores = np.zeros_like(scores)  # as the gradients of a query add up to 0
     elif objective.startswith("multi:"):
         logarithms = np.log(np.maximum(softmax(baseline), LEAST))
         scores = (logarithms - logarithms.mean()).astype(np.float32)

@@ -1,11 +1,12 @@
-"""XGBClassifier and XGBRegressor over nodes of one organisation."""
+"""XGBClassifier, XGBRegressor and XGBRanker over nodes of one organisation."""
 
 from __future__ import annotations
 
+import json
 import secrets
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, final
 
 import numpy as np
@@ -18,12 +19,17 @@ from talkoot.core.transform import Chain
 from talkoot.core.update import Update
 from talkoot.guards.fixed import FixedPoint
 from talkoot.learners.common.group import PROCESS, counts, octets
+from talkoot.learners.common.queries import ranks, require_apart
 from talkoot.learners.sums.counting import Values, counted
 from talkoot.learners.sums.ranges import Ranges
 from talkoot.learners.sums.selection import Search, Selection
+from talkoot.learners.trees.boosting import sklearn_private as private
 from talkoot.learners.trees.boosting.bins import few_values
+from talkoot.learners.trees.boosting.survey import RowCounts
+from talkoot.learners.trees.boosting.validation import Validation, training_rows
+from talkoot.learners.trees.held_out import Learning, counted_classes, drawn_for
 from talkoot.learners.xgboost import node
-from talkoot.learners.xgboost.accepted import accept, accept_merged
+from talkoot.learners.xgboost.accepted import accept, accept_merged, require_one_process
 from talkoot.learners.xgboost.booster import fitted, require_fit
 from talkoot.learners.xgboost.collective import Address
 from talkoot.learners.xgboost.cuts import WEIGHTED, Survey, cut_points, single, surveyed, wanted
@@ -40,7 +46,10 @@ class Boosted:
 
     Args:
         schema: what the nodes agreed on.
-        total: how many iterations there are to be.
+        total: how many iterations there are to be, at most.
+        seed: of the draw of rows that are held out.
+        validation: these; None where none are, and before rows are counted.
+        history: the scores of these, as XGBoost lists them.
         key: names the run.
         few: for each column its distinct values, None where there are many; None before the first round.
         weighted: whether some node has sample weights.
@@ -59,6 +68,9 @@ class Boosted:
     schema: Schema
     total: int
     key: str
+    seed: int = 0
+    validation: Validation | None = None
+    history: Mapping[str, Any] = field(default_factory=dict)
     few: tuple[np.ndarray | None, ...] | None = None
     weighted: bool = False
     search: Selection | None = None
@@ -79,14 +91,16 @@ class Boosted:
 
     @property
     def next(self) -> int:
-        """How many iterations there are to be after the next round."""
+        """How many iterations there are to be after the next round; all where they may end early."""
+        if self.validation is not None:
+            return self.total
         return min(self.total, self.trees + max(TREES, self.trees // 4))
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class XGBoosting(SolvingLearner):
-    """XGBClassifier and XGBRegressor, trained by XGBoost itself.
+    """XGBClassifier, XGBRegressor and XGBRanker, trained by XGBoost itself.
 
     Nodes agree on cut points of bins, exact quantiles over all rows; each process puts its nodes' rows into
     these bins; then processes grow trees by XGBoost's own sums of histograms, some in each round.
@@ -100,7 +114,8 @@ class XGBoosting(SolvingLearner):
     @property
     def question_types(self) -> tuple[type, ...]:
         """Of the search for cut points, and of training."""
-        return (Survey, Search, Ranges, node.Gather, node.Bin, node.Grow, Address)
+        held_out = (RowCounts, Validation, Learning)
+        return (Survey, Search, Ranges, node.Gather, node.Bin, node.Grow, Address, *held_out)
 
     @property
     def pools(self) -> bool:
@@ -110,6 +125,11 @@ class XGBoosting(SolvingLearner):
     def pooled(self, question: Any) -> bool:
         """Whether it makes bins or grows trees."""
         return isinstance(question, node.Bin | node.Grow)
+
+    @property
+    def queries(self) -> bool:
+        """Of XGBRanker."""
+        return ranks(self.estimator)
 
     def for_chain(self, chain: Chain) -> Learner:
         """Grown of merged histograms where sums are whole numbers, as under masks.
@@ -125,19 +145,31 @@ class XGBoosting(SolvingLearner):
     def init(self, schema: Schema, rng: np.random.Generator) -> Boosted:
         """Survey the columns first."""
         require_fit(self.estimator, schema)
-        return Boosted(
-            schema=schema, total=self.estimator.get_num_boosting_rounds(), key=secrets.token_hex(16)
-        )
+        total, key = self.estimator.get_num_boosting_rounds(), secrets.token_hex(16)
+        seed = private.seed_of(self.estimator, rng) if self._stops else 0
+        return Boosted(schema=schema, total=total, key=key, seed=seed)
+
+    @property
+    def own_fit_needs(self) -> str:
+        """Rows to validate by, where it stops early."""
+        return "rows that are held out, as eval_set=" if self._stops else "query ids" if self.queries else ""
+
+    @property
+    def _stops(self) -> bool:
+        """Whether trees end early."""
+        return self.estimator.early_stopping_rounds is not None
 
     def question(self, model: Boosted) -> Any:
         """What to count, or how far to grow."""
+        if self._stops and model.validation is None:
+            return RowCounts()
         if model.few is None:
-            return Survey()
+            return Learning(Survey(), model.validation)
         if model.cuts is None:
             assert model.search is not None
-            return model.search.search
+            return Learning(model.search.search, model.validation)
         if model.processes is None:
-            return node.Gather(model.key)
+            return Learning(node.Gather(model.key), model.validation)
         if not model.binned:
             return node.Bin(model.key, model.step, model.processes, model.cuts, model.weighted)
         known = b"" if model.known else model.booster
@@ -148,12 +180,15 @@ class XGBoosting(SolvingLearner):
     def work(self, question: Any, local: Any, shard: Shard, ctx: Ctx) -> tuple[Update, Any]:
         """Counts of values; or what the process of a node does."""
         match question:
-            case Survey():
-                return surveyed(shard, ctx.schema, self.estimator, node.bins(self.estimator)), None
-            case Search():
-                return self._counted(question, local, shard, ctx)
-            case node.Gather():
-                return node.gathered(question, local, shard, ctx.schema, self.estimator)
+            case RowCounts():
+                return counted_classes(single(shard, ctx.schema, self.estimator), ctx), None
+            case Learning(question=node.Gather() as asked, validation=validation):
+                return node.gathered(asked, local, shard, ctx, self.estimator, validation)
+            case Learning(question=asked, validation=validation):
+                rows = training_rows(shard, validation, ctx)
+                if isinstance(asked, Search):
+                    return self._counted(asked, local, rows, ctx)
+                return surveyed(rows, ctx.schema, self.estimator, node.bins(self.estimator)), None
         return node.done(question, local, ctx.schema, self.estimator)
 
     def _counted(self, search: Search, local: Any, shard: Shard, ctx: Ctx) -> tuple[Update, Any]:
@@ -170,6 +205,8 @@ class XGBoosting(SolvingLearner):
         """
         if model.processes is not None:
             return self._trained(replace(model, step=model.step + 1), update)
+        if self._stops and model.validation is None:
+            return replace(model, validation=drawn_for(self.estimator, update, model.schema, model.seed))
         if not update.values:
             raise DataError(f"no node has rows, so {type(self.estimator).__name__} has nothing to learn from")
         if model.few is None:
@@ -177,6 +214,9 @@ class XGBoosting(SolvingLearner):
         if model.cuts is None:
             return self._searched(model, update)
         processes = counts(update, PROCESS)
+        require_apart(update)
+        if processes:
+            require_one_process(self.estimator, len(processes), weighted=model.weighted)
         return replace(model, processes=processes, binned=False, known=False)
 
     def _surveyed(self, model: Boosted, update: Update) -> Boosted:
@@ -213,7 +253,10 @@ class XGBoosting(SolvingLearner):
         if not model.binned:
             return replace(found, binned=True)
         booster = octets(values[node.BOOSTER])
-        return replace(found, known=True, trees=model.next, booster=booster, failed=0)
+        if node.HISTORY in values:
+            history = json.loads(octets(values[node.HISTORY]))
+            found = replace(found, total=len(next(iter(history["validation_0"].values()))), history=history)
+        return replace(found, known=True, trees=found.next, booster=booster, failed=0)
 
     def _again(self, model: Boosted, update: Update) -> Boosted:
         if model.failed + 1 == ATTEMPTS:
@@ -231,7 +274,10 @@ class XGBoosting(SolvingLearner):
 
     def finish(self, model: Boosted) -> Any:
         """The estimator with the trees."""
-        return fitted(self.estimator, model.booster)
+        made = fitted(self.estimator, model.booster)
+        if model.history:
+            made.evals_result_ = dict(model.history)
+        return made
 
 
 def _boosting(estimator: Any) -> Learner:
@@ -245,7 +291,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(name)
     found = sys.modules.get("xgboost.sklearn")
     made: dict[type, Callable[[Any], Learner]] = {}
-    for kind in ("XGBClassifier", "XGBRegressor"):
+    for kind in ("XGBClassifier", "XGBRegressor", "XGBRanker"):
         if hasattr(found, kind):
             made[getattr(found, kind)] = _boosting
     return made

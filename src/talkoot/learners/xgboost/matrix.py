@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
@@ -17,6 +18,8 @@ from threadpoolctl import threadpool_limits
 from talkoot.core.errors import DataError
 from talkoot.core.shard import Block
 from talkoot.data.free_memory import free_memory
+from talkoot.learners.common.queries import by_query, query_weights
+from talkoot.learners.common.rows import concatenate, take
 from talkoot.learners.xgboost.cuts import reference
 from talkoot.learners.xgboost.files import Files
 from talkoot.learners.xgboost.rows import BATCH, Binning, Part, batches
@@ -36,19 +39,21 @@ class Matrix:
     Args:
         parts: the rows of nodes, in their order.
         how: they become bins.
+        learned: what is learned from, where these rows are held out.
 
     Raises:
         DataError: the rows changed, or there is no room for files.
     """
 
-    def __init__(self, parts: Sequence[Part], how: Binning) -> None:
+    def __init__(self, parts: Sequence[Part], how: Binning, learned: Matrix | None = None) -> None:
         rows, size = sum(part.rows for part in parts), _size(parts, how)
         in_memory = size + rows * (ROW + OUTPUT * how.outputs) + BATCHES * BATCH <= free_memory()
         files = None if in_memory else Files(size + rows * IN_FILE)
         self._held = list[Any]()
         self._end = weakref.finalize(self, _free, self._held, files)
         try:
-            self._held.append(_made(_Passes(parts, how), how, files))
+            bins = reference(how.cuts, how.names, how.bins) if learned is None else learned.rows
+            self._held.append(_made(_Passes(parts, how), how, bins, files))
         except BaseException:
             self._end()
             raise
@@ -58,6 +63,29 @@ class Matrix:
         """What XGBoost learns from."""
         found: xgboost.DMatrix = self._held[0]
         return found
+
+
+def of_queries(parts: Sequence[Part], how: Binning, estimator: Any) -> Matrix:
+    """Rows in bins, query by query, in memory.
+
+    Raises:
+        DataError: the rows of some query differ in weight.
+    """
+    every = concatenate([block for part in parts for block in part.blocks()])
+    assert every.qid is not None
+    order, sizes = by_query(every.qid)
+    block = take(every, order)
+    matrix = Matrix([Part(partial(_once, block), len(block), any(part.missing for part in parts))], how)
+    if how.weighted:
+        w = np.ones(len(block)) if block.w is None else block.w
+        matrix.rows.set_info(group=sizes, weight=query_weights(w, sizes, estimator))
+    else:
+        matrix.rows.set_info(group=sizes)
+    return matrix
+
+
+def _once(block: Block) -> Iterator[Block]:
+    yield block
 
 
 def _free(held: list[Any], files: Files | None) -> None:
@@ -73,8 +101,8 @@ def _size(parts: Sequence[Part], how: Binning) -> int:
     return sum(part.rows for part in parts) * len(how.cuts) * (byte + by_rows)
 
 
-def _made(passes: _Passes, how: Binning, files: Files | None) -> Any:
-    """The rows in bins."""
+def _made(passes: _Passes, how: Binning, bins: Any, files: Files | None) -> Any:
+    """The rows in the bins of others."""
     import xgboost
 
     class Rows(xgboost.DataIter):
@@ -90,7 +118,6 @@ def _made(passes: _Passes, how: Binning, files: Files | None) -> Any:
 
     kind = xgboost.QuantileDMatrix if files is None else xgboost.ExtMemQuantileDMatrix
     rows = Rows(cache_prefix=None if files is None else files.prefix)
-    bins = reference(how.cuts, how.names, how.bins)
     return _apart(work, passes.end)
 
 

@@ -1,4 +1,4 @@
-"""XGBClassifier and XGBRegressor over nodes of several organisations, of whose sums only totals are read."""
+"""XGBoost's estimators over nodes of several organisations, of whose sums only totals are read."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from talkoot.core.errors import DataError
 from talkoot.core.learner import Kind, Learner, SolvingLearner
 from talkoot.core.shard import Block, Mapped, Schema, Shard
 from talkoot.core.update import Update
+from talkoot.learners.common.queries import ranks
 from talkoot.learners.trees.boosting.boosting import Boosting
 from talkoot.learners.trees.boosting.model import Boosted
+from talkoot.learners.trees.boosting.rows import Grow
 from talkoot.learners.xgboost.booster import fitted, model_of, require_fit
 from talkoot.learners.xgboost.cuts import single_block
 from talkoot.learners.xgboost.intercept import base_scores, intercept
+from talkoot.learners.xgboost.ranking import ranking_loss
 from talkoot.learners.xgboost.rules import newton, scikit_learn
 
 
@@ -49,6 +52,11 @@ class MergedXGBoosting(SolvingLearner):
         return type(self.plain)
 
     @property
+    def queries(self) -> bool:
+        """Of XGBRanker; ids are those of a node, and are not compared with others'."""
+        return ranks(self.estimator)
+
+    @property
     def boosting(self) -> Boosting:
         """What grows the trees."""
         return Boosting(scikit_learn(self.estimator), agreed=True)
@@ -70,7 +78,10 @@ class MergedXGBoosting(SolvingLearner):
     def work(self, question: Any, local: Any, shard: Shard, ctx: Ctx) -> tuple[Update, Any]:
         """Counts of values, or histograms."""
         view = Mapped(shard, partial(_single, schema=ctx.schema, estimator=self.estimator))
-        return self.boosting.work(question, local, view, ctx)
+        boosting = self.boosting
+        if self.queries and isinstance(question, Grow) and question.start is not None:
+            boosting = replace(boosting, loss=ranking_loss(self.estimator, view, ctx.schema))
+        return boosting.work(question, local, view, ctx)
 
     def step(self, model: Boosted, update: Update) -> Boosted:
         """Narrower ranges, or larger trees.
@@ -103,6 +114,9 @@ def _single(block: Block, schema: Schema, estimator: Any) -> Block:
     if not len(block):
         return block
     found = single_block(block, schema, estimator)
+    if block.w is not None and ranks(estimator):
+        cause = f"{type(estimator).__name__} behind tk.fixed() does not weigh queries yet"
+        raise DataError(cause, cure="Leave weight= out, or tk.fixed().")
     w = None if block.w is None else np.asarray(block.w, dtype=np.float32)
     if schema.classes is not None or block.y is None:
         return replace(found, w=w)

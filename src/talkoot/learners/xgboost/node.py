@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -9,19 +10,22 @@ from typing import Any, final
 
 import numpy as np
 
+from talkoot.core.context import Ctx
 from talkoot.core.errors import DataError
 from talkoot.core.shard import Schema, Shard
 from talkoot.core.update import Update
 from talkoot.learners.common.group import NO_ROWS, group_of, octets, threads
 from talkoot.learners.common.group import gathered as gathered_in
+from talkoot.learners.trees.boosting.validation import Validation
 from talkoot.learners.xgboost.collective import Address, cause, declined
 from talkoot.learners.xgboost.group import Boosters
-from talkoot.learners.xgboost.rows import Binning, part_of
+from talkoot.learners.xgboost.rows import Binning, parts_of
 
 # leaves of updates
 DONE = "done"  # how many processes did what the question wants
 FAILED = "failed:"  # how many processes failed, by the reason
 BOOSTER = "booster"  # the trees, of one process
+HISTORY = "history"  # the scores of the rows held out, as XGBoost lists them, in JSON
 HOST, PORT = "host", "port"  # where processes meet next
 
 
@@ -80,10 +84,10 @@ class Grow:
 
 
 def gathered(
-    question: Gather, local: Any, shard: Shard, schema: Schema, estimator: Any
+    question: Gather, local: Any, shard: Shard, ctx: Ctx, estimator: Any, validation: Validation | None
 ) -> tuple[Update, Any]:
     """A node joins the group of its process."""
-    read = partial(part_of, schema=schema, estimator=estimator)
+    read = partial(parts_of, validation=validation, ctx=ctx, estimator=estimator)
     return gathered_in(question.key, Boosters, local, shard, read)
 
 
@@ -97,7 +101,9 @@ def done(question: Bin | Grow, local: Any, schema: Schema, estimator: Any) -> tu
     whole = question.processes.get(group.token) == len(group.nodes)
     if isinstance(question, Bin):
         return _binned(group, question, schema, estimator) if whole else Update(), group
-    return _grown(group, question, params(estimator, schema)) if whole else _absent(question), group
+    if not whole:
+        return _absent(question), group
+    return _grown(group, question, params(estimator, schema), estimator.early_stopping_rounds), group
 
 
 def bins(estimator: Any) -> int:
@@ -112,7 +118,16 @@ def params(estimator: Any, schema: Schema) -> dict[str, Any]:
         found["num_class"] = len(schema.classes)
         if found["objective"] != "multi:softmax":
             found["objective"] = "multi:softprob"
-    own = {name: value for name, value in found.items() if name not in ("n_jobs", "eval_metric")}
+    others = {
+        "n_jobs",
+        "validation_fraction",
+        *({"eval_metric"} if estimator.early_stopping_rounds is None else ()),
+    }
+    own = {
+        name: value
+        for name, value in found.items()
+        if name not in others and (name != "eval_metric" or value)
+    }
     return own | {"nthread": threads(estimator.n_jobs)}
 
 
@@ -125,17 +140,17 @@ def _binned(group: Boosters, question: Bin, schema: Schema, estimator: Any) -> U
         weighted=question.weighted,
         threads=threads(estimator.n_jobs),
     )
-    group.build(how)
+    group.build(how, estimator)
     return Update(values={DONE: np.ones(1), **_meeting(group, question.processes)})
 
 
-def _grown(group: Boosters, question: Grow, own: Mapping[str, Any]) -> Update:
+def _grown(group: Boosters, question: Grow, own: Mapping[str, Any], patience: int | None) -> Update:
     from xgboost.core import XGBoostError
 
     rank = sorted(question.processes).index(group.token)
     meeting = None if question.meeting is None else (question.meeting, rank)
     try:
-        booster = group.train(own, question.trees, question.known, meeting)
+        booster = group.train(own, question.trees, question.known, meeting, patience)
     except XGBoostError as error:
         if meeting is None:
             raise DataError(f"XGBoost refuses: {cause(error)}") from error
@@ -143,6 +158,8 @@ def _grown(group: Boosters, question: Grow, own: Mapping[str, Any]) -> Update:
     if booster is None:
         return _absent(question)
     values = {DONE: np.ones(1)}
+    if patience is not None:
+        values[HISTORY] = np.frombuffer(json.dumps(group.history).encode(), np.uint8)
     if rank == 0:
         values[BOOSTER] = np.frombuffer(bytes(booster.save_raw("ubj")), np.uint8)
         if group.tracker is not None:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple, final
 
 import numpy as np
 
+from talkoot.core.context import Ctx
 from talkoot.core.shard import Block, Schema, Shard
+from talkoot.learners.common.queries import ranks
 from talkoot.learners.common.rows import concatenate
+from talkoot.learners.trees.boosting.validation import Validation, training_rows, validation_rows
 from talkoot.learners.xgboost.cuts import single
 
+NOTHING = partial(iter, ())
 BATCH = 1 << 24  # bytes of single precision that become bins at once, about
 
 
@@ -25,11 +29,15 @@ class Part:
         blocks: reads them, in single precision; the same ones each time.
         rows: how many there are.
         missing: whether some value is missing.
+        qid: (rows,) their query ids; None where rows are not ranked.
+        held_out: those that early stopping holds out, which are not among them.
     """
 
     blocks: Callable[[], Iterator[Block]]
     rows: int
     missing: bool
+    qid: np.ndarray | None = None
+    held_out: Part | None = None
 
 
 @final
@@ -53,12 +61,23 @@ class Binning(NamedTuple):
     threads: int
 
 
+def parts_of(shard: Shard, validation: Validation | None, ctx: Ctx, estimator: Any) -> Part | None:
+    """The rows of a node, with those that are held out; None if it has none."""
+    found = part_of(training_rows(shard, validation, ctx), ctx.schema, estimator)
+    if validation is None:
+        return found
+    held_out = part_of(validation_rows(shard, validation, ctx), ctx.schema, estimator)
+    return found if held_out is None else replace(found or Part(NOTHING, 0, False), held_out=held_out)
+
+
 def part_of(shard: Shard, schema: Schema, estimator: Any) -> Part | None:
-    """The rows of a node; None if it has none."""
-    blocks, rows, missing = partial(single, shard, schema, estimator), 0, False
+    """The rows of a shard; None if it has none."""
+    blocks, rows, missing, ids = partial(single, shard, schema, estimator), 0, False, list[np.ndarray]()
     for block in blocks():
         rows, missing = rows + len(block), missing or bool(np.isnan(block.X).any())
-    return Part(blocks, rows, missing) if rows else None
+        if block.qid is not None and ranks(estimator):
+            ids.append(block.qid)
+    return Part(blocks, rows, missing, np.concatenate(ids) if ids else None) if rows else None
 
 
 def batches(parts: Sequence[Part]) -> Iterator[Block]:

@@ -15,6 +15,7 @@ from talkoot.core.errors import DataError
 from talkoot.core.shard import Schema
 from talkoot.learners.trees.boosting.growing import Grower, Part
 from talkoot.learners.trees.boosting.sklearn_private import filled_bins
+from talkoot.learners.xgboost.ranking import MEASURES
 
 LEAST_GAIN = 1e-6  # of a split, XGBoost's own
 BYTE = 255  # bins of a column, besides the one for missing values
@@ -25,6 +26,7 @@ LOSSES = {
     "reg:squarederror": "squared_error",
     "count:poisson": "poisson",
     "reg:gamma": "gamma",
+    **dict.fromkeys(MEASURES, "squared_error"),  # whose gradients `RankingLoss` replaces
 }
 POISSON_STEP = 0.7  # XGBoost's greatest step of count:poisson, which its Hessians contain too
 
@@ -195,7 +197,7 @@ def newton(grower: Grower, estimator: Any, schema: Schema) -> NewtonGrower:
     return NewtonGrower(
         grower.estimator,
         grower.bins,
-        grower.constant,
+        grower.constant and objective not in MEASURES,
         directions(estimator.monotone_constraints, schema),
         interactions(estimator.interaction_constraints, schema),
         rule=Rule(

@@ -92,11 +92,13 @@ class Boosting(SolvingLearner):
         estimator: whose trees they are.
         agreed: the edges of bins come from counts alone, as only sums of all nodes may be read.
         earlier: the fit that it goes on from, of an estimator with warm_start=True.
+        loss: of a node's rows, in place of the estimator's own.
     """
 
     estimator: Any
     agreed: bool = False
     earlier: EarlierFit | None = field(default=None, repr=False)
+    loss: Any = None
 
     kind: ClassVar[Kind] = "exact"
     ends: ClassVar[bool] = True
@@ -204,7 +206,8 @@ class Boosting(SolvingLearner):
             if self.agreed and question.start.earlier is not None:
                 question.start.earlier.require_bins()
             outputs, weighted = len(question.sought), question.start.weights.some
-            local = begun(question, shard, ctx, private.loss_of(self.estimator, outputs, weighted=weighted))
+            loss = self.loss or private.loss_of(self.estimator, outputs, weighted=weighted)
+            local = begun(question, shard, ctx, loss)
             if local is None:
                 return Update(), NO_ROWS
         elif not isinstance(local, Sets) or local.step not in (question.step - 1, question.step):
@@ -234,7 +237,7 @@ class Boosting(SolvingLearner):
             return replace(model, coding=coding)
         if self._counts_rows(model):
             rows, sampled = update.values[ROWS], bool(update.values[WEIGHTED][0])
-            validation = drawn(rows, model.schema, self.estimator, model.seed)
+            validation = drawn(rows, model.schema, self.estimator.validation_fraction, model.seed)
             return replace(model, validation=validation, sampled=sampled)
         if not model.few:
             return begun_search(self.estimator, model, update, agreed=self.agreed)

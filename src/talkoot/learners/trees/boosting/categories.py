@@ -76,7 +76,7 @@ class Coder:
         X = np.empty((len(block), len(columns)))
         for j, column in enumerate([*codes, *numbers]):
             X[:, j] = column
-        return Block(X=X, y=block.y, w=block.w)
+        return replace(block, X=X)
 
 
 @final
@@ -93,7 +93,7 @@ class Chosen:
         columns = _columns(block, self.schema)
         found = [columns[j] for j in self.columns]
         X: Any = dict(zip(self.chosen.labels, found, strict=True))
-        return Block(X=X if self.chosen.mixed else np.column_stack(found), y=block.y, w=block.w)
+        return replace(block, X=X if self.chosen.mixed else np.column_stack(found))
 
 
 def _columns(block: Block, schema: Schema) -> Sequence[np.ndarray]:

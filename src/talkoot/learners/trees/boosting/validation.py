@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, final
+from typing import final
 
 import numpy as np
 
@@ -44,31 +44,31 @@ def classes_of(block: Block, classes: int) -> np.ndarray:
     return block.y if classes > 1 else np.zeros(len(block), dtype=np.intp)
 
 
-def drawn(rows: np.ndarray, schema: Schema, estimator: Any, seed: int) -> Validation:
+def drawn(rows: np.ndarray, schema: Schema, fraction: float, seed: int, cure: str = CURE) -> Validation:
     """The validation rows of so many rows of each class at each node: as many of each as in scikit-learn.
 
     Raises:
         DataError: there are too few.
     """
-    counts, fraction = rows.sum(axis=0), estimator.validation_fraction
+    counts = rows.sum(axis=0)
     try:
         training, held_out = private.split_sizes(int(counts.sum()), fraction)
     except ValueError as error:
-        raise DataError(f"early stopping holds rows out, and there are too few: {error}", cure=CURE) from None
+        raise DataError(f"early stopping holds rows out, and there are too few: {error}", cure=cure) from None
     if schema.classes is None:
         return Validation(rows, np.array([held_out]), seed)
     single = np.flatnonzero(counts == 1)
     if len(single):
         label = schema.classes[single].tolist()[0]
         cause = f"early stopping holds rows of each class out, and there is one row of {label!r}"
-        raise DataError(cause, column=schema.target, cure=CURE)
+        raise DataError(cause, column=schema.target, cure=cure)
     classes = int((counts > 0).sum())
     if min(training, held_out) < classes:
         raise DataError(
             f"validation_fraction={fraction} leaves {training} rows to learn from and {held_out} to hold "
             f"out, and each needs one of every class at least, of {classes}",
             column=schema.target,
-            cure=CURE,
+            cure=cure,
         )
     return Validation(rows, counts - private.apportioned(counts, training, seed), seed)
 

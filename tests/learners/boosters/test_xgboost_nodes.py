@@ -337,7 +337,6 @@ def test_runs_of_one_process_stay_apart() -> None:
         ({"tree_method": "exact"}, "histograms"),
         ({"device": "cuda"}, "GPUs are not there yet"),
         ({"enable_categorical": True}, "OneHotEncoder"),
-        ({"early_stopping_rounds": 3}, "choose n_estimators="),
         ({"callbacks": [xgboost.callback.EvaluationMonitor()]}, "every process"),
         ({"objective": "reg:absoluteerror"}, "Take one of reg:squarederror"),
         ({"objective": lambda y, p: (y, p)}, "it is a function"),

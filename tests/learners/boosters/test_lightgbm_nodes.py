@@ -204,8 +204,6 @@ def test_nodes_of_several_processes_are_refused_with_a_cure(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("parameters", "words"),
     [
-        ({"early_stopping_round": 3}, "choose n_estimators="),
-        ({"early_stopping": 3}, "choose n_estimators="),
         ({"tree_learner": "data"}, "tree_learner='data'.*Leave it out"),
         ({"num_iterations": 5}, "num_iterations=5.*Leave it out"),
         ({"machines": "127.0.0.1:1"}, "nodes may not share it"),
@@ -238,11 +236,6 @@ def test_what_is_refused_has_a_cure(parameters: dict[str, Any], words: str) -> N
 def test_data_that_cannot_be_learned_from(estimator: Any, X: Any, y: Any, words: str) -> None:
     with pytest.raises(tk.DataError, match=words):
         tk.fit(estimator, X, y, nodes=2, on=tk.Inline())
-
-
-def test_rankers_are_refused_with_the_reason() -> None:
-    with pytest.raises(tk.NotDistributable, match="LGBMRanker.*nodes know no queries yet"):
-        learner_for(lightgbm.LGBMRanker())
 
 
 def test_a_file_has_the_model_for_whoever_trusts_it(tmp_path: Path) -> None:
