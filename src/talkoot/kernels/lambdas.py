@@ -11,11 +11,7 @@ import numpy as np
 
 from talkoot.kernels.compiled import inlined, kernel
 
-PAIRWISE, NDCG, MAP = (
-    0,
-    1,
-    2,
-)  # what the exchange of two rows changes: nothing counts, NDCG, average precision
+PAIRWISE, NDCG, MAP = 0, 1, 2  # what an exchange of rows changes: nothing counts, NDCG, average precision
 LARGEST = np.float32(88.7)  # exponent of a float
 FLAT = 1e-16  # least slope of the logistic function
 NEAR = 0.01  # added to differences of scores

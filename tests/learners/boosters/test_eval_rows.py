@@ -12,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone, is_classifier
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from test_early_stopping import held_out
 
 import talkoot as tk
@@ -206,8 +208,9 @@ def test_where_it_is_not_there_yet() -> None:
     with pytest.raises(tk.NotDistributable, match=r"behind tk\.fixed\(\).*held out"):
         tk.fit(clone(estimator), data, chain=[tk.fixed()], on=tk.Inline())
     for taker in (tk.verify, tk.compare):
-        with pytest.raises(tk.PlanError, match="its own fit needs rows that are held out"):
-            taker(clone(estimator), data)
+        for wrapped in (clone(estimator), make_pipeline(StandardScaler(), clone(estimator))):
+            with pytest.raises(tk.PlanError, match="its own fit needs rows that are held out"):
+                taker(wrapped, data)
     schema, bound = agree(tk.shards(data), tk.Inline())
     with pytest.raises(tk.PlanError, match="stops early in one process"):
         run(Plan(learner_for(estimator)), bound, tk.Local(2), schema=schema)

@@ -50,6 +50,11 @@ class Composition(SolvingLearner):
         return self.threads and any(part.pools for part in self.learners)
 
     @property
+    def own_fit_needs(self) -> str:
+        """What the first of such parts needs."""
+        return next((part.own_fit_needs for part in self.learners if part.own_fit_needs), "")
+
+    @property
     def large_integers(self) -> bool:
         """Whether some part needs exact large whole numbers."""
         return any(part.large_integers for part in self.learners)
