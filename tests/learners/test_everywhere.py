@@ -37,9 +37,14 @@ ELSEWHERE = {
     "HashingVectorizer",
     "LinearDiscriminantAnalysis",
 }
+QUERIES = {"XGBRanker", "LGBMRanker"}  # rank rows within queries, and never in a Pipeline
 CODES = {"OneHotEncoder", "OrdinalEncoder", "CategoricalNB"}  # they read few values
 KINDS = sorted(
-    (kind for kind in catalogue() if kind.__name__ not in ELSEWHERE and learner_for(kind()).kind == "exact"),
+    (
+        kind
+        for kind in catalogue()
+        if kind.__name__ not in ELSEWHERE | QUERIES and learner_for(kind()).kind == "exact"
+    ),
     key=lambda kind: kind.__name__,
 )
 
