@@ -50,9 +50,15 @@ def _add_pairs(words: Any, rows: Any, width: Any, pairs: Any, into: Any) -> None
 @inlined
 def _gather(pairs: Any, rows: Any, own: Any) -> None:
     """The pairs of some rows, side by side; behind these rows come `AHEAD` more."""
-    for i in range(len(rows) - AHEAD):
-        fetch(pairs, 2 * rows[i + AHEAD])
-        own[2 * i], own[2 * i + 1] = pairs[2 * rows[i]], pairs[2 * rows[i] + 1]
+    flat = pairs.reshape(-1)
+    if pairs.shape[1] == 2:
+        for i in range(len(rows) - AHEAD):
+            fetch(flat, 2 * rows[i + AHEAD])
+            own[2 * i], own[2 * i + 1] = flat[2 * rows[i]], flat[2 * rows[i] + 1]
+    else:
+        for i in range(len(rows) - AHEAD):
+            fetch(flat, rows[i + AHEAD])
+            own[2 * i], own[2 * i + 1] = flat[rows[i]], 1
 
 
 @inlined
@@ -98,14 +104,14 @@ def sums_of_leaves(bins: Any, order: Any, places: Any, pairs: Any, shift: Any, s
         bins: (words, rows) uint32.
         order: (rows,) the numbers of the rows, those of a leaf side by side.
         places: (leaves, 2) from where to where each has its rows.
-        pairs: (rows, 2) int64.
+        pairs: (rows, 2) int64; or (rows, 1), where each second number is 1.
         shift: what `counting_bits` gives, where 1 stands in so many lowest bits of the first number; or 0.
         sums: (leaves, features, bins, 2) int64; with a `shift` (leaves, features, bins, 3), rows last.
     """
-    held, flat = np.zeros((len(bins), 8 * sums.shape[2]), np.int64), pairs.reshape(-1)
+    held = np.zeros((len(bins), 8 * sums.shape[2]), np.int64)
     for leaf in range(len(places)):
         rows = order[places[leaf, 0] : places[leaf, 1]]
-        _sum_rows(bins, rows, flat, shift, held, sums[leaf])
+        _sum_rows(bins, rows, pairs, shift, held, sums[leaf])
 
 
 def counting_bits(greatest: int) -> int:

@@ -89,7 +89,7 @@ class Rows:
     target: np.ndarray
     raw: np.ndarray  # (rows, outputs) what is predicted, before the link
     bits: Bits | None
-    pairs: np.ndarray  # (outputs, rows, 2) int64 gradients and Hessians, or gradients and 1 for all Hessians
+    pairs: np.ndarray  # (outputs, rows, 2) int64 gradients and Hessians; (outputs, rows, 1) where these are 1
     shifts: tuple[int, ...]  # for each output how many bits below a gradient count rows
     orders: tuple[np.ndarray, ...]  # for each output the numbers of all rows, those of a leaf side by side
     places: tuple[np.ndarray, ...]  # for each output (parts, 2): from where to where in it leaves have them
@@ -118,7 +118,7 @@ def begun(
     Where there are trees of an earlier fit, `raw` is what they predict.
     """
     raw = np.zeros((len(y), len(start.baseline)), order="F") + start.baseline if raw is None else raw
-    none, features = np.zeros((0, 0, 2), np.int64), len(start.bins.thresholds)
+    none, features = np.zeros((0, 0, 1), np.int64), len(start.bins.thresholds)
     rows = Rows(features, bins, y, np.asfortranarray(raw), bits, none, (), (), (), nodes, w, learned)
     rows = rows if bits is None else with_gradients(rows, loss, bits)
     for iteration in start.past:
@@ -174,10 +174,9 @@ def with_gradients(rows: Rows, loss: Any, bits: Bits) -> Rows:
     if not rows.learned:
         return rows
     gradients, hessians = float_gradients(rows, loss)
-    pairs = np.empty((*gradients.shape, 2), np.int64)
+    pairs = np.empty((*gradients.shape, 1 if hessians is None else 2), np.int64)
     greatest = _round(gradients, bits[0], rows.nodes, pairs[..., 0])
     if hessians is None:
-        pairs[..., 1] = 1
         return replace(rows, pairs=pairs, shifts=(0,) * outputs)
     _round(hessians, bits[1], rows.nodes, pairs[..., 1])
     shifts = tuple(map(counting_bits, greatest))
@@ -266,7 +265,7 @@ def sums(rows: Rows, sought: Sequence[np.ndarray], bins: int, *, constant: bool)
             sums_of_leaves(*where, rows.pairs[k], rows.shifts[k], found)
             if not constant and not rows.shifts[k]:
                 counts = np.zeros((*shape, bins, 2), np.int64)
-                sums_of_leaves(*where, np.ones_like(rows.pairs[k]), 0, counts)
+                sums_of_leaves(*where, np.ones((len(rows.target), 1), np.int64), 0, counts)
                 found[..., 2] = counts[..., 0]
             values[f"histograms:{k}"] = found
     return Update(values=values, weight=float(len(rows.target)))
