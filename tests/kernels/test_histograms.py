@@ -41,10 +41,10 @@ def test_sums_are_exact(
     order, cuts = rng.permutation(rows).astype(np.uint32), np.sort(rng.integers(0, rows + 1, 2))
     places = np.array([[0, cuts[0]], [cuts[0], cuts[1]], [0, rows]])
     shift = counting_bits(int(np.abs(pairs[:, 0]).max()))
-    sums, kept = np.zeros((3, features, width, 3 if shift else 2), np.int64), pairs.copy()
+    sums, whole = np.zeros((3, features, width, 3 if shift else 2), np.int64), pairs.copy()
     if shift:
-        kept[:, 0] = (kept[:, 0] << shift) + 1
-    sums_of_leaves(packed(columns, pieces), order, places, kept[:, : 2 - ones].copy(), shift, sums)
+        whole[:, 0] = (whole[:, 0] << shift) + 1
+    sums_of_leaves(packed(columns, pieces), order, places, whole[:, : 2 - ones].copy(), shift, sums)
     expected = np.zeros((3, features, width, 3), np.int64)
     for leaf, (start, stop) in enumerate(places):
         for j in range(features):

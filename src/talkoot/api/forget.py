@@ -107,7 +107,7 @@ def _require_no_earlier_fit(learner: Learner, node: str) -> None:
         raise NotInvertible(
             f"{learner.name} goes on from an earlier fit (warm_start=True), which may have seen its rows",
             node=node,
-            cure="Fit sklearn.base.clone(estimator), which begins afresh, without the node.",
+            cure="Fit sklearn.base.clone(estimator), which begins with the first tree, without the node.",
         )
 
 

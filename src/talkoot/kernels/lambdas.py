@@ -34,6 +34,19 @@ def best_gain(relevances: Any, most: Any, exponential: Any) -> Any:
 
 
 @inlined
+def change_of_ndcg(first: Any, second: Any, gains: Any, best: Any) -> Any:
+    """How much NDCG changes where the rows at places `first` < `second` change places.
+
+    Args:
+        first: the place above.
+        second: the place below.
+        gains: the difference of what their relevances gain.
+        best: the greatest DCG of the query.
+    """
+    return abs(gains * (1.0 / np.log2(first + 2.0) - 1.0 / np.log2(second + 2.0))) / best
+
+
+@inlined
 def change_of_map(first: Any, second: Any, relevant: Any, precisions: Any, above: Any) -> Any:
     """How much the average precision changes where the rows at places `first` < `second` change places.
 
@@ -77,6 +90,15 @@ def slopes(difference: Any, change: Any, spread: Any) -> Any:
     sigmoid = np.float64(np.float32(1) / np.float32(exponent + np.float32(1)))
     curvature = max(sigmoid * (1.0 - sigmoid), FLAT) * change * 2.0
     return np.float32((sigmoid - 1.0) * change), np.float32(curvature)
+
+
+@inlined
+def shrink(rows: Any, total: Any, gradients: Any, hessians: Any) -> None:
+    """Make the gradients of a query smaller, the larger they are together."""
+    factor = np.float32(np.log2(1.0 + total) / total)
+    for row in rows:
+        gradients[row] *= factor
+        hessians[row] *= factor
 
 
 @kernel
@@ -123,13 +145,13 @@ def lambdas(
         for i in range(min(len(rows), pairs)):
             for j in range(i + 1, len(rows)):
                 above = relevances[ranked[i]] > relevances[ranked[j]]
-                if not above and relevances[ranked[i]] == relevances[ranked[j]]:
+                if relevances[ranked[i]] == relevances[ranked[j]]:
                     continue
                 high, low = (ranked[i], ranked[j]) if above else (ranked[j], ranked[i])
                 change = 1.0
                 if measure == NDCG:
                     gains = gain(relevances[high], exponential) - gain(relevances[low], exponential)
-                    change = abs(gains * (1.0 / np.log2(i + 2.0) - 1.0 / np.log2(j + 2.0))) / best
+                    change = change_of_ndcg(i, j, gains, best)
                 elif measure == MAP:
                     change = abs(change_of_map(i, j, relevant, precisions, above))
                 difference = np.float32(scores[high] - scores[low])
@@ -140,7 +162,4 @@ def lambdas(
                 hessians[low] += curvature
                 total -= 2.0 * np.float64(lost)
         if normalized and total > 0:
-            factor = np.float32(np.log2(1.0 + total) / total)
-            for row in rows:
-                gradients[row] *= factor
-                hessians[row] *= factor
+            shrink(rows, total, gradients, hessians)

@@ -23,11 +23,11 @@ def add_pair(_: Any, into: Any, places: Any, source: Any, at: Any) -> Any:
 
     def written(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         arrays = context.make_array
-        kept = arrays(signature.args[0])(context, builder, values[0]).data
+        target = arrays(signature.args[0])(context, builder, values[0]).data
         data = arrays(signature.args[2])(context, builder, values[2]).data
         pair = builder.load(_pointer(builder, data, values[3], PAIR), align=8)
         for place in cgutils.unpack_tuple(builder, values[1]):
-            address = _pointer(builder, kept, place, PAIR)
+            address = _pointer(builder, target, place, PAIR)
             builder.store(builder.add(builder.load(address, align=8), pair), address, align=8)
         return context.get_dummy_value()
 

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +24,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import talkoot as tk
-from patience import patient
+from patience import soon
 from talkoot.core.shard import Block
 from talkoot.learners.xgboost import matrix, rows
 from talkoot.learners.xgboost.files import Files
@@ -169,10 +168,7 @@ def test_nothing_is_left_behind_by_a_process_that_is_killed(tmp_path: Path) -> N
         assert process.stdout.readline() == "growing\n"
         assert [name for name in os.listdir(tmp_path) if name.startswith("talkoot-bins-")]
         process.send_signal(signal.SIGKILL)
-    ends = time.monotonic() + patient()
-    while any(name.startswith("talkoot-bins-") for name in os.listdir(tmp_path)):
-        assert time.monotonic() < ends
-        time.sleep(0.01)
+    assert soon(lambda: not [name for name in os.listdir(tmp_path) if name.startswith("talkoot-bins-")])
 
 
 @pytest.mark.parametrize(

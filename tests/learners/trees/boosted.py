@@ -19,6 +19,13 @@ from talkoot.core.shard import Schema, Shard
 from talkoot.core.update import Update
 
 SHAPE = ["feature_idx", "bin_threshold", "missing_go_to_left", "is_leaf", "left", "right", "count", "depth"]
+COLUMNS: dict[str, Any] = {  # kinds of columns of random tables
+    "many": lambda rng, rows: rng.normal(size=rows),
+    "few": lambda rng, rows: rng.integers(0, 3, rows).astype(float),
+    "constant": lambda rng, rows: np.full(rows, 7.0),
+    "missing": lambda rng, rows: np.full(rows, np.nan),
+    "some missing": lambda rng, rows: np.where(rng.random(rows) < 0.4, np.nan, rng.normal(size=rows)),
+}
 
 
 def table(rows: int = 300, *, missing: float = 0.05, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -175,7 +175,7 @@ def fitted_with(boosting: Boosting, how: str, at: int, marker: Path, on: Any) ->
 
 
 @pytest.mark.wide
-def test_a_node_that_loses_its_state_in_any_round_of_a_tree_begins_anew(tmp_path: Path) -> None:
+def test_a_node_that_loses_its_state_in_any_round_of_a_tree_begins_again(tmp_path: Path) -> None:
     estimator = boosted("absolute error", max_iter=3)
     want = clone(estimator).fit(X, Y)
     for at in range(1, 20):

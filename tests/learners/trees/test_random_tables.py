@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+import boosted
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,12 +18,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 import talkoot as tk
 
 pytestmark = pytest.mark.wide
-COLUMNS: dict[str, Any] = {
-    "many": lambda rng, rows: rng.normal(size=rows),
-    "few": lambda rng, rows: rng.integers(0, 3, rows).astype(float),
-    "constant": lambda rng, rows: np.full(rows, 7.0),
-    "missing": lambda rng, rows: np.full(rows, np.nan),
-    "some missing": lambda rng, rows: np.where(rng.random(rows) < 0.4, np.nan, rng.normal(size=rows)),
+COLUMNS: dict[str, Any] = boosted.COLUMNS | {
     "huge": lambda rng, rows: rng.normal(size=rows) * 1e307,
     "tiny": lambda rng, rows: rng.normal(size=rows) * 1e-310,
 }

@@ -102,7 +102,7 @@ def test_two_fits_are_one(first: int, rest: int, nodes: int) -> None:
     assert_same_trees(on_from(more(fitted, max_iter=first + rest), data), want, X)
 
 
-def test_without_warm_start_it_begins_afresh() -> None:
+def test_without_warm_start_it_begins_with_the_first_tree() -> None:
     fitted = more(Regressor(max_iter=3).fit(X, Y))
     assert_same_trees(on_from(fitted, dealt(2, X, Y)), Regressor(max_iter=6).fit(X, Y), X)
 
@@ -218,14 +218,14 @@ def test_other_classes_and_columns_in_another_order_are_refused() -> None:
         on_from(more(fitted), {"n": (NAMED[list("abdce")], KINDS)})
 
 
-def test_steps_before_it_would_be_fitted_anew() -> None:
+def test_steps_before_it_would_be_fitted_again() -> None:
     pipeline = make_pipeline(StandardScaler(), Regressor(**WARM)).fit(X, Y)
-    with pytest.raises(tk.NotDistributable, match=r"warm_start=True.*before it are fitted anew.*clone\(pipe"):
+    with pytest.raises(tk.NotDistributable, match=r"warm_start=True.*it are fitted again.*clone\(pipe"):
         tk.fit(pipeline, SITES, on=tk.Inline())
     assert tk.fit(clone(pipeline), SITES, on=tk.Inline()).model[-1].n_iter_ == 3
 
 
-def test_what_holds_rows_out_begins_afresh_or_is_refused() -> None:
+def test_what_holds_rows_out_begins_with_the_first_tree_or_is_refused() -> None:
     fitted = more(Regressor(**WARM).fit(X, Y))
     found, want = (tk.compare(each, SITES, folds=2, on=tk.Inline()) for each in (fitted, clone(fitted)))
     assert [row.scores for row in found.rows] == [row.scores for row in want.rows]

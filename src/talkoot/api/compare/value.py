@@ -45,7 +45,7 @@ def value(job: Job, model: Any, scoring: str | None, folds: int, progress: bool 
     if job.plan.learner.continues:
         raise PlanError(
             f"{name} goes on from an earlier fit (warm_start=True), which may have seen rows held out here",
-            cure="Fit sklearn.base.clone(estimator), which begins afresh, and value that.",
+            cure="Fit sklearn.base.clone(estimator), which begins with the first tree, and value that.",
         )
     splits = splits_of(folds, 1, job.plan.seed)
     if not (is_classifier(model) or is_regressor(model)):

@@ -6,7 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from talkoot.kernels.compiled import kernel
+from talkoot.kernels.compiled import inlined, kernel
+
+
+@inlined
+def _find(where: Any, bins: Any, start: Any, stop: Any) -> None:
+    """Write which entry each bin of a column has."""
+    for i in range(start, stop):
+        where[bins[i]] = i
 
 
 @kernel
@@ -30,8 +37,7 @@ def sums_of_classes(
         rows = order[places[leaf, 0] : places[leaf, 1]]
         for j in range(features):
             own, shift, at = words[j // 4], np.uint32(8 * (j % 4)), leaf * features + j
-            for i in range(spans[at], spans[at + 1]):
-                where[bins[i]] = i
+            _find(where, bins, spans[at], spans[at + 1])
             for row in rows:
                 entry = where[(own[row] >> shift) & np.uint32(255)]
                 sums[entry, classes[row]] += weights[row] if len(weights) else 1
@@ -46,8 +52,7 @@ def sums_of_parts(words: Any, order: Any, places: Any, parts: Any, bins: Any, sp
         rows = order[places[leaf, 0] : places[leaf, 1]]
         for j in range(features):
             own, shift, at = words[j // 4], np.uint32(8 * (j % 4)), leaf * features + j
-            for i in range(spans[at], spans[at + 1]):
-                where[bins[i]] = i
+            _find(where, bins, spans[at], spans[at + 1])
             for row in rows:
                 entry = where[(own[row] >> shift) & np.uint32(255)]
                 for c in range(count):

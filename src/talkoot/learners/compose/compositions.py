@@ -91,8 +91,8 @@ def _part(name: str, estimator: Any, *, last: bool) -> Learner:
                 cure="It can only be the last step of a Pipeline.",
             )
         if made.continues:
-            why = "the steps before it are fitted anew, and its trees would read other columns"
-            cure = "Start afresh: sklearn.base.clone(pipeline). Or transform the rows, and fit it by itself."
+            why = "the steps before it are fitted again, and its trees would read other columns"
+            cure = "Fit sklearn.base.clone(pipeline). Or transform the rows, and fit the last step by itself."
             refuse(estimator, "warm_start", why, cure)
         if not (isinstance(made.outer(), Solve) and isinstance(made.merge(), Sum)):
             raise NotDistributable(

@@ -182,12 +182,12 @@ class XGBoosting(SolvingLearner):
         match question:
             case RowCounts():
                 return counted_classes(single(shard, ctx.schema, self.estimator), ctx), None
-            case Learning(question=node.Gather() as asked, validation=validation):
-                return node.gathered(asked, local, shard, ctx, self.estimator, validation)
-            case Learning(question=asked, validation=validation):
+            case Learning(question=node.Gather() as own, validation=validation):
+                return node.gathered(own, local, shard, ctx, self.estimator, validation)
+            case Learning(question=own, validation=validation):
                 rows = training_rows(shard, validation, ctx)
-                if isinstance(asked, Search):
-                    return self._counted(asked, local, rows, ctx)
+                if isinstance(own, Search):
+                    return self._counted(own, local, rows, ctx)
                 return surveyed(rows, ctx.schema, self.estimator, node.bins(self.estimator)), None
         return node.done(question, local, ctx.schema, self.estimator)
 

@@ -253,19 +253,20 @@ def bits_of(words: np.ndarray) -> np.ndarray:
     return np.unpackbits(octets, axis=1, bitorder="little").astype(bool)
 
 
-def sums(rows: Rows, sought: Sequence[np.ndarray], bins: int, *, constant: bool) -> Update:
-    """The histograms of some leaves; without Hessians where these are `constant`."""
+def sums(rows: Rows, sought: Sequence[np.ndarray], bins: int) -> Update:
+    """The histograms of some leaves; without Hessians where these are 1."""
     from talkoot.kernels.trees.histograms import sums_of_leaves
 
     values = dict[str, np.ndarray]()
     for k, wanted in enumerate(sought):
         if len(wanted):
-            where, shape = (rows.bins, rows.orders[k], rows.places[k][wanted]), (len(wanted), rows.features)
-            found = np.zeros((*shape, bins, 2 if constant else 3), np.int64)
-            sums_of_leaves(*where, rows.pairs[k], rows.shifts[k], found)
-            if not constant and not rows.shifts[k]:
-                counts = np.zeros((*shape, bins, 2), np.int64)
-                sums_of_leaves(*where, np.ones((len(rows.target), 1), np.int64), 0, counts)
+            own, shift, shape = rows.pairs[k], rows.shifts[k], (len(wanted), rows.features, bins)
+            where = rows.bins, rows.orders[k], rows.places[k][wanted]
+            found = np.zeros((*shape, own.shape[1] + 1), np.int64)
+            sums_of_leaves(*where, own, shift, found)
+            if own.shape[1] == 2 and not shift:  # rows are not counted yet
+                counts = np.zeros((*shape, 2), np.int64)
+                sums_of_leaves(*where, np.ones((len(own), 1), np.int64), 0, counts)
                 found[..., 2] = counts[..., 0]
             values[f"histograms:{k}"] = found
     return Update(values=values, weight=float(len(rows.target)))

@@ -52,9 +52,7 @@ class Sets:
     def sums(self, sought: Sequence[np.ndarray]) -> Update:
         """The histograms of some leaves, of the training rows."""
         rows = self.rows.get(TRAINING)
-        if rows is None:
-            return Update()
-        return node.sums(rows, sought, self.bins, constant=self.loss.constant_hessian)
+        return Update() if rows is None else node.sums(rows, sought, self.bins)
 
     def counted(self, count: LeafCount) -> tuple[Update, Sets]:
         """Counts of the residuals of training rows, and the rows with their residuals by leaf."""

@@ -19,7 +19,7 @@ from talkoot.learners.trees.boosting.stopping import Stopping
 from talkoot.learners.trees.boosting.warm_start.trees import Trees
 
 GOES_ON = "warm_start=True goes on from an earlier fit"
-AFRESH = "sklearn.base.clone(estimator) begins with the first tree."
+FROM_START = "sklearn.base.clone(estimator) begins with the first tree."
 CLOSE = 1e-6  # of two scores of the same rows, which differ by rounding
 
 
@@ -48,10 +48,10 @@ class EarlierFit:
         found = cls(fitted)
         if estimator.max_iter < found.iterations:
             why = f"{GOES_ON}, which has {found.iterations} iterations"
-            refuse(estimator, "max_iter", why, f"Take max_iter={found.iterations} or more. {AFRESH}")
+            refuse(estimator, "max_iter", why, f"Take max_iter={found.iterations} or more. {FROM_START}")
         if not private.has_its_loss(fitted):
             why = f"{GOES_ON}, whose trees minimise another loss"
-            refuse(estimator, "loss", why, f"Take the loss of that fit. {AFRESH}")
+            refuse(estimator, "loss", why, f"Take the loss of that fit. {FROM_START}")
         return found
 
     @property
@@ -90,7 +90,7 @@ class EarlierFit:
             if was != now:
                 raise DataError(
                     f"{GOES_ON}: column {at + 1} was {was or 'not there'}, and is {now or 'not there'}",
-                    cure=f"Give it the columns of that fit, in their order. {AFRESH}",
+                    cure=f"Give it the columns of that fit, in their order. {FROM_START}",
                 )
         if schema.classes is None:
             return
@@ -99,7 +99,7 @@ class EarlierFit:
             raise DataError(
                 f"{GOES_ON}, whose classes were {was}: they are {now}",
                 column=schema.target,
-                cure=f"Give it rows of the same classes. {AFRESH}",
+                cure=f"Give it rows of the same classes. {FROM_START}",
             )
 
     def require_same_categories(self, coding: Coding, schema: Schema) -> None:
@@ -117,7 +117,7 @@ class EarlierFit:
                 raise DataError(
                     f"{GOES_ON}, which had other categories: {other[0]!r} is {which}",
                     column=schema.column(column),
-                    cure=f"Give it rows of the same categories. {AFRESH}",
+                    cure=f"Give it rows of the same categories. {FROM_START}",
                 )
 
     def require_unseen(self, estimator: Any, *, held_out: bool) -> None:
@@ -154,7 +154,8 @@ class EarlierFit:
             raise DataError(
                 f"{GOES_ON}, whose last scores were {was}, and its trees score {now} now: rows, weights, "
                 "scoring= or the rows that are held out differ, and early stopping would compare the two",
-                cure=f"Give it the rows of that fit, in their order, or take early_stopping=False. {AFRESH}",
+                cure="Give it the rows of that fit, in their order, or take early_stopping=False. "
+                f"{FROM_START}",
             )
 
 
