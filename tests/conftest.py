@@ -58,12 +58,12 @@ GROUPS = {  # of tests that share what takes long to start
         )
     },
 }
-# The same examples at every run, so that what is green here is green elsewhere; fewer of them for whoever
+# The same examples at every run, so that what is green here is green elsewhere; fewer for whoever
 # edits (make check), and more, new at every run, where there is time (make test-all).
 settings.register_profile(
-    "same", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True, max_examples=40
+    "same", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True, max_examples=25
 )
-settings.register_profile("few", settings.get_profile("same"), max_examples=15)
+settings.register_profile("few", settings.get_profile("same"), max_examples=10)
 settings.register_profile("new", settings.get_profile("same"), derandomize=False, max_examples=100)
 settings.load_profile("same")
 

@@ -8,7 +8,7 @@ from typing import Any, cast, final
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.decomposition import PCA
@@ -18,6 +18,7 @@ from sklearn.naive_bayes import BernoulliNB, GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
+from examples import examples
 from talkoot.api.fit import fit
 from talkoot.api.result import Fit
 from talkoot.api.verify.attributes import align_signs, fitted_attributes, relative_difference
@@ -91,7 +92,7 @@ def test_closed_forms_are_subtracted_and_no_other_node_is_asked(estimator: Any, 
     assert_alike(left.model, clone(estimator).fit(ROWS[LEFT], None if y is None else y[LEFT]), 1e-9)
 
 
-@settings(max_examples=15, deadline=None)
+@examples(30)
 @given(st.integers(1, 118), st.integers(0, 2**32 - 1))
 def test_whatever_leaves_is_as_if_it_had_never_been(size: int, seed: int) -> None:
     order = np.random.default_rng(seed).permutation(120)

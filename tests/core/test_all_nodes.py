@@ -7,13 +7,14 @@ from typing import Any, final
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import RobustScaler, StandardScaler
 
 import talkoot as tk
+from examples import examples
 from talkoot.core.engine import Engine
 from talkoot.core.errors import DataError, NodeLost, PlanError, QuorumError
 from talkoot.core.plan import Plan
@@ -71,7 +72,7 @@ SYNCS: st.SearchStrategy[dict[str, Any]] = st.builds(
 LOSSES = st.lists(st.frozensets(st.integers(0, NODES - 1), max_size=3), max_size=6)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@examples(120, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(st.integers(0, len(ESTIMATORS) - 1), SYNCS, LOSSES)
 def test_no_sync_that_is_accepted_gives_another_answer(
     which: int, sync: dict[str, Any], losses: list[frozenset[int]]

@@ -14,9 +14,10 @@ import pyarrow as pa
 import pyarrow.feather as feather
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
+from examples import examples
 from talkoot import Inline, shards
 from talkoot.core.errors import DataError, TalkootError
 from talkoot.core.shard import Schema
@@ -138,7 +139,7 @@ def test_shards_of_files_are_small_and_travel(folder: Path) -> None:
     same(read(Shards({"node0": pickle.loads(packed)}), schema), WHOLE)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     files=st.lists(st.tuples(st.integers(0, 60), st.integers(1, 40)), min_size=1, max_size=4),
     nodes=st.integers(1, 6),

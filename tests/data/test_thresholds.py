@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import talkoot as tk
+from examples import examples
 from talkoot.core.errors import SchemaError
 from talkoot.core.query import Answer
 from talkoot.data.contract.checks.run import examine
@@ -56,7 +57,7 @@ def drawn(given: dict[str, Any]) -> dict[str, Any]:
 
 
 @given(COLUMNS)
-@settings(deadline=None, max_examples=40)
+@examples(80)
 def test_no_count_below_the_threshold_leaves(given: dict[str, Any]) -> None:
     least, table = given["least"], drawn(given)
     found = answer(table, least)
@@ -72,7 +73,7 @@ def test_no_count_below_the_threshold_leaves(given: dict[str, Any]) -> None:
 
 
 @given(COLUMNS)
-@settings(deadline=None, max_examples=40)
+@examples(80)
 def test_what_is_hidden_cannot_be_reckoned(given: dict[str, Any]) -> None:
     """What the counts that are shown leave over is nothing, or as many rows as the threshold."""
     least = given["least"]
@@ -85,7 +86,7 @@ def test_what_is_hidden_cannot_be_reckoned(given: dict[str, Any]) -> None:
 
 
 @given(COLUMNS)
-@settings(deadline=None, max_examples=40)
+@examples(80)
 def test_no_quantile_is_near_an_end_or_a_single_row(given: dict[str, Any]) -> None:
     least, values = given["least"], given["number"]
     known = np.sort([value for value in values if value is not None and np.isfinite(value)])
@@ -97,7 +98,7 @@ def test_no_quantile_is_near_an_end_or_a_single_row(given: dict[str, Any]) -> No
 
 
 @given(COLUMNS, st.integers(0, 4), st.booleans())
-@settings(deadline=None, max_examples=40)
+@examples(80)
 def test_how_far_out_the_farthest_rows_lie_does_not_show(
     given: dict[str, Any], changed: int, least_too: bool
 ) -> None:

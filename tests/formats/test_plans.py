@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.cluster import KMeans
 from sklearn.compose import make_column_selector, make_column_transformer
@@ -18,6 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
 import talkoot as tk
+from examples import examples
 from talkoot.formats.frames import from_bytes, to_bytes
 from talkoot.formats.plans import TYPES, plan_from_bytes, plan_from_data, plan_to_bytes, plan_to_data
 from talkoot.formats.values import Decoder, Encoder
@@ -147,7 +148,7 @@ tags = st.sampled_from(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@examples(600)
 @given(
     tag=tags,
     data=st.dictionaries(
@@ -165,7 +166,7 @@ def test_whatever_strangers_write_ends_in_an_error_of_ours_or_in_a_value(
         plan_from_data(changed(learner={"$": tag, **data}), [memoryview(b"12345678")])
 
 
-@settings(max_examples=200, deadline=None)
+@examples(400)
 @given(st.binary(max_size=200))
 def test_bytes_of_strangers_are_no_frame(noise: bytes) -> None:
     for frame in (noise, b"talkoot\x01" + noise, to_bytes({})[:8] + len(noise).to_bytes(8, "little") + noise):
@@ -193,7 +194,7 @@ values = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@examples(400)
 @given(values)
 def test_values_come_back_as_they_were(value: Any) -> None:
     encoder = Encoder()

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import FunctionTransformer, RobustScaler
 
 import talkoot as tk
+from examples import examples
 from talkoot.core import errors
 from talkoot.core.context import Ctx, LocalWork
 from talkoot.core.errors import TalkootError
@@ -162,7 +163,7 @@ def test_answers_of_strangers_are_refused_with_the_reason(data: Any, cause: str)
         answer_from_bytes(to_bytes(data))
 
 
-@settings(max_examples=150, deadline=None)
+@examples(300)
 @given(st.integers(0, 10_000), st.integers(0, 255), st.booleans())
 def test_a_changed_byte_ends_in_an_error_of_ours_or_in_a_value(place: int, byte: int, question: bool) -> None:
     frame = bytearray(

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from masking import PHASES, SUM, Losing, Sites
 from sklearn.linear_model import Ridge
 
 import talkoot as tk
 from documented import only_bytes
+from examples import examples
 from talkoot.core.context import Ctx
 from talkoot.core.engine import Engine, Run
 from talkoot.core.errors import MaskRefused, PlanError, QuorumError, TalkootError
@@ -84,7 +85,7 @@ def losses(draw: st.DrawFn, nodes: int) -> dict[str, list[str]]:
     return {phase: list(names[a:b]) for phase, a, b in zip(PHASES, ends, cuts, strict=False)}
 
 
-@settings(max_examples=60)
+@examples(120)
 @given(st.data(), st.integers(3, 7), st.integers(0, 2))
 def test_whatever_is_lost_the_sum_is_that_of_the_survivors_or_nothing(
     data: st.DataObject, nodes: int, cheats: int

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.naive_bayes import BernoulliNB, CategoricalNB, ComplementNB, GaussianNB, MultinomialNB
 from summing import FITS, NODES, assert_fits, fit, forgotten, learn, over, pooled
 
+from examples import examples
 from talkoot.core.errors import DataError, NotDistributable
 from talkoot.core.update import Update
 from talkoot.learners import learner_for
@@ -168,7 +169,7 @@ def test_laws(estimator: Any, rows: Any) -> None:
     check_learner(FITS[type(estimator)](estimator), rows, LABELS, labels=True)
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@examples(50, derandomize=True)
 @given(seed=st.integers(0, 2**32 - 1), rows=st.integers(1, 30), classes=st.integers(1, 4))
 def test_any_few_rows(seed: int, rows: int, classes: int) -> None:
     rng = np.random.default_rng(seed)

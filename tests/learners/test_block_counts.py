@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
+from examples import examples
 from talkoot.kernels.intervals import bins_of, tables
 from talkoot.learners.sums import counting
 from talkoot.learners.sums.counting import Leaves, counted
@@ -57,7 +58,7 @@ def searched(parts: list[Any], features: int, scale: float | None) -> tuple[list
 NONE = np.zeros(0, np.int64)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(120)
 @given(
     kinds=st.lists(
         st.sampled_from(["normal", "wide", "few", "near", "infinite", "special"]), min_size=1, max_size=3
@@ -93,7 +94,7 @@ def test_blocks_are_counted_as_sorted_values(
         assert all(ours[name].tolist() == theirs[name].tolist() for name in ours)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(120)
 @given(
     kind=st.sampled_from(["normal", "wide", "few", "near", "special"]),
     edges=st.integers(0, 254),

@@ -5,12 +5,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from pooling import FITS, assert_alike, assert_as_pooled, dealt, even, learn, pooled, together
 from scipy import sparse
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 
+from examples import examples
 from talkoot.core.context import Ctx
 from talkoot.core.errors import DataError
 from talkoot.core.shard import Shard
@@ -48,7 +49,7 @@ ENCODERS = [
     OrdinalEncoder(min_frequency=15, encoded_missing_value=-3),
     OrdinalEncoder(max_categories=2, handle_unknown="use_encoded_value", unknown_value=-1),
 ]
-ONCE = settings(max_examples=8, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+ONCE = examples(16, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
 @pytest.mark.parametrize("encoder", ENCODERS, ids=repr)

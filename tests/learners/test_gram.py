@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from scipy import sparse
@@ -16,6 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import ElasticNet, Lasso, LinearRegression, Ridge, RidgeCV
 from summing import FITS, NODES, assert_fits, fit, forgotten, learn, over, pooled
 
+from examples import examples
 from talkoot.core.errors import DataError, NotDistributable
 from talkoot.core.update import Update
 from talkoot.learners import learner_for
@@ -215,7 +216,7 @@ def test_laws(estimator: Any) -> None:
         check_learner(FITS[type(estimator)](estimator), rows, y, rtol=rtol)
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@examples(50, derandomize=True)
 @given(
     seed=st.integers(0, 2**32 - 1),
     rows=st.integers(1, 60),
@@ -233,7 +234,7 @@ def test_any_shape_any_shift(seed: int, rows: int, columns: int, shift: float, i
     assert_allclose(got.predict(table), want.predict(table), rtol=exact, atol=exact)
 
 
-@settings(max_examples=50, deadline=None, derandomize=True)
+@examples(100, derandomize=True)
 @given(seed=st.integers(0, 2**32 - 1), rank=st.integers(0, 6), columns=st.integers(1, 6))
 def test_factor_has_as_many_rows_as_the_rank(seed: int, rank: int, columns: int) -> None:
     rng = np.random.default_rng(seed)

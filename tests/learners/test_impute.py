@@ -5,11 +5,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from pooling import FITS, assert_alike, assert_as_pooled, dealt, even, pooled, together
 from scipy import sparse
 from sklearn.impute import SimpleImputer
 
+from examples import examples
 from talkoot.core.errors import DataError, NotDistributable
 from talkoot.testing import check_learner
 from talkoot.testing.strategies import deals
@@ -28,7 +29,7 @@ IMPUTERS = [
     SimpleImputer(strategy="most_frequent"),
     SimpleImputer(strategy="constant", fill_value=3, add_indicator=True),
 ]
-ONCE = settings(max_examples=10, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+ONCE = examples(20, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
 @pytest.mark.parametrize("imputer", IMPUTERS, ids=repr)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from numpy.testing import assert_allclose
 from pooling import FITS, assert_alike, assert_as_pooled, dealt, even, learn, pooled, together
 from scipy import sparse
@@ -26,6 +26,7 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 
+from examples import examples
 from talkoot.core.errors import DataError
 from talkoot.core.update import Update
 from talkoot.testing import check_learner
@@ -55,7 +56,7 @@ SCALERS = [
 ]
 FLAT = [StandardScaler(with_mean=False), StandardScaler(with_mean=False, with_std=False), MaxAbsScaler()]
 FLAT += [VarianceThreshold(), VarianceThreshold(0.01)]
-ONCE = settings(max_examples=10, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+ONCE = examples(20, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
 @pytest.mark.parametrize("scaler", SCALERS, ids=repr)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from numpy.testing import assert_allclose
 from pooling import FITS, assert_alike, assert_as_pooled, dealt, even, learn, pooled, together
 from scipy import sparse
@@ -14,6 +14,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import KBinsDiscretizer, QuantileTransformer, RobustScaler
 
 import talkoot as tk
+from examples import examples
 from talkoot.core.context import Ctx
 from talkoot.core.errors import DataError, NotDistributable
 from talkoot.data.tables.arrays import ArrayShard
@@ -41,7 +42,7 @@ METHODS += ["hazen", "weibull", "linear", "median_unbiased", "normal_unbiased"]
 BINS = [KBinsDiscretizer(4, strategy="uniform", encode=e) for e in ("onehot", "onehot-dense", "ordinal")]
 BINS += [KBinsDiscretizer(4, quantile_method=method) for method in METHODS]
 BINS += [KBinsDiscretizer([2, 12, 3, 5], encode="onehot-dense", dtype=np.float32)]
-ONCE = settings(max_examples=8, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+ONCE = examples(16, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
 @pytest.mark.parametrize("scaler", SCALERS, ids=repr)

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from river import drift as river_drift
 from river.drift import binary as river_binary
 
 import talkoot as tk
+from examples import examples
 from talkoot.learners.online.state import equal
 from talkoot.stream.drift.detector import Detector
 
@@ -60,7 +61,7 @@ def test_adwin_of_numbers_of_any_size_is_rivers(side: float) -> None:
 
 
 @given(which=st.sampled_from(ALL), cuts=st.lists(st.integers(0, 3000), max_size=8), seed=st.integers(0, 9))
-@settings(max_examples=60)
+@examples(120)
 def test_cuts_do_not_matter(which: Detector, cuts: list[int], seed: int) -> None:
     values = errors((1000, 0.2), (1000, 0.6), (1000, 0.1), seed=seed)
     whole, parts, found = which.start(), which.start(), []

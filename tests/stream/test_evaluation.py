@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics
 
 import talkoot as tk
+from examples import examples
 from talkoot.learners.online.state import State, equal
 
 rng = np.random.default_rng(5)
@@ -69,7 +70,7 @@ def test_fading_windows_weigh_by_age() -> None:
 
 
 @given(cuts=st.lists(st.integers(0, 300), max_size=6), classes=st.sampled_from([0, 2, 3]))
-@settings(max_examples=30)
+@examples(60)
 def test_cuts_do_not_matter(cuts: list[int], classes: int) -> None:
     evaluation = tk.Evaluation(windows=(7, 50))
     y = Y[:300] if classes == 2 else np.arange(300.0) % (classes or 7)

@@ -10,9 +10,10 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from examples import examples
 from laws import check_reading, rows_of, table
 from talkoot.core.errors import DataError
 from talkoot.stream.sources.folder import Folder
@@ -35,7 +36,7 @@ def numbers(reader: Reader, rows: int = 7) -> list[Any]:
     return [row["n"] for row in rows_of(reader, rows)]
 
 
-@settings(max_examples=40)
+@examples(80)
 @given(
     st.lists(st.tuples(st.integers(0, 9), st.booleans()), max_size=5),
     st.lists(st.tuples(st.integers(1, 12), st.integers(0, 5)), max_size=12),

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import talkoot as tk
+from examples import examples
 from talkoot.core.errors import DataError
 from talkoot.learners.online.state import State, equal
 from talkoot.stream.labels.labelled import Labelled
@@ -55,7 +56,7 @@ STEPS = st.lists(
     negative=st.sampled_from([0.0, None]),
     time=st.sampled_from(["t", None]),
 )
-@settings(max_examples=150)
+@examples(300)
 def test_cuts_do_not_matter(
     steps: list[Any], mature: float | None, negative: float | None, time: str | None
 ) -> None:

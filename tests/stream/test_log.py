@@ -14,9 +14,10 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from examples import examples
 from laws import check_reading, rows_of, table
 from patience import patient
 from talkoot.core.errors import DataError, PlanError
@@ -25,7 +26,7 @@ from talkoot.stream.sources.log.log import SegmentLog
 from talkoot.stream.sources.log.segments import Segment, first_rows
 from talkoot.stream.sources.source import OffsetGone
 
-few = settings(max_examples=40)
+few = examples(80)
 
 
 def log_of(folder: Path, *sizes: int, **limits: Any) -> SegmentLog:

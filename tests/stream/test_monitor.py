@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.signal import lfilter
 
 import talkoot as tk
+from examples import examples
 from talkoot.learners.online.features import Features, Layout
 from talkoot.learners.online.state import State, equal
 from talkoot.stream.drift.estimate import Estimate
@@ -86,7 +87,7 @@ def test_what_is_missing_is_a_change_and_columns_without_any_number_are_none() -
 
 
 @given(cuts=st.lists(st.integers(0, 5000), max_size=6))
-@settings(max_examples=20)
+@examples(40)
 def test_cuts_do_not_matter(cuts: list[int]) -> None:
     monitor = tk.drift(features=FeatureDrift(block=100, blocks=8), estimate=Estimate(block=100, blocks=3))
     rows = rows_of(5000, 0)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from watching import LAYOUT, Logistic, begin, log_losses, stream, watched
 
 import talkoot as tk
+from examples import examples
 from talkoot.learners.online.state import equal, under
 from talkoot.stream.drift.finding import Finding
 from talkoot.stream.drift.reactions import Boost, Challenger, RollBack, Step, bet
@@ -95,7 +96,7 @@ def test_roll_back_undoes_labels_that_were_wrong_for_a_while() -> None:
 
 @pytest.mark.parametrize("reaction", ["alert", "boost", "reset", "challenger", "roll back"])
 @given(cuts=st.lists(st.integers(0, 6000), max_size=5))
-@settings(max_examples=4)
+@examples(8)
 def test_cuts_do_not_matter(reaction: str, cuts: list[int]) -> None:
     rows, y = stream((3000, OLD), (3000, (-2.0, 1.0, -0.5)))
     whole, _, expected, one = watched(reaction, rows, y)

@@ -6,9 +6,10 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from examples import examples
 from laws import rows_of, table
 from talkoot.core.errors import DataError
 from talkoot.stream.sinks.folder import LogSink, ParquetSink
@@ -26,7 +27,7 @@ def pair(kind: str, folder: str) -> tuple[Sink, Source]:
 
 
 @pytest.mark.parametrize("kind", ["log", "parquet"])
-@settings(max_examples=25)
+@examples(50)
 @given(writes=st.lists(st.tuples(st.integers(0, 6), st.integers(0, 5), st.booleans()), max_size=8))
 def test_each_row_appears_once(kind: str, writes: list[tuple[int, int, bool]]) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
+from examples import examples
 from talkoot.core.errors import DataError
 from talkoot.engines.federation.audit import AuditLog
 
@@ -53,7 +54,7 @@ def test_a_log_that_was_changed_is_found_by_its_line(tmp_path: Path, change: str
         log.verify()
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(120, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_no_bit_can_change(tmp_path: Path, data: st.DataObject) -> None:
     log = AuditLog(tmp_path)

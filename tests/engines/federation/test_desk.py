@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from parties import make_authority, make_party, renew
 from sites import World, plan_of
@@ -20,6 +20,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 import talkoot as tk
+from examples import examples
 from talkoot.core.errors import DataError, Refused
 from talkoot.core.round import Round
 from talkoot.data.inventory import Inventory
@@ -397,7 +398,7 @@ PLANS = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=150)
+@examples(300)
 @given(PLANS)
 def test_plans_of_anything_are_read_or_refused(data: object) -> None:
     proposal = Proposal(
@@ -416,7 +417,7 @@ def test_plans_of_anything_are_read_or_refused(data: object) -> None:
         assert str(error)  # noqa: PT017 - any refusal will do, and nothing else
 
 
-@settings(deadline=None, max_examples=150)
+@examples(300)
 @given(st.binary(max_size=200) | JUNK.map(msgspec.msgpack.encode))
 def test_proposals_of_anything_are_refused(data: bytes) -> None:
     with pytest.raises(DataError):

@@ -8,9 +8,10 @@ from contextlib import aclosing
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from examples import examples
 from talkoot.core.errors import DataError
 from talkoot.engines.federation.link.exchange import AHEAD, Exchange
 from talkoot.engines.federation.link.flow import LEAST, Flow
@@ -113,7 +114,7 @@ def requested(wire: Wire) -> list[Fetch]:
     return [message for message in wire.sent if isinstance(message, Fetch)]
 
 
-@settings(max_examples=20, deadline=None)
+@examples(40)
 @given(number=st.integers(1, 40), order=st.randoms(use_true_random=False))
 def test_bytes_that_are_requested_and_not_here_stay_within_the_budget(number: int, order: Any) -> None:
     async def play(flow: Flow, links: list[tuple[Exchange, Wire]]) -> None:

@@ -14,13 +14,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from paced import Leaking, Paced
 from parties import make_authority, make_party
 from programs import DATA, POLICY, Federated, federated, write_rows
 
 import talkoot as tk
+from examples import examples
 from patience import patient, soon
 from talkoot.core.errors import DataError, TalkootError
 from talkoot.core.update import Update
@@ -127,7 +128,7 @@ def test_other_messages_close_the_connection_alone(two: Federated, data: bytes) 
     assert "no message of a federation" in words or "does not send" in words or "closed" in words
 
 
-@settings(max_examples=20)
+@examples(40)
 @given(st.binary(min_size=1, max_size=3000))
 def test_garbage_on_the_port_disturbs_nobody(two: Federated, data: bytes) -> None:
     with socket.create_connection(("127.0.0.1", two.port), timeout=patient()) as sock:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.base import clone, is_classifier
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
@@ -17,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from test_early_stopping import held_out
 
 import talkoot as tk
+from examples import examples
 from talkoot.core.plan import Plan
 from talkoot.core.run import run
 from talkoot.data.schema import agree
@@ -114,7 +115,7 @@ def test_the_model_is_that_of_its_own_fit_with_the_same_rows_held_out(name: str,
     np.testing.assert_allclose(predicted(model), predicted(want), rtol=1e-6, atol=1e-6)
 
 
-@settings(max_examples=10)
+@examples(20)
 @given(st.lists(st.integers(0, 400), max_size=6), st.sampled_from(["numbers", "LightGBM, three classes"]))
 def test_where_rows_are_divided_never_matters(edges: list[int], name: str) -> None:
     estimator, y, w = FITS[name]

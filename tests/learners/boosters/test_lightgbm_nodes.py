@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from boosted import dealt, table
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 from sklearn.base import clone, is_classifier
@@ -25,6 +25,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import talkoot as tk
+from examples import examples
 from patience import patient
 from talkoot.core.context import Ctx
 from talkoot.core.learner import Kind, SolvingLearner
@@ -86,7 +87,7 @@ def test_trees_are_those_of_lightgbms_fit_to_the_bit(case: str, nodes: int) -> N
     assert trees(model) == trees(clone(estimator).fit(X, y))
 
 
-@settings(max_examples=10, deadline=None)
+@examples(20)
 @given(st.lists(st.integers(0, 600), min_size=1, max_size=5), st.booleans())
 def test_where_rows_are_cut_never_matters(cuts: list[int], weighted: bool) -> None:
     edges = [0, *sorted(cuts), 600]

@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from boosted import table
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.base import clone
 from test_xgboost_merged import SHAPE, agreed_cuts, margins, trees
 
 import talkoot as tk
+from examples import examples
 from talkoot.core.plan import Plan
 from talkoot.core.run import run
 from talkoot.data.schema import agree
@@ -86,7 +87,7 @@ def test_the_model_is_that_of_the_pooled_rows(name: str, nodes: int) -> None:
     assert_same(fitted(estimator, dealt(nodes, y)), pooled(estimator, y))
 
 
-@settings(max_examples=10)
+@examples(20)
 @given(st.permutations(range(31)), st.integers(1, 5))
 def test_neither_names_nor_nodes_of_queries_matter(names: list[int], nodes: int) -> None:
     ids = np.array([f"query {name:02d}" for name in names], dtype=object)[Q]

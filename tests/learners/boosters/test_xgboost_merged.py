@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from boosted import dealt, table
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.base import clone, is_classifier
 from sklearn.datasets import load_breast_cancer
@@ -23,6 +23,7 @@ from sklearn.preprocessing import StandardScaler
 
 import talkoot as tk
 from documented import program
+from examples import examples
 from talkoot.core.plan import Plan
 from talkoot.formats.plans import plan_digest, plan_from_data, plan_to_bytes, plan_to_data
 from talkoot.learners.xgboost.booster import below
@@ -145,7 +146,7 @@ def test_trees_are_xgboosts_own_in_the_same_bins(case: str) -> None:
     assert_same_as_xgboost(model, pooled(estimator, y, w, agreed_cuts(X, sketch)))
 
 
-@settings(max_examples=8)
+@examples(16)
 @given(data=st.data(), case=st.sampled_from(["squares, weights", "two classes", "three classes", "leaves"]))
 def test_which_node_has_which_rows_never_matters(data: st.DataObject, case: str) -> None:
     estimator, y, w = CASES[case]

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from river import drift as river_drift
 from river import tree as river_tree
 from river.datasets import synth
 
+from examples import examples
 from talkoot.kernels.compiled import kernel
 from talkoot.kernels.trees.draws import poisson
 from talkoot.kernels.trees.layout import HEAD
@@ -150,7 +151,7 @@ def test_it_follows_changes_and_takes_dead_nodes_out() -> None:
     assert model.inactive(state) == ((links[:, 0] == -1) & (links[:, 6] < 0)).sum()
 
 
-@settings(max_examples=8, deadline=None)
+@examples(16)
 @given(cuts=st.lists(st.integers(0, 4500), max_size=4), megabytes=st.sampled_from([32.0, 0.1]))
 def test_cuts_of_the_stream_change_nothing(cuts: list[int], megabytes: float) -> None:
     rows, y = stream(4500)

@@ -6,10 +6,11 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from online_models import known, mixed
 
+from examples import examples
 from talkoot.core.errors import PlanError
 from talkoot.learners.online.features import Features, Layout
 from talkoot.learners.online.state import equal
@@ -34,7 +35,7 @@ def test_they_follow_an_abrupt_change_better_than_one_tree() -> None:
     assert boosted[10_000:12_000].mean() > alone[10_000:12_000].mean() + 0.2
 
 
-@settings(max_examples=12, deadline=None)
+@examples(24)
 @given(
     cuts=st.lists(st.integers(0, 700), max_size=6),
     megabytes=st.sampled_from([0.5, 0.02]),

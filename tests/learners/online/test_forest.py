@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from examples import examples
 from talkoot.core.errors import PlanError
 from talkoot.learners.online.features import Features, Layout
 from talkoot.learners.online.state import equal
@@ -43,7 +44,7 @@ def test_members_are_replaced_after_a_change_and_beat_one_tree(kind: type[Forest
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=5, deadline=None)
+@examples(10)
 @given(cut=st.integers(0, 3000), megabytes=st.sampled_from([32.0, 0.01]))
 def test_a_cut_of_the_stream_changes_nothing(kind: type[Forest], cut: int, megabytes: float) -> None:
     rows, y = stream(3000)

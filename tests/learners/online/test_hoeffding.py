@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from river import tree as river_tree
 from river.datasets import synth
 
+from examples import examples
 from talkoot.core.errors import PlanError
 from talkoot.learners.online.features import Features, Layout
 from talkoot.learners.online.state import equal
@@ -110,7 +111,7 @@ def stream(rows: int, seed: int = 0) -> tuple[Features, np.ndarray]:
 LAYOUT = Layout(("a", "b", "c"), ("d", "e"), classes=2)
 
 
-@settings(max_examples=20, deadline=None)
+@examples(40)
 @given(cuts=st.lists(st.integers(0, 1200), max_size=6), megabytes=st.sampled_from([32.0, 0.004]))
 def test_cuts_of_the_stream_change_nothing(cuts: list[int], megabytes: float) -> None:
     rows, y = stream(1200)

@@ -9,12 +9,13 @@ import boosted
 import numpy as np
 import pytest
 from decisions import KINDS, X, Y, assert_best_splits, dealt, together
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.tree import DecisionTreeClassifier as Classifier
 from sklearn.tree import DecisionTreeRegressor as Regressor
 
 import talkoot as tk
+from examples import examples
 
 COLUMNS: dict[str, Any] = boosted.COLUMNS | {
     "huge": lambda rng, rows: rng.normal(size=rows) * 1e37,
@@ -23,7 +24,7 @@ COLUMNS: dict[str, Any] = boosted.COLUMNS | {
 
 
 @pytest.mark.wide
-@settings(max_examples=40, deadline=None)
+@examples(80)
 @given(
     columns=st.lists(st.sampled_from(sorted(COLUMNS)), min_size=1, max_size=4),
     rows=st.integers(1, 60),

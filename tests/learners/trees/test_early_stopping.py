@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from boosted import Interrupted, assert_same_trees, dealt, table, together
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.base import clone, is_classifier
 from sklearn.ensemble import HistGradientBoostingClassifier as Classifier
@@ -17,6 +17,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import compute_sample_weight
 
 import talkoot as tk
+from examples import examples
 from talkoot.core.context import Ctx, stream_rng
 from talkoot.core.plan import Plan
 from talkoot.core.run import run
@@ -132,7 +133,7 @@ def test_auto_stops_above_ten_thousand_rows() -> None:
         assert len(got.validation_score_) == (3 if stops else 0)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(200)
 @given(
     rows=st.integers(8, 400),
     fraction=st.one_of(st.floats(0.05, 0.95), st.integers(3, 6)),

@@ -14,7 +14,7 @@ import pytest
 import scipy.sparse as sp
 import skops.io
 from boosted import Interrupted, table
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.base import clone, is_classifier
 from sklearn.ensemble import (
@@ -26,6 +26,7 @@ from sklearn.ensemble import (
 from sklearn.utils.validation import check_is_fitted
 
 import talkoot as tk
+from examples import examples
 from talkoot.data.shards import Shards
 from talkoot.formats.estimators import fitted_from_bytes
 from talkoot.formats.trees import without_trees
@@ -171,7 +172,7 @@ def test_a_saved_forest_is_the_same(tmp_path: Path) -> None:
     assert_same(tk.load(fit.save(tmp_path / "forest.talkoot")), fit.model, X)
 
 
-@settings(max_examples=25, deadline=None)
+@examples(50)
 @given(
     rows=st.lists(st.integers(0, 7), min_size=1, max_size=5).filter(any),
     trees=st.integers(1, 9),

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from boosted import Interrupted, assert_same_trees, dealt, table, together
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn._loss import loss as losses
 from sklearn.base import clone
@@ -20,6 +20,7 @@ from test_early_stopping import alone, assert_same_fit, pooled
 from test_interrupted import assert_same_bits
 
 import talkoot as tk
+from examples import examples
 from talkoot.core.plan import Plan
 from talkoot.core.run import run
 from talkoot.data.schema import agree
@@ -124,7 +125,7 @@ def test_categories() -> None:
 
 
 @pytest.mark.wide
-@settings(max_examples=30, deadline=None)
+@examples(60)
 @given(
     rows=st.integers(2, 80),
     nodes=st.integers(1, 4),

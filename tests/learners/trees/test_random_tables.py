@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from boosted import together
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
 import talkoot as tk
+from examples import examples
 
 pytestmark = pytest.mark.wide
 COLUMNS: dict[str, Any] = boosted.COLUMNS | {
@@ -24,7 +25,7 @@ COLUMNS: dict[str, Any] = boosted.COLUMNS | {
 }
 
 
-@settings(max_examples=50, deadline=None)
+@examples(200)
 @given(
     columns=st.lists(st.sampled_from(sorted(COLUMNS)), min_size=1, max_size=4),
     rows=st.integers(1, 60),
@@ -57,7 +58,7 @@ def test_any_table(columns: list[str], rows: int, nodes: int, bins: int, weighte
     assert np.isfinite(found).all()
 
 
-@settings(max_examples=50, deadline=None)
+@examples(200)
 @given(
     columns=st.lists(st.sampled_from(sorted(COLUMNS)), min_size=1, max_size=4),
     rows=st.integers(4, 60),
@@ -125,7 +126,7 @@ def test_targets_of_any_size(scale: float) -> None:
     np.testing.assert_allclose(together(estimator, data).predict(X), want, rtol=0, atol=1e-9 * scale)
 
 
-@settings(max_examples=40, deadline=None)
+@examples(80)
 @given(
     kinds=st.lists(st.sampled_from(["text", "whole", "yes or no", "number"]), min_size=1, max_size=4),
     rows=st.integers(20, 120),

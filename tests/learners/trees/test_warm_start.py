@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from boosted import Interrupted, assert_same_trees, dealt, table, together
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.ensemble import HistGradientBoostingClassifier as Classifier
@@ -24,6 +24,7 @@ from test_early_stopping import alone, assert_same_fit, held_out, pooled
 
 import talkoot as tk
 from documented import only_bytes
+from examples import examples
 from talkoot.core.plan import Plan
 from talkoot.core.run import run
 from talkoot.data.schema import agree
@@ -93,7 +94,7 @@ def test_it_goes_on_as_scikit_learn_does(fit: str, weights: tuple[np.ndarray, ..
     assert getattr(again, "_fitted_with_sw", False) is bool(weights)
 
 
-@settings(max_examples=10, deadline=None)
+@examples(20)
 @given(first=st.integers(1, 5), rest=st.integers(0, 4), nodes=st.integers(1, 4))
 def test_two_fits_are_one(first: int, rest: int, nodes: int) -> None:
     estimator, data = Regressor(warm_start=True, max_leaf_nodes=5), dealt(nodes, X, Y)

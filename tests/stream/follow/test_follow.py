@@ -12,12 +12,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.linear_model import Ridge
 from tiny import Apart, Tiny, table
 
 import talkoot as tk
+from examples import examples
 from laws import rows_of
 from talkoot.core.engine import Engine
 from talkoot.core.errors import DataError, LeaseLost, PlanError
@@ -44,7 +45,7 @@ def cut(data: pa.Table, at: list[int]) -> list[pa.RecordBatch]:
     return [batch for part in parts for batch in part.combine_chunks().to_batches()]
 
 
-@settings(max_examples=15)
+@examples(30)
 @given(at=st.lists(st.integers(0, 120), max_size=6), rows=st.integers(1, 130), until=st.integers(1, 119))
 def test_any_cut_of_the_stream_gives_the_same_state(at: list[int], rows: int, until: int) -> None:
     whole = tk.follow(Tiny(), DATA, "y")
@@ -56,7 +57,7 @@ def test_any_cut_of_the_stream_gives_the_same_state(at: list[int], rows: int, un
     assert (part.rows, part.offsets) == (until, {"0": str(until)})
 
 
-@settings(max_examples=5)
+@examples(10)
 @given(rows=st.integers(1, 60), at=st.lists(st.integers(0, 90), max_size=4))
 def test_nodes_that_meet_by_rows_do_not_depend_on_batches(rows: int, at: list[int]) -> None:
     sync = tk.every(rows=rows)

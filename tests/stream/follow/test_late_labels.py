@@ -11,13 +11,14 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from killing import counted, kill, stored
 from late import parts, rows_and_labels, rule
 from tiny import Apart, Tiny
 
 import talkoot as tk
+from examples import examples
 from laws import rows_of
 from talkoot.core.errors import DataError, PlanError
 from talkoot.learners.online.state import equal
@@ -70,7 +71,7 @@ def test_what_had_not_arrived_is_not_learned() -> None:
     assert f"{300 - arrived} rows wait for their labels" in repr(found)
 
 
-@settings(max_examples=4)
+@examples(8)
 @given(
     at=st.lists(st.integers(0, 500), max_size=5),
     labels=st.lists(st.integers(0, 500), max_size=5),

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tiny import Tiny, table
 
 import talkoot as tk
+from examples import examples
 from talkoot.core.digest import digest
 from talkoot.core.errors import DataError
 from talkoot.stream.sources.memory import Memory
@@ -78,7 +79,7 @@ def test_a_stream_that_never_comes_is_named(monkeypatch: pytest.MonkeyPatch) -> 
 EXPECTED: list[str] = []
 
 
-@settings(max_examples=8)
+@examples(16)
 @given(pauses=st.lists(st.integers(0, 3), min_size=1, max_size=7), told=st.booleans())
 def test_pauses_of_a_broker_change_nothing(pauses: list[int], told: bool) -> None:
     if not EXPECTED:

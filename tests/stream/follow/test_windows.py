@@ -10,10 +10,11 @@ from typing import Any, ClassVar, final
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import talkoot as tk
+from examples import examples
 from talkoot.core.errors import DataError, PlanError
 from talkoot.learners.online.features import Features, Layout
 from talkoot.learners.online.model import Floats, OnlineModel, Task
@@ -80,7 +81,7 @@ def replayed(data: pa.Table) -> np.ndarray:
     return np.column_stack(columns)
 
 
-@settings(max_examples=8)
+@examples(16)
 @given(at=st.lists(st.integers(0, 400), max_size=4), rows=st.integers(30, 500))
 def test_a_followed_stream_sees_what_one_pass_sees(at: list[int], rows: int) -> None:
     edges = [0, *sorted(at), 400]
