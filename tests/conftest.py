@@ -22,6 +22,7 @@ GROUPS = {  # of tests that share what takes long to start
     "tests/e2e/test_demo.py": "demo",
     "tests/e2e/test_credit.py": "credit",
     "tests/engines/ranks/test_exchange.py": "exchange",
+    "tests/test_structure.py": "structure",  # which parses all files once
     "tests/stream/test_redis.py": "redis",
     "tests/stream/test_kafka.py": "kafka",
     "tests/stream/follow/test_brokers.py": "kafka",
