@@ -73,5 +73,5 @@ def same(kind: type, engine: Engine) -> None:
 def made(kind: type) -> Any:
     """An estimator of this kind that does not depend on chance; a forest is of a few trees."""
     estimator = EXAMPLES.get(kind) or kind()
-    small = {"random_state": 0, "n_estimators": 4}
+    small = {"random_state": 0, "n_estimators": 5}
     return estimator.set_params(**{name: small[name] for name in small.keys() & estimator.get_params()})
