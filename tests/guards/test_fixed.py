@@ -17,7 +17,7 @@ from sklearn.preprocessing import MinMaxScaler
 import talkoot as tk
 from talkoot.core.context import Ctx
 from talkoot.core.errors import DataError, PlanError
-from talkoot.core.update import Leaf, Update, total
+from talkoot.core.update import BOUNDED, Leaf, Update, total
 from talkoot.formats.answers import answer_from_bytes, answer_to_bytes
 from talkoot.guards import limbs
 from talkoot.guards.fixed import FixedPoint
@@ -27,6 +27,10 @@ from talkoot.testing import check_transform
 CTX = Ctx(node="oslo", round=3, cohort=("oslo", "rome", "wien"))
 FLOATS = st.floats(-1e38, 1e38, allow_subnormal=True)
 RNG = np.random.default_rng(3)
+
+
+def ctx_of(nodes: int) -> Ctx:
+    return Ctx(node="n0", round=3, cohort=tuple(f"n{i}" for i in range(nodes)))
 
 
 def sent(value: Any, guard: FixedPoint | None = None, weight: float = 1.0, **kinds: Leaf) -> Update:
@@ -116,6 +120,84 @@ def test_sums_that_floats_get_wrong() -> None:
     assert got(total(sent(np.array([v])) for v in [1e20, -1e20, 2.0**-90]))[0] == 2.0**-90
     large = np.array([2**62 + 1, -(2**62) - 3])
     assert got(sent(large) + sent(np.array([-7, 5]))).tolist() == [2**62 - 6, -(2**62) + 2]
+
+
+NODES = st.sampled_from([1, 2, 3, 7])
+WHOLE = [np.dtype(name) for name in ("int8", "int32", "int64", "uint8", "uint64")]
+
+
+@st.composite
+def whole_parts(draw: st.DrawFn) -> tuple[np.dtype[Any], list[int]]:
+    """A dtype, and a number of it at each node."""
+    dtype, nodes = draw(st.sampled_from(WHOLE)), draw(NODES)
+    low, high = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
+    edges = st.sampled_from([low, low + 1, 0, high // nodes, high - 1, high])
+    return dtype, draw(st.lists(edges | st.integers(low, high), min_size=nodes, max_size=nodes))
+
+
+@settings(deadline=None)
+@given(whole_parts())
+def test_a_sum_of_whole_numbers_is_exact_or_refused_whatever_nodes_send(
+    parts: tuple[np.dtype[Any], list[int]],
+) -> None:
+    dtype, numbers = parts
+    update = total(sent(np.array([number, 0], dtype)) for number in numbers)
+    assert update.values["w"].nbytes == 2 * 16
+    if np.iinfo(dtype).min <= sum(numbers) <= np.iinfo(dtype).max:
+        assert got(update).tolist() == [sum(numbers), 0]
+        assert got(update).dtype == dtype
+    else:
+        with pytest.raises(DataError, match=f"the sum is beyond the range of {dtype.name}"):
+            got(update)
+
+
+@settings(deadline=None)
+@given(NODES, st.data())
+def test_bounded_whole_numbers_are_one_word_and_exact_up_to_their_bound(nodes: int, data: Any) -> None:
+    limit, name = 2**62 // nodes, f"{BOUNDED}w"
+    edges = st.sampled_from([-limit, 1 - limit, -1, 0, 1, limit - 1, limit])
+    numbers = data.draw(
+        st.lists(edges | st.integers(-limit, limit), min_size=nodes, max_size=nodes), label="numbers"
+    )
+    leaves = [np.array([[number, 1]]) for number in numbers]
+    updates = [tk.fixed().encode(Update(values={name: leaf}), None, ctx_of(nodes))[0] for leaf in leaves]
+    summed = total(updates)
+    assert summed.values[name].nbytes == 2 * 8
+    found = tk.fixed().decode(summed, None, ctx_of(nodes))[0].values[name]
+    assert found.tolist() == [[sum(numbers), nodes]]
+    assert found.dtype == np.int64
+
+
+@pytest.mark.parametrize("nodes", [1, 2, 3, 7])
+@pytest.mark.parametrize("dtype", [np.int64, np.uint64])
+def test_bounded_whole_numbers_beyond_their_bound_are_refused_by_name(dtype: Any, nodes: int) -> None:
+    limit, name = 2**62 // nodes, f"{BOUNDED}w"
+    below = [-limit - 1, -(2**63)] if dtype == np.int64 else []
+    for number in (limit + 1, int(np.iinfo(dtype).max), *below):
+        update = Update(values={name: np.array([0, number], dtype)})
+        with pytest.raises(DataError) as caught:
+            tk.fixed().encode(update, None, ctx_of(nodes))
+        assert f"node 'n0', round 3: leaf '{name}' cannot stand in fixed point" in str(caught.value)
+        assert f"{abs(number)} is beyond {limit}" in str(caught.value)
+        assert caught.value.cure == f"Leave {BOUNDED!r} out of its name."
+
+
+def test_bounded_leaves_of_floats_and_of_small_whole_numbers() -> None:
+    for value in (np.array([0.5, -2.0]), np.array([True, False]), np.array([200], np.uint8), np.array(7)):
+        leaf = tk.fixed().encode(Update(values={f"{BOUNDED}w": value}), None, CTX)[0]
+        found = tk.fixed().decode(leaf, None, CTX)[0].values[f"{BOUNDED}w"]
+        assert (found.dtype, found.tolist()) == (value.dtype, value.tolist())
+    one = tk.fixed().encode(Update(values={f"{BOUNDED}w": np.array([1], np.uint8)}), None, CTX)[0]
+    with pytest.raises(DataError, match="beyond the range of uint8"):
+        tk.fixed().decode(Update() - one, None, CTX)
+
+
+def test_whole_numbers_of_two_dtypes_add_as_their_joint_dtype() -> None:
+    for one, other in (("int8", "int64"), ("bool", "int32"), ("int64", "uint64"), ("uint8", "int8")):
+        found = got(sent(np.ones(2, one)) + sent(np.ones(2, other)))
+        assert (found.dtype, found.tolist()) == (np.result_type(one, other), [2, 2])
+    large = got(sent(np.array([2**64 - 1], np.uint64)) + sent(np.array([-(2**63)])))
+    assert large.tolist() == [float(2**63 - 1)]
 
 
 def test_weights_are_exact_and_hidden_in_a_leaf() -> None:
@@ -219,6 +301,10 @@ def test_leaves_travel_and_damaged_ones_are_refused() -> None:
         Ring(words=leaf.words[:, 1:], shape=leaf.shape, dtype=leaf.dtype, fraction=96),
         Ring(words=leaf.words[:2], shape=leaf.shape, dtype=leaf.dtype, fraction=96),
         Ring(words=leaf.words.view(np.int64), shape=leaf.shape, dtype=leaf.dtype, fraction=96),
+        Ring(words=leaf.words, shape=leaf.shape, dtype="int64", fraction=96),
+        Ring(words=leaf.words[:2], shape=leaf.shape, dtype="int64", fraction=96),
+        Ring(words=leaf.words[:3], shape=leaf.shape, dtype="torch.int64", fraction=0),
+        Ring(words=leaf.words[:1].astype(np.uint32), shape=leaf.shape, dtype="int64", fraction=0),
     ):
         with pytest.raises(DataError, match="leaf 'w' is no array, or its pieces do not fit"):
             answer_from_bytes(answer_to_bytes(Update(values={"w": wrong})))
@@ -229,6 +315,11 @@ def test_leaves_of_other_forms_do_not_add() -> None:
         sent(np.ones(2)) + sent(np.ones(3))
     with pytest.raises(DataError, match="do not add"):
         sent(np.ones(2)) + sent(np.ones(2), tk.fixed(bits=64, limit=2.0))
+    with pytest.raises(DataError, match="do not add"):
+        sent(np.ones(2)) + sent(np.ones(2, np.int64))
+    word = tk.fixed().encode(Update(values={f"{BOUNDED}w": np.ones(2, np.int64)}), None, CTX)[0]
+    with pytest.raises(DataError, match="do not add"):
+        sent(np.ones(2, np.int64)) + Update(values={"w": word.values[f"{BOUNDED}w"]})
     with pytest.raises(DataError, match="do not add.*ndarray"):
         sent(np.ones(2)) + Update(values={"w": np.ones(2)})
 

@@ -12,12 +12,13 @@ import numpy as np
 from talkoot.core.context import Ctx
 from talkoot.core.errors import DataError, PlanError, TalkootError
 from talkoot.core.transform import Chain, Stage, Transform
-from talkoot.core.update import Leaf, Update
+from talkoot.core.update import BOUNDED, Leaf, Update
 from talkoot.guards import limbs
 from talkoot.guards.ring import Ring
 
 WEIGHT = "fixed.weight"  # the leaf that the update's weight becomes
 _TORCH = "torch."
+_ROOM = 2**62  # what bounded whole numbers add up to at most
 
 
 class FixedPoint(Transform):
@@ -45,7 +46,7 @@ class FixedPoint(Transform):
         for name, value in (*update.values.items(), (WEIGHT, np.array([update.weight]))):
             if update.kind(name) is Leaf.SUM:
                 try:
-                    values[name] = self._ring(value, ctx)
+                    values[name] = self._ring(name, value, ctx)
                 except TalkootError as error:
                     raise _at_leaf(error, name, ctx) from error
         return Update(values=values, kinds=update.kinds), None
@@ -65,13 +66,14 @@ class FixedPoint(Transform):
         weight = float(values.pop(WEIGHT)[0]) if WEIGHT in values else update.weight
         return Update(values=values, weight=weight, kinds=update.kinds), None
 
-    def _ring(self, value: Any, ctx: Ctx) -> Ring:
+    def _ring(self, name: str, value: Any, ctx: Ctx) -> Ring:
         array, dtype = _plain(value)
         flat = array.reshape(-1)
         if array.dtype.kind in "iub":
-            unsigned = array.dtype.kind == "u"
-            words = limbs.from_integers(flat.astype(np.uint64 if unsigned else np.int64))
-            return Ring(words=words, shape=array.shape, dtype=dtype, fraction=limbs.FRACTION)
+            whole = flat.astype(np.uint64 if array.dtype.kind == "u" else np.int64, copy=False)
+            bounded = name.startswith(BOUNDED)
+            words = _bounded(whole, len(ctx.cohort)) if bounded else limbs.from_integers(whole)
+            return Ring(words=words, shape=array.shape, dtype=dtype, fraction=0)
         floats = flat.astype(np.float64, copy=False)
         greatest = _greatest(floats)
         if not math.isfinite(greatest):
@@ -81,6 +83,18 @@ class FixedPoint(Transform):
         _require_range(floats, greatest)
         words = limbs.from_floats(floats)
         return Ring(words=words, shape=array.shape, dtype=dtype, fraction=limbs.FRACTION)
+
+
+def _bounded(values: np.ndarray, nodes: int) -> np.ndarray:
+    """(1, n) words of whole numbers of which the sum of all nodes fits, with a bit to spare."""
+    limit = _ROOM // max(nodes, 1)
+    greatest = max(int(values.max(initial=0)), -int(values.min(initial=0)))
+    if greatest > limit:
+        raise DataError(
+            f"{greatest} is beyond {limit}, which is 2**62 divided by the number of nodes",
+            cure=f"Leave {BOUNDED!r} out of its name.",
+        )
+    return np.ascontiguousarray(values).view(np.uint64)[None]
 
 
 def _greatest(values: np.ndarray) -> float:
@@ -144,7 +158,7 @@ def _numbers(leaf: Ring, dtype: np.dtype[Any]) -> np.ndarray:
         signed = np.dtype(f"i{leaf.words.itemsize}")
         wide = leaf.words[0].view(signed) * 2.0**-leaf.fraction
     else:
-        wide = limbs.to_floats(leaf.words)
+        wide = limbs.to_floats(leaf.words, leaf.fraction)
     with np.errstate(over="ignore"):
         values = np.asarray(wide, dtype)
     if not np.isfinite(values).all():
@@ -161,7 +175,7 @@ def _at_leaf(error: TalkootError, name: str, ctx: Ctx) -> DataError:
 @final
 @dataclass(frozen=True, slots=True)
 class WideFixed(FixedPoint):
-    """256 bits a number; see `fixed`."""
+    """256 bits a float; see `fixed`."""
 
     bias: ClassVar[Literal["exact", "unbiased", "biased"]] = "exact"
 
@@ -175,7 +189,7 @@ class WideFixed(FixedPoint):
 class NarrowFixed(FixedPoint):
     """64 or 32 bits a float; see `fixed`."""
 
-    bits: int
+    bits: int  # of a float
     limit: float
     bias: ClassVar[Literal["exact", "unbiased", "biased"]] = "biased"
 
@@ -216,15 +230,20 @@ class NarrowFixed(FixedPoint):
 def fixed(bits: int = 256, limit: float | None = None) -> FixedPoint:
     """Add whole numbers instead of floats: sums are exact, in any order, and may stand under `mask`.
 
-    By default a number has 256 bits, 96 of them behind the point: floats are rounded to multiples of
-    2**-96, whole numbers and the update's weight are exact, and the sum of all nodes is rounded once.
-    Numbers from 2**127 on, NaN and infinity are refused with the leaf's name. Scale columns of which squares
-    are small against 2**-96 = 1.3e-29, such as those with values about 1e-12. For updates that are averaged,
-    such as those of `tk.Torch`, 64 or 32 bits behind a limit are faster and shorter: floats are rounded to
-    the bits that are left, and single numbers, such as the weight of a mean, stay wide.
+    By default a float has 256 bits, 96 of them behind the point: it is rounded to a multiple of 2**-96, and
+    the sum of all nodes is rounded once. Numbers from 2**127 on, NaN and infinity are refused with the
+    leaf's name. Scale columns of which squares are small against 2**-96 = 1.3e-29, such as those with values
+    about 1e-12. For updates that are averaged, such as those of `tk.Torch`, 64 or 32 bits behind a limit are
+    faster and shorter: floats are rounded to the bits that are left, and single numbers, such as the weight
+    of a mean, stay wide.
+
+    Leaves of whole numbers and booleans have 128 bits a number, so no sum of them wraps around; one that is
+    beyond the range of their dtype is refused. Where the name of a leaf begins with ``"bounded:"``, as those
+    of the histograms of boosted trees do, they have 64 bits: a node that has a number beyond 2**62 divided by
+    the number of nodes is refused with the leaf's name.
 
     Args:
-        bits: of a number: 256, 64 or 32.
+        bits: of a float: 256, 64 or 32.
         limit: with 64 or 32 bits: the greatest magnitude of a value that a node may send, after `weigh`.
 
     Raises:

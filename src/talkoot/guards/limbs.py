@@ -1,7 +1,8 @@
 """Whole numbers of several machine words: one column of `words` (limbs, n) each, the lowest limb first.
 
 They are integers modulo 2**bits in two's complement, so sums carry from limb to limb, are exact and do not
-depend on their order. Of 256 bits, 96 stand behind the point: a float becomes the nearest multiple of 2**-96.
+depend on their order. Floats have 256 bits, 96 of them behind the point: a float becomes the nearest multiple
+of 2**-96. Whole numbers have 128 bits, more than any sum of them needs.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 
-LIMBS, FRACTION, RANGE = 4, 96, 2.0**127  # of the wide format; each |value| is below RANGE
+LIMBS, FRACTION, RANGE = 4, 96, 2.0**127  # of floats; each |value| is below RANGE
 COARSE = 2.0**-80  # below it, multiples of 2**-96 are coarse: under 16 binary digits are left
 TILE = 1 << 13  # numbers at a time, so that they stay in a core's cache
 
@@ -56,43 +57,44 @@ def _split(rest: np.ndarray, digits: np.ndarray, whole: np.ndarray, half: np.nda
         upper += lower >> 63
 
 
-def to_floats(words: np.ndarray) -> np.ndarray:
-    """The float64 values of (4, n) words; exact where the number has 53 bits, else to its last digit."""
+def to_floats(words: np.ndarray, fraction: int) -> np.ndarray:
+    """The float64 values of (limbs, n) words; exact where a number has 53 bits, else to its last digit."""
     values = np.empty(words.shape[1], np.float64)
     for part in _tiles(words.shape[1]):
-        values[part] = _joined(words[:, part])
+        values[part] = _joined(words[:, part], fraction)
     return values
 
 
-def _joined(words: np.ndarray) -> np.ndarray:
+def _joined(words: np.ndarray, fraction: int) -> np.ndarray:
     """The sum of the limbs as signed digits: a small negative number is then no difference of large ones."""
     total = np.zeros(words.shape[1])
     carry = np.zeros(words.shape[1], np.uint64)
     for limb, word in enumerate(words):
         digit = word + carry
-        total += digit.view(np.int64) * 2.0 ** (64 * limb - FRACTION)
+        total += digit.view(np.int64) * 2.0 ** (64 * limb - fraction)
         carry = digit >> np.uint64(63) | (digit < carry)
     return total
 
 
 def from_integers(values: np.ndarray) -> np.ndarray:
-    """(4, n) words of int64 or uint64 values."""
-    words = np.zeros((LIMBS, len(values)), np.uint64)
-    signed = values if values.dtype.kind == "u" else values.astype(np.int64)
-    words[1] = (signed << 32).view(np.uint64)
-    words[2] = (signed >> 32).view(np.uint64)
-    words[3] = 0 if values.dtype.kind == "u" else (signed >> 63).view(np.uint64)
+    """(2, n) words of int64 or uint64 values.
+
+    >>> from_integers(np.array([5, -1])).tolist() == [[5, 2**64 - 1], [0, 2**64 - 1]]
+    True
+    """
+    words = np.empty((2, len(values)), np.uint64)
+    words[0] = values.view(np.uint64)
+    words[1] = 0 if values.dtype.kind == "u" else (values >> 63).view(np.uint64)
     return words
 
 
 def to_integers(words: np.ndarray, *, signed: bool) -> tuple[np.ndarray, np.ndarray]:
-    """The whole values of (4, n) words as int64 or uint64, and which of them fit 64 bits."""
-    low = (words[1] >> np.uint64(32)) | (words[2] << np.uint64(32))
-    if not signed:
-        return low, (words[2] >> np.uint64(32) == 0) & (words[3] == 0)
+    """The values of (1, n) or (2, n) words as int64 or uint64, and which of them fit these."""
+    low, high = words[0], words[-1]
     values = low.view(np.int64)
-    sign = values >> 63
-    return values, (words[2].view(np.int64) >> 31 == sign) & (words[3].view(np.int64) == sign)
+    if len(words) == 1:
+        return (values, np.ones(len(low), np.bool)) if signed else (low, values >= 0)
+    return (values, high.view(np.int64) == values >> 63) if signed else (low, high == 0)
 
 
 def add(one: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -22,7 +22,8 @@ class Ring:
     """An array in fixed point: a value is a whole number times 2**-fraction.
 
     Args:
-        words: (limbs, size) uint64 or uint32, the lowest limb first; see `limbs`.
+        words: (limbs, size) uint64 or uint32, the lowest limb first; see `limbs`. Four of floats, two of
+            whole numbers, one of either where they have a limit.
         shape: of the array.
         dtype: of the array that it was made of: a name of numpy, or ``"torch."`` and a name of torch.
         fraction: bits behind the point.
@@ -55,9 +56,13 @@ class Ring:
         whole = isinstance(shape, tuple) and all(type(n) is int and n >= 0 for n in shape)
         if not (whole and isinstance(words, np.ndarray) and words.ndim == 2):
             return False
-        wide = len(words) == limbs.LIMBS and fraction == limbs.FRACTION and words.dtype == np.uint64
-        narrow = len(words) == 1 and type(fraction) is int and words.dtype in (np.uint32, np.uint64)
-        return (wide or narrow) and words.shape[1] == prod(shape) and self.dtype in DTYPES
+        if type(fraction) is not int or words.shape[1] != prod(shape) or self.dtype not in DTYPES:
+            return False
+        count, wide = len(words), words.dtype == np.uint64
+        if self.dtype.removeprefix("torch.") in _WHOLE:
+            return wide and count in (1, 2) and fraction == 0
+        narrow = count == 1 and words.dtype in (np.uint32, np.uint64)
+        return narrow or (wide and count == limbs.LIMBS and fraction == limbs.FRACTION)
 
     def with_words(self, words: np.ndarray) -> Ring:
         """The same with other words."""

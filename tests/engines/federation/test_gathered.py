@@ -16,6 +16,8 @@ from talkoot.core.update import Update
 from talkoot.engines.events import Action, Request, Stop
 from talkoot.engines.federation.coordinator.gathered import Arrival, GatheredRound
 from talkoot.formats.answers import answer_to_bytes
+from talkoot.guards.mask.leaf import Masked
+from talkoot.guards.ring import Ring
 
 SITES = ("a", "b", "c")
 
@@ -124,7 +126,43 @@ def test_an_update_of_another_shape_names_both_sites() -> None:
     arrived(gathered, arrival("b", 1.0, 2.0), 1.0)
     merged, _ = gathered.end()
     assert isinstance(merged.failed["b"], DataError)
-    assert "shape (2,), and (1,) at a" in str(merged.failed["b"])
+    assert "shape (2,), and shape (1,) at a" in str(merged.failed["b"])
+
+
+@pytest.mark.parametrize("quorum", [None, 1])
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize(
+    ("limbs", "dtype", "fraction"), [(2, "int64", 0), (4, "float64", 96), (1, "float64", 9)]
+)
+def test_words_of_another_width_name_both_sites(
+    limbs: int, dtype: str, fraction: int, masked: bool, quorum: int | None
+) -> None:
+    def sent(site: str, limbs: int, dtype: str, fraction: int) -> Arrival:
+        words = np.ones((limbs, 3), np.uint64)
+        leaf: Any = Ring(words=words, shape=(3,), dtype=dtype, fraction=fraction)
+        update = Update(values={"x": Masked({"counts": leaf}) if masked else leaf})
+        return Arrival(site, memoryview(bytearray(answer_to_bytes(update))))
+
+    gathered = begun(quorum=quorum)
+    arrived(gathered, sent("a", 1, "int64", 0), 1.0)
+    arrived(gathered, sent("b", limbs, dtype, fraction), 1.0)
+    merged, _ = gathered.end()
+    assert isinstance(merged.failed["b"], DataError)
+    place = "x/counts" if masked else "x"
+    ours, theirs = ((3,), 0, "uint64", 1), ((3,), fraction, "uint64", limbs)
+    assert f"leaf {place!r} of its update has the form {theirs}, and the form {ours} at a" in str(
+        merged.failed["b"]
+    )
+
+
+def test_other_leaves_under_a_mask_name_both_sites() -> None:
+    leaf = Ring(words=np.ones((1, 3), np.uint64), shape=(3,), dtype="int64", fraction=0)
+    gathered = begun()
+    for site, names in (("a", "xy"), ("b", "x")):
+        data = answer_to_bytes(Update(values={"sum": Masked(dict.fromkeys(names, leaf))}))
+        arrived(gathered, Arrival(site, memoryview(bytearray(data))), 1.0)
+    merged, _ = gathered.end()
+    assert "leaf 'sum' of its update has the leaves x, and the leaves x, y at a" in str(merged.failed["b"])
 
 
 def test_garbage_and_answers_that_nobody_waits_for() -> None:

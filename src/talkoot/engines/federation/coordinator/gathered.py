@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
-from typing import final
+from typing import Any, final
 
 import numpy as np
 
@@ -15,6 +15,8 @@ from talkoot.core.update import Leaf, Update
 from talkoot.engines.events import Action, Answer, Answered, Seen, Slot
 from talkoot.engines.gathering import TICK, Gathering
 from talkoot.formats.answers import answer_from_bytes
+from talkoot.guards.mask.leaf import Masked
+from talkoot.guards.ring import Ring
 
 LONGER = "See that its program runs and reaches the coordinator, have silence in coordinator.toml raised"
 
@@ -55,7 +57,7 @@ class GatheredRound:
         default_factory=dict
     )  # frames of those that are added when the round ends
     total: Update = field(default_factory=Update)  # the sum so far, where all are needed
-    shapes: dict[str, tuple[str, tuple[int, ...]]] = field(default_factory=dict)  # leaf -> who, and its shape
+    forms: dict[str, tuple[str, str]] = field(default_factory=dict)  # leaf -> who sent it first, and its form
 
     def __post_init__(self) -> None:
         self.slots = {name: Slot(number, frozenset([name])) for number, name in enumerate(self.sites)}
@@ -69,7 +71,7 @@ class GatheredRound:
 
     def begin(self, rnd: Round, now: float) -> list[Action]:
         """Begin a round."""
-        self.early, self.shapes, self.total = {}, {}, Update()
+        self.early, self.forms, self.total = {}, {}, Update()
         actions = self.gathering.begin(rnd, now)
         late = {
             name for answer in self.gathering.late for name in answer.nodes
@@ -148,7 +150,7 @@ class GatheredRound:
         try:
             found = answer_from_bytes(arrival.frame, finite=self.finite)
             if isinstance(found, Update):
-                self._require_shapes(name, found)
+                self._require_forms(name, found)
         except TalkootError as error:
             found = error
         if isinstance(found, TalkootError):
@@ -162,23 +164,34 @@ class GatheredRound:
             nodes=(name,), update=found, seconds=seconds, restarted=(name,) if arrival.restarted else ()
         )
 
-    def _require_shapes(self, site: str, update: Update) -> None:
+    def _require_forms(self, site: str, update: Update) -> None:
         """Refuse an update that cannot be added to those before.
 
         Raises:
-            DataError: a leaf has another shape than at another site.
+            DataError: a leaf has another shape, or words of another width, than at another site.
         """
         if self.each or self.gathering.rnd.phase != UPDATE:
             return
         for leaf, value in update.values.items():
             if update.kind(leaf) is Leaf.UNION or not hasattr(value, "shape"):
                 continue
-            shape = tuple(value.shape)
-            other, known = self.shapes.setdefault(leaf, (site, shape))
-            if shape != known:
-                raise DataError(
-                    f"leaf {leaf!r:.80} of its update has shape {shape}, and {known} at {other}", node=site
-                )
+            for name, form in _forms(leaf, value):
+                other, known = self.forms.setdefault(name, (site, form))
+                if form != known:
+                    raise DataError(
+                        f"leaf {name!r:.80} of its update has {form:.200}, and {known:.200} at {other}",
+                        node=site,
+                    )
+
+
+def _forms(leaf: str, value: Any) -> Iterator[tuple[str, str]]:
+    """What leaves must share to be added, by name."""
+    if isinstance(value, Masked):
+        yield leaf, f"the leaves {', '.join(sorted(value.leaves))}"
+        for name, ring in value.leaves.items():
+            yield from _forms(f"{leaf}/{name}", ring)
+    else:
+        yield leaf, f"the form {value.form}" if isinstance(value, Ring) else f"shape {tuple(value.shape)}"
 
 
 def _update(frame: memoryview) -> Update:

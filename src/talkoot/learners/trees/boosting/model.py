@@ -247,7 +247,7 @@ def rooted(model: Boosted, update: Update) -> Boosted:
     Raises:
         DataError: it goes on from earlier trees, and these had other sums.
     """
-    sums = [update.values[name] for name in sorted(update.values) if name.startswith("histograms:")]
+    sums = [update.values[name] for name in sorted(update.values) if name.startswith(node.HISTOGRAMS)]
     if model.trees[0].parts or not sums:
         return model
     digest = hashlib.sha256(b"".join(np.ascontiguousarray(each).tobytes() for each in sums)).digest()

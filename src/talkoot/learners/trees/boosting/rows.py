@@ -9,7 +9,7 @@ from typing import Any, final
 import numpy as np
 
 from talkoot.core.errors import DataError
-from talkoot.core.update import Update
+from talkoot.core.update import BOUNDED, Update
 from talkoot.learners.sums.exact import exact_sum, exact_total
 from talkoot.learners.trees.boosting import sklearn_private as private
 from talkoot.learners.trees.boosting.bins import Bins
@@ -21,6 +21,7 @@ from talkoot.learners.trees.weights import Weights
 SPLIT = 9  # numbers of a split: left child, parent, feature, bin, whether missing values go left, set of bins
 WIDTH = 62  # bits of a sum of whole gradients
 SPARE = 8  # of these, for gradients that grow
+HISTOGRAMS = f"{BOUNDED}histograms:"  # the beginning of a leaf's name, before the number of the output
 MAGNITUDES = "magnitudes"  # a leaf: sums of the gradients and Hessians before the first tree, without signs
 
 Bits = tuple[int, int]  # behind the point of whole gradients, and of whole Hessians
@@ -268,7 +269,7 @@ def sums(rows: Rows, sought: Sequence[np.ndarray], bins: int) -> Update:
                 counts = np.zeros((*shape, 2), np.int64)
                 sums_of_leaves(*where, np.ones((len(own), 1), np.int64), 0, counts)
                 found[..., 2] = counts[..., 0]
-            values[f"histograms:{k}"] = found
+            values[f"{HISTOGRAMS}{k}"] = found
     return Update(values=values, weight=float(len(rows.target)))
 
 
@@ -276,7 +277,7 @@ def merged(update: Update, k: int, bits: Bits) -> np.ndarray:
     """(leaves, features, bins) histograms of an output over all nodes."""
     from talkoot.kernels.trees.histograms import scale
 
-    sums = update.values[f"histograms:{k}"]
+    sums = update.values[f"{HISTOGRAMS}{k}"]
     found = np.zeros(sums.shape[:-1], dtype=private.HISTOGRAM)
     scale(
         sums.reshape(-1, *sums.shape[2:]), 2.0 ** -bits[0], 2.0 ** -bits[1], found.reshape(-1, sums.shape[2])
