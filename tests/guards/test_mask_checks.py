@@ -294,6 +294,30 @@ def test_a_key_that_gives_no_secrets_is_refused_by_name(monkeypatch: pytest.Monk
         sites.answer(SHARES, "a", board)
 
 
+def gives_secrets(public: bytes) -> bool:
+    """As the library says, which refuses a secret of zeros."""
+    try:
+        crypto.agreed(Ctx().secret(), public)
+    except ValueError:
+        return False
+    return True
+
+
+def test_keys_are_usable_where_they_give_secrets() -> None:
+    prime = 2**255 - 19
+    small = sorted(crypto._SMALL_ORDER)
+    again = [u + prime for u in small if u + prime < 2**255]  # the same points, written with a larger number
+    for u in (*small, *again):
+        for number in (u, u + 2**255):
+            public = number.to_bytes(32, "little")
+            assert not crypto.is_usable(public)
+            assert not gives_secrets(public)
+    near = {u + step for u in small for step in (-2, -1, 1, 2)} - {*small, -1, -2}
+    for number in (*near, *(int.from_bytes(Ctx().secret(), "little") for _ in range(50))):
+        public = number.to_bytes(32, "little")
+        assert crypto.is_usable(public) == gives_secrets(public)
+
+
 def test_one_node_that_posts_garbage_does_not_keep_the_others_from_reading() -> None:
     sites = Sites(NAMES)
     board = sites.before()

@@ -45,6 +45,7 @@ class RoundState:
         own: an identity made for this round, where the node brings none.
         mask, seal, seed: its secrets.
         keys: of all nodes, as they were shown to it.
+        sealing: the key with which it and each neighbour seal for each other.
         shares: by the node whose secrets they are of.
         seen: who sent shares.
         survivors: whose sum it has agreed to read.
@@ -59,6 +60,7 @@ class RoundState:
     seal: bytes = field(repr=False)
     seed: bytes = field(repr=False)
     keys: Mapping[str, PublicKeys] = field(default_factory=dict)
+    sealing: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     shares: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     seen: tuple[str, ...] = ()
     survivors: tuple[str, ...] = ()
@@ -122,16 +124,16 @@ def share(me: Identity, state: RoundState, ctx: Ctx, cheats: int) -> tuple[Updat
         shamir.split(secret, places.values(), needed, ctx.secret) for secret in (state.seed, state.mask)
     )
     both = {node: seeds[place] + masks_[place] for node, place in places.items()}
-    sealed = {
-        addressed(node, "share"): _sealed(state, ctx, node, both[node]) for node in both if node != ctx.node
-    }
-    state = replace(state, shares={ctx.node: both[ctx.node]})
+    sealing = {node: _sealing_key(state, node) for node in both if node != ctx.node}
+    state = replace(state, sealing=sealing, shares={ctx.node: both[ctx.node]})
+    sealed = {addressed(node, "share"): _sealed(state, ctx, node, both[node]) for node in sealing}
     return Update(values={"sent": np.ones(1), **post(**sealed)}), state
 
 
 def _sealed(state: RoundState, ctx: Ctx, node: str, plain: bytes) -> bytes:
-    key = _sealing_key(state, node)
-    return crypto.seal(key, ctx.secret(crypto.NONCE), plain, sealed_for(state.header, ctx.node, node))
+    return crypto.seal(
+        state.sealing[node], ctx.secret(crypto.NONCE), plain, sealed_for(state.header, ctx.node, node)
+    )
 
 
 def _sealing_key(state: RoundState, other: str) -> bytes:
@@ -166,7 +168,7 @@ def hide(update: Update, state: RoundState, ctx: Ctx, cheats: int) -> tuple[Upda
 def _opened(state: RoundState, node: str, sender: str, values: Mapping[str, Any]) -> bytes:
     sealed = read(values, "share", crypto.NONCE + _SHARES + crypto.TAG, sender)
     header = sealed_for(state.header, sender, node)
-    return checks.require_opened(sender, crypto.opened(_sealing_key(state, sender), sealed, header), _SHARES)
+    return checks.require_opened(sender, crypto.opened(state.sealing[sender], sealed, header), _SHARES)
 
 
 def own_stream(header: bytes, node: str, seed: bytes) -> crypto.Stream:
