@@ -12,12 +12,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn.linear_model import Ridge
-from sklearn.preprocessing import MinMaxScaler
+from sklearn.preprocessing import MinMaxScaler, RobustScaler
 
 import talkoot as tk
 from talkoot.core.context import Ctx
 from talkoot.core.errors import DataError, PlanError
-from talkoot.core.update import BOUNDED, Leaf, Update, total
+from talkoot.core.update import BOUNDED, MODULAR, Leaf, Update, total
 from talkoot.formats.answers import answer_from_bytes, answer_to_bytes
 from talkoot.guards import limbs
 from talkoot.guards.fixed import FixedPoint
@@ -180,6 +180,35 @@ def test_bounded_whole_numbers_beyond_their_bound_are_refused_by_name(dtype: Any
         assert f"node 'n0', round 3: leaf '{name}' cannot stand in fixed point" in str(caught.value)
         assert f"{abs(number)} is beyond {limit}" in str(caught.value)
         assert caught.value.cure == f"Leave {BOUNDED!r} out of its name."
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=7))
+def test_modular_leaves_are_one_word_and_add_modulo_2_to_the_64(numbers: list[int]) -> None:
+    updates = [Update(values={f"{MODULAR}w": np.array([number])}) for number in numbers]
+    summed = total(tk.fixed().encode(update, None, CTX)[0] for update in updates)
+    assert summed.values[f"{MODULAR}w"].nbytes == 8
+    found = tk.fixed().decode(summed, None, CTX)[0].values[f"{MODULAR}w"]
+    assert found.dtype == np.int64
+    assert (int(found[0]) - sum(numbers)) % 2**64 == 0
+
+
+def test_modular_is_of_int64_alone() -> None:
+    name = f"{MODULAR}w"
+    for value in (np.array([2**64 - 1], np.uint64), np.array([3.5])):
+        leaf = tk.fixed().encode(Update(values={name: value}), None, CTX)[0]
+        found = tk.fixed().decode(leaf, None, CTX)[0].values[name]
+        assert (found.dtype, found.tolist()) == (value.dtype, value.tolist())
+    wide = tk.fixed().encode(Update(values={name: np.array([100], np.int8)}), None, CTX)[0]
+    with pytest.raises(DataError, match="beyond the range of int8"):
+        tk.fixed().decode(wide + wide, None, CTX)
+
+
+@pytest.mark.parametrize("chain", [[tk.fixed()], [tk.fixed(), tk.mask()]], ids=["fixed", "mask"])
+def test_medians_of_many_equal_values_whose_distances_exceed_64_bits(chain: Any) -> None:
+    X = np.broadcast_to(RNG.normal(size=256), (4096, 256))
+    model = tk.fit(RobustScaler(), X, nodes=3, on=tk.Inline(), chain=chain).model
+    np.testing.assert_array_equal(model.center_, X[0])
 
 
 def test_bounded_leaves_of_floats_and_of_small_whole_numbers() -> None:

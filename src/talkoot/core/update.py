@@ -18,6 +18,7 @@ from talkoot.core.errors import NotInvertible, PlanError
 
 BUFFER = "buffer:"  # a leaf that is a statistic beside the parameters: outer steps add its mean, no more
 BOUNDED = "bounded:"  # a leaf of whole numbers, at each node at most 2**62 divided by the number of nodes
+MODULAR = "modular:"  # a leaf of int64 that is added modulo 2**64 on purpose
 METRIC = "metric:"  # a leaf that is only to be seen: one number, in the metrics of its round
 Array = Any  # numpy.ndarray or torch.Tensor; core asks only for + - * / of it
 

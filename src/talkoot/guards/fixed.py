@@ -12,7 +12,7 @@ import numpy as np
 from talkoot.core.context import Ctx
 from talkoot.core.errors import DataError, PlanError, TalkootError
 from talkoot.core.transform import Chain, Stage, Transform
-from talkoot.core.update import BOUNDED, Leaf, Update
+from talkoot.core.update import BOUNDED, MODULAR, Leaf, Update
 from talkoot.guards import limbs
 from talkoot.guards.ring import Ring
 
@@ -71,8 +71,7 @@ class FixedPoint(Transform):
         flat = array.reshape(-1)
         if array.dtype.kind in "iub":
             whole = flat.astype(np.uint64 if array.dtype.kind == "u" else np.int64, copy=False)
-            bounded = name.startswith(BOUNDED)
-            words = _bounded(whole, len(ctx.cohort)) if bounded else limbs.from_integers(whole)
+            words = _words(name, whole, len(ctx.cohort))
             return Ring(words=words, shape=array.shape, dtype=dtype, fraction=0)
         floats = flat.astype(np.float64, copy=False)
         greatest = _greatest(floats)
@@ -85,16 +84,23 @@ class FixedPoint(Transform):
         return Ring(words=words, shape=array.shape, dtype=dtype, fraction=limbs.FRACTION)
 
 
-def _bounded(values: np.ndarray, nodes: int) -> np.ndarray:
-    """(1, n) words of whole numbers of which the sum of all nodes fits, with a bit to spare."""
-    limit = _ROOM // max(nodes, 1)
+def _words(name: str, values: np.ndarray, nodes: int) -> np.ndarray:
+    """(limbs, n) words of int64 or uint64: two limbs, or one where the leaf's name says that it is enough."""
+    if name.startswith(BOUNDED):
+        _require_bound(values, _ROOM // max(nodes, 1))
+    elif not (name.startswith(MODULAR) and values.dtype.kind == "i"):
+        return limbs.from_integers(values)
+    return np.ascontiguousarray(values).view(np.uint64)[None]
+
+
+def _require_bound(values: np.ndarray, limit: int) -> None:
+    """Refuse whole numbers of which the sum of all nodes might not fit, with a bit to spare."""
     greatest = max(int(values.max(initial=0)), -int(values.min(initial=0)))
     if greatest > limit:
         raise DataError(
             f"{greatest} is beyond {limit}, which is 2**62 divided by the number of nodes",
             cure=f"Leave {BOUNDED!r} out of its name.",
         )
-    return np.ascontiguousarray(values).view(np.uint64)[None]
 
 
 def _greatest(values: np.ndarray) -> float:
@@ -240,7 +246,8 @@ def fixed(bits: int = 256, limit: float | None = None) -> FixedPoint:
     Leaves of whole numbers and booleans have 128 bits a number, so no sum of them wraps around; one that is
     beyond the range of their dtype is refused. Where the name of a leaf begins with ``"bounded:"``, as those
     of the histograms of boosted trees do, they have 64 bits: a node that has a number beyond 2**62 divided by
-    the number of nodes is refused with the leaf's name.
+    the number of nodes is refused with the leaf's name. Leaves of int64 whose name begins with ``"modular:"``
+    are added modulo 2**64.
 
     Args:
         bits: of a float: 256, 64 or 32.

@@ -13,7 +13,7 @@ from typing import Any, final
 
 import numpy as np
 
-from talkoot.core.update import Update
+from talkoot.core.update import MODULAR, Update
 from talkoot.data.free_memory import free_memory
 from talkoot.learners.sums.block_counts import BlockCounts
 from talkoot.learners.sums.chunk import Chunk
@@ -23,7 +23,7 @@ KEY_BYTES = 1 << 26  # bytes of cached keys, over all nodes of a run
 SHARE = 8  # of the memory that is free, in which keys may be cached
 BATCH_BYTES = 1 << 23  # bytes of rows that are counted at once, about
 
-TOTAL = "total"  # a leaf: see `Values.count`
+TOTAL = f"{MODULAR}total"  # a leaf: see `Values.count`
 
 ZERO = keys([0.0])[0]
 
@@ -45,9 +45,9 @@ class Values:
         return type(None), ()  # never sent: they can be read again
 
     def count(self, ranges: Ranges) -> Leaves:
-        """The leaves rows, count and total, and mass where rows have weights, all integers.
+        """The leaves rows, count and `TOTAL`, and mass where rows have weights, all integers.
 
-        For each bin, `count` is the number of values, `total` the sum of their distances from the bin's first
+        For each bin, `count` is the number of values, `TOTAL` the sum of their distances from the bin's first
         key modulo 2^64, `mass` the sum of their weights.
         """
         bins = ranges.bins()

@@ -19,6 +19,7 @@ from typing import Any, final
 import numpy as np
 
 from talkoot.core.errors import DataError
+from talkoot.learners.sums.counting import TOTAL
 from talkoot.learners.sums.ranges import Bins, Ranges, numbers, steps
 
 BINS = 1 << 18  # in a round
@@ -128,7 +129,7 @@ class Selection:
 
     def _split(self, bins: Bins, counted: Mapping[str, np.ndarray]) -> Selection:
         """Read the value of bins with one value; divide the others that contain a wanted rank."""
-        count, total = counted["count"], counted["total"].view(np.uint64)
+        count, total = counted["count"], counted[TOTAL].view(np.uint64)
         mass = counted.get("mass", count)
         reached, starts = np.cumsum(mass), bin_starts(bins)
         offset = self.below - (reached - mass)[starts]
