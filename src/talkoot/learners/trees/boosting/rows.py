@@ -21,7 +21,7 @@ from talkoot.learners.trees.weights import Weights
 SPLIT = 9  # numbers of a split: left child, parent, feature, bin, whether missing values go left, set of bins
 WIDTH = 62  # bits of a sum of whole gradients
 SPARE = 8  # of these, for gradients that grow
-HISTOGRAMS = f"{BOUNDED}histograms:"  # the beginning of a leaf's name, before the number of the output
+HISTOGRAMS = f"{BOUNDED}histograms:"  # the beginning of a leaf's name; `_round` sees to the bound
 MAGNITUDES = "magnitudes"  # a leaf: sums of the gradients and Hessians before the first tree, without signs
 
 Bits = tuple[int, int]  # behind the point of whole gradients, and of whole Hessians
