@@ -42,6 +42,8 @@ GROUPS = {  # of tests that share what takes long to start
         ),
         "kernels",
     ),
+    "tests/learners/boosters/test_ranking.py::test_behind": "kernels",
+    "tests/learners/trees/test_interrupted.py": "killed fits",
     "tests/faults/test_ranks.py": "trained ranks",
     "tests/test_recipes.py": "recipes",
     "tests/engines/ranks/test_folder.py": "checkpoints",

@@ -77,7 +77,7 @@ def test_trees_are_those_of_the_pooled_rows(fit: str) -> None:
     estimator, y = FITS[fit]
     want = clone(estimator).fit(FRAME, y)
     new = FRAME.assign(site=pd.Categorical(["new"] * ROWS))
-    for nodes in (1, 2, 3, 7):
+    for nodes in (1, 2, 3, 7) if fit in ("from dtype", "three classes") else (3,):
         got = together(estimator, frames(nodes, FRAME, y))
         assert_same_categories(got, want, FRAME)
         np.testing.assert_allclose(got._raw_predict(new), want._raw_predict(new), rtol=0, atol=1e-9)
@@ -151,7 +151,7 @@ def test_it_is_saved_and_verified(fit: str, tmp_path: Path) -> None:
     again = tk.load(tmp_path / "model")
     for frame in (FRAME, FRAME.assign(site=pd.Categorical(["new"] * ROWS))):
         np.testing.assert_array_equal(again._raw_predict(frame), found.model._raw_predict(frame))
-    assert tk.verify(estimator, FRAME, y, nodes=(1, 3), on=tk.Inline()).ok
+    assert tk.verify(estimator, FRAME, y, nodes=(3,), on=tk.Inline()).ok
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_a_worker_that_loses_its_state_begins_anew(how: str, on: Any, tmp_path: 
 
 def test_early_stopping_counts_the_categories_of_all_rows() -> None:
     rare = FRAME.assign(site=pd.Categorical(np.where(np.arange(ROWS) == 7, "only here", SITE)))
-    estimator = Regressor(max_iter=20, early_stopping=True, n_iter_no_change=2, learning_rate=0.5)
+    estimator = Regressor(max_iter=6, early_stopping=True, n_iter_no_change=2, learning_rate=0.5)
     one, three = (together(estimator, parts) for parts in ({"n": (rare, Y)}, cut(rare, Y)))
     assert_same_trees(one, three, rare)
     assert "only here" in one._preprocessor.named_transformers_["encoder"].categories_[0]
@@ -206,7 +206,7 @@ def test_comparisons_read_categories_as_one_machine_does() -> None:
     """Folds are scored at the nodes by blocks, and the pooled model learns from a frame."""
     big = FRAME[["dose"]].assign(site=FRAME["site"], id=2**60 + CODE)
     for frame in (FRAME, big):
-        found = tk.compare(Regressor(max_iter=4), frames(2, frame, Y), folds=3, on=tk.Inline())
+        found = tk.compare(Regressor(max_iter=2), frames(2, frame, Y), folds=2, on=tk.Inline())
         for row in filter(lambda row: row.rows, found.rows):
             assert row.scores["together"].value == pytest.approx(row.scores["pooled"].value, rel=1e-9)
     fit = tk.fit(Regressor(max_iter=2), frames(2, FRAME, Y), on=tk.Inline())

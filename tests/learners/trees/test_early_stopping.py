@@ -32,7 +32,13 @@ X, Y = table(400)
 LABELS = (Y > 0).astype(int)
 KINDS = np.array(["high", "low", "mid"])[np.digitize(Y, [-1, 1])]
 W = np.random.default_rng(1).uniform(0, 3, len(Y)) * (np.random.default_rng(2).random(len(Y)) > 0.2)
-STOP: dict[str, Any] = {"early_stopping": True, "max_iter": 40, "learning_rate": 0.4, "n_iter_no_change": 3}
+STOP: dict[str, Any] = {
+    "early_stopping": True,
+    "max_iter": 40,
+    "max_leaf_nodes": 12,
+    "learning_rate": 0.5,
+    "n_iter_no_change": 2,
+}
 FITS: dict[str, tuple[Any, np.ndarray]] = {
     "numbers": (Regressor(**STOP, random_state=4), Y),
     "counts": (Regressor(**STOP, loss="poisson", validation_fraction=50), np.round(np.exp(Y / 3))),
@@ -94,18 +100,16 @@ def test_it_stops_where_scikit_learn_does(fit: str) -> None:
     estimator, y = FITS[fit]
     want = alone(estimator, y)
     assert (want.n_iter_ < estimator.max_iter) == (fit != "to the end")
-    for nodes in (1, 2, 3, 7):
+    for nodes in (1, 2, 3, 7) if fit in ("numbers", "two classes", "three classes") else (3,):
         assert_same_fit(together(estimator, pooled(nodes, X, y)), want)
 
 
 @pytest.mark.parametrize("fit", ["numbers", "three classes", "accuracy", "r2"])
 def test_weights_count_in_training_and_in_scores(fit: str) -> None:
     estimator, y = FITS[fit]
-    want = alone(estimator, y, W)
-    for nodes in (1, 3):
-        got = together(estimator, pooled(nodes, X, y, W))
-        assert_same_fit(got, want)
-        assert got._fitted_with_sw
+    got = together(estimator, pooled(3, X, y, W))
+    assert_same_fit(got, alone(estimator, y, W))
+    assert got._fitted_with_sw
 
 
 def test_balanced_classes_are_those_of_all_rows() -> None:

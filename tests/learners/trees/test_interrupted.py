@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,6 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import talkoot as tk
-from patience import patient
 from talkoot.testing.compare import assert_same
 
 X, Y = table(400)
@@ -66,20 +66,39 @@ def assert_same_bits(one: Any, other: Any) -> None:
 
 KILLED = """
 import os, signal, sys
-import numpy as np
+from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 import test_interrupted as test
-from pathlib import Path
 from talkoot.api import resuming
 write, count = resuming._write, [0]
 def killed(path, owner, found):
     write(path, owner, found)
-    count[0] += len(found) > 0 and len(found["nodes lengths"]) >= int(sys.argv[4])
+    count[0] += len(found) > 0 and len(found["nodes lengths"]) >= 4
     if count[0] > 2:
         os.kill(os.getpid(), signal.SIGKILL)
 resuming._write = killed
-test.fit(*test.FITS[sys.argv[2]], Path(sys.argv[3]), engine=sys.argv[5])
+test.fit(*test.FITS["numbers"])  # so that kernels are loaded
+for line in sys.stdin:
+    name, engine, folder = line.rstrip().split(",")
+    if not os.fork():
+        try:
+            test.fit(*test.FITS[name], Path(folder), engine=engine)
+        finally:
+            os._exit(1)
+    print(os.waitstatus_to_exitcode(os.wait()[1]), flush=True)
 """
+
+
+@pytest.fixture(scope="module")
+def killing() -> Iterator[subprocess.Popen[str]]:
+    """A program that has imported all; for each line of a fit, an engine and a folder it has one killed."""
+    words = [sys.executable, "-c", KILLED, str(Path(__file__).parent)]
+    found = {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}  # threads do not outlive a fork
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, env=os.environ | found, text=True, stdin=pipe, stdout=pipe) as program:
+        yield program
+        assert program.stdin is not None
+        program.stdin.close()
 
 
 WIDE = [pytest.param(name, "Local", marks=pytest.mark.wide) for name in ("classes", "pipeline")]
@@ -87,13 +106,13 @@ KILLS = [*(pytest.param(name, "Inline") for name in FITS), *WIDE]
 
 
 @pytest.mark.parametrize(("name", "engine"), KILLS)
-def test_a_killed_fit_goes_on_from_its_folder(name: str, engine: str, tmp_path: Path) -> None:
-    words = [sys.executable, "-c", KILLED, str(Path(__file__).parent), name, str(tmp_path), "4", engine]
-    path = os.pathsep.join([*sys.path])
-    done = subprocess.run(
-        words, env=os.environ | {"PYTHONPATH": path}, timeout=patient(), check=False, capture_output=True
-    )
-    assert done.returncode == -9, done.stderr.decode()
+def test_a_killed_fit_goes_on_from_its_folder(
+    name: str, engine: str, killing: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    assert killing.stdin is not None
+    assert killing.stdout is not None
+    print(name, engine, tmp_path, sep=",", file=killing.stdin, flush=True)
+    assert killing.stdout.readline() == "-9\n"
     estimator, y = FITS[name]
     want = fit(estimator, y, engine=engine)
     # which node has which rows matters for rows that are held out, and for floats that a pipeline adds, alone

@@ -17,11 +17,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import talkoot as tk
+from examples import examples
 from talkoot.core.errors import DataError, PlanError
 
 pytestmark = pytest.mark.wide
-REGRESSOR = HistGradientBoostingRegressor(max_iter=8, min_samples_leaf=5)
-CLASSIFIER = HistGradientBoostingClassifier(max_iter=5, min_samples_leaf=5)
+REGRESSOR = HistGradientBoostingRegressor(max_iter=4, min_samples_leaf=5)
+CLASSIFIER = HistGradientBoostingClassifier(max_iter=3, min_samples_leaf=5)
 
 
 def fitted(estimator: Any, data: Any, *chain: Any, on: Any = None) -> Any:
@@ -37,6 +38,7 @@ def assert_same_bits(one: Any, other: Any) -> None:
         assert a.tobytes() == b.tobytes()
 
 
+@examples(60)
 @given(
     data=st.data(),
     nodes=st.integers(1, 6),
@@ -52,7 +54,7 @@ def test_which_node_has_which_rows_never_matters(
     columns = [X, y, np.random.default_rng(0).random(120)] if weighted else [X, y]
     of = np.array(data.draw(st.lists(st.integers(0, nodes - 1), min_size=120, max_size=120)))
     spread = {f"n{k}": tuple(column[of == k] for column in columns) for k in range(nodes)}
-    estimator = HistGradientBoostingRegressor(loss=loss, max_iter=4, min_samples_leaf=5)
+    estimator = HistGradientBoostingRegressor(loss=loss, max_iter=2, min_samples_leaf=5)
     chain = [tk.fixed()] if exact else []
     assert_same_bits(fitted(estimator, {"one": tuple(columns)}, *chain), fitted(estimator, spread, *chain))
 
@@ -102,7 +104,7 @@ def test_edges_from_counts_learn_as_well(load: Any) -> None:
     if (classes := len(np.unique(y))) > 2:
         y = (y >= classes // 2).astype(int)
     one = {"one": (X[~test], y[~test])}
-    exact, agreed = (fitted(HistGradientBoostingClassifier(max_iter=50), one, *c) for c in ([], [tk.fixed()]))
+    exact, agreed = (fitted(HistGradientBoostingClassifier(max_iter=20), one, *c) for c in ([], [tk.fixed()]))
     found, wanted = (roc_auc_score(y[test], m.predict_proba(X[test])[:, 1]) for m in (agreed, exact))
     assert found > wanted - 0.01  # one pair of rows in so small a table is more than .001
 
