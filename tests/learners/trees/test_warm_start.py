@@ -36,7 +36,7 @@ from talkoot.learners.trees.boosting.warm_start.trees import Trees
 X, Y = table(200)
 KINDS = np.array(["high", "low", "mid"])[np.digitize(Y, [-1, 1])]
 W = np.random.default_rng(1).uniform(0, 3, len(Y)) * (np.random.default_rng(2).random(len(Y)) > 0.2)
-WARM: dict[str, Any] = {"warm_start": True, "max_iter": 3}
+WARM: dict[str, Any] = {"warm_start": True, "max_iter": 3, "max_leaf_nodes": 8}
 FITS: dict[str, tuple[Any, np.ndarray]] = {
     "numbers": (Regressor(**WARM), Y),
     "medians": (Regressor(**WARM, loss="absolute_error"), Y),
@@ -81,9 +81,10 @@ def test_it_goes_on_as_scikit_learn_does(fit: str, weights: tuple[np.ndarray, ..
     alone = clone(estimator).fit(X, y, *weights)
     want = more(alone).fit(X, y, *weights)
     found = set()
-    for nodes in (1, 2, 3, 7):
+    for nodes in (1, 2, 3, 7) if fit in ("numbers", "three classes") else (2, 3):
         data = dealt(nodes, X, y, *weights)
-        assert_same_trees(on_from(more(alone), data), want, X)
+        if nodes > 1:
+            assert_same_trees(on_from(more(alone), data), want, X)
         got = on_from(more(together(estimator, data)), data)
         assert_same_trees(got, want, X)
         found.add(tuple(bits(got)))
@@ -154,7 +155,7 @@ def test_the_same_rows_are_held_out_again(estimator: Any, y: np.ndarray) -> None
     first = alone(estimator, y)
     want = more(first, max_iter=40).fit(**rows)
     assert want.n_iter_ < 40
-    for nodes in (1, 3, 7):
+    for nodes in (1, 7):
         data = pooled(nodes, MANY, y)
         got = on_from(more(together(estimator, data), max_iter=40), data)
         assert_same_fit(got, want)
@@ -259,12 +260,13 @@ def test_a_worker_that_loses_its_state_reads_all_trees(how: str, on: Any, tmp_pa
     learner = Interrupted(boosting, how=how, round=11, marker=str(tmp_path / "done"))
     done = run(Plan(learner), bound, on, schema=schema)
     assert (tmp_path / "done").exists()
-    assert_same_trees(learner.finish(done.model), Classifier(max_iter=6).fit(X, KINDS), X)
+    want = Classifier(**{**WARM, "max_iter": 6}).fit(X, KINDS)
+    assert_same_trees(learner.finish(done.model), want, X)
 
 
 def test_behind_fixed_and_masks_trees_are_read_by_agreed_bins() -> None:
     masked, found = [tk.fixed(), tk.mask()], set()
-    want = tk.fit(Regressor(max_iter=6), SITES, chain=masked[:1], on=tk.Inline()).model
+    want = tk.fit(Regressor(**{**WARM, "max_iter": 6}), SITES, chain=masked[:1], on=tk.Inline()).model
     for chain, data in ((masked[:1], dealt(2, X, Y)), (masked, SITES)):
         first = tk.fit(Regressor(**WARM), data, chain=chain, on=tk.Inline()).model
         got = on_from(more(first), data, chain=chain)
