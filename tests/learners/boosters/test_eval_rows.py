@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,8 @@ FITS: dict[str, tuple[Any, np.ndarray, np.ndarray | None]] = {
     "LightGBM, three classes": (lightgbm.LGBMClassifier(**LIGHT, validation_fraction=0.3), KINDS, W),
 }
 
+WHOLE = ("numbers, weights", "three classes", "LightGBM, three classes")  # at any number of nodes
+
 
 def dealt(edges: Any, y: np.ndarray, w: np.ndarray | None) -> dict[str, Any]:
     """Consecutive rows for each node, so that the order of all rows is the same."""
@@ -102,8 +105,7 @@ def predicted(model: Any) -> np.ndarray:
     return np.asarray(model.predict_proba(X) if is_classifier(model) else model.predict(X))
 
 
-@pytest.mark.parametrize("nodes", [1, 2, 3, 7])
-@pytest.mark.parametrize("name", FITS)
+@pytest.mark.parametrize(("name", "nodes"), [*product(FITS, [3]), *product(WHOLE, [1, 2, 7])])
 @pytest.mark.filterwarnings("ignore::lightgbm.basic.LGBMDeprecationWarning")
 def test_the_model_is_that_of_its_own_fit_with_the_same_rows_held_out(name: str, nodes: int) -> None:
     estimator, y, w = FITS[name]

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-import threading
-from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, ClassVar, final
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from boosted import dealt, table
+from disturbing import Disturbed, hang, kill
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
-from sklearn.base import clone, is_classifier
+from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -28,11 +22,8 @@ import talkoot as tk
 from examples import examples
 from patience import patient
 from talkoot.core.context import Ctx
-from talkoot.core.learner import Kind, SolvingLearner
 from talkoot.core.plan import Plan
 from talkoot.core.run import run
-from talkoot.core.shard import Schema, Shard
-from talkoot.core.update import Update
 from talkoot.data.schema import agree
 from talkoot.learners import families, learner_for
 from talkoot.learners.lightgbm.node import Train
@@ -135,71 +126,36 @@ def test_workers_of_one_machine_are_one_process_with_threads_and_it_says_so() ->
     assert trees(fit.model) == trees(fitted(regressor(), dealt(3, X, Y)))
 
 
-@final
-@dataclass(frozen=True, slots=True)
-class Disturbed(SolvingLearner):
-    """LightGBM over nodes, where something happens once in a process before it trains."""
-
-    boosting: Any
-    act: Callable[[], None]
-    marker: Path
-
-    kind: ClassVar[Kind] = "exact"
-    ends: ClassVar[bool] = True
-
-    def init(self, schema: Schema, rng: np.random.Generator) -> Any:
-        return self.boosting.init(schema, rng)
-
-    def question(self, model: Any) -> Any:
-        return self.boosting.question(model)
-
-    def work(self, question: Any, local: Any, shard: Shard, ctx: Ctx) -> tuple[Update, Any]:
-        if isinstance(question, Train) and not self.marker.exists():
-            self.marker.touch()
-            self.act()
-        found: tuple[Update, Any] = self.boosting.work(question, local, shard, ctx)
-        return found
-
-    def step(self, model: Any, update: Update) -> Any:
-        return self.boosting.step(model, update)
-
-    def finish(self, model: Any) -> Any:
-        return self.boosting.finish(model)
+def is_training(question: Any, ctx: Ctx) -> bool:
+    return isinstance(question, Train)
 
 
 def in_workers(learner: Any, data: Any, workers: int, sync: Any = None) -> Any:
-    schema, bound = agree(tk.shards(data), tk.Inline(), labels=is_classifier(learner.boosting.estimator))
+    schema, bound = agree(tk.shards(data), tk.Inline())
     return learner.finish(run(Plan(learner, sync=sync), bound, tk.Local(workers), schema=schema).model)
-
-
-def at_once() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.mark.wide
 def test_a_killed_worker_is_replaced_and_learns_the_same(tmp_path: Path) -> None:
     marker = tmp_path / "done"
-    model = in_workers(Disturbed(learner_for(regressor(**DRAWN)), at_once, marker), dealt(3, X, Y), 1)
+    model = in_workers(
+        Disturbed(learner_for(regressor(**DRAWN)), is_training, kill, marker), dealt(3, X, Y), 1
+    )
     assert marker.exists()
     assert trees(model) == trees(fitted(regressor(**DRAWN), dealt(3, X, Y)))
 
 
-def hanging() -> None:
-    threading.Event().wait()
-
-
 @pytest.mark.slow
 def test_a_worker_that_hangs_is_named_by_the_deadline(tmp_path: Path) -> None:
-    learner = Disturbed(learner_for(regressor()), hanging, tmp_path / "done")
+    learner = Disturbed(learner_for(regressor()), is_training, hang, tmp_path / "done")
     with pytest.raises(tk.TalkootError, match="node 'n0'.*no answer before the deadline"):
         in_workers(learner, dealt(3, X, Y), 1, tk.rounds(deadline=patient(15)))
 
 
 @pytest.mark.wide
-def test_nodes_of_several_processes_are_refused_with_a_cure(tmp_path: Path) -> None:
-    learner = Disturbed(learner_for(regressor()), lambda: None, tmp_path / "done")
+def test_nodes_of_several_processes_are_refused_with_a_cure() -> None:
     with pytest.raises(tk.PlanError, match=r"one process, and the nodes are in 2.*tk.Ray\(1, cpus="):
-        in_workers(learner, dealt(3, X, Y), 2)
+        in_workers(learner_for(regressor()), dealt(3, X, Y), 2)
 
 
 @pytest.mark.parametrize(
@@ -262,9 +218,3 @@ def test_masks_are_refused_as_rows_go_past_them() -> None:
 
 def test_sites_know_it_by_a_family_of_its_own() -> None:
     assert families(["LGBMClassifier", "LGBMRegressor"]) == ("lightgbm",)
-
-
-def test_lightgbm_is_imported_by_those_who_use_it() -> None:
-    code = "import sys, talkoot.learners as all; all.catalogue(); print('lightgbm' in sys.modules)"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "False"

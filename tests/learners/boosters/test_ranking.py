@@ -80,11 +80,12 @@ RANKERS = {
 }
 
 
-@pytest.mark.parametrize("nodes", [1, 2, 3, 7])
 @pytest.mark.parametrize("name", RANKERS)
-def test_the_model_is_that_of_the_pooled_rows(name: str, nodes: int) -> None:
+def test_the_model_is_that_of_the_pooled_rows(name: str) -> None:
     estimator, y = RANKERS[name]
-    assert_same(fitted(estimator, dealt(nodes, y)), pooled(estimator, y))
+    want = pooled(estimator, y)
+    for nodes in (1, 2, 3, 7) if name in ("ndcg", "LightGBM") else (3,):
+        assert_same(fitted(estimator, dealt(nodes, y)), want)
 
 
 @examples(20)

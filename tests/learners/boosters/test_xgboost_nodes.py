@@ -3,32 +3,26 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, final
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from boosted import dealt, table
+from disturbing import Disturbed, hang, kill
 from scipy.sparse import csr_array
 from sklearn.base import clone, is_classifier
 
 import talkoot as tk
 from patience import patient
 from talkoot.core.context import Ctx
-from talkoot.core.learner import Kind, SolvingLearner
 from talkoot.core.plan import Plan
 from talkoot.core.run import run
-from talkoot.core.shard import Schema, Shard
-from talkoot.core.update import Update
 from talkoot.data.schema import agree
 from talkoot.learners import families, learner_for
 from talkoot.learners.common.group import threads
@@ -109,13 +103,14 @@ def in_workers(estimator: Any, data: Any, workers: int) -> Any:
     return learner.finish(run(Plan(learner), bound, tk.Local(workers), schema=schema).model)
 
 
-@pytest.mark.parametrize("nodes", [1, 2, 3, 7])
 @pytest.mark.parametrize("objective", OBJECTIVES)
-def test_trees_are_those_of_the_pooled_rows(objective: str, nodes: int) -> None:
+def test_trees_are_those_of_the_pooled_rows(objective: str) -> None:
     estimator, y = OBJECTIVES[objective]
-    model = fitted(estimator, dealt(nodes, X, y))
-    assert type(model) is type(estimator)
-    assert_same_trees(model, pooled(estimator, X, y))
+    want = pooled(estimator, X, y)
+    for nodes in (1, 2, 3, 7) if objective in ("squares", "three classes") else (3,):
+        model = fitted(estimator, dealt(nodes, X, y))
+        assert type(model) is type(estimator)
+        assert_same_trees(model, want)
 
 
 @pytest.mark.wide
@@ -173,60 +168,25 @@ def test_bits_are_the_same_where_sums_are_exact(workers: int) -> None:
     assert trees(model.get_booster()) == trees(pooled(estimator, X, y))
 
 
-@final
-@dataclass(frozen=True, slots=True)
-class Disturbed(SolvingLearner):
-    """XGBoost over nodes, where something happens in a process before it goes on from the first trees.
+def goes_on(question: Any, ctx: Ctx) -> bool:
+    """Whether a node goes on from the first trees."""
+    return ctx.node == "n1" and isinstance(question, Grow) and bool(question.trees[0])
 
-    Args:
-        boosting: what is learned.
-        act: what happens.
-        marker: a file that is made when it happens, so that it happens once; None for always.
-        coming: seconds in which all processes must have come.
-    """
 
-    boosting: Any
-    act: Callable[[], None]
-    marker: Path | None = None
-    coming: int = collective.COMING
-
-    kind: ClassVar[Kind] = "exact"
-    ends: ClassVar[bool] = True
-
-    def init(self, schema: Schema, rng: np.random.Generator) -> Any:
-        return self.boosting.init(schema, rng)
-
-    def question(self, model: Any) -> Any:
-        return self.boosting.question(model)
-
-    def work(self, question: Any, local: Any, shard: Shard, ctx: Ctx) -> tuple[Update, Any]:
-        before = collective.COMING, xgboost.Booster.update  # workers go on to other fits
-        collective.COMING = self.coming
-        try:
-            self._disturb(question, ctx)
-            found: tuple[Update, Any] = self.boosting.work(question, local, shard, ctx)
-            return found
-        finally:
-            collective.COMING, xgboost.Booster.update = before
-
-    def _disturb(self, question: Any, ctx: Ctx) -> None:
-        if ctx.node == "n1" and isinstance(question, Grow) and question.trees[0]:
-            if self.marker is None:
-                self.act()
-            elif not self.marker.exists():
-                self.marker.touch()
-                self.act()
-
-    def step(self, model: Any, update: Update) -> Any:
-        return self.boosting.step(model, update)
-
-    def finish(self, model: Any) -> Any:
-        return self.boosting.finish(model)
+@contextmanager
+def restoring(coming: int) -> Iterator[None]:
+    """Seconds in which all processes must have come; workers go on to other fits."""
+    before = collective.COMING, xgboost.Booster.update
+    collective.COMING = coming
+    try:
+        yield
+    finally:
+        collective.COMING, xgboost.Booster.update = before
 
 
 def disturbed(
     estimator: Any,
-    act: Callable[[], None],
+    act: Callable[[Any], Any],
     marker: Path | None = None,
     sync: Any = None,
     coming: int = collective.COMING,
@@ -234,40 +194,38 @@ def disturbed(
     """The model of two workers."""
     labels = is_classifier(estimator)
     schema, bound = agree(tk.shards(dealt(2, X, LABELS if labels else Y)), tk.Inline(), labels=labels)
-    learner = Disturbed(learner_for(estimator), act, marker, coming)
+    learner = Disturbed(learner_for(estimator), goes_on, act, marker, partial(restoring, coming))
     return learner.finish(run(Plan(learner, sync=sync), bound, tk.Local(2), schema=schema).model)
 
 
-def at_once() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def at_the_fifth_tree() -> None:
+def kill_at_the_fifth_tree(local: Any) -> Any:
     update, calls = xgboost.Booster.update, []
 
     def counting(*args: Any) -> None:
         calls.append(1)
         if len(calls) == 5:
-            at_once()
+            kill(local)
         update(*args)
 
     xgboost.Booster.update = counting
+    return local
 
 
 @pytest.mark.wide
-@pytest.mark.parametrize("kill", [at_once, at_the_fifth_tree])
-def test_a_killed_worker_costs_one_round_and_no_tree(kill: Callable[[], None], tmp_path: Path) -> None:
+@pytest.mark.parametrize("act", [kill, kill_at_the_fifth_tree])
+def test_a_killed_worker_costs_one_round_and_no_tree(act: Callable[[Any], Any], tmp_path: Path) -> None:
     estimator = Classifier(n_estimators=35, max_depth=3)
-    model = disturbed(estimator, kill, tmp_path / "done")
+    model = disturbed(estimator, act, tmp_path / "done")
     assert (tmp_path / "done").exists()
     assert_same_trees(model, pooled(estimator, X, LABELS))
 
 
-def refusing() -> None:
+def refusing(local: Any) -> Any:
     def refuse(*args: Any) -> None:
         raise xgboost.core.XGBoostError("[12:00:00] /src/objective.cc:83: this is out of range\nStack trace:")
 
     xgboost.Booster.update = refuse
+    return local
 
 
 @pytest.mark.wide
@@ -276,15 +234,11 @@ def test_an_error_of_xgboosts_in_one_process_ends_the_run_with_its_reason() -> N
         disturbed(Classifier(n_estimators=35, max_depth=3), refusing)
 
 
-def hanging() -> None:
-    threading.Event().wait()
-
-
 @pytest.mark.wide
 def test_a_worker_that_hangs_is_named_by_the_deadline_and_no_other() -> None:
     sync = tk.rounds(deadline=patient(15))
     with pytest.raises(tk.TalkootError, match="node 'n1'.*no answer before the deadline"):
-        disturbed(Regressor(n_estimators=30, max_depth=2), hanging, sync=sync, coming=5)
+        disturbed(Regressor(n_estimators=30, max_depth=2), hang, sync=sync, coming=5)
 
 
 def test_where_columns_have_few_values_the_answer_is_that_of_fit() -> None:
@@ -383,12 +337,6 @@ def test_a_file_has_the_model_for_whoever_trusts_it(tmp_path: Path) -> None:
 
 def test_sites_know_it_by_a_family_of_its_own() -> None:
     assert families(["XGBClassifier", "XGBRegressor"]) == ("xgboost",)
-
-
-def test_xgboost_is_imported_by_those_who_use_it() -> None:
-    code = "import sys, talkoot.learners as all; all.catalogue(); print('xgboost' in sys.modules)"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "False"
 
 
 @pytest.mark.slow

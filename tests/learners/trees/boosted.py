@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import signal
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, ClassVar, final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import clone, is_classifier
 
 import talkoot as tk
-from talkoot.core.context import Ctx
-from talkoot.core.learner import Kind, SolvingLearner
-from talkoot.core.shard import Schema, Shard
-from talkoot.core.update import Update
 
 SHAPE = ["feature_idx", "bin_threshold", "missing_go_to_left", "is_leaf", "left", "right", "count", "depth"]
 COLUMNS: dict[str, Any] = {  # kinds of columns of random tables
@@ -65,44 +57,3 @@ def assert_same_trees(got: Any, want: Any, X: Any, close: float = 1e-9) -> None:
     if is_classifier(got):
         np.testing.assert_array_equal(got.classes_, want.classes_)
         np.testing.assert_allclose(got.predict_proba(X), want.predict_proba(X), rtol=0, atol=close)
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Interrupted(SolvingLearner):
-    """Trees of nodes, where a node's worker is killed in a round, or loses the node's state, once.
-
-    Args:
-        trees: how they are learned.
-        how: "kill" or "forget".
-        round: in which.
-        marker: a file that is made when it happens.
-    """
-
-    trees: SolvingLearner
-    how: str
-    round: int
-    marker: str
-
-    kind: ClassVar[Kind] = "exact"
-    ends: ClassVar[bool] = True
-
-    def init(self, schema: Schema, rng: np.random.Generator) -> Any:
-        return self.trees.init(schema, rng)
-
-    def question(self, model: Any) -> Any:
-        return self.trees.question(model)
-
-    def work(self, question: Any, local: Any, shard: Shard, ctx: Ctx) -> tuple[Update, Any]:
-        if ctx.node == "n1" and ctx.round == self.round and not Path(self.marker).exists():
-            Path(self.marker).touch()
-            if self.how == "kill":
-                os.kill(os.getpid(), signal.SIGKILL)
-            local = None
-        return self.trees.work(question, local, shard, ctx)
-
-    def step(self, model: Any, update: Update) -> Any:
-        return self.trees.step(model, update)
-
-    def finish(self, model: Any) -> Any:
-        return self.trees.finish(model)

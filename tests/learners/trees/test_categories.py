@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from boosted import Interrupted, assert_same_trees, dealt, together
+from boosted import assert_same_trees, dealt, together
+from disturbing import interrupted
 from sklearn.base import clone
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier as Classifier
@@ -160,7 +161,7 @@ def test_it_is_saved_and_verified(fit: str, tmp_path: Path) -> None:
 def test_a_worker_that_loses_its_state_begins_anew(how: str, on: Any, tmp_path: Path) -> None:
     estimator = Regressor(max_iter=4)
     schema, bound = agree(tk.shards(frames(3, FRAME, Y)), tk.Inline(), whole=True)
-    learner = Interrupted(Boosting(estimator), how=how, round=13, marker=str(tmp_path / "done"))
+    learner = interrupted(Boosting(estimator), how, 13, tmp_path / "done")
     done = run(Plan(learner), bound, on, schema=schema)
     assert (tmp_path / "done").exists()
     assert_same_categories(learner.finish(done.model), clone(estimator).fit(FRAME, Y), FRAME)

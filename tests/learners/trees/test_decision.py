@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from boosted import Interrupted
 from decisions import (
     KINDS,
     W,
@@ -21,6 +20,7 @@ from decisions import (
     pooled,
     together,
 )
+from disturbing import interrupted
 from sklearn.base import clone
 from sklearn.tree import DecisionTreeClassifier as Classifier
 from sklearn.tree import DecisionTreeRegressor as Regressor
@@ -103,7 +103,8 @@ def test_monotonic_classes_are_scikit_learns() -> None:
 @pytest.mark.parametrize("criterion", ["gini", "entropy", "squared_error"])
 def test_of_equal_splits_one_is_taken_that_is_as_good(criterion: str) -> None:
     estimator, y = CRITERIA[criterion]
-    assert_best_splits(together(estimator, dealt(3, HOLES, y)), estimator, HOLES, y)
+    rows, y = HOLES[:150], y[:150]
+    assert_best_splits(together(estimator, dealt(3, rows, y)), estimator, rows, y)
 
 
 def test_of_equal_columns_the_first_is_taken() -> None:
@@ -115,20 +116,20 @@ def test_of_equal_columns_the_first_is_taken() -> None:
 @pytest.mark.parametrize("chain", [[], [tk.fixed()]], ids=["plain", "fixed"])
 @pytest.mark.parametrize("case", ["classes", "numbers", "best first"])
 def test_any_number_of_nodes_gives_the_same_bits(case: str, chain: list[Any]) -> None:
-    many = np.random.default_rng(3).normal(size=(300, 3))
+    many = np.random.default_rng(3).normal(size=(150, 3))
     estimator: Any = Classifier(class_weight="balanced") if case == "classes" else Regressor()
     if case == "best first":
         estimator = Regressor(max_leaf_nodes=25)
-    y = KINDS if case == "classes" else Y
-    found = {bits(together(estimator, dealt(nodes, many, y, W), chain=chain)) for nodes in (1, 2, 3, 7)}
+    y, w, kinds = (KINDS if case == "classes" else Y)[:150], W[:150], KINDS[:150]
+    found = {bits(together(estimator, dealt(nodes, many, y, w), chain=chain)) for nodes in (1, 2, 3, 7)}
     assert len(found) == 1
-    sites = {str(k): (many[k == KINDS], y[k == KINDS], W[k == KINDS]) for k in np.unique(KINDS)}
+    sites = {str(k): (many[k == kinds], y[k == kinds], w[k == kinds]) for k in np.unique(kinds)}
     assert bits(together(estimator, sites, chain=chain)) in found  # a node has one class
 
 
 def test_workers_and_masks_give_the_same_bits() -> None:
-    many = np.random.default_rng(3).normal(size=(300, 3))
-    data = dealt(3, many, Y)
+    many = np.random.default_rng(3).normal(size=(150, 3))
+    data = dealt(3, many, Y[:150])
     want = bits(together(Regressor(), data))
     assert bits(together(Regressor(), data, on=tk.Local(2))) == want
     del data["n3"]  # without rows nothing hides
@@ -147,7 +148,7 @@ def test_few_leaves_a_round_give_the_same_tree(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize("at", [1, 3, 6])
 def test_a_node_that_lost_its_state_gets_all_splits(how: str, at: int, tmp_path: Path) -> None:
     estimator = Regressor(min_samples_leaf=3)
-    learner = Interrupted(DecisionTree(estimator), how, at, str(tmp_path / "happened"))
+    learner = interrupted(DecisionTree(estimator), how, at, tmp_path / "happened")
     engine = tk.Local(2) if how == "kill" else tk.Inline()
     schema, bound = agree(tk.shards(dealt(3, X, Y)), tk.Inline())
     done = run(Plan(learner), bound, engine, schema=schema)

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from boosted import Interrupted, assert_same_trees, dealt, table, together
+from boosted import assert_same_trees, dealt, table, together
+from disturbing import interrupted
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.base import clone, is_classifier
@@ -175,7 +176,7 @@ def test_a_worker_that_loses_its_state_holds_the_same_rows_out(
 ) -> None:
     estimator, y = FITS["three classes"]
     schema, bound = agree(tk.shards(pooled(3, X, y)), tk.Inline(), labels=True)
-    learner = Interrupted(Boosting(estimator), how=how, round=at, marker=str(tmp_path / "done"))
+    learner = interrupted(Boosting(estimator), how, at, tmp_path / "done")
     done = run(Plan(learner), bound, on, schema=schema)
     assert (tmp_path / "done").exists()
     assert_same_fit(learner.finish(done.model), alone(estimator, y))

@@ -13,7 +13,8 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 import skops.io
-from boosted import Interrupted, table
+from boosted import table
+from disturbing import interrupted
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.base import clone, is_classifier
@@ -270,7 +271,7 @@ def test_transforms_that_add_pass_on_every_bit_and_others_are_refused() -> None:
 
 def test_a_killed_worker_grows_the_same_trees(tmp_path: Path) -> None:
     estimator, data = RandomForestRegressor(6, random_state=0), dealt(2, X, Y)
-    plan = tk.Plan(Interrupted(Forest(estimator), "kill", 1, str(tmp_path / "killed")))
+    plan = tk.Plan(interrupted(Forest(estimator), "kill", 1, tmp_path / "killed"))
     got = tk.run(plan, data, on=tk.Local(2)).model
     assert (tmp_path / "killed").exists()
     assert_same(got, tk.fit(estimator, data, on=tk.Inline()).model, X)

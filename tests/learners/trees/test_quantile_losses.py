@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from boosted import Interrupted, assert_same_trees, dealt, table, together
+from boosted import assert_same_trees, dealt, table, together
+from disturbing import interrupted
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn._loss import loss as losses
@@ -181,7 +182,7 @@ def test_it_stops_where_scikit_learn_does(loss: str, scoring: Any) -> None:
 def fitted_with(boosting: Boosting, how: str, at: int, marker: Path, on: Any) -> Any:
     """The model of nodes, one of which is killed, or loses its state, in a round."""
     schema, bound = agree(tk.shards(dealt(3, X, Y)), tk.Inline())
-    learner = Interrupted(boosting, how=how, round=at, marker=str(marker))
+    learner = interrupted(boosting, how, at, marker)
     model = learner.finish(run(Plan(learner), bound, on, schema=schema).model)
     assert marker.exists()
     return model

@@ -129,7 +129,7 @@ def test_targets_of_any_size(scale: float) -> None:
 @examples(80)
 @given(
     kinds=st.lists(st.sampled_from(["text", "whole", "yes or no", "number"]), min_size=1, max_size=4),
-    rows=st.integers(20, 120),
+    rows=st.integers(20, 80),
     nodes=st.integers(1, 4),
     most=st.integers(2, 12),
     missing=st.sampled_from([0.0, 0.3]),
@@ -143,7 +143,7 @@ def test_any_table_of_categories(
     frame = pd.DataFrame({f"c{j}": category(kind, rows, most, missing, rng) for j, kind in enumerate(kinds)})
     y, owner = rng.normal(size=rows), np.sort(rng.integers(0, nodes, rows))
     data = {f"n{node}": (frame[owner == node], y[owner == node]) for node in range(nodes)}
-    estimator = HistGradientBoostingRegressor(max_iter=3, min_samples_leaf=2, early_stopping=stops)
+    estimator = HistGradientBoostingRegressor(max_iter=2, min_samples_leaf=2, early_stopping=stops)
     found = together(estimator, data)
     want = together(estimator, {"n": (frame, y)}) if stops else clone(estimator).fit(frame, y)
     np.testing.assert_allclose(found.predict(frame), want.predict(frame), rtol=0, atol=1e-9)

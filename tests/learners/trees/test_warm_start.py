@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from boosted import Interrupted, assert_same_trees, dealt, table, together
+from boosted import assert_same_trees, dealt, table, together
+from disturbing import interrupted
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.base import clone
@@ -257,7 +258,7 @@ def test_a_worker_that_loses_its_state_reads_all_trees(how: str, on: Any, tmp_pa
     boosting = learner_for(more(Classifier(**WARM).fit(X, KINDS)))
     assert isinstance(boosting, Boosting)
     schema, bound = agree(tk.shards(dealt(3, X, KINDS)), tk.Inline(), labels=True)
-    learner = Interrupted(boosting, how=how, round=11, marker=str(tmp_path / "done"))
+    learner = interrupted(boosting, how, 11, tmp_path / "done")
     done = run(Plan(learner), bound, on, schema=schema)
     assert (tmp_path / "done").exists()
     want = Classifier(**{**WARM, "max_iter": 6}).fit(X, KINDS)
