@@ -19,11 +19,13 @@ from talkoot.core.shard import Schema, Shard
 from talkoot.core.transform import Chain
 from talkoot.core.update import Update
 from talkoot.learners.common.columnwise import require_no_categories, require_numbers
-from talkoot.learners.common.group import PROCESS, Rows, counts, octets
+from talkoot.learners.common.group import PROCESS, counts, octets
 from talkoot.learners.common.queries import ranks, require_apart
 from talkoot.learners.common.rows import require_dense
 from talkoot.learners.lightgbm import node
 from talkoot.learners.lightgbm.accepted import accept, patience
+from talkoot.learners.lightgbm.rules import require_several, settings_of
+from talkoot.learners.lightgbm.several import BOOSTER, FAILED, Bin, Grow, Sample, Several, several_of
 from talkoot.learners.solvers.target_stats import target_mean, two_classes
 from talkoot.learners.trees.boosting import sklearn_private as private
 from talkoot.learners.trees.boosting.survey import RowCounts
@@ -47,7 +49,9 @@ class Boosted:
         booster: the trees, as LightGBM's text; empty before they are there.
         stopped: the best iteration, and the scores of the rows held out; empty where none are.
         step: rises with each round.
-        failed: times in a row that the process lost its rows.
+        several: training in several processes; None in one.
+        furthest: iterations that several processes once had.
+        failed: times in a row that processes lost their rows, or each other, without getting any further.
     """
 
     schema: Schema
@@ -55,6 +59,8 @@ class Boosted:
     seed: int = 0
     validation: Validation | None = None
     processes: Mapping[str, int] | None = None
+    several: Several | None = None
+    furthest: int = 0
     booster: bytes = b""
     stopped: tuple[Any, ...] = ()
     step: int = 0
@@ -71,8 +77,8 @@ class Boosted:
 class LightBoosting(SolvingLearner):
     """LightGBM's estimators, trained by their own `fit` on the rows of all nodes of a process.
 
-    LightGBM's sums between processes are not used: there a process waits without end for one that hangs, bins
-    come from the rows of one process each, and trees start from the mean of the processes' own means.
+    Where nodes are in several processes, LightGBM's data-parallel trees have bins and a start of all rows,
+    and sums over connections on which no process waits without end for another.
     """
 
     estimator: Any
@@ -82,8 +88,8 @@ class LightBoosting(SolvingLearner):
 
     @property
     def question_types(self) -> tuple[type, ...]:
-        """Of its two rounds."""
-        return (RowCounts, Validation, node.Gather, node.Train)
+        """Of one process, and of several."""
+        return (RowCounts, Validation, node.Gather, node.Train, Sample, Bin, Grow)
 
     @property
     def pools(self) -> bool:
@@ -92,7 +98,7 @@ class LightBoosting(SolvingLearner):
 
     def pooled(self, question: Any) -> bool:
         """Whether it trains."""
-        return isinstance(question, node.Train)
+        return isinstance(question, node.Train | Bin | Grow)
 
     @property
     def queries(self) -> bool:
@@ -127,24 +133,18 @@ class LightBoosting(SolvingLearner):
             two_classes(schema, self.estimator)
         else:
             target_mean(schema, self.estimator)
-        self._small_fit(schema)
+        node.small_fit(self.estimator, schema)
         seed = private.seed_of(self.estimator, rng) if patience(self.estimator) else 0
         return Boosted(schema=schema, key=secrets.token_hex(16), seed=seed)
 
-    def _small_fit(self, schema: Schema) -> Any:
-        """The estimator fitted to rows of zeros, which LightGBM refuses as it would refuse all rows."""
-        least = 0.0 if self.queries else 0.5
-        y = np.array([least, 1.0]) if schema.classes is None else schema.classes
-        rows = Rows(np.zeros((len(y), schema.features)), y, None, np.zeros(2, int) if self.queries else None)
-        rows = replace(rows, held_out=rows) if patience(self.estimator) else rows
-        return node.fitted(self.estimator, rows, schema, n_estimators=1, verbose=-1)
-
     def question(self, model: Boosted) -> Any:
-        """Count rows where some are held out, gather, then train."""
+        """Count rows where some are held out, gather, then train in one process or in several."""
         if patience(self.estimator) and model.validation is None:
             return RowCounts()
         if model.processes is None:
             return node.Gather(model.key, model.validation)
+        if model.several is not None:
+            return model.several.question(model.key, model.step)
         return node.Train(model.key, model.step, model.processes)
 
     def work(self, question: Any, local: Any, shard: Shard, ctx: Ctx) -> tuple[Update, Any]:
@@ -153,6 +153,8 @@ class LightBoosting(SolvingLearner):
             return counted_classes((block for block in shard.blocks() if len(block)), ctx), None
         if isinstance(question, node.Gather):
             return node.gather(question, local, shard, ctx, self.estimator)
+        if isinstance(question, Sample | Bin | Grow):
+            return node.take_part(question, local, ctx, self.estimator)
         return node.train(question, local, ctx, self.estimator)
 
     def step(self, model: Boosted, update: Update) -> Boosted:
@@ -160,16 +162,18 @@ class LightBoosting(SolvingLearner):
 
         Raises:
             DataError: no node has rows.
-            PlanError: nodes are in several processes.
-            NodeFailed: the process loses its rows again and again.
+            PlanError: in several processes LightGBM would learn something else.
+            NodeFailed: processes lose their rows, or each other, again and again.
         """
         if patience(self.estimator) and model.validation is None:
             return replace(model, validation=drawn_for(self.estimator, update, model.schema, model.seed))
         if model.processes is None:
             require_apart(update)
-            return replace(model, processes=self._one_process(counts(update, PROCESS)), step=model.step + 1)
-        if node.BOOSTER in update.values:
-            found = replace(model, booster=octets(update.values[node.BOOSTER]))
+            return self._gathered(replace(model, step=model.step + 1), update)
+        if model.several is not None:
+            return self._trained(replace(model, step=model.step + 1), model.several.step(update), update)
+        if BOOSTER in update.values:
+            found = replace(model, booster=octets(update.values[BOOSTER]))
             if node.STOPPED not in update.values:
                 return found
             return replace(found, stopped=tuple(json.loads(octets(update.values[node.STOPPED]))))
@@ -180,19 +184,42 @@ class LightBoosting(SolvingLearner):
             )
         return replace(model, processes=None, failed=model.failed + 1)
 
-    def _one_process(self, processes: Mapping[str, int]) -> Mapping[str, int]:
+    def _gathered(self, model: Boosted, update: Update) -> Boosted:
+        """Nodes are in one process, or in several, which LightGBM must learn the same in."""
+        processes = counts(update, PROCESS)
         if not processes:
             raise DataError(f"no node has rows, so {self.name} has nothing to learn from")
-        if len(processes) > 1:
-            raise PlanError(
-                f"{self.name} learns in one process, and the nodes are in {len(processes)}",
-                cure="Take tk.Inline(), or tk.Ray(1, cpus=...) for one actor with many cores; "
-                "xgboost.XGBClassifier() and -Regressor() learn in many processes.",
+        if len(processes) == 1:
+            return replace(model, processes=processes)
+        small = node.small_fit(self.estimator, model.schema)
+        require_several(self.estimator, len(processes), small)
+        settings = settings_of(self.estimator, small)
+        several = several_of(update, self.estimator, model.schema, settings)
+        return replace(model, processes=processes, several=several)
+
+    def _trained(self, model: Boosted, several: Several | None, update: Update) -> Boosted:
+        """After a round of several processes; all over again where one did not do its part."""
+        if several is None:
+            return self._again(model, update)
+        failed = 0 if several.trees > model.furthest else model.failed
+        furthest = max(several.trees, model.furthest)
+        return replace(model, several=several, booster=several.booster, failed=failed, furthest=furthest)
+
+    def _again(self, model: Boosted, update: Update) -> Boosted:
+        assert model.several is not None
+        if model.failed + 1 == ATTEMPTS:
+            reasons = ", ".join(counts(update, FAILED)) or "some lost their rows"
+            raise NodeFailed(
+                f"LightGBM failed in the processes of the nodes {ATTEMPTS} times in a row: {reasons}",
+                step=f"tree {model.several.trees}",
+                cure="Look whether all workers live and reach each other, or take tk.Inline().",
             )
-        return processes
+        return replace(model, processes=None, several=None, failed=model.failed + 1)
 
     def measures(self, model: Boosted) -> Mapping[str, float]:
         """How many iterations there are."""
+        if model.several is not None:
+            return {"trees": float(model.several.trees)}
         iterations = self.estimator.n_estimators
         if model.stopped:
             iterations = len(next(iter(model.stopped[2]["valid_0"].values())))
@@ -202,7 +229,7 @@ class LightBoosting(SolvingLearner):
         """The estimator with the trees."""
         from lightgbm import Booster
 
-        made, small = clone(self.estimator), self._small_fit(model.schema)
+        made, small = clone(self.estimator), node.small_fit(self.estimator, model.schema)
         given = {*small.get_params(deep=False), "_other_params"}
         vars(made).update({name: value for name, value in vars(small).items() if name not in given})
         made._Booster = Booster(model_str=model.booster.decode())

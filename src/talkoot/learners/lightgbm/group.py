@@ -1,0 +1,167 @@
+"""The nodes of one process among several, which train together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, final
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from talkoot.core.errors import DataError
+from talkoot.core.shard import Schema
+from talkoot.learners.common.group import Group, Rows, pooled, threads
+from talkoot.learners.lightgbm.mesh import COMING, Listener, Mesh, PeerLost, connected
+from talkoot.learners.lightgbm.network import summed
+from talkoot.learners.lightgbm.reference import reference, sampled
+from talkoot.learners.lightgbm.rules import ONE, Settings
+from talkoot.learners.lightgbm.several import Grow, Sample
+from talkoot.learners.lightgbm.start import LOGARITHMS, target_sums
+
+
+@final
+class Boosters(Group[Rows]):
+    """The nodes of one process, with their rows in bins and the trees that all processes have grown."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(key)
+        self._how: Sample | None = None
+        self._listener: Listener | None = None
+        self._mesh: Mesh | None = None
+        self._data: Any = None
+        self._booster: Any = None
+        self._trees = 0
+
+    @property
+    def rank(self) -> int:
+        """Which of the processes this is, once they have met; -1 before."""
+        return -1 if self._mesh is None else self._mesh.rank
+
+    def forget(self) -> None:
+        """Leave the other processes, and drop bins and trees."""
+        if self._mesh is not None:
+            self._mesh.close()
+        if self._listener is not None:
+            self._listener.close()
+        self._how = self._listener = self._mesh = self._data = self._booster = None
+        self._trees = 0
+
+    def sample(self, how: Sample, schema: Schema, settings: Settings) -> tuple[dict[str, bytes], bytes]:
+        """For each node its rows of which bins are made; and the sums of the target.
+
+        Raises:
+            DataError: the objective needs a target above 0 in each process.
+        """
+        self._how = how
+        if settings.objective in LOGARITHMS and not any(rows.y.any() for rows in self.rows.values()):
+            raise DataError(
+                f"all targets of {', '.join(map(repr, sorted(self.rows)))} are 0, and LightGBM refuses "
+                f"objective={settings.objective!r} in a process without others",
+                cure=f"{ONE}, or put these rows on a node that has others too.",
+            )
+        chosen, found = sampled(how.rows, settings.params), dict[str, bytes]()
+        for node, rows in self.rows.items():
+            first = how.firsts[node]
+            low, high = np.searchsorted(chosen, [first, first + len(rows.y)])
+            found[node] = _values(rows.X[chosen[low:high] - first], how.dtype).astype(np.float64).tobytes()
+        sums = [
+            target_sums(
+                _labels(rows.y, schema),
+                _weights(rows, how, schema),
+                None if schema.classes is None else len(schema.classes),
+                roots=settings.roots,
+            )
+            for _, rows in sorted(self.rows.items(), key=lambda item: how.firsts[item[0]])
+        ]
+        return found, np.asarray(sum(sums)).tobytes()
+
+    def bin(self, saved: bytes, start: np.ndarray, schema: Schema, settings: Settings) -> bool:
+        """Put the rows into bins; whether they are still there."""
+        import lightgbm
+
+        how = self._how
+        if how is None or len(self.rows) == 0:
+            return False
+        rows = pooled(self.take(), sorted(how.firsts, key=how.firsts.__getitem__))
+        params = dict(settings.params)
+        self._data = lightgbm.Dataset(
+            _values(rows.X, how.dtype),
+            _labels(rows.y, schema).astype(np.float64),
+            weight=_weights(rows, how, schema),
+            init_score=np.repeat(start, len(rows.y)),
+            reference=reference(saved, params),
+            feature_name="auto" if schema.names is None else list(schema.names),
+            params=params,
+        ).construct()
+        return True
+
+    def listen(self, processes: Sequence[str]) -> str:
+        """Where the other processes reach this one from now on."""
+        alone = len({name.rpartition("/")[0] for name in processes}) == 1
+        self._listener = Listener(alone=alone)
+        return self._listener.address
+
+    def grow(self, question: Grow, estimator: Any, settings: Settings) -> str | None:
+        """Grow trees; all of them as text, empty where there are to be more. None where some are lost.
+
+        Raises:
+            PeerLost: another process is gone, or does not answer.
+            LightGBMError: it refuses something.
+        """
+        import lightgbm
+
+        since, until = question.trees
+        if self._data is None or self._trees != since:
+            return None
+        rank, count = question.processes.index(self.token), threads(estimator.n_jobs)
+        if self._mesh is None:
+            assert self._listener is not None
+            self._mesh = connected(self._listener, self.key, rank, question.addresses)
+            self._listener.close()
+        _meet(self._mesh)
+        params = {**settings.params, "tree_learner": "data", "num_threads": count}
+        params["num_machines"] = len(question.processes)
+        with threadpool_limits(limits=count, user_api="openmp"), summed(self._mesh) as sums:
+            try:
+                if self._booster is None:
+                    self._booster = lightgbm.Booster(params, self._data)
+                while self._trees < until and sums.error is None:
+                    self._booster.update()
+                    self._trees += 1
+            finally:
+                sums.require()
+        return str(self._booster.model_to_string(num_iteration=-1)) if question.last else ""
+
+
+def _meet(mesh: Mesh) -> None:
+    """Wait until all processes are about to grow trees.
+
+    Raises:
+        PeerLost: of the first that does not come.
+    """
+    room = [memoryview(bytearray(1)) for _ in range(mesh.size)]
+    try:
+        mesh.exchange([b"!"] * mesh.size, room, COMING)
+    except PeerLost:
+        mesh.close()
+        raise
+
+
+def _values(X: np.ndarray, dtype: str) -> np.ndarray:
+    """Values as LightGBM takes those of all rows together: what is not floating in single precision."""
+    together = np.dtype(dtype)
+    floating = together in (np.dtype(np.float32), np.dtype(np.float64))
+    return X.astype(together, copy=False).astype(together if floating else np.float32, copy=False)
+
+
+def _labels(y: np.ndarray, schema: Schema) -> np.ndarray:
+    """Targets, or numbers of classes."""
+    return y if schema.classes is None else np.searchsorted(schema.classes, y)
+
+
+def _weights(rows: Rows, how: Sample, schema: Schema) -> np.ndarray | None:
+    """(rows,) what they weigh; None where all weigh 1."""
+    if not how.weighted:
+        return None
+    w = np.ones(len(rows.y)) if rows.w is None else np.asarray(rows.w, dtype=np.float64)
+    return w if how.classes is None else w * how.classes[_labels(rows.y, schema)]

@@ -1,0 +1,69 @@
+"""The bins of LightGBM's that all processes share: those that one process would make of all rows."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+ZERO = float(np.float32(1e-35))  # what LightGBM takes for 0
+
+
+def sampled(rows: int, params: Mapping[str, Any]) -> np.ndarray:
+    """Which of so many rows LightGBM makes bins of, ascending."""
+    from lightgbm import Dataset
+
+    return np.asarray(Dataset(None, params=dict(params))._create_sample_indices(total_nrow=rows))
+
+
+def serialized(sample: np.ndarray, rows: int, params: Mapping[str, Any]) -> bytes:
+    """The bins of all rows, as LightGBM saves them.
+
+    Args:
+        sample: (sampled, features) float64, the rows that they are made of.
+        rows: how many there are in all.
+        params: of LightGBM.
+    """
+    from lightgbm import Dataset
+    from lightgbm.basic import _LIB, _safe_call
+
+    columns, places = list[np.ndarray](), list[np.ndarray]()
+    for column in np.ascontiguousarray(sample.T):
+        chosen = np.flatnonzero((np.abs(column) > ZERO) | np.isnan(column))
+        columns.append(column[chosen])
+        places.append(chosen.astype(np.int32))
+    whole = Dataset(None, params=dict(params))._init_from_sample(columns, places, len(sample), rows)
+    buffer, size, octet = ctypes.c_void_p(), ctypes.c_int32(), ctypes.c_uint8()
+    _safe_call(
+        _LIB.LGBM_DatasetSerializeReferenceToBinary(whole._handle, ctypes.byref(buffer), ctypes.byref(size))
+    )
+    found = bytearray(size.value)
+    try:
+        for i in range(size.value):
+            _safe_call(_LIB.LGBM_ByteBufferGetAt(buffer, ctypes.c_int32(i), ctypes.byref(octet)))
+            found[i] = octet.value
+    finally:
+        _safe_call(_LIB.LGBM_ByteBufferFree(buffer))
+    return bytes(found)
+
+
+def reference(saved: bytes, params: Mapping[str, Any]) -> Any:
+    """A data set without rows that has these bins, for `reference=`."""
+    from lightgbm import Dataset
+    from lightgbm.basic import _LIB, _param_dict_to_str, _safe_call
+
+    made, handle = Dataset(None, params=dict(params)), ctypes.c_void_p()
+    _safe_call(
+        _LIB.LGBM_DatasetCreateFromSerializedReference(
+            saved,
+            ctypes.c_int32(len(saved)),
+            ctypes.c_int64(1),
+            ctypes.c_int32(1),
+            ctypes.c_char_p(_param_dict_to_str(dict(params)).encode()),
+            ctypes.byref(handle),
+        )
+    )
+    made._handle = handle
+    return made

@@ -1,0 +1,99 @@
+"""What LightGBM learns in several processes just as in one; all else is refused there before training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn, final
+
+from talkoot.core.errors import PlanError
+from talkoot.learners.common.queries import ranks
+from talkoot.learners.lightgbm.accepted import patience
+from talkoot.learners.lightgbm.start import CLASSES, LOGARITHMS, MEANS
+
+OBJECTIVES = (*MEANS, *LOGARITHMS, *CLASSES)
+ONE = "Take tk.Inline(), or tk.Ray(1, cpus=...) for one actor with many cores"
+LIMITS = {  # LightGBM's own name of a parameter: its value, why no other, what to leave out
+    "boosting": ("gbdt", "drops or averages trees that begin with the mean of one process", "boosting_type="),
+    "boost_from_average": ("1", "may start with the mean of one process", "boost_from_average="),
+    "data_sample_strategy": ("bagging", "draws rows of one process", "data_sample_strategy="),
+    "extra_trees": ("0", "draws thresholds in the order of one process", "extra_trees="),
+    "linear_tree": ("0", "fits lines to the rows of one process", "linear_tree="),
+    "monotone_constraints_method": (
+        "basic",
+        "looks at the rows of one process",
+        "monotone_constraints_method=",
+    ),
+}
+FRACTIONS = ("bagging_fraction", "pos_bagging_fraction", "neg_bagging_fraction")
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Settings:
+    """What LightGBM makes of an estimator's parameters.
+
+    Args:
+        params: as its own fit passes them on.
+        objective: its name.
+        roots: whether it learns square roots of targets.
+        sigmoid: the scale of probabilities.
+        features: how many columns there are.
+    """
+
+    params: Mapping[str, Any]
+    objective: str
+    roots: bool
+    sigmoid: float
+    features: int
+
+
+def settings_of(estimator: Any, small: Any) -> Settings:
+    """The settings of an estimator, read from one that was fitted to a few rows."""
+    found, given = saved(small), estimator.get_params(deep=False)
+    params = {name: value for name, value in small.booster_.params.items() if name != "verbose"}
+    if "verbose" in given:
+        params["verbose"] = given["verbose"]
+    params["num_iterations"] = estimator.n_estimators
+    return Settings(
+        params=params,
+        objective=found["objective"],
+        roots=found["reg_sqrt"] == "1",
+        sigmoid=float(given.get("sigmoid") or 1.0),
+        features=small.n_features_,
+    )
+
+
+def saved(small: Any) -> dict[str, str]:
+    """The parameters in a model's text, by LightGBM's own names."""
+    _, _, text = small.booster_.model_to_string().partition("\nparameters:\n")
+    lines = (line.strip("[]").partition(": ") for line in text.split("\n") if line.startswith("["))
+    return {name: value for name, _, value in lines}
+
+
+def require_several(estimator: Any, processes: int, small: Any) -> None:
+    """Refuse in several processes what would follow from the rows of each alone.
+
+    Raises:
+        PlanError: of the first such parameter.
+    """
+
+    def refuse(what: str, cure: str) -> NoReturn:
+        raise PlanError(
+            f"{type(estimator).__name__} {what}, and the nodes are in {processes} processes",
+            cure=f"{ONE}, or {cure}.",
+        )
+
+    if ranks(estimator):
+        refuse("ranks the queries of one process", "xgboost.XGBRanker()")
+    if patience(estimator):
+        refuse("stops early by the rows of one process", "leave early_stopping_round= out")
+    found = saved(small)
+    if found["objective"] not in OBJECTIVES:
+        what = f"with objective={found['objective']!r} sets its leaves or start by the rows of one process"
+        refuse(what, f"one of {', '.join(OBJECTIVES)}")
+    for name, (value, reason, given) in LIMITS.items():
+        if found[name] != value:
+            refuse(f"with {name}={found[name]!r} {reason}", f"leave {given} out")
+    if found["bagging_freq"] != "0" and any(float(found[name]) < 1 for name in FRACTIONS):
+        refuse("with subsample= draws rows of one process", "leave subsample= and subsample_freq= out")
