@@ -8,15 +8,19 @@ from typing import Any, final
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from talkoot.core.errors import DataError
+from talkoot.core.errors import DataError, NodeFailed
 from talkoot.core.shard import Schema
 from talkoot.learners.common.group import Group, Rows, pooled, threads
+from talkoot.learners.lightgbm.leaves import Leaves, leaves_of
 from talkoot.learners.lightgbm.mesh import COMING, Listener, Mesh, PeerLost, connected
 from talkoot.learners.lightgbm.network import summed
 from talkoot.learners.lightgbm.reference import reference, sampled
 from talkoot.learners.lightgbm.rules import ONE, Settings
 from talkoot.learners.lightgbm.several import Grow, Sample
 from talkoot.learners.lightgbm.start import LOGARITHMS, target_sums
+
+EQUAL = ("regression", "huber")  # whose Hessians are all 1, so that LightGBM knows how many rows leaves have
+FEW = 100  # rows by which leaves are compared with LightGBM's own
 
 
 @final
@@ -29,6 +33,8 @@ class Boosters(Group[Rows]):
         self._listener: Listener | None = None
         self._mesh: Mesh | None = None
         self._data: Any = None
+        self._leaves: Leaves | None = None
+        self._few = np.zeros((0, 0))
         self._booster: Any = None
         self._trees = 0
 
@@ -43,7 +49,7 @@ class Boosters(Group[Rows]):
             self._mesh.close()
         if self._listener is not None:
             self._listener.close()
-        self._how = self._listener = self._mesh = self._data = self._booster = None
+        self._how = self._listener = self._mesh = self._data = self._leaves = self._booster = None
         self._trees = 0
 
     def sample(self, how: Sample, schema: Schema, settings: Settings) -> tuple[dict[str, bytes], bytes]:
@@ -83,9 +89,11 @@ class Boosters(Group[Rows]):
         if how is None or len(self.rows) == 0:
             return False
         rows = pooled(self.take(), sorted(how.firsts, key=how.firsts.__getitem__))
-        params = dict(settings.params)
+        params, X = dict(settings.params), _values(rows.X, how.dtype)
+        if how.weighted or settings.objective not in EQUAL:
+            self._leaves, self._few = leaves_of(X, saved, how.rows, settings), X[:FEW].copy()
         self._data = lightgbm.Dataset(
-            _values(rows.X, how.dtype),
+            X,
             _labels(rows.y, schema).astype(np.float64),
             weight=_weights(rows, how, schema),
             init_score=np.repeat(start, len(rows.y)),
@@ -121,16 +129,37 @@ class Boosters(Group[Rows]):
         _meet(self._mesh)
         params = {**settings.params, "tree_learner": "data", "num_threads": count}
         params["num_machines"] = len(question.processes)
-        with threadpool_limits(limits=count, user_api="openmp"), summed(self._mesh) as sums:
+        with threadpool_limits(limits=count, user_api="openmp"), summed(self._mesh, self._leaves) as sums:
             try:
                 if self._booster is None:
                     self._booster = lightgbm.Booster(params, self._data)
                 while self._trees < until and sums.error is None:
+                    before = self._booster.num_trees()
                     self._booster.update()
                     self._trees += 1
+                    if self._leaves is not None and self._booster.num_trees() > before:
+                        self._require_followed(self._leaves)
             finally:
                 sums.require()
         return str(self._booster.model_to_string(num_iteration=-1)) if question.last else ""
+
+    def _require_followed(self, leaves: Leaves) -> None:
+        """Refuse a tree that grew otherwise than its rows were counted.
+
+        Raises:
+            NodeFailed: it did.
+        """
+        few, followed = self._few, leaves.of_rows()
+        if followed is None or not len(few):
+            return
+        last = self._booster.current_iteration() - 1
+        found = self._booster.predict(few, start_iteration=last, num_iteration=1, pred_leaf=True)
+        same = found.reshape(len(few), -1) == followed[: len(few), None]  # of each class that has a tree
+        if not same.all(axis=0).any():
+            raise NodeFailed(
+                "this LightGBM grows trees in another way than expected, so their rows cannot be counted",
+                cure=f"Take lightgbm 4. {ONE}.",
+            )
 
 
 def _meet(mesh: Mesh) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,16 @@ ZERO = float(np.float32(1e-35))  # what LightGBM takes for 0
 
 def sampled(rows: int, params: Mapping[str, Any]) -> np.ndarray:
     """Which of so many rows LightGBM makes bins of, ascending."""
-    from lightgbm import Dataset
+    from lightgbm.basic import _LIB, _get_sample_count, _safe_call
 
-    return np.asarray(Dataset(None, params=dict(params))._create_sample_indices(total_nrow=rows))
+    found = np.empty(_get_sample_count(rows, _text(params).decode()), np.int32)
+    size = ctypes.c_int32()
+    _safe_call(
+        _LIB.LGBM_SampleIndices(
+            ctypes.c_int32(rows), _text(params), ctypes.c_void_p(found.ctypes.data), ctypes.byref(size)
+        )
+    )
+    return found[: size.value]
 
 
 def serialized(sample: np.ndarray, rows: int, params: Mapping[str, Any]) -> bytes:
@@ -26,7 +33,6 @@ def serialized(sample: np.ndarray, rows: int, params: Mapping[str, Any]) -> byte
         rows: how many there are in all.
         params: of LightGBM.
     """
-    from lightgbm import Dataset
     from lightgbm.basic import _LIB, _safe_call
 
     columns, places = list[np.ndarray](), list[np.ndarray]()
@@ -34,11 +40,42 @@ def serialized(sample: np.ndarray, rows: int, params: Mapping[str, Any]) -> byte
         chosen = np.flatnonzero((np.abs(column) > ZERO) | np.isnan(column))
         columns.append(column[chosen])
         places.append(chosen.astype(np.int32))
-    whole = Dataset(None, params=dict(params))._init_from_sample(columns, places, len(sample), rows)
-    buffer, size, octet = ctypes.c_void_p(), ctypes.c_int32(), ctypes.c_uint8()
+    handle, counts = ctypes.c_void_p(), np.array([len(column) for column in columns], np.int32)
     _safe_call(
-        _LIB.LGBM_DatasetSerializeReferenceToBinary(whole._handle, ctypes.byref(buffer), ctypes.byref(size))
+        _LIB.LGBM_DatasetCreateFromSampledColumn(
+            _addresses(columns),
+            _addresses(places),
+            ctypes.c_int32(len(columns)),
+            ctypes.c_void_p(counts.ctypes.data),
+            ctypes.c_int32(len(sample)),
+            ctypes.c_int32(rows),
+            ctypes.c_int64(rows),
+            _text(params),
+            ctypes.byref(handle),
+        )
     )
+    try:
+        return _saved(handle)
+    finally:
+        _safe_call(_LIB.LGBM_DatasetFree(handle))
+
+
+def _addresses(arrays: Sequence[np.ndarray]) -> Any:
+    return (ctypes.c_void_p * len(arrays))(*(array.ctypes.data for array in arrays))
+
+
+def _text(params: Mapping[str, Any]) -> bytes:
+    """Parameters as LightGBM reads them."""
+    from lightgbm.basic import _param_dict_to_str
+
+    return str(_param_dict_to_str(dict(params))).encode()
+
+
+def _saved(handle: ctypes.c_void_p) -> bytes:
+    from lightgbm.basic import _LIB, _safe_call
+
+    buffer, size, octet = ctypes.c_void_p(), ctypes.c_int32(), ctypes.c_uint8()
+    _safe_call(_LIB.LGBM_DatasetSerializeReferenceToBinary(handle, ctypes.byref(buffer), ctypes.byref(size)))
     found = bytearray(size.value)
     try:
         for i in range(size.value):
@@ -52,7 +89,7 @@ def serialized(sample: np.ndarray, rows: int, params: Mapping[str, Any]) -> byte
 def reference(saved: bytes, params: Mapping[str, Any]) -> Any:
     """A data set without rows that has these bins, for `reference=`."""
     from lightgbm import Dataset
-    from lightgbm.basic import _LIB, _param_dict_to_str, _safe_call
+    from lightgbm.basic import _LIB, _safe_call
 
     made, handle = Dataset(None, params=dict(params)), ctypes.c_void_p()
     _safe_call(
@@ -61,7 +98,7 @@ def reference(saved: bytes, params: Mapping[str, Any]) -> Any:
             ctypes.c_int32(len(saved)),
             ctypes.c_int64(1),
             ctypes.c_int32(1),
-            ctypes.c_char_p(_param_dict_to_str(dict(params)).encode()),
+            _text(params),
             ctypes.byref(handle),
         )
     )

@@ -16,6 +16,9 @@ ONE = "Take tk.Inline(), or tk.Ray(1, cpus=...) for one actor with many cores"
 LIMITS = {  # LightGBM's own name of a parameter: its value, why no other, what to leave out
     "boosting": ("gbdt", "drops or averages trees that begin with the mean of one process", "boosting_type="),
     "boost_from_average": ("1", "may start with the mean of one process", "boost_from_average="),
+    "feature_fraction_bynode": ("1", "draws columns in the order of one process", "colsample_bynode="),
+    "interaction_constraints": ("", "needs the branches of one process", "interaction_constraints="),
+    "max_delta_step": ("0", "decides between equal splits by rounding", "max_delta_step="),
     "data_sample_strategy": ("bagging", "draws rows of one process", "data_sample_strategy="),
     "extra_trees": ("0", "draws thresholds in the order of one process", "extra_trees="),
     "linear_tree": ("0", "fits lines to the rows of one process", "linear_tree="),
@@ -39,6 +42,10 @@ class Settings:
         roots: whether it learns square roots of targets.
         sigmoid: the scale of probabilities.
         features: how many columns there are.
+        leaves: of a tree, at most.
+        depth: of a tree; without end if it is not above 0.
+        least: rows of a leaf.
+        pool: histogram_pool_size, as LightGBM writes it.
     """
 
     params: Mapping[str, Any]
@@ -46,6 +53,10 @@ class Settings:
     roots: bool
     sigmoid: float
     features: int
+    leaves: int
+    depth: int
+    least: int
+    pool: str
 
 
 def settings_of(estimator: Any, small: Any) -> Settings:
@@ -61,6 +72,10 @@ def settings_of(estimator: Any, small: Any) -> Settings:
         roots=found["reg_sqrt"] == "1",
         sigmoid=float(given.get("sigmoid") or 1.0),
         features=small.n_features_,
+        leaves=int(found["num_leaves"]),
+        depth=int(found["max_depth"]),
+        least=int(found["min_data_in_leaf"]),
+        pool=found["histogram_pool_size"],
     )
 
 

@@ -172,7 +172,7 @@ class Several:
         if BOOSTER not in values:
             return replace(self, trees=self.next)
         text = octets(values[BOOSTER]).decode()
-        text = of_one_process(text, self.start)
+        text = of_one_process(text, self.start, sum(self.rows.values()), self.settings.pool)
         return replace(self, trees=self.next, booster=text.encode())
 
     def _binned(self, values: Mapping[str, np.ndarray]) -> Several:

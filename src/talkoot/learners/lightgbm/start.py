@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -48,12 +49,14 @@ def start_of(objective: str, sums: np.ndarray, sigmoid: float) -> np.ndarray:
     return np.where(np.abs(found) > EPSILON, found, 0.0)
 
 
-def of_one_process(text: str, start: np.ndarray) -> str:
+def of_one_process(text: str, start: np.ndarray, rows: int, pool: str) -> str:
     """A model of several processes as one process saves it: the first trees have the start in their leaves.
 
     Args:
         text: LightGBM's.
         start: (outputs,) the scores before the first tree.
+        rows: of all processes.
+        pool: LightGBM's histogram_pool_size.
     """
     head, found, rest = text.partition("tree_sizes=")
     sizes, _, rest = rest.partition("\n")
@@ -62,12 +65,18 @@ def of_one_process(text: str, start: np.ndarray) -> str:
     for size in map(int, sizes.split()):
         trees.append(rest[at : at + size])
         at += size
+    trees = [_counted(tree, rows) for tree in trees]
     for i, value in enumerate(start[: len(trees)].tolist()):
         trees[i] = _lifted(trees[i], value)
-    lengths = " ".join(str(len(tree)) for tree in trees)
-    end = rest[at:].replace("[tree_learner: data]", "[tree_learner: serial]")
-    lines = ("[num_machines: 1]" if line.startswith("[num_machines: ") else line for line in end.split("\n"))
-    return f"{head}{found}{lengths}\n{rest[:blank]}{''.join(trees)}{chr(10).join(lines)}"
+    lengths, end = " ".join(str(len(tree)) for tree in trees), rest[at:]
+    for name, value in (("tree_learner", "serial"), ("num_machines", "1"), ("histogram_pool_size", pool)):
+        end = re.sub(rf"\n\[{name}: [^\n]*\]\n", f"\n[{name}: {value}]\n", end)
+    return f"{head}{found}{lengths}\n{rest[:blank]}{''.join(trees)}{end}"
+
+
+def _counted(tree: str, rows: int) -> str:
+    """A tree whose only leaf, if it has no other, has the rows of all processes."""
+    return re.sub(r"\nleaf_count=\d+\n", f"\nleaf_count={rows}\n", tree)
 
 
 def _lifted(tree: str, start: float) -> str:
