@@ -22,11 +22,15 @@ class Column(NamedTuple):
         bounds: (bins,) the greatest value of each; NaN of one for missing values.
         missing: what is missing: nothing, zeros or NaN.
         zero: the bin of 0.
+        frequent: the bin that most values are in.
+        bundle: columns of one share their room, where a row has a rare bin of one of them alone; -1 for none.
     """
 
     bounds: np.ndarray
     missing: int
     zero: int
+    frequent: int
+    bundle: int = -1
 
     def codes(self, values: np.ndarray) -> np.ndarray:
         """(rows,) the bins of values."""
@@ -44,6 +48,25 @@ class Column(NamedTuple):
         if self.missing != NONE:
             found[codes == (self.zero if self.missing == ZERO else len(self.bounds) - 1)] = missing_left
         return found
+
+
+def codes_of(X: np.ndarray, columns: Mapping[int, Column]) -> tuple[dict[int, np.ndarray], np.ndarray]:
+    """For each column the bins of its values, as LightGBM keeps them: of a bundle the last rare one.
+
+    Returns:
+        These, and (rows,) which rows have all bins of their values.
+    """
+    found, taken = dict[int, np.ndarray](), dict[int, np.ndarray]()
+    whole = np.ones(len(X), dtype=np.bool_)
+    for j in sorted(columns, reverse=True):
+        column = columns[j]
+        found[j] = column.codes(X[:, j].astype(np.float64))
+        if column.bundle >= 0:
+            before = taken.setdefault(column.bundle, np.zeros(len(X), dtype=np.bool_))
+            whole &= ~before | (found[j] == column.frequent)
+            found[j][before] = column.frequent
+            before |= found[j] != column.frequent
+    return found, whole
 
 
 def columns_of(saved: bytes) -> Mapping[int, Column]:
@@ -84,30 +107,29 @@ class _Reader:
         (groups,) = self._numbers("i")
         places, group, sub = (self._numbers("i", features) for _ in range(3))
         self._at = end
-        found = [self._group() for _ in range(groups)]
+        found = [self._group(number) for number in range(groups)]
         if self._at != len(self._saved):
             raise ValueError(f"{len(self._saved) - self._at} bytes are left")
         return {places[i]: found[group[i]][sub[i]] for i in range(features)}
 
-    def _group(self) -> list[Column]:
+    def _group(self, number: int) -> list[Column]:
         (size,) = self._numbers("Q")
         end = self._at + size
-        for _ in range(3):
-            self._numbers("?")
+        (apart,), _, _ = (self._numbers("?") for _ in range(3))
         (features,) = self._numbers("i")
-        found = [self._column() for _ in range(features)]
+        found = [self._column(number if features > 1 and not apart else -1) for _ in range(features)]
         if self._at != end:
             raise ValueError("a group of columns has another size")
         return found
 
-    def _column(self) -> Column:
+    def _column(self, bundle: int) -> Column:
         (bins,), (missing,), _ = self._numbers("i"), self._numbers("i"), self._numbers("?")
         self._numbers("d")
         (kind,) = self._numbers("i")
         self._numbers("d", 2)
-        (zero,), _ = self._numbers("I"), self._numbers("I")
+        (zero,), (frequent,) = self._numbers("I"), self._numbers("I")
         bounds = np.array(self._numbers("d", bins))
         inner = bounds[: bins - (missing == NAN)]
         if kind or missing not in (NONE, ZERO, NAN) or not zero < bins or not (np.diff(inner) > 0).all():
             raise ValueError("a column has bins of another kind")
-        return Column(bounds, missing, zero)
+        return Column(bounds, missing, zero, frequent, bundle)

@@ -34,7 +34,7 @@ class Boosters(Group[Rows]):
         self._mesh: Mesh | None = None
         self._data: Any = None
         self._leaves: Leaves | None = None
-        self._few = np.zeros((0, 0))
+        self._few = np.zeros(0, dtype=np.intp), np.zeros((0, 0))
         self._booster: Any = None
         self._trees = 0
 
@@ -91,7 +91,8 @@ class Boosters(Group[Rows]):
         rows = pooled(self.take(), sorted(how.firsts, key=how.firsts.__getitem__))
         params, X = dict(settings.params), _values(rows.X, how.dtype)
         if how.weighted or settings.objective not in EQUAL:
-            self._leaves, self._few = leaves_of(X, saved, how.rows, settings), X[:FEW].copy()
+            self._leaves, whole = leaves_of(X, saved, how.rows, settings)
+            self._few = whole[:FEW], X[whole[:FEW]]
         self._data = lightgbm.Dataset(
             X,
             _labels(rows.y, schema).astype(np.float64),
@@ -149,12 +150,12 @@ class Boosters(Group[Rows]):
         Raises:
             NodeFailed: it did.
         """
-        few, followed = self._few, leaves.of_rows()
+        (places, few), followed = self._few, leaves.of_rows()
         if followed is None or not len(few):
             return
         last = self._booster.current_iteration() - 1
         found = self._booster.predict(few, start_iteration=last, num_iteration=1, pred_leaf=True)
-        same = found.reshape(len(few), -1) == followed[: len(few), None]  # of each class that has a tree
+        same = found.reshape(len(few), -1) == followed[places, None]  # of each class that has a tree
         if not same.all(axis=0).any():
             raise NodeFailed(
                 "this LightGBM grows trees in another way than expected, so their rows cannot be counted",

@@ -13,7 +13,7 @@ from typing import NamedTuple, final
 
 import numpy as np
 
-from talkoot.learners.lightgbm.bins import Column, columns_of
+from talkoot.learners.lightgbm.bins import Column, codes_of, columns_of
 from talkoot.learners.lightgbm.rules import Settings
 
 CATEGORIES = 32  # of a split at most, for which LightGBM leaves room
@@ -161,12 +161,13 @@ class Leaves:
         return self._columns[split.column].left(codes, split.threshold, missing_left=split.missing_left)
 
 
-def leaves_of(X: np.ndarray, saved: bytes, total: int, settings: Settings) -> Leaves:
-    """For trees of the rows of this process, among so many.
+def leaves_of(X: np.ndarray, saved: bytes, total: int, settings: Settings) -> tuple[Leaves, np.ndarray]:
+    """For trees of the rows of this process, among so many; and which rows LightGBM has as they are.
 
     Raises:
         DataError: this LightGBM saves bins in another way.
     """
     columns = columns_of(saved)
-    codes = {j: column.codes(X[:, j].astype(np.float64)) for j, column in columns.items()}
-    return Leaves(columns, codes, (len(X), total), settings.leaves, settings.depth, settings.least)
+    codes, whole = codes_of(X, columns)
+    rows, limits = (len(X), total), (settings.leaves, settings.depth, settings.least)
+    return Leaves(columns, codes, rows, *limits), np.flatnonzero(whole)

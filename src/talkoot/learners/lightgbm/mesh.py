@@ -12,6 +12,7 @@ from typing import final
 
 COMING = 30.0  # seconds in which all must have come
 PATIENCE = 300.0  # seconds that processes wait for each other's sums at most
+NOBODY = 2**32 - 1  # in place of a rank: of a process that cannot take part
 GREETING = 5.0  # seconds in which a caller says who it is
 DIGEST = 16  # bytes
 KEEPALIVE = (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 4))  # a machine that is gone shows
@@ -178,6 +179,13 @@ def connected(
     return Mesh(rank, peers)
 
 
+def decline(key: str, addresses: Sequence[str]) -> None:
+    """Let the other processes know that this one cannot take part, so that they do not wait for it."""
+    for rank, address in enumerate(addresses):
+        with suppress(PeerLost):
+            _called(address, rank, _greeting(key, NOBODY, rank), time.monotonic() + GREETING).close()
+
+
 def _greeting(key: str, caller: int, called: int) -> bytes:
     """Who calls, and a digest that only processes of the run can make."""
     digest = hashlib.blake2b(f"{key}/{caller}/{called}".encode(), digest_size=DIGEST).digest()
@@ -207,7 +215,11 @@ def _answered(
     with suppress(OSError):
         said = peer.recv(4 + DIGEST, socket.MSG_WAITALL)
         caller = int.from_bytes(said[:4], "big")
-        if rank < caller < size and said == _greeting(key, caller, rank):
-            return caller, peer
+        if said == _greeting(key, caller, rank):
+            if rank < caller < size:
+                return caller, peer
+            if caller == NOBODY:
+                peer.close()
+                raise PeerLost(missing, "lost its rows")
     peer.close()
     return None

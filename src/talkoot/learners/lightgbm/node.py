@@ -29,7 +29,7 @@ from talkoot.learners.common.queries import by_query, ranks, require_ids
 from talkoot.learners.common.rows import concatenate, require_weights
 from talkoot.learners.lightgbm.accepted import patience
 from talkoot.learners.lightgbm.group import Boosters
-from talkoot.learners.lightgbm.mesh import PeerLost
+from talkoot.learners.lightgbm.mesh import PeerLost, decline
 from talkoot.learners.lightgbm.rules import settings_of
 from talkoot.learners.lightgbm.several import (
     ADDRESS,
@@ -177,6 +177,8 @@ def _part(
         samples = {f"{SAMPLE}{node}": np.frombuffer(each, np.uint8) for node, each in rows.items()}
         return {**done, **samples, f"{SUMS}{group.token}": np.frombuffer(sums, np.uint8)}
     if group.token not in question.processes:
+        if isinstance(question, Grow):
+            decline(question.key, question.addresses)
         return {}
     if isinstance(question, Bin):
         if not group.bin(question.reference, question.start, schema, settings):

@@ -16,17 +16,26 @@ ONE = "Take tk.Inline(), or tk.Ray(1, cpus=...) for one actor with many cores"
 LIMITS = {  # LightGBM's own name of a parameter: its value, why no other, what to leave out
     "boosting": ("gbdt", "drops or averages trees that begin with the mean of one process", "boosting_type="),
     "boost_from_average": ("1", "may start with the mean of one process", "boost_from_average="),
+    **{
+        name: ("0", "looks again at columns that one process would leave alone", f"{given}=")
+        for name, given in (
+            ("lambda_l1", "reg_alpha"),
+            ("lambda_l2", "reg_lambda"),
+            ("min_gain_to_split", "min_split_gain"),
+            ("path_smooth", "path_smooth"),
+        )
+    },
+    "monotone_constraints": (
+        "",
+        "looks again at columns that one process would leave alone",
+        "monotone_constraints=",
+    ),
     "feature_fraction_bynode": ("1", "draws columns in the order of one process", "colsample_bynode="),
     "interaction_constraints": ("", "needs the branches of one process", "interaction_constraints="),
     "max_delta_step": ("0", "decides between equal splits by rounding", "max_delta_step="),
     "data_sample_strategy": ("bagging", "draws rows of one process", "data_sample_strategy="),
     "extra_trees": ("0", "draws thresholds in the order of one process", "extra_trees="),
     "linear_tree": ("0", "fits lines to the rows of one process", "linear_tree="),
-    "monotone_constraints_method": (
-        "basic",
-        "looks at the rows of one process",
-        "monotone_constraints_method=",
-    ),
 }
 FRACTIONS = ("bagging_fraction", "pos_bagging_fraction", "neg_bagging_fraction")
 
