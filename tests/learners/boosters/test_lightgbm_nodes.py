@@ -13,6 +13,7 @@ from boosted import dealt, table
 from disturbing import Disturbed, hang, kill
 from hypothesis import given
 from hypothesis import strategies as st
+from lightgbm_workers import classifier, in_workers, regressor
 from scipy.sparse import csr_array
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
@@ -22,9 +23,6 @@ import talkoot as tk
 from examples import examples
 from patience import patient
 from talkoot.core.context import Ctx
-from talkoot.core.plan import Plan
-from talkoot.core.run import run
-from talkoot.data.schema import agree
 from talkoot.learners import families, learner_for
 from talkoot.learners.lightgbm.node import Train
 
@@ -33,16 +31,7 @@ X, Y = table(600)
 LABELS = (Y > 0).astype(int)
 KINDS = np.array(["low", "middle", "high"])[np.digitize(Y, [-1, 1])]
 W = np.random.default_rng(1).uniform(0, 3, len(Y))
-PLAIN = {"verbose": -1, "deterministic": True, "force_row_wise": True, "n_jobs": 1, "n_estimators": 8}
 DRAWN = {"subsample": 0.6, "subsample_freq": 1, "colsample_bytree": 0.6, "random_state": 3}
-
-
-def classifier(**parameters: Any) -> Any:
-    return lightgbm.LGBMClassifier(**{**PLAIN, **parameters})
-
-
-def regressor(**parameters: Any) -> Any:
-    return lightgbm.LGBMRegressor(**{**PLAIN, **parameters})
 
 
 CASES = {
@@ -130,11 +119,6 @@ def is_training(question: Any, ctx: Ctx) -> bool:
     return isinstance(question, Train)
 
 
-def in_workers(learner: Any, data: Any, workers: int, sync: Any = None) -> Any:
-    schema, bound = agree(tk.shards(data), tk.Inline())
-    return learner.finish(run(Plan(learner, sync=sync), bound, tk.Local(workers), schema=schema).model)
-
-
 @pytest.mark.wide
 def test_a_killed_worker_is_replaced_and_learns_the_same(tmp_path: Path) -> None:
     marker = tmp_path / "done"
@@ -150,12 +134,6 @@ def test_a_worker_that_hangs_is_named_by_the_deadline(tmp_path: Path) -> None:
     learner = Disturbed(learner_for(regressor()), is_training, hang, tmp_path / "done")
     with pytest.raises(tk.TalkootError, match="node 'n0'.*no answer before the deadline"):
         in_workers(learner, dealt(3, X, Y), 1, tk.rounds(deadline=patient(15)))
-
-
-@pytest.mark.wide
-def test_nodes_of_several_processes_are_refused_with_a_cure() -> None:
-    with pytest.raises(tk.PlanError, match=r"one process, and the nodes are in 2.*tk.Ray\(1, cpus="):
-        in_workers(learner_for(regressor()), dealt(3, X, Y), 2)
 
 
 @pytest.mark.parametrize(

@@ -14,12 +14,11 @@ from talkoot.learners.common.group import Group, Rows, pooled, threads
 from talkoot.learners.lightgbm.leaves import Leaves, leaves_of
 from talkoot.learners.lightgbm.mesh import COMING, Listener, Mesh, PeerLost, connected
 from talkoot.learners.lightgbm.network import summed
-from talkoot.learners.lightgbm.reference import reference, sampled
-from talkoot.learners.lightgbm.rules import ONE, Settings
+from talkoot.learners.lightgbm.reference import data_set, sampled
+from talkoot.learners.lightgbm.rules import EQUAL, ONE, Settings
 from talkoot.learners.lightgbm.several import Grow, Sample
 from talkoot.learners.lightgbm.start import LOGARITHMS, target_sums
 
-EQUAL = ("regression", "huber")  # whose Hessians are all 1, so that LightGBM knows how many rows leaves have
 FEW = 100  # rows by which leaves are compared with LightGBM's own
 
 
@@ -37,11 +36,6 @@ class Boosters(Group[Rows]):
         self._few = np.zeros(0, dtype=np.intp), np.zeros((0, 0))
         self._booster: Any = None
         self._trees = 0
-
-    @property
-    def rank(self) -> int:
-        """Which of the processes this is, once they have met; -1 before."""
-        return -1 if self._mesh is None else self._mesh.rank
 
     def forget(self) -> None:
         """Leave the other processes, and drop bins and trees."""
@@ -83,8 +77,6 @@ class Boosters(Group[Rows]):
 
     def bin(self, saved: bytes, start: np.ndarray, schema: Schema, settings: Settings) -> bool:
         """Put the rows into bins; whether they are still there."""
-        import lightgbm
-
         how = self._how
         if how is None or len(self.rows) == 0:
             return False
@@ -93,15 +85,12 @@ class Boosters(Group[Rows]):
         if how.weighted or settings.objective not in EQUAL:
             self._leaves, whole = leaves_of(X, saved, how.rows, settings)
             self._few = whole[:FEW], X[whole[:FEW]]
-        self._data = lightgbm.Dataset(
-            X,
-            _labels(rows.y, schema).astype(np.float64),
-            weight=_weights(rows, how, schema),
-            init_score=np.repeat(start, len(rows.y)),
-            reference=reference(saved, params),
-            feature_name="auto" if schema.names is None else list(schema.names),
-            params=params,
-        ).construct()
+        self._data = data_set(saved, X, params)
+        self._data.set_label(_labels(rows.y, schema).astype(np.float64))
+        self._data.set_weight(_weights(rows, how, schema))
+        self._data.set_init_score(np.repeat(start, len(X)))
+        if schema.names is not None:
+            self._data.set_feature_name(list(schema.names))
         return True
 
     def listen(self, processes: Sequence[str]) -> str:
@@ -111,7 +100,10 @@ class Boosters(Group[Rows]):
         return self._listener.address
 
     def grow(self, question: Grow, estimator: Any, settings: Settings) -> str | None:
-        """Grow trees; all of them as text, empty where there are to be more. None where some are lost.
+        """Grow trees; None where those before them are lost.
+
+        Returns:
+            Of the first process all trees as text, once they are there; else an empty text.
 
         Raises:
             PeerLost: another process is gone, or does not answer.
@@ -142,7 +134,11 @@ class Boosters(Group[Rows]):
                         self._require_followed(self._leaves)
             finally:
                 sums.require()
-        return str(self._booster.model_to_string(num_iteration=-1)) if question.last else ""
+        if not question.last:
+            return ""
+        text = self._booster.model_to_string(num_iteration=-1) if rank == 0 else ""
+        self.forget()
+        return str(text)
 
     def _require_followed(self, leaves: Leaves) -> None:
         """Refuse a tree that grew otherwise than its rows were counted.

@@ -192,9 +192,9 @@ class LightBoosting(SolvingLearner):
         if len(processes) == 1:
             return replace(model, processes=processes)
         small = node.small_fit(self.estimator, model.schema)
-        require_several(self.estimator, len(processes), small)
         settings = settings_of(self.estimator, small)
         several = several_of(update, self.estimator, model.schema, settings)
+        require_several(self.estimator, len(processes), small, weighted=several.weighted)
         return replace(model, processes=processes, several=several)
 
     def _trained(self, model: Boosted, several: Several | None, update: Update) -> Boosted:

@@ -187,7 +187,7 @@ def _part(
     text = group.grow(question, estimator, settings)
     if text is None:
         return {}
-    return {**done, BOOSTER: as_octets(text)} if text and group.rank == 0 else done
+    return {**done, BOOSTER: as_octets(text)} if text else done
 
 
 def small_fit(estimator: Any, schema: Schema) -> Any:

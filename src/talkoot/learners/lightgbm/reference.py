@@ -86,21 +86,31 @@ def _saved(handle: ctypes.c_void_p) -> bytes:
     return bytes(found)
 
 
-def reference(saved: bytes, params: Mapping[str, Any]) -> Any:
-    """A data set without rows that has these bins, for `reference=`."""
+def data_set(saved: bytes, X: np.ndarray, params: Mapping[str, Any]) -> Any:
+    """Rows in these bins, bundled as all rows would be, as a data set of LightGBM's."""
     from lightgbm import Dataset
-    from lightgbm.basic import _LIB, _safe_call
+    from lightgbm.basic import _C_API_DTYPE_FLOAT32, _C_API_DTYPE_FLOAT64, _LIB, _safe_call
 
-    made, handle = Dataset(None, params=dict(params)), ctypes.c_void_p()
+    made, handle, X = Dataset(None, params=dict(params)), ctypes.c_void_p(), np.ascontiguousarray(X)
     _safe_call(
         _LIB.LGBM_DatasetCreateFromSerializedReference(
             saved,
             ctypes.c_int32(len(saved)),
-            ctypes.c_int64(1),
-            ctypes.c_int32(1),
+            ctypes.c_int64(len(X)),
+            ctypes.c_int32(0),
             _text(params),
             ctypes.byref(handle),
         )
     )
     made._handle = handle
+    _safe_call(
+        _LIB.LGBM_DatasetPushRows(
+            handle,
+            ctypes.c_void_p(X.ctypes.data),
+            _C_API_DTYPE_FLOAT32 if X.dtype == np.float32 else _C_API_DTYPE_FLOAT64,
+            ctypes.c_int32(X.shape[0]),
+            ctypes.c_int32(X.shape[1]),
+            ctypes.c_int32(0),
+        )
+    )
     return made

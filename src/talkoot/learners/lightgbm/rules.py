@@ -37,6 +37,7 @@ LIMITS = {  # LightGBM's own name of a parameter: its value, why no other, what 
     "extra_trees": ("0", "draws thresholds in the order of one process", "extra_trees="),
     "linear_tree": ("0", "fits lines to the rows of one process", "linear_tree="),
 }
+EQUAL = ("regression", "huber")  # whose Hessians are all 1, so that LightGBM knows how many rows bins have
 FRACTIONS = ("bagging_fraction", "pos_bagging_fraction", "neg_bagging_fraction")
 
 
@@ -95,7 +96,7 @@ def saved(small: Any) -> dict[str, str]:
     return {name: value for name, _, value in lines}
 
 
-def require_several(estimator: Any, processes: int, small: Any) -> None:
+def require_several(estimator: Any, processes: int, small: Any, *, weighted: bool) -> None:
     """Refuse in several processes what would follow from the rows of each alone.
 
     Raises:
@@ -121,3 +122,9 @@ def require_several(estimator: Any, processes: int, small: Any) -> None:
             refuse(f"with {name}={found[name]!r} {reason}", f"leave {given} out")
     if found["bagging_freq"] != "0" and any(float(found[name]) < 1 for name in FRACTIONS):
         refuse("with subsample= draws rows of one process", "leave subsample= and subsample_freq= out")
+    if found["min_data_in_leaf"] != "0" and (weighted or found["objective"] not in EQUAL):
+        what = "weights" if weighted else f"objective={found['objective']!r}"
+        refuse(
+            f"with {what} guesses how many rows a bin has for min_child_samples=, from those of one process",
+            "min_child_samples=0 with min_child_weight= for the size of leaves",
+        )
