@@ -303,7 +303,12 @@ def test_rows_go_where_lightgbm_sends_them(seed: int, bins: int, zeros: bool, mi
     Z = rng.normal(size=(200, 4)) * (rng.random((200, 4)) < [1, 1, 0.3, 0.1])
     Z[rng.random(Z.shape) < 0.1] = np.nan
     Z[:, 1] = np.round(Z[:, 1])
-    params = {"max_bin": bins, "zero_as_missing": zeros, "use_missing": missing, "verbosity": -1}
+    params: dict[str, Any] = {
+        "max_bin": bins,
+        "zero_as_missing": zeros,
+        "use_missing": missing,
+        "verbosity": -1,
+    }
     params |= {"enable_bundle": False, "min_data_in_leaf": 5, "num_threads": 1, "objective": "regression"}
     columns = columns_of(serialized(Z, len(Z), params))
     booster = lightgbm.train(params, lightgbm.Dataset(Z, rng.normal(size=200)), 2)

@@ -54,7 +54,7 @@ class Split(NamedTuple):
 NO_SPLIT = Split()
 
 
-def read(record: bytes) -> Split:
+def read(record: bytes | memoryview) -> Split:
     """A split, as LightGBM sends it."""
     column, left, right, gain, threshold = HEAD.unpack_from(record)
     return Split(column, (left, right), gain, threshold, bool(record[MISSING_AT]))

@@ -15,6 +15,7 @@ from typing import Any, final
 import numpy as np
 
 from talkoot.learners.lightgbm.leaves import COUNTS, COUNTS_AT, RECORD, Leaves, Split, read
+from talkoot.learners.lightgbm.library import call
 from talkoot.learners.lightgbm.mesh import Mesh
 
 ROOT = 24  # bytes of the sums that a tree begins with
@@ -125,7 +126,7 @@ class Sums:
         sums = np.array([leaves.left_of(leaf, split) for leaf, _, split in best], dtype=np.int64)
         every = np.zeros((self._mesh.size, len(best)), dtype=np.int64)
         every[self._mesh.rank] = sums
-        self._mesh.exchange([sums.tobytes()] * self._mesh.size, [memoryview(each) for each in every])
+        self._mesh.exchange([sums.tobytes()] * self._mesh.size, [memoryview(each.data) for each in every])
         for (leaf, record, split), left in zip(best, every.sum(axis=0).tolist(), strict=True):
             rows = leaves.found(leaf, split, left)
             if split.gain > 0:
@@ -150,12 +151,10 @@ def summed(mesh: Mesh, leaves: Leaves | None) -> Iterator[Sums]:
     Raises:
         LightGBMError: it does not take the functions.
     """
-    from lightgbm.basic import _LIB, _safe_call
-
     sums = Sums(mesh, leaves)
     functions = (ctypes.cast(function, ctypes.c_void_p) for function in sums.functions)
-    _safe_call(_LIB.LGBM_NetworkInitWithFunctions(mesh.size, mesh.rank, *functions))
+    call("LGBM_NetworkInitWithFunctions", mesh.size, mesh.rank, *functions)
     try:
         yield sums
     finally:
-        _safe_call(_LIB.LGBM_NetworkFree())
+        call("LGBM_NetworkFree")

@@ -8,19 +8,23 @@ from typing import Any
 
 import numpy as np
 
+from talkoot.learners.lightgbm.library import call, text_of
+
 ZERO = float(np.float32(1e-35))  # what LightGBM takes for 0
 
 
 def sampled(rows: int, params: Mapping[str, Any]) -> np.ndarray:
     """Which of so many rows LightGBM makes bins of, ascending."""
-    from lightgbm.basic import _LIB, _get_sample_count, _safe_call
+    from lightgbm.basic import _get_sample_count
 
-    found = np.empty(_get_sample_count(rows, _text(params).decode()), np.int32)
+    found = np.empty(_get_sample_count(rows, text_of(params).decode()), np.int32)
     size = ctypes.c_int32()
-    _safe_call(
-        _LIB.LGBM_SampleIndices(
-            ctypes.c_int32(rows), _text(params), ctypes.c_void_p(found.ctypes.data), ctypes.byref(size)
-        )
+    call(
+        "LGBM_SampleIndices",
+        ctypes.c_int32(rows),
+        text_of(params),
+        ctypes.c_void_p(found.ctypes.data),
+        ctypes.byref(size),
     )
     return found[: size.value]
 
@@ -33,84 +37,71 @@ def serialized(sample: np.ndarray, rows: int, params: Mapping[str, Any]) -> byte
         rows: how many there are in all.
         params: of LightGBM.
     """
-    from lightgbm.basic import _LIB, _safe_call
-
     columns, places = list[np.ndarray](), list[np.ndarray]()
     for column in np.ascontiguousarray(sample.T):
         chosen = np.flatnonzero((np.abs(column) > ZERO) | np.isnan(column))
         columns.append(column[chosen])
         places.append(chosen.astype(np.int32))
     handle, counts = ctypes.c_void_p(), np.array([len(column) for column in columns], np.int32)
-    _safe_call(
-        _LIB.LGBM_DatasetCreateFromSampledColumn(
-            _addresses(columns),
-            _addresses(places),
-            ctypes.c_int32(len(columns)),
-            ctypes.c_void_p(counts.ctypes.data),
-            ctypes.c_int32(len(sample)),
-            ctypes.c_int32(rows),
-            ctypes.c_int64(rows),
-            _text(params),
-            ctypes.byref(handle),
-        )
+    call(
+        "LGBM_DatasetCreateFromSampledColumn",
+        _addresses(columns),
+        _addresses(places),
+        ctypes.c_int32(len(columns)),
+        ctypes.c_void_p(counts.ctypes.data),
+        ctypes.c_int32(len(sample)),
+        ctypes.c_int32(rows),
+        ctypes.c_int64(rows),
+        text_of(params),
+        ctypes.byref(handle),
     )
     try:
         return _saved(handle)
     finally:
-        _safe_call(_LIB.LGBM_DatasetFree(handle))
+        call("LGBM_DatasetFree", handle)
 
 
 def _addresses(arrays: Sequence[np.ndarray]) -> Any:
     return (ctypes.c_void_p * len(arrays))(*(array.ctypes.data for array in arrays))
 
 
-def _text(params: Mapping[str, Any]) -> bytes:
-    """Parameters as LightGBM reads them."""
-    from lightgbm.basic import _param_dict_to_str
-
-    return str(_param_dict_to_str(dict(params))).encode()
-
-
 def _saved(handle: ctypes.c_void_p) -> bytes:
-    from lightgbm.basic import _LIB, _safe_call
-
     buffer, size, octet = ctypes.c_void_p(), ctypes.c_int32(), ctypes.c_uint8()
-    _safe_call(_LIB.LGBM_DatasetSerializeReferenceToBinary(handle, ctypes.byref(buffer), ctypes.byref(size)))
+    call("LGBM_DatasetSerializeReferenceToBinary", handle, ctypes.byref(buffer), ctypes.byref(size))
     found = bytearray(size.value)
     try:
         for i in range(size.value):
-            _safe_call(_LIB.LGBM_ByteBufferGetAt(buffer, ctypes.c_int32(i), ctypes.byref(octet)))
+            call("LGBM_ByteBufferGetAt", buffer, ctypes.c_int32(i), ctypes.byref(octet))
             found[i] = octet.value
     finally:
-        _safe_call(_LIB.LGBM_ByteBufferFree(buffer))
+        call("LGBM_ByteBufferFree", buffer)
     return bytes(found)
 
 
 def data_set(saved: bytes, X: np.ndarray, params: Mapping[str, Any]) -> Any:
     """Rows in these bins, bundled as all rows would be, as a data set of LightGBM's."""
     from lightgbm import Dataset
-    from lightgbm.basic import _C_API_DTYPE_FLOAT32, _C_API_DTYPE_FLOAT64, _LIB, _safe_call
+    from lightgbm.basic import _C_API_DTYPE_FLOAT32, _C_API_DTYPE_FLOAT64
 
-    made, handle, X = Dataset(None, params=dict(params)), ctypes.c_void_p(), np.ascontiguousarray(X)
-    _safe_call(
-        _LIB.LGBM_DatasetCreateFromSerializedReference(
-            saved,
-            ctypes.c_int32(len(saved)),
-            ctypes.c_int64(len(X)),
-            ctypes.c_int32(0),
-            _text(params),
-            ctypes.byref(handle),
-        )
+    X, handle = np.ascontiguousarray(X), ctypes.c_void_p()
+    made = Dataset(X[:0], params=dict(params))
+    call(
+        "LGBM_DatasetCreateFromSerializedReference",
+        saved,
+        ctypes.c_int32(len(saved)),
+        ctypes.c_int64(len(X)),
+        ctypes.c_int32(0),
+        text_of(params),
+        ctypes.byref(handle),
     )
     made._handle = handle
-    _safe_call(
-        _LIB.LGBM_DatasetPushRows(
-            handle,
-            ctypes.c_void_p(X.ctypes.data),
-            _C_API_DTYPE_FLOAT32 if X.dtype == np.float32 else _C_API_DTYPE_FLOAT64,
-            ctypes.c_int32(X.shape[0]),
-            ctypes.c_int32(X.shape[1]),
-            ctypes.c_int32(0),
-        )
+    call(
+        "LGBM_DatasetPushRows",
+        handle,
+        ctypes.c_void_p(X.ctypes.data),
+        _C_API_DTYPE_FLOAT32 if X.dtype == np.float32 else _C_API_DTYPE_FLOAT64,
+        ctypes.c_int32(X.shape[0]),
+        ctypes.c_int32(X.shape[1]),
+        ctypes.c_int32(0),
     )
     return made

@@ -126,5 +126,5 @@ def require_several(estimator: Any, processes: int, small: Any, *, weighted: boo
         what = "weights" if weighted else f"objective={found['objective']!r}"
         refuse(
             f"with {what} guesses how many rows a bin has for min_child_samples=, from those of one process",
-            "min_child_samples=0 with min_child_weight= for the size of leaves",
+            "min_child_samples=0 with min_child_weight= above 0 for the size of leaves",
         )
