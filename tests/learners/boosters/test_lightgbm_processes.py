@@ -17,12 +17,13 @@ import numpy as np
 import pytest
 from boosted import dealt, table
 from disturbing import Disturbed, hang, kill
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from lightgbm_workers import classifier, in_workers, regressor, same_updates
 from sklearn.base import clone
 
 import talkoot as tk
+from examples import examples
 from patience import patient
 from talkoot.core.context import Ctx
 from talkoot.learners import learner_for
@@ -117,7 +118,7 @@ def test_how_many_nodes_and_processes_there_are_never_matters(nodes: int, worker
 
 
 @pytest.mark.wide
-@settings(max_examples=8, deadline=None)
+@examples(16)
 @given(st.lists(st.integers(0, 600), min_size=2, max_size=4))
 def test_where_rows_are_cut_never_matters(cuts: list[int]) -> None:
     want = classifier(n_estimators=3, **ANY).fit(X, LABELS)
@@ -296,7 +297,7 @@ def test_strangers_are_turned_away_and_whoever_does_not_come_is_named() -> None:
     listener.close()
 
 
-@settings(max_examples=25, deadline=None)
+@examples(50)
 @given(st.integers(0, 10_000), st.sampled_from([4, 63, 255]), st.booleans(), st.booleans())
 def test_rows_go_where_lightgbm_sends_them(seed: int, bins: int, zeros: bool, missing: bool) -> None:
     rng = np.random.default_rng(seed)
