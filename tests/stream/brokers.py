@@ -19,13 +19,27 @@ from ports import port
 
 
 class Broker:
-    """A broker's process: `address` stays, `kill` is a kill -9, `start` starts it with what it had stored."""
+    """A broker's process: `address` stays, `kill` is a kill -9, `start` starts it with what it had stored.
+
+    Args:
+        number: the port that it listens on.
+        command: that starts it.
+        folder: where it runs and logs.
+        env: its environment.
+        greeting: what to send it, and how it answers once it has read what it had stored.
+    """
 
     def __init__(
-        self, number: int, command: list[str], folder: Path, env: dict[str, str] | None = None
+        self,
+        number: int,
+        command: list[str],
+        folder: Path,
+        env: dict[str, str] | None = None,
+        greeting: tuple[bytes, bytes] = (b"", b""),
     ) -> None:
         self.address = f"127.0.0.1:{number}"
         self._number, self._command, self._folder, self._env = number, command, folder, env
+        self._greeting, self._answer = greeting
         self.start()
 
     def start(self) -> None:
@@ -38,7 +52,7 @@ class Broker:
                 cwd=self._folder,
                 env=self._env,
             )
-        assert soon(self._listens), (self._folder / "log").read_text()
+        assert soon(self._serves), (self._folder / "log").read_text()
 
     def kill(self) -> None:
         self._process.kill()
@@ -53,9 +67,10 @@ class Broker:
         """Whether somebody has killed it."""
         return self._process.poll() is not None
 
-    def _listens(self) -> bool:
-        with suppress(OSError), socket.create_connection(("127.0.0.1", self._number), 1):
-            return True
+    def _serves(self) -> bool:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", self._number), 1) as found:
+            found.sendall(self._greeting)
+            return not self._greeting or found.recv(len(self._answer)) == self._answer
         return False
 
 
@@ -68,7 +83,8 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     number = port()
     listens = ["--port", str(number), "--bind", "127.0.0.1", "--save", ""]
     command = [program, *listens, "--appendonly", "yes", "--appendfsync", "always"]
-    broker = Broker(number, command, tmp_path_factory.mktemp("redis"))
+    greeting = b"PING\r\n", b"+PONG"
+    broker = Broker(number, command, tmp_path_factory.mktemp("redis"), greeting=greeting)
     yield broker
     broker.kill()
 
