@@ -134,7 +134,7 @@ def sum_everything(store: Store, rank: int, world: int) -> Any:
     assert bool((matrix == world * (world - 1) / 2).all())
     sums.close()
     del sums
-    assert held() == before
+    assert held() <= before
     return results
 
 
@@ -164,7 +164,7 @@ def average_again_and_again(store: Store, rank: int, world: int, room: int | Non
     moved = sum(1 for views in sums._moved if views)
     sums.close()
     del sums, tensor, tensors
-    assert held() == before
+    assert held() <= before
     return moved, results
 
 
@@ -285,7 +285,7 @@ def test_a_rank_that_does_not_come_is_named() -> None:
         before = held()
         with pytest.raises(PeerSilent, match=f"rank {1 - rank} did not come"):
             join(PrefixStore(f"{rank}", store), rank, 2, timeout=0.2)
-        assert held() == before
+        assert held() <= before  # what earlier tests left may be collected meanwhile
 
 
 def test_strangers_are_turned_away() -> None:
