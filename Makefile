@@ -17,7 +17,7 @@ help: ## this list
 demo: .venv/base ## six lenders learn together on this machine; ends with a report to open
 	@$(BIN)/talkoot demo
 
-check: .venv/dev ## for whoever edits: lint, types and the quick tests of what runs without engines, a minute and a half
+check: .venv/dev ## for whoever edits: lint, types and the quick tests of what runs without engines, two minutes
 	@$(MAKE) --no-print-directory -j3 lint types quick
 
 quick: BESIDE = 2 # they hardly wait, and each process imports all libraries

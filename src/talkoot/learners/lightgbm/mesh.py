@@ -213,9 +213,9 @@ def _answered(
         raise PeerLost(missing, f"did not come ({error})") from error
     peer.settimeout(GREETING)
     with suppress(OSError):
-        said = peer.recv(4 + DIGEST, socket.MSG_WAITALL)
-        caller = int.from_bytes(said[:4], "big")
-        if said == _greeting(key, caller, rank):
+        greeting = peer.recv(4 + DIGEST, socket.MSG_WAITALL)
+        caller = int.from_bytes(greeting[:4], "big")
+        if greeting == _greeting(key, caller, rank):
             if rank < caller < size:
                 return caller, peer
             if caller == NOBODY:

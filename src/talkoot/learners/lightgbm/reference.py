@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from talkoot.learners.lightgbm.library import call, text_of
-
-ZERO = float(np.float32(1e-35))  # what LightGBM takes for 0
+from talkoot.learners.lightgbm.start import ZERO
 
 
 def sampled(rows: int, params: Mapping[str, Any]) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Training in several processes: what they are asked in turn, and where it stands between two rounds.
+"""Training in several processes: what they do in turn, and where it stands between two rounds.
 
 Nodes count rows, and say in which process they are. Processes send the rows of which LightGBM would make
 bins, and sums of the target; they get bins and start, and put their rows into these; then they grow trees.
@@ -28,7 +28,7 @@ ROWS = "rows:"  # of a node, in which process: how many rows, and the node's pla
 CLASSES = "classes"  # how many rows of each class
 WEIGHTED = "weighted"  # nodes that have sample weights
 DTYPE = "dtype:"  # nodes whose values have this type
-DONE = "done"  # processes that did what they were asked
+DONE = "done"  # processes that did their part
 FAILED = "failed:"  # processes that failed, by the reason
 SAMPLE = "sample:"  # of a node: the rows for bins, as bytes
 SUMS = "sums:"  # of a process: those of the target, as bytes
